@@ -1,0 +1,210 @@
+"""Weight files: the bundled styles and those that users train. Safetensors alone, so that loading runs no code.
+
+One file holds one network and one or more styles for it:
+
+    network.<parameter>               the convolutions, float16
+    style.<name>.{scale,shift,...}    the fields of `models.network.Style`, float16
+    metadata                          ``format``, ``architecture``, ``styles`` (their cards), ``recipe``; JSON each
+
+Reading the cards imports no torch.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.network import Style, StyleNetwork
+
+FORMAT = "flowbrush-1"
+BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
+LARGEST_FILE_BYTES = 512 * 2**20
+
+
+class WeightsError(ValueError):
+    """A style is not known, or a weight file is missing, damaged or of another kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleCard:
+    """What is known of a style.
+
+    Attributes:
+        name: as in ``--style NAME``.
+        painting: title of the painting.
+        painter: who painted it.
+        year: when, as text.
+        status: the painting's legal status.
+        licence: of the weights.
+        painting_px: short side at which the network saw the painting while it learned.
+        figures: measured scores by name.
+    """
+
+    name: str
+    painting: str = ""
+    painter: str = ""
+    year: str = ""
+    status: str = ""
+    licence: str = ""
+    painting_px: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A weight file without its tensors.
+
+    Attributes:
+        path: of the file.
+        cards: by name, in the order of the file.
+        recipe: how the weights were made.
+    """
+
+    path: Path
+    cards: Mapping[str, StyleCard]
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Painter:
+    """A network and the style that it is to paint in.
+
+    Attributes:
+        network: ready to run, float32, on the CPU.
+        style: float32, on the CPU.
+        card: what is known of the style.
+    """
+
+    network: "StyleNetwork"
+    style: "Style"
+    card: StyleCard
+
+
+def read_catalog(path: Path = BUNDLED) -> Catalog:
+    """Read the cards of a weight file; imports no torch.
+
+    Raises:
+        WeightsError: not a weight file of ours.
+    """
+    metadata = _metadata(path)
+    try:
+        known = {f.name for f in fields(StyleCard)}
+        cards = [StyleCard(**{k: v for k, v in card.items() if k in known}) for card in json.loads(metadata["styles"])]
+        recipe = json.loads(metadata.get("recipe", "{}"))
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: its metadata is damaged ({error}); train or download the style again") from error
+    return Catalog(path, {card.name: card for card in cards}, recipe)
+
+
+def find(style: str) -> tuple[Catalog, StyleCard]:
+    """The weight file and the card for ``style``, the name of a bundled style or the path of a weight file.
+
+    Raises:
+        WeightsError: no such style (the message names the nearest ones), or the file is not usable.
+    """
+    if style.endswith(".safetensors") or "/" in style or "\\" in style:
+        catalog = read_catalog(Path(style))
+        return catalog, next(iter(catalog.cards.values()))
+    catalog = read_catalog()
+    if style in catalog.cards:
+        return catalog, catalog.cards[style]
+    near = difflib.get_close_matches(style, catalog.cards, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled: {', '.join(catalog.cards)}"
+    raise WeightsError(f"no style is named {style!r}; {hint} (a file of your own ends in .safetensors)")
+
+
+def load(style: str) -> Painter:
+    """Load the network and the vectors of ``style``; see `find`.
+
+    Raises:
+        WeightsError: no such style, or its tensors are missing or of the wrong shape.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from models.network import Style, StyleNetwork
+
+    catalog, card = find(style)
+    try:
+        network = StyleNetwork(_architecture(catalog.path))
+        with safe_open(str(catalog.path), framework="pt") as file:
+            names = [key.removeprefix("network.") for key in file.keys() if key.startswith("network.")]  # noqa: SIM118
+            network.load_state_dict({name: file.get_tensor(f"network.{name}").float() for name in names})
+            of_style = {f.name: file.get_tensor(f"style.{card.name}.{f.name}").float() for f in fields(Style)}
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{catalog.path}: the weights cannot be used ({_first_line(error)})") from error
+    loaded, expected = Style(**of_style), network.neutral_style()
+    for name, got, wanted in zip(of_style, loaded.tensors(), expected.tensors(), strict=True):
+        if got.shape != wanted.shape:
+            raise WeightsError(f"{catalog.path}: {name} is {tuple(got.shape)}, should be {tuple(wanted.shape)}")
+    return Painter(network.eval().requires_grad_(False), loaded, card)
+
+
+def save(
+    path: Path,
+    network: "StyleNetwork",
+    styles: Sequence["Style"],
+    cards: Sequence[StyleCard],
+    recipe: Mapping[str, Any],
+) -> None:
+    """Write a weight file in float16, whole or not at all.
+
+    Raises:
+        ValueError: as many cards as styles are not given.
+        OSError: the file cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    if len(styles) != len(cards):
+        raise ValueError(f"{len(cards)} cards for {len(styles)} styles")
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for style, card in zip(styles, cards, strict=True):
+        tensors |= {f"style.{card.name}.{f.name}": getattr(style, f.name) for f in fields(style)}
+    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "architecture": json.dumps(asdict(network.architecture)),
+        "styles": json.dumps([asdict(card) for card in cards], ensure_ascii=False),
+        "recipe": json.dumps(recipe, ensure_ascii=False),
+    }
+    part = path.with_name(f".{path.name}.part")
+    try:
+        save_file(half, part, metadata=metadata)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _architecture(path: Path) -> Any:
+    from models.network import Architecture
+
+    values = json.loads(_metadata(path)["architecture"])
+    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    """The header of a safetensors file: eight bytes of length, then JSON."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= size - 8 or size > LARGEST_FILE_BYTES:
+                raise WeightsError(f"{path}: not a safetensors file; styles are trained with `flowbrush train`")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); `flowbrush styles` lists what is bundled") from error
+    except ValueError as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{path}: not a safetensors file; styles are trained with `flowbrush train`") from error
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path}: holds no flowbrush style (format {metadata.get('format')!r}, wanted {FORMAT!r})")
+    return dict(metadata)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,179 @@
+"""Pretrained networks whose features the losses compare: VGG-19 and smaller stand-ins.
+
+Which network a state dict belongs to is told by its keys, so that a file is all a caller needs to name:
+
+    torchvision VGG-19          features.{0,2,5,...,34}     ImageNet mean and deviation, zero padding
+    normalised VGG-19           features.{0,2,5,7,10} only  preprocessing folded in, reflection padding
+    distilled VGG-19            conv11.weight               a quarter of the channels (Wang et al., CVPR 2020)
+    SqueezeNet 1.1              features.3.squeeze.weight   ImageNet mean and deviation
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.network import reflect
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+VGG19_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+VGG19_POOLS = (4, 9, 18, 27)
+VGG19_RELU_1 = {0: "relu1_1", 5: "relu2_1", 10: "relu3_1", 19: "relu4_1", 28: "relu5_1"}
+
+StateDict = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Names of the features that a loss network compares.
+
+    Attributes:
+        style: compared by their Gram matrices.
+        content: compared position by position.
+    """
+
+    style: tuple[str, ...]
+    content: tuple[str, ...]
+
+
+class LossNetwork(nn.Module):
+    """A frozen, pretrained network cut into stages; each stage ends in a named feature map.
+
+    Shape:
+        ``(N, 3, H, W)`` RGB in [0, 1] in; a dict from the name of each feature to ``(N, C, h, w)`` out.
+
+    Attributes:
+        name: of the network, for recipes and reports.
+        layers: what the losses compare.
+    """
+
+    def __init__(self, name: str, layers: Layers, stages: Mapping[str, nn.Module], *, imagenet: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.layers = layers
+        self.stages = nn.ModuleDict(stages)
+        mean, deviation = (IMAGENET_MEAN, IMAGENET_DEVIATION) if imagenet else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1))
+        self.eval().requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Features of all stages, by name."""
+        x = (pictures - self.get_buffer("mean")) / self.get_buffer("deviation")
+        features = {}
+        for name, stage in self.stages.items():
+            x = features[name] = stage(x)
+        return features
+
+
+def load_loss_network(state: StateDict) -> LossNetwork:
+    """Build the network that ``state`` holds the weights of; see the table at the head of this module.
+
+    Raises:
+        ValueError: the keys are of no known network.
+    """
+    if "features.3.squeeze.weight" in state:
+        return _squeezenet(state)
+    if "conv11.weight" in state:
+        return _distilled(state)
+    if "features.10.weight" in state and "features.34.weight" in state:
+        return vgg19(state)
+    if "features.10.weight" in state and "features.12.weight" not in state:
+        return _normalised(state)
+    known = "torchvision VGG-19, normalised or distilled VGG-19, SqueezeNet 1.1"
+    raise ValueError(f"the weights are of no loss network known here ({known}); first keys: {sorted(state)[:3]}")
+
+
+def vgg19(state: StateDict) -> LossNetwork:
+    """Simonyan & Zisserman 2015 with torchvision's keys, from the picture to relu5_1."""
+    layers = Layers(style=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), content=("relu3_1",))
+    stages = _vgg_stages(state, VGG19_CONVOLUTIONS[:13], reflection=False)
+    return LossNetwork("torchvision VGG-19", layers, stages, imagenet=True)
+
+
+def _normalised(state: StateDict) -> LossNetwork:
+    """VGG-19 to relu3_1 with each channel's mean activation about 1: its layers are balanced already."""
+    layers = Layers(style=("relu1_1", "relu2_1", "relu3_1"), content=("relu3_1",))
+    stages = _vgg_stages(state, VGG19_CONVOLUTIONS[:5], reflection=True)
+    return LossNetwork("normalised VGG-19", layers, stages, imagenet=False)
+
+
+def _vgg_stages(state: StateDict, convolutions: tuple[int, ...], *, reflection: bool) -> dict[str, nn.Module]:
+    stages: dict[str, nn.Module] = {}
+    parts: list[nn.Module] = []
+    for index in convolutions:
+        if index - 1 in VGG19_POOLS:
+            parts.append(nn.MaxPool2d(2, ceil_mode=reflection))
+        parts += [_convolution(state, f"features.{index}", padding=1, reflection=reflection), nn.ReLU()]
+        if index in VGG19_RELU_1:
+            stages[VGG19_RELU_1[index]] = nn.Sequential(*parts)
+            parts = []
+    return stages
+
+
+def _distilled(state: StateDict) -> LossNetwork:
+    """VGG-19 distilled to a sixteenth (Wang et al., "Collaborative Distillation", CVPR 2020): motifs up to relu4_1."""
+    names = {1: ("11", "12"), 2: ("21", "22"), 3: ("31", "32", "33", "34"), 4: ("41",)}
+    stages: dict[str, nn.Module] = {}
+    parts: list[nn.Module] = [_convolution(state, "conv0", padding=0)]
+    for depth, convolutions in names.items():
+        for name in convolutions:
+            parts += [_convolution(state, f"conv{name}", padding=1, reflection=True), nn.ReLU()]
+            if name.endswith("1"):
+                stages[f"relu{depth}_1"] = nn.Sequential(*parts)
+                parts = []
+        parts.append(nn.MaxPool2d(2))
+    layers = Layers(style=("relu3_1", "relu4_1"), content=("relu4_1",))
+    return LossNetwork("distilled VGG-19", layers, stages, imagenet=False)
+
+
+class _Fire(nn.Module):
+    """The building block of SqueezeNet: squeeze by 1x1, then expand by 1x1 and 3x3 side by side."""
+
+    def __init__(self, state: StateDict, key: str) -> None:
+        super().__init__()
+        self.squeeze = _convolution(state, f"{key}.squeeze", padding=0)
+        self.narrow = _convolution(state, f"{key}.expand1x1", padding=0)
+        self.wide = _convolution(state, f"{key}.expand3x3", padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze(x))
+        return torch.cat((F.relu(self.narrow(x)), F.relu(self.wide(x))), dim=1)
+
+
+def _squeezenet(state: StateDict) -> LossNetwork:
+    """SqueezeNet 1.1 (Iandola et al. 2016) with torchvision's keys, to features.7."""
+
+    def pool() -> nn.Module:
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    stages = {
+        "features_1": nn.Sequential(_convolution(state, "features.0", padding=0, stride=2), nn.ReLU()),
+        "features_4": nn.Sequential(pool(), _Fire(state, "features.3"), _Fire(state, "features.4")),
+        "features_7": nn.Sequential(pool(), _Fire(state, "features.6"), _Fire(state, "features.7")),
+    }
+    layers = Layers(style=("features_4", "features_7"), content=("features_7",))
+    return LossNetwork("SqueezeNet 1.1", layers, stages, imagenet=True)
+
+
+class _ReflectedConv2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(reflect(x, self.kernel_size[0] // 2))
+
+
+def _convolution(state: StateDict, key: str, *, padding: int, stride: int = 1, reflection: bool = False) -> nn.Conv2d:
+    try:
+        weight, bias = state[f"{key}.weight"].float(), state[f"{key}.bias"].float()
+    except KeyError as error:
+        raise ValueError(f"the weights of the loss network lack {error}") from None
+    outputs, inputs, kernel, _ = weight.shape
+    kind: Any = _ReflectedConv2d if reflection else nn.Conv2d
+    layer: nn.Conv2d = kind(inputs, outputs, kernel, stride=stride, padding=0 if reflection else padding)
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
+

@@ -1,0 +1,241 @@
+"""The training loop: one network, one or more styles, checkpoints that go on exactly where they stopped."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.network import Style, StyleNetwork
+from models.training.content import central_crops, random_crops, split
+from models.training.objective import Objective
+
+FIELDS = ("scale", "shift", "weight", "bias")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How long and on what to train.
+
+    Attributes:
+        steps: optimiser steps in all, shared by the styles in turn.
+        batch: crops a step.
+        crop_px: side of a crop.
+        learning_rate: the highest of the one-cycle schedule.
+        validate_every: steps between two validations.
+        validation_crops: at most this many held-out pictures are used.
+        overfit: a validation loss above the best by this share counts as worse.
+        patience: worse validations in a row that stop the run.
+        seed: of the crops and of the first weights.
+        compile: let ``torch.compile`` fuse network and losses.
+    """
+
+    steps: int = 2000
+    batch: int = 4
+    crop_px: int = 256
+    learning_rate: float = 3e-3
+    validate_every: int = 100
+    validation_crops: int = 16
+    overfit: float = 0.02
+    patience: int = 5
+    seed: int = 0
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_every", "validation_crops", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
+            raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one step did.
+
+    Attributes:
+        step: counted from 1.
+        losses: the weighted terms of the step, by name.
+        validation: the weighted terms on the held-out pictures, by name, mean over the styles; None at most steps.
+        best: True where this validation is the lowest so far.
+        overfitting: True at the step at which the run stops because validation has grown worse.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    validation: Mapping[str, float] | None = None
+    best: bool = False
+    overfitting: bool = False
+
+
+class StyleBank(nn.Module):
+    """The trainable vectors of some styles.
+
+    Args:
+        styles: where each begins.
+    """
+
+    def __init__(self, styles: Sequence[Style]) -> None:
+        super().__init__()
+        self.scale = nn.ParameterList(s.scale.clone() for s in styles)
+        self.shift = nn.ParameterList(s.shift.clone() for s in styles)
+        self.weight = nn.ParameterList(s.weight.clone() for s in styles)
+        self.bias = nn.ParameterList(s.bias.clone() for s in styles)
+
+    def style(self, index: int) -> Style:
+        """The style at ``index``, differentiable."""
+        return Style(*(getattr(self, field)[index] for field in FIELDS))
+
+
+class Trainer:
+    """Train one network on several paintings at once, one painting a step, in turn.
+
+    Args:
+        network: to train, in place.
+        styles: where each style begins; one for each painting.
+        paintings: ``(1, 3, H, W)`` float32 in [0, 1] each, at the size at which they are to be seen.
+        content: ``(3, H, W)`` uint8 pictures.
+        objective: what to minimise.
+        config: how long and on what.
+        device: where to train.
+
+    Raises:
+        ValueError: fewer than two content pictures, or as many styles as paintings are not given.
+    """
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        styles: Sequence[Style],
+        paintings: Sequence[Tensor],
+        content: Sequence[Tensor],
+        objective: Objective,
+        config: TrainingConfig,
+        device: torch.device,
+    ) -> None:
+        if len(styles) != len(paintings):
+            raise ValueError(f"{len(styles)} styles for {len(paintings)} paintings")
+        self.config = config
+        self.device = device
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.bank = StyleBank(styles).to(device)
+        self.objective = objective
+        self.step = 0
+        self.best_loss = math.inf
+        self.worse = 0
+        self._generator = torch.Generator().manual_seed(config.seed)
+        train, held = split(content, self._generator)
+        self._train = [picture.to(device) for picture in train]
+        self.validation = central_crops(held[: config.validation_crops], config.crop_px).to(device)
+        self._targets = [objective.targets(painting.to(device)) for painting in paintings]
+        self._optimizer = torch.optim.Adam([*self.network.parameters(), *self.bank.parameters()], betas=(0.9, 0.99))
+        self._terms = torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
+
+    def run(self) -> Iterator[Report]:
+        """Train to the end, a report a step; the caller may stop at any of them."""
+        while self.step < self.config.steps:
+            losses = self._train_step()
+            if self.step % self.config.validate_every and self.step != self.config.steps:
+                yield Report(self.step, losses)
+                continue
+            validation = self.validate()
+            best, overfitting = self._judge(sum(validation.values()))
+            yield Report(self.step, losses, validation, best, overfitting)
+            if overfitting:
+                return
+
+    def _train_step(self) -> dict[str, float]:
+        index = self.step % len(self._targets)
+        pictures = random_crops(self._train, self.config.batch, self.config.crop_px, self._generator)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * one_cycle(self.step / self.config.steps)
+        terms = self._terms(pictures, self.bank.style(index), self._targets[index])
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self.step += 1
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _paint_and_compare(self, pictures: Tensor, style: Style, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16):
+            painted, _ = self.network(pictures, style)
+            return self.objective.terms(pictures, painted.float(), targets)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """The weighted terms on the held-out pictures, mean over the styles."""
+        sums: dict[str, float] = {}
+        chunks = self.validation.split(self.config.batch)
+        for index, targets in enumerate(self._targets):
+            for chunk in chunks:
+                terms = self._paint_and_compare(chunk, self.bank.style(index), targets)
+                share = len(chunk) / len(self.validation) / len(self._targets)
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + share * float(value)
+        return sums
+
+    def _judge(self, loss: float) -> tuple[bool, bool]:
+        """(is it the best so far, has it been worse for too long)."""
+        if loss < self.best_loss:
+            self.best_loss, self.worse = loss, 0
+            return True, False
+        self.worse = self.worse + 1 if loss > self.best_loss * (1 + self.config.overfit) else 0
+        return False, self.worse >= self.config.patience
+
+    @torch.no_grad()
+    def preview(self, count: int = 4) -> list[Tensor]:
+        """Held-out pictures and their paintings: rows of ``(count, 3, H, W)`` float32 in [0, 1], pictures first."""
+        pictures = self.validation[:count]
+        rows = [pictures]
+        for index in range(len(self._targets)):
+            painted, _ = self.network(pictures, self.bank.style(index))
+            rows.append(painted.float())
+        return rows
+
+    def styles(self) -> list[Style]:
+        """The styles as they are now, detached, on the CPU, float32."""
+        indices = range(len(self._targets))
+        return [Style(*(t.detach().float().cpu().clone() for t in self.bank.style(i).tensors())) for i in indices]
+
+    def state(self) -> dict[str, Any]:
+        """All that a run needs to go on; only tensors and plain values, so that it loads without pickle."""
+        return {
+            "config": asdict(self.config),
+            "step": self.step,
+            "best_loss": self.best_loss,
+            "worse": self.worse,
+            "network": self.network.state_dict(),
+            "bank": self.bank.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            ValueError: the state is of a run with other settings.
+        """
+        if state["config"] != asdict(self.config):
+            was, now = state["config"], asdict(self.config)
+            changed = ", ".join(f"{k} {was.get(k)} -> {now[k]}" for k in now if was.get(k) != now[k])
+            raise ValueError(f"the checkpoint is of a run with other settings: {changed}")
+        self.network.load_state_dict(state["network"])
+        self.bank.load_state_dict(state["bank"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self.step, self.best_loss, self.worse = state["step"], state["best_loss"], state["worse"]
+
+
+def one_cycle(progress: float, *, warm_up: float = 0.05, first: float = 0.05, last: float = 0.005) -> float:
+    """Share of the highest learning rate at ``progress`` in [0, 1]: up from ``first``, then down a cosine to ``last``.
+
+    Smith & Topin, "Super-Convergence", arXiv:1708.07120.
+    """
+    if progress < warm_up:
+        return first + (1 - first) * progress / warm_up
+    fall = (progress - warm_up) / (1 - warm_up)
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))

@@ -1,0 +1,1 @@
+"""The bundled weights: one network, its styles, and how they were made."""

@@ -1,0 +1,81 @@
+"""What can go wrong in the world around the pipeline, one class for each exit code.
+
+    PipelineError
+    +-- InputError     3   the input cannot be opened, or holds no picture that decodes
+    |   +-- DecodeError    it opened, but a frame of it could not be decoded
+    +-- OutputError    4   the output cannot be written
+    |   +-- EncodeError    an encoder or the container refused a frame or a packet
+    +-- StyleError     5   a style is unknown, or its weights cannot be used
+    +-- DeviceError    6   the device or the engine asked for is not to be had
+
+A wrong argument is a ``ValueError``, never one of these. Messages are one line: which file, where in it,
+what happened, what to do.
+"""
+
+from pathlib import Path
+
+
+class PipelineError(Exception):
+    """Base of all errors that a user can mend; a caller needs to catch this one alone.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class InputError(PipelineError):
+    """The input could not be opened, or no video was found in it.
+
+    Attributes:
+        path: the file as the user named it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+
+
+class DecodeError(InputError):
+    """The input was opened, but a frame of it could not be decoded.
+
+    Attributes:
+        frame_index: zero-based index of the frame that failed.
+    """
+
+    def __init__(self, path: str | Path, reason: str, *, frame_index: int) -> None:
+        super().__init__(path, f"frame {frame_index}: {reason}")
+        self.frame_index = frame_index
+
+
+class OutputError(PipelineError):
+    """The output could not be written; nothing of it is left on disk.
+
+    Attributes:
+        path: the file as the user named it.
+    """
+
+    exit_code = 4
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+
+
+class EncodeError(OutputError):
+    """An encoder or the container refused what it was given."""
+
+
+class StyleError(PipelineError):
+    """A style is not known, or its weight file cannot be used."""
+
+    exit_code = 5
+
+
+class DeviceError(PipelineError):
+    """The device, the precision or the engine that was asked for is not to be had on this machine."""
+
+    exit_code = 6

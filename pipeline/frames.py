@@ -1,0 +1,85 @@
+"""The values that travel through the pipeline: frames, and what is known of a video before its first frame."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of the video and its exact place in time.
+
+    Attributes:
+        pixels: ``(height, width, 3)`` uint8 RGB, full range, upright, C-contiguous.
+        pts: presentation time in units of ``time_base``.
+        time_base: seconds per unit of ``pts``, exact.
+        duration: units of ``time_base`` for which the picture is shown; None where the source does not say.
+    """
+
+    pixels: Pixels
+    pts: int
+    time_base: Fraction
+    duration: int | None = None
+
+    @property
+    def seconds(self) -> Fraction:
+        """Presentation time in seconds, exact."""
+        return self.pts * self.time_base
+
+    def with_pixels(self, pixels: Pixels) -> "Frame":
+        """The same moment with another picture."""
+        return replace(self, pixels=pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """How the samples of a video are to be read, in FFmpeg's (ITU-T H.273) numbers; 2 is "unspecified".
+
+    Attributes:
+        matrix: the YUV matrix (1 BT.709, 5 and 6 BT.601, 9 BT.2020).
+        full_range: True where luma spans 0..255, False where it spans 16..235.
+        primaries: colour primaries.
+        transfer: transfer characteristic.
+    """
+
+    matrix: int
+    full_range: bool
+    primaries: int
+    transfer: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What the header of a video says; every number that a header may lack can be None.
+
+    Attributes:
+        path: the file as the user named it.
+        container: FFmpeg's name of the demuxer, for instance ``mov,mp4,m4a,3gp,3g2,mj2``.
+        codec: FFmpeg's name of the decoder.
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+        rotation: degrees counter-clockwise, one of 0, 90, 180, 270, by which stored frames are turned to be upright.
+        sample_aspect_ratio: width of one upright pixel over its height.
+        time_base: seconds per unit of pts.
+        average_rate: frames per second on average; a hint, never a clock.
+        frame_count: an estimate for progress bars; containers may lie.
+        duration_seconds: an estimate for progress bars.
+        color: how the samples are read.
+    """
+
+    path: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    sample_aspect_ratio: Fraction
+    time_base: Fraction
+    average_rate: Fraction | None
+    frame_count: int | None
+    duration_seconds: float | None
+    color: Color

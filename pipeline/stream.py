@@ -1,0 +1,119 @@
+"""Run any iterator in a thread of its own, a bounded number of items ahead. Knows nothing of video."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Prefetch(Iterator[T], Generic[T]):
+    """Yield what ``source`` yields while a thread works up to ``depth`` items ahead.
+
+    Items, their order and the exceptions are those of iterating ``source`` directly. At most ``depth`` finished
+    items wait at any time. However the iteration ends (exhausted, failed, closed early), ``source`` has been closed
+    and the thread has ended when ``close`` returns, unless ``source`` itself blocks for ever.
+
+    Leave it by ``close()`` or use it as a context manager. One consumer thread only.
+
+    Args:
+        source: any iterable; iterated, and closed, in the new thread alone.
+        depth: how many finished items may wait, at least 1.
+        name: of the thread, for debuggers and for error reports.
+
+    Attributes:
+        starved_seconds: time that the consumer spent waiting for an item.
+        blocked_seconds: time that the thread spent waiting for a free place.
+    """
+
+    def __init__(self, source: Iterable[T], *, depth: int, name: str) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, not {depth}")
+        self.starved_seconds = 0.0
+        self.blocked_seconds = 0.0
+        self._source = source
+        self._depth = depth
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._finished = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name=f"flowbrush-{name}", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        iterator = iter(self._source)
+        error: BaseException | None = None
+        try:
+            for item in iterator:
+                if not self._put(item):
+                    break
+                del item
+        except BaseException as caught:  # noqa: BLE001 - re-raised in the consumer
+            error = caught
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        except BaseException as caught:  # noqa: BLE001 - re-raised in the consumer
+            error = error or caught
+        with self._changed:
+            self._error = error
+            self._finished = True
+            self._changed.notify_all()
+
+    def _put(self, item: T) -> bool:
+        """Wait for a free place; False where the consumer has gone."""
+        with self._changed:
+            if len(self._items) >= self._depth and not self._closed:
+                start = time.perf_counter()
+                self._changed.wait_for(lambda: self._closed or len(self._items) < self._depth)
+                self.blocked_seconds += time.perf_counter() - start
+            if self._closed:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        with self._changed:
+            if not self._items and not self._finished:
+                start = time.perf_counter()
+                self._changed.wait_for(lambda: bool(self._items) or self._finished)
+                self.starved_seconds += time.perf_counter() - start
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        self._thread.join()
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the thread, wait for it, and drop what was not taken. May be called more than once."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def prefetch(source: Iterable[T], *, depth: int = 4, name: str = "prefetch") -> Prefetch[T]:
+    """Start a thread that runs ``source`` up to ``depth`` items ahead; see `Prefetch`."""
+    return Prefetch(source, depth=depth, name=name)

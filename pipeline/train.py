@@ -1,0 +1,335 @@
+"""From paintings and photos on disk to a weight file: reads, trains, keeps checkpoints, writes."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.registry import StyleCard, save
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.pictures import find_pictures, read_picture, write_picture
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.training.loss_network import LossNetwork
+    from models.training.trainer import Report, Trainer
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_PAINTING_PX = 64
+LARGEST_CONTENT_PX = 480
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What to learn, from what, into which file.
+
+    Attributes:
+        paintings: the pictures to paint like, by the name of their style.
+        content: folders of photos, or photos.
+        output: the weight file.
+        loss_weights: files of loss networks; none means torchvision's VGG-19, downloaded once.
+        cards: JSON file of what is known of the paintings, by style name; fields as in `StyleCard`.
+        licence: of the weights.
+        painting_px: short side at which the paintings are seen: larger gives larger strokes.
+        steps: optimiser steps, shared by the paintings in turn.
+        batch: crops a step.
+        crop_px: side of the crops.
+        style_weight: on likeness to the painting.
+        content_weight: on likeness to the photo.
+        variation_weight: on smoothness.
+        validate_every: steps between validations, checkpoints and previews.
+        device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
+        compile: let ``torch.compile`` speed the steps up.
+        resume: go on from the checkpoint beside the output.
+        overwrite: replace an existing output.
+        seed: of crops and first weights.
+    """
+
+    paintings: Mapping[str, Path]
+    content: Sequence[Path]
+    output: Path
+    loss_weights: Sequence[Path] = ()
+    cards: Path | None = None
+    licence: str = "not stated"
+    painting_px: int = 400
+    steps: int = 2000
+    batch: int = 4
+    crop_px: int = 256
+    style_weight: float = 6.0
+    content_weight: float = 1.0
+    variation_weight: float = 5.0
+    validate_every: int = 100
+    device: str = "cpu"
+    compile: bool = True
+    resume: bool = False
+    overwrite: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.paintings:
+            raise ValueError("at least one painting is needed")
+        if self.output.suffix != ".safetensors":
+            raise ValueError(f"{self.output}: a weight file ends in .safetensors")
+        if self.painting_px < SMALLEST_PAINTING_PX:
+            raise ValueError(f"painting_px must be at least {SMALLEST_PAINTING_PX}, not {self.painting_px}")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run keeps what it needs to go on."""
+        return self.output.with_suffix(".checkpoint")
+
+    @property
+    def preview(self) -> Path:
+        """Held-out photos and their paintings, renewed at each validation."""
+        return self.output.with_suffix(".preview.png")
+
+
+@dataclass(slots=True)
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        output: the weight file.
+        steps: that were run, earlier runs included.
+        stopped_early: True where validation grew worse.
+        validation: the weighted losses on held-out photos of the weights that were kept.
+    """
+
+    output: Path
+    steps: int = 0
+    stopped_early: bool = False
+    validation: Mapping[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[["Report"], None]
+
+
+def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trained:
+    """Train a network on the paintings and write it; the output always holds the best weights so far.
+
+    Raises:
+        InputError: a painting, the content, a loss network or the checkpoint cannot be read.
+        OutputError: the output exists, or cannot be written.
+        DeviceError: the device is not there.
+    """
+    _check_output(config)
+    paintings = {name: _painting(path) for name, path in config.paintings.items()}
+    cards = _cards(config)
+    content = [path for source in config.content for path in find_pictures(source)]
+    trainer, recipe = _trainer(config, paintings, content)
+    if config.resume:
+        _resume(trainer, config.checkpoint)
+    result = Trained(config.output, steps=trainer.step)
+    for report in _with_checkpoint_at_the_end(trainer, config):
+        result.steps, result.stopped_early = report.step, report.overfitting
+        if report.validation is not None:
+            _write_preview(trainer, config.preview)
+            if report.best:
+                result.validation = report.validation
+                reached = recipe | {"steps_run": report.step, "validation": dict(report.validation)}
+                _save(config.output, trainer, cards, reached)
+            _write_checkpoint(trainer, config.checkpoint)
+        progress(report)
+    config.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _with_checkpoint_at_the_end(trainer: "Trainer", config: TrainConfig) -> Iterator["Report"]:
+    """The reports of the run; a checkpoint too if it is interrupted."""
+    try:
+        yield from trainer.run()
+    except KeyboardInterrupt:
+        _write_checkpoint(trainer, config.checkpoint)
+        raise
+
+
+def _check_output(config: TrainConfig) -> None:
+    if not config.output.parent.is_dir():
+        raise OutputError(config.output, f"the folder {config.output.parent} does not exist; create it first")
+    if config.output.exists() and not (config.overwrite or config.resume):
+        raise OutputError(config.output, "exists already; use --overwrite to replace it")
+    if config.checkpoint.exists() and not (config.overwrite or config.resume):
+        reason = "an interrupted run left it; use --resume to go on or --overwrite to begin anew"
+        raise OutputError(config.checkpoint, reason)
+    if config.resume and not config.checkpoint.exists():
+        raise InputError(config.checkpoint, "no checkpoint to go on from; leave --resume away")
+
+
+def _painting(path: Path) -> "torch.Tensor":
+    pixels = read_picture(path)
+    if min(pixels.shape[:2]) < SMALLEST_PAINTING_PX:
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise InputError(path, f"{size} px is too small for a painting; use one of {SMALLEST_PAINTING_PX} px or more")
+    return _tensor(pixels)
+
+
+def _tensor(pixels: Any) -> "torch.Tensor":
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _photo(path: Path) -> "torch.Tensor":
+    """A photo, shrunk so that its short side is at most what crops need."""
+    from PIL import Image
+
+    pixels = read_picture(path)
+    factor = LARGEST_CONTENT_PX / min(pixels.shape[:2])
+    if factor < 1:
+        size = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
+        pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    return _tensor(pixels)
+
+
+def _cards(config: TrainConfig) -> list[StyleCard]:
+    known: Mapping[str, Any] = {}
+    if config.cards is not None:
+        try:
+            known = json.loads(config.cards.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(config.cards, f"cannot be read as JSON ({error})") from error
+    common = {"licence": config.licence, "painting_px": config.painting_px}
+    try:
+        return [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+    except (TypeError, AttributeError) as error:
+        raise InputError(config.cards or "", f"a card has an unknown field ({error})") from error
+
+
+def _trainer(
+    config: TrainConfig, paintings: Mapping[str, "torch.Tensor"], content: Sequence[Path]
+) -> tuple["Trainer", dict[str, Any]]:
+    import torch
+
+    from models.network import StyleNetwork
+    from models.training.content import painting_at
+    from models.training.objective import PerceptualObjective, Weights
+    from models.training.trainer import Trainer, TrainingConfig
+
+    device = _device(config.device)
+    networks, sources = _loss_networks(config.loss_weights, device)
+    weights = Weights(config.style_weight, config.content_weight, config.variation_weight)
+    settings = TrainingConfig(
+        steps=config.steps,
+        batch=config.batch,
+        crop_px=config.crop_px,
+        validate_every=config.validate_every,
+        seed=config.seed,
+        compile=config.compile,
+    )
+    torch.manual_seed(config.seed)
+    network = StyleNetwork()
+    seen = [painting_at(painting, config.painting_px) for painting in paintings.values()]
+    styles = [network.neutral_style() for _ in seen]
+    try:
+        objective = PerceptualObjective(networks, weights)
+        photos = [_photo(path) for path in content]
+        trainer = Trainer(network, styles, seen, photos, objective, settings, device)
+    except ValueError as error:
+        raise InputError(config.content[0] if config.content else "", str(error)) from error
+    recipe = {
+        "settings": asdict(settings),
+        "weights": asdict(weights),
+        "painting_px": config.painting_px,
+        "torch": torch.__version__,
+        "paintings": {name: {"file": p.name, "sha256": _digest([p])} for name, p in config.paintings.items()},
+        "content": {"pictures": len(content), "sha256": _digest(content)},
+        "loss_networks": sources,
+    }
+    return trainer, recipe
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {name!r} is not to be had ({str(error).splitlines()[0]}); use cpu") from error
+    return device
+
+
+def _loss_networks(files: Sequence[Path], device: "torch.device") -> tuple[list["LossNetwork"], list[dict[str, str]]]:
+    """The loss networks, and where they came from."""
+    import torch
+
+    from models.training.loss_network import load_loss_network
+
+    networks, sources = [], []
+    for file in files:
+        try:
+            network = load_loss_network(torch.load(file, map_location="cpu", weights_only=True))
+        except Exception as error:  # noqa: BLE001 - torch.load fails in many ways; every one is a file we cannot use
+            raise InputError(file, f"no weights of a loss network ({str(error).splitlines()[0][:200]})") from error
+        networks.append(network)
+        sources.append({"network": network.name, "file": file.name, "sha256": _digest([file])})
+    if not networks:
+        networks.append(_torchvision_vgg19())
+        sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
+    return [network.to(device, memory_format=torch.channels_last) for network in networks], sources
+
+
+def _torchvision_vgg19() -> "LossNetwork":
+    from torchvision.models import VGG19_Weights
+
+    from models.training.loss_network import load_loss_network
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    logger.warning("loading torchvision's VGG-19 (548 MB, downloaded once)")
+    try:
+        return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
+    except OSError as error:
+        reason = f"the download of VGG-19 failed ({error}); name a file with --loss-weights"
+        raise InputError(weights.url, reason) from error
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """SHA-256 over the contents of files, in order; the first 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _resume(trainer: "Trainer", checkpoint: Path) -> None:
+    import torch
+
+    try:
+        trainer.load_state(torch.load(checkpoint, map_location=trainer.device, weights_only=True))
+    except Exception as error:  # noqa: BLE001 - torch.load fails in many ways; every one is a file we cannot use
+        raise StyleError(f"{checkpoint}: cannot go on from it ({str(error).splitlines()[0][:300]})") from error
+
+
+def _write_checkpoint(trainer: "Trainer", path: Path) -> None:
+    import torch
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        torch.save(trainer.state(), part)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save(path: Path, trainer: "Trainer", cards: Sequence[StyleCard], recipe: Mapping[str, Any]) -> None:
+    validation = {f"validation_{name}": round(value, 4) for name, value in recipe["validation"].items()}
+    scored = [replace(card, figures={**card.figures, **validation}) for card in cards]
+    try:
+        save(path, trainer.network, trainer.styles(), scored, recipe)
+    except OSError as error:
+        raise OutputError(path, f"cannot be written ({error.strerror})") from error
+
+
+def _write_preview(trainer: "Trainer", path: Path) -> None:
+    """Photos in the first row, then a row for each style."""
+    rows = [np.concatenate(list(row.permute(0, 2, 3, 1).cpu().numpy()), axis=1) for row in trainer.preview()]
+    write_picture(path, (np.concatenate(rows) * 255).round().astype(np.uint8))
