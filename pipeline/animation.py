@@ -1,0 +1,118 @@
+"""Animated pictures: WebP read through Pillow, as FFmpeg decodes stills alone, and GIF palettes made on the way."""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.filter import Graph
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from pipeline.errors import InputError
+from pipeline.reader import AudioPacket, Damage
+
+
+def is_webp(path: str) -> bool:
+    """Whether the regular file at ``path`` is a WebP picture, still or animated; a pipe is not looked into."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+
+
+class WebpReader:
+    """Reads an animated WebP; see `pipeline.reader.Reader`. Transparent places become white.
+
+    Raises:
+        InputError: Pillow cannot read the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        from PIL import Image
+
+        try:
+            self._image = Image.open(path)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
+        self.container = self.codec = "webp"
+        self.time_base = Fraction(1, 1000)
+        self.sample_aspect_ratio = Fraction(1)
+        self.average_rate: Fraction | None = None
+        self.frame_count: int | None = getattr(self._image, "n_frames", 1)
+        self.duration_seconds: float | None = None
+        self.start_seconds: Fraction | None = Fraction(0)
+        self.audio: tuple[AudioStream, ...] = ()
+        self.others: tuple[Stream, ...] = ()
+        self.metadata: dict[str, str] = {}
+        self.damage: list[Damage] = []
+
+    def read(self) -> Iterator[VideoFrame | AudioPacket]:
+        """Composited frames; one that fails ends the clip and is noted in ``damage``."""
+        pts = 0
+        for index in range(self.frame_count or 1):
+            try:
+                self._image.seek(index)
+                frame = _opaque(self._image.convert("RGBA"))
+            except (OSError, EOFError, ValueError) as error:
+                self.damage.append(Damage(index, pts * self.time_base, str(error)))
+                return
+            frame.pts, frame.time_base = pts, self.time_base
+            frame.duration = int(self._image.info.get("duration") or 100)
+            pts += frame.duration
+            yield frame
+
+    def seek(self, seconds: Fraction) -> None:
+        """Stay at the beginning: frames build on those before."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._image.close()
+
+
+def _opaque(image: object) -> VideoFrame:
+    rgba = np.asarray(image, dtype=np.uint16)
+    alpha = rgba[..., 3:]
+    rgb = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")
+
+
+class Palette:
+    """Turns RGB frames into 256 colours, with a palette of its own for each frame, without a look ahead."""
+
+    def __init__(self, width: int, height: int, time_base: Fraction) -> None:
+        self._graph = Graph()
+        source = self._graph.add_buffer(
+            width=width, height=height, format=av.VideoFormat("rgb24"), time_base=time_base, name="in"
+        )
+        split = self._graph.add("split")
+        generate = self._graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        # An ordered dither stays in place from frame to frame, error diffusion crawls.
+        use = self._graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
+        sink = self._graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(generate, 1, 0)
+        generate.link_to(use, 0, 1)
+        use.link_to(sink)
+        self._graph.configure()
+
+    def __call__(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """The pictures that are ready after ``frame``, with its pts."""
+        self._graph.vpush(frame)
+        yield from self._ready()
+
+    def flush(self) -> Iterator[VideoFrame]:
+        """The pictures that were held back."""
+        self._graph.vpush(None)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[VideoFrame]:
+        while True:
+            try:
+                yield self._graph.vpull()
+            except (BlockingIOError, EOFError):
+                return

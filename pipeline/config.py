@@ -1,0 +1,116 @@
+"""What can be asked of each stage: one frozen dataclass a stage, checked when it is made."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ENGINES = ("auto", "eager", "compile", "openvino")
+COMPARISONS = ("side", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeConfig:
+    """Which part of the input is read, and how.
+
+    Attributes:
+        start_seconds: first moment that is kept, counted from the clip's start; None keeps all from the beginning.
+        duration_seconds: how long a part is kept; None keeps all to the end.
+        height: of the upright frames in pixels, the width follows; None keeps the size.
+        threads: of the video decoder; 0 lets FFmpeg choose.
+    """
+
+    start_seconds: Fraction | None = None
+    duration_seconds: Fraction | None = None
+    height: int | None = None
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.start_seconds is not None and self.start_seconds < 0:
+            raise ValueError(f"start must be 0 or later, not {float(self.start_seconds):g} s")
+        if self.duration_seconds is not None and self.duration_seconds <= 0:
+            raise ValueError(f"duration must be above 0, not {float(self.duration_seconds):g} s")
+        if self.height is not None and not 16 <= self.height <= 16384:
+            raise ValueError(f"height must be between 16 and 16384 pixels, not {self.height}")
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeConfig:
+    """How the output is compressed.
+
+    Attributes:
+        codec: ``auto``, a codec (``h264``) or an encoder (``libx264``), see `pipeline.codecs`.
+        quality: constant quality in the encoder's own scale (CRF); None takes the default of `pipeline.codecs`.
+        preset: the encoder's own name for a balance of speed and size; None takes the default.
+        threads: of the encoder; 0 lets it choose.
+        overwrite: whether an existing output may be replaced.
+    """
+
+    codec: str = "auto"
+    quality: int | None = None
+    preset: str | None = None
+    threads: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
+
+
+@dataclass(frozen=True, slots=True)
+class StylizeConfig:
+    """What the frames are painted like, and on what.
+
+    Attributes:
+        style: name of a bundled style, or path of a weight file.
+        strength: 0 leaves the video as it is, 1 paints it fully.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        engine: ``auto``, ``eager``, ``compile`` or ``openvino``; see `models.engine`.
+        compare: None, ``side`` (original left of the painting) or ``split`` (left half original, right half painted).
+        threads: of the network on a CPU; 0 takes one for each core.
+    """
+
+    style: str
+    strength: float = 1.0
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+    compare: str | None = None
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be between 0 and 1, not {self.strength:g}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
+        if self.compare not in (None, *COMPARISONS):
+            raise ValueError(f"compare must be one of {', '.join(COMPARISONS)}, not {self.compare!r}")
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoConfig:
+    """A whole run: which video, painted how, written where.
+
+    Attributes:
+        source: path of a video, or ``-`` for standard input.
+        target: path of the result, or ``-`` for standard output.
+        stylize: of the stage in the middle.
+        decode: of the first stage.
+        encode: of the last stage.
+        tag: whether the output's metadata names flowbrush and the style.
+        depth: frames that may wait between two stages.
+    """
+
+    source: str
+    target: str
+    stylize: StylizeConfig
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    tag: bool = True
+    depth: int = 4

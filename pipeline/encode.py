@@ -1,0 +1,106 @@
+"""The last stage: painted frames and the audio packets between them become a file, whole or not at all."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, cast
+
+import av
+
+from pipeline.errors import EncodeError, OutputError
+from pipeline.frames import Frame
+from pipeline.mux import Muxer, Plan, new_temporary
+from pipeline.reader import AudioPacket
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        path: as the user named it, or ``-``.
+        frames: number of pictures.
+        audio_packets: number of packets of sound, of all tracks.
+    """
+
+    path: str
+    frames: int
+    audio_packets: int
+
+
+def encode(items: Iterable[Frame | AudioPacket], plan: Plan, *, tag: Mapping[str, str] | None = None) -> Report:
+    """Write ``items`` as ``plan`` says; the target appears when all of it has been written, or stays as it was.
+
+    Args:
+        items: frames in presentation order, audio packets of the source between them.
+        plan: made by `pipeline.plan.plan_output`.
+        tag: metadata in addition to the source's.
+
+    Raises:
+        EncodeError: an encoder or the container refused something, or the disk is full.
+        OutputError: the file cannot be created or put into place.
+    """
+    if plan.target == "-":
+        return _encode_into(items, plan, cast("IO[bytes]", _Pipe(sys.stdout.buffer)), tag)
+    path = os.path.realpath(plan.target)
+    try:
+        temporary = new_temporary(path)
+    except OSError as error:
+        raise OutputError(plan.target, f"cannot be created ({error.strerror})") from error
+    try:
+        report = _encode_into(items, plan, f"file:{temporary}", tag)
+        with _explained(plan.target):
+            os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    return report
+
+
+def _encode_into(
+    items: Iterable[Frame | AudioPacket], plan: Plan, file: str | IO[bytes], tag: Mapping[str, str] | None
+) -> Report:
+    with _explained(plan.target):
+        muxer = Muxer(plan, file, tag=tag)
+    frames = 0
+    try:
+        for item in items:
+            with _explained(plan.target):
+                if isinstance(item, Frame):
+                    muxer.write_frame(item)
+                    frames += 1
+                else:
+                    muxer.write_packet(item)
+        with _explained(plan.target):
+            muxer.finish()
+    except BaseException:
+        muxer.abandon()
+        raise
+    if muxer.video_packets != frames and plan.container.name != "webp":
+        raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} pictures of {frames} frames")
+    return Report(plan.target, frames, muxer.audio_packets)
+
+
+@contextmanager
+def _explained(target: str) -> Iterator[None]:
+    """Errors of FFmpeg and of the disk become one line about ``target``."""
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise EncodeError(target, f"cannot be written ({reason}); nothing of it is kept") from error
+
+
+class _Pipe:
+    """Standard output as a stream that offers no seeking, even where it is a file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        count = self._file.write(data)
+        self._file.flush()
+        return count

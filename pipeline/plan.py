@@ -1,0 +1,163 @@
+"""What the output will be, decided and tried before a model is loaded: container, codecs, streams, pixel format."""
+
+import io
+import os
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from pipeline.audio import called, plan_audio
+from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
+from pipeline.color import RGB, is_wide_gamut, writing
+from pipeline.config import EncodeConfig
+from pipeline.errors import OutputError
+from pipeline.frames import Color, VideoInfo
+from pipeline.mux import Muxer, Plan, new_temporary
+from pipeline.source import Source
+
+# Said by the container itself, wrong for another one, or true of the old file alone.
+_STALE_METADATA = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"}
+)
+
+
+def plan_output(
+    source: Source, target: str | Path, config: EncodeConfig | None = None, *, size: tuple[int, int] | None = None
+) -> Plan:
+    """Decide how the painted frames of ``source`` become ``target`` (``-`` for standard output).
+
+    Args:
+        source: the opened input.
+        target: a file name, whose ending names the container.
+        config: what was asked for.
+        size: width and height of the frames that will come; None where they are as large as the source's.
+
+    Raises:
+        ValueError: a codec, quality, preset or ending that does not exist.
+        OutputError: the file cannot be written there, or the container or machine cannot do what was asked.
+    """
+    name, config = str(target), config or EncodeConfig()
+    try:
+        container = container_for(name)
+    except ValueError as error:
+        raise OutputError(name, str(error)) from error
+    encoder = encoder_for(config.codec, container)
+    options = encoder_options(encoder, config.quality, config.preset)
+    _check_place(name, config.overwrite)
+    _check_held(name, encoder, container)
+    width, height = size or (source.info.width, source.info.height)
+    pixel_format, notices = _pixel_format(name, encoder, width, height)
+    audio, audio_notices = plan_audio(source.audio, container)
+    plan = Plan(
+        target=name,
+        container=container,
+        encoder=encoder,
+        options=options | ({"bf": "0"} if container.name == "avi" and encoder.name == "libx264" else {}),
+        threads=config.threads,
+        width=width,
+        height=height,
+        pixel_format=pixel_format,
+        time_base=_time_base(source.info, container),
+        rate=_rate(source.info),
+        sample_aspect_ratio=source.info.sample_aspect_ratio,
+        color=_written_color(source.info, pixel_format),
+        audio=audio,
+        metadata={key: text for key, text in source.metadata.items() if key.casefold() not in _STALE_METADATA},
+        notices=(*notices, *_picture_notices(source.info, container), *audio_notices, *_others_notices(source)),
+    )
+    _try(plan)
+    return plan
+
+
+def _check_place(target: str, overwrite: bool) -> None:
+    """Refuse what cannot be written, or should not be, before any work is done."""
+    if target == "-":
+        return
+    path = os.path.realpath(target)
+    if os.path.isdir(path):
+        raise OutputError(target, "is a folder; give the name of a file")
+    if os.path.exists(path):
+        if not os.path.isfile(path):
+            raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
+        if not overwrite:
+            raise OutputError(target, "exists already; give another name or --overwrite")
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise OutputError(target, f"there is no folder {folder}; create it first")
+    try:
+        os.unlink(new_temporary(path))
+    except OSError as error:
+        raise OutputError(target, f"its folder cannot be written to ({error.strerror}); choose another") from error
+
+
+def _check_held(target: str, encoder: Encoder, container: Container) -> None:
+    with av.open(io.BytesIO(), "w", format=container.name) as trial:
+        held = trial.supported_codecs
+    if encoder.name not in held:
+        others = ", ".join(codec for codec, other in CODECS.items() if other.name in held)
+        raise OutputError(target, f"{container.suffix} files cannot hold {encoder.codec}; they can hold {others}")
+
+
+def _pixel_format(target: str, encoder: Encoder, width: int, height: int) -> tuple[str, tuple[str, ...]]:
+    if width % 2 == 0 and height % 2 == 0:
+        return encoder.pixel_format, ()
+    if encoder.odd_pixel_format is None:
+        raise OutputError(target, f"{encoder.name} cannot write {width}x{height}; choose an even --height or h264")
+    if encoder.odd_pixel_format == encoder.pixel_format:
+        return encoder.pixel_format, ()
+    notice = f"{width}x{height} is odd and stays so: written as {encoder.odd_pixel_format}, which old players may lack"
+    return encoder.odd_pixel_format, (notice,)
+
+
+def _written_color(info: VideoInfo, pixel_format: str) -> Color:
+    color = writing(info.color)
+    if av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8":
+        return replace(color, matrix=RGB, full_range=True)
+    return color
+
+
+def _time_base(info: VideoInfo, container: Container) -> Fraction:
+    """The source's, except where the container has a clock of its own."""
+    clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000), "avi": 1 / _rate(info)}
+    return clocks.get(container.name, info.time_base)
+
+
+def _rate(info: VideoInfo) -> Fraction:
+    return info.average_rate or Fraction(30)
+
+
+def _picture_notices(info: VideoInfo, container: Container) -> list[str]:
+    notices = []
+    if is_wide_gamut(info.color):
+        notices.append("the source is BT.2020 or HDR; it is painted as it stands and written as BT.709 SDR")
+    if container.name == "gif" and _rate(info) > 50:
+        notices.append(
+            f"{float(_rate(info)):.3g} frames a second are more than GIF players show; they may slow it down"
+        )
+    if container.name == "avi":
+        notices.append("avi has a fixed frame rate: times are rounded to it")
+    return notices
+
+
+def _others_notices(source: Source) -> list[str]:
+    return [f"{called(stream)} is not carried over" for stream in source.others]
+
+
+def _try(plan: Plan) -> None:
+    """Open all encoders and write a header to memory, so that what fails does so now.
+
+    Raises:
+        OutputError: what failed, and what to choose instead.
+    """
+    try:
+        Muxer(plan, io.BytesIO(), is_trial=True).abandon()
+    except (av.FFmpegError, OSError) as error:
+        name, reason = plan.encoder.name, getattr(error, "strerror", None) or error
+        if plan.encoder.is_hardware:
+            hint = f"this machine has no NVENC; choose --codec {plan.encoder.codec}"
+        else:
+            hint = "choose another --codec, --preset or --height"
+        size = f"{plan.width}x{plan.height}"
+        raise OutputError(plan.target, f"{name} cannot be opened for {size} ({reason}); {hint}") from error

@@ -1,0 +1,172 @@
+"""A video that has been opened, cut to the part that is wanted, and found to hold at least one frame.
+
+Opening decodes up to the first wanted frame, so that whatever cannot work is known before a model is loaded, and
+so that size, rotation and colour are those of real frames.
+"""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.frame import VideoFrame
+
+from pipeline.animation import WebpReader, is_webp
+from pipeline.color import reading
+from pipeline.config import DecodeConfig
+from pipeline.cut import Cut
+from pipeline.errors import InputError
+from pipeline.frames import VideoInfo
+from pipeline.reader import AudioPacket, MediaReader, Reader
+
+# How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
+SEEK_MARGINS_SECONDS = (1, 5, 30)
+
+
+class Source:
+    """An open video; made by `open_source`, used as a context manager, read once by `pipeline.decode`.
+
+    Attributes:
+        info: the frames as `pipeline.decode` yields them: upright, and scaled where that was asked for.
+        audio: the audio streams whose packets travel along.
+        others: streams that do not travel along, as PyAV knows them.
+        metadata: of the whole file.
+        damage: the places where the file could not be read, so far.
+    """
+
+    def __init__(self, info: VideoInfo, reader: Reader, items: Iterator[VideoFrame | AudioPacket]) -> None:
+        self.info = info
+        self.audio = reader.audio
+        self.others = reader.others
+        self.metadata = reader.metadata
+        self.damage = reader.damage
+        self._reader = reader
+        self._items = items
+
+    def items(self) -> Iterator[VideoFrame | AudioPacket]:
+        """Decoded frames in presentation order with their final pts, and audio packets; each is given once."""
+        return self._items
+
+    def close(self) -> None:
+        """Let go of the file; whoever iterates `items` must have ended."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_source(path: str | Path, config: DecodeConfig | None = None) -> Source:
+    """Open the video at ``path``, or on standard input for ``-``, and decode its first wanted frame.
+
+    Raises:
+        InputError: there is no such file, it holds no video, or none of its frames decodes or is wanted.
+    """
+    name = str(path)
+    config = config or DecodeConfig()
+    _check_file(name)
+    margins = SEEK_MARGINS_SECONDS if config.start_seconds and os.path.isfile(name) else ()
+    for margin in (*margins, None):
+        reader = _open_reader(name, config)
+        try:
+            source = _try_from(name, reader, config, margin)
+        except BaseException:
+            reader.close()
+            raise
+        if source is not None:
+            return source
+        reader.close()
+    raise AssertionError("the last attempt gives a source or raises")
+
+
+def _check_file(name: str) -> None:
+    if name == "-":
+        return
+    if not os.path.exists(name):
+        raise InputError(name, "there is no such file; check the path")
+    if os.path.isdir(name):
+        raise InputError(name, "is a folder; give one video file")
+    if os.path.isfile(name) and os.path.getsize(name) == 0:
+        raise InputError(name, "is empty; check that it was copied or downloaded completely")
+
+
+def _open_reader(name: str, config: DecodeConfig) -> Reader:
+    return WebpReader(name) if is_webp(name) else MediaReader(name, threads=config.threads)
+
+
+def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | None) -> Source | None:
+    """Read from ``margin`` seconds before the wanted start, or from the beginning for None.
+
+    None where a seek failed, or landed behind the wanted start, so that frames would be missing.
+    """
+    cut = Cut(reader, config)
+    if margin is not None and cut.begin_seconds is not None:
+        try:
+            reader.seek(max(cut.begin_seconds - margin, reader.start_seconds or Fraction(0)))
+        except av.FFmpegError:
+            return None
+    items = cut.items()
+    head: list[VideoFrame | AudioPacket] = []
+    for item in items:
+        head.append(item)
+        if isinstance(item, VideoFrame):
+            if margin is not None and cut.landed_late:
+                return None
+            return Source(_describe(name, reader, config, item), reader, chain(head, items))
+    if margin is not None:
+        return None
+    raise InputError(name, _why_no_frame(reader, cut, config))
+
+
+def _why_no_frame(reader: Reader, cut: Cut, config: DecodeConfig) -> str:
+    if cut.first_seconds is not None:
+        start = float(config.start_seconds or 0)
+        return f"has no frame from {start:g} s on in the part that is wanted; choose another start or duration"
+    reason = f" ({reader.damage[0].reason})" if reader.damage else ""
+    return f"none of its video frames can be decoded{reason}; the file is damaged"
+
+
+def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame) -> VideoInfo:
+    rotation = round(first.rotation / 90) * 90 % 360
+    aspect = reader.sample_aspect_ratio
+    width, height = first.width, first.height
+    if rotation in (90, 270):
+        width, height, aspect = height, width, 1 / aspect
+    if config.height is not None and config.height != height:
+        width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
+    seconds, count = _wanted_length(reader, config)
+    return VideoInfo(
+        path=name,
+        container=reader.container,
+        codec=reader.codec,
+        width=width,
+        height=height,
+        rotation=rotation,
+        sample_aspect_ratio=aspect,
+        time_base=reader.time_base,
+        average_rate=reader.average_rate,
+        frame_count=count,
+        duration_seconds=seconds,
+        color=reading(first),
+    )
+
+
+def _wanted_length(reader: Reader, config: DecodeConfig) -> tuple[float | None, int | None]:
+    """Seconds and frames of the wanted part, as far as the header tells."""
+    whole, count = reader.duration_seconds, reader.frame_count
+    if not whole:
+        return None if config.duration_seconds is None else float(config.duration_seconds), count
+    seconds = max(whole - float(config.start_seconds or 0), 0.0)
+    if config.duration_seconds is not None:
+        seconds = min(seconds, float(config.duration_seconds))
+    if count is None and reader.average_rate is not None:
+        count = round(whole * reader.average_rate)
+    return seconds, None if count is None else max(round(count * seconds / whole), 1)
