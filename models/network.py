@@ -92,7 +92,9 @@ def conditional_instance_norm(
         The features in the dtype of ``x``, and the statistics ``(N, 2, C)`` float32 that were used.
     """
     wide = x.float()
-    variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0)
+    # Two moments instead of torch.var_mean: its Welford pass costs a compiled frame 2 ms of 31.
+    mean = wide.mean(dim=(2, 3))
+    variance = (wide.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
     used = torch.lerp(torch.stack((mean, variance), dim=1), past, keep)
     gain = scale * torch.rsqrt(used[:, 1] + EPSILON)
     offset = shift - used[:, 0] * gain
@@ -189,7 +191,7 @@ class StyleNetwork(nn.Module):
         x = _pad(picture, self.MULTIPLE, self.SMALLEST)
         for layer in self.encode:
             x = F.relu(norms(layer(x)))
-        for first, second in pairwise_disjoint(self.residual):
+        for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             x = x + norms(second(F.relu(norms(first(x)))))
         for layer in self.decode:
             x = F.relu(norms(layer(F.interpolate(x, scale_factor=2.0, mode="nearest"))))
@@ -216,11 +218,6 @@ class _Norms:
 
     def statistics(self) -> Tensor:
         return torch.cat(self._used, dim=2)
-
-
-def pairwise_disjoint(layers: nn.ModuleList) -> list[tuple[nn.Module, nn.Module]]:
-    """The layers two by two: first and second, third and fourth, and so on."""
-    return list(zip(layers[::2], layers[1::2], strict=True))
 
 
 def _pad(picture: Tensor, multiple: int, smallest: int) -> Tensor:

@@ -195,7 +195,9 @@ def _metadata(path: Path) -> Mapping[str, str]:
                 raise WeightsError(f"{path}: not a safetensors file; styles are trained with `flowbrush train`")
             header = json.loads(file.read(length))
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); `flowbrush styles` lists what is bundled") from error
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror}); `flowbrush styles` lists what is bundled"
+        ) from error
     except ValueError as error:
         if isinstance(error, WeightsError):
             raise

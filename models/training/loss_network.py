@@ -176,4 +176,3 @@ def _convolution(state: StateDict, key: str, *, padding: int, stride: int = 1, r
     layer: nn.Conv2d = kind(inputs, outputs, kernel, stride=stride, padding=0 if reflection else padding)
     layer.load_state_dict({"weight": weight, "bias": bias})
     return layer
-

@@ -131,7 +131,9 @@ class Trainer:
         self.validation = central_crops(held[: config.validation_crops], config.crop_px).to(device)
         self._targets = [objective.targets(painting.to(device)) for painting in paintings]
         self._optimizer = torch.optim.Adam([*self.network.parameters(), *self.bank.parameters()], betas=(0.9, 0.99))
-        self._terms = torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
+        self._terms = (
+            torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
+        )
 
     def run(self) -> Iterator[Report]:
         """Train to the end, a report a step; the caller may stop at any of them."""

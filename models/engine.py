@@ -1,0 +1,196 @@
+"""Ways to run the network: uint8 pictures in, uint8 paintings out, as fast as the machine allows.
+
+eager      PyTorch as it is: always works
+compile    torch.compile: needs a C++ compiler (CPU) or Triton (CUDA); fastest
+openvino   Intel's runtime, on any x86 or Arm CPU: needs no compiler
+"""
+
+import functools
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.network import Style, StyleNetwork
+
+EngineName = Literal["eager", "compile", "openvino"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Engine = Callable[[Tensor, Style, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""``(pixels, style, past, keep, strength) -> (painted pixels, statistics)``; see `Paint.forward`."""
+
+
+class EngineError(RuntimeError):
+    """The device or the engine is not to be had on this machine."""
+
+
+class Paint(nn.Module):
+    """The whole graph from pixels to pixels, so that a compiler sees it in one piece.
+
+    Args:
+        network: in the precision it is to run in.
+    """
+
+    def __init__(self, network: StyleNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        pixels: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        past: Tensor,
+        keep: Tensor,
+        strength: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Paint one picture.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8 RGB.
+            scale: of the style, as all of the next three; see `Style`.
+            shift: see `Style`.
+            weight: see `Style`.
+            bias: see `Style`.
+            past: ``(1, 2, C)`` float32 statistics from elsewhere.
+            keep: scalar float32, the share of ``past``.
+            strength: scalar float32 in [0, 1]; 0 gives the picture back, 1 the painting.
+
+        Returns:
+            ``(H, W, 3)`` uint8 RGB, and the statistics ``(1, 2, C)`` float32 that were used.
+        """
+        picture = pixels.permute(2, 0, 1)[None].float() / 255
+        painted, used = self.network(
+            picture.to(next(self.network.parameters()).dtype), Style(scale, shift, weight, bias), past, keep
+        )
+        mixed = torch.lerp(picture, painted.float(), strength)
+        return (mixed[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous(), used
+
+
+def available_engines(device: torch.device) -> list[EngineName]:
+    """The engines that this machine can run on ``device``, the fastest first."""
+    engines: list[EngineName] = ["eager"]
+    if device.type == "cpu" and importlib.util.find_spec("openvino") is not None:
+        engines.insert(0, "openvino")
+    if can_compile(device):
+        engines.insert(0, "compile")
+    return engines
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile finds what it needs: a C++ compiler for the CPU, Triton for CUDA."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return device.type == "cpu" and compiler() is not None
+
+
+@functools.cache
+def compiler() -> str | None:
+    """Path of the C++ compiler that torch.compile would use; None where there is none."""
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def native_precision(device: torch.device) -> Precision:
+    """The fastest precision of ``device`` that loses nothing visible."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    if device.type == "mps":
+        return "fp16"
+    return "bf16" if _multiplies_bf16() else "fp32"
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the CPU has bf16 instructions; without them bf16 runs, but slower than float32."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def build_engine(
+    name: EngineName,
+    network: StyleNetwork,
+    *,
+    height: int,
+    width: int,
+    device: torch.device,
+    precision: Precision,
+    cache: Path,
+) -> Engine:
+    """Make ``network`` ready for pictures of one size.
+
+    Args:
+        name: which engine.
+        network: float32, on the CPU; copied, not changed.
+        height: of the pictures, in pixels.
+        width: of the pictures, in pixels.
+        device: where to run.
+        precision: of the convolutions.
+        cache: folder in which compiled code is kept from run to run.
+
+    Raises:
+        EngineError: the engine or the precision is not to be had on this machine.
+    """
+    if name == "openvino":
+        return _openvino(network, height=height, width=width, device=device, precision=precision, cache=cache)
+    dtype = DTYPES[precision]
+    copy = StyleNetwork(network.architecture)
+    copy.load_state_dict(network.state_dict())
+    copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return _torch_engine(Paint(copy), device, dtype, compiled=name == "compile", cache=cache)
+
+
+def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path) -> Engine:
+    run: Callable[..., Any] = paint
+    if compiled:
+        if not can_compile(device):
+            missing = "Triton" if device.type == "cuda" else "a C++ compiler"
+            raise EngineError(f"torch.compile needs {missing}, which is not found; use --engine eager")
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
+        run = torch.compile(paint, dynamic=False)
+
+    def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            painted, used = run(pixels.to(device), *style.to(device, dtype).tensors(), past, keep, strength)
+            return painted.cpu(), used
+
+    return engine
+
+
+def _openvino(
+    network: StyleNetwork, *, height: int, width: int, device: torch.device, precision: Precision, cache: Path
+) -> Engine:
+    if device.type != "cpu":
+        raise EngineError(f"the engine openvino runs on the CPU, not on {device}; use --engine compile")
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
+    style = network.neutral_style()
+    past = torch.zeros(1, 2, network.statistics_size)
+    pixels = torch.zeros(height, width, 3, dtype=torch.uint8)
+    example = (pixels, *style.tensors(), past, torch.zeros(()), torch.ones(()))
+    model = openvino.convert_model(
+        Paint(network), example_input=example, input=[tuple(tensor.shape) for tensor in example]
+    )
+    core = openvino.Core()
+    core.set_property({"CACHE_DIR": str(cache / "openvino")})
+    hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]}
+    request = core.compile_model(model, "CPU", hints | {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+
+    def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = (pixels, *style.to("cpu", torch.float32).tensors(), past, keep, strength)
+        results = list(request.infer([tensor.numpy() for tensor in inputs], share_inputs=True).values())
+        return torch.from_numpy(results[0].copy()), torch.from_numpy(results[1].copy())
+
+    return engine

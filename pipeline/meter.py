@@ -1,0 +1,115 @@
+"""How a run is going: frames, speed, time left, and which stage the others wait for."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.frames import Frame
+from pipeline.stream import Prefetch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A moment of a run.
+
+    Attributes:
+        frames: handed to the encoder so far.
+        total: an estimate of how many there will be; None where the container does not say.
+        seconds: since the first frame came out of the network.
+        busy: share of the time that each stage worked rather than waited, by stage.
+    """
+
+    frames: int
+    total: int | None
+    seconds: float
+    busy: Mapping[str, float]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second after the first."""
+        return (self.frames - 1) / self.seconds if self.frames > 1 and self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time to go at this rate; None where it cannot be told."""
+        if self.total is None or self.fps == 0:
+            return None
+        return max(self.total - self.frames, 0) / self.fps
+
+    @property
+    def bottleneck(self) -> str:
+        """The stage that works most of the time."""
+        return max(self.busy, key=lambda stage: self.busy[stage])
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class Meter:
+    """Counts the frames on their way from the network to the encoder, and clocks the three stages.
+
+    Args:
+        decoded: the thread of the first stage.
+        painted: the thread of the second; the third runs in the consumer of `watch`.
+        total: an estimate of the frames to come.
+        report: called after each frame that the last stage took.
+
+    Attributes:
+        frames: that went by.
+        first_frame_at: wall-clock time (`time.time`) at which the first painted frame came; now, before that.
+    """
+
+    def __init__(
+        self, decoded: Prefetch[Any], painted: Prefetch[Any], *, total: int | None, report: ProgressCallback
+    ) -> None:
+        self.frames = 0
+        self.first_frame_at = time.time()
+        self._decoded = decoded
+        self._painted = painted
+        self._total = total
+        self._report = report
+        self._first = time.perf_counter()
+        self._idle = (0.0, 0.0, 0.0)
+
+    def watch(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield ``items``, counting the frames."""
+        for item in items:
+            if isinstance(item, Frame):
+                if not self.frames:
+                    self.first_frame_at, self._first = time.time(), time.perf_counter()
+                    self._idle = self._waited()
+                self.frames += 1
+                self._report(self.progress())
+            yield item
+
+    def progress(self) -> Progress:
+        """Where the run stands now."""
+        now = time.perf_counter()
+        seconds = max(now - self._first, 1e-9)
+        idle = (waited - before for waited, before in zip(self._waited(), self._idle, strict=True))
+        shares = (min(max(1 - waited / seconds, 0.0), 1.0) for waited in idle)
+        busy = dict(zip(("decode", "stylize", "encode"), shares, strict=True))
+        return Progress(self.frames, self._total, seconds, busy)
+
+    def _waited(self) -> tuple[float, float, float]:
+        """Seconds for which each stage has waited for its neighbours."""
+        decoded, painted = self._decoded, self._painted
+        return (
+            decoded.blocked_seconds,
+            decoded.starved_seconds + painted.blocked_seconds,
+            painted.starved_seconds,
+        )
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has had resident; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

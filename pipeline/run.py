@@ -1,0 +1,50 @@
+"""A video in, a painted video out: decode -> stylize -> encode, each in a thread of its own."""
+
+import time
+
+from pipeline.config import VideoConfig
+from pipeline.decode import decode
+from pipeline.encode import encode
+from pipeline.meter import Meter, ProgressCallback
+from pipeline.plan import plan_output
+from pipeline.source import open_source
+from pipeline.stream import prefetch
+from pipeline.stylize import Stylizer, find_style, output_size
+from pipeline.summary import Notices, Notify, Summary, summarize
+
+
+def stylize_video(
+    config: VideoConfig, *, progress: ProgressCallback = lambda state: None, notify: Notify = lambda line: None
+) -> Summary:
+    """Paint the video ``config.source`` into ``config.target``.
+
+    Whatever cannot work is found out before the network is loaded. The target appears when all of it is written;
+    a failure or an interruption leaves nothing of it.
+
+    Args:
+        config: what, how and where.
+        progress: called for each painted frame, in the calling thread.
+        notify: called with each thing that the user should know, one line.
+
+    Raises:
+        PipelineError: one of its kinds, see `pipeline.errors`.
+        ValueError: a codec, quality or preset that does not exist.
+    """
+    begun = time.perf_counter()
+    notices = Notices(notify)
+    card = find_style(config.stylize.style)
+    with open_source(config.source, config.decode) as source:
+        info = source.info
+        size = output_size(config.stylize.compare, info.width, info.height)
+        plan = plan_output(source, config.target, config.encode, size=size)
+        for notice in plan.notices:
+            notices(notice)
+        stylizer = Stylizer(config.stylize, height=info.height, width=info.width, notify=notices)
+        with (
+            prefetch(decode(source), depth=config.depth, name="decode") as decoded,
+            prefetch(stylizer(decoded), depth=config.depth, name="stylize") as painted,
+        ):
+            meter = Meter(decoded, painted, total=info.frame_count, report=progress)
+            tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}
+            written = encode(meter.watch(painted), plan, tag=tag)
+        return summarize(written, meter, stylizer, notices, source.damage, seconds=time.perf_counter() - begun)

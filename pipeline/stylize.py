@@ -1,0 +1,222 @@
+"""The middle stage: frames in, painted frames out; whatever else comes along passes by."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+import numpy as np
+
+from models.registry import Painter, StyleCard, WeightsError, find, load
+from pipeline.config import StylizeConfig
+from pipeline.errors import DeviceError, StyleError
+from pipeline.frames import Frame, Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.engine import EngineName, Precision
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Notify = Callable[[str], None]
+
+
+def find_style(style: str) -> StyleCard:
+    """The card of a bundled style, by name, or of a weight file; reads no weights and imports no torch.
+
+    Raises:
+        StyleError: there is no such style.
+    """
+    try:
+        return find(style)[1]
+    except WeightsError as error:
+        raise StyleError(str(error)) from error
+
+
+def load_painter(style: str) -> Painter:
+    """Load a bundled style by name, or a weight file.
+
+    Raises:
+        StyleError: there is no such style, or its weights cannot be used.
+    """
+    try:
+        return load(style)
+    except WeightsError as error:
+        raise StyleError(str(error)) from error
+
+
+class Stylizer:
+    """Paints frames of one size; ready to go when it has been made.
+
+    Making it loads and, where needed, compiles the network, so that it takes from one second to half a minute;
+    compiled code is kept in `cache_folder` for the next time.
+
+    Args:
+        config: what to paint like, and on what.
+        height: of the frames, in pixels.
+        width: of the frames, in pixels.
+        notify: called with what the user should know, a line each.
+
+    Attributes:
+        painter: the network and the style.
+        device: where the network runs.
+        engine: how it runs.
+        precision: of its convolutions.
+
+    Raises:
+        StyleError: no such style, or its weights cannot be used.
+        DeviceError: the device, the precision or the engine is not to be had, or the memory does not suffice.
+    """
+
+    def __init__(self, config: StylizeConfig, *, height: int, width: int, notify: Notify = lambda notice: None) -> None:
+        import torch
+
+        from models.engine import native_precision
+
+        self.painter = load_painter(config.style)
+        self.device = _device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        automatic = config.precision == "auto"
+        self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
+        self._size = (height, width)
+        self._compare = config.compare
+        self._past = torch.zeros(1, 2, self.painter.network.statistics_size, device=self.device)
+        self._keep = torch.zeros((), device=self.device)
+        self._strength = torch.tensor(float(config.strength), device=self.device)
+        self.engine: EngineName = self._start(config.engine, notify)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Width and height of the painted frames, in pixels."""
+        return output_size(self._compare, self._size[1], self._size[0])
+
+    def __call__(self, items: Iterable[Frame | T]) -> Iterator[Frame | T]:
+        """Paint the frames among ``items``; yield all else as it comes."""
+        for item in items:
+            yield item.with_pixels(self.paint(item.pixels)) if isinstance(item, Frame) else item
+
+    def paint(self, pixels: Pixels) -> Pixels:
+        """Paint ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
+
+        Raises:
+            DeviceError: the memory of the device does not suffice.
+        """
+        import torch
+
+        if not pixels.flags.writeable:  # torch warns of tensors over memory that must not be written
+            pixels = pixels.copy()
+        with _device_errors(self.device):
+            painted, _ = self._run(torch.from_numpy(pixels), self.painter.style, self._past, self._keep, self._strength)
+        result = painted.numpy()
+        return compose(pixels, result, self._compare) if self._compare else result
+
+    def _start(self, wanted: str, notify: Notify) -> "EngineName":
+        """Build the engine that was asked for, or the fastest that works, and run it once."""
+        from models.engine import available_engines
+
+        candidates = available_engines(self.device) if wanted == "auto" else [cast("EngineName", wanted)]
+        for name in candidates:
+            try:
+                self._build(name)
+            except DeviceError as error:
+                if name == candidates[-1]:
+                    raise
+                notify(f"the engine {name} does not work here ({error}); trying the next")
+            else:
+                if wanted == "auto" and name == "eager" and self.device.type == "cpu":
+                    notify(
+                        "no C++ compiler and no OpenVINO found: running eager, about three times slower; "
+                        "install g++, or pip install 'flowbrush[cpu]'"
+                    )
+                return name
+        raise AssertionError("the last candidate returns or raises")
+
+    def _build(self, name: "EngineName") -> None:
+        from models.engine import build_engine
+
+        height, width = self._size
+        with _device_errors(self.device):
+            self._run = build_engine(
+                name,
+                self.painter.network,
+                height=height,
+                width=width,
+                device=self.device,
+                precision=self.precision,
+                cache=cache_folder(),
+            )
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        import torch
+
+        blank = torch.zeros(*self._size, 3, dtype=torch.uint8)
+        self._run(blank, self.painter.style, self._past, self._keep, self._strength)
+
+
+def output_size(compare: str | None, width: int, height: int) -> tuple[int, int]:
+    """Width and height of the frames that `Stylizer` makes of frames of ``width`` x ``height``."""
+    return (2 * width if compare == "side" else width, height)
+
+
+def compose(original: Pixels, painted: Pixels, compare: Literal["side", "split"] | str) -> Pixels:
+    """Show both: side by side, or the left half of the one and the right half of the other with a line between."""
+    if compare == "side":
+        return np.concatenate((original, painted), axis=1)
+    middle = original.shape[1] // 2
+    split = painted.copy()
+    split[:, :middle] = original[:, :middle]
+    split[:, max(middle - 1, 0) : middle + 1] = 255
+    return split
+
+
+def cache_folder() -> Path:
+    """Where compiled networks are kept: ``FLOWBRUSH_CACHE``, or the user's cache folder of this system."""
+    if chosen := os.environ.get("FLOWBRUSH_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "flowbrush"
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise DeviceError(f"device {name!r} is not to be had ({reason}); `flowbrush doctor` lists devices") from error
+    return device
+
+
+class _device_errors:  # noqa: N801 - reads as a statement
+    """Context in which what torch raises for want of memory, device or compiler becomes a `DeviceError`."""
+
+    def __init__(self, device: "torch.device") -> None:
+        self._device = device
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or not isinstance(error, RuntimeError):
+            return
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if "memory" in reason.lower():
+            reason = f"the memory of {self._device} does not suffice; choose a smaller --height"
+        raise DeviceError(reason) from error

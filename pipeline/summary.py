@@ -1,0 +1,91 @@
+"""What a run came to, and what the user was told on the way."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline.encode import Report
+from pipeline.meter import Meter, peak_memory_bytes
+from pipeline.reader import Damage
+from pipeline.stylize import Stylizer
+
+Notify = Callable[[str], None]
+
+
+class Notices:
+    """Passes each notice on, and keeps it."""
+
+    def __init__(self, notify: Notify) -> None:
+        self.lines: list[str] = []
+        self._notify = notify
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        self._notify(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        output: the file as the user named it.
+        frames: painted and written.
+        audio_packets: written, of all tracks.
+        seconds: from the opening of the input to the finished file.
+        first_frame_at: wall-clock time (`time.time`) of the first painted frame.
+        fps: frames a second from the first painted frame to the finished file.
+        busy: share of that time that each stage worked rather than waited, by stage.
+        bottleneck: the stage that worked most of the time.
+        style: its name.
+        engine: how the network ran.
+        precision: of the network.
+        device: where it ran.
+        notices: what the user was told.
+        damage: places where the input could not be read, a line each.
+        peak_memory_bytes: of this process; None where the system does not tell.
+    """
+
+    output: str
+    frames: int
+    audio_packets: int
+    seconds: float
+    first_frame_at: float
+    fps: float
+    busy: Mapping[str, float]
+    bottleneck: str
+    style: str
+    engine: str
+    precision: str
+    device: str
+    notices: tuple[str, ...]
+    damage: tuple[str, ...]
+    peak_memory_bytes: int | None
+
+
+def summarize(
+    written: Report, meter: Meter, stylizer: Stylizer, notices: Notices, damage: list[Damage], *, seconds: float
+) -> Summary:
+    """Gather what the stages know at the end of a run."""
+    state = meter.progress()
+    return Summary(
+        output=written.path,
+        frames=written.frames,
+        audio_packets=written.audio_packets,
+        seconds=seconds,
+        first_frame_at=meter.first_frame_at,
+        fps=state.fps,
+        busy=state.busy,
+        bottleneck=state.bottleneck,
+        style=stylizer.painter.card.name,
+        engine=stylizer.engine,
+        precision=stylizer.precision,
+        device=str(stylizer.device),
+        notices=tuple(notices.lines),
+        damage=tuple(_line(place) for place in damage),
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+
+
+def _line(place: Damage) -> str:
+    at = "" if place.seconds is None else f" at {float(place.seconds):.3f} s"
+    return f"video packet {place.packet_index}{at}: {place.reason}"
