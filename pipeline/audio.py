@@ -18,7 +18,7 @@ from pipeline.codecs import Container
 from pipeline.reader import AudioPacket
 
 _CARRIED_METADATA = ("language", "title", "handler_name")
-_BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000, "libmp3lame": 96_000}
+_BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,10 @@ _ENCODERS = (
 )
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType({encoder.name: encoder for encoder in _ENCODERS})
-CODECS: Mapping[str, Encoder] = MappingProxyType({encoder.codec: encoder for encoder in reversed(_ENCODERS)})
+# An encoder in hardware is taken by its own name alone.
+CODECS: Mapping[str, Encoder] = MappingProxyType(
+    {encoder.codec: encoder for encoder in _ENCODERS if not encoder.is_hardware}
+)
 
 # Muxer, codecs of picture and sound that `auto` and transcoding take.
 _CONTAINERS = {
@@ -109,7 +112,6 @@ _CONTAINERS = {
     ".mov": ("mov", "h264", "aac"),
     ".mkv": ("matroska", "h264", "aac"),
     ".webm": ("webm", "vp9", "libopus"),
-    ".avi": ("avi", "h264", "libmp3lame"),
     ".gif": ("gif", "gif", None),
     ".webp": ("webp", "webp", None),
 }
@@ -139,6 +141,8 @@ def container_for(target: str) -> Container:
         ValueError: no container that is written goes by such a name.
     """
     suffix = ".mkv" if target == "-" else PurePath(target).suffix.lower()
+    if suffix == ".avi":
+        raise ValueError("avi holds neither exact times nor a late start of sound; use .mkv, .mp4 or .mov")
     if suffix not in _CONTAINERS:
         ending = f"the ending {suffix!r}" if suffix else "a name without an ending"
         raise ValueError(f"{ending} names no container that is written; use one of {' '.join(_CONTAINERS)}")

@@ -54,7 +54,7 @@ def plan_output(
         target=name,
         container=container,
         encoder=encoder,
-        options=options | ({"bf": "0"} if container.name == "avi" and encoder.name == "libx264" else {}),
+        options=options,
         threads=config.threads,
         width=width,
         height=height,
@@ -120,7 +120,7 @@ def _written_color(info: VideoInfo, pixel_format: str) -> Color:
 
 def _time_base(info: VideoInfo, container: Container) -> Fraction:
     """The source's, except where the container has a clock of its own."""
-    clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000), "avi": 1 / _rate(info)}
+    clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
     return clocks.get(container.name, info.time_base)
 
 
@@ -136,8 +136,6 @@ def _picture_notices(info: VideoInfo, container: Container) -> list[str]:
         notices.append(
             f"{float(_rate(info)):.3g} frames a second are more than GIF players show; they may slow it down"
         )
-    if container.name == "avi":
-        notices.append("avi has a fixed frame rate: times are rounded to it")
     return notices
 
 
@@ -160,4 +158,5 @@ def _try(plan: Plan) -> None:
         else:
             hint = "choose another --codec, --preset or --height"
         size = f"{plan.width}x{plan.height}"
-        raise OutputError(plan.target, f"{name} cannot be opened for {size} ({reason}); {hint}") from error
+        where = f"for {size} in {plan.container.suffix} files"
+        raise OutputError(plan.target, f"{name} cannot be opened {where} ({reason}); {hint}") from error

@@ -41,7 +41,8 @@ class Damage:
     """A place where the input could not be read; reading went on behind it.
 
     Attributes:
-        packet_index: zero-based index of the video packet that failed, or was next when the container failed.
+        packet_index: zero-based index of the video packet that failed, or was next when the container failed; a
+            decoder with several threads may report it a few packets late.
         seconds: its presentation time in the input; None where it has none.
         reason: in FFmpeg's words.
     """
