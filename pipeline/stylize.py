@@ -199,7 +199,7 @@ def _device(name: str) -> "torch.device":
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise DeviceError(f"device {name!r} is not to be had ({reason}); `flowbrush doctor` lists devices") from error
     return device
 

@@ -1,0 +1,62 @@
+# make demo   set everything up and paint a sample clip into stylized.mp4
+# make test   set up what tests need, then ruff, mypy and the tests
+# make prove  the long proofs
+# make lint   ruff and mypy alone
+# make bench  speed and memory on this machine
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PACKAGES = python3-venv libgl1 libglib2.0-0 g++
+
+.PHONY: demo test prove lint bench system clean
+
+demo: $(VENV)/.installed
+	$(BIN)/flowbrush video sample_videos/harbor.mp4 stylized.mp4 --style great-wave --overwrite
+	@echo "Done: open stylized.mp4, then try your own: $(BIN)/flowbrush video INPUT OUTPUT --style starry-night"
+
+test: lint
+	$(BIN)/python -m pytest -m "not prove"
+
+prove: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m prove --timeout 3600
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/memory.py
+
+# Looked for before anything is installed: a missing library would show as a riddle much later.
+system:
+	@missing=""; \
+	$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ "$$(uname)" = Linux ] && command -v ldconfig >/dev/null; then \
+		ldconfig -p | grep -q 'libGL\.so\.1' || missing="$$missing libgl1"; \
+		ldconfig -p | grep -q 'libgthread-2\.0\.so\.0' || missing="$$missing libglib2.0-0"; \
+	fi; \
+	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing="$$missing g++"; \
+	if [ -n "$$missing" ]; then \
+		echo "not found on this system:$$missing"; \
+		echo "on Debian and Ubuntu: sudo apt-get install -y $(PACKAGES)"; \
+		exit 1; \
+	fi
+
+$(BIN)/python: | system
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | system $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | system $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[cpu,dev]"
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info stylized.mp4 .pytest_cache .mypy_cache .ruff_cache

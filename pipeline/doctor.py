@@ -1,0 +1,185 @@
+"""What works on this machine, what does not, and what to install for more."""
+
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from typing import cast
+
+NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at.
+        works: False where something is missing.
+        detail: what was found.
+        remedy: what to do for more; empty where nothing is missing.
+    """
+
+    name: str
+    works: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything that flowbrush can make use of; a finding each, none of them raises."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _system,
+        _torch,
+        _cpu,
+        _cuda,
+        _mps,
+        _compile,
+        _openvino,
+        _styles,
+        _encoders,
+        _nvenc,
+        _opencv,
+        _cache,
+    )
+    for check in checks:
+        try:
+            yield check()
+        except Exception as error:  # noqa: BLE001 - a broken installation may raise anything; saying so is the point
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            yield Finding(check.__name__.strip("_"), False, reason, "reinstall flowbrush in a new environment")
+
+
+def _system() -> Finding:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Finding("system", True, f"{platform.system()} {platform.machine()}, Python {python}, flowbrush {_own()}")
+
+
+def _own() -> str:
+    try:
+        return version("flowbrush")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _torch() -> Finding:
+    return Finding("torch", True, f"{version('torch')}, torchvision {version('torchvision')}, PyAV {version('av')}")
+
+
+def _cpu() -> Finding:
+    import torch
+
+    from models.engine import native_precision
+
+    precision = native_precision(torch.device("cpu"))
+    detail = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, runs in {precision}"
+    remedy = "" if precision == "bf16" else "a CPU with bf16 instructions is about twice as fast"
+    return Finding("cpu", True, detail, remedy)
+
+
+def _cuda() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("cuda", False, "no device", "an NVIDIA GPU and its driver; not needed")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Finding("cuda", True, ", ".join(names))
+
+
+def _mps() -> Finding:
+    import torch
+
+    works = torch.backends.mps.is_available()
+    return Finding("mps", works, "available" if works else "no device", "" if works else "an Apple GPU; not needed")
+
+
+def _compile() -> Finding:
+    from models.engine import compiler
+
+    path = compiler()
+    remedy = "" if path else "install a C++ compiler (Debian: apt install g++): about three times faster on a CPU"
+    return Finding("engine compile", path is not None, path or "no C++ compiler", remedy)
+
+
+def _openvino() -> Finding:
+    if importlib.util.find_spec("openvino") is None:
+        remedy = "pip install 'flowbrush[cpu]': fast without a C++ compiler"
+        return Finding("engine openvino", False, "not installed", remedy)
+    return Finding("engine openvino", True, version("openvino"))
+
+
+def _styles() -> Finding:
+    from models.registry import read_catalog
+
+    names = ", ".join(read_catalog().cards)
+    return Finding("styles", True, names)
+
+
+def _encoders() -> Finding:
+    import av
+
+    from pipeline.codecs import ENCODERS
+
+    software = [name for name in ENCODERS if name not in NVENC]
+    missing = [name for name in software if name not in av.codecs_available]
+    detail = ", ".join(name for name in software if name not in missing)
+    remedy = "pip install --force-reinstall av: its wheels hold all of them" if missing else ""
+    return Finding("encoders", not missing, detail + (f"; missing: {', '.join(missing)}" if missing else ""), remedy)
+
+
+def _nvenc() -> Finding:
+    working = [name for name in NVENC if _opens(name)]
+    remedy = "" if working else "an NVIDIA GPU with an encoder; not needed, software encoders are the default"
+    return Finding("nvenc", bool(working), ", ".join(working) or "no hardware encoder opens", remedy)
+
+
+def _opens(encoder: str) -> bool:
+    import av
+
+    try:
+        context = cast(av.VideoCodecContext, av.CodecContext.create(encoder, "w"))
+        context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
+        context.time_base = Fraction(1, 30)
+        context.open()
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+    return True
+
+
+def _opencv() -> Finding:
+    try:
+        import cv2
+    except ImportError as error:
+        remedy = "install libGL and GLib (Debian: apt install libgl1 libglib2.0-0); `flowbrush video` needs neither"
+        return Finding("opencv", False, str(error), remedy)
+    backend = next((b for b in ("QT", "GTK", "WIN32UI", "COCOA") if _has_gui(cv2.getBuildInformation(), b)), "")
+    if not backend:
+        return Finding("opencv window", False, f"OpenCV {cv2.__version__} has no window", "pip install opencv-python")
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return Finding("opencv window", False, f"OpenCV {cv2.__version__}, {backend}, no display", "a desktop session")
+    return Finding("opencv window", True, f"OpenCV {cv2.__version__}, {backend}")
+
+
+def _has_gui(build: str, backend: str) -> bool:
+    lines = (line.split(":", 1) for line in build.splitlines() if ":" in line)
+    return any(name.strip().startswith(backend) and value.strip().startswith("YES") for name, value in lines)
+
+
+def _cache() -> Finding:
+    from pipeline.stylize import cache_folder
+
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        remedy = "set FLOWBRUSH_CACHE to a folder that can be written; without it each start compiles anew"
+        return Finding("cache", False, f"{folder} ({error.strerror})", remedy)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Finding("cache", True, f"{folder}, {size / 2**20:.0f} MiB; may be deleted at any time")
