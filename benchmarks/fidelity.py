@@ -58,7 +58,7 @@ def contents(path: Path) -> Contents:
         found.heard_from = [None for _ in tracks]
         found.time_base = video.time_base
         for packet in container.demux((video, *container.streams.audio)):
-            if packet.stream_index == video.index:
+            if packet.stream.index == video.index:
                 for frame in _decoded(packet):
                     if not found.times:
                         found.size, found.rotation = (frame.width, frame.height), round(frame.rotation)

@@ -1,12 +1,14 @@
 """Keep the wanted part of what a reader gives, and move it so that it begins at zero.
 
-All streams move by the same time, a whole number of the video's ticks; each stream's own spacing is exact, and the
-offset between picture and sound changes by less than half a tick of the audio stream, usually by nothing.
+All streams move by the same time, a whole number of the video's ticks, so that the offset between picture and sound
+stays exact; packets of a stream whose clock is too coarse for that go over to a finer one.
 """
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import lcm
 
+from av.rational import AVRational
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
@@ -102,6 +104,16 @@ class Cut:
         if isinstance(item, VideoFrame):
             item.pts = (item.pts or 0) - self._shift_ticks
             return
-        shift = round(self._shift_ticks * self._reader.time_base / item.time_base)
+        shift_seconds = self._shift_ticks * self._reader.time_base
+        if (shift_seconds / item.time_base).denominator != 1:
+            _to_finer_clock(item, self._reader.time_base)
+        shift = round(shift_seconds / item.time_base)
         item.pts = None if item.pts is None else item.pts - shift
         item.dts = None if item.dts is None else item.dts - shift
+
+
+def _to_finer_clock(packet: AudioPacket, other: Fraction) -> None:
+    """Count the packet's times on a clock that also ticks whenever ``other`` does, if FFmpeg can count so finely."""
+    ticks = lcm(packet.time_base.denominator, other.denominator)
+    if ticks < 2**31:
+        packet.rescale_ts(AVRational(Fraction(1, ticks)))

@@ -76,6 +76,8 @@ def _check_place(target: str, overwrite: bool) -> None:
     if target == "-":
         return
     path = os.path.realpath(target)
+    if len(os.fsencode(os.path.basename(path))) > 255:
+        raise OutputError(target, "its name is longer than the 255 bytes that file systems take; shorten it")
     if os.path.isdir(path):
         raise OutputError(target, "is a folder; give the name of a file")
     if os.path.exists(path):

@@ -129,7 +129,8 @@ class MediaReader:
             index = self._packet_index
             try:
                 for packet in self._input.demux((self._video, *self.audio)):
-                    if packet.stream_index == self._video.index:
+                    # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
+                    if packet.stream.index == self._video.index:
                         yield from self._decode(cast("VideoPacket", packet))
                     elif packet.size:
                         yield cast("AudioPacket", packet)
@@ -137,6 +138,8 @@ class MediaReader:
             except av.FFmpegError as error:
                 self.damage.append(Damage(self._packet_index, None, _reason(error)))
                 failures = failures + 1 if index == self._packet_index else 0
+            except OSError as error:
+                raise InputError(self._path, f"cannot be read any further ({_reason(error)})") from error
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """The frames that ``packet`` completes; an empty packet flushes the decoder."""

@@ -129,6 +129,7 @@ class Clip:
     sounds: Sequence[Sound] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     has_cover: bool = False
+    has_sound_first: bool = False
     planes: NDArray[np.uint16] | None = None  # the same raw YUV 4:4:4 picture in every frame, instead of the square
 
     def frame(self, number: int) -> av.VideoFrame:
@@ -155,6 +156,7 @@ def make_clip(path: Path, clip: Clip | None = None, *, form: str | None = None) 
     clip = clip or Clip()
     with av.open(f"file:{path}", "w", format=form or _format_of(path)) as container:
         container.metadata.update(clip.metadata)
+        tracks = [_add_sound(container, sound) for sound in clip.sounds] if clip.has_sound_first else []
         video = container.add_stream(clip.codec, rate=30, options=clip.options)
         video.width, video.height, video.pix_fmt = clip.width, clip.height, clip.pixel_format
         video.time_base = video.codec_context.time_base = clip.time_base
@@ -166,7 +168,7 @@ def make_clip(path: Path, clip: Clip | None = None, *, form: str | None = None) 
             context = video.codec_context
             context.colorspace, context.color_range, context.color_primaries, context.color_trc = clip.tags
         cover = _add_cover(container) if clip.has_cover else None
-        tracks = [_add_sound(container, sound) for sound in clip.sounds]
+        tracks = tracks or [_add_sound(container, sound) for sound in clip.sounds]
         container.start_encoding()
         if cover is not None:
             _write_cover(container, cover)
@@ -289,7 +291,7 @@ def contents(path: Path) -> Contents:
             metadata=dict(container.metadata),
         )
         for packet in container.demux((video, *tracks)):
-            if packet.stream_index != video.index:
+            if packet.stream.index != video.index:
                 if packet.size:
                     number = [track.index for track in tracks].index(packet.stream_index)
                     found.sounds[number].append(bytes(packet))

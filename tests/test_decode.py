@@ -21,7 +21,7 @@ from pipeline.cut import Cut
 from pipeline.decode import decode, turned
 from pipeline.errors import InputError
 from pipeline.frames import Frame
-from pipeline.reader import _main_video
+from pipeline.reader import MediaReader, _main_video
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 
@@ -159,6 +159,13 @@ def test_all_sound_tracks_travel_along_untouched(tmp_path):
     assert [[data for _, data in packets[index]] for index in (1, 2)] == media.contents(path).sounds
 
 
+def test_the_last_frames_come_where_sound_is_the_first_stream(tmp_path):
+    path = make_clip(tmp_path / "sound_first.mkv", Clip(sounds=[Sound()], has_sound_first=True))
+    frames, packets = read(path)
+    assert len(frames) == len(media.contents(path).times) == 30
+    assert [data for _, data in packets[0]] == media.contents(path).sounds[0]
+
+
 def test_a_cover_picture_is_not_the_video(tmp_path):
     frames, _ = read(make_clip(tmp_path / "cover.mp4", Clip(has_cover=True)))
     assert len(frames) == 30
@@ -199,8 +206,25 @@ def test_start_is_exact_by_seeking(long_clip, start):
     assert far_from_square(frames, expected) < 4
     whole = dict((data, seconds) for seconds, data in read(long_clip)[1][1])
     for seconds, data in packets[1]:
-        assert abs(whole[data] - shift - seconds) <= Fraction(1, 96000)
-        assert (start <= whole[data] or not start) and whole[data] < start + Fraction(1, 2)
+        assert whole[data] - shift == seconds
+        assert whole[data] >= start or not start
+        assert whole[data] < start + Fraction(1, 2)
+
+
+def test_a_seek_that_lands_too_late_loses_nothing(long_clip, monkeypatch):
+    monkeypatch.setattr("pipeline.source.SEEK_MARGINS_SECONDS", (-3, -2))
+    frames, _ = read(long_clip, start_seconds=Fraction(3), duration_seconds=Fraction(1, 2))
+    assert len(frames) == 15
+    assert far_from_square(frames, range(90, 105)) < 4
+
+
+def test_a_late_start_decodes_little_of_what_comes_before(long_clip, monkeypatch):
+    decoded = []
+    plain = MediaReader._decode
+    monkeypatch.setattr(MediaReader, "_decode", lambda self, packet: decoded.append(packet) or plain(self, packet))
+    frames, _ = read(long_clip, start_seconds=Fraction(15, 2))
+    assert len(frames) == 15
+    assert len(decoded) <= 70
 
 
 def test_start_in_a_pipe_gives_the_same_as_seeking(long_clip, tmp_path, monkeypatch):
@@ -385,6 +409,24 @@ def test_a_pipe_is_read(tmp_path, monkeypatch):
     frames, packets = read_piped(path, monkeypatch)
     assert [frame.seconds for frame in frames] == media.contents(path).times
     assert [data for _, data in packets[1]] == media.contents(path).sounds[0]
+
+
+def test_an_input_that_fails_midway_is_one_line(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "clip.mkv", Clip(width=320, height=240, options={"qp": "1"}))
+
+    class Failing:
+        def __init__(self):
+            self.left = path.read_bytes()
+
+        def read(self, size):
+            if len(self.left) < 4000:
+                raise OSError(5, "Input/output error")
+            part, self.left = self.left[:size], self.left[size:]
+            return part
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Failing()))
+    with pytest.raises(InputError, match="Input/output error"):
+        read("-")
 
 
 # --- leaving ---

@@ -368,6 +368,7 @@ def clip(tmp_path_factory):
         ("fifo.mp4", {"overwrite": True}, "not a regular file"),
         ("missing/out.mp4", {}, "there is no folder"),
         ("out.xyz", {}, "names no container"),
+        ("long" * 70 + ".mp4", {}, "longer than the 255 bytes"),
         ("out.avi", {}, "avi holds neither"),
         ("out", {}, "a name without an ending"),
         ("out.mp4", {"codec": "prores"}, "cannot hold prores; they can hold h264, h265, av1, vp9"),
