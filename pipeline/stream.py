@@ -45,20 +45,20 @@ class Prefetch(Iterator[T], Generic[T]):
         self._thread.start()
 
     def _work(self) -> None:
-        iterator = iter(self._source)
         error: BaseException | None = None
+        iterator: Iterator[T] | None = None
         try:
+            iterator = iter(self._source)
             for item in iterator:
                 if not self._put(item):
                     break
-                del item
-        except BaseException as caught:  # noqa: BLE001 - re-raised in the consumer
+        except BaseException as caught:  # noqa: BLE001 - raised again in the consumer
             error = caught
         try:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-        except BaseException as caught:  # noqa: BLE001 - re-raised in the consumer
+        except BaseException as caught:  # noqa: BLE001 - raised again in the consumer
             error = error or caught
         with self._changed:
             self._error = error

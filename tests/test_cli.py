@@ -1,0 +1,191 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from tests.media import Clip, Sound, contents, make_clip
+
+ROOT = Path(cli.__file__).parent
+PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu"]
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command in this process."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def launch(*arguments: str | Path, **options: object) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_help_loads_neither_torch_nor_the_codecs() -> None:
+    code = (
+        "import sys, cli; from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(cli.app, ['video', '--help']).exit_code == 0\n"
+        "print([name for name in ('torch', 'av', 'cv2', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_video_needs_no_opencv(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512, 1024)))
+    code = (
+        "import sys; sys.modules['cv2'] = None; import cli; sys.argv[1:] = "
+        f"{['video', str(source), str(tmp_path / 'out.mp4'), *PLAIN]}; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(contents(tmp_path / "out.mp4").times) == 3
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"flowbrush \d+\.\d+\.\d+\n", run("--version")[1])
+
+
+def test_video_prints_one_json_object(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
+    code, out, _ = run("video", source, tmp_path / "out.mp4", *PLAIN, "--json", "-q")
+    result = json.loads(out)
+    assert code == 0
+    assert result["frames"] == 30
+    assert result["output"] == str(tmp_path / "out.mp4")
+    wanted = {"frames", "seconds", "startup_seconds", "fps", "busy", "bottleneck", "peak_memory_bytes", "output"}
+    assert wanted <= set(result)
+    assert result["startup_seconds"] > 0
+
+
+def test_a_pipe_in_and_a_pipe_out(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 5120, 512), sounds=[Sound()]))
+    process = launch("video", "-", "-", *PLAIN, "--json", stdin=subprocess.PIPE)
+    out, err = process.communicate(source.read_bytes(), timeout=120)
+    assert process.returncode == 0, err
+    (tmp_path / "out.mkv").write_bytes(out)
+    before, after = contents(source), contents(tmp_path / "out.mkv")
+    assert after.relative_times == before.relative_times
+    assert after.sounds == before.sounds
+    assert json.loads(err.splitlines()[-1])["frames"] == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=320, height=240))
+    process = launch("video", source, tmp_path / "out.mp4", *PLAIN)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".flowbrush-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.decode().strip().splitlines()[-1].startswith("interrupted")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4")
+    text, empty, sound = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "sound.mp4"
+    text.write_text("ffconcat version 1.0\nfile in.mp4\n")
+    empty.touch()
+    make_sound(sound)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\x80\x04" * 100)
+    out = tmp_path / "out.mp4"
+    cases: list[tuple[int, list[str | Path]]] = [
+        (2, ["video", source, out, *PLAIN, "--codec", "divx"]),
+        (2, ["video", source, out, *PLAIN, "--quality", "99"]),
+        (2, ["video", source, out, *PLAIN, "--preset", "warp"]),
+        (2, ["video", source, out, *PLAIN, "--start", "soon"]),
+        (2, ["video", source, out, *PLAIN, "--height", "3"]),
+        (3, ["video", tmp_path / "missing.mp4", out, *PLAIN]),
+        (3, ["video", tmp_path, out, *PLAIN]),
+        (3, ["video", text, out, *PLAIN]),
+        (3, ["video", empty, out, *PLAIN]),
+        (3, ["video", sound, out, *PLAIN]),
+        (4, ["video", source, tmp_path / "no" / "out.mp4", *PLAIN]),
+        (4, ["video", source, source, *PLAIN]),
+        (4, ["video", source, tmp_path / "out.xyz", *PLAIN]),
+        (4, ["video", source, tmp_path / "out.webm", *PLAIN, "--codec", "h264"]),
+        (5, ["video", source, out, "--style", "grate-wave"]),
+        (5, ["video", source, out, "--style", broken]),
+        (6, ["video", source, out, "--style", "great-wave", "--device", "nonsense"]),
+    ]
+    before = sorted(tmp_path.iterdir())
+    for expected, arguments in cases:
+        code, printed, error = run(*arguments)
+        assert (code, printed) == (expected, ""), (arguments, error)
+        assert error.count("\n") == 1, error
+        assert error.startswith("flowbrush: ")
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def make_sound(path: Path) -> None:
+    """A file with a sound track and no picture."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("aac", rate=48000)
+        track.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+
+
+def test_a_usage_error_exits_with_2() -> None:
+    assert run("video")[0] == 2
+    assert run("video", "a.mp4", "b.mp4", "--style", "great-wave", "--engine", "steam")[0] == 2
+    assert run("paint")[0] == 2
+
+
+def test_times_are_exact() -> None:
+    assert cli._seconds(None) is None
+    assert cli._seconds("83.1") == Fraction(831, 10)
+    assert cli._seconds("1:23.5") == Fraction(167, 2)
+    assert cli._seconds("01:00:00.001") == 3600 + Fraction(1, 1000)
+    for wrong in ("", "1:2:3:4", "-3", "1e3", "a", "1::2"):
+        with pytest.raises(ValueError, match="no time"):
+            cli._seconds(wrong)
+
+
+def test_paintings_get_names() -> None:
+    assert cli._named(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
+    with pytest.raises(ValueError, match="two paintings"):
+        cli._named(["x/a.jpg", "y/a.jpg"])
+
+
+def test_styles_lists_what_is_bundled() -> None:
+    listed = json.loads(run("styles", "--json")[1])["styles"]
+    assert {"great-wave", "starry-night"} <= {style["name"] for style in listed}
+    assert all(style["painting"] and style["painter"] and style["licence"] for style in listed)
+    assert "great-wave" in run("styles")[1]
+
+
+def test_doctor_looks_at_everything() -> None:
+    findings = {finding["name"]: finding for finding in json.loads(run("doctor", "--json")[1])["findings"]}
+    assert {"torch", "cpu", "cuda", "engine compile", "engine openvino", "encoders", "nvenc", "cache"} <= set(findings)
+    assert all(finding["works"] or finding["remedy"] for finding in findings.values())
+    assert "libx264" in findings["encoders"]["detail"]
+    assert run("doctor")[0] == 0
+
+
+def test_startup_counts_from_the_launch_of_the_process() -> None:
+    assert 0 <= time.time() - cli._launched_at() < 3600
+    code = "import time; time.sleep(0.4); import cli; print(time.time() - cli._launched_at())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    if os.path.exists("/proc/self/stat"):
+        assert float(done.stdout) >= 0.4
