@@ -5,11 +5,15 @@ compile    torch.compile: needs a C++ compiler (CPU) or Triton (CUDA); fastest
 openvino   Intel's runtime, on any x86 or Arm CPU: needs no compiler
 """
 
+import contextlib
 import functools
+import hashlib
 import importlib.util
+import inspect
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -176,21 +180,43 @@ def _openvino(
         import openvino
     except ImportError as error:
         raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
-    style = network.neutral_style()
-    past = torch.zeros(1, 2, network.statistics_size)
-    pixels = torch.zeros(height, width, 3, dtype=torch.uint8)
-    example = (pixels, *style.tensors(), past, torch.zeros(()), torch.ones(()))
-    model = openvino.convert_model(
-        Paint(network), example_input=example, input=[tuple(tensor.shape) for tensor in example]
-    )
-    core = openvino.Core()
-    core.set_property({"CACHE_DIR": str(cache / "openvino")})
-    hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]}
-    request = core.compile_model(model, "CPU", hints | {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+    settings = {
+        "CACHE_DIR": str(cache / "openvino"),
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        # Decoder and encoder want the same cores: threads pinned to them would wait for these instead of moving.
+        "ENABLE_CPU_PINNING": False,
+    }
+    model = _openvino_model(network, height, width, cache / "openvino")
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
     def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
         inputs = (pixels, *style.to("cpu", torch.float32).tensors(), past, keep, strength)
-        results = list(request.infer([tensor.numpy() for tensor in inputs], share_inputs=True).values())
-        return torch.from_numpy(results[0].copy()), torch.from_numpy(results[1].copy())
+        request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
+        painted, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
+        return painted, used
 
     return engine
+
+
+def _openvino_model(network: StyleNetwork, height: int, width: int, folder: Path) -> Path:
+    """The network in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
+    import openvino
+
+    digest = hashlib.sha256(f"{height}x{width} {network.architecture} {openvino.__version__}".encode())
+    digest.update(Path(__file__).read_bytes() + Path(inspect.getfile(StyleNetwork)).read_bytes())
+    for tensor in network.state_dict().values():
+        digest.update(tensor.contiguous().numpy())
+    target = folder / digest.hexdigest()[:32]
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels, past = torch.zeros(height, width, 3, dtype=torch.uint8), torch.zeros(1, 2, network.statistics_size)
+        example = (pixels, *network.neutral_style().tensors(), past, torch.zeros(()), torch.ones(()))
+        model = openvino.convert_model(torch.export.export(Paint(network), example, strict=False))
+        # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.
+        model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as part:
+            openvino.save_model(model, Path(part) / "whole" / "paint.xml", compress_to_fp16=False)
+            with contextlib.suppress(OSError):  # another process was faster
+                (Path(part) / "whole").rename(target)
+    return target / "paint.xml"

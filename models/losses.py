@@ -1,6 +1,13 @@
 """Perceptual losses, each divided by its target's own size so that one set of weights serves every painting."""
 
+import torch
 from torch import Tensor
+
+SMALLEST_TARGET = 1e-12
+"""Keeps the losses finite where the target is empty: a layer that stays silent."""
+
+SMALLEST_SPREAD = 0.01
+"""Variance over mean square below which features count as flat, so that a photo of one colour outweighs no other."""
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -12,7 +19,7 @@ def gram_matrix(features: Tensor) -> Tensor:
         features: ``(N, C, H, W)``.
 
     Returns:
-        ``(N, C, C)`` float32: ``F F^T / (C H W)``.
+        ``(N, C, C)``: ``F F^T / (C H W)``; float32, but in the precision of autocast where that is on.
     """
     n, c, h, w = features.shape
     flat = features.reshape(n, c, h * w).float()
@@ -30,7 +37,7 @@ def style_loss(features: Tensor, target: Tensor) -> Tensor:
         target: ``(C, C)`` Gram matrix of the painting.
     """
     distance = (gram_matrix(features) - target).square().sum(dim=(1, 2)).mean()
-    return distance / target.square().sum()
+    return distance / target.square().sum().clamp_min(SMALLEST_TARGET)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -43,7 +50,8 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
         target: ``(N, C, H, W)`` of the pictures themselves.
     """
     target = target.float()
-    return (features.float() - target).square().mean() / target.var()
+    spread = torch.maximum(target.var(), SMALLEST_SPREAD * target.square().mean() + SMALLEST_TARGET)
+    return (features.float() - target).square().mean() / spread
 
 
 def total_variation(pictures: Tensor) -> Tensor:

@@ -204,9 +204,7 @@ class _Norms:
 
     def __init__(self, architecture: Architecture, style: Style, past: Tensor, keep: Tensor) -> None:
         sizes = list(architecture.norm_channels)
-        self._parts = iter(
-            zip(style.scale.split(sizes), style.shift.split(sizes), past.split(sizes, dim=2), strict=True)
-        )
+        self._parts = iter(zip(*(torch.split(t, sizes, dim=-1) for t in (style.scale, style.shift, past)), strict=True))
         self._keep = keep
         self._used: list[Tensor] = []
 

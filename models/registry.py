@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.network import Style, StyleNetwork
+    from models.network import Architecture, Style, StyleNetwork
 
 FORMAT = "flowbrush-1"
 BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
@@ -96,6 +96,8 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
         recipe = json.loads(metadata.get("recipe", "{}"))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: its metadata is damaged ({error}); train or download the style again") from error
+    if not cards:
+        raise WeightsError(f"{path}: holds no style; train it again")
     return Catalog(path, {card.name: card for card in cards}, recipe)
 
 
@@ -133,12 +135,14 @@ def load(style: str) -> Painter:
             names = [key.removeprefix("network.") for key in file.keys() if key.startswith("network.")]  # noqa: SIM118
             network.load_state_dict({name: file.get_tensor(f"network.{name}").float() for name in names})
             of_style = {f.name: file.get_tensor(f"style.{card.name}.{f.name}").float() for f in fields(Style)}
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise WeightsError(f"{catalog.path}: the weights cannot be used ({_first_line(error)})") from error
     loaded, expected = Style(**of_style), network.neutral_style()
     for name, got, wanted in zip(of_style, loaded.tensors(), expected.tensors(), strict=True):
         if got.shape != wanted.shape:
             raise WeightsError(f"{catalog.path}: {name} is {tuple(got.shape)}, should be {tuple(wanted.shape)}")
+    if not all(tensor.isfinite().all() for tensor in (*network.state_dict().values(), *loaded.tensors())):
+        raise WeightsError(f"{catalog.path}: holds weights that are not numbers; train the style again")
     return Painter(network.eval().requires_grad_(False), loaded, card)
 
 
@@ -156,7 +160,7 @@ def save(
         OSError: the file cannot be written.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     if len(styles) != len(cards):
         raise ValueError(f"{len(cards)} cards for {len(styles)} styles")
@@ -172,17 +176,18 @@ def save(
     }
     part = path.with_name(f".{path.name}.part")
     try:
-        save_file(half, part, metadata=metadata)
+        part.write_bytes(serialise(half, metadata=metadata))  # `save_file` hides it from other users, mode 600
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _architecture(path: Path) -> Any:
+def _architecture(path: Path) -> "Architecture":
     from models.network import Architecture
 
     values = json.loads(_metadata(path)["architecture"])
-    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fields_: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Architecture(**fields_)
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
@@ -198,14 +203,15 @@ def _metadata(path: Path) -> Mapping[str, str]:
         raise WeightsError(
             f"{path}: cannot be read ({error.strerror}); `flowbrush styles` lists what is bundled"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path}: not a safetensors file; styles are trained with `flowbrush train`") from error
-    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path}: holds no flowbrush style (format {metadata.get('format')!r}, wanted {FORMAT!r})")
-    return dict(metadata)
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    kind = metadata.get("format") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or kind != FORMAT:
+        raise WeightsError(f"{path}: holds no flowbrush style (format {kind!r}, wanted {FORMAT!r})")
+    return metadata
 
 
 def _first_line(error: Exception) -> str:

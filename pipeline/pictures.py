@@ -23,12 +23,14 @@ def read_picture(path: Path) -> Pixels:
             if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright.convert("RGBA"))
+            if upright.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scale
+                upright = Image.fromarray((np.asarray(upright, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
             return np.array(upright.convert("RGB"))
     except FileNotFoundError as error:
         raise InputError(path, "no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(path, "not a picture that can be read; use a JPEG or PNG") from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(path, f"the picture cannot be read ({error})") from error
 
 

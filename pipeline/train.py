@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -117,6 +118,7 @@ def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trai
     Raises:
         InputError: a painting, the content, a loss network or the checkpoint cannot be read.
         OutputError: the output exists, or cannot be written.
+        StyleError: the checkpoint is of a run with other settings, or training ran away.
         DeviceError: the device is not there.
     """
     _check_output(config)
@@ -125,34 +127,40 @@ def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trai
     content = [path for source in config.content for path in find_pictures(source)]
     trainer, recipe = _trainer(config, paintings, content)
     if config.resume:
-        _resume(trainer, config.checkpoint)
+        _resume(trainer, recipe, config.checkpoint)
     result = Trained(config.output, steps=trainer.step)
-    for report in _with_checkpoint_at_the_end(trainer, config):
-        result.steps, result.stopped_early = report.step, report.overfitting
-        if report.validation is not None:
-            _write_preview(trainer, config.preview)
-            if report.best:
-                result.validation = report.validation
-                reached = recipe | {"steps_run": report.step, "validation": dict(report.validation)}
-                _save(config.output, trainer, cards, reached)
-            _write_checkpoint(trainer, config.checkpoint)
-        progress(report)
+    try:
+        for report in _reports(trainer):
+            result.steps, result.stopped_early = report.step, report.overfitting
+            if report.validation is not None:
+                _write_preview(trainer, config.preview)
+                if report.best:
+                    result.validation = report.validation
+                    reached = recipe | {"steps_run": report.step, "validation": dict(report.validation)}
+                    _save(config.output, trainer, cards, reached)
+                _write_checkpoint(trainer, recipe, config.checkpoint)
+            progress(report)
+    except KeyboardInterrupt:
+        _write_checkpoint(trainer, recipe, config.checkpoint)
+        raise
     config.checkpoint.unlink(missing_ok=True)
     return result
 
 
-def _with_checkpoint_at_the_end(trainer: "Trainer", config: TrainConfig) -> Iterator["Report"]:
-    """The reports of the run; a checkpoint too if it is interrupted."""
+def _reports(trainer: "Trainer") -> Iterator["Report"]:
+    from models.training.trainer import DivergedError
+
     try:
         yield from trainer.run()
-    except KeyboardInterrupt:
-        _write_checkpoint(trainer, config.checkpoint)
-        raise
+    except DivergedError as error:
+        raise StyleError(f"training ran away, {error}; lower the loss weights or look at the pictures") from error
 
 
 def _check_output(config: TrainConfig) -> None:
     if not config.output.parent.is_dir():
         raise OutputError(config.output, f"the folder {config.output.parent} does not exist; create it first")
+    if config.output.is_dir() or not os.access(config.output.parent, os.W_OK):
+        raise OutputError(config.output, "no file can be written there; choose another place")
     if config.output.exists() and not (config.overwrite or config.resume):
         raise OutputError(config.output, "exists already; use --overwrite to replace it")
     if config.checkpoint.exists() and not (config.overwrite or config.resume):
@@ -266,14 +274,14 @@ def _loss_networks(files: Sequence[Path], device: "torch.device") -> tuple[list[
     for file in files:
         try:
             network = load_loss_network(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception as error:  # noqa: BLE001 - torch.load fails in many ways; every one is a file we cannot use
-            raise InputError(file, f"no weights of a loss network ({str(error).splitlines()[0][:200]})") from error
+        except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
+            raise InputError(file, f"no weights of a loss network ({_first_line(error)})") from error
         networks.append(network)
         sources.append({"network": network.name, "file": file.name, "sha256": _digest([file])})
     if not networks:
         networks.append(_torchvision_vgg19())
         sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
-    return [network.to(device, memory_format=torch.channels_last) for network in networks], sources
+    return [network.to(device).to(memory_format=torch.channels_last) for network in networks], sources
 
 
 def _torchvision_vgg19() -> "LossNetwork":
@@ -298,21 +306,30 @@ def _digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _resume(trainer: "Trainer", checkpoint: Path) -> None:
+def _resume(trainer: "Trainer", recipe: Mapping[str, Any], checkpoint: Path) -> None:
     import torch
 
     try:
-        trainer.load_state(torch.load(checkpoint, map_location=trainer.device, weights_only=True))
-    except Exception as error:  # noqa: BLE001 - torch.load fails in many ways; every one is a file we cannot use
-        raise StyleError(f"{checkpoint}: cannot go on from it ({str(error).splitlines()[0][:300]})") from error
+        state = torch.load(checkpoint, map_location=trainer.device, weights_only=True)
+        trainer.load_state(state)
+        before = json.loads(state.get("recipe", "{}"))
+        changed = [key for key, value in before.items() if key != "torch" and value != recipe.get(key)]
+        if changed:
+            raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
+    except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
+        raise StyleError(f"{checkpoint}: cannot go on from it ({_first_line(error)})") from error
 
 
-def _write_checkpoint(trainer: "Trainer", path: Path) -> None:
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) -> None:
     import torch
 
     part = path.with_name(f".{path.name}.part")
     try:
-        torch.save(trainer.state(), part)
+        torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, part)
         part.replace(path)
     except OSError as error:
         raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error

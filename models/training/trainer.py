@@ -70,6 +70,10 @@ class Report:
     overfitting: bool = False
 
 
+class DivergedError(ArithmeticError):
+    """Training has run away: the losses are no longer finite numbers."""
+
+
 class StyleBank(nn.Module):
     """The trainable vectors of some styles.
 
@@ -119,7 +123,7 @@ class Trainer:
             raise ValueError(f"{len(styles)} styles for {len(paintings)} paintings")
         self.config = config
         self.device = device
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.bank = StyleBank(styles).to(device)
         self.objective = objective
         self.step = 0
@@ -127,6 +131,7 @@ class Trainer:
         self.worse = 0
         self._generator = torch.Generator().manual_seed(config.seed)
         train, held = split(content, self._generator)
+        self._settled = self._generator.get_state()
         self._train = [picture.to(device) for picture in train]
         self.validation = central_crops(held[: config.validation_crops], config.crop_px).to(device)
         self._targets = [objective.targets(painting.to(device)) for painting in paintings]
@@ -136,14 +141,21 @@ class Trainer:
         )
 
     def run(self) -> Iterator[Report]:
-        """Train to the end, a report a step; the caller may stop at any of them."""
+        """Train to the end, a report a step; the caller may stop at any of them.
+
+        Raises:
+            DivergedError: the losses are no longer numbers.
+        """
         while self.step < self.config.steps:
             losses = self._train_step()
             if self.step % self.config.validate_every and self.step != self.config.steps:
                 yield Report(self.step, losses)
                 continue
             validation = self.validate()
-            best, overfitting = self._judge(sum(validation.values()))
+            total = sum(validation.values())
+            if not math.isfinite(total):
+                raise DivergedError(f"at step {self.step} the losses are no longer numbers: {validation}")
+            best, overfitting = self._judge(total)
             yield Report(self.step, losses, validation, best, overfitting)
             if overfitting:
                 return
@@ -159,6 +171,7 @@ class Trainer:
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self.step += 1
+        self._settled = self._generator.get_state()
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def _paint_and_compare(self, pictures: Tensor, style: Style, targets: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -170,7 +183,7 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """The weighted terms on the held-out pictures, mean over the styles."""
         sums: dict[str, float] = {}
-        chunks = self.validation.split(self.config.batch)
+        chunks = torch.split(self.validation, self.config.batch)
         for index, targets in enumerate(self._targets):
             for chunk in chunks:
                 terms = self._paint_and_compare(chunk, self.bank.style(index), targets)
@@ -212,7 +225,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "bank": self.bank.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "generator": self._generator.get_state(),
+            "generator": self._settled,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -228,7 +241,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.bank.load_state_dict(state["bank"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"])
+        self._settled = state["generator"].cpu()
+        self._generator.set_state(self._settled)
         self.step, self.best_loss, self.worse = state["step"], state["best_loss"], state["worse"]
 
 

@@ -1,0 +1,237 @@
+"""The engines against the network itself, on tiny pictures."""
+
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import engine as engine_module
+from models.engine import (
+    Engine,
+    EngineError,
+    EngineName,
+    Paint,
+    Precision,
+    available_engines,
+    build_engine,
+    native_precision,
+)
+from models.network import Architecture, Style, StyleNetwork
+from models.registry import load, read_catalog
+
+CPU = torch.device("cpu")
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
+FULL, HALF, NONE = torch.ones(()), torch.full((), 0.5), torch.zeros(())
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to threads waiting for each other than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def network() -> StyleNetwork:
+    torch.manual_seed(3)
+    return StyleNetwork(TINY).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def style(network: StyleNetwork) -> Style:
+    neutral = network.neutral_style()
+    return Style(1 + 0.2 * torch.randn_like(neutral.scale), neutral.shift + 0.1, neutral.weight, neutral.bias - 0.2)
+
+
+def scenery(height: int = 37, width: int = 50) -> Tensor:
+    """``(H, W, 3)`` uint8: a sky that grows paler, hills with an edge, some texture; no two channels alike."""
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    sky = torch.stack((0.3 + 0.5 * rows, 0.5 + 0.4 * rows, 0.95 - 0.2 * columns), dim=2)
+    texture = 0.15 * torch.sin(40 * columns + 25 * rows * rows)[..., None]
+    hills = torch.stack((0.2 + 0.3 * columns, 0.45 - 0.2 * rows, 0.15 + 0.1 * columns), dim=2) + texture
+    hill = (rows > 0.55 + 0.2 * torch.sin(7 * columns))[..., None]
+    return (torch.where(hill, hills, sky).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def no_past(network: StyleNetwork) -> Tensor:
+    return torch.zeros(1, 2, network.statistics_size)
+
+
+def build(
+    name: EngineName, network: StyleNetwork, cache: Path, *, precision: Precision = "fp32", size: tuple[int, int]
+) -> Engine:
+    height, width = size
+    return build_engine(name, network, height=height, width=width, device=CPU, precision=precision, cache=cache)
+
+
+def mean_difference(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).abs().mean())
+
+
+def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    painted, used = run(scenery(), style, no_past(network), NONE, FULL)
+    expected, statistics = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL)
+    assert painted.shape == (37, 50, 3)
+    assert painted.dtype == torch.uint8
+    assert painted.is_contiguous()
+    assert (painted.int() - expected.int()).abs().max() <= 1
+    torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
+
+
+def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, style: Style) -> None:
+    painted, used = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL)
+    expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
+    assert torch.equal(painted, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
+    assert torch.equal(used, statistics)
+
+
+def test_building_an_engine_leaves_the_network_as_it_is(network: StyleNetwork, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    build("eager", network, tmp_path, precision="bf16", size=(16, 16))
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_strength_zero_is_the_picture_bit_for_bit(
+    network: StyleNetwork, style: Style, tmp_path: Path, precision: Precision
+) -> None:
+    every_level = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).repeat(1, 1, 3)
+    run = build("eager", network, tmp_path, precision=precision, size=(16, 16))
+    assert torch.equal(run(every_level, style, no_past(network), NONE, NONE)[0], every_level)
+
+
+def test_half_strength_is_half_way(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    full, _ = run(scenery(), style, no_past(network), NONE, FULL)
+    half, _ = run(scenery(), style, no_past(network), NONE, HALF)
+    assert (half.float() - (full.float() + scenery().float()) / 2).abs().max() <= 1
+
+
+def test_the_past_reaches_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    _, of_dark = run(scenery() // 4, style, no_past(network), NONE, FULL)
+    kept, used = run(scenery(), style, of_dark, FULL, FULL)
+    alone, _ = run(scenery(), style, no_past(network), NONE, FULL)
+    assert torch.equal(used, of_dark)
+    assert mean_difference(kept, alone) > 1
+
+
+@pytest.mark.parametrize("name", read_catalog().cards)
+def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
+    painter = load(name)
+    painted = [
+        build("eager", painter.network, tmp_path, precision=precision, size=(120, 160))(
+            scenery(120, 160), painter.style, no_past(painter.network), NONE, FULL
+        )[0]
+        for precision in ("fp32", "bf16")
+    ]
+    assert mean_difference(*painted) < 2
+    assert painted[0].float().std() > 10
+
+
+def test_engines_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"openvino": True}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if found.get(name) else None)
+    monkeypatch.setattr(engine_module, "compiler", lambda: "/usr/bin/c++")
+    assert available_engines(CPU) == ["compile", "openvino", "eager"]
+    monkeypatch.setattr(engine_module, "compiler", lambda: None)
+    assert available_engines(CPU) == ["openvino", "eager"]
+    found["openvino"] = False
+    assert available_engines(CPU) == ["eager"]
+    assert available_engines(torch.device("mps")) == ["eager"]
+    assert available_engines(torch.device("cuda")) == ["eager"]
+    found["triton"] = True
+    assert available_engines(torch.device("cuda")) == ["compile", "eager"]
+
+
+def test_the_precision_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native_precision(torch.device("mps")) == "fp16"
+    for able, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(engine_module, "_multiplies_bf16", lambda able=able: able)
+        assert native_precision(CPU) == expected
+
+
+def test_compile_needs_a_compiler(network: StyleNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "compiler", lambda: None)
+    with pytest.raises(EngineError, match=r"a C\+\+ compiler, which is not found; use --engine eager"):
+        build("compile", network, tmp_path, size=(16, 16))
+
+
+def test_openvino_must_be_installed(network: StyleNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(EngineError, match=r"pip install 'flowbrush\[cpu\]'"):
+        build("openvino", network, tmp_path, size=(16, 16))
+
+
+def test_openvino_is_for_the_cpu(network: StyleNetwork, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="runs on the CPU, not on cuda"):
+        build_engine(
+            "openvino",
+            network,
+            height=16,
+            width=16,
+            device=torch.device("cuda"),
+            precision="fp32",
+            cache=tmp_path,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(engine_module.compiler() is None, reason="no C++ compiler")
+def test_compile_agrees_with_eager(
+    network: StyleNetwork, style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    arguments = (scenery(), style, no_past(network), NONE, FULL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of torch's own compiler
+        painted, used = build("compile", network, tmp_path, size=(37, 50))(*arguments)
+    expected, statistics = build("eager", network, tmp_path, size=(37, 50))(*arguments)
+    assert (painted.int() - expected.int()).abs().max() <= 1
+    torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests share, since conversion takes seconds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_openvino_agrees_with_eager(network: StyleNetwork, style: Style, converted: Path) -> None:
+    pytest.importorskip("openvino")
+    run = build("openvino", network, converted, size=(37, 50))
+    eager = build("eager", network, converted, size=(37, 50))
+    _, past = eager(scenery() // 2, style, no_past(network), NONE, FULL)
+    other = style.lerp(network.neutral_style(), 0.7)
+    for arguments in (
+        (scenery(), style, no_past(network), NONE, FULL),
+        (scenery().flip(0), other, no_past(network), NONE, FULL),
+        (scenery(), style, past, HALF, HALF),
+    ):
+        painted, used = run(*arguments)
+        expected, statistics = eager(*arguments)
+        assert (painted.int() - expected.int()).abs().max() <= 1
+        torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)
+    assert torch.equal(run(scenery(), style, no_past(network), NONE, NONE)[0], scenery())
+
+
+def test_openvino_converts_once(
+    network: StyleNetwork, style: Style, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    arguments = (scenery(), style, no_past(network), NONE, FULL)
+    first, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
+    monkeypatch.setattr(openvino, "convert_model", None)
+    again, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
+    assert torch.equal(first, again)
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.5)
+    with pytest.raises(TypeError):  # other weights are another model
+        build("openvino", network, converted, size=(37, 50))

@@ -1,0 +1,183 @@
+"""The network: sizes, statistics, styles; all on tiny networks with random weights."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.network import Architecture, Style, StyleNetwork, conditional_instance_norm, reflect
+
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=5)
+KEEP_ALL = torch.ones(())
+KEEP_NONE = torch.zeros(())
+
+
+@pytest.fixture
+def network() -> StyleNetwork:
+    torch.manual_seed(1)
+    return StyleNetwork(TINY).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def style(network: StyleNetwork) -> Style:
+    torch.manual_seed(2)
+    return random_style(network)
+
+
+def random_style(network: StyleNetwork) -> Style:
+    neutral = network.neutral_style()
+    scale = 1 + 0.3 * torch.randn_like(neutral.scale)
+    return Style(scale, 0.3 * torch.randn_like(neutral.shift), neutral.weight, 0.1 * torch.randn(3))
+
+
+def picture(seed: int, height: int = 24, width: int = 32, count: int = 1) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (1, 40), (7, 5), (16, 16), (17, 33), (18, 16), (19, 21), (64, 64), (63, 90)]
+)
+def test_any_size_comes_back_exactly(network: StyleNetwork, style: Style, height: int, width: int) -> None:
+    painted, used = network(picture(0, height, width), style)
+    assert painted.shape == (1, 3, height, width)
+    assert used.shape == (1, 2, network.statistics_size)
+    assert painted.isfinite().all()
+    assert ((painted >= 0) & (painted <= 1)).all()
+
+
+def test_padding_is_cut_off_at_the_right_and_bottom_alone(network: StyleNetwork, style: Style) -> None:
+    whole = picture(0, 20, 24)
+    edges_repeat = torch.cat((whole, whole[..., -1:].expand(-1, -1, -1, 4)), dim=3)
+    cropped, _ = network(edges_repeat[..., :25], style)
+    padded, _ = network(edges_repeat, style)
+    torch.testing.assert_close(cropped, padded[..., :25], rtol=0, atol=1e-6)
+
+
+def test_the_past_does_not_matter_where_it_is_not_kept(network: StyleNetwork, style: Style) -> None:
+    past = torch.full((1, 2, network.statistics_size), 123.0)
+    expected, statistics = network(picture(0), style)
+    painted, used = network(picture(0), style, past, KEEP_NONE)
+    assert torch.equal(painted, expected)
+    assert torch.equal(used, statistics)
+
+
+def test_a_picture_with_its_own_statistics_is_the_same(network: StyleNetwork, style: Style) -> None:
+    painted, statistics = network(picture(0), style)
+    again, used = network(picture(0), style, statistics, KEEP_ALL)
+    torch.testing.assert_close(again, painted, rtol=0, atol=1e-5)
+    assert torch.equal(used, statistics)
+
+
+def test_statistics_of_another_picture_change_the_painting(network: StyleNetwork, style: Style) -> None:
+    _, of_dark = network(0.2 * picture(0), style)
+    alone, own = network(picture(1), style)
+    together, used = network(picture(1), style, of_dark, KEEP_ALL)
+    assert torch.equal(used, of_dark)
+    assert (together - alone).abs().max() > 0.01
+    _, half = network(picture(1), style, of_dark, torch.tensor(0.5))
+    first = TINY.widths[0]  # later layers see features that the mixture has already changed
+    torch.testing.assert_close(half[..., :first], (own + of_dark)[..., :first] / 2)
+
+
+def test_calls_leave_nothing_behind(network: StyleNetwork, style: Style) -> None:
+    other = random_style(network)
+    first, _ = network(picture(0), style)
+    network(picture(1, 17, 9), other, torch.rand(1, 2, network.statistics_size), KEEP_ALL)
+    again, _ = network(picture(0), style)
+    assert torch.equal(first, again)
+    assert not list(network.buffers())
+
+
+def test_pictures_of_a_batch_do_not_see_each_other(network: StyleNetwork, style: Style) -> None:
+    both, statistics = network(torch.cat((picture(0), 0.3 * picture(1))), style)
+    alone, own = network(0.3 * picture(1), style)
+    torch.testing.assert_close(both[1:], alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(statistics[1:], own)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_flat_pictures_stay_finite(network: StyleNetwork, style: Style, level: float, dtype: torch.dtype) -> None:
+    painted, used = network.to(dtype)(torch.full((1, 3, 24, 20), level, dtype=dtype), style.to("cpu", dtype))
+    assert painted.dtype == dtype
+    assert used.dtype == torch.float32
+    assert painted.isfinite().all()
+    assert used.isfinite().all()
+    assert (used[:, 1] >= 0).all()
+
+
+def test_a_flat_picture_gets_no_border(network: StyleNetwork, style: Style) -> None:
+    painted, _ = network(torch.full((1, 3, 32, 24), 0.4), style)
+    torch.testing.assert_close(painted, painted[..., 12:13, 12:13].expand_as(painted), rtol=0, atol=2e-3)
+
+
+def test_reflect_mirrors_without_repeating_the_edge() -> None:
+    row = torch.arange(4.0).expand(1, 1, 4, 4)
+    assert reflect(row, 2)[0, 0, 0].tolist() == [2, 1, 0, 1, 2, 3, 2, 1]
+    assert reflect(row, 0) is row
+
+
+def test_statistics_are_mean_and_variance() -> None:
+    features = 3 * picture(0, 9, 11, count=2) + 1
+    size = features.shape[1]
+    scale, shift, past = torch.rand(size), torch.rand(size), torch.zeros(2, 2, size)
+    result, used = conditional_instance_norm(features, scale, shift, past, KEEP_NONE)
+    variance, mean = torch.var_mean(features, dim=(2, 3), correction=0)
+    torch.testing.assert_close(used, torch.stack((mean, variance), dim=1))
+    expected = torch.nn.functional.instance_norm(features, weight=scale, bias=shift)
+    torch.testing.assert_close(result, expected)
+
+
+def test_statistics_of_wide_features_are_exact_under_bf16() -> None:
+    features = (200 + 10 * picture(0, 64, 64)).bfloat16()
+    ones = torch.ones(3)
+    _, used = conditional_instance_norm(features, ones, ones, torch.zeros(1, 2, 3), KEEP_NONE)
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
+    torch.testing.assert_close(used[:, 0], mean, rtol=1e-4, atol=0)
+    torch.testing.assert_close(used[:, 1], variance, rtol=2e-2, atol=0)
+
+
+def test_styles_blend_from_one_to_the_other(network: StyleNetwork, style: Style) -> None:
+    other = random_style(network)
+    for amount, end in ((0.0, style), (1.0, other)):
+        for blended, expected in zip(style.lerp(other, amount).tensors(), end.tensors(), strict=True):
+            assert torch.equal(blended, expected)
+    middle = style.lerp(other, 0.5)
+    torch.testing.assert_close(middle.weight, (style.weight + other.weight) / 2)
+    ends = [network(picture(0), s)[0] for s in (style, other)]
+    between, _ = network(picture(0), middle)
+    assert all((between - end).abs().mean() > 1e-3 for end in ends)
+
+
+def test_a_style_keeps_its_vectors_in_float32(style: Style) -> None:
+    half = style.to("cpu", torch.bfloat16)
+    assert [t.dtype for t in half.tensors()] == [torch.float32, torch.float32, torch.bfloat16, torch.bfloat16]
+
+
+def test_every_part_of_network_and_style_learns() -> None:
+    torch.manual_seed(0)
+    network = StyleNetwork(TINY)
+    style = Style(*(t.requires_grad_() for t in random_style(network).tensors()))
+    network(picture(0), style)[0].square().mean().backward()
+    for tensor in (*network.parameters(), *style.tensors()):
+        assert tensor.grad is not None
+        assert tensor.grad.abs().sum() > 0
+    gradient = style.scale.grad
+    assert gradient is not None
+    parts = torch.split(gradient, list(TINY.norm_channels))
+    assert all(part.abs().sum() > 0 for part in parts)
+
+
+def test_sizes_of_an_architecture() -> None:
+    assert TINY.norm_channels == (4, 6, 8, 8, 8, 6, 4)
+    assert StyleNetwork(TINY).statistics_size == 44
+    assert StyleNetwork().architecture == Architecture()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"widths": (4, 8)}, {"widths": (0, 4, 8)}, {"blocks": -1}, {"kernel": 4}, {"kernel": 0}]
+)
+def test_impossible_architectures_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(TINY, **wrong)  # type: ignore[arg-type]

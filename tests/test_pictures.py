@@ -1,0 +1,126 @@
+"""Still pictures of every kind come back upright, as RGB; what cannot be read is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import InputError, OutputError
+from pipeline.pictures import find_pictures, read_picture, write_picture
+
+ORIENTATION = 0x0112
+
+
+def scene() -> np.ndarray:
+    """Four corners of different colours on grey, wider than high: any flip, turn or channel swap shows."""
+    pixels = np.full((20, 30, 3), 90, np.uint8)
+    pixels[:8, :8] = (255, 0, 0)
+    pixels[:8, -8:] = (0, 255, 0)
+    pixels[-8:, :8] = (0, 0, 255)
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stored"),
+    [
+        (1, lambda p: p),
+        (2, lambda p: p[:, ::-1]),
+        (3, lambda p: p[::-1, ::-1]),
+        (6, lambda p: np.rot90(p, 1)),
+        (8, lambda p: np.rot90(p, -1)),
+    ],
+)
+def test_a_turned_photo_comes_upright(tmp_path: Path, orientation: int, stored: object) -> None:
+    assert callable(stored)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(np.ascontiguousarray(stored(scene()))).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / "turned.png"), scene())
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    alpha = np.full((20, 30, 1), 255, np.uint8)
+    alpha[:8, :8] = 0
+    alpha[:8, -8:] = 128
+    Image.fromarray(np.concatenate((scene(), alpha), axis=2)).save(tmp_path / "alpha.png")
+    pixels = read_picture(tmp_path / "alpha.png")
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    np.testing.assert_allclose(pixels[0, -1], [127, 255, 127], atol=1)
+    np.testing.assert_array_equal(pixels[8:], scene()[8:])
+
+
+def test_a_palette_with_a_transparent_colour_is_laid_on_white(tmp_path: Path) -> None:
+    palette = Image.fromarray(scene()).quantize(8)
+    red = palette.getpixel((0, 0))
+    assert isinstance(red, int)
+    palette.save(tmp_path / "palette.png", transparency=red)
+    pixels = read_picture(tmp_path / "palette.png")
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    np.testing.assert_allclose(pixels[8:], scene()[8:], atol=2)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "1", "CMYK", "RGB"])
+def test_every_kind_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
+    stored = Image.fromarray(scene()).convert(mode)
+    stored.save(path)
+    pixels = read_picture(path)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels, np.array(stored.convert("RGB")), atol=2)
+
+
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)
+    Image.fromarray(np.tile(ramp, (4, 1))).save(tmp_path / "deep.png")
+    pixels = read_picture(tmp_path / "deep.png")
+    assert pixels.shape == (4, 256, 3)
+    np.testing.assert_array_equal(pixels[0, :, 0], np.arange(256))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + bytes(99)])
+def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.jpg.*picture") as caught:
+        read_picture(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "short.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"short\.png.*cannot be read"):
+        read_picture(path)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_picture(tmp_path / "missing.png")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_picture(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        find_pictures(tmp_path / "missing")
+    with pytest.raises(InputError, match=r"no pictures in it.*\.jpg"):
+        find_pictures(tmp_path)
+
+
+def test_pictures_are_found_below_a_folder_in_order(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.JPG", "a.png", "deep/c.webp", "notes.txt"):
+        (tmp_path / name).touch()
+    assert find_pictures(tmp_path) == [tmp_path / name for name in ("a.png", "b.JPG", "deep/c.webp")]
+    assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    write_picture(tmp_path / "out.png", scene())
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.png"), scene())
+
+
+@pytest.mark.parametrize("target", ["missing/out.png", "out.unknown"])
+def test_what_cannot_be_written_is_named(tmp_path: Path, target: str) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_picture(tmp_path / target, scene())

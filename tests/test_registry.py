@@ -1,0 +1,272 @@
+"""Weight files: written whole, read without torch where the cards suffice, refused in one line where damaged."""
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import registry
+from models.network import Architecture, StyleNetwork
+from models.registry import BUNDLED, StyleCard, WeightsError, find, load, read_catalog, save
+
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
+CARDS = [
+    StyleCard("waves", "The Wave", "Somebody", "1831", "public domain", "Apache-2.0", 400, {"validation_style": 0.5}),
+    StyleCard("stars", painter="Van Gögh"),
+]
+RECIPE = {"settings": {"steps": 3}, "torch": "2"}
+
+
+@pytest.fixture
+def network() -> StyleNetwork:
+    torch.manual_seed(0)
+    return StyleNetwork(TINY)
+
+
+@pytest.fixture
+def weights(network: StyleNetwork, tmp_path: Path) -> Path:
+    path = tmp_path / "mine.safetensors"
+    save(path, network, [network.neutral_style(), network.neutral_style()], CARDS, RECIPE)
+    return path
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the header of a safetensors file and leave its tensors as they are."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    change(header)
+    raw = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + data[8 + length :])
+
+
+def test_what_is_saved_is_loaded(network: StyleNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    style = network.neutral_style()
+    save(path, network, [style], CARDS[:1], RECIPE)
+    painter = load(str(path))
+    assert painter.card == CARDS[0]
+    assert painter.network.architecture == TINY
+    for name, tensor in painter.network.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, network.state_dict()[name], rtol=2**-11, atol=1e-7)
+    for got, wanted in zip(painter.style.tensors(), style.tensors(), strict=True):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got, wanted, rtol=2**-11, atol=1e-7)
+    assert not any(parameter.requires_grad for parameter in painter.network.parameters())
+
+
+def test_cards_and_recipe_are_in_the_file(weights: Path) -> None:
+    catalog = read_catalog(weights)
+    assert list(catalog.cards.values()) == CARDS
+    assert catalog.recipe == RECIPE
+    assert find(str(weights))[1] == CARDS[0]
+
+
+def test_fields_of_later_versions_are_passed_over(weights: Path) -> None:
+    def add(header: dict[str, Any]) -> None:
+        header["__metadata__"]["styles"] = json.dumps([{"name": "waves", "mood": "calm"}])
+
+    rewrite(weights, add)
+    assert read_catalog(weights).cards == {"waves": StyleCard("waves")}
+
+
+def test_reading_cards_imports_no_torch() -> None:
+    script = "import sys; from models.registry import find, read_catalog; read_catalog(); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_an_unknown_style_is_told_its_nearest_names() -> None:
+    name = next(iter(read_catalog().cards))
+    with pytest.raises(WeightsError, match=f"did you mean {name}"):
+        find(name[:-1])
+    with pytest.raises(WeightsError, match=f"bundled: .*{name}"):
+        find("0000")
+
+
+def no_metadata(header: dict[str, Any]) -> None:
+    del header["__metadata__"]
+
+
+def other_format(header: dict[str, Any]) -> None:
+    header["__metadata__"]["format"] = "pt"
+
+
+def broken_cards(header: dict[str, Any]) -> None:
+    header["__metadata__"]["styles"] = "[{"
+
+
+def no_cards(header: dict[str, Any]) -> None:
+    header["__metadata__"]["styles"] = "[]"
+
+
+def nameless_card(header: dict[str, Any]) -> None:
+    header["__metadata__"]["styles"] = '[{"painter": "Somebody"}]'
+
+
+def cards_that_are_none(header: dict[str, Any]) -> None:
+    header["__metadata__"]["styles"] = "[1, 2]"
+
+
+def architecture_that_is_none(header: dict[str, Any]) -> None:
+    header["__metadata__"]["architecture"] = "[3]"
+
+
+def wrong_architecture(header: dict[str, Any]) -> None:
+    header["__metadata__"]["architecture"] = '{"widths": [8, 8, 8], "blocks": 1, "kernel": 3}'
+
+
+def missing_network_tensor(header: dict[str, Any]) -> None:
+    header["renamed"] = header.pop("network.encode.0.weight")
+
+
+def missing_style_tensor(header: dict[str, Any]) -> None:
+    header["renamed"] = header.pop("style.waves.shift")
+
+
+def wrong_shape(header: dict[str, Any]) -> None:
+    shape = header["style.waves.weight"]["shape"]
+    header["style.waves.weight"]["shape"] = [shape[1], shape[0], *shape[2:]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        no_metadata,
+        other_format,
+        broken_cards,
+        no_cards,
+        nameless_card,
+        cards_that_are_none,
+        architecture_that_is_none,
+        wrong_architecture,
+        missing_network_tensor,
+        missing_style_tensor,
+        wrong_shape,
+    ],
+)
+def test_damage_in_the_header_is_one_line(weights: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    rewrite(weights, change)
+    refused(weights)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(WeightsError) as caught:
+        load(str(path))
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 7,
+        b"no weights at all, only a text of some length",
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 2**40) + b"{}",
+        struct.pack("<Q", 0),
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 22) + b'{"__metadata__": "no"}',
+        struct.pack("<Q", 4) + b"\xff\xfe\xff\xfe",
+        struct.pack("<Q", 100_000) + b"[" * 100_000,
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    refused(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_files_cut_short_are_refused(weights: Path, share: float) -> None:
+    data = weights.read_bytes()
+    weights.write_bytes(data[: int(share * len(data))])
+    refused(weights)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    assert "flowbrush styles" in refused(tmp_path / "missing.safetensors")
+    refused(tmp_path)
+
+
+def test_weights_that_are_not_numbers_are_refused(network: StyleNetwork, tmp_path: Path) -> None:
+    style = network.neutral_style()
+    style.shift[3] = math.nan
+    save(tmp_path / "nan.safetensors", network, [style], CARDS[:1], {})
+    assert "not numbers" in refused(tmp_path / "nan.safetensors")
+
+
+def test_a_failed_save_leaves_the_old_file(
+    network: StyleNetwork, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = weights.read_bytes()
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(weights, network, [network.neutral_style()], CARDS[:1], {})
+    assert weights.read_bytes() == before
+    assert list(weights.parent.iterdir()) == [weights]
+
+
+def test_a_saved_file_can_be_read_by_others(weights: Path) -> None:
+    (weights.parent / "plain").touch()
+    assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode
+
+
+def test_saving_into_a_missing_folder_is_an_os_error(network: StyleNetwork, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        save(tmp_path / "missing" / "a.safetensors", network, [network.neutral_style()], CARDS[:1], {})
+
+
+def test_a_card_for_each_style(network: StyleNetwork, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 cards for 1 styles"):
+        save(tmp_path / "a.safetensors", network, [network.neutral_style()], CARDS, {})
+
+
+def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:
+    catalog = read_catalog()
+    assert BUNDLED.stat().st_size < 8_000_000
+    assert len(catalog.cards) >= 2
+    for card in catalog.cards.values():
+        assert all((card.painting, card.painter, card.year, card.status, card.licence, card.painting_px)), card
+        assert card.figures
+        assert all(math.isfinite(value) for value in card.figures.values())
+    assert {"settings", "weights", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
+    assert set(catalog.recipe["paintings"]) == set(catalog.cards)
+
+
+def test_bundled_styles_paint_and_blend() -> None:
+    painters = [load(name) for name in read_catalog().cards]
+    network = painters[0].network
+    torch.manual_seed(0)
+    picture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size=(48, 64), mode="bicubic").clamp(0, 1)
+    blend = painters[0].style.lerp(painters[1].style, 0.5)
+    styles = [painters[0].style, painters[1].style, blend]
+    with torch.no_grad():
+        first, second, between = (network(picture, style)[0] for style in styles)
+    for painted in (first, second, between):
+        assert painted.isfinite().all()
+        assert painted.std() > 0.02
+    assert (first - second).abs().mean() > 0.02
+    assert (first - between).abs().mean() < (first - second).abs().mean()
+
+
+def test_the_format_is_what_the_files_say() -> None:
+    assert registry.FORMAT == "flowbrush-1"

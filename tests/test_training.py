@@ -1,0 +1,523 @@
+"""Training on pictures made on the spot with a tiny random loss network: seconds instead of an hour."""
+
+import dataclasses
+import itertools
+import json
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.network import Architecture, StyleNetwork
+from models.registry import Painter, load, read_catalog
+from models.training.content import central_crops, painting_at, random_crops, split
+from models.training.loss_network import LossNetwork, load_loss_network
+from models.training.objective import PerceptualObjective, Weights
+from models.training.trainer import DivergedError, Report, Trainer, TrainingConfig, one_cycle
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.train import TrainConfig, train
+
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
+CPU = torch.device("cpu")
+SHORT = TrainingConfig(steps=6, batch=1, crop_px=64, validate_every=2, compile=False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to threads waiting for each other than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def loss_state() -> dict[str, Tensor]:
+    """Random weights with the keys of the normalised VGG-19 and a few channels."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for index, (inputs, outputs) in {0: (3, 4), 2: (4, 4), 5: (4, 6), 7: (6, 6), 10: (6, 8)}.items():
+        state[f"features.{index}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * inputs**-0.5 / 2
+        state[f"features.{index}.bias"] = 0.1 * torch.rand(outputs, generator=generator)
+    return state
+
+
+def loss_network() -> LossNetwork:
+    return load_loss_network(loss_state())
+
+
+def photos(count: int, *, height: int = 70, width: int = 90) -> list[Tensor]:
+    """``(3, H, W)`` uint8 each: soft blobs of colour; the red of the top left pixel is the number of the photo."""
+    generator = torch.Generator().manual_seed(5)
+    blobs = torch.rand(count, 3, 5, 6, generator=generator)
+    smooth = torch.nn.functional.interpolate(blobs, size=(height, width), mode="bicubic").clamp(0, 1)
+    pixels = (smooth * 255).to(torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(count)
+    return list(pixels)
+
+
+def stripes(height: int = 80, width: int = 96) -> Tensor:
+    """A painting ``(3, H, W)`` uint8: diagonal stripes of red and yellow."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    stripe = ((rows + columns) // 5 % 2 * 255).to(torch.uint8)
+    return torch.stack((torch.full_like(stripe, 250), stripe, torch.zeros_like(stripe)))
+
+
+def make_trainer(config: TrainingConfig = SHORT, *, styles: int = 1, content: Sequence[Tensor] = ()) -> Trainer:
+    torch.manual_seed(config.seed)
+    network = StyleNetwork(TINY)
+    paintings = [painting_at(stripes(), 64), painting_at(stripes().flip(0), 64)][:styles]
+    objective = PerceptualObjective([loss_network()], Weights())
+    starts = [network.neutral_style() for _ in paintings]
+    return Trainer(network, starts, paintings, content or photos(12), objective, config, CPU)
+
+
+def test_the_loss_falls() -> None:
+    trainer = make_trainer(dataclasses.replace(SHORT, steps=40, validate_every=10, learning_rate=0.01))
+    before = trainer.validate()
+    reports = list(trainer.run())
+    after = reports[-1].validation
+    assert after is not None
+    assert [r.step for r in reports] == list(range(1, 41))
+    assert [r.step for r in reports if r.validation is not None] == [10, 20, 30, 40]
+    assert sum(after.values()) < 0.7 * sum(before.values())
+    assert after["style"] < 0.7 * before["style"]
+
+
+def test_each_style_learns_its_own_vectors() -> None:
+    trainer = make_trainer(styles=2)
+    start = trainer.styles()
+    reports = trainer.run()
+    next(reports)
+    first, second = trainer.styles()
+    assert not torch.equal(first.scale, start[0].scale)
+    assert torch.equal(second.scale, start[1].scale)
+    next(reports)
+    assert not torch.equal(trainer.styles()[1].scale, start[1].scale)
+
+
+class GrowingObjective:
+    """An objective whose value on held-out pictures grows with every step, as when training overfits."""
+
+    def __init__(self, grows: float) -> None:
+        self.grows = grows
+        self.calls = 0
+
+    def targets(self, painting: Tensor) -> list[Tensor]:
+        return [painting.mean()]
+
+    def terms(self, pictures: Tensor, painted: Tensor, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        if painted.requires_grad:
+            return {"style": painted.square().mean()}
+        self.calls += 1
+        return {"style": torch.tensor(1.0 + self.grows * self.calls)}
+
+
+def run_with(objective: GrowingObjective, **settings: float) -> list[Report]:
+    config = dataclasses.replace(SHORT, steps=30, validate_every=1, **settings)  # type: ignore[arg-type]
+    network = StyleNetwork(TINY)
+    painting = painting_at(stripes(), 64)
+    return list(Trainer(network, [network.neutral_style()], [painting], photos(4), objective, config, CPU).run())
+
+
+def test_overfitting_stops_the_run() -> None:
+    reports = run_with(GrowingObjective(0.1), patience=3)
+    assert [r.best for r in reports] == [True, False, False, False]
+    assert [r.overfitting for r in reports] == [False, False, False, True]
+
+
+def test_a_little_worse_is_not_overfitting() -> None:
+    reports = run_with(GrowingObjective(1e-5), patience=3)
+    assert len(reports) == 30
+    assert not any(r.overfitting for r in reports)
+
+
+def test_a_run_that_diverges_says_so() -> None:
+    with pytest.raises(DivergedError, match="step 1"):
+        run_with(GrowingObjective(float("nan")))
+
+
+def parameters(trainer: Trainer) -> list[Tensor]:
+    return [*trainer.network.state_dict().values(), *trainer.bank.state_dict().values()]
+
+
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path, stop: int) -> None:
+    whole = make_trainer(styles=2)
+    expected = list(whole.run())
+
+    first = make_trainer(styles=2)
+    before = list(itertools.islice(first.run(), stop))
+    torch.save(first.state(), tmp_path / "checkpoint")
+
+    second = make_trainer(styles=2)
+    second.load_state(torch.load(tmp_path / "checkpoint", weights_only=True))
+    after = list(second.run())
+    assert before + after == expected
+    assert all(torch.equal(a, b) for a, b in zip(parameters(second), parameters(whole), strict=True))
+
+
+def test_a_checkpoint_from_the_middle_of_a_step_repeats_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_trainer()
+    list(whole.run())
+
+    interrupted = make_trainer()
+    reports = interrupted.run()
+    next(reports)
+    with monkeypatch.context() as patch:
+
+        def stop(*args: object) -> dict[str, Tensor]:
+            raise KeyboardInterrupt
+
+        patch.setattr(interrupted, "_terms", stop)
+        with pytest.raises(KeyboardInterrupt):
+            next(reports)
+    resumed = make_trainer()
+    resumed.load_state(interrupted.state())
+    list(resumed.run())
+    assert all(torch.equal(a, b) for a, b in zip(parameters(resumed), parameters(whole), strict=True))
+
+
+def test_a_checkpoint_of_other_settings_is_refused() -> None:
+    state = make_trainer().state()
+    with pytest.raises(ValueError, match="other settings: steps 6 -> 8, seed 0 -> 1"):
+        make_trainer(dataclasses.replace(SHORT, steps=8, seed=1)).load_state(state)
+
+
+def test_the_held_out_tenth_is_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    held: set[int] = set()
+
+    def crops(pictures: Sequence[Tensor], count: int, size: int, generator: torch.Generator) -> Tensor:
+        seen.update(int(picture[0, 0, 0]) for picture in pictures)
+        return random_crops(pictures, count, size, generator)
+
+    def central(pictures: Sequence[Tensor], size: int) -> Tensor:
+        held.update(int(picture[0, 0, 0]) for picture in pictures)
+        return central_crops(pictures, size)
+
+    monkeypatch.setattr("models.training.trainer.random_crops", crops)
+    monkeypatch.setattr("models.training.trainer.central_crops", central)
+    list(make_trainer(dataclasses.replace(SHORT, steps=2), content=photos(30)).run())
+    assert len(held) == 3
+    assert len(seen) == 27
+    assert not seen & held
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (10, 1), (19, 1), (20, 2), (105, 10)])
+def test_a_tenth_is_held_out(count: int, held: int) -> None:
+    training, validation = split(photos(count), torch.Generator().manual_seed(0))
+    assert (len(training), len(validation)) == (count - held, held)
+
+
+def test_one_picture_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="at least 2 content pictures, got 1"):
+        split(photos(1), torch.Generator())
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 200), (40, 30), (300, 64)])
+def test_crops_of_any_picture_are_square_and_in_range(height: int, width: int) -> None:
+    crops = random_crops(photos(2, height=height, width=width), 5, 64, torch.Generator().manual_seed(0))
+    assert crops.shape == (5, 3, 64, 64)
+    assert ((crops >= 0) & (crops <= 1)).all()
+    assert central_crops(photos(2, height=height, width=width), 64).shape == (2, 3, 64, 64)
+
+
+def test_crops_follow_from_the_generator() -> None:
+    def drawn(seed: int) -> Tensor:
+        return random_crops(photos(4), 3, 64, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    rates = [one_cycle(step / 100) for step in range(101)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < rates[0] < 0.1
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"crop_px": 60}, {"crop_px": 66}, {"patience": 0}])
+def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(SHORT, **wrong)
+
+
+def test_loss_weights_must_not_be_negative() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        Weights(style=-1)
+
+
+# --- from files to a file ---------------------------------------------------------------------------------------------
+
+
+def write(path: Path, picture: Tensor) -> Path:
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Architecture.__init__, "__defaults__", (TINY.widths, TINY.blocks, TINY.kernel))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    for index, photo in enumerate(photos(4)):
+        write(folder / f"{index}.png", photo)
+    torch.save(loss_state(), tmp_path / "loss.pth")
+    (tmp_path / "cards.json").write_text(json.dumps({"stripes": {"painting": "Stripes", "painter": "Nobody"}}))
+    return TrainConfig(
+        paintings={"stripes": write(tmp_path / "stripes.png", stripes())},
+        content=[folder],
+        output=tmp_path / "out" / "mine.safetensors",
+        loss_weights=[tmp_path / "loss.pth"],
+        cards=tmp_path / "cards.json",
+        licence="CC0",
+        painting_px=64,
+        steps=3,
+        batch=1,
+        crop_px=64,
+        validate_every=2,
+        compile=False,
+    )
+
+
+@pytest.fixture
+def ready(config: TrainConfig) -> TrainConfig:
+    config.output.parent.mkdir()
+    return config
+
+
+def test_training_from_files_to_a_file(ready: TrainConfig) -> None:
+    reports: list[Report] = []
+    trained = train(ready, reports.append)
+    assert trained.steps == len(reports) == 3
+    assert not trained.stopped_early
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+    catalog = read_catalog(ready.output)
+    card = catalog.cards["stripes"]
+    assert (card.painting, card.painter, card.licence, card.painting_px) == ("Stripes", "Nobody", "CC0", 64)
+    assert card.figures["validation_style"] == pytest.approx(trained.validation["style"], abs=1e-4)
+    recipe = catalog.recipe
+    assert recipe["settings"]["steps"] == 3
+    assert recipe["content"]["pictures"] == 4
+    assert recipe["paintings"]["stripes"]["file"] == "stripes.png"
+    assert recipe["loss_networks"][0]["network"] == "normalised VGG-19"
+    assert recipe["steps_run"] in (2, 3)
+
+    painter = load(str(ready.output))
+    with torch.no_grad():
+        assert painter.network(torch.rand(1, 3, 20, 20), painter.style)[0].isfinite().all()
+    with Image.open(ready.preview) as preview:
+        assert preview.size == (64, 128)  # one held-out photo, its painting below
+
+
+def test_the_held_out_photo_is_above_its_painting(ready: TrainConfig) -> None:
+    train(ready)
+    with Image.open(ready.preview) as preview:
+        top = np.asarray(preview)[:64].astype(float)
+    squares = (central_crops([photo], 64)[0].permute(1, 2, 0).numpy() * 255 for photo in photos(4))
+    assert min(np.abs(top - square).mean() for square in squares) < 1
+
+
+@pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint"])
+def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, existing: str) -> None:
+    path = ready.output.parent / existing
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=rf"{existing}: .*--overwrite"):
+        train(ready)
+    assert path.read_bytes() == b"precious"
+    train(dataclasses.replace(ready, overwrite=True))
+    assert read_catalog(ready.output).cards.keys() == {"stripes"}
+
+
+def tensors(painter: Painter) -> list[Tensor]:
+    return [*painter.network.state_dict().values(), *painter.style.tensors()]
+
+
+def stop_at(step: int, report: Report) -> None:
+    if report.step == step:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(ready: TrainConfig, tmp_path: Path) -> None:
+    whole = dataclasses.replace(ready, output=tmp_path / "whole.safetensors")
+    train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    assert ready.checkpoint.exists()
+    reports: list[Report] = []
+    trained = train(dataclasses.replace(ready, resume=True), reports.append)
+    assert [report.step for report in reports] == [2, 3]
+    assert trained.steps == 3
+    assert not ready.checkpoint.exists()
+    assert read_catalog(ready.output).cards == read_catalog(whole.output).cards
+    assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
+    resumed, uninterrupted = load(str(ready.output)), load(str(whole.output))
+    for a, b in zip(tensors(resumed), tensors(uninterrupted), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"steps": 9}, "steps 3 -> 9"), ({"style_weight": 2.0}, "weights"), ({"painting_px": 70}, "")]
+)
+def test_a_run_does_not_go_on_with_other_settings(ready: TrainConfig, change: dict[str, int], named: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    with pytest.raises(StyleError, match=rf"mine\.checkpoint: cannot go on .*other .*{named}"):
+        train(dataclasses.replace(ready, resume=True, **change))  # type: ignore[arg-type]
+    assert ready.checkpoint.exists()
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(ready: TrainConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    state = torch.load(ready.checkpoint, weights_only=True)
+    del state["recipe"]
+    torch.save(state, ready.checkpoint)
+    assert train(dataclasses.replace(ready, resume=True)).steps == 3
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint"])
+def test_resume_without_a_usable_checkpoint(ready: TrainConfig, content: bytes | None) -> None:
+    if content is not None:
+        ready.checkpoint.write_bytes(content)
+    with pytest.raises((InputError, StyleError), match="checkpoint"):
+        train(dataclasses.replace(ready, resume=True))
+
+
+class Malice:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.proof),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_with_code_in_them_run_none_of_it(ready: TrainConfig, tmp_path: Path, zipped: bool) -> None:
+    malicious, proof = tmp_path / "evil.pth", tmp_path / "proof"
+    if zipped:
+        torch.save({"features.0.weight": Malice(proof)}, malicious)
+    else:
+        malicious.write_bytes(pickle.dumps(Malice(proof)))
+    with pytest.raises(InputError, match=r"evil\.pth: no weights of a loss network") as caught:
+        train(dataclasses.replace(ready, loss_weights=[malicious]))
+    assert "\n" not in str(caught.value)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("content", [{"fc.weight": torch.zeros(2)}, [1, 2], torch.zeros(3), {}])
+def test_weights_of_something_else_are_refused(ready: TrainConfig, tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: no weights of a loss network"):
+        train(dataclasses.replace(ready, loss_weights=[tmp_path / "other.pth"]))
+
+
+def test_missing_weights_are_refused(ready: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.pth"):
+        train(dataclasses.replace(ready, loss_weights=[tmp_path / "missing.pth"]))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "I;16"])
+def test_a_painting_of_any_kind_gets_a_result(ready: TrainConfig, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("painting.tif" if mode == "CMYK" else "painting.png")
+    picture = Image.fromarray(stripes().permute(1, 2, 0).numpy())
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    picture.save(path)
+    train(dataclasses.replace(ready, paintings={"any": path}, steps=1, cards=None))
+    assert load(str(ready.output)).card.name == "any"
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (63, 500)])
+def test_a_tiny_painting_is_refused(ready: TrainConfig, tmp_path: Path, height: int, width: int) -> None:
+    tiny = write(tmp_path / "tiny.png", stripes(height, width))
+    with pytest.raises(InputError, match=rf"tiny\.png: {width}x{height} px is too small"):
+        train(dataclasses.replace(ready, paintings={"tiny": tiny}))
+
+
+def test_flat_pictures_train_without_running_away(ready: TrainConfig, tmp_path: Path) -> None:
+    for photo in ready.content[0].iterdir():
+        write(photo, torch.zeros(3, 70, 70, dtype=torch.uint8))
+    black = write(tmp_path / "black.png", torch.zeros(3, 70, 70, dtype=torch.uint8))
+    reports: list[Report] = []
+    train(dataclasses.replace(ready, paintings={"black": black}), reports.append)
+    assert all(value < 1e6 for report in reports for value in report.losses.values())
+
+
+def test_content_that_does_not_suffice(ready: TrainConfig, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match=r"empty: no pictures in it"):
+        train(dataclasses.replace(ready, content=[empty]))
+    one = write(tmp_path / "one.png", photos(1)[0])
+    with pytest.raises(InputError, match=r"one\.png: training needs at least 2 content pictures"):
+        train(dataclasses.replace(ready, content=[one]))
+    with pytest.raises(InputError, match=r"missing: no such folder"):
+        train(dataclasses.replace(ready, content=[tmp_path / "missing"]))
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: object) -> None:
+        raise AssertionError("training was begun")
+
+    monkeypatch.setattr("pipeline.train._trainer", never)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_missing_output_folder_is_told_before_training(config: TrainConfig) -> None:
+    with pytest.raises(OutputError, match=r"mine\.safetensors: the folder .*out does not exist"):
+        train(config)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_output_that_is_a_folder_is_told_before_training(ready: TrainConfig) -> None:
+    ready.output.mkdir()
+    with pytest.raises(OutputError, match="no file can be written"):
+        train(dataclasses.replace(ready, overwrite=True))
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("content", ["{", '{"stripes": {"mood": "calm"}}', "[]", '{"stripes": 3}'])
+def test_cards_that_cannot_be_used_are_told_before_training(ready: TrainConfig, content: str) -> None:
+    assert ready.cards is not None
+    ready.cards.write_text(content)
+    with pytest.raises(InputError, match=r"cards\.json"):
+        train(ready)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there(ready: TrainConfig, device: str) -> None:
+    with pytest.raises(DeviceError, match=device):
+        train(dataclasses.replace(ready, device=device))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paintings": {}}, "at least one painting"),
+        ({"output": Path("a.pth")}, r"\.safetensors"),
+        ({"painting_px": 63}, "painting_px"),
+    ],
+)
+def test_impossible_requests_are_refused(config: TrainConfig, change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(config, **change)  # type: ignore[arg-type]
