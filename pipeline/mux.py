@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from pipeline.animation import Palette
 from pipeline.audio import AudioPlan, AudioTrack
 from pipeline.codecs import Container, Encoder
-from pipeline.color import EXACT, RGB, UNSPECIFIED, swscale_matrix
+from pipeline.color import EXACT, swscale_matrix
 from pipeline.frames import Color, Frame
 from pipeline.reader import AudioPacket, VideoPacket
 
@@ -218,12 +218,11 @@ class VideoTrack:
             picture,
             format=self._plan.pixel_format,
             src_color_range=2,
-            dst_colorspace=UNSPECIFIED if color.matrix == RGB else swscale_matrix(color.matrix),
+            dst_colorspace=swscale_matrix(color.matrix),
             dst_color_range=2 if color.full_range else 1,
             interpolation=EXACT,
             threads=1,
         )
-        converted.pict_type = 0
         converted.duration = picture.duration
         converted.color_primaries, converted.color_trc = color.primaries, color.transfer
         return converted

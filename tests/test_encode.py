@@ -13,6 +13,7 @@ import pytest
 from av.stream import Disposition
 from media import Clip, Sound, make_clip
 
+from pipeline.animation import Palette
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
@@ -166,6 +167,14 @@ def test_a_late_or_early_sound_keeps_its_offset(tmp_path):
         assert abs(after.offset - media.contents(path).offset) <= Fraction(1, 1000 if ending == ".mkv" else 96000)
 
 
+@pytest.mark.parametrize("milliseconds", [66, 67, 68])
+def test_an_offset_between_samples_reaches_mp4(tmp_path, milliseconds):
+    sounds = [Sound(codec="ac3", rate=44100, start_seconds=Fraction(milliseconds, 1000))]
+    path = make_clip(tmp_path / "in.mkv", Clip(sounds=sounds))
+    repaint(path, tmp_path / "out.mp4")
+    assert abs(media.contents(tmp_path / "out.mp4").offset - media.contents(path).offset) <= Fraction(1, 44100)
+
+
 def test_a_part_keeps_sound_and_picture_together(tmp_path):
     sounds = [Sound(seconds=Fraction(4), click_seconds=2.5)]
     path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), sounds=sounds))
@@ -188,6 +197,16 @@ def test_refused_sound_is_transcoded_in_time_and_said(tmp_path, ending, codec):
     assert codec in after.sound_codecs[0]
     assert "audio stream 1" in plan.notices[-1]
     assert media.click_seconds(tmp_path / f"out{ending}") == pytest.approx(media.click_seconds(path), abs=0.003)
+
+
+def test_transcoded_sound_is_as_long_as_before(tmp_path):
+    sounds = [Sound(codec="pcm_s16le", seconds=Fraction(2) + Fraction(700, 48000))]
+    path = make_clip(tmp_path / "in.mkv", Clip(time_base=Fraction(1, 1000), pts=range(0, 2000, 40), sounds=sounds))
+    repaint(path, tmp_path / "out.webm")
+    with av.open(str(tmp_path / "out.webm")) as container:
+        last = list(container.decode(audio=0))[-1]
+    assert last.layout.nb_channels == 2
+    assert float(last.time) + last.samples / last.sample_rate >= float(sounds[0].seconds) - 0.001
 
 
 def test_pcm_of_a_mov_reaches_mp4(tmp_path):
@@ -323,6 +342,18 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, size):
     assert done.stdout.count("\n") == 1
     assert "cannot be written (File too large)" in done.stdout
     assert done.stderr == ""
+    assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "in.mp4")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        repaint(path, tmp_path / "out.mp4")
     assert os.listdir(tmp_path) == ["in.mp4"]
 
 
@@ -471,13 +502,13 @@ def test_a_pipe_that_nobody_reads_is_an_error(clip, monkeypatch):
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_animated_pictures_keep_frames_and_times(tmp_path, ending):
-    path = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512, 1536, 2048, 4608), time_base=Fraction(1, 12800)))
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 500, 1536, 2048, 4608), time_base=Fraction(1, 12800)))
     repaint(path, tmp_path / f"out{ending}")
     with open_source(tmp_path / f"out{ending}") as source:
         frames = list(decode(source))
     clock = Fraction(1, 100 if ending == ".gif" else 1000)
     assert [frame.seconds for frame in frames] == [
-        round(pts / Fraction(12800) / clock) * clock for pts in (0, 512, 1536, 2048, 4608)
+        round(pts / Fraction(12800) / clock) * clock for pts in (0, 500, 1536, 2048, 4608)
     ]
     differences = [np.abs(frame.pixels.astype(int) - media.moving_square(n)).mean() for n, frame in enumerate(frames)]
     assert max(differences) < 12
@@ -485,6 +516,14 @@ def test_animated_pictures_keep_frames_and_times(tmp_path, ending):
     assert (
         b"NETSCAPE2.0\x03\x01\x00\x00" in head if ending == ".gif" else head[head.index(b"ANIM") + 12 :][:2] == b"\0\0"
     )
+
+
+def test_a_palette_is_made_without_looking_ahead():
+    palette = Palette(64, 48, Fraction(1, 100))
+    for number in range(3):
+        picture = av.VideoFrame.from_ndarray(media.moving_square(number), "rgb24")
+        picture.pts, picture.time_base = number * 4, Fraction(1, 100)
+        assert [(made.pts, made.format.name) for made in palette(picture)] == [(number * 4, "pal8")]
 
 
 NAMES = [
