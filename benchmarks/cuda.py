@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.clips import make_clip, width_for
 from benchmarks.command import CommandError, machine, machine_line, paint
-from models.engine import DTYPES, EngineName, Paint, Precision, build_engine
+from models.engine import DTYPES, EngineName, Paint, Precision, build_engine, no_statistics
 from models.network import StyleNetwork
 from models.registry import Painter, load
 from pipeline.stylize import cache_folder
@@ -62,7 +62,7 @@ def network_call(
     if engine == "compile":
         run = torch.compile(run, dynamic=False)
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
-    past = torch.zeros(1, 2, network.statistics_size, device=device)
+    past = no_statistics(network, device)
     keep, strength = torch.zeros((), device=device), torch.ones((), device=device)
     style = painter.style.to(device, dtype).tensors()
 
@@ -88,7 +88,7 @@ def copying_call(
         cache=cache_folder(),
     )
     pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
-    past = torch.zeros(1, 2, painter.network.statistics_size, device=device)
+    past = no_statistics(painter.network, device)
     keep, strength = torch.zeros((), device=device), torch.ones((), device=device)
     return lambda: run(pixels, painter.style, past, keep, strength)
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from models.folding import upsample_convolve
 from models.network import Style, StyleNetwork
 
 EngineName = Literal["eager", "compile", "openvino"]
@@ -36,8 +37,15 @@ class EngineError(RuntimeError):
     """The device or the engine is not to be had on this machine."""
 
 
+# Contrast (standard deviation of the pixels in [0, 1], over the picture) at which the paint begins, and is full.
+FAINT, FULL = 0.01, 0.06
+
+
 class Paint(nn.Module):
     """The whole graph from pixels to pixels, so that a compiler sees it in one piece.
+
+    Instance normalisation gives every picture the same contrast: a fade to black would stay bright and end in the
+    sensor's noise, blown up. So the paint thins out where the picture as a whole has next to no contrast.
 
     Args:
         network: in the precision it is to run in.
@@ -66,19 +74,34 @@ class Paint(nn.Module):
             shift: see `Style`.
             weight: see `Style`.
             bias: see `Style`.
-            past: ``(1, 2, C)`` float32 statistics from elsewhere.
+            past: ``(1, 2, C + 1)`` float32 statistics from elsewhere: the network's, then the picture's own.
             keep: scalar float32, the share of ``past``.
             strength: scalar float32 in [0, 1]; 0 gives the picture back, 1 the painting.
 
         Returns:
-            ``(H, W, 3)`` uint8 RGB, and the statistics ``(1, 2, C)`` float32 that were used.
+            ``(H, W, 3)`` uint8 RGB, and the statistics ``(1, 2, C + 1)`` float32 that were used.
         """
         picture = pixels.permute(2, 0, 1)[None].float() / 255
         painted, used = self.network(
-            picture.to(next(self.network.parameters()).dtype), Style(scale, shift, weight, bias), past, keep
+            picture.to(next(self.network.parameters()).dtype), Style(scale, shift, weight, bias), past[..., :-1], keep
         )
-        mixed = torch.lerp(picture, painted.float(), strength)
-        return (mixed[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous(), used
+        own = torch.lerp(_mean_and_variance(picture), past[..., -1:], keep)
+        thickness = ((own[:, 1].sqrt() - FAINT) / (FULL - FAINT)).clamp(0, 1)
+        mixed = torch.lerp(picture, painted.float(), strength * thickness[..., None, None])
+        result = (mixed[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+        return result, torch.cat((used, own), dim=2)
+
+
+def _mean_and_variance(picture: Tensor) -> Tensor:
+    """``(N, 2, 1)``: over the pixels of each channel, mean over the channels."""
+    mean = picture.mean(dim=(2, 3))
+    variance = (picture.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
+    return torch.stack((mean.mean(dim=1), variance.mean(dim=1)), dim=1)[..., None]
+
+
+def no_statistics(network: StyleNetwork, device: torch.device | str = "cpu") -> Tensor:
+    """What to pass as ``past`` where there is none: zeros ``(1, 2, C + 1)``, of which ``keep`` 0 takes nothing."""
+    return torch.zeros(1, 2, network.statistics_size + 1, device=device)
 
 
 def available_engines(device: torch.device) -> list[EngineName]:
@@ -204,13 +227,14 @@ def _openvino_model(network: StyleNetwork, height: int, width: int, folder: Path
     import openvino
 
     digest = hashlib.sha256(f"{height}x{width} {network.architecture} {openvino.__version__}".encode())
-    digest.update(Path(__file__).read_bytes() + Path(inspect.getfile(StyleNetwork)).read_bytes())
+    for source in (Paint, StyleNetwork, upsample_convolve):
+        digest.update(Path(inspect.getfile(source)).read_bytes())
     for tensor in network.state_dict().values():
         digest.update(tensor.contiguous().numpy())
     target = folder / digest.hexdigest()[:32]
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        pixels, past = torch.zeros(height, width, 3, dtype=torch.uint8), torch.zeros(1, 2, network.statistics_size)
+        pixels, past = torch.zeros(height, width, 3, dtype=torch.uint8), no_statistics(network)
         example = (pixels, *network.neutral_style().tensors(), past, torch.zeros(()), torch.ones(()))
         model = openvino.convert_model(torch.export.export(Paint(network), example, strict=False))
         # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.folding import convolve_in_fours, reflect, upsample_convolve
+
 EPSILON = 1e-5
 
 
@@ -116,9 +118,15 @@ class ReflectConv2d(nn.Conv2d):
         return super().forward(reflect(x, self.reach))
 
 
-def reflect(x: Tensor, reach: int) -> Tensor:
-    """Mirror ``reach`` pixels beyond each border."""
-    return F.pad(x, (reach,) * 4, mode="reflect") if reach else x
+class UpsampleConv2d(nn.Conv2d):
+    """Enlarge twofold by repeating pixels, then convolve by 3x3; without bias, as `ReflectConv2d`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, inputs, H, W)`` to ``(N, outputs, 2H, 2W)``."""
+        return upsample_convolve(x, self.weight.to(x.dtype))
 
 
 class StyleNetwork(nn.Module):
@@ -127,7 +135,7 @@ class StyleNetwork(nn.Module):
     After Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
     arXiv:1603.08155, with conditional instance normalisation, and made slim: a quarter of the channels at full
     resolution, small first and last kernels, nearest-neighbour upsampling before a convolution instead of a
-    transposed one (Odena et al. 2016: no checkerboards), a sigmoid at the end.
+    transposed one (Odena et al. 2016: no checkerboards; computed folded, see `models.folding`), a sigmoid at the end.
 
     Holds no state between calls: the normalisation statistics of the past are an argument and a result.
 
@@ -150,9 +158,9 @@ class StyleNetwork(nn.Module):
             ]
         )
         self.residual = nn.ModuleList([ReflectConv2d(quarter, quarter, 3) for _ in range(2 * a.blocks)])
-        self.decode = nn.ModuleList([ReflectConv2d(quarter, half, 3), ReflectConv2d(half, full, 3)])
+        self.decode = nn.ModuleList([UpsampleConv2d(quarter, half), UpsampleConv2d(half, full)])
         for module in self.modules():
-            if isinstance(module, ReflectConv2d):
+            if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     @property
@@ -194,8 +202,8 @@ class StyleNetwork(nn.Module):
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             x = x + norms(second(F.relu(norms(first(x)))))
         for layer in self.decode:
-            x = F.relu(norms(layer(F.interpolate(x, scale_factor=2.0, mode="nearest"))))
-        x = F.conv2d(reflect(x, self.architecture.kernel // 2), style.weight.to(x.dtype), style.bias.to(x.dtype))
+            x = F.relu(norms(layer(x)))
+        x = convolve_in_fours(x, style.weight.to(x.dtype), style.bias.to(x.dtype))
         return torch.sigmoid(x)[..., :height, :width], norms.statistics()
 
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.frames import Frame
@@ -107,6 +108,13 @@ class Meter:
 
 def peak_memory_bytes() -> int | None:
     """The most memory that this process has had resident; None where the system does not tell."""
+    try:
+        # Linux: getrusage would count the parent's memory too, as its peak survives fork and exec.
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     if sys.platform == "win32":
         return None
     import resource

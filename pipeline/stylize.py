@@ -75,7 +75,7 @@ class Stylizer:
     def __init__(self, config: StylizeConfig, *, height: int, width: int, notify: Notify = lambda notice: None) -> None:
         import torch
 
-        from models.engine import native_precision
+        from models.engine import native_precision, no_statistics
 
         self.painter = load_painter(config.style)
         self.device = _device(config.device)
@@ -85,7 +85,7 @@ class Stylizer:
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
         self._compare = config.compare
-        self._past = torch.zeros(1, 2, self.painter.network.statistics_size, device=self.device)
+        self._past = no_statistics(self.painter.network, self.device)
         self._keep = torch.zeros((), device=self.device)
         self._strength = torch.tensor(float(config.strength), device=self.device)
         self.engine: EngineName = self._start(config.engine, notify)
@@ -204,7 +204,7 @@ def _device(name: str) -> "torch.device":
     return device
 
 
-class _device_errors:  # noqa: N801 - reads as a statement
+class _device_errors:
     """Context in which what torch raises for want of memory, device or compiler becomes a `DeviceError`."""
 
     def __init__(self, device: "torch.device") -> None:

@@ -19,6 +19,7 @@ class Notices:
         self._notify = notify
 
     def __call__(self, line: str) -> None:
+        """Say and keep ``line``."""
         self.lines.append(line)
         self._notify(line)
 

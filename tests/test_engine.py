@@ -19,6 +19,7 @@ from models.engine import (
     available_engines,
     build_engine,
     native_precision,
+    no_statistics,
 )
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load, read_catalog
@@ -60,7 +61,7 @@ def scenery(height: int = 37, width: int = 50) -> Tensor:
 
 
 def no_past(network: StyleNetwork) -> Tensor:
-    return torch.zeros(1, 2, network.statistics_size)
+    return no_statistics(network)
 
 
 def build(
@@ -89,7 +90,7 @@ def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, s
     painted, used = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL)
     expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
     assert torch.equal(painted, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
-    assert torch.equal(used, statistics)
+    assert torch.equal(used[..., :-1], statistics)
 
 
 def test_building_an_engine_leaves_the_network_as_it_is(network: StyleNetwork, tmp_path: Path) -> None:
@@ -235,3 +236,31 @@ def test_openvino_converts_once(
         next(network.parameters()).mul_(1.5)
     with pytest.raises(TypeError):  # other weights are another model
         build("openvino", network, converted, size=(37, 50))
+
+
+def test_a_fade_to_black_ends_in_black(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    for level in (0, 16, 255):
+        flat = torch.full((37, 50, 3), level, dtype=torch.uint8)
+        assert torch.equal(run(flat, style, no_past(network), NONE, FULL)[0], flat)
+    torch.manual_seed(0)
+    noise = torch.randint(0, 3, (37, 50, 3), dtype=torch.uint8)
+    assert mean_difference(run(noise, style, no_past(network), NONE, FULL)[0], noise) < 0.5
+
+    scene = scenery()
+    changes = []
+    for share in (1.0, 0.5, 0.15, 0.08, 0.02):
+        faded = (scene.float() * share).round().to(torch.uint8)
+        changes.append(mean_difference(run(faded, style, no_past(network), NONE, FULL)[0], faded))
+    assert min(changes[:2]) > 20
+    assert changes[2] > changes[3] > changes[4]
+    assert changes[4] < 0.5
+
+
+def test_contrast_can_come_from_elsewhere_as_all_statistics(
+    network: StyleNetwork, style: Style, tmp_path: Path
+) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    _, of_scene = run(scenery(), style, no_past(network), NONE, FULL)
+    flat = torch.full((37, 50, 3), 90, dtype=torch.uint8)
+    assert mean_difference(run(flat, style, of_scene, FULL, FULL)[0], flat) > 5

@@ -108,7 +108,9 @@ def test_flat_pictures_stay_finite(network: StyleNetwork, style: Style, level: f
 
 
 def test_a_flat_picture_gets_no_border(network: StyleNetwork, style: Style) -> None:
-    painted, _ = network(torch.full((1, 3, 32, 24), 0.4), style)
+    # In float64: normalisation blows the rounding of a picture without contrast up, layer by layer.
+    exact = network.double()
+    painted, _ = exact(torch.full((1, 3, 32, 24), 0.4).double(), Style(*(t.double() for t in style.tensors())))
     torch.testing.assert_close(painted, painted[..., 12:13, 12:13].expand_as(painted), rtol=0, atol=2e-3)
 
 
