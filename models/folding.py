@@ -53,4 +53,4 @@ def convolve_in_fours(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     outputs, inputs, side, _ = weight.shape
     shifted = [F.pad(weight, (h, 1 - h, v, 1 - v)) for v, h in SHIFTS]
     kernel = torch.stack(shifted, dim=1).reshape(outputs * 4, inputs, side + 1, side + 1)
-    return F.pixel_shuffle(F.conv2d(reflect(x, side // 2), kernel, bias.repeat_interleave(4), stride=2), 2)
+    return F.pixel_shuffle(F.conv2d(reflect(x, side // 2), kernel, stride=2), 2) + bias[:, None, None]
