@@ -182,6 +182,8 @@ def train(
                 overwrite=overwrite,
                 seed=seed,
             )
+            config.settings()
+            config.weights()
         with _Bar("training", quiet, left=f"; {config.checkpoint} keeps the work, --resume goes on") as bar:
             result = run(config, bar.steps(config.steps))
     if not quiet:

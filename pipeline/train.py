@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from models.training.loss_network import LossNetwork
-    from models.training.trainer import Report, Trainer
+    from models.training.objective import Weights
+    from models.training.trainer import Report, Trainer, TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,33 @@ class TrainConfig:
             raise ValueError(f"{self.output}: a weight file ends in .safetensors")
         if self.painting_px < SMALLEST_PAINTING_PX:
             raise ValueError(f"painting_px must be at least {SMALLEST_PAINTING_PX}, not {self.painting_px}")
+
+    def settings(self) -> "TrainingConfig":
+        """How long and on what the trainer is to work.
+
+        Raises:
+            ValueError: a number is out of its range.
+        """
+        from models.training.trainer import TrainingConfig
+
+        return TrainingConfig(
+            steps=self.steps,
+            batch=self.batch,
+            crop_px=self.crop_px,
+            validate_every=self.validate_every,
+            seed=self.seed,
+            compile=self.compile,
+        )
+
+    def weights(self) -> "Weights":
+        """How much each loss counts.
+
+        Raises:
+            ValueError: one of them is negative.
+        """
+        from models.training.objective import Weights
+
+        return Weights(self.style_weight, self.content_weight, self.variation_weight)
 
     @property
     def checkpoint(self) -> Path:
@@ -217,20 +245,12 @@ def _trainer(
 
     from models.network import StyleNetwork
     from models.training.content import painting_at
-    from models.training.objective import PerceptualObjective, Weights
-    from models.training.trainer import Trainer, TrainingConfig
+    from models.training.objective import PerceptualObjective
+    from models.training.trainer import Trainer
 
     device = _device(config.device)
     networks, sources = _loss_networks(config.loss_weights, device)
-    weights = Weights(config.style_weight, config.content_weight, config.variation_weight)
-    settings = TrainingConfig(
-        steps=config.steps,
-        batch=config.batch,
-        crop_px=config.crop_px,
-        validate_every=config.validate_every,
-        seed=config.seed,
-        compile=config.compile,
-    )
+    settings, weights = config.settings(), config.weights()
     torch.manual_seed(config.seed)
     network = StyleNetwork()
     seen = [painting_at(painting, config.painting_px) for painting in paintings.values()]

@@ -122,6 +122,11 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         (5, ["video", source, out, "--style", "grate-wave"]),
         (5, ["video", source, out, "--style", broken]),
         (6, ["video", source, out, "--style", "great-wave", "--device", "nonsense"]),
+        (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--crop-px", "50"]),
+        (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--style-weight", "-1"]),
+        (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.pth"]),
+        (3, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors"]),
+        (4, ["train", source, "--content", tmp_path, "--output", tmp_path / "no" / "a.safetensors"]),
     ]
     before = sorted(tmp_path.iterdir())
     for expected, arguments in cases:
