@@ -1,8 +1,10 @@
 """The command line: flags -> config -> run -> exit code. The only module that prints."""
 
+import ctypes
 import json
 import logging
 import os
+import platform
 import signal
 import sys
 import time
@@ -367,8 +369,21 @@ def _launched_at() -> float:
 _LOADED_AT = time.time()
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc reuse the large buffers of each frame instead of giving them back and having them cleared again.
+
+    Without this the kernel clears 17 MB a frame at 640x360, a seventh of all the time. From mallopt(3):
+    M_TRIM_THRESHOLD is -1, M_TOP_PAD -2, M_MMAP_THRESHOLD -3, M_ARENA_MAX -8.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((-1, 2**31 - 1), (-2, 64 * 2**20), (-3, 2**30), (-8, 1)):
+            mallopt(parameter, value)
+
+
 def main() -> Any:
     """Entry point of the command ``flowbrush``."""
+    _keep_freed_memory()
     return app()
 
 

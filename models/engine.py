@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -153,8 +154,9 @@ def build_engine(
     device: torch.device,
     precision: Precision,
     cache: Path,
+    workers: int = 1,
 ) -> Engine:
-    """Make ``network`` ready for pictures of one size.
+    """Make ``network`` ready for pictures of one size; what comes out may be called from several threads at once.
 
     Args:
         name: which engine.
@@ -164,12 +166,13 @@ def build_engine(
         device: where to run.
         precision: of the convolutions.
         cache: folder in which compiled code is kept from run to run.
+        workers: how many threads will call at once; on a CPU each uses as many cores as torch's number of threads.
 
     Raises:
         EngineError: the engine or the precision is not to be had on this machine.
     """
     if name == "openvino":
-        return _openvino(network, height=height, width=width, device=device, precision=precision, cache=cache)
+        return _openvino(network, height, width, device, precision, cache, workers)
     dtype = DTYPES[precision]
     copy = StyleNetwork(network.architecture)
     copy.load_state_dict(network.state_dict())
@@ -184,7 +187,9 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
             missing = "Triton" if device.type == "cuda" else "a C++ compiler"
             raise EngineError(f"torch.compile needs {missing}, which is not found; use --engine eager")
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
-        run = torch.compile(paint, dynamic=False)
+        # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
+        options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}
+        run = torch.compile(paint, dynamic=False, options=options)
 
     def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
@@ -195,7 +200,13 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
 
 
 def _openvino(
-    network: StyleNetwork, *, height: int, width: int, device: torch.device, precision: Precision, cache: Path
+    network: StyleNetwork,
+    height: int,
+    width: int,
+    device: torch.device,
+    precision: Precision,
+    cache: Path,
+    workers: int,
 ) -> Engine:
     if device.type != "cpu":
         raise EngineError(f"the engine openvino runs on the CPU, not on {device}; use --engine compile")
@@ -206,14 +217,19 @@ def _openvino(
     settings = {
         "CACHE_DIR": str(cache / "openvino"),
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision],
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": workers,
+        "INFERENCE_NUM_THREADS": workers * torch.get_num_threads(),
         # Decoder and encoder want the same cores: threads pinned to them would wait for these instead of moving.
         "ENABLE_CPU_PINNING": False,
     }
     model = _openvino_model(network, height, width, cache / "openvino")
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    own = threading.local()
 
     def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        request = own.request
         inputs = (pixels, *style.to("cpu", torch.float32).tensors(), past, keep, strength)
         request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
         painted, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))

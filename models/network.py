@@ -99,7 +99,8 @@ def conditional_instance_norm(
     variance = (wide.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
     used = torch.lerp(torch.stack((mean, variance), dim=1), past, keep)
     gain = scale * torch.rsqrt(used[:, 1] + EPSILON)
-    offset = shift - used[:, 0] * gain
+    # Stacked, they are put into memory; else the compiler works them out again for every pixel.
+    gain, offset = torch.stack((gain, shift - used[:, 0] * gain)).unbind()
     return (wide * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype), used
 
 

@@ -69,7 +69,7 @@ class StylizeConfig:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         engine: ``auto``, ``eager``, ``compile`` or ``openvino``; see `models.engine`.
         compare: None, ``side`` (original left of the painting) or ``split`` (left half original, right half painted).
-        threads: of the network on a CPU; 0 takes one for each core.
+        threads: cores that the network may use on a CPU; 0 takes all.
     """
 
     style: str

@@ -1,13 +1,15 @@
-"""Run any iterator in a thread of its own, a bounded number of items ahead. Knows nothing of video."""
+"""Iterators that work ahead in threads, a bounded number of items. Knows nothing of video."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Prefetch(Iterator[T], Generic[T]):
@@ -112,6 +114,39 @@ class Prefetch(Iterator[T], Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def ordered_map(
+    function: Callable[[T], R],
+    source: Iterable[T],
+    *,
+    workers: int,
+    initializer: Callable[[], object] | None = None,
+    name: str = "map",
+) -> Iterator[R]:
+    """Yield ``function(item)`` for the items of ``source``, in their order, computed by ``workers`` threads.
+
+    At most ``workers + 1`` items are on the way at any time. The first failure, in the order of the items, is raised
+    here; however the iteration ends, the threads have ended too.
+
+    Args:
+        function: called in the threads, for several items at once.
+        source: iterated in the calling thread.
+        workers: how many threads, at least 1.
+        initializer: called first in each thread.
+        name: of the threads.
+    """
+    executor = ThreadPoolExecutor(workers, thread_name_prefix=f"flowbrush-{name}", initializer=initializer)
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in source:
+            pending.append(executor.submit(function, item))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def prefetch(source: Iterable[T], *, depth: int = 4, name: str = "prefetch") -> Prefetch[T]:

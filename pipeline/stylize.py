@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
@@ -13,6 +14,7 @@ from models.registry import Painter, StyleCard, WeightsError, find, load
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame, Pixels
+from pipeline.stream import ordered_map
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from models.engine import EngineName, Precision
 
 logger = logging.getLogger(__name__)
+
+# Each holds a frame's features: 0.2 GB at 1920x1080.
+MOST_WORKERS = 4
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
@@ -55,6 +60,9 @@ class Stylizer:
     Making it loads and, where needed, compiles the network, so that it takes from one second to half a minute;
     compiled code is kept in `cache_folder` for the next time.
 
+    On a CPU several frames are painted at once, by few cores each: cores that share one frame wait for each other at
+    each of its 60 kernels, and wait long where the decoder or the encoder has taken one of them.
+
     Args:
         config: what to paint like, and on what.
         height: of the frames, in pixels.
@@ -66,6 +74,7 @@ class Stylizer:
         device: where the network runs.
         engine: how it runs.
         precision: of its convolutions.
+        workers: how many frames are painted at once.
 
     Raises:
         StyleError: no such style, or its weights cannot be used.
@@ -79,8 +88,10 @@ class Stylizer:
 
         self.painter = load_painter(config.style)
         self.device = _device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        cores = config.threads or (os.cpu_count() or 1)
+        self.workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
+        self._threads = max(cores // self.workers, 1)
+        torch.set_num_threads(self._threads)
         automatic = config.precision == "auto"
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
@@ -96,9 +107,15 @@ class Stylizer:
         return output_size(self._compare, self._size[1], self._size[0])
 
     def __call__(self, items: Iterable[Frame | T]) -> Iterator[Frame | T]:
-        """Paint the frames among ``items``; yield all else as it comes."""
-        for item in items:
-            yield item.with_pixels(self.paint(item.pixels)) if isinstance(item, Frame) else item
+        """Paint the frames among ``items``; yield all else as it comes, in its place."""
+        import torch
+
+        def painted(item: Frame | T) -> Frame | T:
+            return item.with_pixels(self.paint(item.pixels)) if isinstance(item, Frame) else item
+
+        # The number of threads is a setting of each thread that calls torch.
+        prepare = partial(torch.set_num_threads, self._threads)
+        return ordered_map(painted, items, workers=self.workers, initializer=prepare, name="painter")
 
     def paint(self, pixels: Pixels) -> Pixels:
         """Paint ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
@@ -149,6 +166,7 @@ class Stylizer:
                 device=self.device,
                 precision=self.precision,
                 cache=cache_folder(),
+                workers=self.workers,
             )
             self._warm_up()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.stream import prefetch
+from pipeline.stream import ordered_map, prefetch
 
 
 def threads() -> set[str]:
@@ -115,3 +115,49 @@ def test_a_source_that_cannot_be_iterated_fails_in_the_consumer() -> None:
 def test_depth_must_be_positive() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         prefetch([], depth=0)
+
+
+def test_mapped_items_keep_their_order_however_long_each_takes() -> None:
+    def slow_when_even(number: int) -> int:
+        time.sleep(0.02 if number % 2 == 0 else 0)
+        return -number
+
+    assert list(ordered_map(slow_when_even, range(20), workers=3)) == [-number for number in range(20)]
+    assert not threads()
+
+
+def test_mapping_runs_at_once_and_takes_no_more_than_it_needs() -> None:
+    taken: list[int] = []
+    together = threading.Barrier(3, timeout=10)
+
+    def source() -> Iterator[int]:
+        for number in range(30):
+            taken.append(number)
+            yield number
+
+    def meet(number: int) -> int:
+        together.wait()
+        return number
+
+    for given, _ in enumerate(ordered_map(meet, source(), workers=3), 1):
+        assert len(taken) <= given + 3
+
+
+def test_a_failing_item_is_raised_in_its_place_and_ends_the_threads() -> None:
+    def fails_at_5(number: int) -> int:
+        if number == 5:
+            raise ValueError("five")
+        return number
+
+    got: list[int] = []
+    with pytest.raises(ValueError, match="five"):
+        got.extend(ordered_map(fails_at_5, range(100), workers=2))
+    assert got == [0, 1, 2, 3, 4]
+    assert not threads()
+
+
+def test_leaving_a_map_early_ends_its_threads() -> None:
+    numbers = ordered_map(lambda number: number, range(1000), workers=2)
+    assert next(numbers) == 0
+    numbers.close()  # type: ignore[attr-defined]
+    assert not threads()
