@@ -43,9 +43,9 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        from importlib.metadata import version as installed
+        from pipeline.doctor import own_version
 
-        print(f"flowbrush {installed('flowbrush')}")
+        print(f"flowbrush {own_version()}")
         raise typer.Exit
 
 
@@ -53,7 +53,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def video(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, GIF or animated WebP; - reads a pipe.")],
     target: Annotated[str, typer.Argument(metavar="OUTPUT", help="The ending names the container; - writes mkv.")],
-    style: Annotated[str, typer.Option(metavar="NAME|FILE", help="A bundled style, or a .safetensors file.")],
+    style: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A bundled style, a .safetensors file, or FILE#NAME.")
+    ],
     strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the video as it is, 1 paints it.")] = 1.0,
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
@@ -109,9 +111,9 @@ def video(
 def styles(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """List the bundled styles: name, painting, painter, licence, measured figures."""
     with _friendly():
-        from models.registry import read_catalog
+        from pipeline.stylize import bundled_styles
 
-        cards = read_catalog().cards.values()
+        cards = bundled_styles()
     if as_json:
         print(json.dumps({"styles": [asdict(card) for card in cards]}, ensure_ascii=False))
         return
@@ -289,6 +291,8 @@ def _friendly(verbose: bool = False) -> Iterator[None]:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(name)s: %(message)s")
     logging.getLogger("torch.utils.cpp_extension").disabled = not verbose  # speaks of CUDA where there is none
     signal.signal(signal.SIGTERM, _terminated)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         yield
     except PipelineError as error:
@@ -327,7 +331,8 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    if sys.stderr is not None:  # print takes None for standard output, which may be the video
+        print(line, file=sys.stderr)
 
 
 def _seconds(text: str | None) -> Fraction | None:

@@ -102,20 +102,32 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
 
 
 def find(style: str) -> tuple[Catalog, StyleCard]:
-    """The weight file and the card for ``style``, the name of a bundled style or the path of a weight file.
+    """The weight file and the card for ``style``: a bundled style's name, a weight file's path, or ``FILE#NAME``.
 
     Raises:
-        WeightsError: no such style (the message names the nearest ones), or the file is not usable.
+        WeightsError: no such style (the message names those there are), or the file is not usable.
     """
-    if style.endswith(".safetensors") or "/" in style or "\\" in style:
-        catalog = read_catalog(Path(style))
-        return catalog, next(iter(catalog.cards.values()))
+    if style.endswith(".safetensors") or "/" in style or "\\" in style or ".safetensors#" in style:
+        return _find_in_file(style)
     catalog = read_catalog()
     if style in catalog.cards:
         return catalog, catalog.cards[style]
     near = difflib.get_close_matches(style, catalog.cards, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"bundled: {', '.join(catalog.cards)}"
     raise WeightsError(f"no style is named {style!r}; {hint} (a file of your own ends in .safetensors)")
+
+
+def _find_in_file(style: str) -> tuple[Catalog, StyleCard]:
+    path, mark, name = style.rpartition("#")
+    if not mark or style.endswith(".safetensors"):  # a folder's name may hold the mark too
+        path, name = style, ""
+    catalog = read_catalog(Path(path))
+    if not name and len(catalog.cards) == 1:
+        return catalog, next(iter(catalog.cards.values()))
+    if name in catalog.cards:
+        return catalog, catalog.cards[name]
+    reason = f"holds no style {name!r}" if name else f"holds {len(catalog.cards)} styles"
+    raise WeightsError(f"{path}: {reason}; choose {' or '.join(f'{path}#{card}' for card in catalog.cards)}")
 
 
 def load(style: str) -> Painter:

@@ -16,11 +16,14 @@ from pipeline.reader import AudioPacket, Damage
 
 
 def is_webp(path: str) -> bool:
-    """Whether the regular file at ``path`` is a WebP picture, still or animated; a pipe is not looked into."""
+    """Whether the regular file at ``path`` is a WebP picture; a pipe is not looked into."""
     if not os.path.isfile(path):
         return False
-    with open(path, "rb") as file:
-        head = file.read(12)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False  # the reader of all other files says why
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
@@ -36,7 +39,7 @@ class WebpReader:
 
         try:
             self._image = Image.open(path)
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
         self.container = self.codec = "webp"
         self.time_base = Fraction(1, 1000)

@@ -1,11 +1,16 @@
 """What can be asked of each stage: one frozen dataclass a stage, checked when it is made."""
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
 COMPARISONS = ("side", "split")
+DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
+
+# Four months; FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
+LONGEST_SECONDS = 10**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class DecodeConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        for name, seconds in (("start", self.start_seconds), ("duration", self.duration_seconds)):
+            if seconds is not None and abs(seconds) > LONGEST_SECONDS:
+                raise ValueError(f"{name} must be at most {LONGEST_SECONDS} s")
         if self.start_seconds is not None and self.start_seconds < 0:
             raise ValueError(f"start must be 0 or later, not {float(self.start_seconds):g} s")
         if self.duration_seconds is not None and self.duration_seconds <= 0:
@@ -63,7 +71,7 @@ class StylizeConfig:
     """What the frames are painted like, and on what.
 
     Attributes:
-        style: name of a bundled style, or path of a weight file.
+        style: name of a bundled style, path of a weight file, or ``FILE#NAME`` for one of several in a file.
         strength: 0 leaves the video as it is, 1 paints it fully.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
@@ -83,6 +91,8 @@ class StylizeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {self.strength:g}")
+        if not DEVICES.fullmatch(self.device):
+            raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.engine not in ENGINES:

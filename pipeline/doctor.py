@@ -56,10 +56,13 @@ def examine() -> Iterator[Finding]:
 
 def _system() -> Finding:
     python = ".".join(map(str, sys.version_info[:3]))
-    return Finding("system", True, f"{platform.system()} {platform.machine()}, Python {python}, flowbrush {_own()}")
+    return Finding(
+        "system", True, f"{platform.system()} {platform.machine()}, Python {python}, flowbrush {own_version()}"
+    )
 
 
-def _own() -> str:
+def own_version() -> str:
+    """Of flowbrush itself, where it is installed."""
     try:
         return version("flowbrush")
     except PackageNotFoundError:

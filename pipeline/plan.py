@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -74,6 +75,8 @@ def plan_output(
 def _check_place(target: str, overwrite: bool) -> None:
     """Refuse what cannot be written, or should not be, before any work is done."""
     if target == "-":
+        if sys.stdout is None:  # closed by the shell, as by >&-
+            raise OutputError(target, "standard output is closed; give the name of a file")
         return
     path = os.path.realpath(target)
     if len(os.fsencode(os.path.basename(path))) > 255:

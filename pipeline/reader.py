@@ -171,6 +171,8 @@ class MediaReader:
 
 def _open(path: str) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    if path == "-" and sys.stdin is None:  # closed by the shell, as by <&-
+        raise InputError(path, "standard input is closed; pipe a video in, or give the name of a file")
     file = _Pipe(sys.stdin.buffer) if path == "-" else f"file:{path}"
     try:
         return av.open(file, "r", options=options, metadata_errors="replace")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
 
-from models.registry import Painter, StyleCard, WeightsError, find, load
+from models.registry import Painter, StyleCard, WeightsError, find, load, read_catalog
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame, Pixels
@@ -28,6 +28,18 @@ MOST_WORKERS = 4
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
+
+
+def bundled_styles() -> tuple[StyleCard, ...]:
+    """The cards of the styles that come along.
+
+    Raises:
+        StyleError: their file is missing or damaged.
+    """
+    try:
+        return tuple(read_catalog().cards.values())
+    except WeightsError as error:
+        raise StyleError(f"{error}; reinstall flowbrush") from error
 
 
 def find_style(style: str) -> StyleCard:

@@ -56,6 +56,12 @@ def test_version() -> None:
     assert re.fullmatch(r"flowbrush \d+\.\d+\.\d+\n", run("--version")[1])
 
 
+def test_version_without_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.distributions", lambda **wanted: iter(()))
+    monkeypatch.setattr("importlib.metadata.Distribution.discover", lambda **wanted: iter(()))
+    assert run("--version")[:2] == (0, "flowbrush (not installed)\n")
+
+
 def test_video_prints_one_json_object(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
     code, out, _ = run("video", source, tmp_path / "out.mp4", *PLAIN, "--json", "-q")
@@ -80,8 +86,10 @@ def test_a_pipe_in_and_a_pipe_out(tmp_path: Path) -> None:
     assert json.loads(err.splitlines()[-1])["frames"] == 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number", [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+)
+def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: int) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=320, height=240))
     process = launch("video", source, tmp_path / "out.mp4", *PLAIN)
     deadline = time.monotonic() + 60
@@ -93,6 +101,13 @@ def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: sign
     assert process.returncode == 130, err
     assert err.decode().strip().splitlines()[-1].startswith("interrupted")
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_nohup_stays_in_force() -> None:
+    code = "import signal, cli; signal.signal(1, signal.SIG_IGN)\nwith cli._friendly(): print(signal.getsignal(1) == 1)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
@@ -121,7 +136,10 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         (4, ["video", source, tmp_path / "out.webm", *PLAIN, "--codec", "h264"]),
         (5, ["video", source, out, "--style", "grate-wave"]),
         (5, ["video", source, out, "--style", broken]),
-        (6, ["video", source, out, "--style", "great-wave", "--device", "nonsense"]),
+        (2, ["video", source, out, "--style", "great-wave", "--device", "gpu"]),
+        (2, ["video", source, out, *PLAIN, "--start", "99999999999999999999"]),
+        (2, ["video", source, out, *PLAIN, "--duration", "9" * 400]),
+        (6, ["video", source, out, "--style", "great-wave", "--device", "cuda:99"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--crop-px", "50"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--style-weight", "-1"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.pth"]),
@@ -171,6 +189,28 @@ def test_paintings_get_names() -> None:
     assert cli._named(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
     with pytest.raises(ValueError, match="two paintings"):
         cli._named(["x/a.jpg", "y/a.jpg"])
+
+
+def test_a_damaged_gallery_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import registry
+
+    monkeypatch.setattr(registry.read_catalog, "__defaults__", (tmp_path / "gone.safetensors",))
+    code, printed, error = run("styles")
+    assert (code, printed, error.count("\n")) == (5, "", 1)
+    assert "reinstall" in error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as POSIX shells do")
+@pytest.mark.parametrize(("closed", "expected"), [("<&-", 3), (">&-", 4)])
+def test_a_closed_stream_is_one_line(tmp_path: Path, closed: str, expected: int) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512)))
+    files = ["-", str(tmp_path / "out.mkv")] if expected == 3 else [str(source), "-"]
+    script = f'exec "$@" {closed}'
+    command = ["sh", "-c", script, "sh", sys.executable, str(ROOT / "cli.py"), "video", *files, *PLAIN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == expected, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "is closed" in done.stderr
 
 
 def test_styles_lists_what_is_bundled() -> None:

@@ -381,6 +381,26 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, name):
     assert str(tmp_path / name) in str(caught.value)
 
 
+def test_what_may_not_be_read_is_refused_in_one_line(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    source = make_clip(tmp_path / "in.mkv")
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("av.open", refuse)
+    with pytest.raises(InputError, match="check its permissions"):
+        open_source(source)
+
+
+def test_an_enormous_picture_is_refused_in_one_line(tmp_path, monkeypatch):
+    Image = pytest.importorskip("PIL.Image")
+    source = tmp_path / "in.webp"
+    Image.fromarray(media.moving_square(0)).save(source)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(InputError, match="decompression bomb"):
+        open_source(source)
+
+
 @pytest.mark.parametrize("kind", ["ffconcat", "m3u8", "sdp", "pattern"])
 def test_lists_and_scripts_open_nothing_else(tmp_path, kind):
     make_clip(tmp_path / "secret.mp4")

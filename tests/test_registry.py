@@ -67,7 +67,16 @@ def test_cards_and_recipe_are_in_the_file(weights: Path) -> None:
     catalog = read_catalog(weights)
     assert list(catalog.cards.values()) == CARDS
     assert catalog.recipe == RECIPE
-    assert find(str(weights))[1] == CARDS[0]
+
+
+def test_one_of_several_styles_is_chosen_by_name(weights: Path) -> None:
+    first, second = (card.name for card in CARDS)
+    assert find(f"{weights}#{second}")[1] == CARDS[1]
+    assert load(f"{weights}#{first}").card == CARDS[0]
+    with pytest.raises(WeightsError, match=f"holds 2 styles; choose .*#{first} or .*#{second}$"):
+        find(str(weights))
+    with pytest.raises(WeightsError, match=f"holds no style 'lost'; choose .*#{first} or .*#{second}$"):
+        find(f"{weights}#lost")
 
 
 def test_fields_of_later_versions_are_passed_over(weights: Path) -> None:
@@ -160,7 +169,7 @@ def test_damage_in_the_header_is_one_line(weights: Path, change: Callable[[dict[
 
 def refused(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
-        load(str(path))
+        load(f"{path}#{CARDS[0].name}" if path.suffix == ".safetensors" else str(path))
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message

@@ -152,6 +152,8 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     [
         {"strength": 1.5},
         {"strength": -0.1},
+        {"device": "gpu"},
+        {"device": "cuda:x"},
         {"precision": "int8"},
         {"engine": "onnx"},
         {"compare": "above"},
