@@ -1,6 +1,7 @@
 """From paintings and photos on disk to a weight file: reads, trains, keeps checkpoints, writes."""
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -144,7 +145,7 @@ def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trai
     """Train a network on the paintings and write it; the output always holds the best weights so far.
 
     Raises:
-        InputError: a painting, the content, a loss network or the checkpoint cannot be read.
+        InputError: a painting, the content, a loss network, the cards or the checkpoint cannot be read.
         OutputError: the output exists, or cannot be written.
         StyleError: the checkpoint is of a run with other settings, or training ran away.
         DeviceError: the device is not there.
@@ -156,23 +157,25 @@ def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trai
     trainer, recipe = _trainer(config, paintings, content)
     if config.resume:
         _resume(trainer, recipe, config.checkpoint)
-    result = Trained(config.output, steps=trainer.step)
+        if not config.output.exists():
+            trainer.forget_best()
     try:
         for report in _reports(trainer):
-            result.steps, result.stopped_early = report.step, report.overfitting
             if report.validation is not None:
                 _write_preview(trainer, config.preview)
                 if report.best:
-                    result.validation = report.validation
                     reached = recipe | {"steps_run": report.step, "validation": dict(report.validation)}
                     _save(config.output, trainer, cards, reached)
+                trainer.accept(report)
                 _write_checkpoint(trainer, recipe, config.checkpoint)
             progress(report)
     except KeyboardInterrupt:
         _write_checkpoint(trainer, recipe, config.checkpoint)
         raise
+    if not config.output.exists():
+        raise OutputError(config.output, "was removed while training; --resume writes it again")
     config.checkpoint.unlink(missing_ok=True)
-    return result
+    return Trained(config.output, trainer.step, trainer.overfitting, trainer.best)
 
 
 def _reports(trainer: "Trainer") -> Iterator["Report"]:
@@ -333,7 +336,8 @@ def _resume(trainer: "Trainer", recipe: Mapping[str, Any], checkpoint: Path) -> 
         state = torch.load(checkpoint, map_location=trainer.device, weights_only=True)
         trainer.load_state(state)
         before = json.loads(state.get("recipe", "{}"))
-        changed = [key for key, value in before.items() if key != "torch" and value != recipe.get(key)]
+        apart = ("torch", "settings")  # the trainer itself compares its settings
+        changed = [key for key, value in before.items() if key not in apart and value != recipe.get(key)]
         if changed:
             raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
     except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
@@ -347,9 +351,11 @@ def _first_line(error: Exception) -> str:
 def _write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) -> None:
     import torch
 
+    content = io.BytesIO()  # into a file on a full disk, `torch.save` raises RuntimeError
+    torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, content)
     part = path.with_name(f".{path.name}.part")
     try:
-        torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, part)
+        part.write_bytes(content.getbuffer())
         part.replace(path)
     except OSError as error:
         raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error

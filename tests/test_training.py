@@ -153,6 +153,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path, stop:
 
     first = make_trainer(styles=2)
     before = list(itertools.islice(first.run(), stop))
+    first.accept(before[-1])
     torch.save(first.state(), tmp_path / "checkpoint")
 
     second = make_trainer(styles=2)
@@ -381,11 +382,79 @@ def test_a_run_does_not_go_on_with_other_settings(ready: TrainConfig, change: di
     assert ready.checkpoint.exists()
 
 
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", ["models.training.trainer.Trainer.validate", "pipeline.train.save"])
+def test_an_interrupted_validation_is_made_again(
+    ready: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    ready = dataclasses.replace(ready, validate_every=100)
+    whole = dataclasses.replace(ready, output=tmp_path / "whole.safetensors")
+    train(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(at, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(ready)
+    assert ready.checkpoint.exists()
+    assert not ready.output.exists()
+    reports: list[Report] = []
+    trained = train(dataclasses.replace(ready, resume=True), reports.append)
+    assert [(report.step, report.losses, report.best) for report in reports] == [(3, {}, True)]
+    assert trained.validation == reports[0].validation
+    assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
+    for a, b in zip(tensors(load(str(ready.output))), tensors(load(str(whole.output))), strict=True):
+        assert torch.equal(a, b)
+    assert not ready.checkpoint.exists()
+
+
+def test_the_checkpoint_stays_while_there_is_no_output(ready: TrainConfig) -> None:
+    with pytest.raises(OutputError, match=r"mine\.safetensors: was removed .*--resume"):
+        train(ready, lambda report: ready.output.unlink(missing_ok=True))
+    assert train(dataclasses.replace(ready, resume=True)).steps == 3
+    assert ready.output.exists()
+
+
+def test_a_finished_run_knows_its_best_when_resumed(ready: TrainConfig) -> None:
+    reports: list[Report] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: reports.append(report) or stop_at(3, report))  # type: ignore[func-returns-value]
+    trained = train(dataclasses.replace(ready, resume=True))
+    assert trained.steps == 3
+    assert trained.validation in [report.validation for report in reports if report.best]
+
+
+@pytest.mark.parametrize("change", [{"compile": True}, {"validate_every": 1}])
+def test_harmless_settings_may_change_on_resume(
+    ready: TrainConfig, monkeypatch: pytest.MonkeyPatch, change: dict[str, int]
+) -> None:
+    monkeypatch.setattr("torch.compile", lambda function, **options: function)
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    assert train(dataclasses.replace(ready, resume=True, **change)).steps == 3  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_an_error_of_the_output(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "checkpoint" in path.name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"checkpoint cannot be written \(No space left"):
+        train(ready)
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+
 def test_a_checkpoint_of_an_earlier_version_goes_on(ready: TrainConfig) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(ready, lambda report: stop_at(1, report))
     state = torch.load(ready.checkpoint, weights_only=True)
-    del state["recipe"]
+    for key in ("recipe", "best", "validated"):
+        del state[key]
     torch.save(state, ready.checkpoint)
     assert train(dataclasses.replace(ready, resume=True)).steps == 3
 

@@ -13,6 +13,7 @@ from models.training.content import central_crops, random_crops, split
 from models.training.objective import Objective
 
 FIELDS = ("scale", "shift", "weight", "bias")
+CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Report:
 
     Attributes:
         step: counted from 1.
-        losses: the weighted terms of the step, by name.
+        losses: the weighted terms of the step, by name; none where an interrupted validation is only made again.
         validation: the weighted terms on the held-out pictures, by name, mean over the styles; None at most steps.
         best: True where this validation is the lowest so far.
         overfitting: True at the step at which the run stops because validation has grown worse.
@@ -128,7 +129,9 @@ class Trainer:
         self.objective = objective
         self.step = 0
         self.best_loss = math.inf
+        self.best: Mapping[str, float] = {}
         self.worse = 0
+        self.validated = 0
         self._generator = torch.Generator().manual_seed(config.seed)
         train, held = split(content, self._generator)
         self._settled = self._generator.get_state()
@@ -143,22 +146,52 @@ class Trainer:
     def run(self) -> Iterator[Report]:
         """Train to the end, a report a step; the caller may stop at any of them.
 
+        A validation counts once it was accepted, which happens at the latest when the caller asks for the next report.
+        One that did not come to that is made again, with a report that has no losses of a step.
+
         Raises:
             DivergedError: the losses are no longer numbers.
         """
-        while self.step < self.config.steps:
+        if self._due() and self.validated != self.step:
+            yield from self._judged({})
+        while self.step < self.config.steps and not self.overfitting:
             losses = self._train_step()
-            if self.step % self.config.validate_every and self.step != self.config.steps:
+            if self._due():
+                yield from self._judged(losses)
+            else:
                 yield Report(self.step, losses)
-                continue
-            validation = self.validate()
-            total = sum(validation.values())
-            if not math.isfinite(total):
-                raise DivergedError(f"at step {self.step} the losses are no longer numbers: {validation}")
-            best, overfitting = self._judge(total)
-            yield Report(self.step, losses, validation, best, overfitting)
-            if overfitting:
-                return
+
+    @property
+    def overfitting(self) -> bool:
+        """Validation has grown worse for so long that the run is over."""
+        return self.worse >= self.config.patience
+
+    def accept(self, report: Report) -> None:
+        """Count the validation of ``report``, once; call it when the weights of a best one are safe."""
+        if report.validation is None or report.step == self.validated:
+            return
+        loss = sum(report.validation.values())
+        self.worse = self._worse(loss)
+        if report.best:
+            self.best, self.best_loss = report.validation, loss
+        self.validated = report.step
+
+    def forget_best(self) -> None:
+        """Let the next validation be the best so far, that of the present step included."""
+        self.best, self.best_loss, self.worse, self.validated = {}, math.inf, 0, 0
+
+    def _due(self) -> bool:
+        return self.step % self.config.validate_every == 0 or self.step == self.config.steps
+
+    def _judged(self, losses: Mapping[str, float]) -> Iterator[Report]:
+        validation = self.validate()
+        total = sum(validation.values())
+        if not math.isfinite(total):
+            raise DivergedError(f"at step {self.step} the losses are no longer numbers: {validation}")
+        overfitting = self._worse(total) >= self.config.patience
+        report = Report(self.step, losses, validation, total < self.best_loss, overfitting)
+        yield report
+        self.accept(report)
 
     def _train_step(self) -> dict[str, float]:
         index = self.step % len(self._targets)
@@ -192,13 +225,9 @@ class Trainer:
                     sums[name] = sums.get(name, 0.0) + share * float(value)
         return sums
 
-    def _judge(self, loss: float) -> tuple[bool, bool]:
-        """(is it the best so far, has it been worse for too long)."""
-        if loss < self.best_loss:
-            self.best_loss, self.worse = loss, 0
-            return True, False
-        self.worse = self.worse + 1 if loss > self.best_loss * (1 + self.config.overfit) else 0
-        return False, self.worse >= self.config.patience
+    def _worse(self, loss: float) -> int:
+        """How many validations in a row have been worse, with one of ``loss``."""
+        return self.worse + 1 if loss > self.best_loss * (1 + self.config.overfit) else 0
 
     @torch.no_grad()
     def preview(self, count: int = 4) -> list[Tensor]:
@@ -221,6 +250,8 @@ class Trainer:
             "config": asdict(self.config),
             "step": self.step,
             "best_loss": self.best_loss,
+            "best": dict(self.best),
+            "validated": self.validated,
             "worse": self.worse,
             "network": self.network.state_dict(),
             "bank": self.bank.state_dict(),
@@ -229,21 +260,22 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned.
+        """Go on from what `state` returned; states of earlier versions lack ``best`` and ``validated``.
 
         Raises:
             ValueError: the state is of a run with other settings.
         """
-        if state["config"] != asdict(self.config):
-            was, now = state["config"], asdict(self.config)
-            changed = ", ".join(f"{k} {was.get(k)} -> {now[k]}" for k in now if was.get(k) != now[k])
-            raise ValueError(f"the checkpoint is of a run with other settings: {changed}")
+        was, now = state["config"], asdict(self.config)
+        changed = [f"{k} {was.get(k)} -> {now[k]}" for k in now if k not in CHANGEABLE and was.get(k) != now[k]]
+        if changed:
+            raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
         self.network.load_state_dict(state["network"])
         self.bank.load_state_dict(state["bank"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._settled = state["generator"].cpu()
         self._generator.set_state(self._settled)
         self.step, self.best_loss, self.worse = state["step"], state["best_loss"], state["worse"]
+        self.best, self.validated = state.get("best", {}), state.get("validated", 0)
 
 
 def one_cycle(progress: float, *, warm_up: float = 0.05, first: float = 0.05, last: float = 0.005) -> float:
