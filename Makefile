@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PACKAGES = python3-venv libgl1 libglib2.0-0 g++
+PACKAGES = python3-venv python3-dev libgl1 libglib2.0-0 g++
 
 .PHONY: demo test prove lint bench system clean
 
@@ -32,8 +32,10 @@ bench: $(VENV)/.installed-dev
 
 # Looked for before anything is installed: a missing library would show as a riddle much later.
 system:
-	@missing=""; \
+	@missing=""; PATH="$$PATH:/usr/sbin:/sbin"; \
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed: make PYTHON=..."; exit 1; }; \
 	$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c "import os, sysconfig; os.stat(sysconfig.get_path('include') + '/Python.h')" 2>/dev/null || missing="$$missing python3-dev"; \
 	if [ "$$(uname)" = Linux ] && command -v ldconfig >/dev/null; then \
 		ldconfig -p | grep -q 'libGL\.so\.1' || missing="$$missing libgl1"; \
 		ldconfig -p | grep -q 'libgthread-2\.0\.so\.0' || missing="$$missing libglib2.0-0"; \

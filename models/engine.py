@@ -13,6 +13,7 @@ import inspect
 import os
 import platform
 import shutil
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Callable
@@ -116,10 +117,10 @@ def available_engines(device: torch.device) -> list[EngineName]:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler for the CPU, Triton for CUDA."""
+    """Whether torch.compile finds what it needs: for the CPU a C++ compiler and Python's headers, for CUDA Triton."""
     if device.type == "cuda":
         return importlib.util.find_spec("triton") is not None
-    return device.type == "cpu" and compiler() is not None
+    return device.type == "cpu" and compiler() is not None and python_headers() is not None
 
 
 @functools.cache
@@ -127,6 +128,12 @@ def compiler() -> str | None:
     """Path of the C++ compiler that torch.compile would use; None where there is none."""
     names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
     return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def python_headers() -> Path | None:
+    """Path of ``Python.h``, which the code that torch.compile writes includes; None where it is not installed."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return header if header.exists() else None
 
 
 def native_precision(device: torch.device) -> Precision:
@@ -184,8 +191,8 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
     run: Callable[..., Any] = paint
     if compiled:
         if not can_compile(device):
-            missing = "Triton" if device.type == "cuda" else "a C++ compiler"
-            raise EngineError(f"torch.compile needs {missing}, which is not found; use --engine eager")
+            missing = "Triton" if device.type == "cuda" else "a C++ compiler and Python's headers"
+            raise EngineError(f"torch.compile needs {missing}, not found here; use --engine eager")
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
         # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
         options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}

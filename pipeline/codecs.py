@@ -61,7 +61,7 @@ def _nvenc(name: str, codec: str, odd_pixel_format: str | None) -> Encoder:
 
 
 _ENCODERS = (
-    Encoder("libx264", "h264", quality=(20, 0, 51), preset="veryfast", presets=_X26X),
+    Encoder("libx264", "h264", quality=(20, 0, 51), preset="superfast", presets=_X26X),
     Encoder(
         "libx265",
         "h265",

@@ -101,11 +101,14 @@ def _mps() -> Finding:
 
 
 def _compile() -> Finding:
-    from models.engine import compiler
+    from models.engine import compiler, python_headers
 
-    path = compiler()
-    remedy = "" if path else "install a C++ compiler (Debian: apt install g++): about three times faster on a CPU"
-    return Finding("engine compile", path is not None, path or "no C++ compiler", remedy)
+    found, headers = compiler(), python_headers()
+    missing = [name for name, path in (("C++ compiler", found), ("Python headers", headers)) if path is None]
+    if missing:
+        remedy = "Debian: apt install g++ python3-dev; the network is three times faster on a CPU"
+        return Finding("engine compile", False, f"no {' and no '.join(missing)}", remedy)
+    return Finding("engine compile", True, str(found))
 
 
 def _openvino() -> Finding:

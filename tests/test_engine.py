@@ -161,7 +161,7 @@ def test_the_precision_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compile_needs_a_compiler(network: StyleNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "compiler", lambda: None)
-    with pytest.raises(EngineError, match=r"a C\+\+ compiler, which is not found; use --engine eager"):
+    with pytest.raises(EngineError, match=r"a C\+\+ compiler and Python.s headers, not found here; use --engine eager"):
         build("compile", network, tmp_path, size=(16, 16))
 
 
