@@ -71,6 +71,9 @@ class WebpReader:
     def seek(self, seconds: Fraction) -> None:
         """Stay at the beginning: frames build on those before."""
 
+    def stop(self) -> None:
+        """Do nothing: a file never keeps anyone waiting."""
+
     def close(self) -> None:
         """Let go of the file."""
         self._image.close()

@@ -3,7 +3,10 @@
 A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.source` and `pipeline.decode` do.
 """
 
+import os
+import select
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,6 +34,9 @@ DEMUXERS = (
     "mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,nuv,obu,ogg,rm,roq,tta,vc1,vvc,w64,wav,wtv,"
     "yuv4mpegpipe"
 )
+
+# How long a stop may go unnoticed by a read from a pipe.
+WAIT_SECONDS = 0.2
 
 # A clip is given up when so many packets have failed before a first frame.
 HOPELESS_PACKETS = 500
@@ -74,6 +80,9 @@ class Reader(Protocol):
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, where the container can tell."""
 
+    def stop(self) -> None:
+        """Let a `read` that waits for more, in another thread, see the end of the file now."""
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -90,7 +99,8 @@ class MediaReader:
     """
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
-        self._input = _open(path)
+        self._pipe = _standard_input() if path == "-" else None
+        self._input = _open(path, self._pipe)
         try:
             self._video = _main_video(self._input, path)
         except InputError:
@@ -128,7 +138,7 @@ class MediaReader:
         while failures < 100:
             index = self._packet_index
             try:
-                for packet in self._input.demux((self._video, *self.audio)):
+                for packet in self._packets():
                     # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast("VideoPacket", packet))
@@ -140,6 +150,12 @@ class MediaReader:
                 failures = failures + 1 if index == self._packet_index else 0
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({_reason(error)})") from error
+
+    def _packets(self) -> Iterator["Packet[Stream]"]:
+        for packet in self._input.demux((self._video, *self.audio)):
+            _raise_what_came(self._pipe)
+            yield packet
+        _raise_what_came(self._pipe)
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """The frames that ``packet`` completes; an empty packet flushes the decoder."""
@@ -164,30 +180,68 @@ class MediaReader:
         """Go to a key frame at or before ``seconds``, as far as the container's index can be trusted."""
         self._input.seek(int(seconds // self.time_base), stream=self._video)
 
+    def stop(self) -> None:
+        """End a wait for standard input; a file never keeps anyone waiting."""
+        if self._pipe is not None:
+            self._pipe.stop()
+
     def close(self) -> None:
         """Let go of the file and the decoder."""
         self._input.close()
 
 
-def _open(path: str) -> InputContainer:
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-    if path == "-" and sys.stdin is None:  # closed by the shell, as by <&-
-        raise InputError(path, "standard input is closed; pipe a video in, or give the name of a file")
-    file = _Pipe(sys.stdin.buffer) if path == "-" else f"file:{path}"
-    try:
-        return av.open(file, "r", options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, _why_unopened(path, error)) from error
-
-
 class _Pipe:
-    """Standard input as a stream that offers no seeking, even where it is a file."""
+    """Standard input as a stream that offers no seeking, even where it is a file, and whose waits can be ended.
+
+    Attributes:
+        error: an interruption that came during a read; FFmpeg, which called, cannot pass it on.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
+        self.error: BaseException | None = None
         self._file = file
+        self._stopped = threading.Event()
 
     def read(self, size: int) -> bytes:
-        return self._file.read(size)
+        """Up to ``size`` bytes as soon as there are any; none at the end, or when stopped."""
+        try:
+            if os.name != "posix":  # can wait for sockets alone
+                return self._file.read(size)
+            while not self._stopped.is_set():
+                if select.select([self._file], [], [], WAIT_SECONDS)[0]:
+                    return os.read(self._file.fileno(), size)
+        except Exception:
+            raise  # PyAV passes these on
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader
+            self.error = error
+            self.stop()
+        return b""
+
+    def stop(self) -> None:
+        """End a `read` that waits, and all that follow."""
+        self._stopped.set()
+
+
+def _standard_input() -> _Pipe:
+    if sys.stdin is None:  # closed by the shell, as by <&-
+        raise InputError("-", "standard input is closed; pipe a video in, or give the name of a file")
+    return _Pipe(sys.stdin.buffer)
+
+
+def _raise_what_came(pipe: _Pipe | None) -> None:
+    if pipe is not None and pipe.error is not None:
+        raise pipe.error
+
+
+def _open(path: str, pipe: _Pipe | None) -> InputContainer:
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        _raise_what_came(pipe)
+        raise InputError(path, _why_unopened(path, error)) from error
+    _raise_what_came(pipe)
+    return container
 
 
 def _why_unopened(path: str, error: Exception) -> str:

@@ -41,8 +41,8 @@ def stylize_video(
             notices(notice)
         stylizer = Stylizer(config.stylize, height=info.height, width=info.width, notify=notices)
         with (
-            prefetch(decode(source), depth=config.depth, name="decode") as decoded,
-            prefetch(stylizer(decoded), depth=config.depth, name="stylize") as painted,
+            prefetch(decode(source), depth=config.depth, name="decode", stop=source.stop) as decoded,
+            prefetch(stylizer(decoded), depth=config.depth, name="stylize", stop=source.stop) as painted,
         ):
             meter = Meter(decoded, painted, total=info.frame_count, report=progress)
             tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}

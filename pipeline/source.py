@@ -51,6 +51,10 @@ class Source:
         """Decoded frames in presentation order with their final pts, and audio packets; each is given once."""
         return self._items
 
+    def stop(self) -> None:
+        """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
+        self._reader.stop()
+
     def close(self) -> None:
         """Let go of the file; whoever iterates `items` must have ended."""
         self._reader.close()

@@ -25,18 +25,20 @@ class Prefetch(Iterator[T], Generic[T]):
         source: any iterable; iterated, and closed, in the new thread alone.
         depth: how many finished items may wait, at least 1.
         name: of the thread, for debuggers and for error reports.
+        stop: called by ``close`` before it waits for the thread; ends what ``source`` may be waiting for.
 
     Attributes:
         starved_seconds: time that the consumer spent waiting for an item.
         blocked_seconds: time that the thread spent waiting for a free place.
     """
 
-    def __init__(self, source: Iterable[T], *, depth: int, name: str) -> None:
+    def __init__(self, source: Iterable[T], *, depth: int, name: str, stop: Callable[[], None] = lambda: None) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, not {depth}")
         self.starved_seconds = 0.0
         self.blocked_seconds = 0.0
         self._source = source
+        self._stop = stop
         self._depth = depth
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -105,6 +107,7 @@ class Prefetch(Iterator[T], Generic[T]):
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
+        self._stop()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -149,6 +152,8 @@ def ordered_map(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def prefetch(source: Iterable[T], *, depth: int = 4, name: str = "prefetch") -> Prefetch[T]:
+def prefetch(
+    source: Iterable[T], *, depth: int = 4, name: str = "prefetch", stop: Callable[[], None] = lambda: None
+) -> Prefetch[T]:
     """Start a thread that runs ``source`` up to ``depth`` items ahead; see `Prefetch`."""
-    return Prefetch(source, depth=depth, name=name)
+    return Prefetch(source, depth=depth, name=name, stop=stop)

@@ -103,6 +103,32 @@ def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: int)
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="on Windows a read from a pipe cannot be ended")
+@pytest.mark.parametrize("share", [0.5, 0.001])
+def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share: float) -> None:
+    """In the middle of the clip, and while it is being opened."""
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 512 * 300, 512), width=320, height=240))
+    data = source.read_bytes()
+    process = launch("video", "-", tmp_path / "out.mkv", *PLAIN, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(data[: int(len(data) * share)])
+    process.stdin.flush()
+    deadline = time.monotonic() + 60 if share == 0.5 else time.monotonic()
+    while not list(tmp_path.glob(".flowbrush-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 130
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert "interrupted" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == [source]
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_nohup_stays_in_force() -> None:
     code = "import signal, cli; signal.signal(1, signal.SIG_IGN)\nwith cli._friendly(): print(signal.getsignal(1) == 1)"
@@ -142,6 +168,8 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         (6, ["video", source, out, "--style", "great-wave", "--device", "cuda:99"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--crop-px", "50"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--style-weight", "-1"]),
+        (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--style-weight", "nan"]),
+        (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--seed", f"{10**20}"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.pth"]),
         (3, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors"]),
         (4, ["train", source, "--content", tmp_path, "--output", tmp_path / "no" / "a.safetensors"]),
@@ -153,6 +181,26 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         assert error.count("\n") == 1, error
         assert error.startswith("flowbrush: ")
         assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupted_training_tells_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    import pipeline.train
+
+    def stopped(config: pipeline.train.TrainConfig, *args: object, notify: pipeline.train.Notify) -> None:
+        notify("loading")
+        if begun:
+            config.checkpoint.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline.train, "train", stopped)
+    code, _, error = run("train", tmp_path / "a.png", "--content", tmp_path, "--output", tmp_path / "a.safetensors")
+    assert code == 130
+    assert "note: loading\n" in error
+    assert ("a.checkpoint keeps the work, --resume goes on" in error) == begun
+    assert ("nothing to keep" in error) != begun
 
 
 def make_sound(path: Path) -> None:

@@ -449,19 +449,18 @@ def test_a_pipe_is_read(tmp_path, monkeypatch):
 def test_an_input_that_fails_midway_is_one_line(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "clip.mkv", Clip(width=320, height=240, options={"qp": "1"}))
 
-    class Failing:
-        def __init__(self):
-            self.left = path.read_bytes()
+    def fail(file, size):
+        part = whole(file, size)
+        if not part:
+            raise OSError(5, "Input/output error")
+        return part
 
-        def read(self, size):
-            if len(self.left) < 4000:
-                raise OSError(5, "Input/output error")
-            part, self.left = self.left[:size], self.left[size:]
-            return part
-
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Failing()))
-    with pytest.raises(InputError, match="Input/output error"):
-        read("-")
+    whole = os.read
+    monkeypatch.setattr("os.read", fail)
+    with path.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
+        with pytest.raises(InputError, match="Input/output error"):
+            read("-")
 
 
 # --- leaving ---
