@@ -188,8 +188,14 @@ def train(
             )
             config.settings()
             config.weights()
-        with _Bar("training", quiet, left=f"; {config.checkpoint} keeps the work, --resume goes on") as bar:
-            result = run(config, bar.steps(config.steps))
+
+        def left() -> str:
+            if config.checkpoint.exists():
+                return f"; {config.checkpoint} keeps the work, --resume goes on"
+            return " before the first step; there is nothing to keep yet"
+
+        with _Bar("training", quiet, left=left) as bar:
+            result = run(config, bar.steps(config.steps), notify=bar.note)
     if not quiet:
         early = " (stopped early: validation grew worse)" if result.stopped_early else ""
         _say(f"{result.output}: {result.steps} steps{early}; look at {config.preview}")
@@ -219,10 +225,12 @@ class _Bar:
     Args:
         verb: what is being done.
         quiet: show nothing.
-        left: what an interruption leaves behind, said when it happens.
+        left: says, when an interruption happens, what it leaves behind.
     """
 
-    def __init__(self, verb: str, quiet: bool, *, left: str = "; nothing of the output is kept") -> None:
+    def __init__(
+        self, verb: str, quiet: bool, *, left: Callable[[], str] = lambda: "; nothing of the output is kept"
+    ) -> None:
         self._quiet = quiet
         self._left = left
         self._verb = verb
@@ -250,7 +258,7 @@ class _Bar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            _say(f"interrupted{self._left}")
+            _say(f"interrupted{self._left()}")
             raise typer.Exit(INTERRUPTED) from None
 
     def note(self, notice: str) -> None:

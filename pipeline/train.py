@@ -3,8 +3,9 @@
 import hashlib
 import io
 import json
-import logging
+import math
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from models.training.objective import Weights
     from models.training.trainer import Report, Trainer, TrainingConfig
 
-logger = logging.getLogger(__name__)
-
 SMALLEST_PAINTING_PX = 64
 LARGEST_CONTENT_PX = 480
+MOST_CONTENT = 4000
+CARD_FIELDS = ("painting", "painter", "year", "status", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class TrainConfig:
         content: folders of photos, or photos.
         output: the weight file.
         loss_weights: files of loss networks; none means torchvision's VGG-19, downloaded once.
-        cards: JSON file of what is known of the paintings, by style name; fields as in `StyleCard`.
+        cards: JSON file of what is known of the paintings, by style name: painting, painter, year, status, licence and
+            figures, as in `StyleCard`.
         licence: of the weights.
         painting_px: short side at which the paintings are seen: larger gives larger strokes.
         steps: optimiser steps, shared by the paintings in turn.
@@ -139,10 +141,18 @@ class Trained:
 
 
 Progress = Callable[["Report"], None]
+Notify = Callable[[str], None]
 
 
-def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trained:
+def train(
+    config: TrainConfig, progress: Progress = lambda report: None, *, notify: Notify = lambda line: None
+) -> Trained:
     """Train a network on the paintings and write it; the output always holds the best weights so far.
+
+    Args:
+        config: what to learn, from what.
+        progress: called after each step.
+        notify: called with each thing that the user should know, one line.
 
     Raises:
         InputError: a painting, the content, a loss network, the cards or the checkpoint cannot be read.
@@ -153,8 +163,11 @@ def train(config: TrainConfig, progress: Progress = lambda report: None) -> Trai
     _check_output(config)
     paintings = {name: _painting(path) for name, path in config.paintings.items()}
     cards = _cards(config)
-    content = [path for source in config.content for path in find_pictures(source)]
-    trainer, recipe = _trainer(config, paintings, content)
+    found = [path for source in config.content for path in find_pictures(source)]
+    content = _chosen(found, config.seed)
+    if len(content) < len(found):
+        notify(f"of {len(found)} photos {len(content)} are used, chosen by the seed")
+    trainer, recipe = _trainer(config, paintings, content, notify)
     if config.resume:
         _resume(trainer, recipe, config.checkpoint)
         if not config.output.exists():
@@ -227,22 +240,51 @@ def _photo(path: Path) -> "torch.Tensor":
     return _tensor(pixels)
 
 
+def _chosen(found: Sequence[Path], seed: int) -> list[Path]:
+    """As many photos as memory holds in any case, in the order in which they were found."""
+    if len(found) <= MOST_CONTENT:
+        return list(found)
+    return [found[index] for index in sorted(random.Random(seed).sample(range(len(found)), MOST_CONTENT))]
+
+
 def _cards(config: TrainConfig) -> list[StyleCard]:
     known: Mapping[str, Any] = {}
+    common = {"licence": config.licence, "painting_px": config.painting_px}
     if config.cards is not None:
         try:
             known = json.loads(config.cards.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(config.cards, f"cannot be read as JSON ({error})") from error
-    common = {"licence": config.licence, "painting_px": config.painting_px}
-    try:
-        return [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
-    except (TypeError, AttributeError) as error:
-        raise InputError(config.cards or "", f"a card has an unknown field ({error})") from error
+        wrong = _wrong_in(known)
+        if wrong:
+            raise InputError(config.cards, wrong)
+    return [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+
+
+def _wrong_in(cards: object) -> str:
+    """What cannot be used in the cards, and what to write instead; empty if all can be."""
+    if not isinstance(cards, dict):
+        return "must hold an object with a card for each style name"
+    for name, card in cards.items():
+        if not isinstance(card, dict):
+            return f"the card of {name!r} must be an object"
+        for key, value in card.items():
+            if key == "figures":
+                if not isinstance(value, dict) or not all(map(_is_number, value.values())):
+                    return f"the card of {name!r}: figures must be an object of numbers"
+            elif key not in CARD_FIELDS:
+                return f"the card of {name!r}: unknown field {key!r}; use {', '.join(CARD_FIELDS)} or figures"
+            elif not isinstance(value, str):
+                return f"the card of {name!r}: {key} must be a text in quotes"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
 
 
 def _trainer(
-    config: TrainConfig, paintings: Mapping[str, "torch.Tensor"], content: Sequence[Path]
+    config: TrainConfig, paintings: Mapping[str, "torch.Tensor"], content: Sequence[Path], notify: Notify
 ) -> tuple["Trainer", dict[str, Any]]:
     import torch
 
@@ -252,7 +294,7 @@ def _trainer(
     from models.training.trainer import Trainer
 
     device = _device(config.device)
-    networks, sources = _loss_networks(config.loss_weights, device)
+    networks, sources = _loss_networks(config.loss_weights, device, notify)
     settings, weights = config.settings(), config.weights()
     torch.manual_seed(config.seed)
     network = StyleNetwork()
@@ -271,6 +313,7 @@ def _trainer(
         "torch": torch.__version__,
         "paintings": {name: {"file": p.name, "sha256": _digest([p])} for name, p in config.paintings.items()},
         "content": {"pictures": len(content), "sha256": _digest(content)},
+        "content_files": _digest_of_names(content),
         "loss_networks": sources,
     }
     return trainer, recipe
@@ -287,7 +330,9 @@ def _device(name: str) -> "torch.device":
     return device
 
 
-def _loss_networks(files: Sequence[Path], device: "torch.device") -> tuple[list["LossNetwork"], list[dict[str, str]]]:
+def _loss_networks(
+    files: Sequence[Path], device: "torch.device", notify: Notify
+) -> tuple[list["LossNetwork"], list[dict[str, str]]]:
     """The loss networks, and where they came from."""
     import torch
 
@@ -302,18 +347,18 @@ def _loss_networks(files: Sequence[Path], device: "torch.device") -> tuple[list[
         networks.append(network)
         sources.append({"network": network.name, "file": file.name, "sha256": _digest([file])})
     if not networks:
-        networks.append(_torchvision_vgg19())
+        networks.append(_torchvision_vgg19(notify))
         sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
     return [network.to(device).to(memory_format=torch.channels_last) for network in networks], sources
 
 
-def _torchvision_vgg19() -> "LossNetwork":
+def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
     from torchvision.models import VGG19_Weights
 
     from models.training.loss_network import load_loss_network
 
     weights = VGG19_Weights.IMAGENET1K_V1
-    logger.warning("loading torchvision's VGG-19 (548 MB, downloaded once)")
+    notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
     try:
         return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
     except OSError as error:
@@ -327,6 +372,12 @@ def _digest(paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _digest_of_names(paths: Sequence[Path]) -> str:
+    """SHA-256 over the names and sizes of files, in order; the first 16 hex digits."""
+    listing = "".join(f"{path.name}\0{path.stat().st_size}\n" for path in paths)
+    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _resume(trainer: "Trainer", recipe: Mapping[str, Any], checkpoint: Path) -> None:

@@ -1,6 +1,7 @@
 """Training on pictures made on the spot with a tiny random loss network: seconds instead of an hour."""
 
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import cli
 from models.network import Architecture, StyleNetwork
 from models.registry import Painter, load, read_catalog
 from models.training.content import central_crops, painting_at, random_crops, split
@@ -21,7 +23,7 @@ from models.training.loss_network import LossNetwork, load_loss_network
 from models.training.objective import PerceptualObjective, Weights
 from models.training.trainer import DivergedError, Report, Trainer, TrainingConfig, one_cycle
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.train import TrainConfig, train
+from pipeline.train import TrainConfig, _chosen, train
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CPU = torch.device("cpu")
@@ -246,15 +248,26 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert rates[-1] < rates[0] < 0.1
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"crop_px": 60}, {"crop_px": 66}, {"patience": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 0}, {"batch": 0}, {"crop_px": 60}, {"crop_px": 66}, {"patience": 0}, {"seed": -1}, {"seed": 10**20}],
+)
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         dataclasses.replace(SHORT, **wrong)
 
 
-def test_loss_weights_must_not_be_negative() -> None:
-    with pytest.raises(ValueError, match="negative"):
-        Weights(style=-1)
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_loss_weights_are_finite_and_not_negative(wrong: float) -> None:
+    with pytest.raises(ValueError, match="finite and not negative"):
+        Weights(style=wrong)
+
+
+def test_the_loss_weights_are_everywhere_the_same_by_default() -> None:
+    command = inspect.signature(cli.train).parameters
+    for name, value in dataclasses.asdict(Weights()).items():
+        assert TrainConfig.__dataclass_fields__[f"{name}_weight"].default == value
+        assert command[f"{name}_weight"].default == value
 
 
 # --- from files to a file ---------------------------------------------------------------------------------------------
@@ -565,12 +578,66 @@ def test_an_output_that_is_a_folder_is_told_before_training(ready: TrainConfig) 
 
 
 @pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize("content", ["{", '{"stripes": {"mood": "calm"}}', "[]", '{"stripes": 3}'])
-def test_cards_that_cannot_be_used_are_told_before_training(ready: TrainConfig, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("{", "JSON"),
+        ("[]", "object"),
+        ('{"stripes": 3}', "stripes"),
+        ('{"stripes": {"mood": "calm"}}', "mood"),
+        ('{"stripes": {"name": "other"}}', "name"),
+        ('{"stripes": {"painting_px": "64"}}', "painting_px"),
+        ('{"stripes": {"year": 1831}}', "year"),
+        ('{"stripes": {"painter": null}}', "painter"),
+        ('{"stripes": {"figures": [1]}}', "figures"),
+        ('{"stripes": {"figures": {"score": "high"}}}', "figures"),
+        ('{"stripes": {"figures": {"score": NaN}}}', "figures"),
+    ],
+)
+def test_cards_that_cannot_be_used_are_told_before_training(ready: TrainConfig, content: str, named: str) -> None:
     assert ready.cards is not None
     ready.cards.write_text(content)
-    with pytest.raises(InputError, match=r"cards\.json"):
+    with pytest.raises(InputError, match=rf"cards\.json: .*{named}"):
         train(ready)
+
+
+def test_all_fields_of_a_card_reach_the_file(ready: TrainConfig) -> None:
+    assert ready.cards is not None
+    card = {"painting": "A", "painter": "B", "year": "1831", "status": "free", "licence": "MIT", "figures": {"n": 2}}
+    ready.cards.write_text(json.dumps({"stripes": card, "unused": {}}))
+    train(ready)
+    written = dataclasses.asdict(read_catalog(ready.output).cards["stripes"])
+    assert {key: written[key] for key in card if key != "figures"} | {"figures": {"n": 2}} == card
+    assert written["figures"]["n"] == 2
+
+
+def test_of_many_photos_some_are_used(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.train.MOST_CONTENT", 3)
+    notes: list[str] = []
+    train(ready, notify=notes.append)
+    assert notes == ["of 4 photos 3 are used, chosen by the seed"]
+    assert read_catalog(ready.output).recipe["content"]["pictures"] == 3
+
+
+def test_the_seed_chooses_the_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.train.MOST_CONTENT", 10)
+    found = [Path(f"{index:02}.png") for index in range(50)]
+    chosen = _chosen(found, 1)
+    assert chosen == _chosen(found, 1) == sorted(set(chosen))
+    assert len(chosen) == 10
+    assert chosen != _chosen(found, 2)
+    assert _chosen(found[:10], 1) == found[:10]
+
+
+def test_the_download_of_the_loss_network_is_announced(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    notes: list[str] = []
+    with pytest.raises(InputError, match="no network"):
+        train(dataclasses.replace(ready, loss_weights=()), notify=notes.append)
+    assert notes == ["loading torchvision's VGG-19 (548 MB, downloaded once)"]
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])

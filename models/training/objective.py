@@ -1,5 +1,6 @@
 """What training minimises: named terms, each a function of the pictures and their paintings."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,11 +24,11 @@ class Weights:
 
     style: float = 6.0
     content: float = 1.0
-    variation: float = 2.0
+    variation: float = 5.0
 
     def __post_init__(self) -> None:
-        if min(self.style, self.content, self.variation) < 0:
-            raise ValueError(f"loss weights must not be negative: {self}")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in (self.style, self.content, self.variation)):
+            raise ValueError(f"loss weights must be finite and not negative: {self}")
 
 
 class Objective(Protocol):

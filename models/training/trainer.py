@@ -50,6 +50,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
             raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)
