@@ -80,7 +80,7 @@ class Muxer:
     Args:
         plan: what to write.
         file: a path, or a file object opened for writing.
-        tag: metadata in addition to the plan's.
+        tag: metadata in addition to the plan's, keys in lower case; added to what the plan says under the same key.
         is_trial: leaves out what costs time after the last frame.
 
     Raises:
@@ -99,7 +99,7 @@ class Muxer:
         try:
             self._video = VideoTrack(_add_video(self._container, plan), plan)
             self._audio = {audio.stream.index: AudioTrack(self._container, audio) for audio in plan.audio}
-            self._container.metadata.update(dict(plan.metadata) | dict(tag or {}))
+            self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             self._container.start_encoding()
             left_over = self._container.streams.video[0].codec_context.options
             if left_over:
@@ -142,6 +142,13 @@ class Muxer:
         for packet in packets:
             self._container.mux_one(cast("Packet[Stream]", packet))
             self.audio_packets += 1
+
+
+def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, str]:
+    """Both; what the source says under a key of ``tag``, in any case, stays in front."""
+    own = {key: text for key, text in metadata.items() if key.casefold() not in tag}
+    said = {key.casefold(): text for key, text in metadata.items()}
+    return own | {key: f"{said[key]}; {text}" if said.get(key) else text for key, text in tag.items()}
 
 
 def _muxer_options(plan: Plan, is_trial: bool) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
@@ -157,11 +157,8 @@ class Stylizer:
                     raise
                 notify(f"the engine {name} does not work here ({error}); trying the next")
             else:
-                if wanted == "auto" and name == "eager" and self.device.type == "cpu":
-                    notify(
-                        "no C++ compiler and no OpenVINO found: running eager, about three times slower; "
-                        "install g++, or pip install 'flowbrush[cpu]'"
-                    )
+                if wanted == "auto" and name == "eager" and self.device.type != "mps":
+                    notify(_slower(self.device.type, candidates))
                 return name
         raise AssertionError("the last candidate returns or raises")
 
@@ -187,6 +184,18 @@ class Stylizer:
 
         blank = torch.zeros(*self._size, 3, dtype=torch.uint8)
         self._run(blank, self.painter.style, self._past, self._keep, self._strength)
+
+
+def _slower(device: str, tried: Sequence[str]) -> str:
+    """Why the slow engine runs where a faster one would: what is not there, after what was tried and failed."""
+    remedies = {"compile": ("C++ compiler", "install g++"), "openvino": ("OpenVINO", "pip install 'flowbrush[cpu]'")}
+    if device != "cpu":
+        remedies = {"compile": ("Triton", "pip install triton")}
+    missing = [remedy for name, remedy in remedies.items() if name not in tried]
+    if not missing:
+        return "running eager, which is slower; `flowbrush doctor` tells what is missing"
+    found = " and ".join(f"no {what}" for what, _ in missing)
+    return f"{found} found: running eager, which is slower; {', or '.join(how for _, how in missing)}"
 
 
 def output_size(compare: str | None, width: int, height: int) -> tuple[int, int]:
@@ -244,7 +253,10 @@ class _device_errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None or not isinstance(error, RuntimeError):
+        if isinstance(error, OSError):
+            reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
+        if not isinstance(error, RuntimeError):
             return
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         if "memory" in reason.lower():

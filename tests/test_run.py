@@ -63,6 +63,14 @@ def test_the_summary_tells_what_happened(tmp_path: Path) -> None:
     assert summary.peak_memory_bytes is None or summary.peak_memory_bytes > 2**20
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "webm"])
+def test_the_tag_leaves_the_comment_of_the_source(tmp_path: Path, ending: str) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), metadata={"comment": "On the pier"}))
+    stylize_video(config(source, tmp_path / f"out.{ending}"))
+    metadata = {key.casefold(): text for key, text in contents(tmp_path / f"out.{ending}").metadata.items()}
+    assert metadata["comment"] == "On the pier; painted by flowbrush in the style great-wave"
+
+
 def test_no_tag_leaves_no_name(tmp_path: Path) -> None:
     stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mkv", tag=False))
     assert "flowbrush" not in str(contents(tmp_path / "out.mkv").metadata)

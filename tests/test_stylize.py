@@ -12,7 +12,7 @@ import models.engine
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
-from pipeline.stylize import Stylizer, cache_folder, compose, find_style, output_size
+from pipeline.stylize import Stylizer, _slower, cache_folder, compose, find_style, output_size
 from tests.media import moving_square
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
@@ -114,6 +114,22 @@ def test_auto_tries_the_next_engine_where_one_breaks(monkeypatch: pytest.MonkeyP
     assert "the compiler crashed" in said[0]
     with pytest.raises(DeviceError, match=r"the compiler crashed$"):
         Stylizer(replace(PLAIN, engine="compile"), height=16, width=16)
+
+
+def test_a_notice_names_only_what_is_missing() -> None:
+    assert _slower("cpu", ["compile", "eager"]).startswith("no OpenVINO found")
+    assert _slower("cpu", ["openvino", "eager"]).startswith("no C++ compiler found")
+    assert _slower("cpu", ["compile", "openvino", "eager"]).startswith("running eager")
+    assert _slower("cuda", ["eager"]).startswith("no Triton found")
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr(models.engine, "build_engine", locked)
+    with pytest.raises(DeviceError, match="Permission denied: /locked; set FLOWBRUSH_CACHE"):
+        Stylizer(PLAIN, height=16, width=16)
 
 
 def test_want_of_memory_is_an_error_of_the_device(stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch) -> None:
