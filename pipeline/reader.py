@@ -113,6 +113,9 @@ class MediaReader:
         self.damage: list[Damage] = []
         self._packet_index = 0
         self._is_hopeless = True
+        self._frames = 0
+        self._end: int | None = None
+        self._is_whole = True
         self._path = path
         self._describe()
 
@@ -144,6 +147,7 @@ class MediaReader:
                         yield from self._decode(cast("VideoPacket", packet))
                     elif packet.size:
                         yield cast("AudioPacket", packet)
+                self._note_shortfall()
                 return
             except av.FFmpegError as error:
                 self.damage.append(Damage(self._packet_index, None, _reason(error)))
@@ -163,6 +167,9 @@ class MediaReader:
         try:
             frames = packet.decode()
             self._is_hopeless = self._is_hopeless and not frames
+            self._frames += len(frames)
+            ends = [frame.pts + (frame.duration or 0) for frame in frames if frame.pts is not None]
+            self._end = max((end for end in (self._end, *ends) if end is not None), default=None)
             return frames
         except EOFError:
             return []
@@ -176,8 +183,22 @@ class MediaReader:
                 ) from error
             return []
 
+    def _note_shortfall(self) -> None:
+        """A file cut short ends like a whole one, but an mp4 says beforehand how much there is.
+
+        Edit lists leave out frames that are counted, so that the time, which they shorten too, has the last word.
+        """
+        duration, start, count = self._video.duration, self._video.start_time, self.frame_count
+        if not (self._is_whole and self.container.startswith("mov") and duration and count and self._end is not None):
+            return
+        missing = (start or 0) + duration - self._end
+        if self._frames < count and (missing * self.time_base > 1 or missing > duration / 20):
+            reason = f"the file ends after {self._frames} of {count} frames; check that it is complete"
+            self.damage.append(Damage(self._packet_index, self._end * self.time_base, reason))
+
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index can be trusted."""
+        self._is_whole = False
         self._input.seek(int(seconds // self.time_base), stream=self._video)
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from pipeline.plan import plan_output
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import Stylizer, find_style, output_size
-from pipeline.summary import Notices, Notify, Summary, summarize
+from pipeline.summary import Notices, Notify, Summary, damage_notice, summarize
 
 
 def stylize_video(
@@ -47,4 +47,6 @@ def stylize_video(
             meter = Meter(decoded, painted, total=info.frame_count, report=progress)
             tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}
             written = encode(meter.watch(painted), plan, tag=tag)
+        for notice in damage_notice(source.damage):
+            notices(notice)
         return summarize(written, meter, stylizer, notices, source.damage, seconds=time.perf_counter() - begun)

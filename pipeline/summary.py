@@ -87,6 +87,16 @@ def summarize(
     )
 
 
+def damage_notice(damage: list[Damage]) -> list[str]:
+    """One line of all places where the input could not be read; none where there is no such place."""
+    if not damage:
+        return []
+    times = [place.seconds for place in damage if place.seconds is not None]
+    at = f", the first at {float(min(times)):.1f} s" if times else ""
+    places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
+    return [f"{places} of the input could not be read{at} ({damage[0].reason})"]
+
+
 def _line(place: Damage) -> str:
     at = "" if place.seconds is None else f" at {float(place.seconds):.3f} s"
     return f"video packet {place.packet_index}{at}: {place.reason}"

@@ -328,6 +328,34 @@ def test_a_truncated_clip_is_read_to_its_end(tmp_path, form):
     assert 40 <= len(frames) < 100
 
 
+def faststart(source, target):
+    """Copy the picture of ``source`` into an mp4 with its index in front."""
+    with av.open(str(source)) as before, av.open(str(target), "w", options={"movflags": "+faststart"}) as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                after.mux(packet)
+    return target
+
+
+def test_an_mp4_cut_short_is_noted_and_a_whole_one_is_not(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 120, 512)))
+    path = faststart(clip, tmp_path / "front.mp4")
+    for whole in (clip, path):
+        with open_source(whole) as source:
+            assert len(list(decode(source))) == 120
+            assert not source.damage
+    with open_source(path, DecodeConfig(duration_seconds=Fraction(1))) as source:
+        assert len(list(decode(source))) < 120
+        assert not source.damage
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with open_source(path) as source:
+        count = len(list(decode(source)))
+        assert 20 < count < 110
+        assert f"ends after {count} of 120 frames" in source.damage[-1].reason
+
+
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_animated_pictures_are_read(tmp_path, ending):
     Image = pytest.importorskip("PIL.Image")

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -69,6 +70,20 @@ def test_the_tag_leaves_the_comment_of_the_source(tmp_path: Path, ending: str) -
     stylize_video(config(source, tmp_path / f"out.{ending}"))
     metadata = {key.casefold(): text for key, text in contents(tmp_path / f"out.{ending}").metadata.items()}
     assert metadata["comment"] == "On the pier; painted by flowbrush in the style great-wave"
+
+
+def test_damage_is_said_once(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(options={"crf": "12", "preset": "ultrafast", "g": "5"}))
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packet = next(packet for number, packet in enumerate(container.demux(video=0)) if number == 10)
+        assert packet.pos is not None
+        data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    source.write_bytes(data)
+    said: list[str] = []
+    summary = stylize_video(config(source, tmp_path / "out.mp4"), notify=said.append)
+    assert summary.damage
+    assert [line for line in said if "could not be read" in line] == [summary.notices[-1]]
 
 
 def test_no_tag_leaves_no_name(tmp_path: Path) -> None:
