@@ -32,7 +32,7 @@ Engine = Literal["auto", "eager", "compile", "openvino"]
 Compare = Literal["side", "split"]
 
 app = typer.Typer(
-    help="Turn a video into a painting that moves, and lose nothing on the way.",
+    help="Turn a video into a painting that moves: same frames, same times, same sound.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -199,7 +199,8 @@ def train(
     if not quiet:
         early = " (stopped early: validation grew worse)" if result.stopped_early else ""
         _say(f"{result.output}: {result.steps} steps{early}; look at {config.preview}")
-        _say(f"Try it: flowbrush video INPUT OUTPUT --style {result.output}")
+        first = f"#{next(iter(config.paintings))}" if len(config.paintings) > 1 else ""
+        _say(f"Try it: flowbrush video INPUT OUTPUT --style {result.output}{first}")
 
 
 @app.command()

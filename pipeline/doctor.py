@@ -106,7 +106,7 @@ def _compile() -> Finding:
     found, headers = compiler(), python_headers()
     missing = [name for name, path in (("C++ compiler", found), ("Python headers", headers)) if path is None]
     if missing:
-        remedy = "Debian: apt install g++ python3-dev; the network is three times faster on a CPU"
+        remedy = "Debian: apt install g++ python3-dev; the network is half as fast again on a CPU"
         return Finding("engine compile", False, f"no {' and no '.join(missing)}", remedy)
     return Finding("engine compile", True, str(found))
 
