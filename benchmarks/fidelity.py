@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--container", default="mp4", help="ending of the results")
     parser.add_argument("--identity", action="store_true", help="without a network")
-    parser.add_argument("--style", default="wave", help="for flowbrush video")
+    parser.add_argument("--style", default="great-wave", help="for flowbrush video")
     parser.add_argument("--height", type=int, help="of the results in pixels; sizes are not compared then")
     parser.add_argument("--keep", type=Path, help="keep the results in this folder")
     arguments = parser.parse_args()

@@ -35,13 +35,6 @@ class Progress:
         return (self.frames - 1) / self.seconds if self.frames > 1 and self.seconds > 0 else 0.0
 
     @property
-    def seconds_left(self) -> float | None:
-        """Time to go at this rate; None where it cannot be told."""
-        if self.total is None or self.fps == 0:
-            return None
-        return max(self.total - self.frames, 0) / self.fps
-
-    @property
     def bottleneck(self) -> str:
         """The stage that works most of the time."""
         return max(self.busy, key=lambda stage: self.busy[stage])

@@ -1,6 +1,5 @@
 """The middle stage: frames in, painted frames out; whatever else comes along passes by."""
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from models.engine import EngineName, Precision
 
-logger = logging.getLogger(__name__)
 
 # Each holds a frame's features: 0.2 GB at 1920x1080.
 MOST_WORKERS = 4
