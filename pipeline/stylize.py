@@ -11,6 +11,7 @@ import numpy as np
 
 from models.registry import Painter, StyleCard, WeightsError, find, load, read_catalog
 from pipeline.config import StylizeConfig
+from pipeline.device import find_device
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame, Pixels
 from pipeline.stream import ordered_map
@@ -97,7 +98,7 @@ class Stylizer:
         from models.engine import native_precision, no_statistics
 
         self.painter = load_painter(config.style)
-        self.device = _device(config.device)
+        self.device = find_device(config.device)
         cores = config.threads or (os.cpu_count() or 1)
         self.workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
         self._threads = max(cores // self.workers, 1)
@@ -223,22 +224,6 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "flowbrush"
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise DeviceError(f"device {name!r} is not to be had ({reason}); `flowbrush doctor` lists devices") from error
-    return device
 
 
 class _device_errors:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.registry import StyleCard, save
-from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.device import find_device
+from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.pictures import find_pictures, read_picture, write_picture
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def _trainer(
     from models.training.objective import PerceptualObjective
     from models.training.trainer import Trainer
 
-    device = _device(config.device)
+    device = find_device(config.device)
     networks, sources = _loss_networks(config.loss_weights, device, notify)
     settings, weights = config.settings(), config.weights()
     torch.manual_seed(config.seed)
@@ -317,17 +318,6 @@ def _trainer(
         "loss_networks": sources,
     }
     return trainer, recipe
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {name!r} is not to be had ({str(error).splitlines()[0]}); use cpu") from error
-    return device
 
 
 def _loss_networks(

@@ -13,6 +13,18 @@ Pixels = NDArray[np.uint8]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
 
+# File names that look like protocols, options or patterns, or are no text at all.
+AWKWARD_NAMES = [
+    "a:b.mp4",
+    "concat:x.mp4",
+    "it's a clip.mp4",
+    "line\nbreak.mp4",
+    "-dash.mp4",
+    "☃ 🎬.mp4",
+    "%03d.mp4",
+    b"\xff\xfe.mp4",
+]
+
 # Luma weights of red and blue, by H.273 matrix number.
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
