@@ -16,6 +16,15 @@ def reflect(x: Tensor, reach: int) -> Tensor:
     return F.pad(x, (reach,) * 4, mode="reflect") if reach else x
 
 
+def repeat_edge(x: Tensor) -> Tensor:
+    """Repeat the outermost pixels of ``(N, C, H, W)`` once beyond each border."""
+    if not x.requires_grad:
+        return F.pad(x, (1,) * 4, mode="replicate")
+    # The gradient of F.pad comes in another memory format than torch.compile has been told, and stops the run.
+    wide = torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
+    return torch.cat((wide[..., :1, :], wide, wide[..., -1:, :]), dim=2)
+
+
 def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
     """``conv2d(reflect(interpolate(x, scale_factor=2, mode="nearest"), 1), weight)`` as one transposed convolution.
 
@@ -33,7 +42,7 @@ def upsample_convolve(x: Tensor, weight: Tensor) -> Tensor:
     """
     shifted = [F.pad(weight, (h, 1 - h, v, 1 - v)) for v, h in SHIFTS]
     kernel = torch.stack(shifted).sum(dim=0).flip(2, 3).transpose(0, 1)
-    return F.conv_transpose2d(F.pad(x, (1,) * 4, mode="replicate"), kernel, stride=2, padding=3)
+    return F.conv_transpose2d(repeat_edge(x), kernel, stride=2, padding=3)
 
 
 def convolve_in_fours(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -191,21 +191,42 @@ class StyleNetwork(nn.Module):
         Returns:
             The painting ``(N, 3, H, W)`` in (0, 1), and the statistics ``(N, 2, C)`` float32 that were used.
         """
-        height, width = picture.shape[-2:]
         if past is None:
             past = picture.new_zeros((picture.shape[0], 2, self.statistics_size), dtype=torch.float32)
         if keep is None:
             keep = past.new_zeros(())
         norms = _Norms(self.architecture, style, past, keep)
+        painting = self._paint(self._encode(picture, norms), style, norms)
+        return painting[..., : picture.shape[-2], : picture.shape[-1]], norms.statistics()
+
+    def with_features(self, picture: Tensor, style: Style) -> tuple[Tensor, Tensor]:
+        """The painting, and the features in the middle of the network, which training holds still.
+
+        Args:
+            picture: ``(N, 3, H, W)`` RGB in [0, 1].
+            style: what to paint like.
+
+        Returns:
+            ``(N, 3, H, W)`` in (0, 1) and ``(N, widths[2], H / 4, W / 4)``.
+        """
+        past = picture.new_zeros((picture.shape[0], 2, self.statistics_size), dtype=torch.float32)
+        norms = _Norms(self.architecture, style, past, past.new_zeros(()))
+        features = self._encode(picture, norms)
+        painting = self._paint(features, style, norms)
+        return painting[..., : picture.shape[-2], : picture.shape[-1]], features
+
+    def _encode(self, picture: Tensor, norms: "_Norms") -> Tensor:
         x = _pad(picture, self.MULTIPLE, self.SMALLEST)
         for layer in self.encode:
             x = F.relu(norms(layer(x)))
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             x = x + norms(second(F.relu(norms(first(x)))))
+        return x
+
+    def _paint(self, x: Tensor, style: Style, norms: "_Norms") -> Tensor:
         for layer in self.decode:
             x = F.relu(norms(layer(x)))
-        x = convolve_in_fours(x, style.weight.to(x.dtype), style.bias.to(x.dtype))
-        return torch.sigmoid(x)[..., :height, :width], norms.statistics()
+        return torch.sigmoid(convolve_in_fours(x, style.weight.to(x.dtype), style.bias.to(x.dtype)))
 
 
 class _Norms:

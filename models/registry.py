@@ -40,6 +40,7 @@ class StyleCard:
         status: the painting's legal status.
         licence: of the weights.
         painting_px: short side at which the network saw the painting while it learned.
+        weights: of the losses it was trained with, by name.
         figures: measured scores by name.
     """
 
@@ -50,6 +51,7 @@ class StyleCard:
     status: str = ""
     licence: str = ""
     painting_px: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
 
 

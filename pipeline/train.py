@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.registry import StyleCard, save
+from models.registry import StyleCard, WeightsError, load, read_catalog, save
 from pipeline.device import find_device
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.pictures import find_pictures, read_picture, write_picture
@@ -21,6 +21,7 @@ from pipeline.pictures import find_pictures, read_picture, write_picture
 if TYPE_CHECKING:
     import torch
 
+    from models.network import Style, StyleNetwork
     from models.training.loss_network import LossNetwork
     from models.training.objective import Weights
     from models.training.trainer import Report, Trainer, TrainingConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SMALLEST_PAINTING_PX = 64
 LARGEST_CONTENT_PX = 480
 MOST_CONTENT = 4000
+LOSSES = ("style", "content", "variation", "output", "feature")
 CARD_FIELDS = ("painting", "painter", "year", "status", "licence")
 
 
@@ -40,16 +42,20 @@ class TrainConfig:
         content: folders of photos, or photos.
         output: the weight file.
         loss_weights: files of loss networks; none means torchvision's VGG-19, downloaded once.
-        cards: JSON file of what is known of the paintings, by style name: painting, painter, year, status, licence and
-            figures, as in `StyleCard`.
+        start: weight file whose network and styles are the beginning; none begins at random.
+        cards: JSON file of what is known of the paintings, by style name: painting, painter, year, status, licence,
+            painting_px, weights and figures, as in `StyleCard`.
         licence: of the weights.
         painting_px: short side at which the paintings are seen: larger gives larger strokes.
         steps: optimiser steps, shared by the paintings in turn.
-        batch: crops a step.
+        batch: pairs of frames a step.
         crop_px: side of the crops.
         style_weight: on likeness to the painting.
         content_weight: on likeness to the photo.
         variation_weight: on smoothness.
+        output_weight: on the painting's stillness from frame to frame.
+        feature_weight: on the stillness of the network's own features.
+        learning_rate: the highest of the schedule.
         validate_every: steps between validations, checkpoints and previews.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
         compile: let ``torch.compile`` speed the steps up.
@@ -62,15 +68,19 @@ class TrainConfig:
     content: Sequence[Path]
     output: Path
     loss_weights: Sequence[Path] = ()
+    start: Path | None = None
     cards: Path | None = None
     licence: str = "not stated"
     painting_px: int = 400
     steps: int = 2000
-    batch: int = 4
+    batch: int = 2
     crop_px: int = 256
-    style_weight: float = 6.0
+    style_weight: float = 8.0
     content_weight: float = 1.0
-    variation_weight: float = 5.0
+    variation_weight: float = 2.0
+    output_weight: float = 1000.0
+    feature_weight: float = 1.0
+    learning_rate: float = 3e-3
     validate_every: int = 100
     device: str = "cpu"
     compile: bool = True
@@ -98,6 +108,7 @@ class TrainConfig:
             steps=self.steps,
             batch=self.batch,
             crop_px=self.crop_px,
+            learning_rate=self.learning_rate,
             validate_every=self.validate_every,
             seed=self.seed,
             compile=self.compile,
@@ -111,7 +122,9 @@ class TrainConfig:
         """
         from models.training.objective import Weights
 
-        return Weights(self.style_weight, self.content_weight, self.variation_weight)
+        return Weights(
+            self.style_weight, self.content_weight, self.variation_weight, self.output_weight, self.feature_weight
+        )
 
     @property
     def checkpoint(self) -> Path:
@@ -168,7 +181,7 @@ def train(
     content = _chosen(found, config.seed)
     if len(content) < len(found):
         notify(f"of {len(found)} photos {len(content)} are used, chosen by the seed")
-    trainer, recipe = _trainer(config, paintings, content, notify)
+    trainer, recipe = _trainer(config, paintings, content, cards, notify)
     if config.resume:
         _resume(trainer, recipe, config.checkpoint)
         if not config.output.exists():
@@ -251,6 +264,7 @@ def _chosen(found: Sequence[Path], seed: int) -> list[Path]:
 def _cards(config: TrainConfig) -> list[StyleCard]:
     known: Mapping[str, Any] = {}
     common = {"licence": config.licence, "painting_px": config.painting_px}
+    usual = asdict(config.weights())
     if config.cards is not None:
         try:
             known = json.loads(config.cards.read_text(encoding="utf-8"))
@@ -259,7 +273,8 @@ def _cards(config: TrainConfig) -> list[StyleCard]:
         wrong = _wrong_in(known)
         if wrong:
             raise InputError(config.cards, wrong)
-    return [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+    cards = [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+    return [replace(card, weights=usual | dict(card.weights)) for card in cards]
 
 
 def _wrong_in(cards: object) -> str:
@@ -270,11 +285,19 @@ def _wrong_in(cards: object) -> str:
         if not isinstance(card, dict):
             return f"the card of {name!r} must be an object"
         for key, value in card.items():
-            if key == "figures":
+            if key in ("figures", "weights"):
                 if not isinstance(value, dict) or not all(map(_is_number, value.values())):
-                    return f"the card of {name!r}: figures must be an object of numbers"
+                    return f"the card of {name!r}: {key} must be an object of numbers"
+                unknown = set(value) - set(LOSSES) if key == "weights" else set()
+                if unknown:
+                    wrong = sorted(unknown)[0]
+                    return f"the card of {name!r}: no loss is called {wrong!r}; there are {', '.join(LOSSES)}"
+            elif key == "painting_px":
+                if type(value) is not int or value < SMALLEST_PAINTING_PX:
+                    return f"the card of {name!r}: painting_px must be a whole number from {SMALLEST_PAINTING_PX} on"
             elif key not in CARD_FIELDS:
-                return f"the card of {name!r}: unknown field {key!r}; use {', '.join(CARD_FIELDS)} or figures"
+                known = ", ".join((*CARD_FIELDS, "painting_px", "weights", "figures"))
+                return f"the card of {name!r}: unknown field {key!r}; there are {known}"
             elif not isinstance(value, str):
                 return f"the card of {name!r}: {key} must be a text in quotes"
     return ""
@@ -285,32 +308,34 @@ def _is_number(value: object) -> bool:
 
 
 def _trainer(
-    config: TrainConfig, paintings: Mapping[str, "torch.Tensor"], content: Sequence[Path], notify: Notify
+    config: TrainConfig,
+    paintings: Mapping[str, "torch.Tensor"],
+    content: Sequence[Path],
+    cards: Sequence[StyleCard],
+    notify: Notify,
 ) -> tuple["Trainer", dict[str, Any]]:
     import torch
 
-    from models.network import StyleNetwork
     from models.training.content import painting_at
-    from models.training.objective import PerceptualObjective
+    from models.training.objective import PaintingObjective, Weights
     from models.training.trainer import Trainer
 
     device = find_device(config.device)
     networks, sources = _loss_networks(config.loss_weights, device, notify)
-    settings, weights = config.settings(), config.weights()
+    settings = config.settings()
     torch.manual_seed(config.seed)
-    network = StyleNetwork()
-    seen = [painting_at(painting, config.painting_px) for painting in paintings.values()]
-    styles = [network.neutral_style() for _ in seen]
+    network, styles = _beginning(config)
+    seen = [painting_at(painting, card.painting_px) for painting, card in zip(paintings.values(), cards, strict=True)]
+    weights = [Weights(**card.weights) for card in cards]
     try:
-        objective = PerceptualObjective(networks, weights)
+        objective = PaintingObjective(networks)
         photos = [_photo(path) for path in content]
-        trainer = Trainer(network, styles, seen, photos, objective, settings, device)
+        trainer = Trainer(network, styles, seen, photos, objective, settings, device, weights=weights)
     except ValueError as error:
         raise InputError(config.content[0] if config.content else "", str(error)) from error
     recipe = {
         "settings": asdict(settings),
-        "weights": asdict(weights),
-        "painting_px": config.painting_px,
+        "start": "" if config.start is None else _digest([config.start]),
         "torch": torch.__version__,
         "paintings": {name: {"file": p.name, "sha256": _digest([p])} for name, p in config.paintings.items()},
         "content": {"pictures": len(content), "sha256": _digest(content)},
@@ -318,6 +343,26 @@ def _trainer(
         "loss_networks": sources,
     }
     return trainer, recipe
+
+
+def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
+    """Network and styles to begin with: those of ``start``, their mean for a new style; or random ones."""
+    import torch
+
+    from models.network import Style, StyleNetwork
+
+    if config.start is None:
+        network = StyleNetwork()
+        return network, [network.neutral_style() for _ in config.paintings]
+    try:
+        catalog = read_catalog(config.start)
+        painters = {name: load(f"{config.start}#{name}") for name in catalog.cards}
+    except WeightsError as error:
+        raise StyleError(str(error)) from error
+    fields_ = zip(*(painter.style.tensors() for painter in painters.values()), strict=True)
+    mean = Style(*(torch.stack(tensors).mean(dim=0) for tensors in fields_))
+    network = next(iter(painters.values())).network.requires_grad_(True)
+    return network, [painters[name].style if name in painters else mean for name in config.paintings]
 
 
 def _loss_networks(

@@ -1,15 +1,17 @@
-"""What training minimises: named terms, each a function of the pictures and their paintings."""
+"""What training minimises: named terms, each a function of the frames, what became of them, and the painting."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from models.losses import content_loss, gram_matrix, style_loss, total_variation
+from models.temporal import feature_loss, output_loss
 from models.training.loss_network import LossNetwork
+from models.training.pairs import Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,70 +22,108 @@ class Weights:
         style: on the Gram matrices.
         content: on the features.
         variation: on the differences of neighbouring pixels.
+        output: on the change of the painting from frame to frame.
+        feature: on the change of the network's own features from frame to frame.
     """
 
-    style: float = 6.0
+    style: float = 8.0
     content: float = 1.0
-    variation: float = 5.0
+    variation: float = 2.0
+    output: float = 1000.0
+    feature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(weight) and weight >= 0 for weight in (self.style, self.content, self.variation)):
+        if not all(math.isfinite(weight) and weight >= 0 for weight in asdict(self).values()):
             raise ValueError(f"loss weights must be finite and not negative: {self}")
+
+    def tensor(self) -> Tensor:
+        """The weights in the order of the fields, ``(5,)`` float32."""
+        return torch.tensor([getattr(self, f.name) for f in fields(self)], dtype=torch.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """What the network made of `Pairs`.
+
+    Attributes:
+        first: ``(N, 3, H, W)`` in [0, 1], frame t - 1 painted.
+        second: ``(N, 3, H, W)``, frame t painted.
+        first_features: ``(N, C, h, w)`` in the middle of the network.
+        second_features: ``(N, C, h, w)``.
+    """
+
+    first: Tensor
+    second: Tensor
+    first_features: Tensor
+    second_features: Tensor
 
 
 class Objective(Protocol):
-    """One part of what training minimises."""
+    """What training minimises."""
 
-    def terms(self, pictures: Tensor, painted: Tensor, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """Weighted scalar losses by name.
 
         Args:
-            pictures: ``(N, 3, H, W)`` in [0, 1], what was to be painted.
-            painted: ``(N, 3, H, W)`` in [0, 1], what the network made of it.
+            pairs: what was to be painted.
+            painted: what the network made of it.
             targets: what `targets` of the same objective returned for the painting.
         """
         ...
 
-    def targets(self, painting: Tensor) -> list[Tensor]:
-        """What the terms need to know of a painting ``(1, 3, H, W)`` in [0, 1]."""
+    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
+        """What the terms need to know of a painting ``(1, 3, H, W)`` in [0, 1], and how much each of them counts."""
         ...
 
 
-class PerceptualObjective:
-    """Content, style and smoothness as in Johnson 2016, averaged over the layers of one or more loss networks.
+class PaintingObjective:
+    """Content, style and smoothness as in Johnson 2016, stillness as in ReCoNet 2018.
+
+    The two frames of a pair show the same, so likeness to photo and painting is asked of one of them alone: that halves
+    the work of the loss networks, the most of a step.
 
     Args:
-        networks: whose features are compared.
-        weights: of the terms.
+        networks: whose features are compared, the mean over their layers; at least one.
+
+    Raises:
+        ValueError: there is none.
     """
 
-    def __init__(self, networks: Sequence[LossNetwork], weights: Weights) -> None:
+    def __init__(self, networks: Sequence[LossNetwork]) -> None:
         if not networks:
             raise ValueError("at least one loss network is needed")
         self.networks = list(networks)
-        self.weights = weights
 
-    def targets(self, painting: Tensor) -> list[Tensor]:
-        """Gram matrices ``(C, C)`` of the painting, in the order of the networks and their style layers."""
+    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
+        """The weights, then the Gram matrices ``(C, C)`` of the painting, by network and style layer."""
         with torch.no_grad():
-            return [
+            grams = [
                 gram_matrix(features[layer])[0]
                 for network, features in ((n, n(painting)) for n in self.networks)
                 for layer in network.layers.style
             ]
+        return [weights.tensor().to(painting.device), *grams]
 
-    def terms(self, pictures: Tensor, painted: Tensor, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The terms ``style``, ``content`` and ``variation``."""
+    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The terms ``style``, ``content``, ``variation``, ``output`` and ``feature``."""
+        style, content = self._likeness(pairs.clean_first, painted.first, targets[1:])
+        frames = (pairs.clean_second, pairs.clean_first)
+        losses = {
+            "style": style,
+            "content": content,
+            "variation": total_variation(painted.first),
+            "output": output_loss(painted.second, painted.first, *frames, pairs.flow, pairs.mask),
+            "feature": feature_loss(painted.second_features, painted.first_features, pairs.flow, pairs.mask),
+        }
+        return {name: weight * loss for (name, loss), weight in zip(losses.items(), targets[0].unbind(), strict=True)}
+
+    def _likeness(self, pictures: Tensor, painted: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         style, content = [], []
-        remaining = iter(targets)
+        remaining = iter(grams)
         for network in self.networks:
             of_painted = network(painted)
             with torch.no_grad():
                 of_pictures = network(pictures)
             style += [style_loss(of_painted[layer], next(remaining)) for layer in network.layers.style]
             content += [content_loss(of_painted[layer], of_pictures[layer]) for layer in network.layers.content]
-        return {
-            "style": self.weights.style * torch.stack(style).mean(),
-            "content": self.weights.content * torch.stack(content).mean(),
-            "variation": self.weights.variation * total_variation(painted),
-        }
+        return torch.stack(style).mean(), torch.stack(content).mean()

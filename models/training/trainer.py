@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from models.network import Style, StyleNetwork
 from models.training.content import central_crops, random_crops, split
-from models.training.objective import Objective
+from models.training.objective import Objective, Painted, Weights
+from models.training.pairs import MARGIN_PX, ClipPair, Motion, Pairs, clip_crops, moved_pairs
 
 FIELDS = ("scale", "shift", "weight", "bias")
 CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience"})
@@ -22,9 +23,12 @@ class TrainingConfig:
 
     Attributes:
         steps: optimiser steps in all, shared by the styles in turn.
-        batch: crops a step.
+        batch: pairs of frames a step.
         crop_px: side of a crop.
         learning_rate: the highest of the one-cycle schedule.
+        network_rate: the network learns at this share of the rate of the styles' vectors.
+        vectors_first: share of the steps in which the vectors alone learn.
+        clip_share: share of the steps that train on real clips, where there are any.
         validate_every: steps between two validations.
         validation_crops: at most this many held-out pictures are used.
         overfit: a validation loss above the best by this share counts as worse.
@@ -34,9 +38,12 @@ class TrainingConfig:
     """
 
     steps: int = 2000
-    batch: int = 4
+    batch: int = 2
     crop_px: int = 256
     learning_rate: float = 3e-3
+    network_rate: float = 1.0
+    vectors_first: float = 0.0
+    clip_share: float = 0.3
     validate_every: int = 100
     validation_crops: int = 16
     overfit: float = 0.02
@@ -50,6 +57,9 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
             raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
+        for name in ("network_rate", "vectors_first", "clip_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")
 
@@ -107,6 +117,9 @@ class Trainer:
         objective: what to minimise.
         config: how long and on what.
         device: where to train.
+        weights: how much each loss counts, for each painting; the defaults where not given.
+        clips: pairs of consecutive frames of real clips, beside the pictures.
+        motion: how the pictures are moved.
 
     Raises:
         ValueError: fewer than two content pictures, or as many styles as paintings are not given.
@@ -121,9 +134,14 @@ class Trainer:
         objective: Objective,
         config: TrainingConfig,
         device: torch.device,
+        *,
+        weights: Sequence[Weights] | None = None,
+        clips: Sequence[ClipPair] = (),
+        motion: Motion | None = None,
     ) -> None:
-        if len(styles) != len(paintings):
-            raise ValueError(f"{len(styles)} styles for {len(paintings)} paintings")
+        weights = weights or [Weights()] * len(paintings)
+        if not len(styles) == len(paintings) == len(weights):
+            raise ValueError(f"{len(styles)} styles and {len(weights)} weights for {len(paintings)} paintings")
         self.config = config
         self.device = device
         self.network = network.to(device).to(memory_format=torch.channels_last)
@@ -138,9 +156,12 @@ class Trainer:
         train, held = split(content, self._generator)
         self._settled = self._generator.get_state()
         self._train = [picture.to(device) for picture in train]
-        self.validation = central_crops(held[: config.validation_crops], config.crop_px).to(device)
-        self._targets = [objective.targets(painting.to(device)) for painting in paintings]
-        self._optimizer = torch.optim.Adam([*self.network.parameters(), *self.bank.parameters()], betas=(0.9, 0.99))
+        self._clips = list(clips)
+        self._motion = motion or Motion()
+        self.validation = self._moved(central_crops(held[: config.validation_crops], self._source_px), config.seed)
+        self._targets = [objective.targets(p.to(device), w) for p, w in zip(paintings, weights, strict=True)]
+        groups = [{"params": list(part.parameters())} for part in (self.network, self.bank)]
+        self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self._terms = (
             torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
         )
@@ -195,13 +216,19 @@ class Trainer:
         yield report
         self.accept(report)
 
+    @property
+    def _source_px(self) -> int:
+        return self.config.crop_px + 2 * MARGIN_PX
+
     def _train_step(self) -> dict[str, float]:
         index = self.step % len(self._targets)
-        pictures = random_crops(self._train, self.config.batch, self.config.crop_px, self._generator)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * one_cycle(self.step / self.config.steps)
-        terms = self._terms(pictures, self.bank.style(index), self._targets[index])
+        pairs = self._pairs()
+        progress = self.step / self.config.steps
+        rate = self.config.learning_rate * one_cycle(progress)
+        network, bank = self._optimizer.param_groups
+        network["lr"] = rate * self.config.network_rate if progress >= self.config.vectors_first else 0.0
+        bank["lr"] = rate
+        terms = self._terms(pairs.tensors(), self.bank.style(index), self._targets[index])
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -209,19 +236,37 @@ class Trainer:
         self._settled = self._generator.get_state()
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def _paint_and_compare(self, pictures: Tensor, style: Style, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _pairs(self) -> Pairs:
+        config = self.config
+        if self._clips and float(torch.rand((), generator=self._generator)) < config.clip_share:
+            pairs = clip_crops(self._clips, config.batch, config.crop_px, self._generator)
+            return Pairs(*(tensor.to(self.device) for tensor in pairs.tensors()))
+        crops = random_crops(self._train, config.batch, self._source_px, self._generator)
+        return self._moved(crops, int(torch.randint(2**31, (), generator=self._generator)))
+
+    def _moved(self, crops: Tensor, seed: int) -> Pairs:
+        """Crops in motion, the next of them passing over each; random numbers are drawn on the device."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        crops = crops.to(self.device)
+        return moved_pairs(crops, crops.roll(1, 0), generator, self._motion)
+
+    def _paint_and_compare(
+        self, pairs: tuple[Tensor, ...], style: Style, targets: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        frames = Pairs(*pairs)
+        both = torch.cat((frames.first, frames.second)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            painted, _ = self.network(pictures, style)
-            return self.objective.terms(pictures, painted.float(), targets)
+            painting, features = self.network.with_features(both, style)
+            painted = Painted(*painting.float().chunk(2), *features.chunk(2))
+            return self.objective.terms(frames, painted, targets)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """The weighted terms on the held-out pictures, mean over the styles."""
         sums: dict[str, float] = {}
-        chunks = torch.split(self.validation, self.config.batch)
         for index, targets in enumerate(self._targets):
-            for chunk in chunks:
-                terms = self._paint_and_compare(chunk, self.bank.style(index), targets)
+            for chunk in self.validation.split(self.config.batch):
+                terms = self._paint_and_compare(chunk.tensors(), self.bank.style(index), targets)
                 share = len(chunk) / len(self.validation) / len(self._targets)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + share * float(value)
@@ -234,7 +279,7 @@ class Trainer:
     @torch.no_grad()
     def preview(self, count: int = 4) -> list[Tensor]:
         """Held-out pictures and their paintings: rows of ``(count, 3, H, W)`` float32 in [0, 1], pictures first."""
-        pictures = self.validation[:count]
+        pictures = self.validation.clean_first[:count]
         rows = [pictures]
         for index in range(len(self._targets)):
             painted, _ = self.network(pictures, self.bank.style(index))
