@@ -16,13 +16,13 @@ import numpy as np
 from models.registry import StyleCard, WeightsError, load, read_catalog, save
 from pipeline.device import find_device
 from pipeline.errors import InputError, OutputError, StyleError
+from pipeline.loss_networks import digest, find_loss_networks, first_line
 from pipeline.pictures import find_pictures, read_picture, write_picture
 
 if TYPE_CHECKING:
     import torch
 
     from models.network import Style, StyleNetwork
-    from models.training.loss_network import LossNetwork
     from models.training.objective import Weights
     from models.training.trainer import Report, Trainer, TrainingConfig
 
@@ -321,7 +321,7 @@ def _trainer(
     from models.training.trainer import Trainer
 
     device = find_device(config.device)
-    networks, sources = _loss_networks(config.loss_weights, device, notify)
+    networks, sources = find_loss_networks(config.loss_weights, device, notify)
     settings = config.settings()
     torch.manual_seed(config.seed)
     network, styles = _beginning(config)
@@ -335,10 +335,10 @@ def _trainer(
         raise InputError(config.content[0] if config.content else "", str(error)) from error
     recipe = {
         "settings": asdict(settings),
-        "start": "" if config.start is None else _digest([config.start]),
+        "start": "" if config.start is None else digest([config.start]),
         "torch": torch.__version__,
-        "paintings": {name: {"file": p.name, "sha256": _digest([p])} for name, p in config.paintings.items()},
-        "content": {"pictures": len(content), "sha256": _digest(content)},
+        "paintings": {name: {"file": p.name, "sha256": digest([p])} for name, p in config.paintings.items()},
+        "content": {"pictures": len(content), "sha256": digest(content)},
         "content_files": _digest_of_names(content),
         "loss_networks": sources,
     }
@@ -365,50 +365,6 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
     return network, [painters[name].style if name in painters else mean for name in config.paintings]
 
 
-def _loss_networks(
-    files: Sequence[Path], device: "torch.device", notify: Notify
-) -> tuple[list["LossNetwork"], list[dict[str, str]]]:
-    """The loss networks, and where they came from."""
-    import torch
-
-    from models.training.loss_network import load_loss_network
-
-    networks, sources = [], []
-    for file in files:
-        try:
-            network = load_loss_network(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
-            raise InputError(file, f"no weights of a loss network ({_first_line(error)})") from error
-        networks.append(network)
-        sources.append({"network": network.name, "file": file.name, "sha256": _digest([file])})
-    if not networks:
-        networks.append(_torchvision_vgg19(notify))
-        sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
-    return [network.to(device).to(memory_format=torch.channels_last) for network in networks], sources
-
-
-def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
-    from torchvision.models import VGG19_Weights
-
-    from models.training.loss_network import load_loss_network
-
-    weights = VGG19_Weights.IMAGENET1K_V1
-    notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
-    try:
-        return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
-    except OSError as error:
-        reason = f"the download of VGG-19 failed ({error}); name a file with --loss-weights"
-        raise InputError(weights.url, reason) from error
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    """SHA-256 over the contents of files, in order; the first 16 hex digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _digest_of_names(paths: Sequence[Path]) -> str:
     """SHA-256 over the names and sizes of files, in order; the first 16 hex digits."""
     listing = "".join(f"{path.name}\0{path.stat().st_size}\n" for path in paths)
@@ -427,11 +383,7 @@ def _resume(trainer: "Trainer", recipe: Mapping[str, Any], checkpoint: Path) -> 
         if changed:
             raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
     except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
-        raise StyleError(f"{checkpoint}: cannot go on from it ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise StyleError(f"{checkpoint}: cannot go on from it ({first_line(error)})") from error
 
 
 def _write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) -> None:

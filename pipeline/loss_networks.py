@@ -1,0 +1,73 @@
+"""Loss networks from files or, once downloaded, from torchvision; for training and for measuring."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.training.loss_network import LossNetwork
+
+Notify = Callable[[str], None]
+
+
+def find_loss_networks(
+    files: Sequence[Path], device: "torch.device", notify: Notify
+) -> tuple[list["LossNetwork"], list[dict[str, str]]]:
+    """The loss networks, and where they came from.
+
+    Args:
+        files: their weights, see `models.training.loss_network`; none means torchvision's VGG-19, downloaded once.
+        device: where they are to be.
+        notify: called before a download, one line.
+
+    Raises:
+        InputError: a file holds no weights of a loss network, or the download failed.
+    """
+    import torch
+
+    from models.training.loss_network import load_loss_network
+
+    networks, sources = [], []
+    for file in files:
+        try:
+            network = load_loss_network(torch.load(file, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
+            raise InputError(file, f"no weights of a loss network ({first_line(error)})") from error
+        networks.append(network)
+        sources.append({"network": network.name, "file": file.name, "sha256": digest([file])})
+    if not networks:
+        networks.append(_torchvision_vgg19(notify))
+        sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
+    return [network.to(device).to(memory_format=torch.channels_last) for network in networks], sources
+
+
+def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
+    from torchvision.models import VGG19_Weights
+
+    from models.training.loss_network import load_loss_network
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
+    try:
+        return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
+    except OSError as error:
+        reason = f"the download of VGG-19 failed ({error}); name a file with --loss-weights"
+        raise InputError(weights.url, reason) from error
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """SHA-256 over the contents of files, in order; the first 16 hex digits."""
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the rest of a long message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
