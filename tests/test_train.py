@@ -1,0 +1,455 @@
+"""From pictures on disk to a weight file, with a tiny random loss network: seconds instead of minutes."""
+
+import dataclasses
+import inspect
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import cli
+from models.network import Architecture
+from models.registry import Painter, load, read_catalog
+from models.training.content import central_crops
+from models.training.objective import Weights
+from models.training.trainer import Report
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.train import TrainConfig, _chosen, train
+
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to threads waiting for each other than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def loss_state() -> dict[str, Tensor]:
+    """Random weights with the keys of the normalised VGG-19 and a few channels."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for index, (inputs, outputs) in {0: (3, 4), 2: (4, 4), 5: (4, 6), 7: (6, 6), 10: (6, 8)}.items():
+        state[f"features.{index}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * inputs**-0.5 / 2
+        state[f"features.{index}.bias"] = 0.1 * torch.rand(outputs, generator=generator)
+    return state
+
+
+def photos(count: int, *, height: int = 70, width: int = 90) -> list[Tensor]:
+    """``(3, H, W)`` uint8 each: soft blobs of colour; the red of the top left pixel is the number of the photo."""
+    generator = torch.Generator().manual_seed(5)
+    blobs = torch.rand(count, 3, 5, 6, generator=generator)
+    smooth = torch.nn.functional.interpolate(blobs, size=(height, width), mode="bicubic").clamp(0, 1)
+    pixels = (smooth * 255).to(torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(count)
+    return list(pixels)
+
+
+def stripes(height: int = 80, width: int = 96) -> Tensor:
+    """A painting ``(3, H, W)`` uint8: diagonal stripes of red and yellow."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    stripe = ((rows + columns) // 5 % 2 * 255).to(torch.uint8)
+    return torch.stack((torch.full_like(stripe, 250), stripe, torch.zeros_like(stripe)))
+
+
+def test_the_loss_weights_are_everywhere_the_same_by_default() -> None:
+    command = inspect.signature(cli.train).parameters
+    for name, value in dataclasses.asdict(Weights()).items():
+        assert TrainConfig.__dataclass_fields__[f"{name}_weight"].default == value
+        assert command[f"{name}_weight"].default == value
+
+
+def write(path: Path, picture: Tensor) -> Path:
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Architecture.__init__, "__defaults__", (TINY.widths, TINY.blocks, TINY.kernel))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    for index, photo in enumerate(photos(4)):
+        write(folder / f"{index}.png", photo)
+    torch.save(loss_state(), tmp_path / "loss.pth")
+    (tmp_path / "cards.json").write_text(json.dumps({"stripes": {"painting": "Stripes", "painter": "Nobody"}}))
+    return TrainConfig(
+        paintings={"stripes": write(tmp_path / "stripes.png", stripes())},
+        content=[folder],
+        output=tmp_path / "out" / "mine.safetensors",
+        loss_weights=[tmp_path / "loss.pth"],
+        cards=tmp_path / "cards.json",
+        licence="CC0",
+        painting_px=64,
+        steps=3,
+        batch=1,
+        crop_px=64,
+        validate_every=2,
+        compile=False,
+    )
+
+
+@pytest.fixture
+def ready(config: TrainConfig) -> TrainConfig:
+    config.output.parent.mkdir()
+    return config
+
+
+def test_training_from_files_to_a_file(ready: TrainConfig) -> None:
+    reports: list[Report] = []
+    trained = train(ready, reports.append)
+    assert trained.steps == len(reports) == 3
+    assert not trained.stopped_early
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+    catalog = read_catalog(ready.output)
+    card = catalog.cards["stripes"]
+    assert (card.painting, card.painter, card.licence, card.painting_px) == ("Stripes", "Nobody", "CC0", 64)
+    assert card.figures["validation_style"] == pytest.approx(trained.validation["style"], abs=1e-4)
+    recipe = catalog.recipe
+    assert recipe["settings"]["steps"] == 3
+    assert recipe["content"]["pictures"] == 4
+    assert recipe["paintings"]["stripes"]["file"] == "stripes.png"
+    assert recipe["loss_networks"][0]["network"] == "normalised VGG-19"
+    assert recipe["steps_run"] in (2, 3)
+
+    painter = load(str(ready.output))
+    with torch.no_grad():
+        assert painter.network(torch.rand(1, 3, 20, 20), painter.style)[0].isfinite().all()
+    with Image.open(ready.preview) as preview:
+        assert preview.size == (64, 128)  # one held-out photo, its painting below
+
+
+def test_the_held_out_photo_is_above_its_painting(ready: TrainConfig) -> None:
+    train(ready)
+    with Image.open(ready.preview) as preview:
+        top = np.asarray(preview)[:64].astype(float)
+    squares = (central_crops([photo], 64)[0].permute(1, 2, 0).numpy() * 255 for photo in photos(4))
+    assert min(np.abs(top - square).mean() for square in squares) < 1
+
+
+@pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint"])
+def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, existing: str) -> None:
+    path = ready.output.parent / existing
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=rf"{existing}: .*--overwrite"):
+        train(ready)
+    assert path.read_bytes() == b"precious"
+    train(dataclasses.replace(ready, overwrite=True))
+    assert read_catalog(ready.output).cards.keys() == {"stripes"}
+
+
+def tensors(painter: Painter) -> list[Tensor]:
+    return [*painter.network.state_dict().values(), *painter.style.tensors()]
+
+
+def stop_at(step: int, report: Report) -> None:
+    if report.step == step:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(ready: TrainConfig, tmp_path: Path) -> None:
+    whole = dataclasses.replace(ready, output=tmp_path / "whole.safetensors")
+    train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    assert ready.checkpoint.exists()
+    reports: list[Report] = []
+    trained = train(dataclasses.replace(ready, resume=True), reports.append)
+    assert [report.step for report in reports] == [2, 3]
+    assert trained.steps == 3
+    assert not ready.checkpoint.exists()
+    assert read_catalog(ready.output).cards == read_catalog(whole.output).cards
+    assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
+    resumed, uninterrupted = load(str(ready.output)), load(str(whole.output))
+    for a, b in zip(tensors(resumed), tensors(uninterrupted), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"steps": 9}, "steps 3 -> 9"), ({"style_weight": 2.0}, "weights"), ({"painting_px": 70}, "")]
+)
+def test_a_run_does_not_go_on_with_other_settings(ready: TrainConfig, change: dict[str, int], named: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    with pytest.raises(StyleError, match=rf"mine\.checkpoint: cannot go on .*other .*{named}"):
+        train(dataclasses.replace(ready, resume=True, **change))  # type: ignore[arg-type]
+    assert ready.checkpoint.exists()
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", ["models.training.trainer.Trainer.validate", "pipeline.train.save"])
+def test_an_interrupted_validation_is_made_again(
+    ready: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    ready = dataclasses.replace(ready, validate_every=100)
+    whole = dataclasses.replace(ready, output=tmp_path / "whole.safetensors")
+    train(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(at, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(ready)
+    assert ready.checkpoint.exists()
+    assert not ready.output.exists()
+    reports: list[Report] = []
+    trained = train(dataclasses.replace(ready, resume=True), reports.append)
+    assert [(report.step, report.losses, report.best) for report in reports] == [(3, {}, True)]
+    assert trained.validation == reports[0].validation
+    assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
+    for a, b in zip(tensors(load(str(ready.output))), tensors(load(str(whole.output))), strict=True):
+        assert torch.equal(a, b)
+    assert not ready.checkpoint.exists()
+
+
+def test_the_checkpoint_stays_while_there_is_no_output(ready: TrainConfig) -> None:
+    with pytest.raises(OutputError, match=r"mine\.safetensors: was removed .*--resume"):
+        train(ready, lambda report: ready.output.unlink(missing_ok=True))
+    assert train(dataclasses.replace(ready, resume=True)).steps == 3
+    assert ready.output.exists()
+
+
+def test_a_finished_run_knows_its_best_when_resumed(ready: TrainConfig) -> None:
+    reports: list[Report] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: reports.append(report) or stop_at(3, report))  # type: ignore[func-returns-value]
+    trained = train(dataclasses.replace(ready, resume=True))
+    assert trained.steps == 3
+    assert trained.validation in [report.validation for report in reports if report.best]
+
+
+@pytest.mark.parametrize("change", [{"compile": True}, {"validate_every": 1}])
+def test_harmless_settings_may_change_on_resume(
+    ready: TrainConfig, monkeypatch: pytest.MonkeyPatch, change: dict[str, int]
+) -> None:
+    monkeypatch.setattr("torch.compile", lambda function, **options: function)
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    assert train(dataclasses.replace(ready, resume=True, **change)).steps == 3  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_an_error_of_the_output(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "checkpoint" in path.name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"checkpoint cannot be written \(No space left"):
+        train(ready)
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(ready: TrainConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(ready, lambda report: stop_at(1, report))
+    state = torch.load(ready.checkpoint, weights_only=True)
+    for key in ("recipe", "best", "validated"):
+        del state[key]
+    torch.save(state, ready.checkpoint)
+    assert train(dataclasses.replace(ready, resume=True)).steps == 3
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint"])
+def test_resume_without_a_usable_checkpoint(ready: TrainConfig, content: bytes | None) -> None:
+    if content is not None:
+        ready.checkpoint.write_bytes(content)
+    with pytest.raises((InputError, StyleError), match="checkpoint"):
+        train(dataclasses.replace(ready, resume=True))
+
+
+class Malice:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.proof),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_with_code_in_them_run_none_of_it(ready: TrainConfig, tmp_path: Path, zipped: bool) -> None:
+    malicious, proof = tmp_path / "evil.pth", tmp_path / "proof"
+    if zipped:
+        torch.save({"features.0.weight": Malice(proof)}, malicious)
+    else:
+        malicious.write_bytes(pickle.dumps(Malice(proof)))
+    with pytest.raises(InputError, match=r"evil\.pth: no weights of a loss network") as caught:
+        train(dataclasses.replace(ready, loss_weights=[malicious]))
+    assert "\n" not in str(caught.value)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("content", [{"fc.weight": torch.zeros(2)}, [1, 2], torch.zeros(3), {}])
+def test_weights_of_something_else_are_refused(ready: TrainConfig, tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: no weights of a loss network"):
+        train(dataclasses.replace(ready, loss_weights=[tmp_path / "other.pth"]))
+
+
+def test_missing_weights_are_refused(ready: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.pth"):
+        train(dataclasses.replace(ready, loss_weights=[tmp_path / "missing.pth"]))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "I;16"])
+def test_a_painting_of_any_kind_gets_a_result(ready: TrainConfig, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("painting.tif" if mode == "CMYK" else "painting.png")
+    picture = Image.fromarray(stripes().permute(1, 2, 0).numpy())
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    picture.save(path)
+    train(dataclasses.replace(ready, paintings={"any": path}, steps=1, cards=None))
+    assert load(str(ready.output)).card.name == "any"
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (63, 500)])
+def test_a_tiny_painting_is_refused(ready: TrainConfig, tmp_path: Path, height: int, width: int) -> None:
+    tiny = write(tmp_path / "tiny.png", stripes(height, width))
+    with pytest.raises(InputError, match=rf"tiny\.png: {width}x{height} px is too small"):
+        train(dataclasses.replace(ready, paintings={"tiny": tiny}))
+
+
+def test_flat_pictures_train_without_running_away(ready: TrainConfig, tmp_path: Path) -> None:
+    for photo in ready.content[0].iterdir():
+        write(photo, torch.zeros(3, 70, 70, dtype=torch.uint8))
+    black = write(tmp_path / "black.png", torch.zeros(3, 70, 70, dtype=torch.uint8))
+    reports: list[Report] = []
+    train(dataclasses.replace(ready, paintings={"black": black}), reports.append)
+    assert all(value < 1e6 for report in reports for value in report.losses.values())
+
+
+def test_content_that_does_not_suffice(ready: TrainConfig, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match=r"empty: no pictures in it"):
+        train(dataclasses.replace(ready, content=[empty]))
+    one = write(tmp_path / "one.png", photos(1)[0])
+    with pytest.raises(InputError, match=r"one\.png: training needs at least 2 content pictures"):
+        train(dataclasses.replace(ready, content=[one]))
+    with pytest.raises(InputError, match=r"missing: no such folder"):
+        train(dataclasses.replace(ready, content=[tmp_path / "missing"]))
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: object) -> None:
+        raise AssertionError("training was begun")
+
+    monkeypatch.setattr("pipeline.train._trainer", never)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_missing_output_folder_is_told_before_training(config: TrainConfig) -> None:
+    with pytest.raises(OutputError, match=r"mine\.safetensors: the folder .*out does not exist"):
+        train(config)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_output_that_is_a_folder_is_told_before_training(ready: TrainConfig) -> None:
+    ready.output.mkdir()
+    with pytest.raises(OutputError, match="no file can be written"):
+        train(dataclasses.replace(ready, overwrite=True))
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("{", "JSON"),
+        ("[]", "object"),
+        ('{"stripes": 3}', "stripes"),
+        ('{"stripes": {"mood": "calm"}}', "mood"),
+        ('{"stripes": {"name": "other"}}', "name"),
+        ('{"stripes": {"painting_px": "64"}}', "painting_px"),
+        ('{"stripes": {"year": 1831}}', "year"),
+        ('{"stripes": {"painter": null}}', "painter"),
+        ('{"stripes": {"figures": [1]}}', "figures"),
+        ('{"stripes": {"figures": {"score": "high"}}}', "figures"),
+        ('{"stripes": {"figures": {"score": NaN}}}', "figures"),
+    ],
+)
+def test_cards_that_cannot_be_used_are_told_before_training(ready: TrainConfig, content: str, named: str) -> None:
+    assert ready.cards is not None
+    ready.cards.write_text(content)
+    with pytest.raises(InputError, match=rf"cards\.json: .*{named}"):
+        train(ready)
+
+
+def test_all_fields_of_a_card_reach_the_file(ready: TrainConfig) -> None:
+    assert ready.cards is not None
+    card = {"painting": "A", "painter": "B", "year": "1831", "status": "free", "licence": "MIT", "figures": {"n": 2}}
+    ready.cards.write_text(json.dumps({"stripes": card, "unused": {}}))
+    train(ready)
+    written = dataclasses.asdict(read_catalog(ready.output).cards["stripes"])
+    assert {key: written[key] for key in card if key != "figures"} | {"figures": {"n": 2}} == card
+    assert written["figures"]["n"] == 2
+
+
+def test_of_many_photos_some_are_used(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.train.MOST_CONTENT", 3)
+    notes: list[str] = []
+    train(ready, notify=notes.append)
+    assert notes == ["of 4 photos 3 are used, chosen by the seed"]
+    assert read_catalog(ready.output).recipe["content"]["pictures"] == 3
+
+
+def test_the_seed_chooses_the_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.train.MOST_CONTENT", 10)
+    found = [Path(f"{index:02}.png") for index in range(50)]
+    chosen = _chosen(found, 1)
+    assert chosen == _chosen(found, 1) == sorted(set(chosen))
+    assert len(chosen) == 10
+    assert chosen != _chosen(found, 2)
+    assert _chosen(found[:10], 1) == found[:10]
+
+
+def test_the_download_of_the_loss_network_is_announced(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    notes: list[str] = []
+    with pytest.raises(InputError, match="no network"):
+        train(dataclasses.replace(ready, loss_weights=()), notify=notes.append)
+    assert notes == ["loading torchvision's VGG-19 (548 MB, downloaded once)"]
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there(ready: TrainConfig, device: str) -> None:
+    with pytest.raises(DeviceError, match=device):
+        train(dataclasses.replace(ready, device=device))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paintings": {}}, "at least one painting"),
+        ({"output": Path("a.pth")}, r"\.safetensors"),
+        ({"painting_px": 63}, "painting_px"),
+    ],
+)
+def test_impossible_requests_are_refused(config: TrainConfig, change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(config, **change)  # type: ignore[arg-type]
