@@ -72,7 +72,12 @@ class Objective(Protocol):
         ...
 
     def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        """What the terms need to know of a painting ``(1, 3, H, W)`` in [0, 1], and how much each of them counts."""
+        """What the terms need to know of a painting, and how much each of them counts.
+
+        Args:
+            painting: ``(K, 3, H, W)`` in [0, 1]: K pictures, one in most cases, of the same look.
+            weights: of the terms.
+        """
         ...
 
 
@@ -95,14 +100,15 @@ class PaintingObjective:
         self.networks = list(networks)
 
     def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        """The weights, then the Gram matrices ``(C, C)`` of the painting, by network and style layer."""
+        """The weights, then the Gram matrices ``(C, C)`` by network and style layer, mean over the pictures."""
         with torch.no_grad():
-            grams = [
-                gram_matrix(features[layer])[0]
-                for network, features in ((n, n(painting)) for n in self.networks)
-                for layer in network.layers.style
-            ]
-        return [weights.tensor().to(painting.device), *grams]
+            by_picture = [self._grams(picture) for picture in painting.split(1)]
+        means = (torch.stack(grams).mean(dim=0) for grams in zip(*by_picture, strict=True))
+        return [weights.tensor().to(painting.device), *means]
+
+    def _grams(self, picture: Tensor) -> list[Tensor]:
+        by_network = ((network.layers.style, network(picture)) for network in self.networks)
+        return [gram_matrix(features[layer])[0] for layers, features in by_network for layer in layers]
 
     def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """The terms ``style``, ``content``, ``variation``, ``output`` and ``feature``."""

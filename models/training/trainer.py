@@ -12,9 +12,12 @@ from models.network import Style, StyleNetwork
 from models.training.content import central_crops, random_crops, split
 from models.training.objective import Objective, Painted, Weights
 from models.training.pairs import MARGIN_PX, ClipPair, Motion, Pairs, clip_crops, moved_pairs
+from models.training.schedule import Schedule, one_cycle
 
 FIELDS = ("scale", "shift", "weight", "bias")
-CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience"})
+CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience", "minutes", "plateau"})
+GAIN = 0.01
+"""Share by which validation must have fallen for the run to count as still improving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class TrainingConfig:
 
     Attributes:
         steps: optimiser steps in all, shared by the styles in turn.
+        minutes: of the clock in all, after which the run is over even where steps are left; None for no limit.
         batch: pairs of frames a step.
         crop_px: side of a crop.
         learning_rate: the highest of the one-cycle schedule.
@@ -33,11 +37,13 @@ class TrainingConfig:
         validation_crops: at most this many held-out pictures are used.
         overfit: a validation loss above the best by this share counts as worse.
         patience: worse validations in a row that stop the run.
+        plateau: validations in a row without improvement after which the run is brought to its end; 0 for never.
         seed: of the crops and of the first weights.
         compile: let ``torch.compile`` fuse network and losses.
     """
 
     steps: int = 2000
+    minutes: float | None = None
     batch: int = 2
     crop_px: int = 256
     learning_rate: float = 3e-3
@@ -48,6 +54,7 @@ class TrainingConfig:
     validation_crops: int = 16
     overfit: float = 0.02
     patience: int = 5
+    plateau: int = 0
     seed: int = 0
     compile: bool = True
 
@@ -60,6 +67,10 @@ class TrainingConfig:
         for name in ("network_rate", "vectors_first", "clip_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be above 0, not {self.minutes}")
+        if self.plateau < 0:
+            raise ValueError(f"plateau must be 0 or more, not {self.plateau}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")
 
@@ -74,6 +85,7 @@ class Report:
         validation: the weighted terms on the held-out pictures, by name, mean over the styles; None at most steps.
         best: True where this validation is the lowest so far.
         overfitting: True at the step at which the run stops because validation has grown worse.
+        progress: of the whole run, in [0, 1].
     """
 
     step: int
@@ -81,6 +93,7 @@ class Report:
     validation: Mapping[str, float] | None = None
     best: bool = False
     overfitting: bool = False
+    progress: float = 0.0
 
 
 class DivergedError(ArithmeticError):
@@ -112,7 +125,8 @@ class Trainer:
     Args:
         network: to train, in place.
         styles: where each style begins; one for each painting.
-        paintings: ``(1, 3, H, W)`` float32 in [0, 1] each, at the size at which they are to be seen.
+        paintings: ``(K, 3, H, W)`` float32 in [0, 1] each, at the size at which they are to be seen; K is 1, or the
+            number of pictures whose look is averaged.
         content: ``(3, H, W)`` uint8 pictures.
         objective: what to minimise.
         config: how long and on what.
@@ -152,6 +166,8 @@ class Trainer:
         self.best: Mapping[str, float] = {}
         self.worse = 0
         self.validated = 0
+        self.reference, self.stale = math.inf, 0
+        self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
         self._generator = torch.Generator().manual_seed(config.seed)
         train, held = split(content, self._generator)
         self._settled = self._generator.get_state()
@@ -177,12 +193,13 @@ class Trainer:
         """
         if self._due() and self.validated != self.step:
             yield from self._judged({})
-        while self.step < self.config.steps and not self.overfitting:
+        self.schedule.start()
+        while not self.schedule.is_over and not self.overfitting:
             losses = self._train_step()
             if self._due():
                 yield from self._judged(losses)
             else:
-                yield Report(self.step, losses)
+                yield Report(self.step, losses, progress=self.schedule.progress)
 
     @property
     def overfitting(self) -> bool:
@@ -197,14 +214,24 @@ class Trainer:
         self.worse = self._worse(loss)
         if report.best:
             self.best, self.best_loss = report.validation, loss
+        self._look_for_plateau(loss)
         self.validated = report.step
+
+    def _look_for_plateau(self, loss: float) -> None:
+        """Bring the end forward where validation has stopped to fall; not while the vectors alone learn."""
+        improves = loss < self.reference * (1 - GAIN) or self.schedule.progress < self.config.vectors_first
+        self.reference = min(loss, self.reference) if improves else self.reference
+        self.stale = 0 if improves else self.stale + 1
+        if 0 < self.config.plateau <= self.stale:
+            self.schedule.finish(self.step)
 
     def forget_best(self) -> None:
         """Let the next validation be the best so far, that of the present step included."""
         self.best, self.best_loss, self.worse, self.validated = {}, math.inf, 0, 0
+        self.reference, self.stale = math.inf, 0
 
     def _due(self) -> bool:
-        return self.step % self.config.validate_every == 0 or self.step == self.config.steps
+        return self.step % self.config.validate_every == 0 or self.schedule.is_over
 
     def _judged(self, losses: Mapping[str, float]) -> Iterator[Report]:
         validation = self.validate()
@@ -212,7 +239,7 @@ class Trainer:
         if not math.isfinite(total):
             raise DivergedError(f"at step {self.step} the losses are no longer numbers: {validation}")
         overfitting = self._worse(total) >= self.config.patience
-        report = Report(self.step, losses, validation, total < self.best_loss, overfitting)
+        report = Report(self.step, losses, validation, total < self.best_loss, overfitting, self.schedule.progress)
         yield report
         self.accept(report)
 
@@ -223,16 +250,16 @@ class Trainer:
     def _train_step(self) -> dict[str, float]:
         index = self.step % len(self._targets)
         pairs = self._pairs()
-        progress = self.step / self.config.steps
-        rate = self.config.learning_rate * one_cycle(progress)
+        rate = self.config.learning_rate * one_cycle(self.schedule.progress)
         network, bank = self._optimizer.param_groups
-        network["lr"] = rate * self.config.network_rate if progress >= self.config.vectors_first else 0.0
+        network["lr"] = rate * self.config.network_rate if self.schedule.progress >= self.config.vectors_first else 0.0
         bank["lr"] = rate
         terms = self._terms(pairs.tensors(), self.bank.style(index), self._targets[index])
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self.step += 1
+        self.schedule.advance(self.step)
         self._settled = self._generator.get_state()
         return {name: float(value.detach()) for name, value in terms.items()}
 
@@ -300,6 +327,9 @@ class Trainer:
             "best": dict(self.best),
             "validated": self.validated,
             "worse": self.worse,
+            "reference": self.reference,
+            "stale": self.stale,
+            "schedule": self.schedule.state(),
             "network": self.network.state_dict(),
             "bank": self.bank.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -307,13 +337,13 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned; states of earlier versions lack ``best`` and ``validated``.
+        """Go on from what `state` returned; what states of earlier versions lack is as it was by default.
 
         Raises:
             ValueError: the state is of a run with other settings.
         """
-        was, now = state["config"], asdict(self.config)
-        changed = [f"{k} {was.get(k)} -> {now[k]}" for k in now if k not in CHANGEABLE and was.get(k) != now[k]]
+        was, now = asdict(TrainingConfig()) | state["config"], asdict(self.config)
+        changed = [f"{k} {was[k]} -> {now[k]}" for k in now if k not in CHANGEABLE and was[k] != now[k]]
         if changed:
             raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
         self.network.load_state_dict(state["network"])
@@ -323,14 +353,5 @@ class Trainer:
         self._generator.set_state(self._settled)
         self.step, self.best_loss, self.worse = state["step"], state["best_loss"], state["worse"]
         self.best, self.validated = state.get("best", {}), state.get("validated", 0)
-
-
-def one_cycle(progress: float, *, warm_up: float = 0.05, first: float = 0.05, last: float = 0.005) -> float:
-    """Share of the highest learning rate at ``progress`` in [0, 1]: up from ``first``, then down a cosine to ``last``.
-
-    Smith & Topin, "Super-Convergence", arXiv:1708.07120.
-    """
-    if progress < warm_up:
-        return first + (1 - first) * progress / warm_up
-    fall = (progress - warm_up) / (1 - warm_up)
-    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))
+        self.reference, self.stale = state.get("reference", math.inf), state.get("stale", 0)
+        self.schedule.load_state(state.get("schedule", {}), self.step)
