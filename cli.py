@@ -5,9 +5,12 @@ import json
 import logging
 import os
 import platform
+import re
+import shlex
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from models.training.trainer import Report
     from pipeline.config import EncodeConfig
     from pipeline.meter import Progress
+    from pipeline.tally import Scores
+    from pipeline.train import Trained
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -129,29 +134,106 @@ def styles(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 @app.command()
+def evaluate(
+    original: Annotated[str, typer.Argument(metavar="ORIGINAL", help="The clip that was painted; - reads a pipe.")],
+    stylized: Annotated[str, typer.Argument(metavar="STYLIZED", help="What was made of it, frame by frame.")],
+    painting: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="The painting; without it there is no style score.")
+    ] = None,
+    loss_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of a loss network. Default: torchvision's VGG-19.")
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Compare about N pairs, spread over the clip; 0 compares all.")
+    ] = 300,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the flicker over time, with the scene cuts.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the figures and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")] = False,
+) -> None:
+    """Measure a painted clip: how still, how much like the painting, how much of the scene is left.
+
+    e_stab = sqrt(mean over pairs of mean(M * (O_t - W(O_(t-1)))^2) / mean(M)), pixels in 0..1; lower is stiller.
+    W follows the optical flow of ORIGINAL; the mask M leaves out what is hidden, seams of motion and the border.
+
+    E_warp is the same without the root. Both are given for neighbouring frames and for frames 10 apart; the e_stab of
+    ORIGINAL itself stands beside them: wrong flow and noise, the least that can be reached.
+
+    style = mean over VGG-19 relu1_1, relu2_1, relu3_1 of |G(O) - G(painting)|^2 / |G(painting)|^2, G = F F' / (C H W).
+
+    content = mean((F(O) - F(ORIGINAL))^2) / var(F(ORIGINAL)) at relu3_1; of both, lower is nearer.
+
+    The scores stand together: less paint is stiller for free.
+    """
+    with _friendly(verbose):
+        from pipeline.evaluate import EvaluateConfig
+        from pipeline.evaluate import evaluate as run
+        from pipeline.plot import check_plot, write_plot
+
+        with _usage():
+            config = EvaluateConfig(original, stylized, painting, loss_weights, frames)
+        if plot is not None:
+            check_plot(plot, overwrite=overwrite)
+        with _Bar("measuring", quiet, left=lambda: "; nothing was measured to the end") as bar:
+            scores = run(config, bar.counts, notify=bar.note)
+        if plot is not None:
+            write_plot(plot, scores)
+    if as_json:
+        result = asdict(scores)
+        del result["curve"]
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        print("\n".join(_figures(scores)))
+
+
+@app.command()
 def train(
-    paintings: Annotated[list[str], typer.Argument(metavar="PAINTING...", help="Pictures; NAME=FILE names the style.")],
-    content: Annotated[list[Path], typer.Option(metavar="FOLDER", help="Photos to practise on; may be repeated.")],
+    paintings: Annotated[
+        list[str], typer.Argument(metavar="PAINTING...", help="Pictures or clips; NAME=FILE names the style.")
+    ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="The weight file, .safetensors.")],
+    content: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH", help="Clips, photos or folders to practise on; repeatable. Default: sample clips."
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train for. Default: 9 a painting.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps in all. Default: 650 a painting.")] = None,
+    stroke_size: Annotated[float, typer.Option(metavar="TIMES", help="2 gives strokes twice as large.")] = 1.0,
+    stillness: Annotated[
+        float, typer.Option(metavar="TIMES", min=0, help="2 weighs stillness twice as much: calmer, less paint.")
+    ] = 1.0,
+    start: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weight file to begin with. Default: the bundled styles.")
+    ] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Begin with random weights.")] = False,
+    no_early_end: Annotated[
+        bool, typer.Option("--no-early-end", help="Go on to the end even where nothing improves.")
+    ] = False,
     loss_weights: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weights of a loss network; may be repeated. Default: torchvision's VGG-19."),
     ] = None,
-    painting_px: Annotated[int, typer.Option(metavar="PX", help="Short side at which the painting is seen.")] = 400,
-    steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = 2000,
-    batch: Annotated[int, typer.Option(help="Crops a step.")] = 4,
+    painting_px: Annotated[
+        int, typer.Option(metavar="PX", help="Short side at which the painting is seen at stroke size 1.")
+    ] = 400,
+    batch: Annotated[int, typer.Option(help="Pairs of frames a step.")] = 2,
     crop_px: Annotated[int, typer.Option(metavar="PX", help="Side of a crop.")] = 256,
-    style_weight: Annotated[float, typer.Option(help="Weight of the likeness to the painting.")] = 6.0,
+    style_weight: Annotated[float, typer.Option(help="Weight of the likeness to the painting.")] = 8.0,
     content_weight: Annotated[float, typer.Option(help="Weight of the likeness to the photo.")] = 1.0,
-    variation_weight: Annotated[float, typer.Option(help="Weight of smoothness.")] = 5.0,
-    preview_every: Annotated[
-        int, typer.Option(metavar="N", help="Steps between validation, preview, checkpoint.")
-    ] = 100,
+    variation_weight: Annotated[float, typer.Option(help="Weight of smoothness.")] = 2.0,
+    preview_every: Annotated[int, typer.Option(metavar="N", help="Steps between validation, preview, checkpoint.")] = (
+        50
+    ),
     cards: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of painting, painter, year, status by style name.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, written into the file.")] = "not stated",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     no_compile: Annotated[bool, typer.Option("--no-compile", help="Do without torch.compile.")] = False,
     seed: Annotated[int, typer.Option(help="Of crops and first weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside the output.")] = False,
@@ -159,26 +241,35 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")] = False,
 ) -> None:
-    """Learn new styles from paintings and photos, into one weight file."""
+    """Learn a style of your own from a painting, in minutes; several make one weight file."""
     with _friendly(verbose):
+        from models.registry import BUNDLED
         from pipeline.train import TrainConfig
         from pipeline.train import train as run
+        from pipeline.training_data import CLIP_ENDINGS
 
         with _usage():
+            if from_scratch and start is not None:
+                raise ValueError("--start and --from-scratch exclude each other")
             config = TrainConfig(
                 paintings=_named(paintings),
-                content=content,
                 output=output,
+                content=content or (),
                 loss_weights=loss_weights or (),
+                start=None if from_scratch else start or BUNDLED,
                 cards=cards,
                 licence=licence,
                 painting_px=painting_px,
+                stroke_size=stroke_size,
                 steps=steps,
+                minutes=minutes,
                 batch=batch,
                 crop_px=crop_px,
                 style_weight=style_weight,
                 content_weight=content_weight,
                 variation_weight=variation_weight,
+                stillness=stillness,
+                plateau=0 if no_early_end else None,
                 validate_every=preview_every,
                 device=device,
                 compile=not no_compile,
@@ -194,13 +285,14 @@ def train(
                 return f"; {config.checkpoint} keeps the work, --resume goes on"
             return " before the first step; there is nothing to keep yet"
 
-        with _Bar("training", quiet, left=left) as bar:
-            result = run(config, bar.steps(config.steps), notify=bar.note)
+        with _Bar("training", quiet, left=left, first="reading, compiling") as bar:
+            result = run(config, bar.steps, notify=bar.note)
     if not quiet:
-        early = " (stopped early: validation grew worse)" if result.stopped_early else ""
-        _say(f"{result.output}: {result.steps} steps{early}; look at {config.preview}")
+        _say(f"{result.output}: {_what_was_done(result)}; look at {config.preview}")
         first = f"#{next(iter(config.paintings))}" if len(config.paintings) > 1 else ""
-        _say(f"Try it: flowbrush video INPUT OUTPUT --style {result.output}{first}")
+        example = next((str(path) for path in config.content if path.suffix.lower() in CLIP_ENDINGS), "INPUT.mp4")
+        command = ["flowbrush", "video", example, "painted.mp4", "--style", f"{result.output}{first}"]
+        _say(f"Try it: {shlex.join(command)}")
 
 
 @app.command()
@@ -227,13 +319,21 @@ class _Bar:
         verb: what is being done.
         quiet: show nothing.
         left: says, when an interruption happens, what it leaves behind.
+        first: what is done before.
     """
 
     def __init__(
-        self, verb: str, quiet: bool, *, left: Callable[[], str] = lambda: "; nothing of the output is kept"
+        self,
+        verb: str,
+        quiet: bool,
+        *,
+        left: Callable[[], str] = lambda: "; nothing of the output is kept",
+        first: str = "loading the network",
     ) -> None:
         self._quiet = quiet
         self._left = left
+        self._first = first
+        self._step_times: deque[float] = deque(maxlen=20)
         self._verb = verb
 
     def __enter__(self) -> "_Bar":
@@ -253,7 +353,7 @@ class _Bar:
             refresh_per_second=5,
         )
         self._bar.start()
-        self._task = self._bar.add_task("loading the network", total=None, state="")
+        self._task = self._bar.add_task(self._first, total=None, state="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
@@ -276,20 +376,28 @@ class _Bar:
         total = max(state.total, state.frames) if state.total else None
         self._bar.update(self._task, description=self._verb, total=total, completed=state.frames, state=text)
 
-    def steps(self, total: int) -> "Callable[[Report], None]":
-        """Show where a training of ``total`` steps stands; a line for each validation."""
+    def counts(self, done: int, total: int | None) -> None:
+        """Show how many frames are done."""
+        of = f"/{total}" if total else ""
+        most = max(total, done) if total else None
+        self._bar.update(self._task, description=self._verb, total=most, completed=done, state=f"{done}{of} frames")
 
-        def show(report: "Report") -> None:
-            losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-            text = f"{report.step}/{total} steps  {losses}"
-            self._bar.update(self._task, description=self._verb, total=total, completed=report.step, state=text)
-            if report.validation is not None:
-                held = "  ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
-                best = "  best so far, saved" if report.best else ""
-                if not self._quiet:
-                    self._bar.console.print(f"step {report.step}  validation: {held}{best}", highlight=False)
+    def steps(self, report: "Report") -> None:
+        """Show where a training stands; a line for each validation."""
+        losses = "  ".join(f"{name} {value:.2f}" for name, value in report.losses.items())
+        text = f"step {report.step}  {self._speed()} steps/s  {losses}"
+        self._bar.update(self._task, description=self._verb, total=1.0, completed=report.progress, state=text)
+        if report.validation is not None and not self._quiet:
+            held = "  ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
+            best = "  best so far, saved" if report.best else ""
+            line = f"{report.progress:4.0%}  step {report.step}  validation: {held}{best}"
+            self._bar.console.print(line, highlight=False)
 
-        return show
+    def _speed(self) -> str:
+        """Steps a second, of late."""
+        self._step_times.append(time.monotonic())
+        seconds = self._step_times[-1] - self._step_times[0]
+        return f"{(len(self._step_times) - 1) / seconds:.1f}" if seconds > 0 else "-"
 
 
 @contextmanager
@@ -357,13 +465,41 @@ def _seconds(text: str | None) -> Fraction | None:
         raise ValueError(f"{text!r} is no time; write 83.5, 1:23.5 or 0:01:23.5") from None
 
 
+def _what_was_done(result: "Trained") -> str:
+    reasons = {
+        "minutes": " (the time was used up; --minutes gives it more)",
+        "plateau": " (ended early: it had stopped to improve)",
+        "worse": " (ended early: validation grew worse)",
+    }
+    took = f"{result.steps} steps in {result.seconds / 60:.1f} minutes{reasons.get(result.ended, '')}"
+    return f"{took}, judged by {' and '.join(result.loss_networks)}"
+
+
+def _figures(scores: "Scores") -> Iterator[str]:
+    """The figures of a painted clip, a line each; a dash stands for what could not be measured."""
+
+    def number(value: float | None, digits: int = 4) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    floor, floor10 = number(scores.input_e_stab), number(scores.input_e_stab10)
+    yield f"e_stab   {number(scores.e_stab)}   10 frames apart {number(scores.e_stab10)}   original {floor}, {floor10}"
+    yield f"E_warp   {number(scores.e_warp, 6)} 10 frames apart {number(scores.e_warp10, 6)}"
+    yield f"style    {number(scores.style, 3)}" + (f"    {scores.painting}" if scores.painting else "    no painting")
+    by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
+    yield f"content  {number(scores.content, 3)}    {by}"
+    left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
+    yield f"{scores.frames} frames: {scores.pairs} neighbouring pairs and {scores.pairs10} 10 apart{left_out}"
+    yield scores.notes[-1]
+
+
 def _named(paintings: list[str]) -> dict[str, Path]:
     """``NAME=FILE`` or ``FILE`` to a path by style name."""
     named: dict[str, Path] = {}
     for text in paintings:
         name, separator, file = text.partition("=")
-        path = Path(file if separator else text)
-        name = name if separator else path.stem.lower().replace("_", "-").replace(" ", "-")
+        if not separator or os.path.exists(text):
+            name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
+        path = Path(file)
         if name in named:
             raise ValueError(f"two paintings are named {name!r}; write NAME=FILE")
         named[name] = path

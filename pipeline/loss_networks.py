@@ -64,7 +64,9 @@ def digest(paths: Sequence[Path]) -> str:
     """SHA-256 over the contents of files, in order; the first 16 hex digits."""
     content = hashlib.sha256()
     for path in paths:
-        content.update(path.read_bytes())
+        with path.open("rb") as file:
+            while part := file.read(2**20):
+                content.update(part)
     return content.hexdigest()[:16]
 
 

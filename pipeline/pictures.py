@@ -1,5 +1,7 @@
 """Still pictures: paintings and photos, read upright as RGB whatever their file holds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +11,25 @@ from pipeline.errors import InputError, OutputError
 from pipeline.frames import Pixels
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MOVING = frozenset({"GIF", "WEBP"})
+LARGEST_PIXELS = 250_000_000
+REDUCIBLE = frozenset({"L", "RGB", "RGBA", "CMYK"})
 
 
-def read_picture(path: Path) -> Pixels:
+def read_picture(path: Path, short_px: int | None = None) -> Pixels:
     """Read a picture as ``(height, width, 3)`` uint8 RGB; turned upright, transparency laid on white.
 
+    Args:
+        path: of the file.
+        short_px: a short side that suffices; a picture of twice that or more is reduced while it is read, by a whole
+            number, which saves memory. None keeps the size.
+
     Raises:
-        InputError: missing, or no picture.
+        InputError: missing, no picture, or too large to be held in memory.
     """
     try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
+        with _of_any_size(), Image.open(path) as file:
+            upright = ImageOps.exif_transpose(_reduced(path, file, short_px))
             if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright.convert("RGBA"))
@@ -32,6 +42,37 @@ def read_picture(path: Path) -> Pixels:
         raise InputError(path, "not a picture that can be read; use a JPEG or PNG") from error
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(path, f"the picture cannot be read ({error})") from error
+
+
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Without Pillow's own limit, which the pictures of some phones exceed; `_reduced` has another."""
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
+
+
+def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image:
+    width, height = file.size
+    short = min(file.size)
+    if short_px is not None and short >= 2 * short_px:
+        file.draft(None, (width * short_px // short, height * short_px // short))  # JPEG alone, before it is decoded
+    if file.size[0] * file.size[1] > LARGEST_PIXELS:
+        most = LARGEST_PIXELS // 10**6
+        raise InputError(path, f"{width}x{height} px is more than the {most} million that can be read; scale it down")
+    factor = 1 if short_px is None else min(file.size) // short_px
+    return file.reduce(factor) if factor > 1 and file.mode in REDUCIBLE else file
+
+
+def is_still(path: Path) -> bool:
+    """Whether the file at ``path`` is a picture that does not move; one that is no picture may be a clip."""
+    try:
+        with _of_any_size(), Image.open(path) as file:
+            return file.format not in MOVING or getattr(file, "n_frames", 1) == 1
+    except (OSError, EOFError, SyntaxError, ValueError):
+        return path.suffix.lower() in ENDINGS  # a picture, though a broken one
 
 
 def find_pictures(folder: Path) -> list[Path]:

@@ -102,7 +102,7 @@ class PaintingObjective:
     def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
         """The weights, then the Gram matrices ``(C, C)`` by network and style layer, mean over the pictures."""
         with torch.no_grad():
-            by_picture = [self._grams(picture) for picture in painting.split(1)]
+            by_picture = [self._grams(picture) for picture in painting[:, None]]
         means = (torch.stack(grams).mean(dim=0) for grams in zip(*by_picture, strict=True))
         return [weights.tensor().to(painting.device), *means]
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -205,6 +205,15 @@ class Trainer:
     def overfitting(self) -> bool:
         """Validation has grown worse for so long that the run is over."""
         return self.worse >= self.config.patience
+
+    @property
+    def ended(self) -> Literal["steps", "minutes", "plateau", "worse"]:
+        """Why the run is over, once it is: nothing left, validation stopped to improve, or grew worse."""
+        if self.overfitting:
+            return "worse"
+        if self.schedule.is_finishing:
+            return "plateau"
+        return "steps" if self.step >= self.config.steps else "minutes"
 
     def accept(self, report: Report) -> None:
         """Count the validation of ``report``, once; call it when the weights of a best one are safe."""
