@@ -99,7 +99,7 @@ class Tally:
         self.frames = 0
         self._finder = finder
         self._likeness = likeness
-        stride = math.ceil((total - 1) / pairs) if total and pairs else 1
+        stride = round((total - 1) / pairs) if total and pairs else 1
         self._pairs = {back: Sample[Pair](2 * pairs, stride) for back in (NEAR, FAR)}
         self._pictures = Sample[tuple[float | None, float]](2 * PICTURES, (total or 0) // PICTURES)
         self._past: deque[tuple[Frame, Frame]] = deque(maxlen=FAR)
