@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.folding import convolve_in_fours, reflect, upsample_convolve
+from models.folding import convolve_in_fours, reflect, repeat_edge, upsample_convolve
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 9), (16, 7)])
@@ -20,6 +20,24 @@ def test_four_pixels_at_a_time_equal_one_at_a_time(height: int, width: int, kern
     weight = torch.randn(3, 6, kernel, kernel).double()
     plain = F.conv2d(reflect(x, kernel // 2), weight, bias)
     torch.testing.assert_close(convolve_in_fours(x, weight, bias), plain)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4), (5, 3)])
+def test_the_edge_is_repeated_once(height: int, width: int, learning: bool) -> None:
+    x = torch.rand(2, 3, height, width, requires_grad=learning)
+    assert torch.equal(repeat_edge(x), F.pad(x, (1, 1, 1, 1), mode="replicate"))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4), (5, 3)])
+def test_the_edge_learns_from_all_its_copies(height: int, width: int) -> None:
+    x = torch.rand(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(2, 3, height + 2, width + 2, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad((weight * wide).sum(), x)[0]
+        for wide in (repeat_edge(x), F.pad(x, (1, 1, 1, 1), mode="replicate"))
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_gradients_reach_the_small_kernels() -> None:

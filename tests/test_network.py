@@ -80,6 +80,29 @@ def test_statistics_of_another_picture_change_the_painting(network: StyleNetwork
     torch.testing.assert_close(half[..., :first], (own + of_dark)[..., :first] / 2)
 
 
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (33, 18)])
+def test_the_painting_with_its_features_is_the_painting(
+    network: StyleNetwork, style: Style, height: int, width: int
+) -> None:
+    pictures = picture(0, height, width, count=2)
+    painted, features = network.with_features(pictures, style)
+    assert torch.equal(painted, network(pictures, style)[0])
+    assert features.shape == (2, TINY.widths[2], -(-height // 4), -(-width // 4))
+
+
+def test_features_are_what_the_painting_is_made_of() -> None:
+    torch.manual_seed(1)
+    learning = StyleNetwork(TINY)
+    drawn = Style(*(t.requires_grad_() for t in random_style(learning).tensors()))
+    painted, features = learning.with_features(picture(0), drawn)
+    (gradient,) = torch.autograd.grad(painted.sum(), features, retain_graph=True)
+    assert gradient.abs().sum() > 0
+    weights = [*learning.encode.parameters(), *learning.residual.parameters()]
+    assert all(g.abs().sum() > 0 for g in torch.autograd.grad(features.square().sum(), weights, retain_graph=True))
+    decoder = torch.autograd.grad(features.sum(), list(learning.decode.parameters()), allow_unused=True)
+    assert all(g is None for g in decoder), "they come from before the decoder"
+
+
 def test_calls_leave_nothing_behind(network: StyleNetwork, style: Style) -> None:
     other = random_style(network)
     first, _ = network(picture(0), style)
