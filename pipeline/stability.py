@@ -1,0 +1,248 @@
+"""What keeps the paint still beyond what the network does by itself; scene cuts end all memory.
+
+none     the network alone
+smooth   normalisation statistics smoothed over time; the noise of what does not move is filtered away before painting
+flow     as smooth; and the last painted frame is carried along the optical flow and blended in where it is still true
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.frames import Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.flow import Field
+
+Mode = Literal["none", "smooth", "flow"]
+MODES: tuple[Mode, ...] = ("none", "smooth", "flow")
+
+Wide = NDArray[np.float32]
+cv: Any = cv2  # its type stubs know neither float pictures nor scalars as operands
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a frame is painted from.
+
+    Attributes:
+        index: of the frame.
+        first: whether it begins a shot.
+        pixels: ``(H, W, 3)`` uint8, as the network is to see it.
+        before: the frame before as the network saw it; None where no flow is wanted, and at the beginning of a shot.
+        past: normalisation statistics ``(1, 2, C + 1)`` of the frames before; None where there are none.
+    """
+
+    index: int
+    first: bool
+    pixels: Pixels
+    before: Pixels | None = None
+    past: "torch.Tensor | None" = None
+
+
+class Stabilizer:
+    """Carries what one frame leaves to the next, though several may be painted at a time.
+
+    `prepare` and `finish` are called in the order of the frames and in one thread, `flow` in any. The statistics that a
+    frame is given are those that the frame ``LAG`` before it left, whether later ones are done or not: so the result
+    does not depend on how many are painted at a time.
+
+    Args:
+        mode: see the head of this module.
+    """
+
+    LAG = 5
+    KEEP = 0.5
+    """Share of a frame's statistics that comes from the frames before."""
+    MEMORY = 0.8
+    """Share of the average of these that stays with each new frame."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._begins_shot = CutDetector()
+        self._calm = NoiseFilter()
+        self._blend = FlowBlend()
+        self._index = 0
+        self._shot = 0
+        self._before: Pixels | None = None
+        self._averages: dict[int, torch.Tensor] = {}
+        self._painted: Wide | None = None
+        self._own = threading.local()
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """What the next frame ``(H, W, 3)`` uint8 is to be painted from."""
+        index, self._index = self._index, self._index + 1
+        if self._mode == "none":
+            return Prepared(index, False, pixels)
+        first = self._begins_shot(pixels)
+        if first:
+            self._shot = index
+        calm = self._calm(pixels, restart=first)
+        before, self._before = None if first else self._before, calm
+        past = self._averages.get(index - self.LAG)
+        self._averages.pop(index - 2 * self.LAG, None)
+        of_this_shot = index - self.LAG >= self._shot
+        return Prepared(index, first, calm, before if self._mode == "flow" else None, past if of_this_shot else None)
+
+    def flow(self, prepared: Prepared) -> "Field | None":
+        """Flow ``(H, W, 2)`` to the frame before, in pixels; None where it is not needed."""
+        if prepared.before is None:
+            return None
+        if not hasattr(self._own, "find"):
+            from models.flow import DisFlow
+
+            self._own.find = DisFlow("fast")
+        field: Field = self._own.find(prepared.pixels, prepared.before)
+        return field
+
+    def finish(self, prepared: Prepared, painted: Pixels, used: "torch.Tensor", flow: "Field | None") -> Pixels:
+        """The picture to show: ``painted``, or in mode ``flow`` its blend with the frame before.
+
+        Args:
+            prepared: what `prepare` returned for the frame.
+            painted: ``(H, W, 3)`` uint8, what the network made of it.
+            used: the statistics ``(1, 2, C + 1)`` that the network used.
+            flow: what `flow` returned for the frame.
+        """
+        if self._mode == "none":
+            return painted
+        self._remember(prepared, used)
+        if self._mode == "smooth":
+            return painted
+        if flow is None or prepared.before is None or self._painted is None:
+            self._painted = painted.astype(np.float32)
+            return painted
+        self._painted = self._blend(painted, self._painted, prepared.pixels, prepared.before, flow)
+        return rounded(self._painted)
+
+    def _remember(self, prepared: Prepared, used: "torch.Tensor") -> None:
+        before = None if prepared.first else self._averages.get(prepared.index - 1)
+        self._averages[prepared.index] = used if before is None else before.lerp(used, 1 - self.MEMORY)
+
+
+class CutDetector:
+    """Tells where one shot ends and the next begins.
+
+    A cut changes the picture and its colours at once. A pan, however fast, changes the picture but hardly how much
+    there is of each colour; a fade changes both, little by little.
+    """
+
+    SIZE = (64, 36)
+    BINS = 16
+    LEVELS = 16.0
+    """Mean difference of a small picture's pixels that a cut exceeds."""
+    SHARE = 0.25
+    """Share of the pixels that have another colour, wherever they are, that a cut exceeds."""
+    ALL_NEW = 48.0
+    """Mean difference that is a cut whatever the colours."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Wide, Wide] | None = None
+
+    def __call__(self, pixels: Pixels) -> bool:
+        """Whether ``pixels`` ``(H, W, 3)`` uint8 begin a shot; True for the first frame."""
+        last, self._last = self._last, self._seen(pixels)
+        if last is None:
+            return True
+        (small, colors), (last_small, last_colors) = self._last, last
+        moved = float(np.abs(small - last_small).mean())
+        recolored = float(np.abs(colors - last_colors).sum()) / 2
+        return moved > self.ALL_NEW or (moved > self.LEVELS and recolored > self.SHARE)
+
+    def _seen(self, pixels: Pixels) -> tuple[Wide, Wide]:
+        """A small picture, and the share of each of its levels, mean over the channels."""
+        small = cv.resize(pixels, self.SIZE, interpolation=cv.INTER_AREA)
+        levels = [np.bincount(small[..., c].ravel() // (256 // self.BINS), minlength=self.BINS) for c in range(3)]
+        return small.astype(np.float32), np.concatenate(levels).astype(np.float32) / small.size
+
+
+class NoiseFilter:
+    """Average what does not move over time, pixel by pixel, so that sensor noise does not make the paint boil.
+
+    A recursive filter whose gain rises from `GAIN` to 1 with the difference to the average, taken over `REACH` pixels,
+    so that noise cancels out in it and motion does not; what moves is taken as it is and leaves no ghost.
+    """
+
+    GAIN = 0.15
+    REACH = 5
+    STILL, MOVING = 2.0, 6.0
+
+    def __init__(self) -> None:
+        self._average: Wide | None = None
+
+    def __call__(self, pixels: Pixels, *, restart: bool) -> Pixels:
+        """``pixels`` ``(H, W, 3)`` uint8 with less noise; ``restart`` forgets the frames before."""
+        frame = pixels.astype(np.float32)
+        if self._average is None or restart:
+            self._average = frame
+            return pixels
+        near = cv.blur(cv.subtract(frame, self._average), (self.REACH, self.REACH))
+        change = np.abs(near).max(axis=2)
+        gain = cv.min(cv.max((change - self.STILL) * ((1 - self.GAIN) / (self.MOVING - self.STILL)), 0) + self.GAIN, 1)
+        average: Wide = cv.blendLinear(frame, self._average, gain, 1 - gain)
+        self._average = average
+        return rounded(average)
+
+
+class FlowBlend:
+    """Blend the last painted frame, carried along the flow, into the next one where both show the same.
+
+    Ruder et al. (GCPR 2016) begin the optimisation of a frame from the last one warped; here one blend has to do.
+    Bicubic, as bilinear sampling, frame after frame, washes the strokes out.
+    """
+
+    SHARE = 0.5
+    REACH = 5
+    AGREE, DIFFER = 6.0, 20.0
+    """Levels of the input's difference along the flow at which blending begins to end, and has ended."""
+
+    def __call__(self, painted: Pixels, past: Wide, frame: Pixels, past_frame: Pixels, flow: "Field") -> Wide:
+        """Blend.
+
+        Args:
+            painted: ``(H, W, 3)`` uint8, frame t as the network painted it.
+            past: ``(H, W, 3)`` float32 in [0, 255], frame t - 1 as this returned it.
+            frame: ``(H, W, 3)`` uint8, frame t of the input.
+            past_frame: ``(H, W, 3)`` uint8, frame t - 1 of the input.
+            flow: ``(H, W, 2)`` from t to t - 1, in pixels.
+
+        Returns:
+            ``(H, W, 3)`` float32 in [0, 255].
+        """
+        height, width = flow.shape[:2]
+        places = flow + _places(height, width)
+        carried = cv.remap(past, places, None, cv.INTER_CUBIC, borderMode=cv.BORDER_REPLICATE)
+        was = cv.remap(past_frame, places, None, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
+        apart = cv.blur(cv.absdiff(frame, was).max(axis=2).astype(np.float32), (self.REACH, self.REACH))
+        share = self.SHARE * np.clip((self.DIFFER - apart) / (self.DIFFER - self.AGREE), 0, 1)
+        share *= _inside(places)
+        mixed = cv.blendLinear(carried, painted.astype(np.float32), share, 1 - share)
+        blended: Wide = np.clip(mixed, 0, 255)
+        return blended
+
+
+def rounded(picture: Wide) -> Pixels:
+    """``picture`` float32 in [0, 255] as uint8."""
+    pixels: Pixels = cv.convertScaleAbs(picture)
+    return pixels
+
+
+@lru_cache(maxsize=2)
+def _places(height: int, width: int) -> Wide:
+    """The place of each pixel, ``(H, W, 2)``: x, y."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    return np.dstack((columns, rows))
+
+
+def _inside(places: Wide) -> Wide:
+    height, width = places.shape[:2]
+    x, y = places[..., 0], places[..., 1]
+    within: Wide = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).astype(np.float32)
+    return within
