@@ -8,6 +8,7 @@ import torch
 from tiny import blobs, loss_network, stripes
 from torch import Tensor
 
+from models.flow import warp
 from models.losses import gram_matrix
 from models.training.content import painting_at
 from models.training.objective import Painted, PaintingObjective, Weights
@@ -146,6 +147,18 @@ def test_paint_that_stays_on_a_still_scene_costs_nothing(
     terms = objective.terms(pairs, still, objective.targets(painting(), Weights()))
     assert terms["output"] < 1e-9
     assert terms["feature"] < 1e-9
+
+
+def test_paint_that_moves_and_grows_lighter_with_the_scene_costs_nothing(
+    objective: PaintingObjective, pairs: Pairs, painted: Painted
+) -> None:
+    flow = torch.tensor([4.0, -8.0]).view(1, 2, 1, 1).repeat(2, 1, 32, 32)
+    moving = dataclasses.replace(pairs, clean_second=warp(pairs.clean_first, flow) + 0.1, flow=flow)
+    features = warp(painted.first_features, flow[..., :8, :8] / 4)
+    along = Painted(painted.first, warp(painted.first, flow) + 0.1, painted.first_features, features)
+    terms = objective.terms(moving, along, objective.targets(painting(), Weights()))
+    assert terms["output"] < 1e-6
+    assert terms["feature"] < 1e-6
 
 
 def test_a_loss_network_is_needed() -> None:

@@ -233,6 +233,12 @@ def test_crops_reach_every_corner_of_a_clip() -> None:
     assert torch.equal(whole.second[0], clip_pair(height=16, width=16).second.float() / 255)
 
 
+@pytest.mark.parametrize(("height", "width"), [(15, 40), (40, 15)])
+def test_clips_smaller_than_a_crop_are_refused(height: int, width: int) -> None:
+    with pytest.raises(ValueError, match=f"a clip of {width}x{height} px is smaller than a crop of 16 px"):
+        clip_crops([clip_pair(height=height, width=width)], 1, 16, torch.Generator())
+
+
 def test_what_leaves_a_crop_or_cannot_be_trusted_is_masked() -> None:
     doubtful = clip_pair()
     doubtful.mask[:, 20:] = False

@@ -254,11 +254,16 @@ def clip_crops(pairs: "list[ClipPair]", count: int, size: int, generator: torch.
         count: crops to draw.
         size: their side in pixels.
         generator: on the CPU; decides everything.
+
+    Raises:
+        ValueError: a pair is smaller than a crop.
     """
     crops = []
     for _ in range(count):
         pair = pairs[int(torch.randint(len(pairs), (), generator=generator))]
         height, width = pair.first.shape[1:]
+        if min(height, width) < size:
+            raise ValueError(f"a clip of {width}x{height} px is smaller than a crop of {size} px")
         top = int(torch.randint(height - size + 1, (), generator=generator))
         left = int(torch.randint(width - size + 1, (), generator=generator))
         part = (slice(None), slice(top, top + size), slice(left, left + size))
