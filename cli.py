@@ -59,9 +59,18 @@ def video(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A video, GIF or animated WebP; - reads a pipe.")],
     target: Annotated[str, typer.Argument(metavar="OUTPUT", help="The ending names the container; - writes mkv.")],
     style: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A bundled style, a .safetensors file, or FILE#NAME.")
+        str, typer.Option(metavar="NAME|FILE", help="A bundled style, a .safetensors file, FILE#NAME, or a:0.7,b:0.3.")
     ],
+    style_end: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Fade to this style until the last frame.")
+    ] = None,
     strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the video as it is, 1 paints it.")] = 1.0,
+    keep_colors: Annotated[
+        bool, typer.Option("--keep-colors", help="Keep the video's colours; paint only light and dark.")
+    ] = False,
+    stroke_size: Annotated[
+        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is four times as fast.")
+    ] = 1.0,
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
     duration: Annotated[str | None, typer.Option(metavar="T", help="Paint only this long.")] = None,
@@ -96,7 +105,17 @@ def video(
             config = VideoConfig(
                 source=source,
                 target=target,
-                stylize=StylizeConfig(style, strength, device, precision, engine, compare),
+                stylize=StylizeConfig(
+                    style,
+                    strength,
+                    device,
+                    precision,
+                    engine,
+                    compare,
+                    style_end=style_end,
+                    keep_colors=keep_colors,
+                    stroke_size=stroke_size,
+                ),
                 decode=DecodeConfig(_seconds(start), _seconds(duration), height),
                 encode=encode,
                 tag=not no_tag,
@@ -116,7 +135,7 @@ def video(
 def styles(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """List the bundled styles: name, painting, painter, licence, measured figures."""
     with _friendly():
-        from pipeline.stylize import bundled_styles
+        from pipeline.look import bundled_styles
 
         cards = bundled_styles()
     if as_json:

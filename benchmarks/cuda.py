@@ -63,12 +63,12 @@ def network_call(
         run = torch.compile(run, dynamic=False)
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
     past = no_statistics(network, device)
-    keep, strength = torch.zeros((), device=device), torch.ones((), device=device)
+    zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
     style = painter.style.to(device, dtype).tensors()
 
     def call() -> object:
         with torch.inference_mode():
-            return run(pixels, *style, past, keep, strength)
+            return run(pixels, *style, past, zero, strength, zero, zero)
 
     return call
 
@@ -89,8 +89,8 @@ def copying_call(
     )
     pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
     past = no_statistics(painter.network, device)
-    keep, strength = torch.zeros((), device=device), torch.ones((), device=device)
-    return lambda: run(pixels, painter.style, past, keep, strength)
+    zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
+    return lambda: run(pixels, painter.style, past, zero, strength, zero, zero)
 
 
 def measure_network(arguments: argparse.Namespace, device: torch.device) -> None:

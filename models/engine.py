@@ -6,6 +6,7 @@ openvino   Intel's runtime, on any x86 or Arm CPU: needs no compiler
 """
 
 import contextlib
+import copy
 import functools
 import hashlib
 import importlib.util
@@ -16,23 +17,26 @@ import shutil
 import sysconfig
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
 
 from models.folding import upsample_convolve
 from models.network import Style, StyleNetwork
+from models.temporal import luma
 
 EngineName = Literal["eager", "compile", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-Engine = Callable[[Tensor, Style, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""``(pixels, style, past, keep, strength) -> (painted pixels, statistics)``; see `Paint.forward`."""
+Engine = Callable[[Tensor, Style, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""``(pixels, style, past, keep, strength, colors, share) -> (painted pixels, statistics)``; see `Paint.forward`."""
 
 
 class EngineError(RuntimeError):
@@ -51,11 +55,17 @@ class Paint(nn.Module):
 
     Args:
         network: in the precision it is to run in.
+        end: of the same architecture, what ``network`` can be turned into; None where it stays as it is.
+        canvas: height and width in pixels at which the network paints; None for those of the picture.
     """
 
-    def __init__(self, network: StyleNetwork) -> None:
+    def __init__(
+        self, network: StyleNetwork, end: StyleNetwork | None = None, canvas: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.end = end
+        self.canvas = canvas
 
     def forward(
         self,
@@ -67,6 +77,8 @@ class Paint(nn.Module):
         past: Tensor,
         keep: Tensor,
         strength: Tensor,
+        colors: Tensor,
+        share: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Paint one picture.
 
@@ -79,19 +91,54 @@ class Paint(nn.Module):
             past: ``(1, 2, C + 1)`` float32 statistics from elsewhere: the network's, then the picture's own.
             keep: scalar float32, the share of ``past``.
             strength: scalar float32 in [0, 1]; 0 gives the picture back, 1 the painting.
+            colors: scalar float32 in [0, 1]; 1 keeps the picture's colours and takes only light and dark (the luma of
+                BT.709) from the painting, 0 takes the painting's colours.
+            share: scalar float32 in [0, 1]; 0 paints with ``network``, 1 with ``end``. Without ``end`` it does nothing.
 
         Returns:
             ``(H, W, 3)`` uint8 RGB, and the statistics ``(1, 2, C + 1)`` float32 that were used.
         """
         picture = pixels.permute(2, 0, 1)[None].float() / 255
-        painted, used = self.network(
-            picture.to(next(self.network.parameters()).dtype), Style(scale, shift, weight, bias), past[..., :-1], keep
+        painted, used = self._run(
+            share, resize(picture, self.canvas), Style(scale, shift, weight, bias), past[..., :-1], keep
         )
+        painted = resize(painted.float(), picture.shape[-2:])
+        toned = torch.lerp(painted, (picture + luma(painted - picture)).clamp(0, 1), colors)
         own = torch.lerp(_mean_and_variance(picture), past[..., -1:], keep)
         thickness = ((own[:, 1].sqrt() - FAINT) / (FULL - FAINT)).clamp(0, 1)
-        mixed = torch.lerp(picture, painted.float(), strength * thickness[..., None, None])
+        mixed = torch.lerp(picture, toned, strength * thickness[..., None, None])
         result = (mixed[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
         return result, torch.cat((used, own), dim=2)
+
+    def _run(self, share: Tensor, picture: Tensor, style: Style, past: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """The network at ``share`` of its way to ``end``.
+
+        Deep network interpolation (Wang et al., CVPR 2019, arXiv:1811.10515), inside the graph: so each frame can have
+        a share of its own while others are painted, in any engine, and a fade costs no more than a style.
+        """
+        picture = picture.to(next(self.network.parameters()).dtype)
+        if self.end is None:
+            painting, used = self.network(picture, style, past, keep)
+            return painting, used
+        ends = dict(self.end.named_parameters())
+        between = {  # in float32: a share in bf16 would go up in 256 steps
+            name: torch.lerp(start.float(), ends[name].float(), share).to(start.dtype)
+            for name, start in self.network.named_parameters()
+        }
+        painting, used = functional_call(self.network, between, (picture, style, past, keep))
+        return painting, used
+
+
+def resize(picture: Tensor, size: Sequence[int] | None) -> Tensor:
+    """Scale ``(N, 3, H, W)`` in [0, 1] to ``size``, height and width; None leaves it.
+
+    By the mean of what falls on a pixel where it shrinks, else bicubic: OpenVINO has no antialiased interpolation.
+    """
+    if size is None or tuple(size) == tuple(picture.shape[-2:]):
+        return picture
+    if size[0] * size[1] < picture.shape[-2] * picture.shape[-1]:
+        return F.interpolate(picture, tuple(size), mode="area")
+    return F.interpolate(picture, tuple(size), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def _mean_and_variance(picture: Tensor) -> Tensor:
@@ -162,6 +209,8 @@ def build_engine(
     precision: Precision,
     cache: Path,
     workers: int = 1,
+    end: StyleNetwork | None = None,
+    stroke_size: float = 1.0,
 ) -> Engine:
     """Make ``network`` ready for pictures of one size; what comes out may be called from several threads at once.
 
@@ -174,17 +223,25 @@ def build_engine(
         precision: of the convolutions.
         cache: folder in which compiled code is kept from run to run.
         workers: how many threads will call at once; on a CPU each uses as many cores as torch's number of threads.
+        end: what ``network`` turns into as ``share`` grows, of the same architecture; see `Paint`.
+        stroke_size: the network sees the picture smaller by this factor, so that its strokes are as much larger.
 
     Raises:
         EngineError: the engine or the precision is not to be had on this machine.
     """
+    canvas = canvas_size(height, width, stroke_size)
     if name == "openvino":
-        return _openvino(network, height, width, device, precision, cache, workers)
+        return _openvino(Paint(network, end, canvas), height, width, device, precision, cache, workers)
     dtype = DTYPES[precision]
-    copy = StyleNetwork(network.architecture)
-    copy.load_state_dict(network.state_dict())
-    copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    return _torch_engine(Paint(copy), device, dtype, compiled=name == "compile", cache=cache)
+    paint = copy.deepcopy(Paint(network, end, canvas))
+    paint = paint.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return _torch_engine(paint, device, dtype, compiled=name == "compile", cache=cache)
+
+
+def canvas_size(height: int, width: int, stroke_size: float) -> tuple[int, int] | None:
+    """Height and width at which the network paints; None where they are those of the picture."""
+    size = max(round(height / stroke_size), 1), max(round(width / stroke_size), 1)
+    return None if size == (height, width) else size
 
 
 def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path) -> Engine:
@@ -198,16 +255,16 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
         options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}
         run = torch.compile(paint, dynamic=False, options=options)
 
-    def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+    def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
-            painted, used = run(pixels.to(device), *style.to(device, dtype).tensors(), past, keep, strength)
+            painted, used = run(pixels.to(device), *style.to(device, dtype).tensors(), *controls)
             return painted.cpu(), used
 
     return engine
 
 
 def _openvino(
-    network: StyleNetwork,
+    paint: Paint,
     height: int,
     width: int,
     device: torch.device,
@@ -229,15 +286,15 @@ def _openvino(
         # Decoder and encoder want the same cores: threads pinned to them would wait for these instead of moving.
         "ENABLE_CPU_PINNING": False,
     }
-    model = _openvino_model(network, height, width, cache / "openvino")
+    model = _openvino_model(paint, height, width, cache / "openvino")
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     own = threading.local()
 
-    def engine(pixels: Tensor, style: Style, past: Tensor, keep: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+    def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         request = own.request
-        inputs = (pixels, *style.to("cpu", torch.float32).tensors(), past, keep, strength)
+        inputs = (pixels, *style.to("cpu", torch.float32).tensors(), *controls)
         request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
         painted, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
         return painted, used
@@ -245,21 +302,23 @@ def _openvino(
     return engine
 
 
-def _openvino_model(network: StyleNetwork, height: int, width: int, folder: Path) -> Path:
-    """The network in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
+def _openvino_model(paint: Paint, height: int, width: int, folder: Path) -> Path:
+    """The graph in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
     import openvino
 
-    digest = hashlib.sha256(f"{height}x{width} {network.architecture} {openvino.__version__}".encode())
-    for source in (Paint, StyleNetwork, upsample_convolve):
+    network, sizes = paint.network, f"{height}x{width} {paint.canvas}"
+    digest = hashlib.sha256(f"{sizes} {network.architecture} {openvino.__version__}".encode())
+    for source in (Paint, StyleNetwork, upsample_convolve, luma):
         digest.update(Path(inspect.getfile(source)).read_bytes())
-    for tensor in network.state_dict().values():
+    for name, tensor in paint.state_dict().items():
+        digest.update(name.encode())
         digest.update(tensor.contiguous().numpy())
     target = folder / digest.hexdigest()[:32]
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         pixels, past = torch.zeros(height, width, 3, dtype=torch.uint8), no_statistics(network)
-        example = (pixels, *network.neutral_style().tensors(), past, torch.zeros(()), torch.ones(()))
-        model = openvino.convert_model(torch.export.export(Paint(network), example, strict=False))
+        example = (pixels, *network.neutral_style().tensors(), past, *(torch.zeros(()) for _ in range(4)))
+        model = openvino.convert_model(torch.export.export(paint, example, strict=False))
         # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.
         model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as part:

@@ -4,9 +4,12 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from pipeline.look import parse_blend
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
 COMPARISONS = ("side", "split")
+STROKE_SIZES = (0.25, 4.0)
 DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
 
 # Four months; FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
@@ -71,13 +74,17 @@ class StylizeConfig:
     """What the frames are painted like, and on what.
 
     Attributes:
-        style: name of a bundled style, path of a weight file, or ``FILE#NAME`` for one of several in a file.
+        style: name of a bundled style, path of a weight file, or ``FILE#NAME`` for one of several in a file; or a
+            blend of these, ``NAME:0.7,NAME:0.3``, see `pipeline.look.parse_blend`.
         strength: 0 leaves the video as it is, 1 paints it fully.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         engine: ``auto``, ``eager``, ``compile`` or ``openvino``; see `models.engine`.
         compare: None, ``side`` (original left of the painting) or ``split`` (left half original, right half painted).
         threads: cores that the network may use on a CPU; 0 takes all.
+        style_end: written as ``style``: what the clip fades to until its last frame; None for no fade.
+        keep_colors: whether the video keeps its colours and takes only light and dark from the painting.
+        stroke_size: of the brush, against 1 as it was learned; the network's work goes with its inverse square.
     """
 
     style: str
@@ -87,8 +94,16 @@ class StylizeConfig:
     engine: str = "auto"
     compare: str | None = None
     threads: int = 0
+    style_end: str | None = None
+    keep_colors: bool = False
+    stroke_size: float = 1.0
 
     def __post_init__(self) -> None:
+        parse_blend(self.style)
+        if self.style_end is not None:
+            parse_blend(self.style_end)
+        if not STROKE_SIZES[0] <= self.stroke_size <= STROKE_SIZES[1]:
+            raise ValueError(f"stroke size must be between 0.25 and 4, not {self.stroke_size:g}")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {self.strength:g}")
         if not DEVICES.fullmatch(self.device):

@@ -5,11 +5,12 @@ import time
 from pipeline.config import VideoConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
+from pipeline.look import find_style, last_frame_seconds
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.source import open_source
 from pipeline.stream import prefetch
-from pipeline.stylize import Stylizer, find_style, output_size
+from pipeline.stylize import Stylizer, output_size
 from pipeline.summary import Notices, Notify, Summary, damage_notice, summarize
 
 
@@ -32,14 +33,17 @@ def stylize_video(
     """
     begun = time.perf_counter()
     notices = Notices(notify)
-    card = find_style(config.stylize.style)
+    card = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode) as source:
         info = source.info
+        last_seconds = last_frame_seconds(info) if config.stylize.style_end else None
         size = output_size(config.stylize.compare, info.width, info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
         for notice in plan.notices:
             notices(notice)
-        stylizer = Stylizer(config.stylize, height=info.height, width=info.width, notify=notices)
+        stylizer = Stylizer(
+            config.stylize, height=info.height, width=info.width, last_seconds=last_seconds, notify=notices
+        )
         with (
             prefetch(decode(source), depth=config.depth, name="decode", stop=source.stop) as decoded,
             prefetch(stylizer(decoded), depth=config.depth, name="stylize", stop=source.stop) as painted,

@@ -3,17 +3,18 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
 
-from models.registry import Painter, StyleCard, WeightsError, find, load, read_catalog
 from pipeline.config import StylizeConfig
 from pipeline.device import find_device
-from pipeline.errors import DeviceError, StyleError
+from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Pixels
+from pipeline.look import load_look
 from pipeline.stream import ordered_map
 
 if TYPE_CHECKING:
@@ -29,42 +30,6 @@ T = TypeVar("T")
 Notify = Callable[[str], None]
 
 
-def bundled_styles() -> tuple[StyleCard, ...]:
-    """The cards of the styles that come along.
-
-    Raises:
-        StyleError: their file is missing or damaged.
-    """
-    try:
-        return tuple(read_catalog().cards.values())
-    except WeightsError as error:
-        raise StyleError(f"{error}; reinstall flowbrush") from error
-
-
-def find_style(style: str) -> StyleCard:
-    """The card of a bundled style, by name, or of a weight file; reads no weights and imports no torch.
-
-    Raises:
-        StyleError: there is no such style.
-    """
-    try:
-        return find(style)[1]
-    except WeightsError as error:
-        raise StyleError(str(error)) from error
-
-
-def load_painter(style: str) -> Painter:
-    """Load a bundled style by name, or a weight file.
-
-    Raises:
-        StyleError: there is no such style, or its weights cannot be used.
-    """
-    try:
-        return load(style)
-    except WeightsError as error:
-        raise StyleError(str(error)) from error
-
-
 class Stylizer:
     """Paints frames of one size; ready to go when it has been made.
 
@@ -78,10 +43,11 @@ class Stylizer:
         config: what to paint like, and on what.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
+        last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
         notify: called with what the user should know, a line each.
 
     Attributes:
-        painter: the network and the style.
+        look: the network and the style, at each moment.
         device: where the network runs.
         engine: how it runs.
         precision: of its convolutions.
@@ -92,12 +58,20 @@ class Stylizer:
         DeviceError: the device, the precision or the engine is not to be had, or the memory does not suffice.
     """
 
-    def __init__(self, config: StylizeConfig, *, height: int, width: int, notify: Notify = lambda notice: None) -> None:
+    def __init__(
+        self,
+        config: StylizeConfig,
+        *,
+        height: int,
+        width: int,
+        last_seconds: float | None = None,
+        notify: Notify = lambda notice: None,
+    ) -> None:
         import torch
 
         from models.engine import native_precision, no_statistics
 
-        self.painter = load_painter(config.style)
+        self.look = load_look(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)
         cores = config.threads or (os.cpu_count() or 1)
         self.workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
@@ -107,9 +81,11 @@ class Stylizer:
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
         self._compare = config.compare
-        self._past = no_statistics(self.painter.network, self.device)
+        self._stroke_size = config.stroke_size
+        self._past = no_statistics(self.look.network, self.device)
         self._keep = torch.zeros((), device=self.device)
         self._strength = torch.tensor(float(config.strength), device=self.device)
+        self._colors = torch.tensor(float(config.keep_colors), device=self.device)
         self.engine: EngineName = self._start(config.engine, notify)
 
     @property
@@ -122,14 +98,18 @@ class Stylizer:
         import torch
 
         def painted(item: Frame | T) -> Frame | T:
-            return item.with_pixels(self.paint(item.pixels)) if isinstance(item, Frame) else item
+            return item.with_pixels(self.paint(item.pixels, item.seconds)) if isinstance(item, Frame) else item
 
         # The number of threads is a setting of each thread that calls torch.
         prepare = partial(torch.set_num_threads, self._threads)
         return ordered_map(painted, items, workers=self.workers, initializer=prepare, name="painter")
 
-    def paint(self, pixels: Pixels) -> Pixels:
+    def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
         """Paint ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
+
+        Args:
+            pixels: of the frame.
+            seconds: its time in the clip, which a fade goes by.
 
         Raises:
             DeviceError: the memory of the device does not suffice.
@@ -139,7 +119,7 @@ class Stylizer:
         if not pixels.flags.writeable:  # torch warns of tensors over memory that must not be written
             pixels = pixels.copy()
         with _device_errors(self.device):
-            painted, _ = self._run(torch.from_numpy(pixels), self.painter.style, self._past, self._keep, self._strength)
+            painted, _ = self._paint(torch.from_numpy(pixels), self.look.share(float(seconds)))
         result = painted.numpy()
         return compose(pixels, result, self._compare) if self._compare else result
 
@@ -168,21 +148,29 @@ class Stylizer:
         with _device_errors(self.device):
             self._run = build_engine(
                 name,
-                self.painter.network,
+                self.look.network,
                 height=height,
                 width=width,
                 device=self.device,
                 precision=self.precision,
                 cache=cache_folder(),
                 workers=self.workers,
+                end=self.look.end_network,
+                stroke_size=self._stroke_size,
             )
             self._warm_up()
 
     def _warm_up(self) -> None:
         import torch
 
-        blank = torch.zeros(*self._size, 3, dtype=torch.uint8)
-        self._run(blank, self.painter.style, self._past, self._keep, self._strength)
+        self._paint(torch.zeros(*self._size, 3, dtype=torch.uint8), share=0.0)
+
+    def _paint(self, pixels: "torch.Tensor", share: float) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The painting, and the statistics that were used."""
+        import torch
+
+        style, of_network = self.look.style(share), torch.tensor(share, device=self.device)
+        return self._run(pixels, style, self._past, self._keep, self._strength, self._colors, of_network)
 
 
 def _slower(device: str, tried: Sequence[str]) -> str:

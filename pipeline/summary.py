@@ -77,7 +77,7 @@ def summarize(
         fps=state.fps,
         busy=state.busy,
         bottleneck=state.bottleneck,
-        style=stylizer.painter.card.name,
+        style=stylizer.look.name,
         engine=stylizer.engine,
         precision=stylizer.precision,
         device=str(stylizer.device),

@@ -2,7 +2,6 @@
 
 import importlib.util
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,7 @@ TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 FULL, HALF, NONE = torch.ones(()), torch.full((), 0.5), torch.zeros(())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small lose more to threads waiting for each other than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -77,8 +70,8 @@ def mean_difference(a: Tensor, b: Tensor) -> float:
 
 def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    painted, used = run(scenery(), style, no_past(network), NONE, FULL)
-    expected, statistics = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL)
+    painted, used = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    expected, statistics = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
     assert painted.shape == (37, 50, 3)
     assert painted.dtype == torch.uint8
     assert painted.is_contiguous()
@@ -87,7 +80,7 @@ def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Pat
 
 
 def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, style: Style) -> None:
-    painted, used = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL)
+    painted, used = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
     expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
     assert torch.equal(painted, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
     assert torch.equal(used[..., :-1], statistics)
@@ -105,21 +98,21 @@ def test_strength_zero_is_the_picture_bit_for_bit(
 ) -> None:
     every_level = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).repeat(1, 1, 3)
     run = build("eager", network, tmp_path, precision=precision, size=(16, 16))
-    assert torch.equal(run(every_level, style, no_past(network), NONE, NONE)[0], every_level)
+    assert torch.equal(run(every_level, style, no_past(network), NONE, NONE, NONE, NONE)[0], every_level)
 
 
 def test_half_strength_is_half_way(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    full, _ = run(scenery(), style, no_past(network), NONE, FULL)
-    half, _ = run(scenery(), style, no_past(network), NONE, HALF)
+    full, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    half, _ = run(scenery(), style, no_past(network), NONE, HALF, NONE, NONE)
     assert (half.float() - (full.float() + scenery().float()) / 2).abs().max() <= 1
 
 
 def test_the_past_reaches_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    _, of_dark = run(scenery() // 4, style, no_past(network), NONE, FULL)
-    kept, used = run(scenery(), style, of_dark, FULL, FULL)
-    alone, _ = run(scenery(), style, no_past(network), NONE, FULL)
+    _, of_dark = run(scenery() // 4, style, no_past(network), NONE, FULL, NONE, NONE)
+    kept, used = run(scenery(), style, of_dark, FULL, FULL, NONE, NONE)
+    alone, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     assert torch.equal(used, of_dark)
     assert mean_difference(kept, alone) > 1
 
@@ -129,7 +122,7 @@ def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
     painter = load(name)
     painted = [
         build("eager", painter.network, tmp_path, precision=precision, size=(120, 160))(
-            scenery(120, 160), painter.style, no_past(painter.network), NONE, FULL
+            scenery(120, 160), painter.style, no_past(painter.network), NONE, FULL, NONE, NONE
         )[0]
         for precision in ("fp32", "bf16")
     ]
@@ -190,7 +183,7 @@ def test_compile_agrees_with_eager(
     network: StyleNetwork, style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    arguments = (scenery(), style, no_past(network), NONE, FULL)
+    arguments = (scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of torch's own compiler
         painted, used = build("compile", network, tmp_path, size=(37, 50))(*arguments)
@@ -209,25 +202,25 @@ def test_openvino_agrees_with_eager(network: StyleNetwork, style: Style, convert
     pytest.importorskip("openvino")
     run = build("openvino", network, converted, size=(37, 50))
     eager = build("eager", network, converted, size=(37, 50))
-    _, past = eager(scenery() // 2, style, no_past(network), NONE, FULL)
+    _, past = eager(scenery() // 2, style, no_past(network), NONE, FULL, NONE, NONE)
     other = style.lerp(network.neutral_style(), 0.7)
     for arguments in (
-        (scenery(), style, no_past(network), NONE, FULL),
-        (scenery().flip(0), other, no_past(network), NONE, FULL),
-        (scenery(), style, past, HALF, HALF),
+        (scenery(), style, no_past(network), NONE, FULL, NONE, NONE),
+        (scenery().flip(0), other, no_past(network), NONE, FULL, NONE, NONE),
+        (scenery(), style, past, HALF, HALF, NONE, NONE),
     ):
         painted, used = run(*arguments)
         expected, statistics = eager(*arguments)
         assert (painted.int() - expected.int()).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)
-    assert torch.equal(run(scenery(), style, no_past(network), NONE, NONE)[0], scenery())
+    assert torch.equal(run(scenery(), style, no_past(network), NONE, NONE, NONE, NONE)[0], scenery())
 
 
 def test_openvino_converts_once(
     network: StyleNetwork, style: Style, converted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openvino = pytest.importorskip("openvino")
-    arguments = (scenery(), style, no_past(network), NONE, FULL)
+    arguments = (scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     first, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
     monkeypatch.setattr(openvino, "convert_model", None)
     again, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
@@ -242,16 +235,16 @@ def test_a_fade_to_black_ends_in_black(network: StyleNetwork, style: Style, tmp_
     run = build("eager", network, tmp_path, size=(37, 50))
     for level in (0, 16, 255):
         flat = torch.full((37, 50, 3), level, dtype=torch.uint8)
-        assert torch.equal(run(flat, style, no_past(network), NONE, FULL)[0], flat)
+        assert torch.equal(run(flat, style, no_past(network), NONE, FULL, NONE, NONE)[0], flat)
     torch.manual_seed(0)
     noise = torch.randint(0, 3, (37, 50, 3), dtype=torch.uint8)
-    assert mean_difference(run(noise, style, no_past(network), NONE, FULL)[0], noise) < 0.5
+    assert mean_difference(run(noise, style, no_past(network), NONE, FULL, NONE, NONE)[0], noise) < 0.5
 
     scene = scenery()
     changes = []
     for share in (1.0, 0.5, 0.15, 0.08, 0.02):
         faded = (scene.float() * share).round().to(torch.uint8)
-        changes.append(mean_difference(run(faded, style, no_past(network), NONE, FULL)[0], faded))
+        changes.append(mean_difference(run(faded, style, no_past(network), NONE, FULL, NONE, NONE)[0], faded))
     assert min(changes[:2]) > 20
     assert changes[2] > changes[3] > changes[4]
     assert changes[4] < 0.5
@@ -261,6 +254,6 @@ def test_contrast_can_come_from_elsewhere_as_all_statistics(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    _, of_scene = run(scenery(), style, no_past(network), NONE, FULL)
+    _, of_scene = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     flat = torch.full((37, 50, 3), 90, dtype=torch.uint8)
-    assert mean_difference(run(flat, style, of_scene, FULL, FULL)[0], flat) > 5
+    assert mean_difference(run(flat, style, of_scene, FULL, FULL, NONE, NONE)[0], flat) > 5

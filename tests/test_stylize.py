@@ -12,7 +12,8 @@ import models.engine
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
-from pipeline.stylize import Stylizer, _slower, cache_folder, compose, find_style, output_size
+from pipeline.look import find_style
+from pipeline.stylize import Stylizer, _slower, cache_folder, compose, output_size
 from tests.media import moving_square
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
