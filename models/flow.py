@@ -34,6 +34,9 @@ class DisFlow:
         preset: ``ultrafast`` to ``medium``, the slower the finer.
     """
 
+    SMALLEST = 32
+    """OpenCV refuses pictures with a shorter side, or reads beyond them and takes the process down (5.0: 24 x 100)."""
+
     def __init__(self, preset: Preset = "medium") -> None:
         import cv2
 
@@ -46,7 +49,13 @@ class DisFlow:
 
     def __call__(self, source: Picture, target: Picture) -> Field:
         """Flow between pictures ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8; see `FlowFinder`."""
-        return np.asarray(self._dis.calc(grey(source), grey(target), None), np.float32)
+        height, width = source.shape[:2]
+        flow = self._dis.calc(self._enlarged(grey(source)), self._enlarged(grey(target)), None)
+        return np.asarray(flow[:height, :width], np.float32)
+
+    def _enlarged(self, picture: Picture) -> Picture:
+        below, right = (max(self.SMALLEST - side, 0) for side in picture.shape)
+        return np.pad(picture, ((0, below), (0, right)), mode="edge") if below or right else picture
 
 
 def grey(picture: Picture) -> Picture:

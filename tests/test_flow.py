@@ -111,6 +111,19 @@ def test_dis_finds_where_a_square_came_from(preset: Preset) -> None:
     assert error < 0.1 * difference(warp(past, -flow), now).mean()
 
 
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 48), (24, 100), (16, 300), (31, 640), (640, 3)])
+def test_dis_takes_pictures_of_any_size(preset: Preset, height: int, width: int) -> None:
+    """Some of these OpenCV alone refuses, with others it takes the process down."""
+    first = (blobs(1, height, width)[0] * 255).byte().permute(1, 2, 0).numpy()
+    flow = DisFlow(preset)(np.roll(first, 2, axis=1), first)
+    assert flow.shape == (height, width, 2)
+    assert flow.dtype == np.float32
+    assert np.isfinite(flow).all()
+    if (height, width) == (24, 100):
+        assert np.median(flow[..., 0]) == pytest.approx(-2, abs=0.3)
+
+
 def test_dis_sees_colour_as_its_luma() -> None:
     first, second = (moving_square(index, width=160, height=120, step=5) for index in (1, 2))
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (second, first)]
