@@ -35,6 +35,7 @@ USAGE, INTERRUPTED = 2, 130
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "eager", "compile", "openvino"]
 Compare = Literal["side", "split"]
+Stability = Literal["none", "smooth", "flow"]
 
 app = typer.Typer(
     help="Turn a video into a painting that moves: same frames, same times, same sound.",
@@ -71,6 +72,9 @@ def video(
     stroke_size: Annotated[
         float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is four times as fast.")
     ] = 1.0,
+    stability: Annotated[
+        Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
+    ] = "smooth",
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
     duration: Annotated[str | None, typer.Option(metavar="T", help="Paint only this long.")] = None,
@@ -115,6 +119,7 @@ def video(
                     style_end=style_end,
                     keep_colors=keep_colors,
                     stroke_size=stroke_size,
+                    stability=stability,
                 ),
                 decode=DecodeConfig(_seconds(start), _seconds(duration), height),
                 encode=encode,
@@ -132,11 +137,29 @@ def video(
 
 
 @app.command()
-def styles(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """List the bundled styles: name, painting, painter, licence, measured figures."""
+def styles(
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw all styles on one frame into this picture.")
+    ] = None,
+    clip: Annotated[str | None, typer.Option(metavar="FILE", help="Whose frame; default: a sample clip.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="T", help="Which frame; default: in the middle.")] = None,
+    style_file: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Show the styles of this file too; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing preview.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the bundled styles, or draw them on a frame of your own clip."""
+    if preview is not None:
+        _preview(preview, clip, at, style_file or [], device, overwrite, as_json)
+        return
     with _friendly():
         from pipeline.look import bundled_styles
 
+        with _usage():
+            if clip or at or style_file:
+                raise ValueError("--clip, --at and --style-file belong to --preview")
         cards = bundled_styles()
     if as_json:
         print(json.dumps({"styles": [asdict(card) for card in cards]}, ensure_ascii=False))
@@ -150,6 +173,22 @@ def styles(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         table.add_row(card.name, card.painting, card.painter, card.year, card.licence, figures)
     Console().print(table)
     print("Try one: flowbrush video INPUT OUTPUT --style NAME")
+
+
+def _preview(
+    target: Path, clip: str | None, at: str | None, files: list[str], device: str, overwrite: bool, as_json: bool
+) -> None:
+    with _friendly():
+        from pipeline.preview import PreviewConfig, draw_preview
+
+        with _usage():
+            config = PreviewConfig(target, clip, _seconds(at), files, device, overwrite)
+        with _Bar("painting", as_json) as bar:
+            tiles = draw_preview(config, progress=lambda done, total: bar.counts(done, total, "tiles"))
+    if as_json:
+        print(json.dumps({"preview": str(target), "tiles": tiles}))
+    else:
+        _say(f"{target}: {tiles} tiles, the original first")
 
 
 @app.command()
@@ -395,11 +434,11 @@ class _Bar:
         total = max(state.total, state.frames) if state.total else None
         self._bar.update(self._task, description=self._verb, total=total, completed=state.frames, state=text)
 
-    def counts(self, done: int, total: int | None) -> None:
-        """Show how many frames are done."""
+    def counts(self, done: int, total: int | None, what: str = "frames") -> None:
+        """Show how many frames, or tiles, are done."""
         of = f"/{total}" if total else ""
         most = max(total, done) if total else None
-        self._bar.update(self._task, description=self._verb, total=most, completed=done, state=f"{done}{of} frames")
+        self._bar.update(self._task, description=self._verb, total=most, completed=done, state=f"{done}{of} {what}")
 
     def steps(self, report: "Report") -> None:
         """Show where a training stands; a line for each validation."""

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.registry import Painter, StyleCard, WeightsError, find, load, read_catalog
@@ -103,6 +104,19 @@ def bundled_styles() -> tuple[StyleCard, ...]:
         return tuple(read_catalog().cards.values())
     except WeightsError as error:
         raise StyleError(f"{error}; reinstall flowbrush") from error
+
+
+def styles_in(file: str) -> list[str]:
+    """The styles of a weight file as ``FILE#NAME``; of ``FILE#NAME`` that one alone.
+
+    Raises:
+        StyleError: not a weight file of ours, or it holds no such style.
+    """
+    try:
+        catalog = read_catalog(Path(file)) if file.endswith(".safetensors") else find(file)[0]
+    except WeightsError as error:
+        raise StyleError(str(error)) from error
+    return [f"{file}#{name}" for name in catalog.cards] if file.endswith(".safetensors") else [file]
 
 
 def find_style(style: str, style_end: str | None = None) -> StyleCard:

@@ -1,7 +1,7 @@
 """Still pictures: paintings and photos, read upright as RGB whatever their file holds."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +91,35 @@ def find_pictures(folder: Path) -> list[Path]:
     return found
 
 
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Find out whether a picture can be written at ``path`` before any work is done for it.
+
+    Raises:
+        OutputError: it cannot, or something is there that may not be replaced.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise OutputError(path, f"a picture ends in {', '.join(sorted(ENDINGS))}")
+    if path.is_dir():
+        raise OutputError(path, "is a folder; give the name of a file")
+    if path.exists() and not overwrite:
+        raise OutputError(path, "exists already; give another name or --overwrite")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(path, f"there is no folder {path.parent}; create it first")
+
+
 def write_picture(path: Path, pixels: Pixels) -> None:
-    """Write ``(height, width, 3)`` uint8 RGB in the format that the ending of ``path`` names.
+    """Write ``(height, width, 3)`` uint8 RGB, whole or not at all, in the format that the ending of ``path`` names.
 
     Raises:
         OutputError: the folder or the ending does not allow it.
     """
+    part = path.with_name(f".{path.name}.part")
     try:
-        Image.fromarray(pixels).save(path)
-    except (OSError, ValueError) as error:
+        format_ = Image.registered_extensions().get(path.suffix.lower())
+        Image.fromarray(pixels).save(part, format_ or path.suffix)
+        part.replace(path)
+    except (OSError, ValueError, KeyError) as error:
         raise OutputError(path, f"the picture cannot be written ({error})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
