@@ -10,6 +10,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
 COMPARISONS = ("side", "split")
 STROKE_SIZES = (0.25, 4.0)
+STABILITIES = ("none", "smooth", "flow")
 DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
 
 # Four months; FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
@@ -85,6 +86,7 @@ class StylizeConfig:
         style_end: written as ``style``: what the clip fades to until its last frame; None for no fade.
         keep_colors: whether the video keeps its colours and takes only light and dark from the painting.
         stroke_size: of the brush, against 1 as it was learned; the network's work goes with its inverse square.
+        stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see `pipeline.stability`.
     """
 
     style: str
@@ -97,6 +99,7 @@ class StylizeConfig:
     style_end: str | None = None
     keep_colors: bool = False
     stroke_size: float = 1.0
+    stability: str = "smooth"
 
     def __post_init__(self) -> None:
         parse_blend(self.style)
@@ -112,6 +115,8 @@ class StylizeConfig:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
+        if self.stability not in STABILITIES:
+            raise ValueError(f"stability must be one of {', '.join(STABILITIES)}, not {self.stability!r}")
         if self.compare not in (None, *COMPARISONS):
             raise ValueError(f"compare must be one of {', '.join(COMPARISONS)}, not {self.compare!r}")
         if self.threads < 0:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from models.flow import Field
 
-Mode = Literal["none", "smooth", "flow"]
-MODES: tuple[Mode, ...] = ("none", "smooth", "flow")
+Stability = Literal["none", "smooth", "flow"]
 
 Wide = NDArray[np.float32]
 cv: Any = cv2  # its type stubs know neither float pictures nor scalars as operands
@@ -64,7 +63,7 @@ class Stabilizer:
     MEMORY = 0.8
     """Share of the average of these that stays with each new frame."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Stability) -> None:
         self._mode = mode
         self._begins_shot = CutDetector()
         self._calm = NoiseFilter()

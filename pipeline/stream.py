@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -126,7 +126,7 @@ def ordered_map(
     workers: int,
     initializer: Callable[[], object] | None = None,
     name: str = "map",
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Yield ``function(item)`` for the items of ``source``, in their order, computed by ``workers`` threads.
 
     At most ``workers + 1`` items are on the way at any time. The first failure, in the order of the items, is raised

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.device import find_device
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Pixels
 from pipeline.look import load_look
+from pipeline.stability import Prepared, Stability, Stabilizer
 from pipeline.stream import ordered_map
 
 if TYPE_CHECKING:
@@ -82,8 +84,10 @@ class Stylizer:
         self._size = (height, width)
         self._compare = config.compare
         self._stroke_size = config.stroke_size
-        self._past = no_statistics(self.look.network, self.device)
-        self._keep = torch.zeros((), device=self.device)
+        self._stability = cast("Stability", config.stability) if config.strength else "none"
+        self._no_past = no_statistics(self.look.network, self.device)
+        self._forget = torch.zeros((), device=self.device)
+        self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)
         self._strength = torch.tensor(float(config.strength), device=self.device)
         self._colors = torch.tensor(float(config.keep_colors), device=self.device)
         self.engine: EngineName = self._start(config.engine, notify)
@@ -94,18 +98,31 @@ class Stylizer:
         return output_size(self._compare, self._size[1], self._size[0])
 
     def __call__(self, items: Iterable[Frame | T]) -> Iterator[Frame | T]:
-        """Paint the frames among ``items``; yield all else as it comes, in its place."""
+        """Paint the frames among ``items``, each with what those before have left; yield all else in its place."""
         import torch
 
-        def painted(item: Frame | T) -> Frame | T:
-            return item.with_pixels(self.paint(item.pixels, item.seconds)) if isinstance(item, Frame) else item
+        stabilizer = Stabilizer(self._stability)
+
+        def prepared() -> Iterator[tuple[Frame | T, Prepared | None]]:
+            for item in items:
+                yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None
+
+        def painted(task: tuple[Frame | T, Prepared | None]) -> tuple[Frame | T, Callable[[], Pixels] | None]:
+            item, ready = task
+            if ready is None or not isinstance(item, Frame):
+                return item, None
+            picture, used = self._paint(ready.pixels, item.seconds, ready.past)
+            return item, partial(stabilizer.finish, ready, picture, used, stabilizer.flow(ready))
 
         # The number of threads is a setting of each thread that calls torch.
-        prepare = partial(torch.set_num_threads, self._threads)
-        return ordered_map(painted, items, workers=self.workers, initializer=prepare, name="painter")
+        own_threads = partial(torch.set_num_threads, self._threads)
+        work = ordered_map(painted, prepared(), workers=self.workers, initializer=own_threads, name="painter")
+        with closing(work):
+            for item, finish in work:
+                yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
     def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
-        """Paint ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
+        """Paint a single picture ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
 
         Args:
             pixels: of the frame.
@@ -114,14 +131,28 @@ class Stylizer:
         Raises:
             DeviceError: the memory of the device does not suffice.
         """
+        picture, _ = self._paint(pixels, seconds, None)
+        return compose(pixels, picture, self._compare) if self._compare else picture
+
+    def _shown(self, frame: Frame, picture: Pixels) -> Frame:
+        return frame.with_pixels(compose(frame.pixels, picture, self._compare) if self._compare else picture)
+
+    def _paint(
+        self, pixels: Pixels, seconds: Fraction | float, past: "torch.Tensor | None"
+    ) -> "tuple[Pixels, torch.Tensor]":
+        """The painting, and the statistics that were used: the picture's own, or in part those of the ``past``."""
         import torch
 
         if not pixels.flags.writeable:  # torch warns of tensors over memory that must not be written
             pixels = pixels.copy()
+        share = self.look.share(float(seconds))
+        memory = (self._no_past, self._forget) if past is None else (past, self._keep)
+        of_network = torch.tensor(share, device=self.device)
         with _device_errors(self.device):
-            painted, _ = self._paint(torch.from_numpy(pixels), self.look.share(float(seconds)))
-        result = painted.numpy()
-        return compose(pixels, result, self._compare) if self._compare else result
+            painted, used = self._run(
+                torch.from_numpy(pixels), self.look.style(share), *memory, self._strength, self._colors, of_network
+            )
+        return painted.numpy(), used
 
     def _start(self, wanted: str, notify: Notify) -> "EngineName":
         """Build the engine that was asked for, or the fastest that works, and run it once."""
@@ -161,16 +192,7 @@ class Stylizer:
             self._warm_up()
 
     def _warm_up(self) -> None:
-        import torch
-
-        self._paint(torch.zeros(*self._size, 3, dtype=torch.uint8), share=0.0)
-
-    def _paint(self, pixels: "torch.Tensor", share: float) -> "tuple[torch.Tensor, torch.Tensor]":
-        """The painting, and the statistics that were used."""
-        import torch
-
-        style, of_network = self.look.style(share), torch.tensor(share, device=self.device)
-        return self._run(pixels, style, self._past, self._keep, self._strength, self._colors, of_network)
+        self._paint(np.zeros((*self._size, 3), np.uint8), 0.0, None)
 
 
 def _slower(device: str, tried: Sequence[str]) -> str:

@@ -187,3 +187,60 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 def test_cuda_agrees_with_the_cpu(stylizer: Stylizer) -> None:
     on_gpu = Stylizer(replace(PLAIN, device="cuda"), height=48, width=64).paint(moving_square(0))
     assert np.abs(on_gpu.astype(int) - stylizer.paint(moving_square(0))).mean() < 1
+
+
+def noisy_frames(count: int, *, cut_at: int | None = None, seed: int = 0) -> Iterator[Frame]:
+    """A still scene under a sensor's noise; another scene from ``cut_at`` on."""
+    draw = np.random.default_rng(seed)
+    for number in range(count):
+        scene = moving_square(3).astype(float)
+        if cut_at is not None and number >= cut_at:
+            scene = 255 - scene[::-1] / 2
+        noise = draw.normal(0, 4, scene.shape)
+        yield Frame((scene + noise).clip(0, 255).astype(np.uint8), 7 * number, Fraction(1, 90000), 6)
+
+
+def painted(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[Any, Any]]:
+    stylizer = Stylizer(config, height=48, width=64)
+    return [frame.pixels.astype(float) for frame in stylizer(source)]
+
+
+def test_a_still_scene_with_noise_does_not_boil() -> None:
+    boil = {}
+    for stability in ("none", "smooth", "flow"):
+        result = painted(replace(PLAIN, stability=stability), noisy_frames(24))[8:]
+        boil[stability] = np.abs(np.diff(result, axis=0)).mean()
+    unpainted = np.abs(np.diff([frame.pixels.astype(float) for frame in noisy_frames(16)], axis=0)).mean()
+    assert boil["smooth"] < 0.5 * boil["none"]
+    assert boil["flow"] < boil["smooth"]
+    assert boil["smooth"] < unpainted
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
+    stability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(PLAIN, stability=stability, threads=4)
+    several = painted(config, noisy_frames(14))
+    monkeypatch.setattr("pipeline.stylize.MOST_WORKERS", 1)
+    one = painted(config, noisy_frames(14))
+    assert max(np.abs(a - b).max() for a, b in zip(several, one, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_a_shot_is_painted_as_if_none_had_been_before(stability: str) -> None:
+    config = replace(PLAIN, stability=stability)
+    frames_ = list(noisy_frames(16, cut_at=8))
+    after_cut, alone = painted(config, iter(frames_))[8:], painted(config, iter(frames_[8:]))
+    assert all(np.array_equal(a, b) for a, b in zip(after_cut, alone, strict=True))
+
+
+def test_strength_0_leaves_every_pixel_of_a_clip_as_it_is() -> None:
+    before = list(noisy_frames(8))
+    after = painted(replace(PLAIN, strength=0.0), iter(before))
+    assert all(np.array_equal(new, old.pixels) for new, old in zip(after, before, strict=True))
+
+
+def test_an_unknown_stability_is_refused() -> None:
+    with pytest.raises(ValueError, match="none, smooth, flow"):
+        replace(PLAIN, stability="calm")
