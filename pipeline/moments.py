@@ -71,7 +71,7 @@ def _sought(path: Path, count: int, info: VideoInfo, height: int | None) -> Iter
         begin = Fraction((info.duration_seconds or 0.0) * (index + 0.5) / count).limit_denominator(1000)
         try:
             with open_source(path, DecodeConfig(start_seconds=begin, height=height)) as source:
-                yield from _pairs(source, 1, 1)
+                yield from _pairs(source, 1, 2)
         except InputError as error:
             problem = problem or error
     if problem is not None:

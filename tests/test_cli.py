@@ -171,7 +171,7 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--style-weight", "nan"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors", "--seed", f"{10**20}"]),
         (2, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.pth"]),
-        (3, ["train", source, "--content", tmp_path, "--output", tmp_path / "a.safetensors"]),
+        (3, ["train", text, "--content", source, "--output", tmp_path / "a.safetensors"]),
         (4, ["train", source, "--content", tmp_path, "--output", tmp_path / "no" / "a.safetensors"]),
     ]
     before = sorted(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from typer.testing import CliRunner
 
 import cli
 from models.network import Architecture
@@ -22,7 +24,10 @@ from models.training.pairs import MARGIN_PX
 from models.training.trainer import Report
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.train import TrainConfig, train
+from pipeline.train_config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
 from pipeline.training_data import _chosen
+from pipeline.training_setup import _beginning
+from tests.media import Clip, make_clip
 from tests.tiny import TINY, loss_state, photos, stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,6 +119,109 @@ def test_the_held_out_photo_is_above_its_painting(ready: TrainConfig) -> None:
     seen = central_crops(photos(4), 64 + 2 * MARGIN_PX)[..., MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
     distances = np.abs(top - seen.permute(0, 2, 3, 1).numpy() * 255).mean(axis=(1, 2, 3))
     assert distances.min() < 1
+
+
+@pytest.fixture
+def begun(ready: TrainConfig, tmp_path: Path) -> Path:
+    """A weight file of two styles to start from."""
+    paintings = {"a": ready.paintings["stripes"], "b": ready.paintings["stripes"]}
+    train(dataclasses.replace(ready, paintings=paintings, output=tmp_path / "start.safetensors", steps=4))
+    return tmp_path / "start.safetensors"
+
+
+def test_a_new_style_begins_as_the_mean_of_those_there(ready: TrainConfig, begun: Path) -> None:
+    painters = [load(f"{begun}#{name}") for name in ("a", "b")]
+    network, (mean, known) = _beginning(
+        dataclasses.replace(ready, start=begun, paintings={"new": Path("x.png"), "b": Path("y.png")})
+    )
+    assert torch.equal(mean.scale, (painters[0].style.scale + painters[1].style.scale) / 2)
+    assert torch.equal(known.scale, painters[1].style.scale)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, painters[0].network.state_dict()[name])
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_style_of_ones_own_from_a_clip(ready: TrainConfig, begun: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", Clip(width=96, height=72))
+    notes: list[str] = []
+    trained = train(dataclasses.replace(ready, start=begun, content=[clip], steps=5), notify=notes.append)
+    assert (trained.steps, trained.ended) == (5, "steps")
+    assert trained.seconds > 0
+    assert notes == ["practising on 15 pictures, and on 15 pairs of frames of 1 clip"]
+    recipe = read_catalog(ready.output).recipe
+    assert recipe["clips"]["pairs"] == 15
+    assert (recipe["settings"]["network_rate"], recipe["settings"]["vectors_first"]) == (NETWORK_RATE, VECTORS_FIRST)
+    assert load(str(ready.output)).card.name == "stripes"
+
+
+def test_a_clip_is_a_painting_too(ready: TrainConfig, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "look.mp4", Clip(width=96, height=72))
+    train(dataclasses.replace(ready, paintings={"look": clip}, cards=None, steps=1))
+    assert load(str(ready.output)).card.name == "look"
+
+
+def test_the_time_is_kept(ready: TrainConfig) -> None:
+    trained = train(dataclasses.replace(ready, steps=None, minutes=1e-4))
+    assert trained.ended == "minutes"
+    assert trained.steps == 2
+
+
+def test_a_resumed_run_keeps_its_length_and_rates(ready: TrainConfig, begun: Path) -> None:
+    first = dataclasses.replace(ready, start=begun, network_rate=0.5, vectors_first=0.4, plateau=9)
+    with pytest.raises(KeyboardInterrupt):
+        train(first, lambda report: stop_at(1, report))
+    assert train(dataclasses.replace(ready, start=begun, steps=None, resume=True)).steps == 3
+    settings = read_catalog(ready.output).recipe["settings"]
+    assert (settings["network_rate"], settings["vectors_first"], settings["plateau"]) == (0.5, 0.4, 9)
+
+
+def test_the_length_grows_with_the_number_of_paintings(ready: TrainConfig) -> None:
+    def length(**changes: object) -> tuple[int, float | None]:
+        config = dataclasses.replace(ready, **({"steps": None, "minutes": None} | changes))  # type: ignore[arg-type]
+        return config.settings().steps, config.settings().minutes
+
+    assert length() == (STEPS, MINUTES)
+    assert length(paintings={"a": Path("a.png"), "b": Path("b.png")}) == (2 * STEPS, 2 * MINUTES)
+    assert length(minutes=30) == (UNLIMITED_STEPS, 30)
+    assert length(steps=70) == (70, None)
+
+
+def test_the_compiler_is_left_out_where_time_is_short_or_it_is_missing(
+    ready: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = dataclasses.replace(ready, compile=True, steps=1)
+    assert compiled.settings().compile
+    assert not dataclasses.replace(compiled, minutes=1).settings().compile
+    monkeypatch.setattr("models.engine.can_compile", lambda device: False)
+    notes: list[str] = []
+    train(compiled, notify=notes.append)
+    assert notes == ["torch.compile does not work here: each step takes about twice as long; install g++"]
+
+
+def test_the_stroke_size_is_that_of_the_painting(ready: TrainConfig) -> None:
+    train(dataclasses.replace(ready, stroke_size=1.5, steps=1))
+    assert read_catalog(ready.output).cards["stripes"].painting_px == 96
+
+
+def test_stillness_counts_times_the_usual(ready: TrainConfig) -> None:
+    usual, calm = ready.weights(), dataclasses.replace(ready, stillness=2).weights()
+    assert (calm.output, calm.feature) == (2 * usual.output, 2 * usual.feature)
+    assert (calm.style, calm.content, calm.variation) == (usual.style, usual.content, usual.variation)
+
+
+def test_the_file_to_start_from_is_not_replaced(ready: TrainConfig, begun: Path) -> None:
+    before = begun.read_bytes()
+    with pytest.raises(OutputError, match="is the file that training starts from"):
+        train(dataclasses.replace(ready, start=begun, output=begun, overwrite=True))
+    assert begun.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_a_start_that_cannot_be_used(ready: TrainConfig, tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "other.safetensors").write_bytes(content)
+    with pytest.raises(StyleError, match=r"other\.safetensors"):
+        train(dataclasses.replace(ready, start=tmp_path / "other.safetensors"))
 
 
 @pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint"])
@@ -312,7 +420,9 @@ def test_flat_pictures_train_without_running_away(ready: TrainConfig, tmp_path: 
         write(photo, torch.zeros(3, 70, 70, dtype=torch.uint8))
     black = write(tmp_path / "black.png", torch.zeros(3, 70, 70, dtype=torch.uint8))
     reports: list[Report] = []
-    train(dataclasses.replace(ready, paintings={"black": black}), reports.append)
+    notes: list[str] = []
+    train(dataclasses.replace(ready, paintings={"black": black}), reports.append, notify=notes.append)
+    assert notes == [f"{black} is of one colour: there are no strokes to learn, and what it paints will be flat too"]
     assert all(value < 1e6 for report in reports for value in report.losses.values())
 
 
@@ -426,8 +536,86 @@ def test_a_device_that_is_not_there(ready: TrainConfig, device: str) -> None:
         ({"paintings": {}}, "at least one painting"),
         ({"output": Path("a.pth")}, r"\.safetensors"),
         ({"painting_px": 63}, "painting_px"),
+        ({"stroke_size": 0.0}, "stroke size"),
+        ({"stroke_size": float("nan")}, "stroke size"),
+        ({"stroke_size": 0.5}, "stroke size must be from 1 to 25"),
+        ({"paintings": {"": Path("a.png")}}, "cannot be the name"),
+        ({"paintings": {"a#b": Path("a.png")}}, "cannot be the name"),
     ],
 )
 def test_impossible_requests_are_refused(config: TrainConfig, change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(config, **change)  # type: ignore[arg-type]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and standard error of ``flowbrush train`` in this process."""
+    result = CliRunner().invoke(cli.app, ["train", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stderr
+
+
+def options(ready: TrainConfig) -> list[str | Path]:
+    weights = ready.loss_weights[0]
+    tiny = ["--crop-px", "64", "--painting-px", "64", "--batch", "1", "--no-compile", "--from-scratch"]
+    return ["--output", ready.output, "--loss-weights", weights, "--device", "cpu", *tiny]
+
+
+def test_the_command_makes_a_style_and_says_how_to_try_it(ready: TrainConfig, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "my clip.mp4", Clip(width=96, height=72))
+    painting = ready.paintings["stripes"].rename(tmp_path / "My #1 Paint_ing.png")
+    code, said = run(painting, "--content", clip, *options(ready), "--steps", "2", "--preview-every", "1")
+    assert code == 0
+    assert "practising on 15 pictures, and on 15 pairs" in said
+    assert "50%  step 1  validation: style" in said
+    assert re.search(
+        r"mine\.safetensors: 2 steps in 0\.\d minutes, judged by normalised VGG-19; look at .*preview", said
+    )
+    last = said.splitlines()[-1]
+    assert last == f"Try it: flowbrush video '{clip}' painted.mp4 --style {ready.output}"
+    assert load(str(ready.output)).card.name == "my-1-paint-ing"
+
+
+def test_two_paintings_are_told_apart(ready: TrainConfig) -> None:
+    painting, folder = ready.paintings["stripes"], ready.content[0]
+    code, said = run(painting, f"b={painting}", "--content", folder, *options(ready), "--steps", "2")
+    assert code == 0
+    assert said.splitlines()[-1].endswith(f"painted.mp4 --style '{ready.output}#stripes'")
+    assert list(read_catalog(ready.output).cards) == ["stripes", "b"]
+
+
+def test_the_command_says_why_it_ended(ready: TrainConfig) -> None:
+    arguments = (ready.paintings["stripes"], "--content", ready.content[0], *options(ready), "--minutes", "0.0001")
+    code, said = run(*arguments)
+    assert code == 0
+    assert "2 steps in 0.0 minutes (the time was used up; --minutes gives it more)" in said
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["stripes.png", "x/stripes.jpg"], "two paintings are named 'stripes'; write NAME=FILE"),
+        (["=stripes.png"], "'' cannot be the name of a style"),
+        (["stripes.png", "--minutes", "0"], "minutes must be above 0"),
+        (["stripes.png", "--steps", "0"], "steps must be at least 1"),
+        (["stripes.png", "--stroke-size", "100"], "stroke size must be from"),
+        (["stripes.png", "--start", "a.safetensors"], "--start and --from-scratch exclude each other"),
+    ],
+)
+def test_wrong_usage_is_one_line(ready: TrainConfig, wrong: list[str], message: str) -> None:
+    code, said = run(*wrong, *options(ready))
+    assert code == 2
+    assert said.startswith(f"flowbrush: {message}")
+    assert said.count("\n") == 1
+
+
+def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a=b.png"
+    file.touch()
+    assert cli._named([str(file)]) == {"a-b": file}
+    assert cli._named(["c=d.png"]) == {"c": Path("d.png")}
