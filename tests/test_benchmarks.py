@@ -4,7 +4,11 @@ import sys
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from tiny import loss_state
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -83,6 +87,36 @@ def test_cuda_measures_or_says_that_it_cannot() -> None:
 
 def test_fidelity_finds_a_clip_whole(clip: Path) -> None:
     assert "ok   clip.mp4" in run("fidelity.py", clip.parent, "--identity")
+
+
+def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> None:
+    cards, sheet, painting = tmp_path / "cards.json", tmp_path / "sheet.png", tmp_path / "wave.png"
+    cards.write_text(json.dumps({"great-wave": {"painter": "Hokusai", "figures": {"other": 1}}, "b": {}}))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90, 3), np.uint8)).save(painting)
+    torch.save(loss_state(), tmp_path / "vgg.pth")
+    options = ("--styles", "great-wave", "--set", "engine=eager", "--set", "strength=0.9", "--frames", "0")
+    files = ("--paintings", tmp_path, "--painting", "great-wave=wave.png", "--loss-weights", tmp_path / "vgg.pth")
+    lines = run("gallery.py", "--clips", clip, *options, *files, "--cards", cards, "--sheet", sheet).splitlines()
+    printed = {line.split()[1]: float(line.split()[2]) for line in lines[:-1]}
+    assert set(printed) == {f"clip_{name}" for name in ("e_stab", "style", "content", "input_e_stab")}
+    assert printed["clip_e_stab"] > printed["clip_input_e_stab"] > 0
+    assert "stiller for free" in lines[-1]
+    written = json.loads(cards.read_text())
+    assert written["great-wave"] == {"painter": "Hokusai", "figures": {"other": 1} | printed}
+    assert written["b"] == {}
+    with Image.open(sheet) as picture:
+        assert picture.size == (220 + 2 * (320 + 6), 2 * (183 + 6) + 6)
+
+
+def test_gallery_refuses_what_it_does_not_know() -> None:
+    for arguments, reason in (
+        (("--styles", "nosuch"), "holds no style 'nosuch'"),
+        (("--set", "nosuch=1"), "'nosuch' cannot be set"),
+    ):
+        command = [sys.executable, str(BENCHMARKS / "gallery.py"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode
+        assert reason in done.stdout + done.stderr
 
 
 def test_every_script_is_listed() -> None:

@@ -7,22 +7,26 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
 from media import moving_square
 from numpy.typing import NDArray
 from PIL import Image
-from tiny import loss_state
+from tiny import loss_network, loss_state
+from torch.nn import functional as F
 from typer.testing import CliRunner
 
 import cli
+import pipeline.likeness
 import pipeline.loss_networks
 from models.flow import DisFlow
 from models.measures import e_stab, find_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
 from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
 from pipeline.frames import Frame
+from pipeline.likeness import Likeness
 from pipeline.plot import CUT, ORIGINAL, STYLIZED, check_plot, draw_plot, ticks
 from pipeline.tally import Pair, Sample, Scores, Tally
 
@@ -125,6 +129,45 @@ def test_an_unpainted_clip_keeps_its_content_and_a_clip_of_the_painting_its_styl
     assert other.style is not None
     assert other.content > 0.1
     assert other.style > 2 * scores.style
+
+
+def test_likeness_agrees_with_plain_convolutions() -> None:
+    """Features by convolutions written out, with the painting at the frame's short side."""
+    state = loss_state()
+
+    def features(pixels: Pixels) -> list[torch.Tensor]:
+        x = torch.from_numpy(pixels.transpose(2, 0, 1)[None] / np.float32(255))
+        found = []
+        for index in (0, 2, 5, 7, 10):
+            if index in (5, 10):
+                x = F.max_pool2d(x, 2, 2, ceil_mode=True)
+            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            x = F.relu(F.conv2d(x, state[f"features.{index}.weight"], state[f"features.{index}.bias"]))
+            found += [x] if index in (0, 5, 10) else []
+        return found
+
+    def gram(layer: torch.Tensor) -> torch.Tensor:
+        flat = layer[0].flatten(1)
+        return flat @ flat.T / flat.numel()
+
+    (original,), (painted,) = scene(1), scene(1, seed=2)
+    painting = scene(1, seed=3, height=60, width=72)[0]
+    shown = cv2.resize(painting, None, fx=48 / 60, fy=48 / 60, interpolation=cv2.INTER_AREA)
+    before, after, wanted = features(original), features(painted), features(shown)
+    pairs = [(gram(layer), gram(target)) for layer, target in zip(after, wanted, strict=True)]
+    style = np.mean([float(((g - t) ** 2).sum() / (t**2).sum()) for g, t in pairs])
+    content = float(((after[2] - before[2]) ** 2).mean() / before[2].var())
+    assert Likeness(loss_network(), painting)(original, painted) == pytest.approx((style, content), rel=1e-4)
+
+
+def test_large_frames_are_shrunk_for_likeness(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+    network = loss_network()
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    monkeypatch.setattr(pipeline.likeness, "LARGEST_PX", 24)
+    (frame,), painting = scene(1), scene(1, seed=3, height=60, width=70)[0]
+    assert Likeness(network, painting)(frame, frame)[1] == 0
+    assert seen == [(24, 32), (24, 32), (24, 28)]
 
 
 def test_without_a_painting_there_is_no_style(clips: tuple[str, str], weights: Path) -> None:

@@ -1,0 +1,169 @@
+"""How good is each style? Paints clips in every style, measures them, and shows them side by side.
+
+    python benchmarks/gallery.py --painting great-wave=great_wave.jpg [--sheet gallery.png] [--set stability=none]
+
+Prints a line a figure: e_stab, e_stab10, style and content as `flowbrush evaluate` measures them (docs/measures.md),
+with input_e_stab, the clip's own. They stand together: less paint is stiller for free.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from models.registry import BUNDLED, read_catalog
+from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.decode import decode
+from pipeline.errors import PipelineError
+from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.frames import Frame, Pixels
+from pipeline.pictures import write_picture
+from pipeline.run import stylize_video
+from pipeline.source import open_source
+from sample_videos import CLIPS, clip
+
+FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
+MOMENTS = (0.25, 0.75)
+CELL_WIDTH, NAME_WIDTH, MARGIN, TEXT = 320, 220, 6, 22
+
+
+def main() -> int:
+    arguments = _arguments()
+    rows: dict[str, list[Pixels]] = {}
+    try:
+        for name in _chosen(arguments.weights, arguments.styles):
+            figures, rows[name] = _measure(name, arguments)
+            for key, value in figures.items():
+                print(f"{name:20} {key:32} {value:.4f}", flush=True)
+            if arguments.cards:
+                write_figures(arguments.cards, name, figures)
+        if arguments.sheet:
+            originals = [picture for path in arguments.clips for picture in _moments(path)]
+            write_picture(arguments.sheet, contact_sheet({"original": originals} | rows))
+    except (PipelineError, ValueError) as error:
+        print(f"NOT MEASURED: {error}")
+        return 1
+    print(TOGETHER)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add("--weights", type=Path, default=BUNDLED, metavar="FILE", help="default: the bundled styles")
+    add("--styles", default="", metavar="A,B", help="of these; default: all of the file")
+    add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help="of pipeline's StylizeConfig")
+    add("--painting", action="append", default=[], metavar="STYLE=FILE", help="what a style is held against")
+    add("--paintings", type=Path, default=Path(), metavar="FOLDER", help="where the files of --painting lie")
+    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
+    add("--frames", type=int, default=60, metavar="N", help="compare about N pairs of frames; 0 all")
+    add("--cards", type=Path, metavar="FILE.json", help="write the figures into the cards of `flowbrush train`")
+    add("--sheet", type=Path, metavar="FILE.png", help="draw a row of pictures for each style")
+    return parser.parse_args()
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``FIELD=VALUE`` of `StylizeConfig`, in the type of the field's default."""
+    name, _, value = text.partition("=")
+    defaults = {field.name: field.default for field in fields(StylizeConfig) if field.name != "style"}
+    if name not in defaults:
+        raise argparse.ArgumentTypeError(f"{name!r} cannot be set; there are {', '.join(defaults)}")
+    if isinstance(defaults[name], bool):
+        return name, {"true": True, "false": False}[value.lower()]
+    return name, type(defaults[name])(value) if isinstance(defaults[name], int | float) else value
+
+
+def _chosen(weights: Path, styles: str) -> list[str]:
+    known = list(read_catalog(weights).cards)
+    chosen = styles.split(",") if styles else known
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"{weights}: holds no style {unknown[0]!r}; there are {', '.join(known)}")
+    return chosen
+
+
+def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels]]:
+    """Paint each clip; its figures by clip and measure, and the pictures for the sheet."""
+    files = dict(text.split("=", 1) for text in arguments.painting)
+    painting = arguments.paintings / files[style] if style in files else None
+    figures: dict[str, float] = {}
+    pictures: list[Pixels] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in arguments.clips:
+            painted = Path(folder) / f"{path.stem}.mkv"
+            config = StylizeConfig(style=f"{arguments.weights}#{style}", **dict(arguments.set))
+            stylize_video(VideoConfig(str(path), str(painted), config, encode=EncodeConfig("ffv1")), notify=_note)
+            wanted = EvaluateConfig(str(path), str(painted), painting, arguments.loss_weights, arguments.frames)
+            scores = evaluate(wanted, notify=_note)
+            measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
+            figures |= {key: value for key, value in measured.items() if value is not None}
+            pictures += _moments(painted)
+            painted.unlink()
+    return figures, pictures
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr, flush=True)
+
+
+def _moments(path: Path) -> list[Pixels]:
+    """The pictures at `MOMENTS` of a clip, at the width of the sheet."""
+    with open_source(path) as source:
+        count = sum(isinstance(item, Frame) for item in decode(source))
+    wanted = {int(moment * count) for moment in MOMENTS}
+    with open_source(path) as source:
+        frames = (item for item in decode(source) if isinstance(item, Frame))
+        chosen = [frame.pixels for index, frame in enumerate(frames) if index in wanted]
+    height = round(CELL_WIDTH * chosen[0].shape[0] / chosen[0].shape[1])
+    scaled = (Image.fromarray(pixels).resize((CELL_WIDTH, height), Image.Resampling.LANCZOS) for pixels in chosen)
+    return [np.asarray(picture, np.uint8) for picture in scaled]
+
+
+def contact_sheet(rows: Mapping[str, Sequence[Pixels]]) -> Pixels:
+    """One row for each name: the name, then its pictures; ``(height, width, 3)`` uint8 RGB."""
+    height = max(picture.shape[0] for pictures in rows.values() for picture in pictures) + MARGIN
+    columns = max(map(len, rows.values()))
+    sheet = Image.new("RGB", (NAME_WIDTH + columns * (CELL_WIDTH + MARGIN), len(rows) * height + MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (name, pictures) in enumerate(rows.items()):
+        top = MARGIN + row * height
+        draw.text((NAME_WIDTH - 14, top + height // 2), name, "#222222", font=_font(name), anchor="rm")
+        for column, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (NAME_WIDTH + column * (CELL_WIDTH + MARGIN), top))
+    return np.asarray(sheet, np.uint8)
+
+
+def _font(name: str) -> Any:
+    """The largest font in which the name fits its column."""
+    sizes: Iterator[Any] = (ImageFont.load_default(size) for size in range(TEXT, 8, -1))
+    return next((font for font in sizes if font.getlength(name) <= NAME_WIDTH - 24), ImageFont.load_default(8))
+
+
+def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None:
+    """Put the figures into the card of a style, beside those of other clips.
+
+    Raises:
+        ValueError: the file holds no card of that name.
+    """
+    known = json.loads(cards.read_text(encoding="utf-8"))
+    if style not in known:
+        raise ValueError(f"{cards}: holds no card of {style!r}; there are {', '.join(known)}")
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    known[style]["figures"] = known[style].get("figures", {}) | rounded
+    part = cards.with_name(f".{cards.name}.part")
+    part.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(cards)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
