@@ -1,0 +1,85 @@
+"""What each way to hold the paint still costs, and what it gains.
+
+    python benchmarks/stability.py [--style NAME|FILE ...] [--clips FILE ...] [--painting IMAGE]
+
+Paints clips with ``--stability none``, ``smooth`` and ``flow`` in turn, several rounds, and prints for each the
+milliseconds a frame of the whole command (median, and its ratio to ``none`` of the same round) and the scores of
+`flowbrush evaluate`. Several styles, of a network trained with the temporal losses and of one without, say, are held
+against each other in the same way.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.command import CommandError, machine, machine_line, paint
+from pipeline.errors import PipelineError
+from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from sample_videos import CLIPS, clip
+
+MODES = ("none", "smooth", "flow")
+
+
+def main() -> int:
+    arguments = _arguments()
+    print(machine_line(machine()))
+    try:
+        for style in arguments.style:
+            for path in arguments.clips:
+                _compare(style, path, arguments)
+    except (CommandError, PipelineError) as error:
+        print(f"NOT MEASURED: {error}")
+        return 1
+    print(TOGETHER)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--style", nargs="+", default=["great-wave"], metavar="NAME|FILE", help="default: great-wave")
+    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all three")
+    add("--painting", type=Path, help="what the style score is measured against")
+    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
+    add("--frames", type=int, default=0, metavar="N", help="compare about N pairs of frames; 0, the default, all")
+    add("--rounds", type=int, default=3, help="timed runs of each mode; default: 3")
+    return parser.parse_args()
+
+
+def _compare(style: str, path: Path, arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        painted = {mode: Path(folder) / f"{mode}.mkv" for mode in arguments.modes}
+        rounds = [
+            {mode: _milliseconds(path, target, style, mode) for mode, target in painted.items()}
+            for _ in range(arguments.rounds)
+        ]
+        for mode, target in painted.items():
+            took = statistics.median(times[mode] for times in rounds)
+            against = statistics.median(times[mode] / times[arguments.modes[0]] for times in rounds)
+            scores = evaluate(
+                EvaluateConfig(str(path), str(target), arguments.painting, arguments.loss_weights, arguments.frames)
+            )
+            figures = "  ".join(
+                f"{name} {value:.4f}"
+                for name in ("e_stab", "e_stab10", "style", "content", "input_e_stab")
+                if (value := getattr(scores, name)) is not None
+            )
+            print(
+                f"{Path(style).stem} {path.stem} {mode}: {took:.1f} ms a frame ({against:.2f})  {figures}", flush=True
+            )
+
+
+def _milliseconds(path: Path, target: Path, style: str, mode: str) -> float:
+    """Of the whole command at its steady rate, lossless output."""
+    options = ("--style", style, "--stability", mode, "--codec", "ffv1", "--no-tag")
+    return 1000 / float(paint(path, target, *options)["fps"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
