@@ -4,7 +4,7 @@
 
 Trains a style from scratch twice with the same seed, photos and steps; the second time the two temporal losses weigh
 nothing. Then both paint the clips with ``--stability none`` and are measured as by `flowbrush evaluate`. Less paint is
-stiller for free, so ``--plain-style-weight`` and ``--plain-content-weight`` bring the run without temporal losses to the
+stiller for free: ``--plain-style-weight`` and ``--plain-content-weight`` bring the run without temporal losses to the
 style and content scores of the other; the ratio of ``e_stab`` counts where these agree within 10 %.
 """
 
