@@ -40,9 +40,10 @@ CELL_WIDTH, NAME_WIDTH, MARGIN, TEXT = 320, 220, 6, 22
 def main() -> int:
     arguments = _arguments()
     rows: dict[str, list[Pixels]] = {}
+    network = None
     try:
         for name in _chosen(arguments.weights, arguments.styles):
-            figures, rows[name] = _measure(name, arguments)
+            figures, rows[name], network = _measure(name, arguments)
             for key, value in figures.items():
                 print(f"{name:20} {key:32} {value:.4f}", flush=True)
             if arguments.cards:
@@ -53,7 +54,7 @@ def main() -> int:
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(TOGETHER)
+    print(f"style and content by {network or 'no network'}; {TOGETHER}")
     return 0
 
 
@@ -92,12 +93,13 @@ def _chosen(weights: Path, styles: str) -> list[str]:
     return chosen
 
 
-def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels]]:
-    """Paint each clip; its figures by clip and measure, and the pictures for the sheet."""
+def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels], str | None]:
+    """Paint each clip: figures by clip and measure, pictures for the sheet, and the network that judged."""
     files = dict(text.split("=", 1) for text in arguments.painting)
     painting = arguments.paintings / files[style] if style in files else None
     figures: dict[str, float] = {}
     pictures: list[Pixels] = []
+    network = None
     with tempfile.TemporaryDirectory() as folder:
         for path in arguments.clips:
             painted = Path(folder) / f"{path.stem}.mkv"
@@ -107,9 +109,10 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
             scores = evaluate(wanted, notify=_note)
             measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
             figures |= {key: value for key, value in measured.items() if value is not None}
+            network = scores.loss_network
             pictures += _moments(painted)
             painted.unlink()
-    return figures, pictures
+    return figures, pictures, network
 
 
 def _note(line: str) -> None:
