@@ -55,7 +55,7 @@ def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
     notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
     try:
         return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter where what came is not what was wanted
         reason = f"the download of VGG-19 failed ({error}); name a file with --loss-weights"
         raise InputError(weights.url, reason) from error
 
