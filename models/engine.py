@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from models.folding import upsample_convolve
 from models.network import Style, StyleNetwork
-from models.temporal import luma
+from models.temporal import LUMA
 
 EngineName = Literal["eager", "compile", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -103,12 +103,10 @@ class Paint(nn.Module):
             share, resize(picture, self.canvas), Style(scale, shift, weight, bias), past[..., :-1], keep
         )
         painted = resize(painted.float(), picture.shape[-2:])
-        toned = torch.lerp(painted, (picture + luma(painted - picture)).clamp(0, 1), colors)
         own = torch.lerp(_mean_and_variance(picture), past[..., -1:], keep)
         thickness = ((own[:, 1].sqrt() - FAINT) / (FULL - FAINT)).clamp(0, 1)
-        mixed = torch.lerp(picture, toned, strength * thickness[..., None, None])
-        result = (mixed[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        return result, torch.cat((used, own), dim=2)
+        mixed = _lay_over(picture, painted, strength * thickness[..., None], colors)
+        return (mixed * 255).round().to(torch.uint8), torch.cat((used, own), dim=2)
 
     def _run(self, share: Tensor, picture: Tensor, style: Style, past: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         """The network at ``share`` of its way to ``end``.
@@ -139,6 +137,19 @@ def resize(picture: Tensor, size: Sequence[int] | None) -> Tensor:
     if size[0] * size[1] < picture.shape[-2] * picture.shape[-1]:
         return F.interpolate(picture, tuple(size), mode="area")
     return F.interpolate(picture, tuple(size), mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def _lay_over(picture: Tensor, painted: Tensor, amount: Tensor, colors: Tensor) -> Tensor:
+    """``(H, W, 3)``: ``amount`` of the painting over the picture, whose colours are kept by the share ``colors``.
+
+    A channel at a time: of an expression over all three at once the compiler works out the painting four times for
+    each pixel, 4 ms of 43.
+    """
+    red, green, blue = (painted - picture).unbind(dim=1)
+    lighter = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    channels = zip(picture.unbind(dim=1), painted.unbind(dim=1), strict=True)
+    toned = ((plain, torch.lerp(paint, (plain + lighter).clamp(0, 1), colors)) for plain, paint in channels)
+    return torch.stack([torch.lerp(plain, paint, amount) for plain, paint in toned], dim=-1)[0]
 
 
 def _mean_and_variance(picture: Tensor) -> Tensor:
@@ -308,7 +319,7 @@ def _openvino_model(paint: Paint, height: int, width: int, folder: Path) -> Path
 
     network, sizes = paint.network, f"{height}x{width} {paint.canvas}"
     digest = hashlib.sha256(f"{sizes} {network.architecture} {openvino.__version__}".encode())
-    for source in (Paint, StyleNetwork, upsample_convolve, luma):
+    for source in (Paint, StyleNetwork, upsample_convolve):
         digest.update(Path(inspect.getfile(source)).read_bytes())
     for name, tensor in paint.state_dict().items():
         digest.update(name.encode())

@@ -96,15 +96,16 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     return len(tiles)
 
 
-def draw_page(tiles: Sequence[Tile], aspect: float, *, columns: int | None = None) -> Pixels:
+def draw_page(tiles: Sequence[Tile], aspect: float, *, columns: int | None = None, area: int = TILE_PIXELS) -> Pixels:
     """Draw ``tiles`` in rows: ``(height, width, 3)`` uint8 RGB.
 
     Args:
         tiles: at least one.
         aspect: width of a tile's picture over its height, as it is shown.
         columns: tiles in a row; None takes the number that makes the page about half as wide again as high.
+        area: of a tile's picture, in pixels.
     """
-    width, height = _tile_size(aspect)
+    width, height = _tile_size(aspect, area)
     cell = max(width, NARROWEST_TILE_PX), height + LABEL_PX
     columns = columns or _columns(len(tiles), cell)
     rows = -(-len(tiles) // columns)
@@ -158,9 +159,9 @@ def _label(card: StyleCard) -> tuple[str, str]:
     return card.name, ", ".join(text for text in (card.painter, card.painting) if text)
 
 
-def _tile_size(aspect: float) -> tuple[int, int]:
+def _tile_size(aspect: float, area: int) -> tuple[int, int]:
     """Width and height in pixels: of one area whatever the shape, but never too long."""
-    height = math.sqrt(TILE_PIXELS / aspect)
+    height = math.sqrt(area / aspect)
     scale = min(1.0, LONGEST_TILE_PX / height, LONGEST_TILE_PX / (height * aspect))
     return max(round(height * aspect * scale), 1), max(round(height * scale), 1)
 

@@ -1,6 +1,7 @@
 """The engines against the network itself, on tiny pictures."""
 
 import importlib.util
+import itertools
 import warnings
 from pathlib import Path
 
@@ -207,7 +208,7 @@ def test_openvino_agrees_with_eager(network: StyleNetwork, style: Style, convert
     for arguments in (
         (scenery(), style, no_past(network), NONE, FULL, NONE, NONE),
         (scenery().flip(0), other, no_past(network), NONE, FULL, NONE, NONE),
-        (scenery(), style, past, HALF, HALF, NONE, NONE),
+        (scenery(), style, past, HALF, HALF, HALF, NONE),
     ):
         painted, used = run(*arguments)
         expected, statistics = eager(*arguments)
@@ -257,3 +258,95 @@ def test_contrast_can_come_from_elsewhere_as_all_statistics(
     _, of_scene = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     flat = torch.full((37, 50, 3), 90, dtype=torch.uint8)
     assert mean_difference(run(flat, style, of_scene, FULL, FULL, NONE, NONE)[0], flat) > 5
+
+
+def test_kept_colors_differ_from_the_picture_by_light_alone(
+    network: StyleNetwork, style: Style, tmp_path: Path
+) -> None:
+    run = build("eager", network, tmp_path, size=(37, 50))
+    painted, toned, half = (
+        run(scenery(), style, no_past(network), NONE, FULL, share, NONE)[0].float() for share in (NONE, FULL, HALF)
+    )
+    change = toned - scenery().float()
+    whole = ((toned > 0) & (toned < 255)).all(dim=2)
+    assert whole.float().mean() > 0.3
+    assert (change.amax(dim=2) - change.amin(dim=2))[whole].max() <= 1, "the three channels must move alike"
+    weights = torch.tensor([0.2126, 0.7152, 0.0722])
+    assert ((toned - painted) @ weights)[whole].abs().max() <= 1, "the light is not the painting's"
+    assert (half - (painted + toned) / 2).abs().max() <= 1
+    assert mean_difference(painted, toned) > 5
+
+
+def test_larger_strokes_are_those_of_a_smaller_picture(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    picture = scenery(36, 52)
+    halves = picture.permute(2, 0, 1)[None].float() / 255
+    expected, of_half = network(torch.nn.functional.avg_pool2d(halves, 2), style)
+    run = build_engine(
+        "eager", network, height=36, width=52, device=CPU, precision="fp32", cache=tmp_path, stroke_size=2.0
+    )
+    painted, used = run(picture, style, no_past(network), NONE, FULL, NONE, NONE)
+    torch.testing.assert_close(used[..., :-1], of_half, rtol=1e-4, atol=1e-4)
+    again = torch.nn.functional.avg_pool2d(painted.permute(2, 0, 1)[None].float() / 255, 2)
+    assert (again - expected).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("stroke_size", [0.25, 0.7, 1.3, 4.0])
+def test_strokes_of_any_size_on_a_picture_of_any_size(
+    network: StyleNetwork, style: Style, tmp_path: Path, stroke_size: float
+) -> None:
+    for height, width in ((37, 51), (16, 90), (1, 3)):
+        picture = scenery(height, width)
+        run = build_engine(
+            "eager",
+            network,
+            height=height,
+            width=width,
+            device=CPU,
+            precision="fp32",
+            cache=tmp_path,
+            stroke_size=stroke_size,
+        )
+        assert run(picture, style, no_past(network), NONE, FULL, NONE, NONE)[0].shape == picture.shape
+        assert torch.equal(run(picture, style, no_past(network), NONE, NONE, FULL, NONE)[0], picture)
+
+
+@pytest.fixture
+def end(network: StyleNetwork) -> StyleNetwork:
+    """The network after some more training."""
+    other = StyleNetwork(TINY)
+    changed = {name: value + 0.05 * torch.randn_like(value) for name, value in network.state_dict().items()}
+    other.load_state_dict(changed)
+    return other.eval().requires_grad_(False)
+
+
+def test_a_share_is_a_network_between_two(
+    network: StyleNetwork, end: StyleNetwork, style: Style, tmp_path: Path
+) -> None:
+    between = StyleNetwork(TINY)
+    states = network.state_dict(), end.state_dict()
+    between.load_state_dict({name: torch.lerp(states[0][name], states[1][name], 0.5) for name in states[0]})
+    run = build_engine("eager", network, height=37, width=50, device=CPU, precision="fp32", cache=tmp_path, end=end)
+    for share, wanted in ((NONE, network), (HALF, between), (FULL, end)):
+        painted, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, share)
+        alone = build("eager", wanted, tmp_path, size=(37, 50))
+        expected, _ = alone(scenery(), style, no_past(network), NONE, FULL, NONE, FULL)  # a share of nothing
+        assert (painted.int() - expected.int()).abs().max() <= 1
+    painted = [run(scenery(), style, no_past(network), NONE, FULL, NONE, share)[0] for share in (NONE, HALF, FULL)]
+    assert min(mean_difference(a, b) for a, b in itertools.pairwise(painted)) > 1
+
+
+def test_openvino_honours_every_control(
+    network: StyleNetwork, end: StyleNetwork, style: Style, converted: Path
+) -> None:
+    pytest.importorskip("openvino")
+    openvino, eager = (
+        build_engine(
+            name, network, height=37, width=50, device=CPU, precision="fp32", cache=converted, end=end, stroke_size=1.6
+        )
+        for name in ("openvino", "eager")
+    )
+    for controls in ((FULL, NONE, NONE), (FULL, FULL, NONE), (FULL, NONE, FULL), (HALF, HALF, HALF)):
+        painted, used = openvino(scenery(), style, no_past(network), NONE, *controls)
+        expected, statistics = eager(scenery(), style, no_past(network), NONE, *controls)
+        assert (painted.int() - expected.int()).abs().max() <= 1
+        torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)

@@ -4,16 +4,20 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from models.blend import blend, differ
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import Painter, StyleCard, WeightsError, save
-from pipeline.config import StylizeConfig
+from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
-from pipeline.frames import Color, VideoInfo
+from pipeline.frames import Color, Frame, VideoInfo
 from pipeline.look import Look, Part, find_style, last_frame_seconds, load_look, parse_blend
+from pipeline.run import stylize_video
+from pipeline.stylize import Stylizer
+from tests.media import Clip, make_clip, moving_square
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CLIP = VideoInfo(
@@ -175,3 +179,49 @@ def test_the_last_frame_is_where_a_fade_ends() -> None:
 def test_a_fade_needs_its_length(files: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="time of the last frame"):
         load_look(files[1], files[1])
+
+
+@pytest.mark.parametrize("compare", [None, "side", "split"])
+def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str | None) -> None:
+    config = StylizeConfig(
+        "great-wave:0.6,starry-night:0.4",
+        strength=0.8,
+        style_end="starry-night",
+        keep_colors=True,
+        stroke_size=1.7,
+        compare=compare,
+        engine="eager",
+        device="cpu",
+        precision="fp32",
+        threads=3,
+        stability="none",
+    )
+    stylizer = Stylizer(config, height=47, width=65, last_seconds=0.4)
+    frames = [Frame(moving_square(n, width=65, height=47), n, Fraction(1, 10)) for n in range(5)]
+    painted = [frame.pixels for frame in stylizer(frames)]
+    assert stylizer.workers == 3
+    for frame, pixels in zip(frames, painted, strict=True):
+        assert np.array_equal(pixels, stylizer.paint(frame.pixels, frame.seconds)), "which worker paints it matters"
+        assert pixels.shape == ((47, 130, 3) if compare == "side" else (47, 65, 3))
+        if compare:
+            assert np.array_equal(pixels[:, :31], frame.pixels[:, :31])
+    assert not np.array_equal(*(stylizer.paint(frames[0].pixels, seconds)[:, -20:] for seconds in (0.0, 0.2)))
+
+
+def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> None:
+    plain = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+    fade = Stylizer(replace(plain, style_end="starry-night"), height=48, width=64, last_seconds=2.0)
+    pixels = moving_square(2)
+    for style, seconds in (("great-wave", Fraction(0)), ("starry-night", Fraction(2))):
+        alone = Stylizer(replace(plain, style=style), height=48, width=64).paint(pixels)
+        assert np.array_equal(fade.paint(pixels, seconds), alone)
+
+
+def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.h264", Clip(pts=range(0, 5120, 512)), form="h264")
+    stylize = StylizeConfig("great-wave", style_end="starry-night", engine="eager", device="cpu")
+    config = VideoConfig(str(source), str(tmp_path / "out.mp4"), stylize)
+    with pytest.raises(InputError, match=r"in.h264: its length is not known"):
+        stylize_video(config)
+    cut = replace(config, decode=DecodeConfig(duration_seconds=Fraction(1, 5)))
+    assert stylize_video(cut).style == "great-wave -> starry-night"
