@@ -70,7 +70,7 @@ def video(
         bool, typer.Option("--keep-colors", help="Keep the video's colours; paint only light and dark.")
     ] = False,
     stroke_size: Annotated[
-        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is four times as fast.")
+        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is twice as fast.")
     ] = 1.0,
     stability: Annotated[
         Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
@@ -284,6 +284,13 @@ def train(
     style_weight: Annotated[float, typer.Option(help="Weight of the likeness to the painting.")] = 8.0,
     content_weight: Annotated[float, typer.Option(help="Weight of the likeness to the photo.")] = 1.0,
     variation_weight: Annotated[float, typer.Option(help="Weight of smoothness.")] = 2.0,
+    network_rate: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Of the rate, for the network. Default: 0.3; from scratch 1.")
+    ] = None,
+    vectors_first: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of the run, for the style alone. Default: 0.2; from scratch 0."),
+    ] = None,
     preview_every: Annotated[int, typer.Option(metavar="N", help="Steps between validation, preview, checkpoint.")] = (
         50
     ),
@@ -327,6 +334,8 @@ def train(
                 content_weight=content_weight,
                 variation_weight=variation_weight,
                 stillness=stillness,
+                network_rate=network_rate,
+                vectors_first=vectors_first,
                 plateau=0 if no_early_end else None,
                 validate_every=preview_every,
                 device=device,
