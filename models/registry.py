@@ -38,6 +38,7 @@ class StyleCard:
         painter: who painted it.
         year: when, as text.
         status: the painting's legal status.
+        source: where the picture of it came from.
         licence: of the weights.
         painting_px: short side at which the network saw the painting while it learned.
         weights: of the losses it was trained with, by name.
@@ -49,6 +50,7 @@ class StyleCard:
     painter: str = ""
     year: str = ""
     status: str = ""
+    source: str = ""
     licence: str = ""
     painting_px: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -191,6 +193,30 @@ def save(
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(serialise(half, metadata=metadata))  # `save_file` hides it from other users, mode 600
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_cards(path: Path, cards: Sequence[StyleCard]) -> None:
+    """Replace the cards of a weight file, whole or not at all; its tensors stay as they are, byte for byte.
+
+    Raises:
+        WeightsError: not a weight file of ours, or the cards are of other styles than it holds.
+        OSError: the file cannot be written.
+    """
+    names = list(read_catalog(path).cards)
+    if sorted(card.name for card in cards) != sorted(names):
+        raise WeightsError(f"{path}: holds {', '.join(names)}; the cards are of {', '.join(c.name for c in cards)}")
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"]["styles"] = json.dumps([asdict(card) for card in cards], ensure_ascii=False)
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned, as the format asks
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

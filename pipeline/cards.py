@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.train_config import SMALLEST_PAINTING_PX, TrainConfig
 
 LOSSES = ("style", "content", "variation", "output", "feature")
-TEXTS = ("painting", "painter", "year", "status", "licence")
+TEXTS = ("painting", "painter", "year", "status", "source", "licence")
 
 
 def cards_of(config: TrainConfig) -> list[StyleCard]:

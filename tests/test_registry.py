@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import torch
 
 from models import registry
 from models.network import Architecture, StyleNetwork
-from models.registry import BUNDLED, StyleCard, WeightsError, find, load, read_catalog, save
+from models.registry import BUNDLED, StyleCard, WeightsError, find, load, read_catalog, save, write_cards
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CARDS = [
-    StyleCard("waves", "The Wave", "Somebody", "1831", "public domain", "Apache-2.0", 400, {"validation_style": 0.5}),
+    StyleCard(
+        "waves", "The Wave", "Somebody", "1831", "public domain", "Apache-2.0", 400, {"style": 8.0}, {"pan_style": 0.5}
+    ),
     StyleCard("stars", painter="Van Gögh"),
 ]
 RECIPE = {"settings": {"steps": 3}, "torch": "2"}
@@ -67,6 +70,24 @@ def test_cards_and_recipe_are_in_the_file(weights: Path) -> None:
     catalog = read_catalog(weights)
     assert list(catalog.cards.values()) == CARDS
     assert catalog.recipe == RECIPE
+
+
+def test_cards_are_replaced_and_the_tensors_stay(weights: Path) -> None:
+    before = load(f"{weights}#stars")
+    measured = [replace(card, figures={"pan_style": 0.25}) for card in CARDS]
+    write_cards(weights, measured)
+    assert list(read_catalog(weights).cards.values()) == measured
+    assert read_catalog(weights).recipe == RECIPE
+    after = load(f"{weights}#stars")
+    assert all(torch.equal(a, b) for a, b in zip(before.style.tensors(), after.style.tensors(), strict=True))
+    assert torch.equal(before.network.state_dict()["encode.0.weight"], after.network.state_dict()["encode.0.weight"])
+
+
+def test_cards_of_other_styles_are_refused(weights: Path) -> None:
+    content = weights.read_bytes()
+    with pytest.raises(WeightsError, match=r"holds waves, stars; the cards are of waves$"):
+        write_cards(weights, CARDS[:1])
+    assert weights.read_bytes() == content
 
 
 def test_one_of_several_styles_is_chosen_by_name(weights: Path) -> None:
