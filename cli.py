@@ -281,8 +281,8 @@ def train(
     ] = 400,
     batch: Annotated[int, typer.Option(help="Pairs of frames a step.")] = 2,
     crop_px: Annotated[int, typer.Option(metavar="PX", help="Side of a crop.")] = 256,
-    style_weight: Annotated[float, typer.Option(help="Weight of the likeness to the painting.")] = 8.0,
-    content_weight: Annotated[float, typer.Option(help="Weight of the likeness to the photo.")] = 1.0,
+    style_weight: Annotated[float, typer.Option(help="Weight of the likeness to the painting.")] = 14.0,
+    content_weight: Annotated[float, typer.Option(help="Weight of the likeness to the photo.")] = 0.7,
     variation_weight: Annotated[float, typer.Option(help="Weight of smoothness.")] = 2.0,
     network_rate: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Of the rate, for the network. Default: 0.3; from scratch 1.")

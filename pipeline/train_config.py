@@ -77,11 +77,11 @@ class TrainConfig:
     minutes: float | None = None
     batch: int = 2
     crop_px: int = 256
-    style_weight: float = 8.0
-    content_weight: float = 1.0
+    style_weight: float = 14.0
+    content_weight: float = 0.7
     variation_weight: float = 2.0
-    output_weight: float = 1000.0
-    feature_weight: float = 1.0
+    output_weight: float = 250.0
+    feature_weight: float = 0.5
     stillness: float = 1.0
     learning_rate: float = 3e-3
     network_rate: float | None = None

@@ -26,11 +26,11 @@ class Weights:
         feature: on the change of the network's own features from frame to frame.
     """
 
-    style: float = 8.0
-    content: float = 1.0
+    style: float = 14.0
+    content: float = 0.7
     variation: float = 2.0
-    output: float = 1000.0
-    feature: float = 1.0
+    output: float = 250.0
+    feature: float = 0.5
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(weight) and weight >= 0 for weight in asdict(self).values()):
