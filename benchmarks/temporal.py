@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     add("--crop-px", type=int, default=192)
     add("--style-weight", type=float, default=14.0)
     add("--content-weight", type=float, default=0.7)
-    add("--output-weight", type=float, default=300.0)
+    add("--output-weight", type=float, default=250.0)
     add("--feature-weight", type=float, default=0.5)
     add("--plain-style-weight", type=float, help="without temporal losses; default: --style-weight")
     add("--plain-content-weight", type=float, help="without temporal losses; default: --content-weight")
