@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import StyleCard, WeightsError, load, read_catalog
 from pipeline.device import find_device
-from pipeline.errors import InputError, StyleError
-from pipeline.loss_networks import digest, find_loss_networks
+from pipeline.errors import DeviceError, InputError, StyleError
+from pipeline.loss_networks import digest, find_loss_networks, first_line
 from pipeline.paintings import at_size, is_flat, read_painting
 from pipeline.train_config import TrainConfig
 from pipeline.training_data import Content, flow_finder, read_content
@@ -40,7 +40,7 @@ def set_up(config: TrainConfig, cards: Sequence[StyleCard], notify: Notify) -> t
     from models.training.trainer import Trainer
 
     begun = time.monotonic()
-    device = find_device(config.device)
+    device = _device(config.device, notify)
     paintings = _paintings(config, cards, notify)
     network, styles = _beginning(config)
     content = read_content(
@@ -58,6 +58,30 @@ def set_up(config: TrainConfig, cards: Sequence[StyleCard], notify: Notify) -> t
         raise InputError(config.content[0] if config.content else "", str(error)) from error
     trainer.schedule.elapsed = time.monotonic() - begun
     return trainer, _recipe(config, cards, content) | {"settings": asdict(settings), "loss_networks": sources}
+
+
+def _device(name: str, notify: Notify) -> "torch.device":
+    """The device called ``name``, found to move pictures as training needs it; for ``auto`` else the CPU."""
+    import torch
+
+    device = find_device(name)
+    try:
+        _move_a_picture(device)
+    except (RuntimeError, NotImplementedError) as error:
+        reason = f"{device} lacks an operation that training needs ({first_line(error)})"
+        if name != "auto":
+            raise DeviceError(f"{reason}; use --device cpu") from error
+        notify(f"training on the CPU: {reason}")
+        return torch.device("cpu")
+    return device
+
+
+def _move_a_picture(device: "torch.device") -> None:
+    """What `models.training.pairs` does to photos; not every backend has bicubic sampling."""
+    import torch
+
+    picture, grid = torch.zeros(1, 3, 8, 8, device=device), torch.zeros(1, 8, 8, 2, device=device)
+    torch.nn.functional.grid_sample(picture, grid, "bicubic", "reflection", align_corners=True)
 
 
 def _paintings(config: TrainConfig, cards: Sequence[StyleCard], notify: Notify) -> list["torch.Tensor"]:

@@ -530,6 +530,35 @@ def test_a_device_that_is_not_there(ready: TrainConfig, device: str) -> None:
         train(dataclasses.replace(ready, device=device))
 
 
+def test_a_device_that_cannot_move_pictures(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(device: torch.device) -> None:
+        if device.type == "cpu":
+            raise NotImplementedError("no bicubic sampling\nand more")
+
+    monkeypatch.setattr("pipeline.training_setup._move_a_picture", lacks)
+    with pytest.raises(DeviceError, match=r"cpu lacks an operation .* \(no bicubic sampling\); use --device cpu"):
+        train(ready)
+    monkeypatch.setattr("pipeline.training_setup.find_device", lambda name: torch.device("cpu"))
+    notes: list[str] = []
+    train(dataclasses.replace(ready, device="auto", steps=1), notify=notes.append)
+    assert notes == ["training on the CPU: cpu lacks an operation that training needs (no bicubic sampling)"]
+
+
+def test_bf16_is_used_where_it_is_fast(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def targets(self: object, *args: object) -> dict[str, Tensor]:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("models.training.objective.PaintingObjective.terms", targets)
+    for precision in ("bf16", "fp32"):
+        monkeypatch.setattr("models.training.trainer.native_precision", lambda device, name=precision: name)
+        with pytest.raises(KeyboardInterrupt):
+            train(dataclasses.replace(ready, overwrite=True))
+    assert seen == [True, False]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from models.engine import native_precision
 from models.network import Style, StyleNetwork
 from models.training.content import central_crops, random_crops, split
 from models.training.objective import Objective, Painted, Weights
@@ -158,6 +159,7 @@ class Trainer:
             raise ValueError(f"{len(styles)} styles and {len(weights)} weights for {len(paintings)} paintings")
         self.config = config
         self.device = device
+        self._is_mixed = native_precision(device) == "bf16"  # elsewhere bf16 is slower, and fp16 would overflow
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.bank = StyleBank(styles).to(device)
         self.objective = objective
@@ -291,7 +293,7 @@ class Trainer:
     ) -> dict[str, Tensor]:
         frames = Pairs(*pairs)
         both = torch.cat((frames.first, frames.second)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_mixed):
             painting, features = self.network.with_features(both, style)
             painted = Painted(*painting.float().chunk(2), *features.chunk(2))
             return self.objective.terms(frames, painted, targets)
