@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from models.network import Architecture
 from models.registry import Painter, load, read_catalog
 from models.training.content import central_crops
 from models.training.objective import Weights
-from models.training.pairs import MARGIN_PX
+from models.training.pairs import MARGIN_PX, ClipPair, Pairs, clip_crops
 from models.training.trainer import Report
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.train import TrainConfig, train
@@ -141,10 +142,20 @@ def test_a_new_style_begins_as_the_mean_of_those_there(ready: TrainConfig, begun
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_style_of_ones_own_from_a_clip(ready: TrainConfig, begun: Path, tmp_path: Path) -> None:
+def test_a_style_of_ones_own_from_a_clip(
+    ready: TrainConfig, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def crops(pairs: list[ClipPair], *args: Any) -> Pairs:
+        used.append(len(pairs))
+        return clip_crops(pairs, *args)
+
+    monkeypatch.setattr("models.training.trainer.clip_crops", crops)
     clip = make_clip(tmp_path / "clip.mp4", Clip(width=96, height=72))
     notes: list[str] = []
     trained = train(dataclasses.replace(ready, start=begun, content=[clip], steps=5), notify=notes.append)
+    assert set(used) == {15}
     assert (trained.steps, trained.ended) == (5, "steps")
     assert trained.seconds > 0
     assert notes == ["practising on 15 pictures, and on 15 pairs of frames of 1 clip"]
