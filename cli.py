@@ -458,7 +458,7 @@ class _Bar:
             held = "  ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
             best = "  best so far, saved" if report.best else ""
             line = f"{report.progress:4.0%}  step {report.step}  validation: {held}{best}"
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def _speed(self) -> str:
         """Steps a second, of late."""
