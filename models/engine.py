@@ -46,12 +46,17 @@ class EngineError(RuntimeError):
 # Contrast (standard deviation of the pixels in [0, 1], over the picture) at which the paint begins, and is full.
 FAINT, FULL = 0.01, 0.06
 
+# Brightest channel in [0, 1], mean over a block, at which the paint begins, and is full; the side of a block in pixels.
+BLACK, DARK = 3 / 255, 28 / 255
+BLOCK_PX = 8
+
 
 class Paint(nn.Module):
     """The whole graph from pixels to pixels, so that a compiler sees it in one piece.
 
     Instance normalisation gives every picture the same contrast: a fade to black would stay bright and end in the
-    sensor's noise, blown up. So the paint thins out where the picture as a whole has next to no contrast.
+    sensor's noise, blown up. So the paint thins out where the picture as a whole has next to no contrast, and where it
+    is black: the bars of a letterbox, a stage in the dark.
 
     Args:
         network: in the precision it is to run in.
@@ -105,7 +110,7 @@ class Paint(nn.Module):
         painted = resize(painted.float(), picture.shape[-2:])
         own = torch.lerp(_mean_and_variance(picture), past[..., -1:], keep)
         thickness = ((own[:, 1].sqrt() - FAINT) / (FULL - FAINT)).clamp(0, 1)
-        mixed = _lay_over(picture, painted, strength * thickness[..., None], colors)
+        mixed = _lay_over(picture, painted, strength * thickness[..., None] * _lit(picture), colors)
         return (mixed * 255).round().to(torch.uint8), torch.cat((used, own), dim=2)
 
     def _run(self, share: Tensor, picture: Tensor, style: Style, past: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,6 +155,15 @@ def _lay_over(picture: Tensor, painted: Tensor, amount: Tensor, colors: Tensor) 
     channels = zip(picture.unbind(dim=1), painted.unbind(dim=1), strict=True)
     toned = ((plain, torch.lerp(paint, (plain + lighter).clamp(0, 1), colors)) for plain, paint in channels)
     return torch.stack([torch.lerp(plain, paint, amount) for plain, paint in toned], dim=-1)[0]
+
+
+def _lit(picture: Tensor) -> Tensor:
+    """``(N, H, W)``: 0 where the picture ``(N, 3, H, W)`` is black, 1 where it is not, without steps between."""
+    height, width = picture.shape[-2:]
+    blocks = (max(height // BLOCK_PX, 1), max(width // BLOCK_PX, 1))
+    light = F.interpolate(picture.amax(dim=1, keepdim=True), blocks, mode="area")
+    lit = ((light - BLACK) / (DARK - BLACK)).clamp(0, 1)
+    return F.interpolate(lit, (height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
 def _mean_and_variance(picture: Tensor) -> Tensor:

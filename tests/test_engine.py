@@ -251,6 +251,18 @@ def test_a_fade_to_black_ends_in_black(network: StyleNetwork, style: Style, tmp_
     assert changes[4] < 0.5
 
 
+def test_the_bars_of_a_letterbox_stay_black_and_the_picture_between_is_painted(
+    network: StyleNetwork, style: Style, tmp_path: Path
+) -> None:
+    run = build("eager", network, tmp_path, size=(96, 64))
+    framed = torch.zeros(96, 64, 3, dtype=torch.uint8)
+    framed[32:64] = torch.randint(60, 256, (32, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    painted, _ = run(framed, style, no_past(network), NONE, FULL, NONE, NONE)
+    assert int(painted[:24].max()) == 0
+    assert int(painted[72:].max()) == 0
+    assert mean_difference(painted[36:60], framed[36:60]) > 20
+
+
 def test_contrast_can_come_from_elsewhere_as_all_statistics(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
