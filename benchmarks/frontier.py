@@ -1,10 +1,10 @@
 """How much paint for how much stillness? One style at several settings, as a picture: stillness against likeness.
 
-    python benchmarks/frontier.py OUT.png --style NAME|FILE --painting IMAGE [--clips FILE ...] [--target E_STAB,STYLE ...]
+    python benchmarks/frontier.py OUT.png --painting IMAGE [--style NAME|FILE] [--clips FILE ...] [--target E,S ...]
 
-Paints each clip with every ``--stability`` at each of ``--strengths``, measures it as `flowbrush evaluate` does, prints a
-line a point and draws them: a column of the picture for each clip, down and left is better. ``--target`` draws a corner
-to stay within, one for each clip.
+Paints each clip with every ``--stability`` at each of ``--strengths``, measures it as `flowbrush evaluate` does, prints
+a line a point and draws them: a panel for each clip, down and left is better. ``--target`` draws a corner to stay
+within, one for each clip.
 """
 
 import argparse
