@@ -58,7 +58,7 @@ class Stabilizer:
     """
 
     LAG = 5
-    KEEP = 0.5
+    KEEP = 0.3
     """Share of a frame's statistics that comes from the frames before."""
     MEMORY = 0.8
     """Share of the average of these that stays with each new frame."""
@@ -165,19 +165,22 @@ class CutDetector:
 class NoiseFilter:
     """Average what does not move over time, pixel by pixel, so that sensor noise does not make the paint boil.
 
-    A recursive filter whose gain rises from `GAIN` to 1 with the difference to the average, taken over `REACH` pixels,
-    so that noise cancels out in it and motion does not; what moves is taken as it is and leaves no ghost.
+    A recursive filter whose gain rises from `GAIN` to 1 with the difference to the average. That difference is taken
+    over `REACH` pixels, so that noise cancels out in it and motion does not, and the largest within `AROUND` pixels
+    counts: the faint parts of what moves move too. What moves is taken as it is, and leaves no ghost.
     """
 
     GAIN = 0.15
-    REACH = 5
-    STILL, MOVING = 2, 6
+    REACH = 9
+    AROUND = 25
+    STILL, MOVING = 3, 6
     """Levels of the difference at which the gain begins to rise, and is 1."""
 
     def __init__(self) -> None:
         self._average: Wide | None = None
         self._calm: Pixels | None = None
         self._gain = self.GAIN + (1 - self.GAIN) * _ramp(self.STILL, self.MOVING)
+        self._around = np.ones((self.AROUND, self.AROUND), np.uint8)
 
     def __call__(self, pixels: Pixels, *, restart: bool) -> Pixels:
         """``pixels`` ``(H, W, 3)`` uint8 with less noise; ``restart`` forgets the frames before."""
@@ -185,7 +188,8 @@ class NoiseFilter:
             self._average, self._calm = pixels.astype(np.float32), pixels
             return pixels
         reach = (self.REACH, self.REACH)
-        gain = cv.LUT(_strongest(cv.absdiff(cv.blur(pixels, reach), cv.blur(self._calm, reach))), self._gain)
+        change = _strongest(cv.absdiff(cv.blur(pixels, reach), cv.blur(self._calm, reach)))
+        gain = cv.LUT(cv.blur(cv.dilate(change, self._around), reach), self._gain)
         self._average = cv.blendLinear(pixels.astype(np.float32), self._average, gain, 1 - gain)
         self._calm = cv.convertScaleAbs(self._average)
         return np.asarray(self._calm, np.uint8)
