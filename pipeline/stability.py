@@ -57,7 +57,7 @@ class Stabilizer:
         mode: see the head of this module.
     """
 
-    LAG = 5
+    LAG = 6
     KEEP = 0.3
     """Share of a frame's statistics that comes from the frames before."""
     MEMORY = 0.8

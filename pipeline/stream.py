@@ -124,18 +124,20 @@ def ordered_map(
     source: Iterable[T],
     *,
     workers: int,
+    ahead: int = 1,
     initializer: Callable[[], object] | None = None,
     name: str = "map",
 ) -> Generator[R, None, None]:
     """Yield ``function(item)`` for the items of ``source``, in their order, computed by ``workers`` threads.
 
-    At most ``workers + 1`` items are on the way at any time. The first failure, in the order of the items, is raised
-    here; however the iteration ends, the threads have ended too.
+    At most ``workers + ahead`` items are on the way at any time. The first failure, in the order of the items, is
+    raised here; however the iteration ends, the threads have ended too.
 
     Args:
         function: called in the threads, for several items at once.
         source: iterated in the calling thread.
         workers: how many threads, at least 1.
+        ahead: how many items may wait for a thread.
         initializer: called first in each thread.
         name: of the threads.
     """
@@ -144,7 +146,7 @@ def ordered_map(
     try:
         for item in source:
             pending.append(executor.submit(function, item))
-            if len(pending) > workers:
+            if len(pending) >= workers + ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

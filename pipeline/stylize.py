@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Each holds a frame's features: 0.2 GB at 1920x1080.
 MOST_WORKERS = 4
+# Frames ready for a painter; with one alone painters wait while the next is prepared, 2 ms of 29.
+AHEAD = 2
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
@@ -116,7 +118,9 @@ class Stylizer:
 
         # The number of threads is a setting of each thread that calls torch.
         own_threads = partial(torch.set_num_threads, self._threads)
-        work = ordered_map(painted, prepared(), workers=self.workers, initializer=own_threads, name="painter")
+        work = ordered_map(
+            painted, prepared(), workers=self.workers, ahead=AHEAD, initializer=own_threads, name="painter"
+        )
         with closing(work):
             for item, finish in work:
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())

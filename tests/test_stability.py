@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.frames import Pixels
 from pipeline.stability import CutDetector, FlowBlend, NoiseFilter, Prepared, Stabilizer
-from pipeline.stylize import MOST_WORKERS
+from pipeline.stylize import AHEAD, MOST_WORKERS
 
 HEIGHT, WIDTH = 72, 128
 
@@ -122,8 +122,8 @@ def test_where_the_input_differs_along_the_flow_nothing_is_blended() -> None:
 
 
 def test_statistics_come_from_the_same_frame_however_many_are_painted_at_a_time() -> None:
-    assert _past_of(Stabilizer("smooth"), waiting=0) == _past_of(Stabilizer("smooth"), waiting=MOST_WORKERS)
-    assert Stabilizer.LAG > MOST_WORKERS
+    assert _past_of(Stabilizer("smooth"), waiting=0) == _past_of(Stabilizer("smooth"), waiting=MOST_WORKERS + AHEAD - 1)
+    assert Stabilizer.LAG >= MOST_WORKERS + AHEAD
 
 
 def _past_of(stabilizer: Stabilizer, *, waiting: int) -> list[float | None]:
@@ -146,8 +146,8 @@ def _finish(stabilizer: Stabilizer, prepared: Prepared) -> None:
 def test_a_cut_ends_all_memory() -> None:
     given = _past_of(Stabilizer("smooth"), waiting=2)
 
-    assert [past is None for past in given] == ([True] * 5 + [False] * 5) * 2
-    assert (given[5], given[15]) == (0.0, 10.0), "the average begins with the shot"
+    assert [past is None for past in given] == ([True] * 6 + [False] * 4) * 2
+    assert (given[6], given[16]) == (0.0, 10.0), "the average begins with the shot"
 
 
 def test_memory_does_not_grow() -> None:
