@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.frames import Pixels
+
+try:
+    import cv2
+except ImportError:  # no libGL, say
+    cv: Any = None
+else:
+    cv = cv2  # as Any: its type stubs know neither float pictures nor scalars as operands
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +30,11 @@ if TYPE_CHECKING:
 Stability = Literal["none", "smooth", "flow"]
 
 Wide = NDArray[np.float32]
-cv: Any = cv2  # its type stubs know neither float pictures nor scalars as operands
+
+
+def opencv_is_there() -> bool:
+    """Whether anything but ``none`` can be had: OpenCV needs libraries of the system."""
+    return cv is not None
 
 
 @dataclass(frozen=True, slots=True)

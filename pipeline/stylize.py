@@ -16,7 +16,7 @@ from pipeline.device import find_device
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Pixels
 from pipeline.look import load_look
-from pipeline.stability import Prepared, Stability, Stabilizer
+from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
 from pipeline.stream import ordered_map
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class Stylizer:
         self._compare = config.compare
         self._stroke_size = config.stroke_size
         self._stability = cast("Stability", config.stability) if config.strength else "none"
+        if self._stability != "none" and not opencv_is_there():
+            notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
+            self._stability = "none"
         self._no_past = no_statistics(self.look.network, self.device)
         self._forget = torch.zeros((), device=self.device)
         self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)

@@ -41,7 +41,7 @@ def test_help_loads_neither_torch_nor_the_codecs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_video_needs_no_opencv(tmp_path: Path) -> None:
+def test_video_without_opencv_says_what_is_lost_and_goes_on(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512, 1024)))
     code = (
         "import sys; sys.modules['cv2'] = None; import cli; sys.argv[1:] = "
@@ -50,6 +50,7 @@ def test_video_needs_no_opencv(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(contents(tmp_path / "out.mp4").times) == 3
+    assert "note: OpenCV cannot be loaded: painting with --stability none" in done.stderr
 
 
 def test_version() -> None:
