@@ -137,7 +137,7 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
 
         monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
     elif stage == "stylize":
-        monkeypatch.setattr(Stylizer, "paint", dies_at_the_fourth(Stylizer.paint))
+        monkeypatch.setattr(Stylizer, "_paint", dies_at_the_fourth(Stylizer._paint))
     else:
         monkeypatch.setattr(Muxer, "write_frame", dies_at_the_fourth(Muxer.write_frame))
     source = uneven_clip(tmp_path)

@@ -434,7 +434,7 @@ def test_flat_pictures_train_without_running_away(ready: TrainConfig, tmp_path: 
     notes: list[str] = []
     train(dataclasses.replace(ready, paintings={"black": black}), reports.append, notify=notes.append)
     assert notes == [f"{black} is of one colour: there are no strokes to learn, and what it paints will be flat too"]
-    assert all(value < 1e6 for report in reports for value in report.losses.values())
+    assert all(value < 1e7 for report in reports for value in report.losses.values())
 
 
 def test_content_that_does_not_suffice(ready: TrainConfig, tmp_path: Path) -> None:

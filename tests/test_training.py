@@ -59,7 +59,7 @@ def test_the_loss_falls() -> None:
     assert [r.step for r in reports if r.validation is not None] == [10, 20, 30, 40]
     assert sum(after.values()) < 0.7 * sum(before.values())
     assert after["style"] < 0.8 * before["style"]
-    assert after["output"] < 0.5 * before["output"]
+    assert after["output"] < 0.7 * before["output"]
     assert after["feature"] < 0.7 * before["feature"]
 
 
