@@ -273,12 +273,14 @@ def test_a_card_for_each_style(network: StyleNetwork, tmp_path: Path) -> None:
 def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:
     catalog = read_catalog()
     assert BUNDLED.stat().st_size < 8_000_000
-    assert len(catalog.cards) >= 2
+    assert len(catalog.cards) >= 10
     for card in catalog.cards.values():
         assert all((card.painting, card.painter, card.year, card.status, card.licence, card.painting_px)), card
+        assert card.source
+        assert {"style", "content", "variation", "output", "feature"} == set(card.weights)
         assert card.figures
         assert all(math.isfinite(value) for value in card.figures.values())
-    assert {"settings", "weights", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
+    assert {"settings", "start", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
     assert set(catalog.recipe["paintings"]) == set(catalog.cards)
 
 
