@@ -20,14 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from benchmarks.scoring import add_scoring, painted_scores
+from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate import TOGETHER
 from pipeline.frames import Pixels
 from pipeline.pictures import write_picture
 from pipeline.plot import ticks
-from pipeline.run import stylize_video
-from sample_videos import CLIPS, clip
 
 MODES = {"none": "#8a8a8a", "smooth": "#1f5fa8", "flow": "#2f8f4e"}
 PANEL, MARGIN, DOT = 560, 80, 7
@@ -63,11 +62,9 @@ def _arguments() -> argparse.Namespace:
     add("output", type=Path, metavar="OUT.png")
     add("--style", default="great-wave", metavar="NAME|FILE")
     add("--painting", type=Path, required=True)
-    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add_scoring(parser, frames=60)
     add("--strengths", type=float, nargs="+", default=[0.7, 0.85, 1.0])
     add("--target", type=_corner, action="append", default=[], metavar="E_STAB,STYLE", help="in the order of the clips")
-    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
-    add("--frames", type=int, default=60, metavar="N", help="compare about N pairs of frames; 0 all")
     return parser.parse_args()
 
 
@@ -83,11 +80,14 @@ def _points(path: Path, arguments: argparse.Namespace) -> list[Point]:
             for strength in arguments.strengths:
                 painted = Path(folder) / f"{stability}{strength}.mkv"
                 look = StylizeConfig(arguments.style, strength, stability=stability)
-                stylize_video(VideoConfig(str(path), str(painted), look, encode=EncodeConfig("ffv1")))
-                wanted = EvaluateConfig(
-                    str(path), str(painted), arguments.painting, arguments.loss_weights, arguments.frames
+                scores = painted_scores(
+                    path,
+                    painted,
+                    look,
+                    painting=arguments.painting,
+                    loss_weights=arguments.loss_weights,
+                    frames=arguments.frames,
                 )
-                scores = evaluate(wanted)
                 if scores.e_stab is None or scores.style is None or scores.content is None:
                     raise ValueError(f"{path}: no style score; name a loss network with --loss-weights")
                 points.append(Point(stability, strength, scores.e_stab, scores.style, scores.content))

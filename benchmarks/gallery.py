@@ -21,20 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from models.registry import BUNDLED, read_catalog
-from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, painted_scores
+from models.registry import BUNDLED, read_catalog, write_whole
+from pipeline.config import StylizeConfig
 from pipeline.decode import decode
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate import TOGETHER
 from pipeline.frames import Frame, Pixels
 from pipeline.pictures import write_picture
-from pipeline.run import stylize_video
 from pipeline.source import open_source
-from sample_videos import CLIPS, clip
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
 MOMENTS = (0.25, 0.75)
-CELL_WIDTH, NAME_WIDTH, MARGIN, TEXT = 320, 220, 6, 22
+NAME_WIDTH, MARGIN, TEXT = 220, 6, 22
 
 
 def main() -> int:
@@ -61,14 +60,12 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add_scoring(parser, frames=60)
     add("--weights", type=Path, default=BUNDLED, metavar="FILE", help="default: the bundled styles")
     add("--styles", default="", metavar="A,B", help="of these; default: all of the file")
     add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help="of pipeline's StylizeConfig")
     add("--painting", action="append", default=[], metavar="STYLE=FILE", help="what a style is held against")
     add("--paintings", type=Path, default=Path(), metavar="FOLDER", help="where the files of --painting lie")
-    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
-    add("--frames", type=int, default=60, metavar="N", help="compare about N pairs of frames; 0 all")
     add("--cards", type=Path, metavar="FILE.json", help="write the figures into the cards of `flowbrush train`")
     add("--sheet", type=Path, metavar="FILE.png", help="draw a row of pictures for each style")
     return parser.parse_args()
@@ -104,9 +101,15 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
         for path in arguments.clips:
             painted = Path(folder) / f"{path.stem}.mkv"
             config = StylizeConfig(style=f"{arguments.weights}#{style}", **dict(arguments.set))
-            stylize_video(VideoConfig(str(path), str(painted), config, encode=EncodeConfig("ffv1")), notify=_note)
-            wanted = EvaluateConfig(str(path), str(painted), painting, arguments.loss_weights, arguments.frames)
-            scores = evaluate(wanted, notify=_note)
+            scores = painted_scores(
+                path,
+                painted,
+                config,
+                painting=painting,
+                loss_weights=arguments.loss_weights,
+                frames=arguments.frames,
+                notify=_note,
+            )
             measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
             figures |= {key: value for key, value in measured.items() if value is not None}
             network = scores.loss_network
@@ -127,9 +130,7 @@ def _moments(path: Path) -> list[Pixels]:
     with open_source(path) as source:
         frames = (item for item in decode(source) if isinstance(item, Frame))
         chosen = [frame.pixels for index, frame in enumerate(frames) if index in wanted]
-    height = round(CELL_WIDTH * chosen[0].shape[0] / chosen[0].shape[1])
-    scaled = (Image.fromarray(pixels).resize((CELL_WIDTH, height), Image.Resampling.LANCZOS) for pixels in chosen)
-    return [np.asarray(picture, np.uint8) for picture in scaled]
+    return [cell(pixels) for pixels in chosen]
 
 
 def contact_sheet(rows: Mapping[str, Sequence[Pixels]]) -> Pixels:
@@ -163,9 +164,7 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
         raise ValueError(f"{cards}: holds no card of {style!r}; there are {', '.join(known)}")
     rounded = {name: round(value, 4) for name, value in figures.items()}
     known[style]["figures"] = known[style].get("figures", {}) | rounded
-    part = cards.with_name(f".{cards.name}.part")
-    part.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(cards)
+    write_whole(cards, (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -19,19 +19,17 @@ from pathlib import Path
 sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-from PIL import Image
 
 from benchmarks.command import ROOT, CommandError, machine, machine_line, verdict
-from benchmarks.gallery import CELL_WIDTH, contact_sheet
+from benchmarks.gallery import contact_sheet
+from benchmarks.scoring import cell, painted_scores
 from benchmarks.woodcut import woodcut
-from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate import TOGETHER
 from pipeline.frames import Pixels
 from pipeline.moments import moments
 from pipeline.pictures import read_picture, write_picture
-from pipeline.run import stylize_video
 from sample_videos import clip
 
 GOAL_SECONDS = 600
@@ -47,7 +45,7 @@ def main() -> int:
     network = None
     try:
         with tempfile.TemporaryDirectory() as folder:
-            rows = {"painting": [_narrow(_painting(arguments, Path(folder)))], "original": _pictures(arguments.content)}
+            rows = {"painting": [cell(_painting(arguments, Path(folder)))], "original": _pictures(arguments.content)}
             for name in arguments.variants:
                 content = ["--content", str(arguments.content)] if name == "with-content" else []
                 work = Path(folder) / name
@@ -118,10 +116,10 @@ def _measure(name: str, arguments: argparse.Namespace, folder: Path) -> str | No
     """Paint the clip in the new style, and print its figures; returns the network that judged."""
     painted = folder / name / "painted.mkv"
     style = StylizeConfig(style=str(folder / name / "own.safetensors"), engine=arguments.engine)
-    stylize_video(VideoConfig(str(arguments.content), str(painted), style, encode=EncodeConfig("ffv1")))
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
-    scores = evaluate(
-        EvaluateConfig(str(arguments.content), str(painted), folder / "painting.png", judge, arguments.frames)
+    painting = folder / "painting.png"
+    scores = painted_scores(
+        arguments.content, painted, style, painting=painting, loss_weights=judge, frames=arguments.frames
     )
     for figure in FIGURES:
         value = getattr(scores, figure)
@@ -134,12 +132,7 @@ def _print(name: str, figure: str, value: str) -> None:
 
 
 def _pictures(path: Path) -> list[Pixels]:
-    return [_narrow(moment.first) for moment in moments(path, PICTURES, smallest_px=16, largest_px=10**4)]
-
-
-def _narrow(pixels: Pixels) -> Pixels:
-    height = round(CELL_WIDTH * pixels.shape[0] / pixels.shape[1])
-    return np.asarray(Image.fromarray(pixels).resize((CELL_WIDTH, height), Image.Resampling.LANCZOS), np.uint8)
+    return [cell(moment.first) for moment in moments(path, PICTURES, smallest_px=16, largest_px=10**4)]
 
 
 if __name__ == "__main__":

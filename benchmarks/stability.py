@@ -18,9 +18,9 @@ sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.command import CommandError, machine, machine_line, paint
+from benchmarks.scoring import add_scoring
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
-from sample_videos import CLIPS, clip
 
 MODES = ("none", "smooth", "flow")
 
@@ -43,11 +43,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--style", nargs="+", default=["great-wave"], metavar="NAME|FILE", help="default: great-wave")
-    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add_scoring(parser, frames=0)
     add("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all three")
     add("--painting", type=Path, help="what the style score is measured against")
-    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
-    add("--frames", type=int, default=0, metavar="N", help="compare about N pairs of frames; 0, the default, all")
     add("--rounds", type=int, default=3, help="timed runs of each mode; default: 3")
     return parser.parse_args()
 

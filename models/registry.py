@@ -190,12 +190,7 @@ def save(
         "styles": json.dumps([asdict(card) for card in cards], ensure_ascii=False),
         "recipe": json.dumps(recipe, ensure_ascii=False),
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(serialise(half, metadata=metadata))  # `save_file` hides it from other users, mode 600
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, serialise(half, metadata=metadata))  # `save_file` hides it from other users, mode 600
 
 
 def write_cards(path: Path, cards: Sequence[StyleCard]) -> None:
@@ -214,9 +209,18 @@ def write_cards(path: Path, cards: Sequence[StyleCard]) -> None:
     header["__metadata__"]["styles"] = json.dumps([asdict(card) for card in cards], ensure_ascii=False)
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the tensors stay aligned, as the format asks
+    write_whole(path, len(text).to_bytes(8, "little") + text + content[end:])
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all; what was there stays until then.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import OutputError, StyleError
-from pipeline.loss_networks import first_line
+from models.registry import write_whole
+from pipeline.errors import OutputError, StyleError, first_line
 
 if TYPE_CHECKING:
     from models.training.trainer import Trainer
@@ -61,11 +61,7 @@ def write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) 
 
     content = io.BytesIO()  # into a file on a full disk, `torch.save` raises RuntimeError
     torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, content)
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content.getbuffer())
-        part.replace(path)
+        write_whole(path, content.getbuffer())
     except OSError as error:
         raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)

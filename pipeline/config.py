@@ -17,6 +17,16 @@ DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
 LONGEST_SECONDS = 10**7
 
 
+def check_device(name: str) -> None:
+    """Whether a device can be called so; whether it is there is found out where it is used.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not DEVICES.fullmatch(name):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
     """Which part of the input is read, and how.
@@ -109,8 +119,7 @@ class StylizeConfig:
             raise ValueError(f"stroke size must be between 0.25 and 4, not {self.stroke_size:g}")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {self.strength:g}")
-        if not DEVICES.fullmatch(self.device):
-            raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}")
+        check_device(self.device)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.engine not in ENGINES:

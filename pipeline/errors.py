@@ -79,3 +79,8 @@ class DeviceError(PipelineError):
     """The device, the precision or the engine that was asked for is not to be had on this machine."""
 
     exit_code = 6
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the rest of a long message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

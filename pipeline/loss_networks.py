@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -68,8 +68,3 @@ def digest(paths: Sequence[Path]) -> str:
             while part := file.read(2**20):
                 content.update(part)
     return content.hexdigest()[:16]
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, without the rest of a long message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

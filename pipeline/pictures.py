@@ -1,6 +1,6 @@
 """Still pictures: paintings and photos, read upright as RGB whatever their file holds."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,30 +75,20 @@ def is_still(path: Path) -> bool:
         return path.suffix.lower() in ENDINGS  # a picture, though a broken one
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """All pictures below ``folder``, sorted; the picture itself if it is one.
-
-    Raises:
-        InputError: nothing there, or no picture in it.
-    """
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError(folder, "no such folder")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-    if not found:
-        raise InputError(folder, f"no pictures in it ({', '.join(sorted(ENDINGS))})")
-    return found
-
-
-def check_place(path: Path, *, overwrite: bool) -> None:
+def check_place(path: Path, *, overwrite: bool, what: str = "picture", endings: Collection[str] = ENDINGS) -> None:
     """Find out whether a picture can be written at ``path`` before any work is done for it.
+
+    Args:
+        path: where.
+        overwrite: whether a file that is there may be replaced.
+        what: it is called in the message.
+        endings: that it may have.
 
     Raises:
         OutputError: it cannot, or something is there that may not be replaced.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise OutputError(path, f"a picture ends in {', '.join(sorted(ENDINGS))}")
+    if path.suffix.lower() not in endings:
+        raise OutputError(path, f"a {what} ends in {', '.join(sorted(endings))}")
     if path.is_dir():
         raise OutputError(path, "is a folder; give the name of a file")
     if path.exists() and not overwrite:

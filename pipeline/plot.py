@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.errors import OutputError
 from pipeline.frames import Pixels
-from pipeline.pictures import write_picture
+from pipeline.pictures import check_place, write_picture
 from pipeline.tally import Pair, Scores
 
 ENDINGS = (".png", ".jpg", ".webp")
@@ -53,12 +52,7 @@ def check_plot(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it cannot.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise OutputError(path, f"a plot ends in {', '.join(ENDINGS)}")
-    if not path.parent.is_dir():
-        raise OutputError(path, f"the folder {path.parent} does not exist; create it first")
-    if path.exists() and not overwrite:
-        raise OutputError(path, "exists already; use --overwrite to replace it")
+    check_place(path, overwrite=overwrite, what="plot", endings=ENDINGS)
 
 
 def write_plot(path: Path, scores: Scores) -> None:

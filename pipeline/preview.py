@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import sample_videos
 from models.registry import StyleCard
-from pipeline.config import DEVICES, DecodeConfig, StylizeConfig
+from pipeline.config import DecodeConfig, StylizeConfig, check_device
 from pipeline.decode import decode
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
@@ -51,8 +51,7 @@ class PreviewConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if not DEVICES.fullmatch(self.device):
-            raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}")
+        check_device(self.device)
 
 
 @dataclass(frozen=True, slots=True)

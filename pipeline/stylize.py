@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.config import StylizeConfig
 from pipeline.device import find_device
-from pipeline.errors import DeviceError
+from pipeline.errors import DeviceError, first_line
 from pipeline.frames import Frame, Pixels
 from pipeline.look import load_look
 from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
@@ -243,22 +243,16 @@ def cache_folder() -> Path:
     return base / "flowbrush"
 
 
-class _device_errors:
+@contextmanager
+def _device_errors(device: "torch.device") -> Iterator[None]:
     """Context in which what torch raises for want of memory, device or compiler becomes a `DeviceError`."""
-
-    def __init__(self, device: "torch.device") -> None:
-        self._device = device
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, OSError):
-            reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-            raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
-        if not isinstance(error, RuntimeError):
-            return
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
+    except RuntimeError as error:
+        reason = first_line(error)
         if "memory" in reason.lower():
-            reason = f"the memory of {self._device} does not suffice; choose a smaller --height"
+            reason = f"the memory of {device} does not suffice; choose a smaller --height"
         raise DeviceError(reason) from error

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import InputError, OutputError
-from pipeline.pictures import find_pictures, read_picture, write_picture
+from pipeline.pictures import read_picture, write_picture
 
 ORIENTATION = 0x0112
 
@@ -101,18 +101,6 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         read_picture(tmp_path / "missing.png")
     with pytest.raises(InputError, match="cannot be read"):
         read_picture(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        find_pictures(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"no pictures in it.*\.jpg"):
-        find_pictures(tmp_path)
-
-
-def test_pictures_are_found_below_a_folder_in_order(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    for name in ("b.JPG", "a.png", "deep/c.webp", "notes.txt"):
-        (tmp_path / name).touch()
-    assert find_pictures(tmp_path) == [tmp_path / name for name in ("a.png", "b.JPG", "deep/c.webp")]
-    assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

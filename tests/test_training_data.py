@@ -15,7 +15,7 @@ from models.flow import DisFlow, FlowFinder
 from models.training.pairs import clip_crops
 from pipeline.errors import InputError
 from pipeline.moments import Moment, moments
-from pipeline.training_data import Content, flow_finder, read_content
+from pipeline.training_data import Content, _found_in, flow_finder, read_content
 from tests.media import Clip, Pixels, make_clip
 from tests.tiny import photos
 
@@ -135,6 +135,18 @@ def test_a_pair_across_a_cut_is_left_out(tmp_path: Path) -> None:
     assert len(cut.photos) == len(whole.photos) == 12
     assert len(whole.pairs) == 12
     assert len(cut.pairs) == 11
+
+
+def test_pictures_are_found_below_a_folder_in_order(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file or folder"):
+        _found_in(tmp_path / "missing")
+    with pytest.raises(InputError, match=r"no pictures and no clips in it.*\.jpg"):
+        _found_in(tmp_path)
+    (tmp_path / "deep").mkdir()
+    for name in ("b.JPG", "a.png", "deep/c.webp", "notes.txt"):
+        (tmp_path / name).touch()
+    assert _found_in(tmp_path) == ([tmp_path / name for name in ("a.png", "b.JPG", "deep/c.webp")], [])
+    assert _found_in(tmp_path / "a.png") == ([tmp_path / "a.png"], [])
 
 
 def test_a_folder_holds_photos_and_clips(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Paint a clip and measure it: what several benchmarks share."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.evaluate import EvaluateConfig, evaluate
+from pipeline.frames import Pixels
+from pipeline.run import stylize_video
+from pipeline.summary import Notify
+from pipeline.tally import Scores
+from sample_videos import CLIPS, clip
+
+CELL_WIDTH = 320
+
+
+def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
+    """The options ``--clips``, ``--loss-weights`` and ``--frames``, the last with its default."""
+    add = parser.add_argument
+    add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
+    add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
+    add("--frames", type=int, default=frames, metavar="N", help=f"compare about N pairs; 0 all; default: {frames}")
+
+
+def painted_scores(
+    path: Path,
+    painted: Path,
+    look: StylizeConfig,
+    *,
+    painting: Path | None,
+    loss_weights: Path | None,
+    frames: int,
+    notify: Notify = lambda line: None,
+) -> Scores:
+    """Paint the clip at ``path`` losslessly into ``painted``, and measure it against the painting."""
+    stylize_video(VideoConfig(str(path), str(painted), look, encode=EncodeConfig("ffv1")), notify=notify)
+    return evaluate(EvaluateConfig(str(path), str(painted), painting, loss_weights, frames), notify=notify)
+
+
+def cell(pixels: Pixels) -> Pixels:
+    """A picture ``(height, width, 3)`` at the width of a contact sheet's cell."""
+    height = round(CELL_WIDTH * pixels.shape[0] / pixels.shape[1])
+    return np.asarray(Image.fromarray(pixels).resize((CELL_WIDTH, height), Image.Resampling.LANCZOS), np.uint8)
