@@ -1,11 +1,8 @@
 """The command line: flags -> config -> run -> exit code. The only module that prints."""
 
-import ctypes
 import json
 import logging
 import os
-import platform
-import re
 import shlex
 import signal
 import sys
@@ -14,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -23,11 +19,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
+from pipeline.arguments import read_paintings, read_seconds
+from pipeline.process import keep_freed_memory, launched_at
+
 if TYPE_CHECKING:
     from models.training.trainer import Report
     from pipeline.config import EncodeConfig
     from pipeline.meter import Progress
-    from pipeline.tally import Scores
     from pipeline.train import Trained
 
 USAGE, INTERRUPTED = 2, 130
@@ -36,6 +34,10 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "eager", "compile", "openvino"]
 Compare = Literal["side", "split"]
 Stability = Literal["none", "smooth", "flow"]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")]
 
 app = typer.Typer(
     help="Turn a video into a painting that moves: same frames, same times, same sound.",
@@ -87,7 +89,7 @@ def video(
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="The encoder's own balance of speed and size.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Of the network; auto takes what the device is fast at.")] = (
         "auto"
     ),
@@ -95,9 +97,9 @@ def video(
     compare: Annotated[Compare | None, typer.Option(help="Show the original beside the painting.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Do not name flowbrush in the output's metadata.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Paint a video: same frames, same times, same sound, new picture."""
     with _friendly(verbose):
@@ -121,7 +123,7 @@ def video(
                     stroke_size=stroke_size,
                     stability=stability,
                 ),
-                decode=DecodeConfig(_seconds(start), _seconds(duration), height),
+                decode=DecodeConfig(read_seconds(start), read_seconds(duration), height),
                 encode=encode,
                 tag=not no_tag,
             )
@@ -130,7 +132,7 @@ def video(
         with _Bar("painting", quiet) as bar:
             summary = stylize_video(config, progress=bar.frames, notify=bar.note)
     if as_json:
-        result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - _launched_at(), 3)}
+        result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
         print(json.dumps(result), file=sys.stderr if target == "-" else sys.stdout)
     elif not quiet:
         _say(f"{summary.output}: {summary.frames} frames at {summary.fps:.1f} fps, {summary.style}, {summary.engine}")
@@ -146,9 +148,9 @@ def styles(
     style_file: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Show the styles of this file too; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing preview.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the bundled styles, or draw them on a frame of your own clip."""
     if preview is not None:
@@ -182,7 +184,7 @@ def _preview(
         from pipeline.preview import PreviewConfig, draw_preview
 
         with _usage():
-            config = PreviewConfig(target, clip, _seconds(at), files, device, overwrite)
+            config = PreviewConfig(target, clip, read_seconds(at), files, device, overwrite)
         with _Bar("painting", as_json) as bar:
             tiles = draw_preview(config, progress=lambda done, total: bar.counts(done, total, "tiles"))
     if as_json:
@@ -208,9 +210,9 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE.png", help="Draw the flicker over time, with the scene cuts.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the figures and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure a painted clip: how still, how much like the painting, how much of the scene is left.
 
@@ -230,6 +232,7 @@ def evaluate(
         from pipeline.evaluate import EvaluateConfig
         from pipeline.evaluate import evaluate as run
         from pipeline.plot import check_plot, write_plot
+        from pipeline.tally import figures
 
         with _usage():
             config = EvaluateConfig(original, stylized, painting, loss_weights, frames)
@@ -244,7 +247,7 @@ def evaluate(
         del result["curve"]
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print("\n".join(_figures(scores)))
+        print("\n".join(figures(scores)))
 
 
 @app.command()
@@ -298,13 +301,13 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="JSON of painting, painter, year, status by style name.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, written into the file.")] = "not stated",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     no_compile: Annotated[bool, typer.Option("--no-compile", help="Do without torch.compile.")] = False,
     seed: Annotated[int, typer.Option(help="Of crops and first weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what happens inside.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Learn a style of your own from a painting, in minutes; several make one weight file."""
     with _friendly(verbose):
@@ -317,7 +320,7 @@ def train(
             if from_scratch and start is not None:
                 raise ValueError("--start and --from-scratch exclude each other")
             config = TrainConfig(
-                paintings=_named(paintings),
+                paintings=read_paintings(paintings),
                 output=output,
                 content=content or (),
                 loss_weights=loss_weights or (),
@@ -519,19 +522,6 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _seconds(text: str | None) -> Fraction | None:
-    """Exact seconds of ``83.5``, ``1:23.5`` or ``0:01:23.5``."""
-    if text is None:
-        return None
-    parts = text.split(":")
-    try:
-        if not 1 <= len(parts) <= 3 or not all(part.replace(".", "", 1).isdigit() for part in parts):
-            raise ValueError
-        return sum((Fraction(part) * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write 83.5, 1:23.5 or 0:01:23.5") from None
-
-
 def _what_was_done(result: "Trained") -> str:
     reasons = {
         "minutes": " (the time was used up; --minutes gives it more)",
@@ -542,65 +532,9 @@ def _what_was_done(result: "Trained") -> str:
     return f"{took}, judged by {' and '.join(result.loss_networks)}"
 
 
-def _figures(scores: "Scores") -> Iterator[str]:
-    """The figures of a painted clip, a line each; a dash stands for what could not be measured."""
-
-    def number(value: float | None, digits: int = 4) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
-
-    floor, floor10 = number(scores.input_e_stab), number(scores.input_e_stab10)
-    yield f"e_stab   {number(scores.e_stab)}   10 frames apart {number(scores.e_stab10)}   original {floor}, {floor10}"
-    yield f"E_warp   {number(scores.e_warp, 6)} 10 frames apart {number(scores.e_warp10, 6)}"
-    yield f"style    {number(scores.style, 3)}" + (f"    {scores.painting}" if scores.painting else "    no painting")
-    by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
-    yield f"content  {number(scores.content, 3)}    {by}"
-    left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
-    yield f"{scores.frames} frames: {scores.pairs} neighbouring pairs and {scores.pairs10} 10 apart{left_out}"
-    yield scores.notes[-1]
-
-
-def _named(paintings: list[str]) -> dict[str, Path]:
-    """``NAME=FILE`` or ``FILE`` to a path by style name."""
-    named: dict[str, Path] = {}
-    for text in paintings:
-        name, separator, file = text.partition("=")
-        if not separator or os.path.exists(text):
-            name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
-        path = Path(file)
-        if name in named:
-            raise ValueError(f"two paintings are named {name!r}; write NAME=FILE")
-        named[name] = path
-    return named
-
-
-def _launched_at() -> float:
-    """Wall-clock time at which this process began; where the system does not tell, when this module was loaded."""
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return _LOADED_AT
-
-
-_LOADED_AT = time.time()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers of each frame instead of giving them back and having them cleared again.
-
-    Without this the kernel clears 17 MB a frame at 640x360, a seventh of all the time. From mallopt(3):
-    M_TRIM_THRESHOLD is -1, M_TOP_PAD -2, M_MMAP_THRESHOLD -3, M_ARENA_MAX -8.
-    """
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in ((-1, 2**31 - 1), (-2, 64 * 2**20), (-3, 2**30), (-8, 1)):
-            mallopt(parameter, value)
-
-
 def main() -> Any:
     """Entry point of the command ``flowbrush``."""
-    _keep_freed_memory()
+    keep_freed_memory()
     return app()
 
 

@@ -11,7 +11,8 @@ import av
 
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
-from pipeline.mux import Muxer, Plan, new_temporary
+from pipeline.mux import Muxer, new_temporary
+from pipeline.output import Plan
 from pipeline.reader import AudioPacket
 
 

@@ -4,63 +4,17 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import IO, cast
 
 import av
-import numpy as np
 from av.packet import Packet
 from av.stream import Stream
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
-from pipeline.animation import Palette
-from pipeline.audio import AudioPlan, AudioTrack
-from pipeline.codecs import Container, Encoder
-from pipeline.color import EXACT, swscale_matrix
-from pipeline.frames import Color, Frame
+from pipeline.audio import AudioTrack
+from pipeline.frames import Frame
+from pipeline.output import Plan
 from pipeline.reader import AudioPacket, VideoPacket
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything about the output but its pixels; made by `plan_output`.
-
-    Attributes:
-        target: the file as the user named it, or ``-``.
-        container: its kind.
-        encoder: of the picture.
-        options: the encoder is opened with.
-        threads: of the encoder; 0 lets it choose.
-        width: of the frames that will come, in pixels.
-        height: of the frames that will come, in pixels.
-        pixel_format: FFmpeg's name of what the encoder is given.
-        time_base: seconds per unit of pts of the video stream; the source's wherever the container can hold it.
-        rate: frames per second on average; a hint to the encoder, never a clock.
-        sample_aspect_ratio: width of a pixel over its height.
-        color: how the samples are written, and tagged.
-        audio: what becomes of the audio streams that are carried.
-        metadata: of the whole file.
-        notices: what the user should know, a line each.
-    """
-
-    target: str
-    container: Container
-    encoder: Encoder
-    options: Mapping[str, str]
-    threads: int
-    width: int
-    height: int
-    pixel_format: str
-    time_base: Fraction
-    rate: Fraction
-    sample_aspect_ratio: Fraction
-    color: Color
-    audio: tuple[AudioPlan, ...]
-    metadata: Mapping[str, str]
-    notices: tuple[str, ...]
+from pipeline.video_track import VideoTrack, add_video
 
 
 def new_temporary(path: str) -> str:
@@ -97,7 +51,7 @@ class Muxer:
             file, "w", format=plan.container.name, container_options=_muxer_options(plan, is_trial)
         )
         try:
-            self._video = VideoTrack(_add_video(self._container, plan), plan)
+            self._video = VideoTrack(add_video(self._container, plan), plan)
             self._audio = {audio.stream.index: AudioTrack(self._container, audio) for audio in plan.audio}
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             self._container.start_encoding()
@@ -159,84 +113,3 @@ def _muxer_options(plan: Plan, is_trial: bool) -> dict[str, str]:
         clock = {"movie_timescale": "90000"}
         return clock if is_trial else clock | {"movflags": "+faststart"}
     return {}
-
-
-def _add_video(container: av.container.OutputContainer, plan: Plan) -> VideoStream:
-    # SVT-AV1 speaks to the terminal past FFmpeg's log; it reads this when it is first opened.
-    os.environ.setdefault("SVT_LOG", "0")
-    stream = cast(VideoStream, container.add_stream(plan.encoder.name, rate=plan.rate, options=dict(plan.options)))
-    context = stream.codec_context
-    context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pixel_format
-    stream.time_base = context.time_base = plan.time_base
-    context.sample_aspect_ratio = plan.sample_aspect_ratio
-    context.thread_count = plan.threads
-    context.thread_type = av.codec.context.ThreadType.AUTO  # slices alone, the default, cost x264 quality
-    if plan.pixel_format != "pal8":
-        context.colorspace, context.color_range = plan.color.matrix, 2 if plan.color.full_range else 1
-        context.color_primaries, context.color_trc = plan.color.primaries, plan.color.transfer
-    return stream
-
-
-class VideoTrack:
-    """The video stream of an output: RGB in, packets out with exact pts and duration; one instance a thread."""
-
-    def __init__(self, stream: VideoStream, plan: Plan) -> None:
-        self._stream = stream
-        self._plan = plan
-        self._reformatter = VideoReformatter()
-        self._palette = Palette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
-        self._durations: dict[int, int] = {}
-        self._last_pts: int | None = None
-
-    def packets(self, frame: Frame) -> Iterator[VideoPacket]:
-        """What the encoder gives for ``frame``, if anything yet.
-
-        Raises:
-            ValueError: the frame has not the size that was planned.
-        """
-        height, width, _ = frame.pixels.shape
-        if (width, height) != (self._plan.width, self._plan.height):
-            raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels), format="rgb24")
-        picture.pts, picture.time_base = self._pts(frame), self._plan.time_base
-        if frame.duration is not None:
-            picture.duration = round(frame.duration * frame.time_base / self._plan.time_base)
-            self._durations[picture.pts] = picture.duration
-        pictures = self._palette(picture) if self._palette is not None else iter((self._converted(picture),))
-        yield from self._encoded(pictures)
-
-    def flush(self) -> Iterator[VideoPacket]:
-        """What the encoder held back."""
-        if self._palette is not None:
-            yield from self._encoded(self._palette.flush())
-        yield from self._encoded(iter((None,)))
-
-    def _pts(self, frame: Frame) -> int:
-        """The frame's own; on a container's coarser clock the nearest that is free."""
-        pts = round(frame.pts * frame.time_base / self._plan.time_base)
-        if self._last_pts is not None:
-            pts = max(pts, self._last_pts + 1)
-        self._last_pts = pts
-        return pts
-
-    def _converted(self, picture: VideoFrame) -> VideoFrame:
-        color = self._plan.color
-        converted = self._reformatter.reformat(
-            picture,
-            format=self._plan.pixel_format,
-            src_color_range=2,
-            dst_colorspace=swscale_matrix(color.matrix),
-            dst_color_range=2 if color.full_range else 1,
-            interpolation=EXACT,
-            threads=1,
-        )
-        converted.duration = picture.duration
-        converted.color_primaries, converted.color_trc = color.primaries, color.transfer
-        return converted
-
-    def _encoded(self, pictures: Iterator[VideoFrame | None]) -> Iterator[VideoPacket]:
-        for picture in pictures:
-            for packet in self._stream.encode(picture):
-                if packet.pts in self._durations:
-                    packet.duration = self._durations.pop(packet.pts)
-                yield packet

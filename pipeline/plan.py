@@ -15,7 +15,8 @@ from pipeline.color import RGB, is_wide_gamut, writing
 from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError
 from pipeline.frames import Color, VideoInfo
-from pipeline.mux import Muxer, Plan, new_temporary
+from pipeline.mux import Muxer, new_temporary
+from pipeline.output import Plan
 from pipeline.source import Source
 
 # Said by the container itself, wrong for another one, or true of the old file alone.

@@ -3,14 +3,10 @@
 A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.source` and `pipeline.decode` do.
 """
 
-import os
-import select
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -21,22 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import InputError
+from pipeline.opening import open_container, raise_what_came, reason_of, standard_input
 
 if TYPE_CHECKING:
     AudioPacket = Packet[AudioStream]
     VideoPacket = Packet[VideoStream]
 else:  # generic in the type stubs alone
     AudioPacket = VideoPacket = Packet
-
-# A whitelist of protocols alone is no defence: a playlist or script named .mp4 opens its neighbours.
-DEMUXERS = (
-    "3dostr,aac,ac3,aiff,amr,apng,asf,av1,avi,dts,dv,eac3,flac,flv,gif,h263,h264,hevc,ivf,live_flv,m4v,matroska,webm,"
-    "mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,nuv,obu,ogg,rm,roq,tta,vc1,vvc,w64,wav,wtv,"
-    "yuv4mpegpipe"
-)
-
-# How long a stop may go unnoticed by a read from a pipe.
-WAIT_SECONDS = 0.2
 
 # A clip is given up when so many packets have failed before a first frame.
 HOPELESS_PACKETS = 500
@@ -99,8 +86,8 @@ class MediaReader:
     """
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
-        self._pipe = _standard_input() if path == "-" else None
-        self._input = _open(path, self._pipe)
+        self._pipe = standard_input() if path == "-" else None
+        self._input = open_container(path, self._pipe)
         try:
             self._video = _main_video(self._input, path)
         except InputError:
@@ -150,16 +137,16 @@ class MediaReader:
                 self._note_shortfall()
                 return
             except av.FFmpegError as error:
-                self.damage.append(Damage(self._packet_index, None, _reason(error)))
+                self.damage.append(Damage(self._packet_index, None, reason_of(error)))
                 failures = failures + 1 if index == self._packet_index else 0
             except OSError as error:
-                raise InputError(self._path, f"cannot be read any further ({_reason(error)})") from error
+                raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
 
     def _packets(self) -> Iterator["Packet[Stream]"]:
         for packet in self._input.demux((self._video, *self.audio)):
-            _raise_what_came(self._pipe)
+            raise_what_came(self._pipe)
             yield packet
-        _raise_what_came(self._pipe)
+        raise_what_came(self._pipe)
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """The frames that ``packet`` completes; an empty packet flushes the decoder."""
@@ -176,7 +163,7 @@ class MediaReader:
         except av.FFmpegError as error:
             time = packet.pts if packet.pts is not None else packet.dts
             seconds = None if time is None else time * self.time_base
-            self.damage.append(Damage(max(self._packet_index - 1, 0), seconds, _reason(error)))
+            self.damage.append(Damage(max(self._packet_index - 1, 0), seconds, reason_of(error)))
             if self._is_hopeless and len(self.damage) >= HOPELESS_PACKETS:
                 raise InputError(
                     self._path, f"its first {HOPELESS_PACKETS} packets hold no frame that decodes"
@@ -209,70 +196,6 @@ class MediaReader:
     def close(self) -> None:
         """Let go of the file and the decoder."""
         self._input.close()
-
-
-class _Pipe:
-    """Standard input as a stream that offers no seeking, even where it is a file, and whose waits can be ended.
-
-    Attributes:
-        error: an interruption that came during a read; FFmpeg, which called, cannot pass it on.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.error: BaseException | None = None
-        self._file = file
-        self._stopped = threading.Event()
-
-    def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes as soon as there are any; none at the end, or when stopped."""
-        try:
-            if os.name != "posix":  # can wait for sockets alone
-                return self._file.read(size)
-            while not self._stopped.is_set():
-                if select.select([self._file], [], [], WAIT_SECONDS)[0]:
-                    return os.read(self._file.fileno(), size)
-        except Exception:
-            raise  # PyAV passes these on
-        except BaseException as error:  # noqa: BLE001 - raised again by the reader
-            self.error = error
-            self.stop()
-        return b""
-
-    def stop(self) -> None:
-        """End a `read` that waits, and all that follow."""
-        self._stopped.set()
-
-
-def _standard_input() -> _Pipe:
-    if sys.stdin is None:  # closed by the shell, as by <&-
-        raise InputError("-", "standard input is closed; pipe a video in, or give the name of a file")
-    return _Pipe(sys.stdin.buffer)
-
-
-def _raise_what_came(pipe: _Pipe | None) -> None:
-    if pipe is not None and pipe.error is not None:
-        raise pipe.error
-
-
-def _open(path: str, pipe: _Pipe | None) -> InputContainer:
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-    try:
-        container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        _raise_what_came(pipe)
-        raise InputError(path, _why_unopened(path, error)) from error
-    _raise_what_came(pipe)
-    return container
-
-
-def _why_unopened(path: str, error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return "may not be read; check its permissions"
-    hint = "; an mp4 needs its index in front to be piped (faststart), mkv always works" if path == "-" else ""
-    if isinstance(error, av.ArgumentError):
-        return f"is not a video format that is opened; playlists, scripts and lists of pictures are not{hint}"
-    reason = _reason(error)
-    return f"is not a video that can be read ({reason}); check that the file is complete and a video{hint}"
 
 
 def _main_video(container: InputContainer, path: str) -> VideoStream:
@@ -308,7 +231,3 @@ def _duration_seconds(container: InputContainer, video: VideoStream) -> float | 
     if video.duration is not None and video.time_base:
         return float(video.duration * video.time_base)
     return None if container.duration is None else container.duration / av.time_base
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

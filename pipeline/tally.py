@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -155,6 +155,23 @@ class Tally:
             notes=tuple(notes),
             curve=tuple(near),
         )
+
+
+def figures(scores: Scores) -> Iterator[str]:
+    """The figures of a painted clip, a line each; a dash stands for what could not be measured."""
+
+    def number(value: float | None, digits: int = 4) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    floor, floor10 = number(scores.input_e_stab), number(scores.input_e_stab10)
+    yield f"e_stab   {number(scores.e_stab)}   10 frames apart {number(scores.e_stab10)}   original {floor}, {floor10}"
+    yield f"E_warp   {number(scores.e_warp, 6)} 10 frames apart {number(scores.e_warp10, 6)}"
+    yield f"style    {number(scores.style, 3)}" + (f"    {scores.painting}" if scores.painting else "    no painting")
+    by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
+    yield f"content  {number(scores.content, 3)}    {by}"
+    left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
+    yield f"{scores.frames} frames: {scores.pairs} neighbouring pairs and {scores.pairs10} 10 apart{left_out}"
+    yield scores.notes[-1]
 
 
 class Sample(Generic[T]):

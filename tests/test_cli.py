@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
+from pipeline.arguments import read_paintings, read_seconds
+from pipeline.process import launched_at
 from tests.media import Clip, Sound, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
@@ -225,19 +227,19 @@ def test_a_usage_error_exits_with_2() -> None:
 
 
 def test_times_are_exact() -> None:
-    assert cli._seconds(None) is None
-    assert cli._seconds("83.1") == Fraction(831, 10)
-    assert cli._seconds("1:23.5") == Fraction(167, 2)
-    assert cli._seconds("01:00:00.001") == 3600 + Fraction(1, 1000)
+    assert read_seconds(None) is None
+    assert read_seconds("83.1") == Fraction(831, 10)
+    assert read_seconds("1:23.5") == Fraction(167, 2)
+    assert read_seconds("01:00:00.001") == 3600 + Fraction(1, 1000)
     for wrong in ("", "1:2:3:4", "-3", "1e3", "a", "1::2"):
         with pytest.raises(ValueError, match="no time"):
-            cli._seconds(wrong)
+            read_seconds(wrong)
 
 
 def test_paintings_get_names() -> None:
-    assert cli._named(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
+    assert read_paintings(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
     with pytest.raises(ValueError, match="two paintings"):
-        cli._named(["x/a.jpg", "y/a.jpg"])
+        read_paintings(["x/a.jpg", "y/a.jpg"])
 
 
 def test_a_damaged_gallery_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,8 +280,8 @@ def test_doctor_looks_at_everything() -> None:
 
 
 def test_startup_counts_from_the_launch_of_the_process() -> None:
-    assert 0 <= time.time() - cli._launched_at() < 3600
-    code = "import time; time.sleep(0.4); import cli; print(time.time() - cli._launched_at())"
+    assert 0 <= time.time() - launched_at() < 3600
+    code = "import time; time.sleep(0.4); import cli; print(time.time() - launched_at())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     if os.path.exists("/proc/self/stat"):
         assert float(done.stdout) >= 0.4
