@@ -1,0 +1,92 @@
+"""Where to paint: a picture, or a clip that runs along; white is painted, black stays as it was, grey is between."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from pipeline.color import EXACT, reading
+from pipeline.config import DecodeConfig
+from pipeline.decode import turned
+from pipeline.frames import Pixels
+from pipeline.pictures import is_still, read_picture
+from pipeline.source import Source, open_source
+
+# Rec. 709 weights of red, green and blue, for a picture that is not grey.
+_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class Mask:
+    """How much of each pixel is painted, from 0 to 1, at each moment.
+
+    Before its first frame a clip shows that one, behind its last the last one, so that a mask may be shorter.
+
+    Args:
+        path: a picture, or any video.
+        width: of the frames that it is laid on, in pixels; a mask of another size is scaled.
+        height: of the frames, in pixels.
+        part: what is read of the video that is painted; of a clip the same part is read.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+
+    def __init__(self, path: str | Path, *, width: int, height: int, part: DecodeConfig | None = None) -> None:
+        self._size = (width, height)
+        self._source: Source | None = None
+        self._frames: Iterator[VideoFrame] = iter(())
+        if is_still(Path(path)):
+            self._shown = self._scaled(VideoFrame.from_ndarray(read_picture(Path(path)), format="rgb24"))
+            self._next: VideoFrame | None = None
+        else:
+            part = part or DecodeConfig()
+            cut = DecodeConfig(part.start_seconds, part.duration_seconds, threads=part.threads)
+            self._source = open_source(path, cut)
+            self._frames = (item for item in self._source.items() if isinstance(item, VideoFrame))
+            self._shown = self._scaled(next(self._frames))
+            self._next = next(self._frames, None)
+
+    def at(self, seconds: Fraction) -> NDArray[np.float32]:
+        """``(height, width, 1)`` float32 in [0, 1] at ``seconds``; asked for in order, as a clip is read once."""
+        latest: VideoFrame | None = None
+        while self._next is not None and self._seconds(self._next) <= seconds:
+            latest, self._next = self._next, next(self._frames, None)
+        if latest is not None:
+            self._shown = self._scaled(latest)
+        return self._shown
+
+    def __call__(self, original: Pixels, painted: Pixels, seconds: Fraction) -> Pixels:
+        """``painted`` where the mask is white, ``original`` where it is black; both ``(height, width, 3)``."""
+        amount = self.at(seconds)
+        mixed = original + amount * (painted.astype(np.float32) - original)
+        return np.asarray(np.rint(mixed), painted.dtype)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._source is not None:
+            self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _seconds(self, frame: VideoFrame) -> Fraction:
+        return (frame.pts or 0) * (self._source.info.time_base if self._source else Fraction(1))
+
+    def _scaled(self, frame: VideoFrame) -> NDArray[np.float32]:
+        quarters = self._source.info.rotation // 90 if self._source else 0
+        width, height = self._size if quarters % 2 == 0 else self._size[::-1]
+        rgb = frame.reformat(
+            width, height, format="rgb24", src_color_range=2 if reading(frame).full_range else 1, interpolation=EXACT
+        )
+        light = turned(rgb.to_ndarray(), quarters) @ np.asarray(_LUMA, np.float32) / 255
+        return np.asarray(light, np.float32)[..., None].clip(0, 1)
