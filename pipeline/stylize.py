@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.engine import EngineName, Precision
+    from pipeline.mask import Mask
 
 
 # Each holds a frame's features: 0.2 GB at 1920x1080.
@@ -48,6 +49,7 @@ class Stylizer:
         height: of the frames, in pixels.
         width: of the frames, in pixels.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
+        mask: mixes the original and the painted picture of a moment; see `pipeline.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
 
     Attributes:
@@ -69,6 +71,7 @@ class Stylizer:
         height: int,
         width: int,
         last_seconds: float | None = None,
+        mask: "Mask | None" = None,
         notify: Notify = lambda notice: None,
     ) -> None:
         import torch
@@ -85,6 +88,7 @@ class Stylizer:
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
         self._compare = config.compare
+        self._mask = mask
         self._stroke_size = config.stroke_size
         self._stability = cast("Stability", config.stability) if config.strength else "none"
         if self._stability != "none" and not opencv_is_there():
@@ -142,6 +146,8 @@ class Stylizer:
         return compose(pixels, picture, self._compare) if self._compare else picture
 
     def _shown(self, frame: Frame, picture: Pixels) -> Frame:
+        if self._mask is not None:
+            picture = self._mask(frame.pixels, picture, frame.seconds)
         return frame.with_pixels(compose(frame.pixels, picture, self._compare) if self._compare else picture)
 
     def _paint(

@@ -75,7 +75,7 @@ def test_a_mask_filmed_upright_is_turned_as_the_video_is(tmp_path: Path) -> None
 
 def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mask.txt").write_text("no picture")
-    with pytest.raises(InputError, match="mask.txt"):
+    with pytest.raises(InputError, match=r"mask\.txt"):
         Mask(tmp_path / "mask.txt", width=64, height=48)
     with pytest.raises(InputError, match="no such file"):
         Mask(tmp_path / "mask.png", width=64, height=48)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import models.engine
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
 from pipeline.look import find_style
+from pipeline.mask import Mask
 from pipeline.stylize import Stylizer, _slower, cache_folder, compose, output_size
 from tests.media import moving_square
 
@@ -244,3 +246,16 @@ def test_strength_0_leaves_every_pixel_of_a_clip_as_it_is() -> None:
 def test_an_unknown_stability_is_refused() -> None:
     with pytest.raises(ValueError, match="none, smooth, flow"):
         replace(PLAIN, stability="calm")
+
+
+def test_a_mask_says_where_to_paint(tmp_path: Path) -> None:
+    picture = np.zeros((48, 64), np.uint8)
+    picture[:, 32:] = 255
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    with Mask(tmp_path / "mask.png", width=64, height=48) as mask:
+        masked = list(Stylizer(PLAIN, height=48, width=64, mask=mask)(frames(2)))
+    whole = list(Stylizer(PLAIN, height=48, width=64)(frames(2)))
+    for before, after, everywhere in zip(frames(2), masked, whole, strict=True):
+        assert (after.pixels[:, :30] == before.pixels[:, :30]).all()
+        assert (after.pixels[:, 34:] == everywhere.pixels[:, 34:]).all()
+        assert np.abs(after.pixels[:, 34:].astype(int) - before.pixels[:, 34:]).mean() > 10
