@@ -77,6 +77,9 @@ def video(
     stability: Annotated[
         Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
     ] = "smooth",
+    mask: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A picture or clip: white is painted, black stays as it was.")
+    ] = None,
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
     duration: Annotated[str | None, typer.Option(metavar="T", help="Paint only this long.")] = None,
@@ -125,6 +128,7 @@ def video(
                 ),
                 decode=DecodeConfig(read_seconds(start), read_seconds(duration), height),
                 encode=encode,
+                mask=mask,
                 tag=not no_tag,
             )
         from pipeline.run import stylize_video

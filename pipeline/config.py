@@ -142,6 +142,7 @@ class VideoConfig:
         stylize: of the stage in the middle.
         decode: of the first stage.
         encode: of the last stage.
+        mask: path of a picture or clip that says where to paint, see `pipeline.mask`; None paints everywhere.
         tag: whether the output's metadata names flowbrush and the style.
         depth: frames that may wait between two stages.
     """
@@ -151,5 +152,6 @@ class VideoConfig:
     stylize: StylizeConfig
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
+    mask: str | None = None
     tag: bool = True
     depth: int = 4

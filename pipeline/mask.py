@@ -1,6 +1,7 @@
 """Where to paint: a picture, or a clip that runs along; white is painted, black stays as it was, grey is between."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +14,19 @@ from numpy.typing import NDArray
 from pipeline.color import EXACT, reading
 from pipeline.config import DecodeConfig
 from pipeline.decode import turned
-from pipeline.frames import Pixels
+from pipeline.frames import Pixels, VideoInfo
 from pipeline.pictures import is_still, read_picture
 from pipeline.source import Source, open_source
 
 # Rec. 709 weights of red, green and blue, for a picture that is not grey.
 _LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def open_mask(path: str | None, info: VideoInfo, part: DecodeConfig) -> AbstractContextManager["Mask | None"]:
+    """The mask for the video of ``info``, of which ``part`` is painted; a context with None where there is none."""
+    if path is None:
+        return nullcontext()
+    return Mask(path, width=info.width, height=info.height, part=part)
 
 
 class Mask:

@@ -6,6 +6,7 @@ from pipeline.config import VideoConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
 from pipeline.look import find_style, last_frame_seconds
+from pipeline.mask import open_mask
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.source import open_source
@@ -34,7 +35,8 @@ def stylize_video(
     begun = time.perf_counter()
     notices = Notices(notify)
     card = find_style(config.stylize.style, config.stylize.style_end)
-    with open_source(config.source, config.decode) as source:
+    part = config.decode
+    with open_source(config.source, part) as source, open_mask(config.mask, source.info, part) as mask:
         info = source.info
         last_seconds = last_frame_seconds(info) if config.stylize.style_end else None
         size = output_size(config.stylize.compare, info.width, info.height)
@@ -42,7 +44,12 @@ def stylize_video(
         for notice in plan.notices:
             notices(notice)
         stylizer = Stylizer(
-            config.stylize, height=info.height, width=info.width, last_seconds=last_seconds, notify=notices
+            config.stylize,
+            height=info.height,
+            width=info.width,
+            last_seconds=last_seconds,
+            mask=mask,
+            notify=notices,
         )
         with (
             prefetch(decode(source), depth=config.depth, name="decode", stop=source.stop) as decoded,

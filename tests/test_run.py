@@ -8,6 +8,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import pipeline.run
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
@@ -219,3 +221,22 @@ def test_real_clips(tmp_path: Path, name: str) -> None:
     decode = DecodeConfig(duration_seconds=Fraction(1, 3))
     summary = stylize_video(config(SHARED / name, target, decode=decode))
     assert len(contents(target).times) == summary.frames > 3
+
+
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24", src_colorspace=1) for frame in container.decode(video=0)]
+
+
+def test_black_in_the_mask_leaves_the_video(tmp_path: Path) -> None:
+    mask = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=0))
+    mask.resize((64, 48), Image.Resampling.NEAREST).save(tmp_path / "mask.png")
+    source = make_clip(tmp_path / "in.mkv", Clip(pixel_format="yuv444p", tags=(1, 1, 1, 1)))
+    masked = config(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig("ffv1"))
+    stylize_video(masked)
+    before, after = pictures(source), pictures(tmp_path / "out.mkv")
+    assert len(before) == 30
+    for old, new in zip(before, after, strict=True):
+        change = np.abs(new.astype(int) - old)
+        assert change[:, :30].max() <= 2
+        assert change[:, 34:].mean() > 10
