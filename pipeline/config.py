@@ -36,12 +36,15 @@ class DecodeConfig:
         duration_seconds: how long a part is kept; None keeps all to the end.
         height: of the upright frames in pixels, the width follows; None keeps the size.
         threads: of the video decoder; 0 lets FFmpeg choose.
+        whole: whether frames keep 16 bits and their alpha, where the source has more than 8 bits and any; without it
+            they have 8, and transparent places show a background.
     """
 
     start_seconds: Fraction | None = None
     duration_seconds: Fraction | None = None
     height: int | None = None
     threads: int = 0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         for name, seconds in (("start", self.start_seconds), ("duration", self.duration_seconds)):

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+# Of 8 bits, or of 16 where a video has more than 8.
+Pixels = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +16,20 @@ class Frame:
     """One picture of the video and its exact place in time.
 
     Attributes:
-        pixels: ``(height, width, 3)`` uint8 RGB, full range, upright, C-contiguous.
+        pixels: ``(height, width, 3)`` RGB, full range, upright, C-contiguous; uint8, or uint16 up to 65535 where
+            `VideoInfo.deep` says so.
         pts: presentation time in units of ``time_base``.
         time_base: seconds per unit of ``pts``, exact.
         duration: units of ``time_base`` for which the picture is shown; None where the source does not say.
+        alpha: ``(height, width)`` of the same dtype, 0 where the picture is transparent; the pixels are straight, not
+            multiplied by it. None where all is opaque.
     """
 
     pixels: Pixels
     pts: int
     time_base: Fraction
     duration: int | None = None
+    alpha: Pixels | None = None
 
     @property
     def seconds(self) -> Fraction:
@@ -31,8 +37,15 @@ class Frame:
         return self.pts * self.time_base
 
     def with_pixels(self, pixels: Pixels) -> "Frame":
-        """The same moment with another picture."""
+        """The same moment with another picture; the alpha stays."""
         return replace(self, pixels=pixels)
+
+
+def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    """``pixels`` of any shape as uint8; 16 bits are rounded."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,12 @@ class VideoInfo:
         average_rate: frames per second on average; a hint, never a clock.
         frame_count: an estimate for progress bars; containers may lie.
         duration_seconds: an estimate for progress bars.
-        color: how the samples are read.
+        color: of the frames as they are yielded; how the samples are read, BT.709 after tone mapping.
+        flipped: whether stored frames, turned by ``rotation``, are then mirrored left to right to be upright.
+        deep: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
+        has_alpha: whether frames come with their alpha.
+        interlaced: whether the first frame is interlaced; frames that are so are deinterlaced.
+        tone_mapped_from: ``PQ`` or ``HLG`` where the source is HDR, which arrives tone-mapped; None otherwise.
     """
 
     path: str
@@ -83,3 +101,8 @@ class VideoInfo:
     frame_count: int | None
     duration_seconds: float | None
     color: Color
+    flipped: bool = False
+    deep: bool = False
+    has_alpha: bool = False
+    interlaced: bool = False
+    tone_mapped_from: str | None = None
