@@ -21,8 +21,9 @@ import torch
 
 from benchmarks.clips import make_clip, width_for
 from benchmarks.command import CommandError, machine, machine_line, paint
-from models.engine import DTYPES, EngineName, Paint, Precision, build_engine, no_statistics
+from models.engine import DTYPES, EngineName, Precision, build_engine
 from models.network import StyleNetwork
+from models.paint import Paint, no_statistics
 from models.registry import Painter, load
 from pipeline.stylize import cache_folder
 

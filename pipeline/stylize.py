@@ -76,7 +76,8 @@ class Stylizer:
     ) -> None:
         import torch
 
-        from models.engine import native_precision, no_statistics
+        from models.engine import native_precision
+        from models.paint import no_statistics
 
         self.look = load_look(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)

@@ -14,14 +14,13 @@ from models.engine import (
     Engine,
     EngineError,
     EngineName,
-    Paint,
     Precision,
     available_engines,
     build_engine,
     native_precision,
-    no_statistics,
 )
 from models.network import Architecture, Style, StyleNetwork
+from models.paint import Paint, no_statistics
 from models.registry import load, read_catalog
 
 CPU = torch.device("cpu")
