@@ -1,6 +1,7 @@
 """The values that travel through the pipeline: frames, and what is known of a video before its first frame."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -39,6 +40,25 @@ class Frame:
     def with_pixels(self, pixels: Pixels) -> "Frame":
         """The same moment with another picture; the alpha stays."""
         return replace(self, pixels=pixels)
+
+
+State = Mapping[str, NDArray[Any]]
+"""What the frames of a clip leave to those after them, by name; numbers are arrays without an axis."""
+
+
+@dataclass(slots=True)
+class Mark:
+    """Travels between the frames: a new segment of the output begins with the next one.
+
+    Attributes:
+        index: of the next frame, counted from the first of the clip.
+        digest: of the frame before, as it was decoded.
+        state: what the frames before leave to those after; filled in by the stage that paints.
+    """
+
+    index: int
+    digest: str
+    state: State = field(default_factory=dict)
 
 
 def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:

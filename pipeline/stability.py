@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.frames import Pixels
+from pipeline.frames import Pixels, State
 
 try:
     import cv2
@@ -65,6 +65,8 @@ class Stabilizer:
 
     Args:
         mode: see the head of this module.
+        state: of `prepared_state` and `finished_state` together: goes on from there as if nothing had been between.
+        device: that statistics are kept on.
     """
 
     LAG = 6
@@ -73,7 +75,7 @@ class Stabilizer:
     MEMORY = 0.8
     """Share of the average of these that stays with each new frame."""
 
-    def __init__(self, mode: Stability) -> None:
+    def __init__(self, mode: Stability, state: State | None = None, device: "torch.device | str" = "cpu") -> None:
         self._mode = mode
         self._begins_shot = CutDetector()
         self._calm = NoiseFilter()
@@ -84,6 +86,38 @@ class Stabilizer:
         self._averages: dict[int, torch.Tensor] = {}
         self._painted: Pixels | None = None
         self._own = threading.local()
+        if state:
+            self._go_on(state, device)
+
+    def prepared_state(self) -> State:
+        """What `prepare` has kept of the frames that went through it; nothing is copied, as nothing is changed."""
+        if self._mode == "none":
+            return {}
+        numbers = {"index": np.array(self._index), "shot": np.array(self._shot)}
+        return numbers | dict(self._begins_shot.state()) | dict(self._calm.state())
+
+    def finished_state(self, index: int) -> State:
+        """What `finish` has kept of the frames before ``index``, when it has had all of these and none behind."""
+        if self._mode == "none":
+            return {}
+        state = {
+            f"average.{key}": average.cpu().numpy()
+            for key, average in self._averages.items()
+            if key >= index - self.LAG
+        }
+        return state if self._painted is None else state | {"painted": self._painted}
+
+    def _go_on(self, state: State, device: "torch.device | str") -> None:
+        import torch
+
+        self._index, self._shot = int(state["index"]), int(state["shot"])
+        self._begins_shot.go_on(state)
+        self._calm.go_on(state)
+        self._before = state["calm"]
+        self._painted = state.get("painted")
+        for name, value in state.items():
+            if name.startswith("average."):
+                self._averages[int(name.removeprefix("average."))] = torch.from_numpy(value).to(device)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """What the next frame ``(H, W, 3)`` uint8 is to be painted from."""
@@ -155,6 +189,14 @@ class CutDetector:
     def __init__(self) -> None:
         self._last: tuple[Wide, Wide] | None = None
 
+    def state(self) -> State:
+        """What it remembers of the last frame."""
+        return {} if self._last is None else {"small": self._last[0], "colors": self._last[1]}
+
+    def go_on(self, state: State) -> None:
+        """Remember what `state` gave."""
+        self._last = (state["small"], state["colors"])
+
     def __call__(self, pixels: Pixels) -> bool:
         """Whether ``pixels`` ``(H, W, 3)`` uint8 begin a shot; True for the first frame."""
         last, self._last = self._last, self._seen(pixels)
@@ -191,6 +233,16 @@ class NoiseFilter:
         self._calm: Pixels | None = None
         self._gain = self.GAIN + (1 - self.GAIN) * _ramp(self.STILL, self.MOVING)
         self._around = np.ones((self.AROUND, self.AROUND), np.uint8)
+
+    def state(self) -> State:
+        """What it remembers of the frames before."""
+        if self._average is None or self._calm is None:
+            return {}
+        return {"average": self._average, "calm": self._calm}
+
+    def go_on(self, state: State) -> None:
+        """Remember what `state` gave."""
+        self._average, self._calm = state["average"], state["calm"]
 
     def __call__(self, pixels: Pixels, *, restart: bool) -> Pixels:
         """``pixels`` ``(H, W, 3)`` uint8 with less noise; ``restart`` forgets the frames before."""

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.config import StylizeConfig
 from pipeline.device import find_device
 from pipeline.errors import DeviceError, first_line
-from pipeline.frames import Frame, Pixels
+from pipeline.frames import Frame, Mark, Pixels, State
 from pipeline.look import load_look
 from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
 from pipeline.stream import ordered_map
@@ -107,14 +107,21 @@ class Stylizer:
         """Width and height of the painted frames, in pixels."""
         return output_size(self._compare, self._size[1], self._size[0])
 
-    def __call__(self, items: Iterable[Frame | T]) -> Iterator[Frame | T]:
-        """Paint the frames among ``items``, each with what those before have left; yield all else in its place."""
+    def __call__(self, items: Iterable[Frame | T], state: State | None = None) -> Iterator[Frame | T]:
+        """Paint the frames among ``items``, each with what those before have left; yield all else in its place.
+
+        Args:
+            items: frames in their order; a `Mark` between them is given the state at its place.
+            state: of a `Mark`, behind which the frames go on.
+        """
         import torch
 
-        stabilizer = Stabilizer(self._stability)
+        stabilizer = Stabilizer(self._stability, state, self.device)
 
         def prepared() -> Iterator[tuple[Frame | T, Prepared | None]]:
             for item in items:
+                if isinstance(item, Mark):  # its first half: frames are prepared before those in front are finished
+                    item.state = stabilizer.prepared_state()
                 yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None
 
         def painted(task: tuple[Frame | T, Prepared | None]) -> tuple[Frame | T, Callable[[], Pixels] | None]:
@@ -131,6 +138,8 @@ class Stylizer:
         )
         with closing(work):
             for item, finish in work:
+                if isinstance(item, Mark):
+                    item.state = {**item.state, **stabilizer.finished_state(item.index)}
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
     def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
