@@ -1,0 +1,93 @@
+"""What a sink of a live session is."""
+
+from fractions import Fraction
+from typing import Protocol, runtime_checkable
+
+from av.audio.frame import AudioFrame
+
+from pipeline.errors import PipelineError
+from pipeline.live.frames import LiveFrame
+
+
+class SinkError(PipelineError):
+    """A sink cannot be had, or broke; the others of the session go on without it.
+
+    Attributes:
+        name: of the sink, as the user knows it.
+    """
+
+    exit_code = 4
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+class Sink(Protocol):
+    """A place where painted pictures go. All methods but `close` are called in one thread, which is the sink's own.
+
+    Attributes:
+        name: as the user knows it: ``window``, ``record out.mkv``; unique in a session.
+        main_thread: whether the thread has to be the process's main one, as windows want it; one sink at most.
+    """
+
+    name: str
+    main_thread: bool
+
+    def open(self, width: int, height: int, fps: Fraction) -> None:
+        """Get ready for pictures of one size, in pixels, that come about ``fps`` times a second; called once.
+
+        Raises:
+            SinkError: it cannot be had.
+        """
+
+    def write(self, frame: LiveFrame) -> None:
+        """Take a picture. It may block: the newest picture waits meanwhile, those between are dropped.
+
+        Raises:
+            SinkError: the sink is broken for good.
+        """
+
+    def idle(self) -> None:
+        """Called ten times a second while there is no new picture: for windows that want their events handled.
+
+        Raises:
+            SinkError: the sink is broken for good.
+        """
+
+    def close(self) -> None:
+        """Finish what was written and let go of it; called once, in the sink's thread, also after a failure.
+
+        A sink that was never opened is closed too. Where the sink's thread hangs in a call, nothing is called.
+        """
+
+
+@runtime_checkable
+class SoundSink(Protocol):
+    """A sink that takes sound as well."""
+
+    def sound(self, frame: AudioFrame) -> None:
+        """Take sound, in a thread of its own; may be called before `open` has returned and until `close` is called.
+
+        ``frame.pts * frame.time_base`` is the moment on `time.monotonic` at which its first sample was heard, the clock
+        of `LiveFrame.captured_at`. It may block: a bounded queue waits before it, and loses its oldest when full.
+
+        Raises:
+            SinkError: the sink is broken for good.
+        """
+
+
+class SoundSource(Protocol):
+    """Where sound comes from, other than from a file that is painted: a microphone."""
+
+    name: str
+
+    def read(self) -> AudioFrame | None:
+        """Wait for the next piece of sound, at most half a second; None for nothing yet. Times as in `SoundSink`.
+
+        Raises:
+            PipelineError: it is broken for good, or cannot be had; called in a thread of its own, opened at the first.
+        """
+
+    def close(self) -> None:
+        """Let go of the device; called in the same thread."""

@@ -1,0 +1,1 @@
+"""Where live pictures go: one module a kind; `pipeline.live.sink` says what each can do."""
