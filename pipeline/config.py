@@ -36,6 +36,7 @@ class DecodeConfig:
         duration_seconds: how long a part is kept; None keeps all to the end.
         height: of the upright frames in pixels, the width follows; None keeps the size.
         threads: of the video decoder; 0 lets FFmpeg choose.
+        strict: whether the first damage of the input is an error.
         whole: whether frames keep 16 bits and their alpha, where the source has more than 8 bits and any; without it
             they have 8, and transparent places show a background.
     """
@@ -44,6 +45,7 @@ class DecodeConfig:
     duration_seconds: Fraction | None = None
     height: int | None = None
     threads: int = 0
+    strict: bool = False
     whole: bool = False
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import IO
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 
 from pipeline.errors import InputError
 
@@ -17,6 +18,15 @@ DEMUXERS = (
     "mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,nuv,obu,ogg,rm,roq,tta,vc1,vvc,w64,wav,wtv,"
     "yuv4mpegpipe"
 )
+
+# Of the picture: 12K is 80 million pixels. FFmpeg's own limit is three times as high, and decoders keep 16 and more.
+MOST_PIXELS, LONGEST_SIDE_PX = 100_000_000, 16_384
+
+# A film with thirty languages has a hundred streams.
+MOST_STREAMS = 256
+
+# Read again where FFmpeg met an end or a failure, to tell a damaged file from a failing disk.
+PROBED_BYTES = 4 * 2**20
 
 # How long a stop may go unnoticed by a read from a pipe.
 WAIT_SECONDS = 0.2
@@ -73,14 +83,78 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
     Raises:
         InputError: it cannot be opened.
     """
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    options = {
+        "format_whitelist": DEMUXERS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(MOST_PIXELS),
+        "max_streams": str(MOST_STREAMS),
+    }
     try:
-        container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="replace")
+        # Bytes that are no UTF-8 are carried as they are; only the terminal is spared them.
+        container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="surrogateescape")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise_what_came(pipe)
         raise InputError(path, _why_unopened(path, error)) from error
     raise_what_came(pipe)
     return container
+
+
+def check_size(path: str, video: VideoCodecContext) -> None:
+    """Refuse a picture that is too large to be painted, and have the decoder refuse one that grows later.
+
+    Raises:
+        InputError: the header tells such a size.
+    """
+    width, height = max(video.width, video.coded_width), max(video.height, video.coded_height)
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE_PX:
+        most = f"{MOST_PIXELS // 10**6} million pixels, {LONGEST_SIDE_PX} a side"
+        raise InputError(path, f"its frames are said to be {width}x{height}; more than {most}, are not read")
+    video.options = {**video.options, "max_pixels": str(MOST_PIXELS)}
+
+
+class Storage:
+    """What lies below a file: FFmpeg takes a failing disk, and a file that shrinks, for the end of the film.
+
+    Args:
+        path: of the file as the user named it; of a pipe nothing can be told.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._size = os.path.getsize(path) if os.path.isfile(path) else None
+        self._packets = 0
+        self._place = 0
+
+    def count(self, place: int | None) -> None:
+        """A packet has come that began at byte ``place``.
+
+        Raises:
+            InputError: there have been more than the file can hold.
+        """
+        self._packets += 1
+        self._place = max(self._place, place or 0)
+        if self._size is not None and self._packets > self._size + MOST_STREAMS:
+            raise InputError(self._path, "gives packets without end; it is damaged, or made to be so")
+
+    def check(self) -> None:
+        """Find out, where reading met its end or failed, whether that was the file's fault.
+
+        Raises:
+            InputError: the file cannot be read there, or has become shorter.
+        """
+        if self._size is None:
+            return
+        try:
+            with open(self._path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(min(self._place, size))
+                file.read(PROBED_BYTES)
+        except FileNotFoundError:
+            return  # taken away while it was read: what is open stays readable
+        except OSError as error:
+            raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
+        if size < self._size:
+            raise InputError(self._path, f"became shorter while it was read, {size} bytes of {self._size}; try again")
 
 
 def _why_unopened(path: str, error: Exception) -> str:

@@ -1,0 +1,153 @@
+"""Whether a file holds as many bytes as its own headers promise; known before a frame of it is decoded.
+
+FFmpeg reads a file that was cut short to its end as if it were whole. Most containers say at the front how long they
+are: only the sizes of the outermost boxes are read here, never what they hold. What cannot be told is taken as whole.
+"""
+
+import os
+from collections.abc import Callable
+from typing import IO
+
+# A box is 8 bytes at the least; more than this are not walked through.
+MOST_BOXES = 200_000
+
+# Of ISO base media files, so that what merely follows a whole file is not taken for one.
+BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"})
+
+SEGMENT, EBML = 0x18538067, 0x1A45DFA3
+
+
+def what_is_missing(path: str, container: str) -> str | None:
+    """Why the file at ``path`` cannot be whole, in words; None where it is, or where the container does not tell.
+
+    Args:
+        path: a regular file; for anything else the answer is None.
+        container: FFmpeg's name of the demuxer.
+    """
+    check = _CHECKS.get(container.split(",")[0])
+    if check is None or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            missing = check(file, size)
+    except OSError:
+        return None  # whoever reads the file says why
+    return None if missing is None else f"{missing}; check that it was copied or recorded to its end"
+
+
+def _too_short(what: str, end: int, size: int) -> str | None:
+    return f"the file ends {end - size} bytes before the end of its {what}" if end > size else None
+
+
+def _of_boxes(file: IO[bytes], size: int) -> str | None:
+    """ISO/IEC 14496-12, 4.2: size and type, or a size of 64 bits behind the type; 0 reaches to the end."""
+    place = 0
+    for _ in range(MOST_BOXES):
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 8 or head[4:8] not in BOXES:
+            return None
+        length = int.from_bytes(head[:4])
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:])
+        if length < 8:
+            return None
+        if place + length > size:
+            return _too_short(f"{head[4:8].decode()!r} box", place + length, size)
+        place += length
+    return None
+
+
+def _of_matroska(file: IO[bytes], size: int) -> str | None:
+    """RFC 8794 and 9559: an EBML header, then one segment; where it does not know its end, what it holds is walked."""
+    place = 0
+    for number in range(MOST_BOXES):
+        file.seek(place)
+        head = file.read(12)
+        if len(head) < 12 or (number < 2 and int.from_bytes(head[:4]) != (EBML, SEGMENT)[number]):
+            return None
+        id_width, width = 9 - head[0].bit_length(), 0
+        if id_width <= 4 and head[id_width]:
+            width = 9 - head[id_width].bit_length()
+        if not width:
+            return None
+        length = int.from_bytes(head[id_width : id_width + width]) & ((1 << 7 * width) - 1)
+        place += id_width + width
+        if length == (1 << 7 * width) - 1:  # unknown: a segment or a cluster, whose elements come next
+            continue
+        place += length
+        if number == 1 or place > size:
+            return _too_short("Matroska segment" if number == 1 else "last element", place, size)
+    return None
+
+
+def _of_riff(file: IO[bytes], size: int) -> str | None:
+    """Chunks ``RIFF``, size, type; a long AVI has several. A recording that never ended has size 0."""
+    place = 0
+    for _ in range(MOST_BOXES):
+        file.seek(place)
+        head = file.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if len(head) < 12 or head[:4] != b"RIFF" or not length:
+            return None
+        if place + 8 + length > size:
+            return _too_short("RIFF chunk", place + 8 + length, size)
+        place += 8 + length + length % 2
+    return None
+
+
+def _of_flv(file: IO[bytes], size: int) -> str | None:
+    """Each tag is followed by its size, so that the last one can be found from the end."""
+    if size < 13 + 15:
+        return None
+    file.seek(size - 4)
+    length = int.from_bytes(file.read(4))
+    place = size - 4 - length
+    if length >= 11 and place >= 13:
+        file.seek(place)
+        head = file.read(4)
+        if head[0] & 0x1F in (8, 9, 18) and int.from_bytes(head[1:]) + 11 == length:
+            return None
+    return "the file ends in the middle of a tag"
+
+
+def _of_transport_stream(file: IO[bytes], size: int) -> str | None:
+    """Packets of 188 bytes, or 192 with a time in front, or 204 with a checksum behind; each with 0x47."""
+    head = file.read(3 * 204)
+    for length, first in ((188, 0), (192, 4), (204, 0)):
+        marks = head[first::length]
+        if len(marks) >= 3 and marks[:3] == b"GGG":
+            return "the file ends in the middle of a packet" if size % length else None
+    return None
+
+
+def _of_ogg(file: IO[bytes], size: int) -> str | None:
+    """RFC 3533: the last page, at most 65,307 bytes, ends with the file."""
+    file.seek(max(size - 65_307, 0))
+    tail = file.read()
+    place = tail.rfind(b"OggS")
+    if place < 0 or len(tail) - place < 27:
+        return "the file ends in the middle of a page"
+    segments = tail[place + 26]
+    end = place + 27 + segments + sum(tail[place + 27 : place + 27 + segments])
+    is_cut = len(tail) - place < 27 + segments or end > len(tail)
+    return "the file ends in the middle of a page" if is_cut else None
+
+
+def _of_gif(file: IO[bytes], size: int) -> str | None:
+    """GIF89a, 27: the last block is one byte, 0x3B; zeros may follow it."""
+    file.seek(max(size - 4096, 0))
+    return None if file.read().rstrip(b"\0").endswith(b";") else "the file ends before its last block"
+
+
+_CHECKS: dict[str, Callable[[IO[bytes], int], str | None]] = {
+    "mov": _of_boxes,
+    "matroska": _of_matroska,
+    "avi": _of_riff,
+    "webp": _of_riff,
+    "flv": _of_flv,
+    "mpegts": _of_transport_stream,
+    "ogg": _of_ogg,
+    "gif": _of_gif,
+}

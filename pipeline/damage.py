@@ -1,0 +1,95 @@
+"""Places where an input could not be read: noted as they come, told at the end, or an error where that is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A place where the input could not be read as it was written; reading went on behind it.
+
+    Attributes:
+        packet_index: zero-based index of the packet in its stream that is damaged, or was next when the container
+            failed; where a decoder with several threads does not tell, it can be a few packets late.
+        seconds: its presentation time in the input, or that which was reached; None where it has none.
+        reason: in FFmpeg's words or ours.
+        stream: what was damaged: ``video``, or another stream's kind and index, as ``audio 1``.
+    """
+
+    packet_index: int
+    seconds: Fraction | None
+    reason: str
+    stream: str = "video"
+
+    def as_json(self) -> dict[str, object]:
+        """The same for ``--json``; seconds as a number."""
+        seconds = None if self.seconds is None else round(float(self.seconds), 6)
+        return {"stream": self.stream, "packet": self.packet_index, "seconds": seconds, "reason": self.reason}
+
+    def __str__(self) -> str:
+        at = "" if self.seconds is None else f" at {float(self.seconds):.3f} s"
+        return f"{self.stream} packet {self.packet_index}{at}: {self.reason}"
+
+
+class DamageLog:
+    """The damages of one input, in the order in which they were found.
+
+    Args:
+        path: the file as the user named it.
+        strict: whether the first one is an error.
+
+    Attributes:
+        places: what was noted so far.
+    """
+
+    def __init__(self, path: str, *, strict: bool = False) -> None:
+        self.places: list[Damage] = []
+        self._path = path
+        self._strict = strict
+        self._begin: Fraction | None = None
+        self._end: Fraction | None = None
+
+    def limit(self, begin_seconds: Fraction | None, end_seconds: Fraction | None) -> None:
+        """Leave out what lies outside the part that is wanted, in seconds of the file; None sets no limit."""
+        self._begin, self._end = begin_seconds, end_seconds
+        self.places[:] = [place for place in self.places if self._is_wanted(place)]
+
+    def note(self, place: Damage) -> None:
+        """Note ``place``, unless it is known already or outside the part that is wanted.
+
+        Raises:
+            InputError: the log is strict.
+        """
+        known = (place.stream, place.packet_index)
+        if not self._is_wanted(place) or any((old.stream, old.packet_index) == known for old in self.places[-8:]):
+            return
+        self.places.append(place)
+        if self._strict:
+            raise InputError(self._path, f"is damaged ({place}); without --strict it is painted as far as it decodes")
+
+    def move(self, late: range, packet_index: int, seconds: Fraction | None) -> bool:
+        """Put the earliest damage that was noted at one of the packets ``late`` where it belongs, if there is one."""
+        for number, place in enumerate(self.places):
+            if place.stream == "video" and place.packet_index in late:
+                self.places[number] = replace(place, packet_index=packet_index, seconds=seconds)
+                return True
+        return False
+
+    def _is_wanted(self, place: Damage) -> bool:
+        if place.seconds is None:
+            return True
+        return (self._begin is None or place.seconds >= self._begin) and (
+            self._end is None or place.seconds < self._end
+        )
+
+
+def damage_notice(damage: Sequence[Damage]) -> list[str]:
+    """One line with the number of places and the first three; none where there is no damage."""
+    if not damage:
+        return []
+    places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
+    more = f"; and {len(damage) - 3} more, all in --json" if len(damage) > 3 else ""
+    return [f"the input is damaged in {places} ({'; '.join(map(str, damage[:3]))}{more}); exit code 7 says so"]
