@@ -1,5 +1,6 @@
 """The command line: flags -> config -> run -> exit code. The only module that prints."""
 
+import io
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from pipeline.arguments import read_paintings, read_seconds
+from pipeline.errors import DAMAGED_INPUT, printable
 from pipeline.process import keep_freed_memory, launched_at
 
 if TYPE_CHECKING:
@@ -98,6 +100,9 @@ def video(
     ),
     engine: Annotated[Engine, typer.Option(help="How the network runs; auto takes the fastest there is.")] = "auto",
     compare: Annotated[Compare | None, typer.Option(help="Show the original beside the painting.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A damaged input is an error; else it is painted as far as it decodes.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Do not name flowbrush in the output's metadata.")] = False,
     as_json: AsJson = False,
@@ -126,7 +131,7 @@ def video(
                     stroke_size=stroke_size,
                     stability=stability,
                 ),
-                decode=DecodeConfig(read_seconds(start), read_seconds(duration), height),
+                decode=DecodeConfig(read_seconds(start), read_seconds(duration), height, strict=strict),
                 encode=encode,
                 mask=mask,
                 tag=not no_tag,
@@ -140,6 +145,8 @@ def video(
         print(json.dumps(result), file=sys.stderr if target == "-" else sys.stdout)
     elif not quiet:
         _say(f"{summary.output}: {summary.frames} frames at {summary.fps:.1f} fps, {summary.style}, {summary.engine}")
+    if summary.damage:
+        raise typer.Exit(DAMAGED_INPUT)
 
 
 @app.command()
@@ -168,7 +175,7 @@ def styles(
                 raise ValueError("--clip, --at and --style-file belong to --preview")
         cards = bundled_styles()
     if as_json:
-        print(json.dumps({"styles": [asdict(card) for card in cards]}, ensure_ascii=False))
+        print(json.dumps({"styles": [asdict(card) for card in cards]}))
         return
     from rich.console import Console
     from rich.table import Table
@@ -249,7 +256,7 @@ def evaluate(
     if as_json:
         result = asdict(scores)
         del result["curve"]
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(result))
     else:
         print("\n".join(figures(scores)))
 
@@ -517,13 +524,13 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    _say(f"flowbrush: {' '.join(message.split())}")
+    _say(f"flowbrush: {message.strip()}")
     raise typer.Exit(code)
 
 
 def _say(line: str) -> None:
     if sys.stderr is not None:  # print takes None for standard output, which may be the video
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def _what_was_done(result: "Trained") -> str:
@@ -539,6 +546,9 @@ def _what_was_done(result: "Trained") -> str:
 def main() -> Any:
     """Entry point of the command ``flowbrush``."""
     keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name in the output, where the terminal knows ASCII alone
     return app()
 
 

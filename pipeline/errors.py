@@ -8,11 +8,18 @@
     +-- StyleError     5   a style is unknown, or its weights cannot be used
     +-- DeviceError    6   the device or the engine asked for is not to be had
 
+No exception, but an exit code of its own: 7, the output is written, but the input was damaged; see `pipeline.damage`.
+With ``--strict`` the first damage is an `InputError` instead, and no output is written.
+
 A wrong argument is a ``ValueError``, never one of these. Messages are one line: which file, where in it,
 what happened, what to do.
 """
 
+import unicodedata
 from pathlib import Path
+
+# What the command line exits with where the output was written although the input was damaged.
+DAMAGED_INPUT = 7
 
 
 class PipelineError(Exception):
@@ -79,6 +86,26 @@ class DeviceError(PipelineError):
     """The device, the precision or the engine that was asked for is not to be had on this machine."""
 
     exit_code = 6
+
+
+def printable(text: str) -> str:
+    r"""``text`` as one line that a terminal can show, whatever a file name or a file's metadata holds.
+
+    Control characters, line breaks, marks that turn the direction of writing, and bytes that were no UTF-8 are written
+    as escapes, as in ``\x1b``.
+    """
+    return "".join(_escaped(character) if _is_harmful(character) else character for character in text)
+
+
+def _is_harmful(character: str) -> bool:
+    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte, as `os.fsdecode` keeps it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def first_line(error: Exception) -> str:
