@@ -6,13 +6,15 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.filter import Graph
 from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
+from pipeline.chapters import Chapter
+from pipeline.damage import Damage, DamageLog
 from pipeline.errors import InputError
-from pipeline.reader import AudioPacket, Damage
+from pipeline.reader import StreamPacket
 
 
 def is_webp(path: str) -> bool:
@@ -34,7 +36,7 @@ class WebpReader:
         InputError: Pillow cannot read the file.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, strict: bool = False) -> None:
         from PIL import Image
 
         try:
@@ -48,12 +50,14 @@ class WebpReader:
         self.frame_count: int | None = getattr(self._image, "n_frames", 1)
         self.duration_seconds: float | None = None
         self.start_seconds: Fraction | None = Fraction(0)
-        self.audio: tuple[AudioStream, ...] = ()
+        self.video: VideoStream | None = None
         self.others: tuple[Stream, ...] = ()
+        self.read_along: tuple[Stream, ...] = ()
+        self.chapters: list[Chapter] = []
         self.metadata: dict[str, str] = {}
-        self.damage: list[Damage] = []
+        self.damage = DamageLog(path, strict=strict)
 
-    def read(self) -> Iterator[VideoFrame | AudioPacket]:
+    def read(self) -> Iterator[VideoFrame | StreamPacket]:
         """Composited frames; one that fails ends the clip and is noted in ``damage``."""
         pts = 0
         for index in range(self.frame_count or 1):
@@ -61,7 +65,7 @@ class WebpReader:
                 self._image.seek(index)
                 frame = _opaque(self._image.convert("RGBA"))
             except (OSError, EOFError, ValueError) as error:
-                self.damage.append(Damage(index, pts * self.time_base, str(error)))
+                self.damage.note(Damage(index, pts * self.time_base, str(error)))
                 return
             frame.pts, frame.time_base = pts, self.time_base
             frame.duration = int(self._image.info.get("duration") or 100)

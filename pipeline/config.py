@@ -9,6 +9,7 @@ from pipeline.look import parse_blend
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
 COMPARISONS = ("side", "split")
+STREAMS = ("all", "audio", "none")
 STROKE_SIZES = (0.25, 4.0)
 STABILITIES = ("none", "smooth", "flow")
 DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
@@ -72,6 +73,7 @@ class EncodeConfig:
         preset: the encoder's own name for a balance of speed and size; None takes the default.
         threads: of the encoder; 0 lets it choose.
         overwrite: whether an existing output may be replaced.
+        streams: which of the source's other streams are carried over: ``all``, ``audio`` or ``none``.
     """
 
     codec: str = "auto"
@@ -79,10 +81,13 @@ class EncodeConfig:
     preset: str | None = None
     threads: int = 0
     overwrite: bool = False
+    streams: str = "all"
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
+        if self.streams not in STREAMS:
+            raise ValueError(f"streams must be one of {', '.join(STREAMS)}, not {self.streams!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,9 @@ class VideoConfig:
         mask: path of a picture or clip that says where to paint, see `pipeline.mask`; None paints everywhere.
         tag: whether the output's metadata names flowbrush and the style.
         depth: frames that may wait between two stages.
+        fresh: whether what an earlier run has kept is thrown away.
+        segment_seconds: length from which on a segment of the output is finished, and survives a crash.
+        segment_frames: a segment is finished with so many frames at the latest.
     """
 
     source: str
@@ -160,3 +168,6 @@ class VideoConfig:
     mask: str | None = None
     tag: bool = True
     depth: int = 4
+    fresh: bool = False
+    segment_seconds: Fraction = Fraction(4)
+    segment_frames: int = 600

@@ -10,11 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from pipeline.color import EXACT, reading, swscale_matrix
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.reader import AudioPacket
+from pipeline.reader import StreamPacket
 from pipeline.source import Source
 
 
-def decode(source: Source) -> Iterator[Frame | AudioPacket]:
+def decode(source: Source) -> Iterator[Frame | StreamPacket]:
     """Yield the frames of ``source`` in presentation order, and its audio packets as they come.
 
     As many frames come out as the decoder gives; all have the size of ``source.info``, exact pts in the source's

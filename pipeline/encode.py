@@ -13,7 +13,7 @@ from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
-from pipeline.reader import AudioPacket
+from pipeline.reader import StreamPacket
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Report:
     audio_packets: int
 
 
-def encode(items: Iterable[Frame | AudioPacket], plan: Plan, *, tag: Mapping[str, str] | None = None) -> Report:
+def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[str, str] | None = None) -> Report:
     """Write ``items`` as ``plan`` says; the target appears when all of it has been written, or stays as it was.
 
     Args:
@@ -62,7 +62,7 @@ def encode(items: Iterable[Frame | AudioPacket], plan: Plan, *, tag: Mapping[str
 
 
 def _encode_into(
-    items: Iterable[Frame | AudioPacket], plan: Plan, file: str | IO[bytes], tag: Mapping[str, str] | None
+    items: Iterable[Frame | StreamPacket], plan: Plan, file: str | IO[bytes], tag: Mapping[str, str] | None
 ) -> Report:
     with _explained(plan.target):
         muxer = Muxer(plan, file, tag=tag)

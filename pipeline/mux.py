@@ -7,13 +7,16 @@ from contextlib import suppress
 from typing import IO, cast
 
 import av
-from av.packet import Packet
-from av.stream import Stream
+from av.container import OutputContainer
+from av.rational import AVRational
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
-from pipeline.audio import AudioTrack
+from pipeline.chapters import write_chapters
 from pipeline.frames import Frame
 from pipeline.output import Plan
-from pipeline.reader import AudioPacket, VideoPacket
+from pipeline.reader import StreamPacket, VideoPacket
+from pipeline.tracks import CarriedTrack
 from pipeline.video_track import VideoTrack, add_video
 
 
@@ -29,33 +32,54 @@ def new_temporary(path: str) -> str:
 
 
 class Muxer:
-    """Writes frames and audio packets into ``file`` as ``plan`` says; its header is written at once.
+    """Writes a picture and the streams of the source into ``file`` as ``plan`` says; its header is written at once.
+
+    The picture comes as frames that are encoded here (`write_frame`), or as packets that were encoded before
+    (`write_video_packet`). Packets of all streams should come roughly in the order of their times: FFmpeg sorts them
+    into the file, and holds at most ten seconds of them.
 
     Args:
         plan: what to write.
         file: a path, or a file object opened for writing.
         tag: metadata in addition to the plan's, keys in lower case; added to what the plan says under the same key.
         is_trial: leaves out what costs time after the last frame.
+        template: the video stream of a file that holds packets for `write_video_packet`; None where frames come.
+
+    Attributes:
+        video_packets: written so far.
+        audio_packets: written so far, of all tracks.
 
     Raises:
         av.FFmpegError, OSError: from every method, where an encoder, the container or the disk refuses.
     """
 
     def __init__(
-        self, plan: Plan, file: str | IO[bytes], *, tag: Mapping[str, str] | None = None, is_trial: bool = False
+        self,
+        plan: Plan,
+        file: str | IO[bytes],
+        *,
+        tag: Mapping[str, str] | None = None,
+        is_trial: bool = False,
+        template: VideoStream | None = None,
     ) -> None:
         self.video_packets = 0
         self.audio_packets = 0
         self._file: str | IO[bytes] = file
         self._container = av.open(
-            file, "w", format=plan.container.name, container_options=_muxer_options(plan, is_trial)
+            file,
+            "w",
+            format=plan.container.name,
+            container_options=_muxer_options(plan, is_trial),
+            metadata_errors="surrogateescape",  # as it was read: bytes that are no UTF-8 come through
         )
         try:
-            self._video = VideoTrack(add_video(self._container, plan), plan)
-            self._audio = {audio.stream.index: AudioTrack(self._container, audio) for audio in plan.audio}
+            self._stream = _add_picture(self._container, plan, template)
+            self._video = VideoTrack(self._stream, plan) if template is None else None
+            self._tracks = {stream.stream.index: CarriedTrack(self._container, stream) for stream in plan.carried}
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
+            write_chapters(self._container, plan.chapters)
             self._container.start_encoding()
-            left_over = self._container.streams.video[0].codec_context.options
+            left_over = self._stream.codec_context.options if template is None else {}
             if left_over:
                 raise ValueError(f"{plan.encoder.name} knows no {', '.join(left_over)}")
         except BaseException:
@@ -63,20 +87,37 @@ class Muxer:
             raise
 
     def write_frame(self, frame: Frame) -> None:
-        """Encode ``frame``, and write what the encoder gives."""
+        """Encode ``frame``, and write what the encoder gives.
+
+        Raises:
+            ValueError: the picture comes as packets.
+        """
+        if self._video is None:
+            raise ValueError("this file is written from packets of the picture, not from frames")
         self._write_video(self._video.packets(frame))
 
-    def write_packet(self, packet: AudioPacket) -> None:
-        """Write or transcode ``packet``; one of a stream that is not carried is let go."""
-        track = self._audio.get(packet.stream_index)
+    def write_video_packet(self, packet: VideoPacket) -> None:
+        """Write a packet of the picture: pts, dts and duration are those of the output, in its own time base.
+
+        They come in the order of decoding; the dts grow.
+        """
+        packet.stream = self._stream
+        if self._stream.time_base:
+            packet.rescale_ts(AVRational(self._stream.time_base))
+        self._write_video(iter((packet,)))
+
+    def write_packet(self, packet: StreamPacket) -> None:
+        """Write or convert ``packet`` of the source; one of a stream that is not carried is let go."""
+        track = self._tracks.get(packet.stream_index)
         if track is not None:
-            self._write_audio(track.packets(packet))
+            self._write_carried(track, track.packets(packet))
 
     def finish(self) -> None:
         """Flush all encoders, write the index and close the file."""
-        self._write_video(self._video.flush())
-        for track in self._audio.values():
-            self._write_audio(track.flush())
+        if self._video is not None:
+            self._write_video(self._video.flush())
+        for track in self._tracks.values():
+            self._write_carried(track, track.flush())
         self._container.close()
 
     def abandon(self) -> None:
@@ -89,13 +130,25 @@ class Muxer:
 
     def _write_video(self, packets: Iterator[VideoPacket]) -> None:
         for packet in packets:
-            self._container.mux_one(cast("Packet[Stream]", packet))
+            self._container.mux_one(cast("StreamPacket", packet))
             self.video_packets += 1
 
-    def _write_audio(self, packets: list[AudioPacket]) -> None:
+    def _write_carried(self, track: CarriedTrack, packets: list[StreamPacket]) -> None:
         for packet in packets:
-            self._container.mux_one(cast("Packet[Stream]", packet))
-            self.audio_packets += 1
+            self._container.mux_one(packet)
+            self.audio_packets += track.stream.type == "audio"
+
+
+def _add_picture(container: OutputContainer, plan: Plan, template: VideoStream | None) -> VideoStream:
+    """The stream of the picture, with what the source says of it."""
+    if template is None:
+        stream = add_video(container, plan)
+    else:
+        stream = container.add_stream_from_template(template, opaque=True)
+        stream.time_base = stream.codec_context.time_base = plan.time_base
+    stream.metadata.update(plan.video_metadata)
+    stream.disposition = Disposition(plan.video_disposition)
+    return stream
 
 
 def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, str]:

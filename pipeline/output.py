@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pipeline.audio import AudioPlan
+from pipeline.chapters import Chapter
 from pipeline.codecs import Container, Encoder
 from pipeline.frames import Color
+from pipeline.stream_plan import StreamPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Plan:
         rate: frames per second on average; a hint to the encoder, never a clock.
         sample_aspect_ratio: width of a pixel over its height.
         color: how the samples are written, and tagged.
-        audio: what becomes of the audio streams that are carried.
+        streams: what becomes of each stream of the source besides the picture.
+        chapters: of the output.
         metadata: of the whole file.
+        video_metadata: of the picture's stream.
+        video_disposition: of the picture's stream, FFmpeg's flags.
         notices: what the user should know, a line each.
     """
 
@@ -43,6 +47,14 @@ class Plan:
     rate: Fraction
     sample_aspect_ratio: Fraction
     color: Color
-    audio: tuple[AudioPlan, ...]
+    streams: tuple[StreamPlan, ...]
+    chapters: tuple[Chapter, ...]
     metadata: Mapping[str, str]
+    video_metadata: Mapping[str, str]
+    video_disposition: int
     notices: tuple[str, ...]
+
+    @property
+    def carried(self) -> tuple[StreamPlan, ...]:
+        """The streams that the output has besides its picture."""
+        return tuple(stream for stream in self.streams if stream.is_carried)

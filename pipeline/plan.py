@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 
-from pipeline.audio import called, plan_audio
 from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
 from pipeline.color import RGB, is_wide_gamut, writing
 from pipeline.config import EncodeConfig
@@ -18,11 +17,15 @@ from pipeline.frames import Color, VideoInfo
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
 from pipeline.source import Source
+from pipeline.streams import plan_streams
+from pipeline.tracks import carried_metadata
 
 # Said by the container itself, wrong for another one, or true of the old file alone.
 _STALE_METADATA = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"}
 )
+# A picture has an alpha channel or not by its codec.
+_STALE_PICTURE_METADATA = frozenset({"alpha_mode"})
 
 
 def plan_output(
@@ -51,7 +54,7 @@ def plan_output(
     _check_held(name, encoder, container)
     width, height = size or (source.info.width, source.info.height)
     pixel_format, notices = _pixel_format(name, encoder, width, height)
-    audio, audio_notices = plan_audio(source.audio, container)
+    streams, stream_notices = plan_streams(source.others, container, config.streams)
     plan = Plan(
         target=name,
         container=container,
@@ -65,9 +68,17 @@ def plan_output(
         rate=_rate(source.info),
         sample_aspect_ratio=source.info.sample_aspect_ratio,
         color=_written_color(source.info, pixel_format),
-        audio=audio,
+        streams=streams,
+        chapters=tuple(source.chapters) if config.streams == "all" else (),
         metadata={key: text for key, text in source.metadata.items() if key.casefold() not in _STALE_METADATA},
-        notices=(*notices, *_picture_notices(source.info, container), *audio_notices, *_others_notices(source)),
+        video_metadata=_video_metadata(source),
+        video_disposition=0 if source.video is None else int(source.video.disposition),
+        notices=(
+            *notices,
+            *_picture_notices(source.info, container),
+            *stream_notices,
+            *_chapter_notices(source, container, config),
+        ),
     )
     _try(plan)
     return plan
@@ -145,8 +156,18 @@ def _picture_notices(info: VideoInfo, container: Container) -> list[str]:
     return notices
 
 
-def _others_notices(source: Source) -> list[str]:
-    return [f"{called(stream)} is not carried over" for stream in source.others]
+def _chapter_notices(source: Source, container: Container, config: EncodeConfig) -> list[str]:
+    if container.name not in ("gif", "webp") or not source.chapters or config.streams != "all":
+        return []
+    return [f"chapters are dropped: {container.suffix} files cannot hold them"]
+
+
+def _video_metadata(source: Source) -> dict[str, str]:
+    """What the source says of its picture, without what is true of the old packets alone."""
+    if source.video is None:
+        return {}
+    metadata = carried_metadata(source.video.metadata, is_converted=True)
+    return {key: text for key, text in metadata.items() if key.casefold() not in _STALE_PICTURE_METADATA}
 
 
 def _try(plan: Plan) -> None:

@@ -1,48 +1,42 @@
-"""One pass over a media file: decoded video frames, and the audio packets between them as they are.
+"""One pass over a media file: decoded video frames, and the packets of all other streams between them as they are.
 
 A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.source` and `pipeline.decode` do.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol, cast
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipeline.chapters import Chapter, read_chapters
+from pipeline.completeness import what_is_missing
+from pipeline.damage import Damage, DamageLog
 from pipeline.errors import InputError
-from pipeline.opening import open_container, raise_what_came, reason_of, standard_input
+from pipeline.opening import Storage, check_size, open_container, raise_what_came, reason_of, standard_input
+from pipeline.ordering import Ordering
+from pipeline.stream_plan import is_chapter_track, is_cover
 
 if TYPE_CHECKING:
-    AudioPacket = Packet[AudioStream]
+    StreamPacket = Packet[Stream]
     VideoPacket = Packet[VideoStream]
 else:  # generic in the type stubs alone
-    AudioPacket = VideoPacket = Packet
+    StreamPacket = VideoPacket = Packet
+AudioPacket = StreamPacket
 
 # A clip is given up when so many packets have failed before a first frame.
 HOPELESS_PACKETS = 500
 
+# A demuxer that fails so often, without a packet between, does not get any further.
+MOST_FAILURES = 100
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A place where the input could not be read; reading went on behind it.
-
-    Attributes:
-        packet_index: zero-based index of the video packet that failed, or was next when the container failed; a
-            decoder with several threads may report it a few packets late.
-        seconds: its presentation time in the input; None where it has none.
-        reason: in FFmpeg's words.
-    """
-
-    packet_index: int
-    seconds: Fraction | None
-    reason: str
+# Two days at 60 frames a second; more than can be painted in one go, and less than a small file can pretend to hold.
+MOST_FRAMES = 10_000_000
 
 
 class Reader(Protocol):
@@ -56,13 +50,15 @@ class Reader(Protocol):
     frame_count: int | None
     duration_seconds: float | None
     start_seconds: Fraction | None
-    audio: tuple[AudioStream, ...]
+    video: VideoStream | None
     others: tuple[Stream, ...]
+    read_along: tuple[Stream, ...]
+    chapters: list[Chapter]
     metadata: dict[str, str]
-    damage: list[Damage]
+    damage: DamageLog
 
-    def read(self) -> Iterator[VideoFrame | AudioPacket]:
-        """Frames in presentation order, and audio packets, from the current position on."""
+    def read(self) -> Iterator[VideoFrame | StreamPacket]:
+        """Frames in presentation order, and packets of the streams read along, from the current position on."""
 
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, where the container can tell."""
@@ -80,28 +76,35 @@ class MediaReader:
     Args:
         path: a local file, or ``-`` for standard input.
         threads: of the video decoder; 0 lets FFmpeg choose.
+        strict: whether a damage is an error.
+        reads_along: whether packets of the streams besides the picture come between the frames.
 
     Raises:
-        InputError: the file cannot be opened, or holds no video.
+        InputError: the file cannot be opened, holds no video, or one that is too large.
     """
 
-    def __init__(self, path: str, *, threads: int = 0) -> None:
+    def __init__(self, path: str, *, threads: int = 0, strict: bool = False, reads_along: bool = True) -> None:
         self._pipe = standard_input() if path == "-" else None
         self._input = open_container(path, self._pipe)
         try:
-            self._video = _main_video(self._input, path)
+            self._video = main_video(self._input, path)
+            check_size(path, self._video.codec_context)
         except InputError:
             self._input.close()
             raise
         self._video.codec_context.thread_type = "AUTO"
         self._video.codec_context.thread_count = threads
-        self.audio = tuple(stream for stream in self._input.streams.audio if stream.codec_context is not None)
-        self.others = tuple(stream for stream in self._input.streams if not self._is_read(stream))
-        self.damage: list[Damage] = []
+        self.video: VideoStream | None = self._video
+        self.others = tuple(stream for stream in self._input.streams if stream.index != self._video.index)
+        self.read_along = tuple(stream for stream in self.others if has_packets(stream)) if reads_along else ()
+        self.damage = DamageLog(path, strict=strict)
+        self._storage = Storage(path)
+        self._order = Ordering(self._video.codec_context.name)
         self._packet_index = 0
-        self._is_hopeless = True
+        self._failed = 0
         self._frames = 0
         self._end: int | None = None
+        self._marked: dict[int, int] = {}
         self._is_whole = True
         self._path = path
         self._describe()
@@ -116,16 +119,17 @@ class MediaReader:
         self.frame_count = video.frames or None
         self.duration_seconds = _duration_seconds(self._input, video)
         self.metadata = dict(self._input.metadata)
-        starts = [_start_seconds(stream) for stream in (video, *self.audio)]
-        self.start_seconds = min((start for start in starts if start is not None), default=None)
+        self.chapters = read_chapters(self._input)
+        self.start_seconds = start_seconds(video, self._input)
 
-    def _is_read(self, stream: Stream) -> bool:
-        return stream.index == self._video.index or any(stream.index == audio.index for audio in self.audio)
+    def read(self) -> Iterator[VideoFrame | StreamPacket]:
+        """Decode to the end; what is damaged is noted in ``damage`` and skipped.
 
-    def read(self) -> Iterator[VideoFrame | AudioPacket]:
-        """Decode to the end; what is damaged is noted in ``damage`` and skipped."""
+        Raises:
+            InputError: the file system fails, or the file gives packets or frames without end.
+        """
         failures = 0
-        while failures < 100:
+        while failures < MOST_FAILURES:
             index = self._packet_index
             try:
                 for packet in self._packets():
@@ -133,59 +137,109 @@ class MediaReader:
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast("VideoPacket", packet))
                     elif packet.size:
-                        yield cast("AudioPacket", packet)
+                        self._note_marked(packet)
+                        yield packet
+                self._storage.check()
                 self._note_shortfall()
                 return
             except av.FFmpegError as error:
-                self.damage.append(Damage(self._packet_index, None, reason_of(error)))
+                self._storage.check()
+                self.damage.note(Damage(self._packet_index, self._reached_seconds, reason_of(error)))
                 failures = failures + 1 if index == self._packet_index else 0
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
 
     def _packets(self) -> Iterator["Packet[Stream]"]:
-        for packet in self._input.demux((self._video, *self.audio)):
+        for packet in self._input.demux((self._video, *self.read_along)):
             raise_what_came(self._pipe)
+            self._storage.count(packet.pos)
             yield packet
         raise_what_came(self._pipe)
 
+    @property
+    def _reached_seconds(self) -> Fraction | None:
+        return None if self._end is None else self._end * self.time_base
+
+    def _note_marked(self, packet: "Packet[Stream]") -> None:
+        """Transport streams count their packets, and mark what follows a gap."""
+        if packet.is_corrupt:
+            index = self._marked[packet.stream_index] = self._marked.get(packet.stream_index, -1) + 1
+            time = packet.pts if packet.pts is not None else packet.dts
+            seconds = None if time is None else time * packet.time_base
+            name = f"{packet.stream.type} {packet.stream_index}"
+            self.damage.note(Damage(index, seconds, "the container marks it as damaged", name))
+
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
-        """The frames that ``packet`` completes; an empty packet flushes the decoder."""
-        self._packet_index += bool(packet.size)
+        """The frames that ``packet`` completes; the empty packet at the end flushes the decoder."""
+        if not packet.size and packet.dts is not None:
+            return []  # an empty sample, which would flush it too early
+        index, self._packet_index = self._packet_index, self._packet_index + bool(packet.size)
+        self._order.sent(index, packet)
+        seconds = None if packet.pts is None else packet.pts * self.time_base
+        if packet.is_corrupt:
+            self.damage.note(Damage(index, seconds, "the container marks it as damaged"))
         try:
             frames = packet.decode()
-            self._is_hopeless = self._is_hopeless and not frames
-            self._frames += len(frames)
-            ends = [frame.pts + (frame.duration or 0) for frame in frames if frame.pts is not None]
-            self._end = max((end for end in (self._end, *ends) if end is not None), default=None)
-            return frames
         except EOFError:
             return []
         except av.FFmpegError as error:
-            time = packet.pts if packet.pts is not None else packet.dts
-            seconds = None if time is None else time * self.time_base
-            self.damage.append(Damage(max(self._packet_index - 1, 0), seconds, reason_of(error)))
-            if self._is_hopeless and len(self.damage) >= HOPELESS_PACKETS:
-                raise InputError(
-                    self._path, f"its first {HOPELESS_PACKETS} packets hold no frame that decodes"
-                ) from error
+            self._give_up_at_last(error)
+            self.damage.note(Damage(max(self._packet_index - 1, 0), seconds, reason_of(error)))
             return []
+        for frame in frames:
+            self._look_at(frame)
+        if not packet.size:
+            self._look_for_lost(None)
+        return frames
+
+    def _give_up_at_last(self, error: av.FFmpegError) -> None:
+        self._failed += 1
+        if not self._frames and self._failed >= HOPELESS_PACKETS:
+            raise InputError(self._path, f"its first {HOPELESS_PACKETS} packets hold no frame that decodes") from error
+
+    def _look_at(self, frame: VideoFrame) -> None:
+        """Note what the decoder concealed, and packets that gave no picture."""
+        self._frames += 1
+        if self._frames > MOST_FRAMES:
+            raise InputError(
+                self._path, f"holds more than {MOST_FRAMES} frames; paint it in parts (--start, --duration)"
+            )
+        if frame.pts is None:
+            return
+        self._end = max(frame.pts + (frame.duration or 0), self._end or frame.pts)
+        index = self._order.came(frame.pts)
+        if frame.is_corrupt:
+            place = max(self._packet_index - 1, 0) if index is None else index
+            self.damage.note(Damage(place, frame.pts * self.time_base, "parts of the picture are lost, and concealed"))
+        self._look_for_lost(frame.pts)
+
+    def _look_for_lost(self, before: int | None) -> None:
+        """Decoders with threads report a failure late, and some none at all: the picture that is missing tells."""
+        for index, pts in self._order.lost(before):
+            seconds = pts * self.time_base
+            if self.damage.move(range(index, index + self._order.lateness), index, seconds):
+                continue
+            if self._order.is_strict:
+                self.damage.note(Damage(index, seconds, "no picture came of it"))
 
     def _note_shortfall(self) -> None:
-        """A file cut short ends like a whole one, but an mp4 says beforehand how much there is.
+        """A file cut short ends like a whole one, but most containers say beforehand how much there is.
 
         Edit lists leave out frames that are counted, so that the time, which they shorten too, has the last word.
         """
+        reason = what_is_missing(self._path, self.container)
         duration, start, count = self._video.duration, self._video.start_time, self.frame_count
-        if not (self._is_whole and self.container.startswith("mov") and duration and count and self._end is not None):
-            return
-        missing = (start or 0) + duration - self._end
-        if self._frames < count and (missing * self.time_base > 1 or missing > duration / 20):
-            reason = f"the file ends after {self._frames} of {count} frames; check that it is complete"
-            self.damage.append(Damage(self._packet_index, self._end * self.time_base, reason))
+        if self._is_whole and self.container.startswith("mov") and duration and count and self._end is not None:
+            missing = (start or 0) + duration - self._end
+            if self._frames < count and (missing * self.time_base > 1 or missing > duration / 20):
+                reason = f"the file ends after {self._frames} of {count} frames; check that it is complete"
+        if reason is not None:
+            self.damage.note(Damage(self._packet_index, self._reached_seconds, reason))
 
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index can be trusted."""
         self._is_whole = False
+        self._order.clear()
         self._input.seek(int(seconds // self.time_base), stream=self._video)
 
     def stop(self) -> None:
@@ -198,13 +252,13 @@ class MediaReader:
         self._input.close()
 
 
-def _main_video(container: InputContainer, path: str) -> VideoStream:
+def main_video(container: InputContainer, path: str) -> VideoStream:
     """The first video stream that is no cover picture, as players choose; the best in quality can be another."""
     covers = 0
     for stream in container.streams.video:
         if stream.codec_context is None:
             continue
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+        if not is_cover(stream):
             return stream
         covers += 1
     if not len(container.streams):
@@ -213,10 +267,20 @@ def _main_video(container: InputContainer, path: str) -> VideoStream:
     raise InputError(path, f"holds no video that can be decoded ({only}); give a file with a video track")
 
 
-def _start_seconds(stream: Stream) -> Fraction | None:
-    if stream.start_time is None or not stream.time_base:
-        return None
-    return stream.start_time * stream.time_base
+def has_packets(stream: Stream) -> bool:
+    """Whether packets of ``stream`` come when the file is read; attachments stand in its header."""
+    return stream.type != "attachment" and not is_chapter_track(stream)
+
+
+def start_seconds(video: VideoStream, container: InputContainer) -> Fraction | None:
+    """When the earliest of the picture and the sound begins; None where the header does not tell."""
+    sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in (video, *sounds)
+        if stream.start_time is not None and stream.time_base
+    ]
+    return min(starts, default=None)
 
 
 def _plausible_rate(video: VideoStream) -> Fraction | None:

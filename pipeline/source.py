@@ -5,7 +5,7 @@ so that size, rotation and colour are those of real frames.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,11 +17,13 @@ from av.video.frame import VideoFrame
 
 from pipeline.animation import WebpReader, is_webp
 from pipeline.color import reading
+from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
-from pipeline.reader import AudioPacket, MediaReader, Reader
+from pipeline.reader import MediaReader, Reader, StreamPacket
+from pipeline.second_pass import read_packets
 
 # How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
@@ -32,24 +34,35 @@ class Source:
 
     Attributes:
         info: the frames as `pipeline.decode` yields them: upright, and scaled where that was asked for.
-        audio: the audio streams whose packets travel along.
-        others: streams that do not travel along, as PyAV knows them.
+        video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
+        others: all other streams.
+        chapters: of the wanted part, moved as its frames are.
         metadata: of the whole file.
-        damage: the places where the file could not be read, so far.
+        damage: the places where the file could not be read as it was written, so far.
     """
 
-    def __init__(self, info: VideoInfo, reader: Reader, items: Iterator[VideoFrame | AudioPacket]) -> None:
+    def __init__(self, info: VideoInfo, reader: Reader, cut: Cut, items: Iterator[VideoFrame | StreamPacket]) -> None:
         self.info = info
-        self.audio = reader.audio
+        self.video = reader.video
         self.others = reader.others
+        self.chapters = cut.chapters(reader.chapters)
         self.metadata = reader.metadata
-        self.damage = reader.damage
+        self.damage = reader.damage.places
         self._reader = reader
+        self._config = cut.config
         self._items = items
 
-    def items(self) -> Iterator[VideoFrame | AudioPacket]:
-        """Decoded frames in presentation order with their final pts, and audio packets; each is given once."""
+    def items(self) -> Iterator[VideoFrame | StreamPacket]:
+        """Decoded frames in presentation order with their final pts, and packets between them; each is given once."""
         return self._items
+
+    def packets(self, indexes: Collection[int]) -> Iterator[StreamPacket]:
+        """Packets of the streams ``indexes``, from a second pass over the file: those that `items` gives, or would.
+
+        Raises:
+            InputError: the file cannot be read again.
+        """
+        return read_packets(self.info.path, self._config, indexes)
 
     def stop(self) -> None:
         """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
@@ -68,8 +81,14 @@ class Source:
         self.close()
 
 
-def open_source(path: str | Path, config: DecodeConfig | None = None) -> Source:
+def open_source(path: str | Path, config: DecodeConfig | None = None, *, reads_along: bool = True) -> Source:
     """Open the video at ``path``, or on standard input for ``-``, and decode its first wanted frame.
+
+    Args:
+        path: a file, or ``-``.
+        config: which part is read, and how.
+        reads_along: whether `Source.items` gives packets of the other streams too; without them they are left to
+            `Source.packets`.
 
     Raises:
         InputError: there is no such file, it holds no video, or none of its frames decodes or is wanted.
@@ -79,7 +98,7 @@ def open_source(path: str | Path, config: DecodeConfig | None = None) -> Source:
     _check_file(name)
     margins = SEEK_MARGINS_SECONDS if config.start_seconds and os.path.isfile(name) else ()
     for margin in (*margins, None):
-        reader = _open_reader(name, config)
+        reader = _open_reader(name, config, reads_along)
         try:
             source = _try_from(name, reader, config, margin)
         except BaseException:
@@ -102,8 +121,12 @@ def _check_file(name: str) -> None:
         raise InputError(name, "is empty; check that it was copied or downloaded completely")
 
 
-def _open_reader(name: str, config: DecodeConfig) -> Reader:
-    return WebpReader(name) if is_webp(name) else MediaReader(name, threads=config.threads)
+def _open_reader(name: str, config: DecodeConfig, reads_along: bool) -> Reader:
+    return (
+        WebpReader(name, strict=config.strict)
+        if is_webp(name)
+        else MediaReader(name, threads=config.threads, strict=config.strict, reads_along=reads_along)
+    )
 
 
 def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | None) -> Source | None:
@@ -112,19 +135,24 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
     None where a seek failed, or landed behind the wanted start, so that frames would be missing.
     """
     cut = Cut(reader, config)
+    reader.damage.limit(cut.begin_seconds, cut.end_seconds)
+    if config.strict and config.duration_seconds is None:
+        missing = what_is_missing(name, reader.container)
+        if missing is not None:
+            raise InputError(name, f"{missing}, or leave out --strict to paint it as far as it decodes")
     if margin is not None and cut.begin_seconds is not None:
         try:
             reader.seek(max(cut.begin_seconds - margin, reader.start_seconds or Fraction(0)))
         except av.FFmpegError:
             return None
     items = cut.items()
-    head: list[VideoFrame | AudioPacket] = []
+    head: list[VideoFrame | StreamPacket] = []
     for item in items:
         head.append(item)
         if isinstance(item, VideoFrame):
             if margin is not None and cut.landed_late:
                 return None
-            return Source(_describe(name, reader, config, item), reader, chain(head, items))
+            return Source(_describe(name, reader, config, item), reader, cut, chain(head, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))
@@ -134,7 +162,7 @@ def _why_no_frame(reader: Reader, cut: Cut, config: DecodeConfig) -> str:
     if cut.first_seconds is not None:
         start = float(config.start_seconds or 0)
         return f"has no frame from {start:g} s on in the part that is wanted; choose another start or duration"
-    reason = f" ({reader.damage[0].reason})" if reader.damage else ""
+    reason = f" ({reader.damage.places[0].reason})" if reader.damage.places else ""
     return f"none of its video frames can be decoded{reason}; the file is damaged"
 
 

@@ -1,0 +1,94 @@
+"""What becomes of one stream of the source, and how a stream is spoken of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from av.stream import Discard, Disposition, Stream
+
+Action = Literal["copy", "convert", "drop"]
+
+_COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What becomes of one stream.
+
+    Attributes:
+        stream: of the source, as PyAV knows it.
+        action: ``copy`` (bit for bit), ``convert`` or ``drop``.
+        encoder: FFmpeg's name of the encoder of a stream that is converted.
+        layout: of the channels where sound is converted.
+        reason: why it is not copied; empty where it is.
+    """
+
+    stream: Stream
+    action: Action = "copy"
+    encoder: str | None = None
+    layout: str = "stereo"
+    reason: str = ""
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether the output will have it."""
+        return self.action != "drop"
+
+    @property
+    def to(self) -> str | None:
+        """The codec in the output; None where the stream is dropped."""
+        if self.action == "drop":
+            return None
+        return self.encoder or codec_of(self.stream)
+
+    def entry(self) -> dict[str, object]:
+        """For a summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and ``reason``."""
+        return {
+            "index": self.stream.index,
+            "type": kind_of(self.stream),
+            "codec": codec_of(self.stream),
+            "language": _printable(self.stream.language or "") or None,
+            "action": self.action,
+            "to": self.to,
+            "reason": self.reason or None,
+        }
+
+
+def codec_of(stream: Stream) -> str | None:
+    """FFmpeg's name of the codec, where it has one."""
+    if stream.codec_context is not None:
+        return stream.codec_context.codec.canonical_name
+    return None if stream.type == "attachment" else stream.name
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a video stream is a picture that belongs to the file, and no moving picture."""
+    return stream.type == "video" and bool(stream.disposition & _COVERS)
+
+
+def kind_of(stream: Stream) -> str:
+    """``audio``, ``subtitle``, ``video``, ``cover``, ``attachment``, ``data`` or ``unknown``."""
+    return "cover" if is_cover(stream) else stream.type
+
+
+def called(stream: Stream) -> str:
+    """How a stream is named in notices: ``audio stream 2 (aac, eng)``."""
+    name = stream.metadata.get("filename") if stream.type == "attachment" else codec_of(stream)
+    told = ", ".join(_printable(part) for part in (name, stream.language) if part and part != "und")
+    kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
+    return f"{kind} {stream.index}" + (f" ({told})" if told else "")
+
+
+def _printable(text: str) -> str:
+    """Without what no terminal and no JSON can take: bytes that are no UTF-8, line breaks."""
+    valid = text.encode("utf-8", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in valid)
+
+
+def is_text(stream: Stream) -> bool:
+    """Whether subtitles are text, which can be converted, and no pictures."""
+    return stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.codec.text_sub
+
+
+def is_chapter_track(stream: Stream) -> bool:
+    """Whether a data stream only repeats the chapters, as it does in mp4 and mov files."""
+    return stream.type == "data" and stream.name == "bin_data" and stream.discard == Discard.all

@@ -1,0 +1,99 @@
+"""What becomes of every stream of the source but its picture: copied, converted, or dropped with a reason.
+
+Nothing is decided by a table of formats alone: each way is tried on a throw-away file of the target's container.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import av
+from av.audio.stream import AudioStream
+from av.stream import Stream
+
+from pipeline.codecs import Container
+from pipeline.stream_plan import StreamPlan, called, is_chapter_track, is_text
+from pipeline.tracks import CarriedTrack
+
+# What text subtitles become where the container refuses them as they are.
+_TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_ANIMATIONS = ("gif", "webp")
+
+
+def plan_streams(
+    streams: Sequence[Stream], container: Container, wanted: str = "all"
+) -> tuple[tuple[StreamPlan, ...], list[str]]:
+    """What becomes of each of ``streams`` in ``container``, and a line for each that is not copied.
+
+    Args:
+        streams: all of the source but its picture; a track that only repeats the chapters is left out.
+        container: of the output.
+        wanted: ``all``, ``audio`` or ``none``; what was not asked for is dropped without a line.
+    """
+    plans = tuple(_plan(stream, container, wanted) for stream in streams if not is_chapter_track(stream))
+    if container.name in _ANIMATIONS and wanted != "none" and plans:
+        return plans, [_summary(plans, container)]
+    spoken = (plan for plan in plans if plan.reason and _is_wanted(plan.stream, wanted))
+    return plans, [_notice(plan) for plan in spoken]
+
+
+def _notice(plan: StreamPlan) -> str:
+    fate = "is dropped" if plan.action == "drop" else f"becomes {plan.encoder}"
+    return f"{called(plan.stream)} {fate}: {plan.reason}"
+
+
+def _summary(plans: Sequence[StreamPlan], container: Container) -> str:
+    names = ", ".join(called(plan.stream) for plan in plans)
+    are, them = ("is", "it") if len(plans) == 1 else ("are", "them")
+    return f"{names} {are} dropped: {container.suffix} files cannot hold {them}"
+
+
+def _is_wanted(stream: Stream, wanted: str) -> bool:
+    return wanted == "all" or (wanted == "audio" and stream.type == "audio")
+
+
+def _plan(stream: Stream, container: Container, wanted: str) -> StreamPlan:
+    if not _is_wanted(stream, wanted):
+        return StreamPlan(stream, "drop", reason=f"left out by --streams {wanted}")
+    held = next((plan for plan in _ways(stream, container) if _is_held(plan, container)), None)
+    return held or StreamPlan(stream, "drop", reason=_why_dropped(stream, container))
+
+
+def _ways(stream: Stream, container: Container) -> Iterator[StreamPlan]:
+    """How ``stream`` could be carried, best first."""
+    if container.name in _ANIMATIONS or not _has_known_packets(stream):
+        return
+    yield StreamPlan(stream)
+    refused = f"{container.suffix} files cannot hold it as it is"
+    if isinstance(stream, AudioStream) and container.audio_encoder is not None:
+        for layout in dict.fromkeys((stream.layout.name, "stereo")):
+            yield StreamPlan(stream, "convert", container.audio_encoder, layout, refused)
+    if is_text(stream):
+        yield StreamPlan(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
+
+
+def _has_known_packets(stream: Stream) -> bool:
+    """Whether a copy would be worth something: a mov takes packets of an unknown kind, but not what describes them."""
+    if stream.type in ("attachment", "data"):
+        return stream.type == "attachment" or stream.name is not None
+    return stream.codec_context is not None
+
+
+def _why_dropped(stream: Stream, container: Container) -> str:
+    if stream.codec_context is None and stream.type != "attachment" and stream.name is None:
+        return "its codec is not known"
+    return f"{container.suffix} files cannot hold it"
+
+
+def _is_held(plan: StreamPlan, container: Container) -> bool:
+    """Whether a throw-away file of the container opens with the stream; no table of ours could be as right."""
+    trial = av.open(io.BytesIO(), "w", format=container.name, metadata_errors="surrogateescape")
+    try:
+        CarriedTrack(trial, plan)
+        trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.FFmpegError):
+            trial.close()
+    return True

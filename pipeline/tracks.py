@@ -1,0 +1,162 @@
+"""A stream of the source on its way into an output: its packets copied bit for bit, or converted, in time."""
+
+from fractions import Fraction
+from typing import Protocol, cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.rational import AVRational
+from av.stream import Stream
+
+from pipeline.stream_plan import StreamPlan, is_cover
+from pipeline.subtitles import SubtitleConverter
+
+_BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
+# Said by the container itself, or true of the old packets alone; lower case.
+_STALE_METADATA = frozenset({"duration", "vendor_id", "number_of_frames", "number_of_bytes", "bps", "rotate"})
+_STALE_WHEN_CONVERTED = frozenset({"encoder", "encoder_options"})
+# So many frames a decoder of B-frames may hold back; dts run ahead of pts by as many where the source has none.
+_REORDERED_FRAMES = 4
+
+
+class Converter(Protocol):
+    """Turns packets of one codec into those of another."""
+
+    stream: Stream
+
+    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+        """What ``packet`` becomes, if anything yet."""
+
+    def flush(self) -> list["Packet[Stream]"]:
+        """What was held back."""
+
+
+class CarriedTrack:
+    """One stream of an output besides its picture.
+
+    Attributes:
+        plan: what it follows.
+        stream: of the output.
+
+    Raises:
+        ValueError: the container does not hold such a stream.
+        av.FFmpegError: an encoder refuses what it would be given.
+    """
+
+    def __init__(self, output: OutputContainer, plan: StreamPlan) -> None:
+        self.plan = plan
+        self._converter = _converter(output, plan)
+        self.stream = self._converter.stream if self._converter is not None else _copied(output, plan.stream)
+        self.stream.metadata.update(carried_metadata(plan.stream.metadata, is_converted=plan.action == "convert"))
+        self.stream.disposition = plan.stream.disposition
+        self._times = _Times(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
+        self._is_cover = is_cover(plan.stream)
+
+    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+        """What is written for ``packet`` of the source; a damaged one is left out of a converted track."""
+        if self._is_cover:
+            packet.pts = packet.dts = 0
+        given = [packet] if self._converter is None else self._converter.packets(packet)
+        return [self._times.fitted(each) for each in given]
+
+    def flush(self) -> list["Packet[Stream]"]:
+        """What a converter held back."""
+        given = [] if self._converter is None else self._converter.flush()
+        return [self._times.fitted(each) for each in given]
+
+
+def carried_metadata(metadata: dict[str, str], *, is_converted: bool) -> dict[str, str]:
+    """What of a stream's metadata is still true in the output; statistics of the muxer of old are not."""
+    stale = _STALE_METADATA | _STALE_WHEN_CONVERTED if is_converted else _STALE_METADATA
+    return {
+        key: text
+        for key, text in metadata.items()
+        if key.casefold().partition("-")[0] not in stale and not key.startswith("_STATISTICS")
+    }
+
+
+class _Times:
+    """Gives packets times that a muxer takes, in the output's time base: dts that grow, pts not before them."""
+
+    def __init__(self, stream: Stream, allows_equal_dts: bool) -> None:
+        self._stream = stream
+        self._allows_equal_dts = allows_equal_dts
+        self._last_dts: int | None = None
+        self._next_dts = 0
+        self._pending_pts: list[int] = []
+
+    def fitted(self, packet: "Packet[Stream]") -> "Packet[Stream]":
+        packet.stream = self._stream
+        if self._stream.time_base:
+            packet.rescale_ts(AVRational(self._stream.time_base))
+        dts = packet.dts if packet.dts is not None else self._guessed_dts(packet)
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts if self._allows_equal_dts else self._last_dts + 1)
+        packet.dts = dts
+        packet.pts = dts if packet.pts is None else max(packet.pts, dts)
+        self._last_dts = dts
+        self._next_dts = dts + (packet.duration or 1)
+        return packet
+
+    def _guessed_dts(self, packet: "Packet[Stream]") -> int:
+        """The pts, or what follows; for pictures, which may be out of order, the pts seen, sorted and moved ahead."""
+        if packet.pts is None:
+            return self._next_dts
+        if self._stream.type != "video":
+            return packet.pts
+        self._pending_pts = sorted((*self._pending_pts, packet.pts))
+        if self._last_dts is None:
+            return packet.pts - _REORDERED_FRAMES * max(packet.duration or 1, 1)
+        if len(self._pending_pts) <= _REORDERED_FRAMES:
+            return self._next_dts
+        return min(self._pending_pts.pop(0), packet.pts)
+
+
+def _copied(output: OutputContainer, template: Stream) -> Stream:
+    # The decoder as it is: asking for an encoder of a picture that is only copied fails where there is none.
+    return output.add_stream_from_template(template, opaque=True)
+
+
+def _converter(output: OutputContainer, plan: StreamPlan) -> Converter | None:
+    if plan.encoder is None:
+        return None
+    if plan.stream.type == "subtitle":
+        return SubtitleConverter(output, plan.stream, plan.encoder)
+    return _AudioConverter(output, plan, plan.encoder)
+
+
+class _AudioConverter:
+    """Transcodes sound; see `Converter`."""
+
+    def __init__(self, output: OutputContainer, plan: StreamPlan, encoder: str) -> None:
+        rate = _nearest_rate(encoder, cast(AudioStream, plan.stream).rate)
+        stream = cast(AudioStream, output.add_stream(encoder, rate=rate))
+        stream.layout = plan.layout
+        stream.bit_rate = _BITS_PER_CHANNEL[encoder] * max(stream.layout.nb_channels, 1)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
+        self.stream: Stream = stream
+        self._context = stream.codec_context
+
+    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+        try:
+            frames = cast("list[av.AudioFrame]", packet.decode())
+        except av.FFmpegError:
+            return []
+        return [encoded for frame in frames for encoded in self._encoded(frame)]
+
+    def flush(self) -> list["Packet[Stream]"]:
+        return self._encoded(None)
+
+    def _encoded(self, frame: av.AudioFrame | None) -> list["Packet[Stream]"]:
+        return cast("list[Packet[Stream]]", self._context.encode(frame))
+
+
+def _nearest_rate(encoder: str, rate: int) -> int:
+    """The lowest rate of the encoder that loses nothing, or its highest."""
+    rates = av.Codec(encoder, "w").audio_rates
+    if not rates or rate in rates:
+        return rate
+    return min((other for other in rates if other >= rate), default=max(rates))
