@@ -1,24 +1,24 @@
 """Whether a file holds as many bytes as its own headers promise; known before a frame of it is decoded.
 
 FFmpeg reads a file that was cut short to its end as if it were whole. Most containers say at the front how long they
-are: only the sizes of the outermost boxes are read here, never what they hold. What cannot be told is taken as whole.
+are: only the sizes of the boxes are read here, never the pictures in them. What cannot be told is taken as whole.
 """
 
 import os
 from collections.abc import Callable
 from typing import IO
 
-# A box is 8 bytes at the least; more than this are not walked through.
-MOST_BOXES = 200_000
+# More are not walked through: a film of two hours has half a million blocks, which takes some seconds.
+MOST_BOXES = 2_000_000
 
 # Of ISO base media files, so that what merely follows a whole file is not taken for one.
 BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"})
 
-SEGMENT, EBML = 0x18538067, 0x1A45DFA3
+EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 
 
 def what_is_missing(path: str, container: str) -> str | None:
-    """Why the file at ``path`` cannot be whole, in words; None where it is, or where the container does not tell.
+    """Why the file at ``path`` cannot be whole, in words; None where it seems to be.
 
     Args:
         path: a regular file; for anything else the answer is None.
@@ -60,25 +60,30 @@ def _of_boxes(file: IO[bytes], size: int) -> str | None:
 
 
 def _of_matroska(file: IO[bytes], size: int) -> str | None:
-    """RFC 8794 and 9559: an EBML header, then one segment; where it does not know its end, what it holds is walked."""
-    place = 0
+    """RFC 8794 and 9559: an EBML header, then a segment of elements, and clusters of blocks, which are walked through.
+
+    Each is an id, a length and as many bytes. A recording that never ended has a segment of unknown length.
+    """
+    place, cluster_ends = 0, 0
     for number in range(MOST_BOXES):
         file.seek(place)
         head = file.read(12)
-        if len(head) < 12 or (number < 2 and int.from_bytes(head[:4]) != (EBML, SEGMENT)[number]):
+        if len(head) < 2 or (number < 2 and int.from_bytes(head[:4]) != (EBML, SEGMENT)[number]):
             return None
-        id_width, width = 9 - head[0].bit_length(), 0
-        if id_width <= 4 and head[id_width]:
-            width = 9 - head[id_width].bit_length()
-        if not width:
-            return None
+        id_width = 9 - head[0].bit_length()
+        width = 9 - head[id_width].bit_length() if id_width <= 4 and id_width < len(head) else 9
+        if width > 8:
+            return f"the file is broken at byte {place}, and what follows up to the next whole part is lost"
         length = int.from_bytes(head[id_width : id_width + width]) & ((1 << 7 * width) - 1)
-        place += id_width + width
-        if length == (1 << 7 * width) - 1:  # unknown: a segment or a cluster, whose elements come next
-            continue
-        place += length
-        if number == 1 or place > size:
-            return _too_short("Matroska segment" if number == 1 else "last element", place, size)
+        begins, is_open = place + id_width + width, length == (1 << 7 * width) - 1
+        ends = size if is_open else begins + length
+        if ends > size:
+            return _too_short("Matroska segment" if number == 1 else "last element", ends, size)
+        if place < cluster_ends < ends:
+            return f"the file is broken at byte {place}, where a block is longer than the cluster that holds it"
+        is_cluster = int.from_bytes(head[:4]) == CLUSTER
+        cluster_ends = ends if is_cluster and not is_open else cluster_ends
+        place = begins if number == 1 or is_cluster or is_open else ends
     return None
 
 

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 
+from pipeline.completeness import what_is_missing
 from pipeline.errors import InputError
 
 # A whitelist of protocols alone is no defence: a playlist or script named .mp4 opens its neighbours.
@@ -160,6 +161,9 @@ class Storage:
 def _why_unopened(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "may not be read; check its permissions"
+    missing = what_is_missing(path, "mov")
+    if missing is not None:
+        return f"has no index that can be read, without which none of it can be painted ({missing})"
     hint = "; an mp4 needs its index in front to be piped (faststart), mkv always works" if path == "-" else ""
     if isinstance(error, av.ArgumentError):
         return f"is not a video format that is opened; playlists, scripts and lists of pictures are not{hint}"
