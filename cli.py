@@ -36,6 +36,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "eager", "compile", "openvino"]
 Compare = Literal["side", "split"]
 Stability = Literal["none", "smooth", "flow"]
+Streams = Literal["all", "audio", "none"]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and errors only.")]
@@ -103,6 +104,9 @@ def video(
     strict: Annotated[
         bool, typer.Option("--strict", help="A damaged input is an error; else it is painted as far as it decodes.")
     ] = False,
+    streams: Annotated[
+        Streams, typer.Option(help="What comes along besides the picture: all that OUTPUT can hold, audio, or none.")
+    ] = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Do not name flowbrush in the output's metadata.")] = False,
     as_json: AsJson = False,
@@ -114,7 +118,7 @@ def video(
         from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 
         with _usage():
-            encode = EncodeConfig(codec, quality, preset, overwrite=overwrite)
+            encode = EncodeConfig(codec, quality, preset, overwrite=overwrite, streams=streams)
             _check_encoder(target, encode)
             config = VideoConfig(
                 source=source,

@@ -189,6 +189,9 @@ class Cut:
         if isinstance(item, VideoFrame):
             item.pts = (item.pts or 0) - self._shift_ticks
             return
+        if is_cover(item.stream):
+            item.pts = item.dts = 0
+            return
         if (self.shift_seconds / item.time_base).denominator != 1:
             _to_finer_clock(item, self._reader.time_base)
         shift = round(self.shift_seconds / item.time_base)

@@ -3,6 +3,7 @@
 import time
 
 from pipeline.config import VideoConfig
+from pipeline.damage import damage_notice
 from pipeline.decode import decode
 from pipeline.encode import encode
 from pipeline.look import find_style, last_frame_seconds
@@ -12,7 +13,7 @@ from pipeline.plan import plan_output
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import Stylizer, output_size
-from pipeline.summary import Notices, Notify, Summary, damage_notice, summarize
+from pipeline.summary import Notices, Notify, Summary, summarize
 
 
 def stylize_video(
@@ -60,4 +61,5 @@ def stylize_video(
             written = encode(meter.watch(painted), plan, tag=tag)
         for notice in damage_notice(source.damage):
             notices(notice)
-        return summarize(written, meter, stylizer, notices, source.damage, seconds=time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, seconds=seconds)

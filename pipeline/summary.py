@@ -1,11 +1,12 @@
 """What a run came to, and what the user was told on the way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.damage import Damage
 from pipeline.encode import Report
 from pipeline.meter import Meter, peak_memory_bytes
-from pipeline.reader import Damage
+from pipeline.stream_plan import StreamPlan
 from pipeline.stylize import Stylizer
 
 Notify = Callable[[str], None]
@@ -42,7 +43,8 @@ class Summary:
         precision: of the network.
         device: where it ran.
         notices: what the user was told.
-        damage: places where the input could not be read, a line each.
+        streams: what became of each stream besides the picture: index, type, codec, language, action, to, reason.
+        damage: places where the input could not be read, each with stream, packet, seconds and reason.
         peak_memory_bytes: of this process; None where the system does not tell.
     """
 
@@ -59,12 +61,20 @@ class Summary:
     precision: str
     device: str
     notices: tuple[str, ...]
-    damage: tuple[str, ...]
+    streams: tuple[Mapping[str, object], ...]
+    damage: tuple[Mapping[str, object], ...]
     peak_memory_bytes: int | None
 
 
 def summarize(
-    written: Report, meter: Meter, stylizer: Stylizer, notices: Notices, damage: list[Damage], *, seconds: float
+    written: Report,
+    meter: Meter,
+    stylizer: Stylizer,
+    notices: Notices,
+    damage: list[Damage],
+    *,
+    streams: Sequence[StreamPlan] = (),
+    seconds: float,
 ) -> Summary:
     """Gather what the stages know at the end of a run."""
     state = meter.progress()
@@ -82,21 +92,7 @@ def summarize(
         precision=stylizer.precision,
         device=str(stylizer.device),
         notices=tuple(notices.lines),
-        damage=tuple(_line(place) for place in damage),
+        streams=tuple(stream.entry() for stream in streams),
+        damage=tuple(place.as_json() for place in damage),
         peak_memory_bytes=peak_memory_bytes(),
     )
-
-
-def damage_notice(damage: list[Damage]) -> list[str]:
-    """One line of all places where the input could not be read; none where there is no such place."""
-    if not damage:
-        return []
-    times = [place.seconds for place in damage if place.seconds is not None]
-    at = f", the first at {float(min(times)):.1f} s" if times else ""
-    places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
-    return [f"{places} of the input could not be read{at} ({damage[0].reason})"]
-
-
-def _line(place: Damage) -> str:
-    at = "" if place.seconds is None else f" at {float(place.seconds):.3f} s"
-    return f"video packet {place.packet_index}{at}: {place.reason}"

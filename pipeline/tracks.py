@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
-from pipeline.stream_plan import StreamPlan, is_cover
+from pipeline.stream_plan import StreamPlan
 from pipeline.subtitles import SubtitleConverter
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
@@ -53,12 +53,9 @@ class CarriedTrack:
         self.stream.metadata.update(carried_metadata(plan.stream.metadata, is_converted=plan.action == "convert"))
         self.stream.disposition = plan.stream.disposition
         self._times = _Times(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
-        self._is_cover = is_cover(plan.stream)
 
     def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
         """What is written for ``packet`` of the source; a damaged one is left out of a converted track."""
-        if self._is_cover:
-            packet.pts = packet.dts = 0
         given = [packet] if self._converter is None else self._converter.packets(packet)
         return [self._times.fitted(each) for each in given]
 

@@ -21,7 +21,7 @@ from pipeline.cut import Cut
 from pipeline.decode import decode, turned
 from pipeline.errors import InputError
 from pipeline.frames import Frame
-from pipeline.reader import MediaReader, _main_video
+from pipeline.reader import MediaReader, main_video
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 
@@ -177,7 +177,7 @@ def test_the_main_video_is_the_first_that_is_no_cover():
     small = SimpleNamespace(codec_context=object(), disposition=Disposition(0), type="video")
     best = SimpleNamespace(codec_context=object(), disposition=Disposition.default, type="video")
     streams = SimpleNamespace(video=[cover, small, best])
-    assert _main_video(SimpleNamespace(streams=streams), "x") is small
+    assert main_video(SimpleNamespace(streams=streams), "x") is small
 
 
 # --- a part of a clip ---
@@ -285,7 +285,7 @@ def test_a_bare_stream_without_times_gets_even_ones(tmp_path):
 
 
 def test_missing_double_and_backward_times_become_increasing():
-    reader = SimpleNamespace(start_seconds=None, time_base=Fraction(1, 30), average_rate=Fraction(30), audio=())
+    reader = SimpleNamespace(start_seconds=None, time_base=Fraction(1, 30), average_rate=Fraction(30), read_along=())
     cut = Cut(reader, DecodeConfig())
     given = [0, None, 2, 2, 1, 10, None]
     frames = [SimpleNamespace(pts=pts, dts=None, duration=1) for pts in given]

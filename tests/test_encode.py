@@ -277,8 +277,8 @@ def test_a_default_track_stays_the_default(tmp_path):
     path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound(), Sound(hertz=880)]))
 
     with open_source(path) as source:
-        source.audio[0].disposition = Disposition(0)
-        source.audio[1].disposition = Disposition.default | Disposition.visual_impaired
+        source.others[0].disposition = Disposition(0)
+        source.others[1].disposition = Disposition.default | Disposition.visual_impaired
         encode(decode(source), plan_output(source, tmp_path / "out.mkv"))
     after = media.contents(tmp_path / "out.mkv")
     assert after.sound_dispositions == [0, int(Disposition.default | Disposition.visual_impaired)]
