@@ -168,7 +168,8 @@ def _to_xyz(primaries: int) -> Tensor:
     corners = torch.tensor([(x / y, 1, (1 - x - y) / y) for x, y in _PRIMARIES.get(primaries, _PRIMARIES[1])]).double()
     x, y = _D65
     white = torch.tensor([x / y, 1, (1 - x - y) / y]).double()
-    return corners.T * torch.linalg.solve(corners.T, white)
+    brightness: Tensor = torch.linalg.solve(corners.T, white)
+    return corners.T * brightness
 
 
 def _luminance(primaries: int) -> Tensor:
@@ -178,4 +179,5 @@ def _luminance(primaries: int) -> Tensor:
 
 def _look_up(table: Tensor, level: Tensor) -> Tensor:
     index = (level.clamp(0, 1) * (_STEPS - 1)).round_().int()
-    return table.index_select(0, index.flatten()).view_as(level)
+    found: Tensor = table.index_select(0, index.flatten()).view_as(level)
+    return found

@@ -15,6 +15,12 @@ class Encoder:
         codec: the name users know.
         pixel_format: what it is given.
         odd_pixel_format: what it is given where width or height is odd; None where it cannot do that.
+        deep_pixel_format: what it is given of pictures of 16 bits; None where it takes 8 alone.
+        odd_deep_pixel_format: the same where width or height is odd.
+        alpha_pixel_format: what it is given of pictures with an alpha, odd ones too; None where it knows none.
+        deep_alpha_pixel_format: what it is given of pictures of 16 bits with an alpha.
+        alpha_containers: the muxers that keep its alpha; None where all do that hold it.
+        alpha_presets: the presets that keep it, the default first; empty where all do.
         quality_option: name of the option for constant quality; None where there is none.
         quality: default, smallest and largest value of that option.
         preset_option: name of the option behind ``--preset``; None where there is none.
@@ -28,6 +34,12 @@ class Encoder:
     codec: str
     pixel_format: str = "yuv420p"
     odd_pixel_format: str | None = "yuv444p"
+    deep_pixel_format: str | None = None
+    odd_deep_pixel_format: str | None = None
+    alpha_pixel_format: str | None = None
+    deep_alpha_pixel_format: str | None = None
+    alpha_containers: tuple[str, ...] | None = None
+    alpha_presets: tuple[str, ...] = ()
     quality_option: str | None = "crf"
     quality: tuple[int, int, int] = (0, 0, 0)
     preset_option: str | None = "preset"
@@ -35,6 +47,17 @@ class Encoder:
     presets: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     is_hardware: bool = False
+
+    def format_for(self, *, is_odd: bool, is_deep: bool, has_alpha: bool) -> str | None:
+        """What it is given of such pictures, as much of them as it can hold; None where it cannot write them."""
+        kinds = [self.odd_pixel_format if is_odd else self.pixel_format]
+        if is_deep:
+            kinds.append(self.odd_deep_pixel_format if is_odd else self.deep_pixel_format)
+        if has_alpha:
+            kinds.append(self.alpha_pixel_format)
+            if is_deep:
+                kinds.append(self.deep_alpha_pixel_format)
+        return next((kind for kind in reversed(kinds) if kind is not None), None)
 
 
 _X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -46,11 +69,12 @@ def _numbers(smallest: int, largest: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(smallest, largest + 1))
 
 
-def _nvenc(name: str, codec: str, odd_pixel_format: str | None) -> Encoder:
+def _nvenc(name: str, codec: str, odd_pixel_format: str | None, deep_pixel_format: str | None) -> Encoder:
     return Encoder(
         name,
         codec,
         odd_pixel_format=odd_pixel_format,
+        deep_pixel_format=deep_pixel_format,
         quality_option="cq",
         quality=(24, 1, 51),
         preset="p5",
@@ -61,20 +85,43 @@ def _nvenc(name: str, codec: str, odd_pixel_format: str | None) -> Encoder:
 
 
 _ENCODERS = (
-    Encoder("libx264", "h264", quality=(20, 0, 51), preset="superfast", presets=_X26X),
+    Encoder(
+        "libx264",
+        "h264",
+        deep_pixel_format="yuv420p10le",
+        odd_deep_pixel_format="yuv444p10le",
+        quality=(20, 0, 51),
+        preset="superfast",
+        presets=_X26X,
+    ),
     Encoder(
         "libx265",
         "h265",
+        deep_pixel_format="yuv420p10le",
+        odd_deep_pixel_format="yuv444p10le",
         quality=(23, 0, 51),
         preset="veryfast",
         presets=_X26X,
         options={"x265-params": "log-level=none"},
     ),
-    Encoder("libsvtav1", "av1", odd_pixel_format="yuv420p", quality=(30, 1, 63), preset="9", presets=_numbers(0, 13)),
+    Encoder(
+        "libsvtav1",
+        "av1",
+        odd_pixel_format="yuv420p",
+        deep_pixel_format="yuv420p10le",
+        odd_deep_pixel_format="yuv420p10le",
+        quality=(30, 1, 63),
+        preset="9",
+        presets=_numbers(0, 13),
+    ),
     Encoder(
         "libvpx-vp9",
         "vp9",
         odd_pixel_format="yuv420p",
+        deep_pixel_format="yuv420p10le",
+        odd_deep_pixel_format="yuv420p10le",
+        alpha_pixel_format="yuva420p",
+        alpha_containers=("matroska", "webm"),
         quality=(30, 0, 63),
         preset_option="cpu-used",
         preset="5",
@@ -86,17 +133,44 @@ _ENCODERS = (
         "prores",
         "yuv422p10le",
         "yuv444p10le",
+        "yuv422p10le",
+        "yuv444p10le",
+        "yuva444p10le",
+        "yuva444p10le",
+        alpha_presets=("4444", "4444xq"),
         quality_option=None,
         preset_option="profile",
         preset="hq",
         presets=_PRORES,
     ),
-    Encoder("ffv1", "ffv1", "bgr0", "bgr0", quality_option=None, preset_option=None, options={"slicecrc": "1"}),
+    Encoder(
+        "ffv1",
+        "ffv1",
+        "bgr0",
+        "bgr0",
+        "gbrp12le",  # 10 bits of YUV need as many in RGB to come back unchanged
+        "gbrp12le",
+        "bgra",
+        "gbrap12le",
+        quality_option=None,
+        preset_option=None,
+        options={"slicecrc": "1"},
+    ),
     Encoder("gif", "gif", "pal8", "pal8", quality_option=None, preset_option=None),
-    Encoder("libwebp_anim", "webp", "bgra", "bgra", "quality", (80, 0, 100), preset="picture", presets=_WEBP),
-    _nvenc("h264_nvenc", "h264", "yuv444p"),
-    _nvenc("hevc_nvenc", "h265", "yuv444p"),
-    _nvenc("av1_nvenc", "av1", None),
+    Encoder(
+        "libwebp_anim",
+        "webp",
+        "bgra",
+        "bgra",
+        alpha_pixel_format="bgra",
+        quality_option="quality",
+        quality=(80, 0, 100),
+        preset="picture",
+        presets=_WEBP,
+    ),
+    _nvenc("h264_nvenc", "h264", "yuv444p", None),
+    _nvenc("hevc_nvenc", "h265", "yuv444p", "p010le"),
+    _nvenc("av1_nvenc", "av1", None, "p010le"),
 )
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType({encoder.name: encoder for encoder in _ENCODERS})

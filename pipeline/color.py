@@ -1,13 +1,20 @@
 """The YUV matrix and range of frames: read from what the source says, guessed as players do where it is silent.
 
 One convention at each border: inside the pipeline pixels are full-range RGB in the source's own primaries and
-transfer. `reading` says how to come there from a decoded frame, `writing` how to leave.
+transfer, HDR apart, which becomes BT.709. `reading` says how to come there from a decoded frame, `writing` how to
+leave.
 """
+
+import struct
+from typing import TYPE_CHECKING, Any, cast
 
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from pipeline.frames import Color
+
+if TYPE_CHECKING:
+    from models.color import Hdr
 
 UNSPECIFIED = 2
 RGB, BT709, BT2020 = 0, 1, 9
@@ -40,7 +47,7 @@ def reading(frame: VideoFrame) -> Color:
         return Color(RGB, True, _told(frame.color_primaries, BT709), _told(frame.color_trc, SRGB_TRANSFER))
     matrix = frame.colorspace
     if matrix not in _SWSCALE_MATRIX:
-        matrix = BT709 if frame.width >= 1280 or frame.height > 576 else 6
+        matrix = _guessed_matrix(frame)
     return Color(
         matrix,
         frame.color_range == 2 or frame.format.name.startswith("yuvj"),
@@ -49,20 +56,57 @@ def reading(frame: VideoFrame) -> Color:
     )
 
 
-def is_wide_gamut(color: Color) -> bool:
-    """Whether pixels read by ``color`` are BT.2020 or HDR, and so look wrong when shown as BT.709."""
-    return color.matrix in (9, 10) or color.primaries == BT2020 or color.transfer in (PQ, HLG)
+def hdr_of(color: Color) -> "Hdr | None":
+    """The HDR transfer curve that pixels read by ``color`` have, if any."""
+    if color.transfer == PQ:
+        return "PQ"
+    return "HLG" if color.transfer == HLG else None
+
+
+def arriving(color: Color) -> Color:
+    """What pixels read by ``color`` are when they have been decoded: HDR has been tone-mapped to BT.709."""
+    return color if hdr_of(color) is None else Color(BT709, False, BT709, BT709)
 
 
 def writing(color: Color) -> Color:
-    """How pixels read by ``color`` are written: limited range, with the matrix they came with.
+    """How pixels of ``color`` are written: with the matrix and the primaries they came with, in limited range.
 
-    BT.2020 and HDR are written, and tagged, as BT.709; tone mapping them is not done here.
+    Full range is not kept: some players and editors read it as limited, whatever the tag says; the rounding that
+    limited range costs is below one level.
     """
-    if is_wide_gamut(color):
-        return Color(BT709, False, BT709, BT709)
-    matrix = BT709 if color.matrix == RGB else color.matrix
-    return Color(matrix, False, color.primaries, color.transfer)
+    matrix = color.matrix
+    if matrix == RGB:
+        matrix = BT2020 if color.primaries == BT2020 else BT709
+    return Color(BT2020 if matrix == 10 else matrix, False, color.primaries, color.transfer)
+
+
+def peak_nits(frame: VideoFrame) -> float | None:
+    """The brightest light that the stream says it has: MaxCLL, else that of the mastering screen; None if neither."""
+    content = side_data(frame, "CONTENT_LIGHT_LEVEL")
+    if content is not None:
+        brightest = struct.unpack("=I", content[:4])[0]
+        if brightest:
+            return float(brightest)
+    mastering = side_data(frame, "MASTERING_DISPLAY_METADATA")
+    if mastering is not None:
+        *_, top, bottom, _, is_told = struct.unpack("=22i", mastering[:88])
+        if is_told and top > 0 and bottom > 0:
+            return float(top / bottom)
+    return None
+
+
+def side_data(frame: VideoFrame, kind: str) -> bytes | None:
+    """What the stream says beside the picture, FFmpeg's structure of that ``kind``; None where it says nothing."""
+    for side in cast(Any, frame.side_data):  # a collection, which PyAV's stubs take for one item of it
+        if side.type.name == kind:
+            return bytes(side)
+    return None
+
+
+def _guessed_matrix(frame: VideoFrame) -> int:
+    if frame.color_primaries == BT2020:
+        return BT2020
+    return BT709 if frame.width >= 1280 or frame.height > 576 else 6
 
 
 def _told(value: int, default: int) -> int:

@@ -7,11 +7,15 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from pipeline.color import EXACT, reading, swscale_matrix
+from pipeline.color import EXACT, hdr_of, reading, swscale_matrix
+from pipeline.deep import DeepReader
+from pipeline.deinterlace import deinterlaced
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.reader import StreamPacket
 from pipeline.source import Source
+from pipeline.transparency import background, composited, filled, may_be_transparent
+from pipeline.upright import turned
 
 
 def decode(source: Source) -> Iterator[Frame | StreamPacket]:
@@ -25,37 +29,55 @@ def decode(source: Source) -> Iterator[Frame | StreamPacket]:
     """
     upright = _Upright(source.info)
     index = 0
-    for item in source.items():
+    for item in deinterlaced(source.items()):
         if not isinstance(item, VideoFrame):
             yield item
             continue
         try:
-            pixels = upright(item)
+            pixels, alpha = upright(item)
         except (av.FFmpegError, ValueError) as error:
             raise DecodeError(source.info.path, f"no pixels can be made of it ({error})", frame_index=index) from error
-        yield Frame(pixels, item.pts or 0, source.info.time_base, item.duration or None)
+        yield Frame(pixels, item.pts or 0, source.info.time_base, item.duration or None, alpha)
         index += 1
 
 
 class _Upright:
-    """Turns decoded frames into upright full-range RGB of one size; one instance a thread.
+    """Turns decoded frames into upright full-range RGB of one size and depth; one instance a thread.
 
-    One reformatter is kept, as PyAV otherwise sets swscale up anew for every frame.
+    One reformatter is kept, as PyAV otherwise sets swscale up anew for every frame. Each frame is read by its own
+    size, format and colours, which may change in mid-stream.
     """
 
     def __init__(self, info: VideoInfo) -> None:
         self._reformatter = VideoReformatter()
+        self._deep = DeepReader(info)
+        self._info = info
         self._quarters = info.rotation // 90
         self._size = (info.width, info.height) if self._quarters % 2 == 0 else (info.height, info.width)
 
-    def __call__(self, frame: VideoFrame) -> Pixels:
+    def __call__(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
+        """Pixels, and the alpha where `VideoInfo.has_alpha` wants one."""
+        if self._info.deep or hdr_of(reading(frame)) is not None:
+            pixels, alpha = self._deep(frame, *self._size, _interpolation(frame, *self._size))
+        else:
+            pixels, alpha = self._shallow(frame)
+        if self._info.has_alpha:
+            alpha = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype) if alpha is None else alpha
+            pixels = filled(pixels, alpha)
+        elif alpha is not None:
+            pixels, alpha = composited(pixels, alpha, background(self._info.container)), None
+        turned_alpha = None if alpha is None else turned(alpha, self._quarters, flipped=self._info.flipped)
+        return turned(pixels, self._quarters, flipped=self._info.flipped), turned_alpha
+
+    def _shallow(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
+        """By swscale, which is exact within a level for 8 bits, and fast."""
         color = reading(frame)
         width, height = self._size
         rgb = self._reformatter.reformat(
             frame,
             width,
             height,
-            format="rgb24",
+            format="rgba" if may_be_transparent(frame) else "rgb24",
             src_colorspace=swscale_matrix(color.matrix),
             src_color_range=2 if color.full_range else 1,
             dst_color_range=2,
@@ -63,7 +85,7 @@ class _Upright:
             threads=1,
         )
         pixels = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
-        return turned(pixels, self._quarters)
+        return pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None
 
 
 def _interpolation(frame: VideoFrame, width: int, height: int) -> Interpolation:
@@ -71,12 +93,3 @@ def _interpolation(frame: VideoFrame, width: int, height: int) -> Interpolation:
         return EXACT
     scaling = Interpolation.AREA if height < frame.height else Interpolation.LANCZOS
     return (EXACT & ~Interpolation.BILINEAR) | scaling
-
-
-def turned(pixels: Pixels, quarters: int) -> Pixels:
-    """Turn ``(height, width, 3)`` pixels counter-clockwise by ``quarters`` right angles, C-contiguous."""
-    if quarters % 4 == 0:
-        return np.ascontiguousarray(pixels)
-    # One three-byte item a pixel: numpy moves these twice as fast as single bytes.
-    whole = np.ascontiguousarray(pixels).view("V3")[..., 0]
-    return np.ascontiguousarray(np.rot90(whole, quarters))[..., None].view(np.uint8)

@@ -102,11 +102,12 @@ class VideoInfo:
         frame_count: an estimate for progress bars; containers may lie.
         duration_seconds: an estimate for progress bars.
         color: of the frames as they are yielded; how the samples are read, BT.709 after tone mapping.
-        flipped: whether stored frames, turned by ``rotation``, are then mirrored left to right to be upright.
+        flipped: whether stored frames are mirrored top to bottom before they are turned by ``rotation``.
         deep: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
         has_alpha: whether frames come with their alpha.
         interlaced: whether the first frame is interlaced; frames that are so are deinterlaced.
         tone_mapped_from: ``PQ`` or ``HLG`` where the source is HDR, which arrives tone-mapped; None otherwise.
+        peak_nits: the brightest light of a PQ source, in cd/m2, where it says so.
     """
 
     path: str
@@ -126,3 +127,4 @@ class VideoInfo:
     has_alpha: bool = False
     interlaced: bool = False
     tone_mapped_from: str | None = None
+    peak_nits: float | None = None

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.color import EXACT, reading
 from pipeline.config import DecodeConfig
-from pipeline.decode import turned
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.pictures import is_still, read_picture
 from pipeline.source import Source, open_source
+from pipeline.upright import turned
 
 # Rec. 709 weights of red, green and blue, for a picture that is not grey.
 _LUMA = (0.2126, 0.7152, 0.0722)

@@ -27,6 +27,7 @@ class Plan:
         rate: frames per second on average; a hint to the encoder, never a clock.
         sample_aspect_ratio: width of a pixel over its height.
         color: how the samples are written, and tagged.
+        background: the grey, 0 or 255, that transparent frames are laid over where the pixel format has no alpha.
         streams: what becomes of each stream of the source besides the picture.
         chapters: of the output.
         metadata: of the whole file.
@@ -47,6 +48,7 @@ class Plan:
     rate: Fraction
     sample_aspect_ratio: Fraction
     color: Color
+    background: int
     streams: tuple[StreamPlan, ...]
     chapters: tuple[Chapter, ...]
     metadata: Mapping[str, str]

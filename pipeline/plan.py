@@ -3,19 +3,18 @@
 import io
 import os
 import sys
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
-from pipeline.color import RGB, is_wide_gamut, writing
 from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError
-from pipeline.frames import Color, VideoInfo
+from pipeline.frames import VideoInfo
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
+from pipeline.picture_plan import plan_picture
 from pipeline.source import Source
 from pipeline.streams import plan_streams
 from pipeline.tracks import carried_metadata
@@ -49,33 +48,33 @@ def plan_output(
     except ValueError as error:
         raise OutputError(name, str(error)) from error
     encoder = encoder_for(config.codec, container)
-    options = encoder_options(encoder, config.quality, config.preset)
+    encoder_options(encoder, config.quality, config.preset)
     _check_place(name, config.overwrite)
     _check_held(name, encoder, container)
     width, height = size or (source.info.width, source.info.height)
-    pixel_format, notices = _pixel_format(name, encoder, width, height)
+    picture = plan_picture(name, source.info, encoder, container, config.preset, (width, height))
     streams, stream_notices = plan_streams(source.others, container, config.streams)
     plan = Plan(
         target=name,
         container=container,
         encoder=encoder,
-        options=options,
+        options=encoder_options(encoder, config.quality, picture.preset),
         threads=config.threads,
         width=width,
         height=height,
-        pixel_format=pixel_format,
+        pixel_format=picture.pixel_format,
         time_base=_time_base(source.info, container),
         rate=_rate(source.info),
         sample_aspect_ratio=source.info.sample_aspect_ratio,
-        color=_written_color(source.info, pixel_format),
+        color=picture.color,
+        background=picture.background,
         streams=streams,
         chapters=tuple(source.chapters) if config.streams == "all" else (),
         metadata={key: text for key, text in source.metadata.items() if key.casefold() not in _STALE_METADATA},
         video_metadata=_video_metadata(source),
         video_disposition=0 if source.video is None else int(source.video.disposition),
         notices=(
-            *notices,
-            *_picture_notices(source.info, container),
+            *picture.notices,
             *stream_notices,
             *_chapter_notices(source, container, config),
         ),
@@ -117,24 +116,6 @@ def _check_held(target: str, encoder: Encoder, container: Container) -> None:
         raise OutputError(target, f"{container.suffix} files cannot hold {encoder.codec}; they can hold {others}")
 
 
-def _pixel_format(target: str, encoder: Encoder, width: int, height: int) -> tuple[str, tuple[str, ...]]:
-    if width % 2 == 0 and height % 2 == 0:
-        return encoder.pixel_format, ()
-    if encoder.odd_pixel_format is None:
-        raise OutputError(target, f"{encoder.name} cannot write {width}x{height}; choose an even --height or h264")
-    if encoder.odd_pixel_format == encoder.pixel_format:
-        return encoder.pixel_format, ()
-    notice = f"{width}x{height} is odd and stays so: written as {encoder.odd_pixel_format}, which old players may lack"
-    return encoder.odd_pixel_format, (notice,)
-
-
-def _written_color(info: VideoInfo, pixel_format: str) -> Color:
-    color = writing(info.color)
-    if av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8":
-        return replace(color, matrix=RGB, full_range=True)
-    return color
-
-
 def _time_base(info: VideoInfo, container: Container) -> Fraction:
     """The source's, except where the container has a clock of its own."""
     clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
@@ -143,17 +124,6 @@ def _time_base(info: VideoInfo, container: Container) -> Fraction:
 
 def _rate(info: VideoInfo) -> Fraction:
     return info.average_rate or Fraction(30)
-
-
-def _picture_notices(info: VideoInfo, container: Container) -> list[str]:
-    notices = []
-    if is_wide_gamut(info.color):
-        notices.append("the source is BT.2020 or HDR; it is painted as it stands and written as BT.709 SDR")
-    if container.name == "gif" and _rate(info) > 50:
-        notices.append(
-            f"{float(_rate(info)):.3g} frames a second are more than GIF players show; they may slow it down"
-        )
-    return notices
 
 
 def _chapter_notices(source: Source, container: Container, config: EncodeConfig) -> list[str]:

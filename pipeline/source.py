@@ -6,6 +6,7 @@ so that size, rotation and colour are those of real frames.
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -16,14 +17,18 @@ import av
 from av.video.frame import VideoFrame
 
 from pipeline.animation import WebpReader, is_webp
-from pipeline.color import reading
+from pipeline.color import arriving, hdr_of, peak_nits, reading
 from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
+from pipeline.damage import Damage
+from pipeline.deep import bits_of
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.reader import MediaReader, Reader, StreamPacket
 from pipeline.second_pass import read_packets
+from pipeline.transparency import is_transparent
+from pipeline.upright import is_flipped
 
 # How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
@@ -38,7 +43,6 @@ class Source:
         others: all other streams.
         chapters: of the wanted part, moved as its frames are.
         metadata: of the whole file.
-        damage: the places where the file could not be read as it was written, so far.
     """
 
     def __init__(self, info: VideoInfo, reader: Reader, cut: Cut, items: Iterator[VideoFrame | StreamPacket]) -> None:
@@ -47,7 +51,7 @@ class Source:
         self.others = reader.others
         self.chapters = cut.chapters(reader.chapters)
         self.metadata = reader.metadata
-        self.damage = reader.damage.places
+        self._opened = reader
         self._reader = reader
         self._config = cut.config
         self._items = items
@@ -64,13 +68,41 @@ class Source:
         """
         return read_packets(self.info.path, self._config, indexes)
 
+    @property
+    def damage(self) -> list[Damage]:
+        """The places where the file could not be read as it was written, so far."""
+        return self._reader.damage.places
+
+    def restart(self, from_seconds: Fraction | None) -> None:
+        """Let `items` give the same frames once more, in a new pass over a file, without packets between them.
+
+        Args:
+            from_seconds: time of a frame, as `items` gives it, from which on they are wanted; where the file cannot
+                seek, or its index is wrong, they begin earlier or later. None gives all.
+
+        Raises:
+            InputError: the file cannot be opened again.
+        """
+        reader = _open_reader(self.info.path, self._config, reads_along=False)
+        if self._reader is not self._opened:  # the first one stays: its streams are what outputs are made after
+            self._reader.close()
+        self._reader = reader
+        cut = Cut(reader, self._config)
+        reader.damage.limit(cut.begin_seconds, cut.end_seconds)
+        if from_seconds is not None:
+            with suppress(av.FFmpegError):
+                reader.seek(max(from_seconds + cut.shift_seconds, reader.start_seconds or Fraction(0)))
+        self._items = cut.items()
+
     def stop(self) -> None:
         """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
         self._reader.stop()
 
     def close(self) -> None:
         """Let go of the file; whoever iterates `items` must have ended."""
-        self._reader.close()
+        if self._reader is not self._opened:
+            self._reader.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +207,7 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
     if config.height is not None and config.height != height:
         width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
     seconds, count = _wanted_length(reader, config)
+    color = reading(first)
     return VideoInfo(
         path=name,
         container=reader.container,
@@ -187,7 +220,13 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         average_rate=reader.average_rate,
         frame_count=count,
         duration_seconds=seconds,
-        color=reading(first),
+        color=arriving(color),
+        flipped=is_flipped(first),
+        deep=config.whole and bits_of(first) > 8,
+        has_alpha=config.whole and is_transparent(first),
+        interlaced=first.interlaced_frame,
+        tone_mapped_from=hdr_of(color),
+        peak_nits=peak_nits(first),
     )
 
 

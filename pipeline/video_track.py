@@ -13,9 +13,12 @@ from av.video.stream import VideoStream
 
 from pipeline.animation import Palette
 from pipeline.color import EXACT, swscale_matrix
-from pipeline.frames import Frame
+from pipeline.deep import DeepWriter
+from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.output import Plan
+from pipeline.picture_plan import bits_of_format, has_alpha
 from pipeline.reader import VideoPacket
+from pipeline.transparency import composited
 
 
 def add_video(container: OutputContainer, plan: Plan) -> VideoStream:
@@ -43,6 +46,9 @@ class VideoTrack:
         self._plan = plan
         self._reformatter = VideoReformatter()
         self._palette = Palette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
+        self._has_alpha = has_alpha(plan.pixel_format)
+        bits = bits_of_format(plan.pixel_format)
+        self._deep = DeepWriter(plan.pixel_format, plan.color) if bits > 8 else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
 
@@ -55,12 +61,13 @@ class VideoTrack:
         height, width, _ = frame.pixels.shape
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels), format="rgb24")
+        picture = self._samples(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = self._pts(frame), self._plan.time_base
+        picture.color_primaries, picture.color_trc = self._plan.color.primaries, self._plan.color.transfer
         if frame.duration is not None:
             picture.duration = round(frame.duration * frame.time_base / self._plan.time_base)
             self._durations[picture.pts] = picture.duration
-        pictures = self._palette(picture) if self._palette is not None else iter((self._converted(picture),))
+        pictures = self._palette(picture) if self._palette is not None else iter((picture,))
         yield from self._encoded(pictures)
 
     def flush(self) -> Iterator[VideoPacket]:
@@ -77,9 +84,23 @@ class VideoTrack:
         self._last_pts = pts
         return pts
 
+    def _samples(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
+        """What the encoder is given of a picture; for a palette its RGB."""
+        if alpha is not None and not self._has_alpha:
+            pixels, alpha = composited(pixels, alpha, self._plan.background), None
+        if self._deep is not None and pixels.dtype == np.uint16:
+            return self._deep(pixels, alpha)
+        pixels = in_8_bits(pixels)
+        if alpha is not None:
+            pixels = np.dstack((pixels, in_8_bits(alpha)))
+        picture = VideoFrame.from_ndarray(
+            np.ascontiguousarray(pixels, np.uint8), format="rgb24" if alpha is None else "rgba"
+        )
+        return picture if self._palette is not None else self._converted(picture)
+
     def _converted(self, picture: VideoFrame) -> VideoFrame:
         color = self._plan.color
-        converted = self._reformatter.reformat(
+        return self._reformatter.reformat(
             picture,
             format=self._plan.pixel_format,
             src_color_range=2,
@@ -88,9 +109,6 @@ class VideoTrack:
             interpolation=EXACT,
             threads=1,
         )
-        converted.duration = picture.duration
-        converted.color_primaries, converted.color_trc = color.primaries, color.transfer
-        return converted
 
     def _encoded(self, pictures: Iterator[VideoFrame | None]) -> Iterator[VideoPacket]:
         for picture in pictures:

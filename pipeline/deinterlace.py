@@ -1,0 +1,111 @@
+"""Interlaced frames become whole ones: libavfilter's bwdif, one frame out for each frame in, at its own time."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import av
+from av.filter import Graph
+from av.video.frame import VideoFrame
+
+T = TypeVar("T")
+
+
+def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
+    """Yield ``items``; those frames that are flagged interlaced are deinterlaced, all else passes in its place.
+
+    Which field comes first is told by each frame. bwdif looks at the frame before and the one after, so that a clip
+    without an interlaced frame has no delay, and a part that is read from a frame earlier comes out the same.
+    """
+    waiting: deque[VideoFrame | T] = deque()
+    field: _Deinterlacer | None = None
+    before: VideoFrame | None = None
+    for item in items:
+        if not isinstance(item, VideoFrame):
+            if waiting:
+                waiting.append(item)
+            else:
+                yield item
+            continue
+        if field is not None and not field.takes(item):
+            yield from _settled(waiting, field.flush())
+            field, before = None, None
+        if field is None and item.interlaced_frame:
+            field = _Deinterlacer(item, before)
+        before = item
+        if field is None:
+            yield item
+            continue
+        waiting.append(item)
+        yield from _settled(waiting, field(item))
+    if field is not None:
+        yield from _settled(waiting, field.flush())
+
+
+def _settled(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterator[VideoFrame | T]:
+    """Whatever of ``waiting`` can go on: its frames replaced, in order, by ``frames``, with their times."""
+    for frame in frames:
+        original = waiting.popleft()
+        assert isinstance(original, VideoFrame)
+        frame.pts, frame.time_base, frame.duration = original.pts, original.time_base, original.duration
+        yield frame
+        while waiting and not isinstance(waiting[0], VideoFrame):
+            yield waiting.popleft()
+
+
+class _Deinterlacer:
+    """bwdif for frames of one size and format; progressive ones pass unchanged.
+
+    Args:
+        first: the first frame that will come.
+        before: the frame before it, if there was one of the same kind; it was shown already.
+    """
+
+    def __init__(self, first: VideoFrame, before: VideoFrame | None) -> None:
+        self._kind = _kind(first)
+        self._count = 0
+        self._surplus = 0
+        self._graph = Graph()
+        source = self._graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=first.time_base, name="in"
+        )
+        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        sink = self._graph.add("buffersink")
+        source.link_to(bwdif)
+        bwdif.link_to(sink)
+        self._graph.configure()
+        if before is not None and self.takes(before):
+            self._surplus = 1
+            self._push(before)
+
+    def takes(self, frame: VideoFrame) -> bool:
+        """Whether ``frame`` has the size and format that this was made for."""
+        return _kind(frame) == self._kind
+
+    def __call__(self, frame: VideoFrame) -> list[VideoFrame]:
+        """The frames that are ready after ``frame``."""
+        self._push(frame)
+        return self._ready()
+
+    def flush(self) -> list[VideoFrame]:
+        """The frames that were held back."""
+        self._graph.vpush(None)
+        return self._ready()
+
+    def _push(self, frame: VideoFrame) -> None:
+        self._graph.vpush(frame)
+
+    def _ready(self) -> list[VideoFrame]:
+        frames = []
+        while True:
+            try:
+                frames.append(self._graph.vpull())
+            except (av.BlockingIOError, EOFError):
+                break
+        dropped = min(self._surplus, len(frames))
+        self._surplus -= dropped
+        return frames[dropped:]
+
+
+def _kind(frame: VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name

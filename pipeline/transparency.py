@@ -1,0 +1,59 @@
+"""Transparent pictures: what the network sees where nothing is to be seen, and what is shown behind them."""
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from pipeline.frames import Pixels
+
+# Video players show black behind a clip, and paint keeps off black; pages, where these are shown, are white.
+_ON_WHITE = ("gif", "webp", "apng")
+# Share of opacity below which a pixel's colour is no longer its own: decoders leave rounding or nothing there.
+FAINT = 1 / 16
+
+
+def may_be_transparent(frame: VideoFrame) -> bool:
+    """Whether the format of ``frame`` has an alpha."""
+    return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+
+
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether ``frame`` has an alpha that is meant: of GIF and of palettes, which always have one, any that shows.
+
+    Formats that were chosen for their alpha count as transparent though the first frame may be opaque.
+    """
+    if not may_be_transparent(frame):
+        return False
+    if not frame.format.has_palette and frame.format.name != "bgra":
+        return True
+    return bool((np.asarray(frame.reformat(format="rgba").to_ndarray(), np.uint8)[..., 3] < 255).any())
+
+
+def background(container: str) -> int:
+    """The grey, 0 black or 255 white, behind the transparent places of a file of this kind (FFmpeg's name)."""
+    return 255 if container in _ON_WHITE else 0
+
+
+def filled(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """``pixels`` ``(H, W, 3)`` with the mean colour of what is to be seen wherever ``alpha`` ``(H, W)`` hides them.
+
+    What lies there, often black or a leftover, would count in the network's statistics like a part of the picture; the
+    mean moves none of the means. A picture that is transparent all over becomes black, which is not painted.
+    """
+    faint = alpha < np.iinfo(alpha.dtype).max * FAINT
+    if not faint.any():
+        return pixels
+    weight = alpha[::4, ::4].astype(np.float64)
+    total = weight.sum()
+    mean = (pixels[::4, ::4] * weight[..., None]).sum(axis=(0, 1)) / total if total else np.zeros(3)
+    kept = (alpha[faint] / (np.iinfo(alpha.dtype).max * FAINT))[:, None]
+    result = pixels.copy()
+    result[faint] = np.rint(kept * pixels[faint] + (1 - kept) * mean)
+    return result
+
+
+def composited(pixels: Pixels, alpha: Pixels, grey: int) -> Pixels:
+    """``pixels`` ``(H, W, 3)`` over ``grey`` (of 255), as opaque as ``alpha`` ``(H, W)`` says."""
+    most = int(np.iinfo(pixels.dtype).max)
+    opacity = alpha.astype(np.float32)[..., None] / most
+    over = pixels * opacity + grey * (most // 255) * (1 - opacity)
+    return np.asarray(np.rint(over), pixels.dtype)
