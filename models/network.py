@@ -1,6 +1,7 @@
 """The feed-forward style network: one set of convolutions, a small set of vectors for each style."""
 
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,13 +96,34 @@ def conditional_instance_norm(
     """
     wide = x.float()
     # Two moments instead of torch.var_mean: its Welford pass costs a compiled frame 2 ms of 31.
-    mean = wide.mean(dim=(2, 3))
-    variance = (wide.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
-    used = torch.lerp(torch.stack((mean, variance), dim=1), past, keep)
+    used = mix_statistics(wide.mean(dim=(2, 3)), wide.square().mean(dim=(2, 3)), past, keep)
+    return normalize(x, *gain_and_offset(used, scale, shift)), used
+
+
+def mix_statistics(mean: Tensor, square: Tensor, past: Tensor, keep: Tensor) -> Tensor:
+    """Mean and variance ``(N, 2, C)`` float32, by the share ``keep`` those of the past.
+
+    Args:
+        mean: ``(N, C)`` of the features.
+        square: ``(N, C)``, the mean of their squares.
+        past: see `conditional_instance_norm`.
+        keep: see `conditional_instance_norm`.
+    """
+    variance = (square - mean.square()).clamp_min(0)
+    return torch.lerp(torch.stack((mean, variance), dim=1).float(), past, keep)
+
+
+def gain_and_offset(used: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """What normalises features with the statistics ``used`` and gives them ``scale`` and ``shift``: two ``(N, C)``."""
     gain = scale * torch.rsqrt(used[:, 1] + EPSILON)
     # Stacked, they are put into memory; else the compiler works them out again for every pixel.
     gain, offset = torch.stack((gain, shift - used[:, 0] * gain)).unbind()
-    return (wide * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype), used
+    return gain, offset
+
+
+def normalize(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
+    """``x * gain + offset`` a channel of ``(N, C, H, W)``, worked out in float32, in the dtype of ``x``."""
+    return (x.float() * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype)
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -109,6 +131,10 @@ class ReflectConv2d(nn.Conv2d):
 
     Without bias: an instance normalisation follows and would take it away again.
     """
+
+    BORDER = "reflect"
+    TOGETHER = 1
+    """Rows that `within` makes at a time."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride=stride, bias=False)
@@ -118,9 +144,26 @@ class ReflectConv2d(nn.Conv2d):
         """``(N, inputs, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``."""
         return super().forward(reflect(x, self.reach))
 
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that come out for those that go in, both even where the stride is 2."""
+        return height // self.stride[0], width // self.stride[1]
+
+    def sees(self, first: int, last: int) -> tuple[int, int]:
+        """The rows of the input that the rows ``first`` to ``last`` - 1 are made of, beyond its border too."""
+        step = self.stride[0]
+        return first * step - self.reach, (last - 1) * step + self.reach + 1
+
+    def within(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Some rows of what `forward` makes, with ``weight``; ``x`` are the rows that `sees` tells."""
+        return F.conv2d(reflect(x, self.reach, rows=False), weight, stride=self.stride)
+
 
 class UpsampleConv2d(nn.Conv2d):
     """Enlarge twofold by repeating pixels, then convolve by 3x3; without bias, as `ReflectConv2d`."""
+
+    BORDER = "replicate"
+    TOGETHER = 2
+    """Rows that `within` makes at a time."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, bias=False)
@@ -128,6 +171,32 @@ class UpsampleConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, inputs, H, W)`` to ``(N, outputs, 2H, 2W)``."""
         return upsample_convolve(x, self.weight.to(x.dtype))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that come out for those that go in."""
+        return 2 * height, 2 * width
+
+    def sees(self, first: int, last: int) -> tuple[int, int]:
+        """As `ReflectConv2d.sees`; ``first`` and ``last`` are even."""
+        return first // 2 - 1, last // 2 + 1
+
+    def within(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Some rows of what `forward` makes, with ``weight``; ``x`` are the rows that `sees` tells."""
+        return upsample_convolve(x, weight, rows=False)
+
+
+class Layer(NamedTuple):
+    """A convolution and its place in the network; what comes out of it is normalised.
+
+    Attributes:
+        convolve: it.
+        opens: whether a residual block begins with it: what goes in is kept.
+        closes: whether a residual block ends with it: what was kept is added. Behind all others is a ReLU.
+    """
+
+    convolve: ReflectConv2d | UpsampleConv2d
+    opens: bool = False
+    closes: bool = False
 
 
 class StyleNetwork(nn.Module):
@@ -168,6 +237,17 @@ class StyleNetwork(nn.Module):
     def statistics_size(self) -> int:
         """Number of normalised channels, C in the shape of the statistics ``(N, 2, C)``."""
         return sum(self.architecture.norm_channels)
+
+    def encoder(self) -> list[Layer]:
+        """From the picture to the features in the middle of the network; see `models.tiles` for another way through."""
+        blocks = [
+            _layer(layer, opens=index % 2 == 0, closes=index % 2 == 1) for index, layer in enumerate(self.residual)
+        ]
+        return [_layer(layer) for layer in self.encode] + blocks
+
+    def decoder(self) -> list[Layer]:
+        """From there to the last features, which the style's own convolution makes a painting of."""
+        return [_layer(layer) for layer in self.decode]
 
     def neutral_style(self) -> Style:
         """A style to begin training from: plain instance normalisation, a random last convolution."""
@@ -216,17 +296,25 @@ class StyleNetwork(nn.Module):
         return painting[..., : picture.shape[-2], : picture.shape[-1]], features
 
     def _encode(self, picture: Tensor, norms: "_Norms") -> Tensor:
-        x = _pad(picture, self.MULTIPLE, self.SMALLEST)
-        for layer in self.encode:
-            x = F.relu(norms(layer(x)))
-        for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
-            x = x + norms(second(F.relu(norms(first(x)))))
-        return x
+        return _through(self.encoder(), pad(picture, self.MULTIPLE, self.SMALLEST), norms)
 
     def _paint(self, x: Tensor, style: Style, norms: "_Norms") -> Tensor:
-        for layer in self.decode:
-            x = F.relu(norms(layer(x)))
+        x = _through(self.decoder(), x, norms)
         return torch.sigmoid(convolve_in_fours(x, style.weight.to(x.dtype), style.bias.to(x.dtype)))
+
+
+def _layer(module: nn.Module, *, opens: bool = False, closes: bool = False) -> Layer:
+    return Layer(cast("ReflectConv2d | UpsampleConv2d", module), opens, closes)
+
+
+def _through(layers: list[Layer], x: Tensor, norms: "_Norms") -> Tensor:
+    kept = x
+    for layer in layers:
+        if layer.opens:
+            kept = x
+        x = norms(layer.convolve(x))
+        x = kept + x if layer.closes else F.relu(x)
+    return x
 
 
 class _Norms:
@@ -248,9 +336,12 @@ class _Norms:
         return torch.cat(self._used, dim=2)
 
 
-def _pad(picture: Tensor, multiple: int, smallest: int) -> Tensor:
+def pad(picture: Tensor, multiple: int, smallest: int) -> Tensor:
     """Grow to the right and downwards to a multiple of ``multiple`` and at least ``smallest``, by repeated edges."""
-    height, width = picture.shape[-2:]
-    bottom = max(-height % multiple, smallest - height)
-    right = max(-width % multiple, smallest - width)
+    bottom, right = (missing(size, multiple, smallest) for size in picture.shape[-2:])
     return F.pad(picture, (0, right, 0, bottom), mode="replicate") if bottom or right else picture
+
+
+def missing(size: int, multiple: int, smallest: int) -> int:
+    """How much ``size`` lacks to a multiple of ``multiple`` and to ``smallest``, itself one."""
+    return max(-size % multiple, smallest - size)

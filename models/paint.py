@@ -78,7 +78,8 @@ class Paint(nn.Module):
             share, resize(picture, self.canvas), Style(scale, shift, weight, bias), past[..., :-1], keep
         )
         painted = resize(painted.float(), picture.shape[-2:])
-        own = torch.lerp(mean_and_variance(picture), past[..., -1:], keep)
+        moments = mean_and_variance(picture.mean(dim=(2, 3)), picture.square().mean(dim=(2, 3)))
+        own = torch.lerp(moments, past[..., -1:], keep)
         amount = strength * thickness(own)[..., None] * lit(picture)
         return from_unit(lay_over(picture, painted, amount, colors), pixels.dtype), torch.cat((used, own), dim=2)
 
@@ -93,12 +94,14 @@ class Paint(nn.Module):
             painting, used = self.network(picture, style, past, keep)
             return painting, used
         ends = dict(self.end.named_parameters())
-        between = {  # in float32: a share in bf16 would go up in 256 steps
-            name: torch.lerp(start.float(), ends[name].float(), share).to(start.dtype)
-            for name, start in self.network.named_parameters()
-        }
+        between = {name: part_way(start, ends[name], share) for name, start in self.network.named_parameters()}
         painting, used = functional_call(self.network, between, (picture, style, past, keep))
         return painting, used
+
+
+def part_way(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """``share`` of the way from ``start`` to ``end``; in float32, as a share in bf16 would go up in 256 steps."""
+    return torch.lerp(start.float(), end.float(), share).to(start.dtype)
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -112,15 +115,21 @@ def from_unit(picture: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def resize(picture: Tensor, size: Sequence[int] | None) -> Tensor:
-    """Scale ``(N, 3, H, W)`` in [0, 1] to ``size``, height and width; None leaves it.
+    """Scale ``(N, 3, H, W)`` in [0, 1] to ``size``, height and width; None leaves it."""
+    if size is None or tuple(size) == tuple(picture.shape[-2:]):
+        return picture
+    mode = resize_mode(picture.shape[-2:], size)
+    if mode == "area":
+        return F.interpolate(picture, tuple(size), mode=mode)
+    return F.interpolate(picture, tuple(size), mode=mode, align_corners=False).clamp(0, 1)
+
+
+def resize_mode(size: Sequence[int], to: Sequence[int]) -> str:
+    """How `resize` scales a picture of ``size``, height and width, to another.
 
     By the mean of what falls on a pixel where it shrinks, else bicubic: OpenVINO has no antialiased interpolation.
     """
-    if size is None or tuple(size) == tuple(picture.shape[-2:]):
-        return picture
-    if size[0] * size[1] < picture.shape[-2] * picture.shape[-1]:
-        return F.interpolate(picture, tuple(size), mode="area")
-    return F.interpolate(picture, tuple(size), mode="bicubic", align_corners=False).clamp(0, 1)
+    return "area" if to[0] * to[1] < size[0] * size[1] else "bicubic"
 
 
 def lay_over(picture: Tensor, painted: Tensor, amount: Tensor, colors: Tensor) -> Tensor:
@@ -139,10 +148,18 @@ def lay_over(picture: Tensor, painted: Tensor, amount: Tensor, colors: Tensor) -
 def lit(picture: Tensor) -> Tensor:
     """``(N, H, W)``: 0 where the picture ``(N, 3, H, W)`` is black, 1 where it is not, without steps between."""
     height, width = picture.shape[-2:]
-    blocks = (max(height // BLOCK_PX, 1), max(width // BLOCK_PX, 1))
-    light = F.interpolate(picture.amax(dim=1, keepdim=True), blocks, mode="area")
-    lit = ((light - BLACK) / (DARK - BLACK)).clamp(0, 1)
-    return F.interpolate(lit, (height, width), mode="bilinear", align_corners=False)[:, 0]
+    light = F.interpolate(picture.amax(dim=1, keepdim=True), block_count(height, width), mode="area")
+    return F.interpolate(beyond_black(light), (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def block_count(height: int, width: int) -> tuple[int, int]:
+    """How many blocks `lit` sees in a picture, downwards and to the right."""
+    return max(height // BLOCK_PX, 1), max(width // BLOCK_PX, 1)
+
+
+def beyond_black(light: Tensor) -> Tensor:
+    """How much paint a block takes whose brightest channel is ``light``, both in [0, 1]."""
+    return ((light - BLACK) / (DARK - BLACK)).clamp(0, 1)
 
 
 def thickness(own: Tensor) -> Tensor:
@@ -150,10 +167,9 @@ def thickness(own: Tensor) -> Tensor:
     return ((own[:, 1].sqrt() - FAINT) / (FULL - FAINT)).clamp(0, 1)
 
 
-def mean_and_variance(picture: Tensor) -> Tensor:
-    """``(N, 2, 1)``: over the pixels of each channel, mean over the channels."""
-    mean = picture.mean(dim=(2, 3))
-    variance = (picture.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0)
+def mean_and_variance(mean: Tensor, square: Tensor) -> Tensor:
+    """``(N, 2, 1)``: mean over the channels of those of each, from the mean ``(N, 3)`` and that of the squares."""
+    variance = (square - mean.square()).clamp_min(0)
     return torch.stack((mean.mean(dim=1), variance.mean(dim=1)), dim=1)[..., None]
 
 
