@@ -108,6 +108,7 @@ def video(
         Streams, typer.Option(help="What comes along besides the picture: all that OUTPUT can hold, audio, or none.")
     ] = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an unfinished run has kept.")] = False,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Do not name flowbrush in the output's metadata.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -139,6 +140,7 @@ def video(
                 encode=encode,
                 mask=mask,
                 tag=not no_tag,
+                fresh=fresh,
             )
         from pipeline.run import stylize_video
 
@@ -444,7 +446,7 @@ class _Bar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            _say(f"interrupted{self._left()}")
+            _say(f"interrupted{_notes_of(error) or self._left()}")
             raise typer.Exit(INTERRUPTED) from None
 
     def note(self, notice: str) -> None:
@@ -498,9 +500,9 @@ def _friendly(verbose: bool = False) -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail(f"{error}{_notes_of(error)}", error.exit_code)
+    except KeyboardInterrupt as error:
+        _fail(f"interrupted{_notes_of(error)}", INTERRUPTED)
 
 
 @contextmanager
@@ -525,6 +527,11 @@ def _check_encoder(target: str, config: "EncodeConfig") -> None:
 
 def _terminated(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _notes_of(error: BaseException) -> str:
+    """What was added on its way, as what is kept of the work."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -2,13 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
-import av
-
+from pipeline.disk import explained
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.mux import Muxer, new_temporary
@@ -44,15 +42,15 @@ def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[st
         OutputError: the file cannot be created or put into place.
     """
     if plan.target == "-":
-        return _encode_into(items, plan, cast("IO[bytes]", _Pipe(sys.stdout.buffer)), tag)
+        return encode_into(items, plan, cast("IO[bytes]", _Pipe(sys.stdout.buffer)), tag)
     path = os.path.realpath(plan.target)
     try:
         temporary = new_temporary(path)
     except OSError as error:
         raise OutputError(plan.target, f"cannot be created ({error.strerror})") from error
     try:
-        report = _encode_into(items, plan, f"file:{temporary}", tag)
-        with _explained(plan.target):
+        report = encode_into(items, plan, f"file:{temporary}", tag)
+        with explained(plan.target):
             os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -61,21 +59,22 @@ def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[st
     return report
 
 
-def _encode_into(
+def encode_into(
     items: Iterable[Frame | StreamPacket], plan: Plan, file: str | IO[bytes], tag: Mapping[str, str] | None
 ) -> Report:
-    with _explained(plan.target):
+    """As `encode`, into a path behind ``file:`` or a file object; what is half written is removed."""
+    with explained(plan.target):
         muxer = Muxer(plan, file, tag=tag)
     frames = 0
     try:
         for item in items:
-            with _explained(plan.target):
+            with explained(plan.target):
                 if isinstance(item, Frame):
                     muxer.write_frame(item)
                     frames += 1
                 else:
                     muxer.write_packet(item)
-        with _explained(plan.target):
+        with explained(plan.target):
             muxer.finish()
     except BaseException:
         muxer.abandon()
@@ -83,16 +82,6 @@ def _encode_into(
     if muxer.video_packets != frames and plan.container.name != "webp":
         raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} pictures of {frames} frames")
     return Report(plan.target, frames, muxer.audio_packets)
-
-
-@contextmanager
-def _explained(target: str) -> Iterator[None]:
-    """Errors of FFmpeg and of the disk become one line about ``target``."""
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise EncodeError(target, f"cannot be written ({reason}); nothing of it is kept") from error
 
 
 class _Pipe:

@@ -18,21 +18,24 @@ class Progress:
     """A moment of a run.
 
     Attributes:
-        frames: handed to the encoder so far.
+        frames: that are done so far, those of earlier runs too.
         total: an estimate of how many there will be; None where the container does not say.
         seconds: since the first frame came out of the network.
         busy: share of the time that each stage worked rather than waited, by stage.
+        reused: frames among these that earlier runs painted.
     """
 
     frames: int
     total: int | None
     seconds: float
     busy: Mapping[str, float]
+    reused: int = 0
 
     @property
     def fps(self) -> float:
         """Frames a second after the first."""
-        return (self.frames - 1) / self.seconds if self.frames > 1 and self.seconds > 0 else 0.0
+        painted = self.frames - self.reused
+        return (painted - 1) / self.seconds if painted > 1 and self.seconds > 0 else 0.0
 
     @property
     def bottleneck(self) -> str:
@@ -51,16 +54,25 @@ class Meter:
         painted: the thread of the second; the third runs in the consumer of `watch`.
         total: an estimate of the frames to come.
         report: called after each frame that the last stage took.
+        reused: frames that earlier runs painted.
 
     Attributes:
         frames: that went by.
+        reused: frames that earlier runs painted.
         first_frame_at: wall-clock time (`time.time`) at which the first painted frame came; now, before that.
     """
 
     def __init__(
-        self, decoded: Prefetch[Any], painted: Prefetch[Any], *, total: int | None, report: ProgressCallback
+        self,
+        decoded: Prefetch[Any],
+        painted: Prefetch[Any],
+        *,
+        total: int | None,
+        report: ProgressCallback,
+        reused: int = 0,
     ) -> None:
         self.frames = 0
+        self.reused = reused
         self.first_frame_at = time.time()
         self._decoded = decoded
         self._painted = painted
@@ -87,7 +99,7 @@ class Meter:
         idle = (waited - before for waited, before in zip(self._waited(), self._idle, strict=True))
         shares = (min(max(1 - waited / seconds, 0.0), 1.0) for waited in idle)
         busy = dict(zip(("decode", "stylize", "encode"), shares, strict=True))
-        return Progress(self.frames, self._total, seconds, busy)
+        return Progress(self.reused + self.frames, self._total, seconds, busy, self.reused)
 
     def _waited(self) -> tuple[float, float, float]:
         """Seconds for which each stage has waited for its neighbours."""

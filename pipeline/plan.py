@@ -12,19 +12,13 @@ from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_f
 from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
+from pipeline.metadata import plan_metadata
+from pipeline.manifest import is_placed
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
 from pipeline.picture_plan import plan_picture
 from pipeline.source import Source
 from pipeline.streams import plan_streams
-from pipeline.tracks import carried_metadata
-
-# Said by the container itself, wrong for another one, or true of the old file alone.
-_STALE_METADATA = frozenset(
-    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"}
-)
-# A picture has an alpha channel or not by its codec.
-_STALE_PICTURE_METADATA = frozenset({"alpha_mode"})
 
 
 def plan_output(
@@ -53,7 +47,15 @@ def plan_output(
     _check_held(name, encoder, container)
     width, height = size or (source.info.width, source.info.height)
     picture = plan_picture(name, source.info, encoder, container, config.preset, (width, height))
-    streams, stream_notices = plan_streams(source.others, container, config.streams)
+    streams, stream_notices = plan_streams(source.others, container, config.streams, covers=source.covers)
+    metadata = plan_metadata(
+        source.metadata,
+        {} if source.video is None else source.video.metadata,
+        container,
+        _rate(source.info),
+        is_cut=source.is_cut,
+        has_cover=any(stream.payload for stream in streams),
+    )
     plan = Plan(
         target=name,
         container=container,
@@ -70,13 +72,15 @@ def plan_output(
         background=picture.background,
         streams=streams,
         chapters=tuple(source.chapters) if config.streams == "all" else (),
-        metadata={key: text for key, text in source.metadata.items() if key.casefold() not in _STALE_METADATA},
-        video_metadata=_video_metadata(source),
+        metadata=metadata.whole,
+        video_metadata=metadata.picture,
+        has_free_keys=metadata.has_free_keys,
         video_disposition=0 if source.video is None else int(source.video.disposition),
         notices=(
             *picture.notices,
             *stream_notices,
             *_chapter_notices(source, container, config),
+            *metadata.notices,
         ),
     )
     _try(plan)
@@ -97,7 +101,7 @@ def _check_place(target: str, overwrite: bool) -> None:
     if os.path.exists(path):
         if not os.path.isfile(path):
             raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
-        if not overwrite:
+        if not overwrite and not is_placed(target):
             raise OutputError(target, "exists already; give another name or --overwrite")
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
@@ -130,14 +134,6 @@ def _chapter_notices(source: Source, container: Container, config: EncodeConfig)
     if container.name not in ("gif", "webp") or not source.chapters or config.streams != "all":
         return []
     return [f"chapters are dropped: {container.suffix} files cannot hold them"]
-
-
-def _video_metadata(source: Source) -> dict[str, str]:
-    """What the source says of its picture, without what is true of the old packets alone."""
-    if source.video is None:
-        return {}
-    metadata = carried_metadata(source.video.metadata, is_converted=True)
-    return {key: text for key, text in metadata.items() if key.casefold() not in _STALE_PICTURE_METADATA}
 
 
 def _try(plan: Plan) -> None:

@@ -1,15 +1,16 @@
 """A video in, a painted video out: decode -> stylize -> encode, each in a thread of its own."""
 
 import time
+from functools import partial
 
 from pipeline.config import VideoConfig
 from pipeline.damage import damage_notice
 from pipeline.decode import decode
-from pipeline.encode import encode
 from pipeline.look import find_style, last_frame_seconds
 from pipeline.mask import open_mask
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
+from pipeline.render import is_resumable, open_render
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import Stylizer, output_size
@@ -21,8 +22,8 @@ def stylize_video(
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target``.
 
-    Whatever cannot work is found out before the network is loaded. The target appears when all of it is written;
-    a failure or an interruption leaves nothing of it.
+    Whatever cannot work is found out before the network is loaded. The target appears when all of it is written; what a
+    failure or an interruption leaves lies beside it, and is gone on with when the same is asked for again.
 
     Args:
         config: what, how and where.
@@ -34,31 +35,29 @@ def stylize_video(
         ValueError: a codec, quality or preset that does not exist.
     """
     begun = time.perf_counter()
-    notices = Notices(notify)
-    card = find_style(config.stylize.style, config.stylize.style_end)
-    part = config.decode
-    with open_source(config.source, part) as source, open_mask(config.mask, source.info, part) as mask:
+    notices, card = Notices(notify), find_style(config.stylize.style, config.stylize.style_end)
+    part, depth = config.decode, config.depth
+    in_one_pass = not is_resumable(config)
+    with (
+        open_source(config.source, part, reads_along=in_one_pass) as source,
+        open_mask(config.mask, source.info, part) as mask,
+    ):
         info = source.info
-        last_seconds = last_frame_seconds(info) if config.stylize.style_end else None
+        last = last_frame_seconds(info) if config.stylize.style_end else None
         size = output_size(config.stylize.compare, info.width, info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
         for notice in plan.notices:
             notices(notice)
-        stylizer = Stylizer(
-            config.stylize,
-            height=info.height,
-            width=info.width,
-            last_seconds=last_seconds,
-            mask=mask,
-            notify=notices,
-        )
-        with (
-            prefetch(decode(source), depth=config.depth, name="decode", stop=source.stop) as decoded,
-            prefetch(stylizer(decoded), depth=config.depth, name="stylize", stop=source.stop) as painted,
-        ):
-            meter = Meter(decoded, painted, total=info.frame_count, report=progress)
-            tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}
-            written = encode(meter.watch(painted), plan, tag=tag)
+        make = partial(Stylizer, height=info.height, width=info.width, last_seconds=last, mask=mask, notify=notices)
+        with open_render(config, plan, source, notices) as render:
+            stylizer = render.load(config.stylize, make)
+            with (
+                prefetch(render.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
+                prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as painted,
+            ):
+                meter = Meter(decoded, painted, total=info.frame_count, reused=render.frames_reused, report=progress)
+                tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}
+                written = render.encode(meter.watch(painted), tag)
         for notice in damage_notice(source.damage):
             notices(notice)
         seconds = time.perf_counter() - begun

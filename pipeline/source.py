@@ -27,6 +27,7 @@ from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.reader import MediaReader, Reader, StreamPacket
 from pipeline.second_pass import read_packets
+from pipeline.stream_plan import is_cover
 from pipeline.transparency import is_transparent
 from pipeline.upright import is_flipped
 
@@ -41,14 +42,25 @@ class Source:
         info: the frames as `pipeline.decode` yields them: upright, and scaled where that was asked for.
         video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
         others: all other streams.
+        is_cut: whether it begins later than the file.
+        covers: the pictures that belong to the file, whole, by the index of their stream.
         chapters: of the wanted part, moved as its frames are.
         metadata: of the whole file.
     """
 
-    def __init__(self, info: VideoInfo, reader: Reader, cut: Cut, items: Iterator[VideoFrame | StreamPacket]) -> None:
+    def __init__(
+        self,
+        info: VideoInfo,
+        reader: Reader,
+        cut: Cut,
+        covers: dict[int, bytes],
+        items: Iterator[VideoFrame | StreamPacket],
+    ) -> None:
         self.info = info
         self.video = reader.video
         self.others = reader.others
+        self.covers = covers
+        self.is_cut = cut.begin_seconds is not None
         self.chapters = cut.chapters(reader.chapters)
         self.metadata = reader.metadata
         self._opened = reader
@@ -179,12 +191,16 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
             return None
     items = cut.items()
     head: list[VideoFrame | StreamPacket] = []
+    covers: dict[int, bytes] = {}
     for item in items:
+        if not isinstance(item, VideoFrame) and is_cover(item.stream):  # they come first of all
+            covers[item.stream_index] = bytes(item)
+            continue
         head.append(item)
         if isinstance(item, VideoFrame):
             if margin is not None and cut.landed_late:
                 return None
-            return Source(_describe(name, reader, config, item), reader, cut, chain(head, items))
+            return Source(_describe(name, reader, config, item), reader, cut, covers, chain(head, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))

@@ -107,7 +107,7 @@ class Stylizer:
         """Width and height of the painted frames, in pixels."""
         return output_size(self._compare, self._size[1], self._size[0])
 
-    def __call__(self, items: Iterable[Frame | T], state: State | None = None) -> Iterator[Frame | T]:
+    def __call__(self, items: Iterable[Frame | Mark | T], state: State | None = None) -> Iterator[Frame | Mark | T]:
         """Paint the frames among ``items``, each with what those before have left; yield all else in its place.
 
         Args:
@@ -118,13 +118,15 @@ class Stylizer:
 
         stabilizer = Stabilizer(self._stability, state, self.device)
 
-        def prepared() -> Iterator[tuple[Frame | T, Prepared | None]]:
+        def prepared() -> Iterator[tuple[Frame | Mark | T, Prepared | None]]:
             for item in items:
                 if isinstance(item, Mark):  # its first half: frames are prepared before those in front are finished
                     item.state = stabilizer.prepared_state()
                 yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None
 
-        def painted(task: tuple[Frame | T, Prepared | None]) -> tuple[Frame | T, Callable[[], Pixels] | None]:
+        def painted(
+            task: tuple[Frame | Mark | T, Prepared | None],
+        ) -> tuple[Frame | Mark | T, Callable[[], Pixels] | None]:
             item, ready = task
             if ready is None or not isinstance(item, Frame):
                 return item, None

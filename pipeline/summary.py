@@ -31,7 +31,8 @@ class Summary:
 
     Attributes:
         output: the file as the user named it.
-        frames: painted and written.
+        frames: written.
+        frames_reused: among these, painted by an earlier run that did not come to its end.
         audio_packets: written, of all tracks.
         seconds: from the opening of the input to the finished file.
         first_frame_at: wall-clock time (`time.time`) of the first painted frame.
@@ -50,6 +51,7 @@ class Summary:
 
     output: str
     frames: int
+    frames_reused: int
     audio_packets: int
     seconds: float
     first_frame_at: float
@@ -81,6 +83,7 @@ def summarize(
     return Summary(
         output=written.path,
         frames=written.frames,
+        frames_reused=meter.reused,
         audio_packets=written.audio_packets,
         seconds=seconds,
         first_frame_at=meter.first_frame_at,

@@ -1,0 +1,59 @@
+"""Writing so that a crash at any moment leaves the old file or the new one, and what goes wrong is one line."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import av
+
+from pipeline.errors import EncodeError
+
+
+@contextlib.contextmanager
+def explained(target: str) -> Iterator[None]:
+    """Context in which errors of FFmpeg and of the disk become one line about ``target``, as the user named it.
+
+    Raises:
+        EncodeError: in their place.
+    """
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise EncodeError(target, f"cannot be written ({reason})") from error
+
+
+def put_in_place(part: str, path: str) -> None:
+    """Rename the finished file ``part`` to ``path``; both survive a power cut as they are then.
+
+    Raises:
+        OSError: the disk is full, or ``path`` cannot be replaced.
+    """
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    _sync_folder(os.path.dirname(path))
+
+
+def write_in_place(path: str, content: bytes) -> None:
+    """Write a small file whole or not at all.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    part = f"{path}.part"
+    with open(part, "wb") as file:
+        file.write(content)
+    put_in_place(part, path)
+
+
+def _sync_folder(folder: str) -> None:
+    """Let the new name itself survive; systems that cannot, such as Windows, need not."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder or ".", os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

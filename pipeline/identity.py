@@ -1,0 +1,148 @@
+"""What a render is made from and with, so that another run can tell whether it may go on with it."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.registry import WeightsError, find
+from pipeline.config import VideoConfig
+from pipeline.errors import InputError, StyleError
+from pipeline.look import parse_blend
+
+if TYPE_CHECKING:
+    from pipeline.output import Plan
+    from pipeline.stylize import Stylizer
+
+# A file up to this size is hashed whole; of a larger one, `SAMPLES` pieces spread evenly, its size and its time.
+LARGEST_HASHED_BYTES = 256 * 2**20
+SAMPLES, SAMPLE_BYTES = 64, 2**20
+
+# What changes neither a picture nor its encoding.
+_IRRELEVANT = {"decode": {"threads", "strict"}, "encode": {"overwrite", "codec", "quality", "preset", "streams"}}
+_PACKAGES = ("flowbrush", "torch", "av", "numpy", "opencv-python")
+
+
+def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
+    """Everything that the frames of a render, and their encoding, depend on; as JSON knows it.
+
+    Raises:
+        InputError: the input cannot be read.
+        StyleError: a weight file cannot be read.
+    """
+    return {
+        "input": content_of(config.source),
+        "mask": None if config.mask is None else content_of(config.mask),
+        "settings": _settings(config, plan),
+        "weights": dict(_weights(config)),
+        "software": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
+    }
+
+
+def engine_of(stylizer: "Stylizer") -> dict[str, Any]:
+    """What paints, as JSON knows it."""
+    return {
+        "engine": stylizer.engine,
+        "precision": stylizer.precision,
+        "device": str(stylizer.device),
+        "workers": stylizer.workers,
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two identities, a few words each; empty where they are the same."""
+    found: list[str] = []
+    for part in now:
+        was, is_now = before.get(part), now[part]
+        if was == is_now:
+            continue
+        if isinstance(was, dict) and isinstance(is_now, dict) and part != "input" and part != "mask":
+            names = [name for name in is_now | was if was.get(name) != is_now.get(name)]
+            found.append(f"{part} ({', '.join(name.replace('_', ' ') for name in names)})")
+        else:
+            found.append(part)
+    return found
+
+
+def content_of(path: str) -> dict[str, Any]:
+    """A hash of a file's content; of a large file of a sample, with its size and time.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        found = os.stat(path)
+        with open(path, "rb") as file:
+            if found.st_size <= LARGEST_HASHED_BYTES:
+                while piece := file.read(SAMPLE_BYTES):
+                    digest.update(piece)
+                return {"bytes": found.st_size, "sha256": digest.hexdigest()}
+            for number in range(SAMPLES):
+                file.seek(number * (found.st_size - SAMPLE_BYTES) // (SAMPLES - 1))
+                digest.update(file.read(SAMPLE_BYTES))
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from error
+    return {"bytes": found.st_size, "time_ns": found.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
+
+
+def _settings(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
+    """All that was asked for, and what became of it in the plan."""
+    stages = {name: asdict(getattr(config, name)) for name in ("stylize", "decode", "encode")}
+    asked = {
+        option: _plain(value)
+        for name, options in stages.items()
+        for option, value in options.items()
+        if option not in _IRRELEVANT.get(name, ())
+    }
+    return asked | {
+        "codec": plan.encoder.name,
+        "codec options": dict(plan.options),
+        "container": plan.container.name,
+        "pixel format": plan.pixel_format,
+        "size": [plan.width, plan.height],
+        "time base": str(plan.time_base),
+        "color": asdict(plan.color),
+        "segment": [str(config.segment_seconds), config.segment_frames],
+    }
+
+
+def _weights(config: VideoConfig) -> Iterator[tuple[str, str]]:
+    for spec in (config.stylize.style, config.stylize.style_end):
+        for part in parse_blend(spec) if spec is not None else ():
+            try:
+                path = find(part.style)[0].path
+                yield part.style, hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            except (WeightsError, OSError) as error:
+                raise StyleError(str(error)) from error
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Kernels choose their instructions by it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

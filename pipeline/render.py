@@ -1,0 +1,249 @@
+"""A render that survives a crash: in segments, kept beside the output until it is whole; the same command goes on.
+
+With a pipe on either side it is one pass, of which nothing is kept.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from pipeline.assemble import assemble
+from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.disk import explained, put_in_place
+from pipeline.encode import Report, encode
+from pipeline.errors import DeviceError, EncodeError, InputError
+from pipeline.frames import Frame, Mark, State
+from pipeline.identity import engine_of, identify
+from pipeline.manifest import Manifest
+from pipeline.output import Plan
+from pipeline.reader import StreamPacket
+from pipeline.resume import Decode, frames_behind, is_finished, kept_work
+from pipeline.segments import SegmentWriter, marked, segment_plan
+from pipeline.source import Source
+from pipeline.space import check_space
+from pipeline.stylize import Stylizer
+from pipeline.work_folder import WorkFolder, look_of, remove
+
+Notify = Callable[[str], None]
+Items = Iterable[Frame | Mark | StreamPacket]
+
+
+def is_resumable(config: VideoConfig) -> bool:
+    """Whether all that is read, and what is written, are files: only then can a later run go on."""
+    read = [path for path in (config.source, config.mask) if path is not None]
+    return config.target != "-" and all(os.path.isfile(path) for path in read)
+
+
+def open_render(
+    config: VideoConfig, plan: Plan, source: Source, notify: Notify
+) -> "AbstractContextManager[Passage | Render]":
+    """The way on which ``source`` becomes the output of ``plan``: in segments that are kept, or in one pass.
+
+    Raises:
+        OutputError: another run paints the same output, or the room on the disk does not suffice.
+        InputError: the input cannot be read.
+    """
+    return Render(config, plan, source, notify) if is_resumable(config) else nullcontext(Passage(plan, source))
+
+
+class Passage:
+    """One pass, of which nothing is kept; see `Render`."""
+
+    def __init__(self, plan: Plan, source: Source) -> None:
+        self.frames_reused = 0
+        self.state: State | None = None
+        self._plan = plan
+        self._source = source
+
+    def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
+        """Make the stylizer."""
+        return make(config)
+
+    def decoded(self, decode: Decode) -> Iterator[Frame | Mark | StreamPacket]:
+        """All frames, and packets between them."""
+        return decode(self._source)
+
+    def encode(self, items: Items, tag: Mapping[str, str]) -> Report:
+        """Write ``items`` as they come."""
+        return encode((item for item in items if not isinstance(item, Mark)), self._plan, tag=tag)
+
+
+class Render:
+    """Work in segments; a context manager, which leaves what is worth keeping and says so in a note on the exception.
+
+    Its methods are called in the order `load`, `decoded`, `encode`.
+
+    Args:
+        config: of the whole run.
+        plan: of the output.
+        source: the opened input.
+        notify: called with each thing that the user should know, one line.
+
+    Attributes:
+        frames_reused: painted by earlier runs.
+        state: what these frames leave to those after; None at the beginning.
+
+    Raises:
+        OutputError: another run paints the same output, or the room on the disk does not suffice.
+        InputError: the input cannot be read.
+    """
+
+    def __init__(self, config: VideoConfig, plan: Plan, source: Source, notify: Notify) -> None:
+        self.frames_reused = 0
+        self.state: State | None = None
+        self._config = config
+        self._plan = plan
+        self._source = source
+        self._notify = notify
+        self._input = look_of(config.source)
+        self._folder = WorkFolder(plan.target)
+        self._manifest = Manifest({})
+        try:
+            self._begin()
+        except BaseException:
+            self._folder.leave(is_kept=bool(self._manifest.segments))
+            raise
+
+    def _begin(self) -> None:
+        info, identity = self._source.info, identify(self._config, self._plan)
+        self._manifest = Manifest(identity, time_base=info.time_base, seconds=info.duration_seconds)
+        kept = kept_work(self._folder, self._config, identity, self._notify)
+        if kept is None:
+            self._folder.clear()
+        else:
+            self._manifest, self.state = kept
+            self.frames_reused = self._manifest.frames
+        source_bytes = self._input[0] if self._input else 0
+        check_space(self._folder.path, self._manifest, self._plan, info, source_bytes, self._notify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        is_kept = error is not None and bool(self._manifest.segments)
+        self._folder.leave(is_kept=is_kept)
+        if error is not None and is_kept:
+            error.add_note(self._what_is_kept())
+
+    def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
+        """Make the stylizer with the engine that painted what is kept; where that is not to be had, begin anew."""
+        before = self._manifest.engine
+        if not self.frames_reused:
+            stylizer = make(config)
+        else:
+            try:
+                stylizer = make(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
+            except DeviceError as error:
+                self._start_afresh(f"the engine that painted the kept frames is not to be had ({error})")
+                stylizer = make(config)
+        now = engine_of(stylizer)
+        if self.frames_reused and now != before:
+            self._start_afresh("the kept frames were painted with another engine")
+        self._manifest.engine = now
+        return stylizer
+
+    def decoded(self, decode: Decode) -> Iterator[Frame | Mark | StreamPacket]:
+        """The frames that are still to be painted, a `Mark` behind each segment."""
+        if self._manifest.is_whole:
+            return iter(())
+        items = self._behind_kept(decode) if self.frames_reused else None
+        if items is None:
+            items = decode(self._source)
+        config = self._config
+        return marked(items, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
+
+    def encode(self, items: Items, tag: Mapping[str, str]) -> Report:
+        """Write the segments, then the output, and put it in place.
+
+        Raises:
+            EncodeError: an encoder or the container refuses something, or the disk is full.
+            InputError: the input was changed or removed meanwhile.
+        """
+        if is_finished(self._manifest, self._config):
+            return Report(self._plan.target, self._manifest.frames, 0)
+        self._write_segments(items)
+        part = self._folder.file("output.part")
+        try:
+            return self._assembled(part, tag)
+        except BaseException:
+            remove(part)
+            raise
+
+    def _behind_kept(self, decode: Decode) -> Iterator[Frame | StreamPacket] | None:
+        items = frames_behind(self._source, decode, self._manifest)
+        if items is None:
+            self._start_afresh("the last kept frame is not met with in the input any more")
+            self._source.restart(None)
+        return items
+
+    def _start_afresh(self, reason: str) -> None:
+        self._notify(f"{reason}: starting afresh")
+        old = self._manifest
+        self._manifest = Manifest(old.identity, time_base=old.time_base, seconds=old.seconds)
+        self._folder.clear()
+        self.frames_reused, self.state = 0, None
+
+    def _write_segments(self, items: Items) -> None:
+        plan = segment_plan(self._plan, self._manifest.time_base)
+        writer: SegmentWriter | None = None
+        try:
+            for item in items:
+                with explained(self._plan.target):
+                    if isinstance(item, Frame):
+                        writer = writer or SegmentWriter(self._folder.path, self._manifest.frames, plan)
+                        writer.write(item)
+                    elif isinstance(item, Mark) and writer is not None:
+                        self._keep(writer, item)
+                        writer = None
+        except BaseException:
+            if writer is not None:
+                writer.abandon()
+            raise
+        self._check_input()
+        self._manifest.is_whole = True
+        with explained(self._plan.target):
+            self._manifest.write(self._folder.path)
+
+    def _keep(self, writer: SegmentWriter, mark: Mark) -> None:
+        """Finish a segment: from here on it survives whatever comes."""
+        manifest = self._manifest
+        segment = writer.finish(mark.digest)
+        if manifest.segments and segment.header != manifest.segments[0].header:
+            raise EncodeError(self._plan.target, f"{self._plan.encoder.name} does not begin all segments alike")
+        self._folder.write_state(mark.index, mark.state)
+        manifest.segments.append(segment)
+        manifest.is_damaged = bool(self._source.damage)
+        manifest.write(self._folder.path)
+        newest_two = sum(len(each.pts) for each in manifest.segments[-2:])  # should the disk lose the last one
+        self._folder.forget_state(manifest.frames - newest_two)
+
+    def _assembled(self, part: str, tag: Mapping[str, str]) -> Report:
+        indexes = {stream.stream.index for stream in self._plan.carried}
+        others = self._source.packets(indexes)
+        report = assemble(part, self._folder.path, self._manifest, self._plan, others, tag)
+        self._check_input()
+        with explained(self._plan.target):
+            self._manifest.placed = look_of(part)
+            self._manifest.write(self._folder.path)
+            put_in_place(part, os.path.realpath(self._plan.target))
+        return report
+
+    def _check_input(self) -> None:
+        """What was painted of one file must not be joined with the sound of another."""
+        path = self._config.source
+        now = look_of(path)
+        if now is None:
+            raise InputError(path, "has vanished while it was painted; put it back")
+        if now != self._input:
+            raise InputError(path, "was changed while it was painted; paint it again")
+
+    def _what_is_kept(self) -> str:
+        manifest = self._manifest
+        of = f" of {manifest.seconds:.3g} s" if manifest.seconds else ""
+        command = "the same command without --fresh" if self._config.fresh else "the same command"
+        return f"{manifest.kept_seconds:.3g} s{of} are kept in {self._folder.path}; {command} goes on"

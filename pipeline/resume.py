@@ -1,0 +1,106 @@
+"""Whether and where a render can go on with what an earlier run kept."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import VideoConfig
+from pipeline.errors import OutputError
+from pipeline.frames import Frame, State
+from pipeline.identity import changes
+from pipeline.manifest import Manifest, ManifestError, Segment, read_manifest
+from pipeline.segments import digest_of
+from pipeline.work_folder import WorkFolder, look_of
+
+if TYPE_CHECKING:
+    from pipeline.reader import StreamPacket
+    from pipeline.source import Source
+
+Decode = Callable[["Source"], "Iterator[Frame | StreamPacket]"]
+
+# How far before the last kept frame reading begins; where that does not lead to the same picture, the next is tried,
+# and in the end the beginning.
+MARGINS_SECONDS = (1, 10)
+
+
+def kept_work(
+    folder: WorkFolder, config: VideoConfig, identity: dict[str, Any], notify: Callable[[str], None]
+) -> tuple[Manifest, State | None] | None:
+    """What an earlier run kept, as far as it can be gone on with, and the state behind it; None, said, without any.
+
+    Args:
+        folder: in which it would lie.
+        config: of this run.
+        identity: of this run.
+        notify: called with the reason why it cannot be used.
+
+    Raises:
+        OutputError: the output of another render stands in its place, and must not be replaced.
+    """
+    if config.fresh:
+        return None
+    try:
+        kept = read_manifest(folder.path)
+    except ManifestError as error:
+        notify(f"the manifest in {folder.path} is damaged ({error}): starting afresh")
+        return None
+    if kept is None:
+        return None
+    is_placed = is_finished(kept, config)
+    different = changes(kept.identity, identity)
+    if is_placed and os.path.realpath(config.source) == os.path.realpath(config.target):
+        different = [what for what in different if what != "input"]  # by now that is the painted clip
+    if different:
+        if is_placed and not config.encode.overwrite:
+            raise OutputError(config.target, "exists already; give another name or --overwrite")
+        notify(f"what an earlier run kept was made with another {' and '.join(different)}: starting afresh")
+        return None
+    return (kept, None) if is_placed else _whole_part(folder, kept, notify)
+
+
+def is_finished(manifest: Manifest, config: VideoConfig) -> bool:
+    """Whether the output is in its place already, and only the folder was not removed any more."""
+    return manifest.placed is not None and manifest.placed == look_of(os.path.realpath(config.target))
+
+
+def _whole_part(
+    folder: WorkFolder, kept: Manifest, notify: Callable[[str], None]
+) -> tuple[Manifest, State | None] | None:
+    """The segments up to the last that is whole and behind which the state is known."""
+    named, state = len(kept.segments), None
+    del kept.segments[folder.count_whole(kept.segments) :]
+    kept.is_whole = kept.is_whole and len(kept.segments) == named
+    while kept.segments and not kept.is_whole:
+        state = folder.read_state(kept.frames)
+        if state is not None:
+            break
+        kept.segments.pop()
+    if len(kept.segments) < named:
+        rest = f"going on behind frame {kept.frames}" if kept.segments else "starting afresh"
+        notify(f"some of the work kept in {folder.path} is missing or damaged: {rest}")
+    return (kept, state) if kept.segments else None
+
+
+def frames_behind(source: "Source", decode: Decode, manifest: Manifest) -> "Iterator[Frame | StreamPacket] | None":
+    """What ``decode`` yields behind the last kept frame, which is found by its time and its picture.
+
+    None where the input does not hold that frame any more.
+    """
+    last = manifest.segments[-1]
+    seconds = last.pts[-1] * manifest.time_base
+    # A damaged place may look otherwise when it is come to from another side.
+    margins = () if manifest.is_damaged else MARGINS_SECONDS
+    for margin in (*margins, None):
+        source.restart(None if margin is None else seconds - margin)
+        items = decode(source)
+        if _passes(items, last):
+            return items
+    return None
+
+
+def _passes(items: "Iterator[Frame | StreamPacket]", last: Segment) -> bool:
+    """Iterate up to the last frame of the segment; False where it is not met with, or looks otherwise."""
+    for item in items:
+        if isinstance(item, Frame) and item.pts >= last.pts[-1]:
+            return item.pts == last.pts[-1] and digest_of(item) == last.digest
+    return False

@@ -1,0 +1,226 @@
+"""The picture in pieces: where a segment ends, how it is written, and how its packets get their exact times back."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from typing import TypeVar, cast
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from pipeline.codecs import CODECS, encoder_options
+from pipeline.disk import put_in_place
+from pipeline.frames import Frame, Mark
+from pipeline.manifest import Segment
+from pipeline.output import Plan
+from pipeline.reader import VideoPacket
+from pipeline.video_track import VideoTrack, add_video
+
+T = TypeVar("T")
+
+# In mp4 the times of reordered frames stay exact; the others keep their frames in order.
+_FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}
+ANIMATIONS = ("gif", "webp")
+
+
+def marked(items: Iterable[Frame | T], index: int, *, seconds: Fraction, frames: int) -> Iterator[Frame | Mark | T]:
+    """Yield ``items`` with a `Mark` behind the last frame of each segment, the last one too.
+
+    A segment ends where the next frame comes ``seconds`` or more after its first, or would be one more than ``frames``:
+    by the clip alone, so that a render that goes on makes the same segments as one that was never stopped.
+
+    Args:
+        items: decoded frames; the first begins a segment.
+        index: of the first frame in the clip.
+        seconds: see above.
+        frames: see above.
+    """
+    last: Frame | None = None
+    begun, count = Fraction(0), 0
+    for item in items:
+        if isinstance(item, Frame):
+            if last is not None and (count >= frames or item.seconds - begun >= seconds):
+                yield Mark(index, digest_of(last))
+                count = 0
+            if not count:
+                begun = item.seconds
+            index, count, last = index + 1, count + 1, item
+        yield item
+    if last is not None:
+        yield Mark(index, digest_of(last))
+
+
+def digest_of(frame: Frame) -> str:
+    """By which a decoded frame is known again."""
+    digest = hashlib.blake2b(np.ascontiguousarray(frame.pixels).data, digest_size=16)
+    if frame.alpha is not None:
+        digest.update(np.ascontiguousarray(frame.alpha).data)
+    return digest.hexdigest()
+
+
+def segment_plan(plan: Plan, time_base: Fraction) -> Plan:
+    """How segments of the output are encoded: as the output, but animations without loss, on the source's clock."""
+    if plan.container.name not in ANIMATIONS:
+        return plan
+    encoder = CODECS["ffv1"]
+    return replace(
+        plan,
+        encoder=encoder,
+        options=encoder_options(encoder, None, None),
+        pixel_format="bgra" if plan.pixel_format == "bgra" else "bgr0",
+        time_base=time_base,
+    )
+
+
+class SegmentWriter:
+    """Writes one segment with an encoder of its own, so that it depends on nothing but its frames.
+
+    Args:
+        folder: in which it appears when it is finished.
+        index: of its first frame in the clip, after which it is named.
+        plan: of `segment_plan`.
+
+    Raises:
+        av.FFmpegError, OSError: from every method, where the encoder or the disk refuses.
+    """
+
+    def __init__(self, folder: str, index: int, plan: Plan) -> None:
+        form, suffix = _FORMATS.get(plan.encoder.codec, ("mp4", ".mp4"))
+        self._path = os.path.join(folder, f"{index:08}{suffix}")
+        self._part = f"{self._path}.part"
+        self._pts: list[int] = []
+        self._durations: list[int | None] = []
+        self._order: list[int] = []
+        self._container = av.open(f"file:{self._part}", "w", format=form)
+        try:
+            self._stream = add_video(self._container, plan)
+            self._track = VideoTrack(self._stream, plan)
+            self._container.start_encoding()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """Encode ``frame``; its time in the file counts from the segment's first."""
+        self._pts.append(frame.pts)
+        self._durations.append(frame.duration)
+        self._write(self._track.packets(replace(frame, pts=frame.pts - self._pts[0])))
+
+    def finish(self, digest: str) -> Segment:
+        """Flush the encoder and rename the whole file into place.
+
+        Args:
+            digest: of the last frame as it was decoded.
+
+        Raises:
+            ValueError: the encoder did not make one picture of each frame.
+        """
+        self._write(self._track.flush())
+        header = hashlib.sha256(self._stream.codec_context.extradata or b"").hexdigest()[:16]
+        self._container.close()
+        if len(self._order) != len(self._pts):
+            raise ValueError(f"the encoder made {len(self._order)} pictures of {len(self._pts)} frames")
+        put_in_place(self._part, self._path)
+        ranks = {pts: rank for rank, pts in enumerate(sorted(self._order))}
+        return Segment(
+            file=os.path.basename(self._path),
+            bytes=os.path.getsize(self._path),
+            pts=tuple(self._pts),
+            durations=tuple(self._durations),
+            delay=max(place - ranks[pts] for place, pts in enumerate(self._order)),
+            header=header,
+            digest=digest,
+        )
+
+    def abandon(self) -> None:
+        """Close and remove what nobody will want; never raises."""
+        with suppress(OSError):
+            os.unlink(self._part)
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
+
+    def _write(self, packets: Iterator[VideoPacket]) -> None:
+        for packet in packets:
+            self._order.append(cast(int, packet.pts))
+            self._container.mux_one(cast("Packet[Stream]", packet))
+
+
+class Joint:
+    """The segments of a folder as one stream of packets with exact times.
+
+    Every encoder keeps the order of presentation, so that a packet is known by its place in it. Decoding times are made
+    anew for the whole: those of a segment begin before its first frame, within the segment before.
+
+    Args:
+        folder: that holds the segments.
+        segments: in their order, at least one.
+        time_base: of the source, in which the segments count.
+        plan: of the output.
+    """
+
+    def __init__(self, folder: str, segments: list[Segment], time_base: Fraction, plan: Plan) -> None:
+        self._folder = folder
+        self._segments = segments
+        self._time_base = time_base
+        self._plan = plan
+        self._first = av.open(self._path(segments[0]))
+        self.template: VideoStream = self._first.streams.video[0]
+        shown = [pts for segment in segments for pts in segment.pts]
+        self.pts = [round(pts * time_base / plan.time_base) for pts in shown]
+        self._dts = _decoding_times(self.pts, max(segment.delay for segment in segments))
+
+    def packets(self) -> Iterator[VideoPacket]:
+        """All packets in the order of decoding, with pts, dts and duration in the plan's time base.
+
+        Raises:
+            ValueError: a segment does not hold what the manifest says.
+            av.FFmpegError, OSError: it cannot be read.
+        """
+        place = 0
+        for segment in self._segments:
+            yield from self._of(segment, place)
+            place += len(segment.pts)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._first.close()
+
+    def _of(self, segment: Segment, place: int) -> Iterator[VideoPacket]:
+        count = 0
+        with av.open(self._path(segment)) as container:
+            stream = container.streams.video[0]
+            ranks = self._ranks(segment, cast(Fraction, stream.time_base))
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                rank = ranks[cast(int, packet.pts)] if segment.delay else count
+                duration = segment.durations[rank]
+                packet.time_base = self._plan.time_base
+                packet.pts, packet.dts = self.pts[place + rank], self._dts[place + count]
+                packet.duration = 0 if duration is None else round(duration * self._time_base / self._plan.time_base)
+                count += 1
+                yield packet
+        if count != len(segment.pts):
+            raise ValueError(f"{segment.file} holds {count} pictures instead of {len(segment.pts)}")
+
+    def _ranks(self, segment: Segment, clock: Fraction) -> dict[int, int]:
+        """The place of each frame by its time in the file."""
+        return {round((pts - segment.pts[0]) * self._time_base / clock): n for n, pts in enumerate(segment.pts)}
+
+    def _path(self, segment: Segment) -> str:
+        return f"file:{os.path.join(self._folder, segment.file)}"
+
+
+def _decoding_times(pts: list[int], delay: int) -> list[int]:
+    """Strictly increasing, and none behind the presentation of a packet that comes ``delay`` places too early at most.
+
+    The times of presentation themselves, ``delay`` places later; before these begin, they are continued backwards.
+    """
+    lead = pts[min(delay, len(pts) - 1)] - pts[0]
+    return [pts[place] - lead if place < delay else pts[place - delay] for place in range(len(pts))]

@@ -1,0 +1,88 @@
+"""How much room a render will need, found out before it begins: segments, and the output that is made of them."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+from pipeline.errors import OutputError
+from pipeline.frames import VideoInfo
+from pipeline.manifest import Manifest
+from pipeline.output import Plan
+
+# Bits a pixel of painted frames at the encoder's default quality; see docs/decisions.md. The highest of a few clips is
+# twice, the lowest half as much.
+BITS_PER_PIXEL = {
+    "h264": 0.30,
+    "h265": 0.12,
+    "av1": 0.09,
+    "vp9": 0.15,
+    "prores": 5.0,
+    "ffv1": 10.0,
+    "gif": 5.0,
+    "webp": 1.5,
+}
+# So many steps of constant quality double the size.
+_STEPS_TO_DOUBLE = {"h264": 6, "h265": 6, "av1": 8, "vp9": 8}
+# What is estimated may be wrong by so much: less room than this share of it is refused.
+_CLEARLY_TOO_LITTLE = 0.4
+
+
+def check_space(
+    folder: str, manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes: int, notify: Callable[[str], None]
+) -> None:
+    """Compare the room on the disk with what is still to be written.
+
+    Args:
+        folder: where the segments are kept.
+        manifest: of what is there already.
+        plan: of the output.
+        info: of the source.
+        source_bytes: its size, of which the streams besides the picture are a part.
+        notify: called where it may not suffice.
+
+    Raises:
+        OutputError: it clearly does not.
+    """
+    needed = _needed_bytes(manifest, plan, info, source_bytes)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if needed is None or needed <= free:
+        return
+    text = f"about {size_text(needed)} are needed for segments and output, {size_text(free)} are free"
+    if free < _CLEARLY_TOO_LITTLE * needed:
+        raise OutputError(plan.target, f"{text}; make room, or choose another disk, --codec or --quality")
+    notify(f"{text} on the disk of {os.path.basename(plan.target)}: it may become full")
+
+
+def _needed_bytes(manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes: int) -> float | None:
+    if not info.frame_count:
+        return None
+    kept = sum(segment.bytes for segment in manifest.segments)
+    if manifest.frames:  # measured on this very clip
+        a_frame = kept / manifest.frames
+    else:
+        a_frame = _bits_per_pixel(plan, is_segment=True) * plan.width * plan.height / 8
+    segments = a_frame * max(info.frame_count, manifest.frames)
+    output = segments
+    if plan.container.name in ("gif", "webp"):
+        output = _bits_per_pixel(plan, is_segment=False) * plan.width * plan.height * info.frame_count / 8
+    others = source_bytes / 10 if plan.carried else 0
+    return segments - kept + output + others
+
+
+def _bits_per_pixel(plan: Plan, *, is_segment: bool) -> float:
+    codec = plan.encoder.codec
+    if is_segment and plan.container.name in ("gif", "webp"):
+        codec = "ffv1"
+    usual = BITS_PER_PIXEL.get(codec, BITS_PER_PIXEL["h264"])
+    steps, option = _STEPS_TO_DOUBLE.get(codec), plan.encoder.quality_option
+    if steps is None or option is None:
+        return usual
+    return float(usual * 2 ** ((plan.encoder.quality[0] - int(plan.options[option])) / steps))
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count, 1e5) / 1e6:.1f} MB"

@@ -1,0 +1,123 @@
+"""The folder beside an output in which its finished segments are kept; one run at a time works in it."""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+from pipeline.disk import write_in_place
+from pipeline.errors import OutputError
+from pipeline.frames import State
+from pipeline.lock import HeldError, Lock
+from pipeline.manifest import NAME, Segment, work_folder
+
+_LOCK = "lock"
+# Nothing else is ever removed, should the folder be used for more.
+_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|.+\.part")
+
+
+class WorkFolder:
+    """Made, and locked, where it is opened; see `pipeline.manifest` for what lies in it.
+
+    Args:
+        target: the output as the user named it.
+
+    Attributes:
+        path: of the folder.
+
+    Raises:
+        OutputError: another run works in it, or it cannot be made.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.path = work_folder(target)
+        try:
+            self._lock = Lock(os.path.join(self.path, _LOCK))
+        except HeldError as error:
+            process = f" (process {error.process})" if error.process is not None else ""
+            raise OutputError(target, f"another run{process} is painting it; wait for it, or end it") from error
+        except OSError as error:
+            raise OutputError(target, f"the folder {self.path} cannot be made ({error.strerror})") from error
+
+    def file(self, name: str) -> str:
+        """The path of a file in it."""
+        return os.path.join(self.path, name)
+
+    def count_whole(self, segments: Sequence[Segment]) -> int:
+        """How many of ``segments``, from the first on, are there in their full size."""
+        for number, segment in enumerate(segments):
+            found = look_of(self.file(segment.file))
+            if found is None or found[0] != segment.bytes:
+                return number
+        return len(segments)
+
+    def write_state(self, index: int, state: State) -> None:
+        """Keep what the frames before ``index`` leave to those after.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        from safetensors.numpy import save
+
+        write_in_place(self._state_file(index), save(dict(state)))
+
+    def read_state(self, index: int) -> State | None:
+        """What `write_state` kept; None where it is lost or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            with open(self._state_file(index), "rb") as file:
+                return dict(load(file.read()))
+        except (OSError, SafetensorError, ValueError):
+            return None
+
+    def forget_state(self, index: int) -> None:
+        """Remove what `write_state` kept."""
+        remove(self._state_file(index))
+
+    def clear(self) -> None:
+        """Remove all work."""
+        remove(self.file(NAME))
+        self._remove_own()
+
+    def leave(self, *, is_kept: bool) -> None:
+        """Let go of the folder; without work in it that is kept, it is removed."""
+        if is_kept:
+            self._lock.release()
+            return
+        self._remove_own()
+        self._lock.release()  # an open file cannot be removed on Windows
+        remove(self.file(_LOCK))
+        remove(self.file(NAME))  # last: until then a later run knows that the output is finished
+        with suppress(OSError):  # another run was faster to come, or the user keeps something here
+            os.rmdir(self.path)
+
+    def _remove_own(self) -> None:
+        for name in _names_in(self.path):
+            if _OWN.fullmatch(name):
+                remove(self.file(name))
+
+    def _state_file(self, index: int) -> str:
+        return self.file(f"{index:08}.safetensors")
+
+
+def look_of(path: str) -> tuple[int, int] | None:
+    """Size in bytes and time in nanoseconds by which a file is known again; None where it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there and can be."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _names_in(folder: str) -> list[str]:
+    with suppress(OSError):
+        return os.listdir(folder)
+    return []
