@@ -27,6 +27,8 @@ from torch import Tensor
 from models.folding import upsample_convolve
 from models.network import Style, StyleNetwork
 from models.paint import Paint, no_statistics
+from models.tiled_paint import TiledPaint
+from models.tiles import Tiling
 
 EngineName = Literal["eager", "compile", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -99,6 +101,8 @@ def build_engine(
     workers: int = 1,
     end: StyleNetwork | None = None,
     stroke_size: float = 1.0,
+    deep: bool = False,
+    tiling: Tiling | None = None,
 ) -> Engine:
     """Make ``network`` ready for pictures of one size; what comes out may be called from several threads at once.
 
@@ -113,16 +117,24 @@ def build_engine(
         workers: how many threads will call at once; on a CPU each uses as many cores as torch's number of threads.
         end: what ``network`` turns into as ``share`` grows, of the same architecture; see `Paint`.
         stroke_size: the network sees the picture smaller by this factor, so that its strokes are as much larger.
+        deep: whether pictures are uint16, and so the paintings; uint8 otherwise.
+        tiling: the strips to paint in, which eager alone does; None for whole pictures.
 
     Raises:
         EngineError: the engine or the precision is not to be had on this machine.
     """
     canvas = canvas_size(height, width, stroke_size)
+    if tiling is not None and name != "eager":
+        raise EngineError(f"the engine {name} paints whole pictures alone; strips need --engine eager")
     if name == "openvino":
-        return _openvino(Paint(network, end, canvas), height, width, device, precision, cache, workers)
+        # OpenVINO's way from PyTorch knows no uint16.
+        example = torch.zeros(height, width, 3, dtype=torch.int32 if deep else torch.uint8)
+        return _openvino(Paint(network, end, canvas), example, device, precision, cache, workers)
     dtype = DTYPES[precision]
     paint = copy.deepcopy(Paint(network, end, canvas))
     paint = paint.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    if tiling is not None:
+        return _run_by(TiledPaint(paint, tiling), device, dtype)
     return _torch_engine(paint, device, dtype, compiled=name == "compile", cache=cache)
 
 
@@ -142,7 +154,10 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
         # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
         options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}
         run = torch.compile(paint, dynamic=False, options=options)
+    return _run_by(run, device, dtype)
 
+
+def _run_by(run: Callable[..., Any], device: torch.device, dtype: torch.dtype) -> Engine:
     def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
             painted, used = run(pixels.to(device), *style.to(device, dtype).tensors(), *controls)
@@ -153,8 +168,7 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
 
 def _openvino(
     paint: Paint,
-    height: int,
-    width: int,
+    example: Tensor,
     device: torch.device,
     precision: Precision,
     cache: Path,
@@ -174,7 +188,7 @@ def _openvino(
         # Decoder and encoder want the same cores: threads pinned to them would wait for these instead of moving.
         "ENABLE_CPU_PINNING": False,
     }
-    model = _openvino_model(paint, height, width, cache / "openvino")
+    model = _openvino_model(paint, example, cache / "openvino")
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     own = threading.local()
 
@@ -182,19 +196,19 @@ def _openvino(
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         request = own.request
-        inputs = (pixels, *style.to("cpu", torch.float32).tensors(), *controls)
+        inputs = (pixels.to(example.dtype), *style.to("cpu", torch.float32).tensors(), *controls)
         request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
         painted, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
-        return painted, used
+        return painted.to(pixels.dtype), used
 
     return engine
 
 
-def _openvino_model(paint: Paint, height: int, width: int, folder: Path) -> Path:
+def _openvino_model(paint: Paint, pixels: Tensor, folder: Path) -> Path:
     """The graph in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
     import openvino
 
-    network, sizes = paint.network, f"{height}x{width} {paint.canvas}"
+    network, sizes = paint.network, f"{tuple(pixels.shape)} {pixels.dtype} {paint.canvas}"
     digest = hashlib.sha256(f"{sizes} {network.architecture} {openvino.__version__}".encode())
     for source in (Paint, StyleNetwork, upsample_convolve):
         digest.update(Path(inspect.getfile(source)).read_bytes())
@@ -204,7 +218,7 @@ def _openvino_model(paint: Paint, height: int, width: int, folder: Path) -> Path
     target = folder / digest.hexdigest()[:32]
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        pixels, past = torch.zeros(height, width, 3, dtype=torch.uint8), no_statistics(network)
+        past = no_statistics(network)
         example = (pixels, *network.neutral_style().tensors(), past, *(torch.zeros(()) for _ in range(4)))
         model = openvino.convert_model(torch.export.export(paint, example, strict=False))
         # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from models.network import Style, StyleNetwork
 from models.temporal import LUMA
 
-# The brightest level.
-WHITE = {torch.uint8: 255, torch.uint16: 65535}
+# The brightest level; int32 stands for uint16 where that is not known.
+WHITE = {torch.uint8: 255, torch.uint16: 65535, torch.int32: 65535}
 
 # Contrast (standard deviation of the pixels in [0, 1], over the picture) at which the paint begins, and is full.
 FAINT, FULL = 0.01, 0.06

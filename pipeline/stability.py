@@ -44,7 +44,7 @@ class Prepared:
     Attributes:
         index: of the frame.
         first: whether it begins a shot.
-        pixels: ``(H, W, 3)`` uint8, as the network is to see it.
+        pixels: ``(H, W, 3)``, as the network is to see it.
         before: the frame before as the network saw it; None where no flow is wanted, and at the beginning of a shot.
         past: normalisation statistics ``(1, 2, C + 1)`` of the frames before; None where there are none.
     """
@@ -120,7 +120,7 @@ class Stabilizer:
                 self._averages[int(name.removeprefix("average."))] = torch.from_numpy(value).to(device)
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """What the next frame ``(H, W, 3)`` uint8 is to be painted from."""
+        """What the next frame ``(H, W, 3)``, uint8 or uint16, is to be painted from."""
         index, self._index = self._index, self._index + 1
         if self._mode == "none":
             return Prepared(index, False, pixels)
@@ -142,7 +142,7 @@ class Stabilizer:
             from models.flow import DisFlow
 
             self._own.find = DisFlow("fast")
-        field: Field = self._own.find(prepared.pixels, prepared.before)
+        field: Field = self._own.find(_shallow(prepared.pixels), _shallow(prepared.before))
         return field
 
     def finish(self, prepared: Prepared, painted: Pixels, used: "torch.Tensor", flow: "Field | None") -> Pixels:
@@ -150,7 +150,7 @@ class Stabilizer:
 
         Args:
             prepared: what `prepare` returned for the frame.
-            painted: ``(H, W, 3)`` uint8, what the network made of it.
+            painted: ``(H, W, 3)``, what the network made of it.
             used: the statistics ``(1, 2, C + 1)`` that the network used.
             flow: what `flow` returned for the frame.
         """
@@ -198,7 +198,7 @@ class CutDetector:
         self._last = (state["small"], state["colors"])
 
     def __call__(self, pixels: Pixels) -> bool:
-        """Whether ``pixels`` ``(H, W, 3)`` uint8 begin a shot; True for the first frame."""
+        """Whether ``pixels`` ``(H, W, 3)`` begin a shot; True for the first frame."""
         last, self._last = self._last, self._seen(pixels)
         if last is None:
             return True
@@ -209,9 +209,9 @@ class CutDetector:
 
     def _seen(self, pixels: Pixels) -> tuple[Wide, Wide]:
         """A small picture, and the share of each of its levels, mean over the channels."""
-        small = cv.resize(pixels, self.SIZE, interpolation=cv.INTER_AREA)
+        small = _shallow(cv.resize(pixels, self.SIZE, interpolation=cv.INTER_AREA))
         levels = [np.bincount(small[..., c].ravel() // (256 // self.BINS), minlength=self.BINS) for c in range(3)]
-        return small.astype(np.float32), np.concatenate(levels).astype(np.float32) / small.size
+        return small.astype(np.float32), np.concatenate(levels).astype(np.float32) / np.float32(small.size)
 
 
 class NoiseFilter:
@@ -245,16 +245,16 @@ class NoiseFilter:
         self._average, self._calm = state["average"], state["calm"]
 
     def __call__(self, pixels: Pixels, *, restart: bool) -> Pixels:
-        """``pixels`` ``(H, W, 3)`` uint8 with less noise; ``restart`` forgets the frames before."""
+        """``pixels`` ``(H, W, 3)`` with less noise; ``restart`` forgets the frames before."""
         if self._average is None or self._calm is None or restart:
             self._average, self._calm = pixels.astype(np.float32), pixels
             return pixels
         reach = (self.REACH, self.REACH)
-        change = _strongest(cv.absdiff(cv.blur(pixels, reach), cv.blur(self._calm, reach)))
+        change = _strongest(cv.absdiff(cv.blur(_shallow(pixels), reach), cv.blur(_shallow(self._calm), reach)))
         gain = cv.LUT(cv.blur(cv.dilate(change, self._around), reach), self._gain)
         self._average = cv.blendLinear(pixels.astype(np.float32), self._average, gain, 1 - gain)
-        self._calm = cv.convertScaleAbs(self._average)
-        return np.asarray(self._calm, np.uint8)
+        self._calm = _rounded(self._average, pixels.dtype)
+        return self._calm
 
 
 class FlowBlend:
@@ -276,29 +276,43 @@ class FlowBlend:
         """Blend.
 
         Args:
-            painted: ``(H, W, 3)`` uint8, frame t as the network painted it.
-            past: ``(H, W, 3)`` uint8, frame t - 1 as this returned it.
-            frame: ``(H, W, 3)`` uint8, frame t of the input.
-            past_frame: ``(H, W, 3)`` uint8, frame t - 1 of the input.
+            painted: ``(H, W, 3)``, frame t as the network painted it.
+            past: ``(H, W, 3)``, frame t - 1 as this returned it.
+            frame: ``(H, W, 3)``, frame t of the input.
+            past_frame: ``(H, W, 3)``, frame t - 1 of the input.
             flow: ``(H, W, 2)`` from t to t - 1, in pixels.
 
         Returns:
-            ``(H, W, 3)`` uint8.
+            ``(H, W, 3)`` in the dtype of ``painted``.
         """
         height, width = flow.shape[:2]
         places = flow + _places(height, width)
         carried = cv.remap(past, places, None, cv.INTER_CUBIC, borderMode=cv.BORDER_REPLICATE)
-        was = cv.remap(past_frame, places, None, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
-        apart = cv.blur(_strongest(cv.absdiff(frame, was)), (self.REACH, self.REACH))
+        was = cv.remap(_shallow(past_frame), places, None, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
+        apart = cv.blur(_strongest(cv.absdiff(_shallow(frame), was)), (self.REACH, self.REACH))
         outside = cv.bitwise_not(cv.inRange(places, (0, 0), (width - 1, height - 1)))
         share = cv.LUT(cv.max(apart, outside), self._share)
-        blended: Pixels = cv.blendLinear(carried, painted, share, 1 - share)
-        return blended
+        if painted.dtype == np.uint8:
+            return np.asarray(cv.blendLinear(carried, painted, share, 1 - share), np.uint8)
+        wide = cv.blendLinear(carried.astype(np.float32), painted.astype(np.float32), share, 1 - share)
+        return _rounded(wide, painted.dtype)
 
 
 def _ramp(low: int, high: int) -> Wide:
     """For each level 0 to 255: 0 up to ``low``, 1 from ``high`` on."""
     return np.clip((np.arange(256, dtype=np.float32) - low) / (high - low), 0, 1)
+
+
+def _shallow(pixels: Pixels) -> NDArray[np.uint8]:
+    """``pixels`` in 8 bits, to compare them by; OpenCV is ten times as fast as numpy."""
+    return np.asarray(pixels if pixels.dtype == np.uint8 else cv.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
+
+
+def _rounded(wide: Wide, kind: "np.dtype[np.unsignedinteger[Any]]") -> Pixels:
+    """``wide``, which is not negative, in whole levels."""
+    if kind == np.uint8:
+        return np.asarray(cv.convertScaleAbs(wide), np.uint8)
+    return np.asarray(np.minimum(wide + 0.5, 65535), np.uint16)
 
 
 def _strongest(difference: Pixels) -> Pixels:

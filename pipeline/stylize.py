@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,7 @@ class Stylizer:
         config: what to paint like, and on what.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
+        deep: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
         mask: mixes the original and the painted picture of a moment; see `pipeline.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
@@ -70,6 +72,7 @@ class Stylizer:
         *,
         height: int,
         width: int,
+        deep: bool = False,
         last_seconds: float | None = None,
         mask: "Mask | None" = None,
         notify: Notify = lambda notice: None,
@@ -88,6 +91,7 @@ class Stylizer:
         automatic = config.precision == "auto"
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
+        self._deep = deep
         self._compare = config.compare
         self._mask = mask
         self._stroke_size = config.stroke_size
@@ -145,7 +149,7 @@ class Stylizer:
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
     def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
-        """Paint a single picture ``(height, width, 3)`` uint8 RGB; returns pixels of `output_size`.
+        """Paint a single picture ``(height, width, 3)`` RGB; returns pixels of `output_size`.
 
         Args:
             pixels: of the frame.
@@ -160,7 +164,12 @@ class Stylizer:
     def _shown(self, frame: Frame, picture: Pixels) -> Frame:
         if self._mask is not None:
             picture = self._mask(frame.pixels, picture, frame.seconds)
-        return frame.with_pixels(compose(frame.pixels, picture, self._compare) if self._compare else picture)
+        if not self._compare:
+            return frame.with_pixels(picture)
+        alpha = frame.alpha
+        if alpha is not None and self._compare == "side":
+            alpha = np.concatenate((alpha, alpha), axis=1)
+        return replace(frame, pixels=compose(frame.pixels, picture, self._compare), alpha=alpha)
 
     def _paint(
         self, pixels: Pixels, seconds: Fraction | float, past: "torch.Tensor | None"
@@ -213,11 +222,12 @@ class Stylizer:
                 workers=self.workers,
                 end=self.look.end_network,
                 stroke_size=self._stroke_size,
+                deep=self._deep,
             )
             self._warm_up()
 
     def _warm_up(self) -> None:
-        self._paint(np.zeros((*self._size, 3), np.uint8), 0.0, None)
+        self._paint(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
 
 
 def _slower(device: str, tried: Sequence[str]) -> str:
@@ -244,7 +254,7 @@ def compose(original: Pixels, painted: Pixels, compare: Literal["side", "split"]
     middle = original.shape[1] // 2
     split = painted.copy()
     split[:, :middle] = original[:, :middle]
-    split[:, max(middle - 1, 0) : middle + 1] = 255
+    split[:, max(middle - 1, 0) : middle + 1] = np.iinfo(split.dtype).max
     return split
 
 
