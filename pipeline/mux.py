@@ -79,6 +79,8 @@ class Muxer:
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             write_chapters(self._container, plan.chapters)
             self._container.start_encoding()
+            for track in self._tracks.values():
+                self._write_carried(track, track.head())
             left_over = self._stream.codec_context.options if template is None else {}
             if left_over:
                 raise ValueError(f"{plan.encoder.name} knows no {', '.join(left_over)}")
@@ -141,11 +143,13 @@ class Muxer:
 
 def _add_picture(container: OutputContainer, plan: Plan, template: VideoStream | None) -> VideoStream:
     """The stream of the picture, with what the source says of it."""
-    if template is None:
-        stream = add_video(container, plan)
-    else:
-        stream = container.add_stream_from_template(template, opaque=True)
-        stream.time_base = stream.codec_context.time_base = plan.time_base
+    stream = add_video(container, plan)
+    if template is not None:
+        # Not made from the template, which would leave frame rate and aspect of the pixels behind. The head of the
+        # packets has to be theirs: the encoder's own is in another form.
+        stream.codec_context.open()
+        if template.codec_context.extradata:
+            stream.codec_context.extradata = template.codec_context.extradata
     stream.metadata.update(plan.video_metadata)
     stream.disposition = Disposition(plan.video_disposition)
     return stream
@@ -164,5 +168,6 @@ def _muxer_options(plan: Plan, is_trial: bool) -> dict[str, str]:
     if plan.container.name in ("mp4", "mov"):
         # The offset between sound and picture is stored on this clock; FFmpeg's default of 1000 moves them by 1 ms.
         clock = {"movie_timescale": "90000"}
-        return clock if is_trial else clock | {"movflags": "+faststart"}
+        flags = ("" if is_trial else "+faststart") + ("+use_metadata_tags" if plan.has_free_keys else "")
+        return clock | ({"movflags": flags} if flags else {})
     return {}

@@ -31,6 +31,7 @@ class Plan:
         streams: what becomes of each stream of the source besides the picture.
         chapters: of the output.
         metadata: of the whole file.
+        has_free_keys: whether mp4 and mov write metadata under keys of any name.
         video_metadata: of the picture's stream.
         video_disposition: of the picture's stream, FFmpeg's flags.
         notices: what the user should know, a line each.
@@ -52,6 +53,7 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     chapters: tuple[Chapter, ...]
     metadata: Mapping[str, str]
+    has_free_keys: bool
     video_metadata: Mapping[str, str]
     video_disposition: int
     notices: tuple[str, ...]
@@ -59,4 +61,4 @@ class Plan:
     @property
     def carried(self) -> tuple[StreamPlan, ...]:
         """The streams that the output has besides its picture."""
-        return tuple(stream for stream in self.streams if stream.is_carried)
+        return tuple(stream for stream in self.streams if stream.action != "drop" and stream.has_track)

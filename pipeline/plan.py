@@ -12,8 +12,8 @@ from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_f
 from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
-from pipeline.metadata import plan_metadata
 from pipeline.manifest import is_placed
+from pipeline.metadata import plan_metadata
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
 from pipeline.picture_plan import plan_picture

@@ -77,7 +77,7 @@ class MediaReader:
         path: a local file, or ``-`` for standard input.
         threads: of the video decoder; 0 lets FFmpeg choose.
         strict: whether a damage is an error.
-        reads_along: whether packets of the streams besides the picture come between the frames.
+        reads_along: whether packets of the streams besides the picture come between the frames, and not covers alone.
 
     Raises:
         InputError: the file cannot be opened, holds no video, or one that is too large.
@@ -96,7 +96,7 @@ class MediaReader:
         self._video.codec_context.thread_count = threads
         self.video: VideoStream | None = self._video
         self.others = tuple(stream for stream in self._input.streams if stream.index != self._video.index)
-        self.read_along = tuple(stream for stream in self.others if has_packets(stream)) if reads_along else ()
+        self.read_along = tuple(stream for stream in self.others if has_packets(stream, only_covers=not reads_along))
         self.damage = DamageLog(path, strict=strict)
         self._storage = Storage(path)
         self._order = Ordering(self._video.codec_context.name)
@@ -267,9 +267,9 @@ def main_video(container: InputContainer, path: str) -> VideoStream:
     raise InputError(path, f"holds no video that can be decoded ({only}); give a file with a video track")
 
 
-def has_packets(stream: Stream) -> bool:
-    """Whether packets of ``stream`` come when the file is read; attachments stand in its header."""
-    return stream.type != "attachment" and not is_chapter_track(stream)
+def has_packets(stream: Stream, *, only_covers: bool = False) -> bool:
+    """Whether packets of ``stream`` are read; attachments stand in the header, and what is no cover can be left out."""
+    return is_cover(stream) if only_covers else stream.type != "attachment" and not is_chapter_track(stream)
 
 
 def start_seconds(video: VideoStream, container: InputContainer) -> Fraction | None:

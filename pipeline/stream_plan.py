@@ -20,6 +20,8 @@ class StreamPlan:
         encoder: FFmpeg's name of the encoder of a stream that is converted.
         layout: of the channels where sound is converted.
         reason: why it is not copied; empty where it is.
+        payload: the whole picture of a cover.
+        has_track: whether it is a stream of the output too; a time code becomes metadata.
     """
 
     stream: Stream
@@ -27,11 +29,8 @@ class StreamPlan:
     encoder: str | None = None
     layout: str = "stereo"
     reason: str = ""
-
-    @property
-    def is_carried(self) -> bool:
-        """Whether the output will have it."""
-        return self.action != "drop"
+    payload: bytes | None = None
+    has_track: bool = True
 
     @property
     def to(self) -> str | None:
@@ -46,7 +45,7 @@ class StreamPlan:
             "index": self.stream.index,
             "type": kind_of(self.stream),
             "codec": codec_of(self.stream),
-            "language": _printable(self.stream.language or "") or None,
+            "language": printable(self.stream.language or "") or None,
             "action": self.action,
             "to": self.to,
             "reason": self.reason or None,
@@ -57,7 +56,7 @@ def codec_of(stream: Stream) -> str | None:
     """FFmpeg's name of the codec, where it has one."""
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
-    return None if stream.type == "attachment" else stream.name
+    return None if stream.type == "attachment" else getattr(stream, "name", None)  # PyAV gives not all of them a name
 
 
 def is_cover(stream: Stream) -> bool:
@@ -73,12 +72,12 @@ def kind_of(stream: Stream) -> str:
 def called(stream: Stream) -> str:
     """How a stream is named in notices: ``audio stream 2 (aac, eng)``."""
     name = stream.metadata.get("filename") if stream.type == "attachment" else codec_of(stream)
-    told = ", ".join(_printable(part) for part in (name, stream.language) if part and part != "und")
+    told = ", ".join(printable(part) for part in (name, stream.language) if part and part != "und")
     kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
     return f"{kind} {stream.index}" + (f" ({told})" if told else "")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what no terminal and no JSON can take: bytes that are no UTF-8, line breaks."""
     valid = text.encode("utf-8", "replace").decode()
     return "".join(letter if letter.isprintable() else "?" for letter in valid)
@@ -87,6 +86,11 @@ def _printable(text: str) -> str:
 def is_text(stream: Stream) -> bool:
     """Whether subtitles are text, which can be converted, and no pictures."""
     return stream.type == "subtitle" and stream.codec_context is not None and stream.codec_context.codec.text_sub
+
+
+def is_timecode(stream: Stream) -> bool:
+    """Whether a data stream is a time code, which stands in the metadata too."""
+    return stream.type == "data" and stream.name is None and "timecode" in stream.metadata
 
 
 def is_chapter_track(stream: Stream) -> bool:

@@ -4,15 +4,16 @@ Nothing is decided by a table of formats alone: each way is tried on a throw-awa
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 import av
 from av.audio.stream import AudioStream
 from av.stream import Stream
 
 from pipeline.codecs import Container
-from pipeline.stream_plan import StreamPlan, called, is_chapter_track, is_text
+from pipeline.stream_plan import StreamPlan, called, is_chapter_track, is_cover, is_text, is_timecode
 from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.
@@ -21,7 +22,11 @@ _ANIMATIONS = ("gif", "webp")
 
 
 def plan_streams(
-    streams: Sequence[Stream], container: Container, wanted: str = "all"
+    streams: Sequence[Stream],
+    container: Container,
+    wanted: str = "all",
+    *,
+    covers: Mapping[int, bytes] = MappingProxyType({}),
 ) -> tuple[tuple[StreamPlan, ...], list[str]]:
     """What becomes of each of ``streams`` in ``container``, and a line for each that is not copied.
 
@@ -29,8 +34,11 @@ def plan_streams(
         streams: all of the source but its picture; a track that only repeats the chapters is left out.
         container: of the output.
         wanted: ``all``, ``audio`` or ``none``; what was not asked for is dropped without a line.
+        covers: pictures that belong to the file, by the index of their stream.
     """
-    plans = tuple(_plan(stream, container, wanted) for stream in streams if not is_chapter_track(stream))
+    plans = tuple(
+        _plan(stream, container, wanted, covers.get(stream.index)) for stream in streams if not is_chapter_track(stream)
+    )
     if container.name in _ANIMATIONS and wanted != "none" and plans:
         return plans, [_summary(plans, container)]
     spoken = (plan for plan in plans if plan.reason and _is_wanted(plan.stream, wanted))
@@ -38,7 +46,7 @@ def plan_streams(
 
 
 def _notice(plan: StreamPlan) -> str:
-    fate = "is dropped" if plan.action == "drop" else f"becomes {plan.encoder}"
+    fate = "is dropped" if plan.action == "drop" else f"becomes {plan.to}"
     return f"{called(plan.stream)} {fate}: {plan.reason}"
 
 
@@ -52,18 +60,23 @@ def _is_wanted(stream: Stream, wanted: str) -> bool:
     return wanted == "all" or (wanted == "audio" and stream.type == "audio")
 
 
-def _plan(stream: Stream, container: Container, wanted: str) -> StreamPlan:
+def _plan(stream: Stream, container: Container, wanted: str, cover: bytes | None) -> StreamPlan:
     if not _is_wanted(stream, wanted):
         return StreamPlan(stream, "drop", reason=f"left out by --streams {wanted}")
-    held = next((plan for plan in _ways(stream, container) if _is_held(plan, container)), None)
+    ways = _ways(stream, container, cover)
+    held = next((plan for plan in ways if not plan.has_track or _is_held(plan, container)), None)
     return held or StreamPlan(stream, "drop", reason=_why_dropped(stream, container))
 
 
-def _ways(stream: Stream, container: Container) -> Iterator[StreamPlan]:
+def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamPlan]:
     """How ``stream`` could be carried, best first."""
-    if container.name in _ANIMATIONS or not _has_known_packets(stream):
+    if container.name in _ANIMATIONS:
         return
-    yield StreamPlan(stream)
+    if is_timecode(stream):
+        yield StreamPlan(stream, "convert", "timecode", reason="the container writes it anew", has_track=False)
+    if not _is_known(stream) or (is_cover(stream) and cover is None):
+        return
+    yield StreamPlan(stream, payload=cover)
     refused = f"{container.suffix} files cannot hold it as it is"
     if isinstance(stream, AudioStream) and container.audio_encoder is not None:
         for layout in dict.fromkeys((stream.layout.name, "stereo")):
@@ -72,16 +85,20 @@ def _ways(stream: Stream, container: Container) -> Iterator[StreamPlan]:
         yield StreamPlan(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
 
 
-def _has_known_packets(stream: Stream) -> bool:
-    """Whether a copy would be worth something: a mov takes packets of an unknown kind, but not what describes them."""
-    if stream.type in ("attachment", "data"):
-        return stream.type == "attachment" or stream.name is not None
-    return stream.codec_context is not None
+def _is_known(stream: Stream) -> bool:
+    """Whether a copy would be worth something: mov takes packets of any kind, but not what describes them.
+
+    FFmpeg calls many kinds of data ``bin_data``, and writes all of them as if they came from a GoPro.
+    """
+    if stream.type == "data":
+        is_gopro = "GoPro" in stream.metadata.get("handler_name", "")
+        return stream.name is not None and (stream.name != "bin_data" or is_gopro)
+    return stream.type == "attachment" or stream.codec_context is not None
 
 
 def _why_dropped(stream: Stream, container: Container) -> str:
-    if stream.codec_context is None and stream.type != "attachment" and stream.name is None:
-        return "its codec is not known"
+    if not _is_known(stream):
+        return "what it holds is not known"
     return f"{container.suffix} files cannot hold it"
 
 

@@ -11,13 +11,11 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
-from pipeline.stream_plan import StreamPlan
+from pipeline.metadata import stream_metadata
+from pipeline.stream_plan import StreamPlan, codec_of
 from pipeline.subtitles import SubtitleConverter
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
-# Said by the container itself, or true of the old packets alone; lower case.
-_STALE_METADATA = frozenset({"duration", "vendor_id", "number_of_frames", "number_of_bytes", "bps", "rotate"})
-_STALE_WHEN_CONVERTED = frozenset({"encoder", "encoder_options"})
 # So many frames a decoder of B-frames may hold back; dts run ahead of pts by as many where the source has none.
 _REORDERED_FRAMES = 4
 
@@ -49,10 +47,24 @@ class CarriedTrack:
     def __init__(self, output: OutputContainer, plan: StreamPlan) -> None:
         self.plan = plan
         self._converter = _converter(output, plan)
-        self.stream = self._converter.stream if self._converter is not None else _copied(output, plan.stream)
-        self.stream.metadata.update(carried_metadata(plan.stream.metadata, is_converted=plan.action == "convert"))
+        self._is_attached = plan.payload is not None and output.format.name == "matroska"
+        if self._converter is not None:
+            self.stream = self._converter.stream
+        else:
+            self.stream = _attached(output, plan) if self._is_attached else _copied(output, plan.stream)
+        self.stream.metadata.update(stream_metadata(plan.stream.metadata, is_encoded=plan.action == "convert"))
         self.stream.disposition = plan.stream.disposition
         self._times = _Times(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
+
+    def head(self) -> list["Packet[Stream]"]:
+        """What is written before all else: the picture of a cover, where it is no attachment."""
+        if self.plan.payload is None or self._is_attached:
+            return []
+        packet = Packet(self.plan.payload)
+        packet.pts = packet.dts = 0
+        packet.time_base = self.stream.time_base or Fraction(1, 90000)
+        packet.is_keyframe = True
+        return [self._times.fitted(packet)]
 
     def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
         """What is written for ``packet`` of the source; a damaged one is left out of a converted track."""
@@ -63,16 +75,6 @@ class CarriedTrack:
         """What a converter held back."""
         given = [] if self._converter is None else self._converter.flush()
         return [self._times.fitted(each) for each in given]
-
-
-def carried_metadata(metadata: dict[str, str], *, is_converted: bool) -> dict[str, str]:
-    """What of a stream's metadata is still true in the output; statistics of the muxer of old are not."""
-    stale = _STALE_METADATA | _STALE_WHEN_CONVERTED if is_converted else _STALE_METADATA
-    return {
-        key: text
-        for key, text in metadata.items()
-        if key.casefold().partition("-")[0] not in stale and not key.startswith("_STATISTICS")
-    }
 
 
 class _Times:
@@ -115,6 +117,13 @@ class _Times:
 def _copied(output: OutputContainer, template: Stream) -> Stream:
     # The decoder as it is: asking for an encoder of a picture that is only copied fails where there is none.
     return output.add_stream_from_template(template, opaque=True)
+
+
+def _attached(output: OutputContainer, plan: StreamPlan) -> Stream:
+    """A cover as Matroska holds it: as a file that is attached."""
+    codec = codec_of(plan.stream)
+    kind, suffix = {"mjpeg": ("image/jpeg", "jpg")}.get(codec or "", (f"image/{codec}", codec))
+    return output.add_attachment(f"cover.{suffix}", kind, plan.payload or b"")
 
 
 def _converter(output: OutputContainer, plan: StreamPlan) -> Converter | None:
