@@ -1,0 +1,117 @@
+"""The thread that paints: newest picture in, painted picture out, at the resolution that the machine can hold."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+from pipeline.live.capture import Capture
+from pipeline.live.config import USUAL_FPS, LiveConfig
+from pipeline.live.controls import Controls
+from pipeline.live.engines import Size
+from pipeline.live.frames import Captured
+from pipeline.live.mailbox import Mailbox
+from pipeline.live.outlet import Outlet
+from pipeline.live.painter import Painter
+from pipeline.live.quality import Quality, first_step, working_sizes
+
+# What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
+FIRST_PIXELS_OF_A_CPU = 640 * 360
+# The first pictures tell little about what the next will take.
+PREPARE_AFTER_SECONDS = 1.0
+# A source this little above the target is left alone: its pictures come at uneven times.
+NEARLY = 1.15
+
+
+class Painting(threading.Thread):
+    """Paints what comes into ``captured`` and offers it to all outlets; ends when the mailbox is closed.
+
+    Args:
+        config: which targets to keep.
+        painter: who paints.
+        capture: where pictures come from, for its rate.
+        captured: where they come in.
+        outlets: where painted pictures go.
+        controls: how they are to look.
+
+    Attributes:
+        working: height and width in pixels at which the last picture was painted.
+        first_at: when the first picture was painted, on `time.monotonic`; None before.
+        fast_at: when the first was painted by a fast engine; None before.
+        error: what ended the thread early; None otherwise.
+    """
+
+    def __init__(
+        self,
+        config: LiveConfig,
+        painter: Painter,
+        capture: Capture,
+        captured: Mailbox[Captured],
+        outlets: Sequence[Outlet],
+        controls: Controls,
+    ) -> None:
+        super().__init__(name="paint", daemon=True)
+        self.first_at: float | None = None
+        self.fast_at: float | None = None
+        self.error: BaseException | None = None
+        self._config, self._painter, self._capture = config, painter, capture
+        self._captured, self._outlets, self._controls = captured, outlets, controls
+        fixed = config.height is not None
+        self._sizes: tuple[Size, ...] = (painter.size,) if fixed else working_sizes(*painter.size)
+        step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if painter.device.type == "cpu" else 0
+        self._quality = Quality(self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000)
+        self.working = self._sizes[step]
+        self._due_at = 0.0
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second that are to come out."""
+        comes = self._capture.fps or USUAL_FPS
+        return min(self._config.fps_target or USUAL_FPS, comes)
+
+    def run(self) -> None:
+        """Paint until no more pictures come."""
+        try:
+            self._painter.begin()
+            while (captured := self._captured.get()) is not None:
+                if self._is_due(captured.captured_at):
+                    self._paint(captured)
+        except BaseException as error:  # noqa: BLE001 - raised again by the session
+            self.error = error
+        finally:
+            for outlet in self._outlets:
+                outlet.finish()
+
+    def _is_due(self, at: float) -> bool:
+        """Whether a picture taken then is one of those that are wanted, where the source gives more."""
+        wanted, comes = self._config.fps_target or USUAL_FPS, self._capture.fps
+        if comes is None or comes <= NEARLY * wanted:
+            return True
+        interval = 1 / wanted
+        if at < self._due_at - interval / 4:
+            return False
+        self._due_at = max(self._due_at + interval, at)
+        return True
+
+    def _paint(self, captured: Captured) -> None:
+        ready = self._painter.engines.ready
+        step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
+        self.working = self._sizes[step]
+        frame = self._painter.paint(captured, self._controls.snapshot(), self.working)
+        for outlet in self._outlets:
+            outlet.put(frame)
+        self._learn(time.monotonic())
+
+    def _learn(self, now: float) -> None:
+        """Tell the quality what it took, and prepare the engine that would serve best."""
+        fast = self._painter.engine != "eager"
+        self.first_at = self.first_at or now
+        self.fast_at = self.fast_at or (now if fast else None)
+        if self._painter.is_settled:
+            self._quality.add(now, self._painter.seconds, fast=fast)
+        latencies = [outlet.deliveries.last_seconds for outlet in self._outlets if outlet.deliveries.delivered]
+        if latencies:
+            self._quality.add_latency(min(latencies))
+        self._quality.set_fps(self.fps)
+        step = self._quality.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
+        if step is not None:
+            self._painter.engines.prepare(self._sizes[step])

@@ -1,0 +1,193 @@
+"""A live session, from the first picture to the last: capture, paint, hand out, each in threads of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from pipeline.live.capture import Capture
+from pipeline.live.config import LiveConfig
+from pipeline.live.controls import Controls
+from pipeline.live.device import Device
+from pipeline.live.frames import Captured
+from pipeline.live.mailbox import Mailbox
+from pipeline.live.outlet import IDLE_SECONDS, Outlet
+from pipeline.live.painter import Painter
+from pipeline.live.painting import Painting
+from pipeline.live.palette import Palette, load_palette
+from pipeline.live.playback import FileSound, Playback
+from pipeline.live.sink import Sink, SinkError, SoundSource
+from pipeline.live.sound_feed import SoundFeed
+from pipeline.live.source import find_device
+from pipeline.live.tally import LiveSummary
+
+END_SECONDS = 10.0
+
+
+def run_live(
+    config: LiveConfig,
+    sinks: Sequence[Sink],
+    controls: Controls,
+    notify: Callable[[str], None] = lambda line: None,
+    *,
+    sound: SoundSource | None = None,
+    device: Device | None = None,
+) -> LiveSummary:
+    """Paint what ``config.source`` shows into ``sinks``, until it is told to end.
+
+    It ends when ``controls`` are told to quit, after ``config.seconds``, at a file's end, when no sink is left, and
+    with a `KeyboardInterrupt`, which is not passed on. Whatever else fails is raised after all has been closed.
+
+    Args:
+        config: what, how and how long.
+        sinks: where to, at least one; the first that takes pictures stands for all in the summary.
+        controls: their names are the styles, see `pipeline.live.palette.style_names`.
+        notify: called with each thing that the user should know, one line; from any thread, one at a time.
+        sound: where sound comes from; None for that of a file that is played, and for none otherwise.
+        device: in place of the one that ``config.source`` means.
+
+    Raises:
+        InputError: the source cannot be opened.
+        SinkError: no sink is left.
+        StyleError: a style is not to be had.
+        DeviceError: the network cannot run as was asked for.
+    """
+    if not sinks:
+        raise ValueError("a live session needs a sink")
+    session = _Session(config, sinks, controls, notify, sound, device or find_device(config))
+    try:
+        session.start()
+        session.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        session.end()
+    return session.summary()
+
+
+class _Session:
+    def __init__(
+        self,
+        config: LiveConfig,
+        sinks: Sequence[Sink],
+        controls: Controls,
+        notify: Callable[[str], None],
+        sound: SoundSource | None,
+        device: Device,
+    ) -> None:
+        self._config, self._controls = config, controls
+        self._say, self._saying = notify, threading.Lock()
+        self._notices: list[str] = []
+        self._begun = time.monotonic()
+        self._captured: Mailbox[Captured] = Mailbox()
+        self._capture = Capture(device, self._captured, self._notify)
+        self._outlets = [Outlet(sink, self._notify) for sink in sinks]
+        if sound is None and isinstance(device, Playback):
+            sound = FileSound(device.name, device.clock, loop=config.loop)
+        self._sound = SoundFeed(sound, self._outlets, self._notify) if sound is not None else None
+        self._painting: Painting | None = None
+        self._painter: Painter | None = None
+
+    def start(self) -> None:
+        """Up to the moment when pictures flow."""
+        self._capture.start()
+        palette = load_palette(self._controls.names)  # imports torch; the device is being opened meanwhile
+        while not self._capture.first.wait(IDLE_SECONDS):
+            if self._controls.quitting.is_set():
+                return
+        if self._capture.error is not None:
+            raise self._capture.error
+        self._begin_painting(palette)
+
+    def _begin_painting(self, palette: Palette) -> None:
+        size = output_size(self._capture.size, self._config.height)
+        self._painter = Painter(self._config, palette, size, self._notify)
+        self._painting = Painting(
+            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls
+        )
+        self._painting.start()
+        fps = Fraction(self._painting.fps).limit_denominator(1001)
+        for outlet in self._outlets:
+            outlet.start(size[1], size[0], fps)
+        if self._sound is not None:
+            self._sound.start()
+
+    def run(self) -> None:
+        """Wait for the end, and drive the sink that needs this thread."""
+        deadline = None if self._config.seconds is None else time.monotonic() + self._config.seconds
+        own = next((outlet for outlet in self._outlets if outlet.sink.main_thread), None)
+        while not self._is_over(deadline):
+            if own is None or not own.step(IDLE_SECONDS):
+                self._controls.quitting.wait(IDLE_SECONDS)
+
+    def _is_over(self, deadline: float | None) -> bool:
+        return (
+            self._controls.quitting.is_set()
+            or (deadline is not None and time.monotonic() >= deadline)
+            or self._painting is None
+            or not self._painting.is_alive()
+            or not any(outlet.works for outlet in self._outlets)
+        )
+
+    def end(self) -> None:
+        """Close everything, the source first, so that each stage behind it can finish what it has."""
+        self._capture.stop()
+        self._captured.close()
+        if self._painting is not None:
+            self._painting.join(END_SECONDS)
+        if self._sound is not None:
+            self._sound.stop()
+        for outlet in self._outlets:
+            outlet.finish()
+        for outlet in self._outlets:
+            outlet.join()
+        if self._painter is not None:
+            self._painter.close()
+        self._capture.join(END_SECONDS)
+
+    def summary(self) -> LiveSummary:
+        """What was done, or the error that ended it."""
+        for thread in (self._painting, self._capture):
+            if thread is not None and thread.error is not None:
+                raise thread.error
+        failures = [outlet.failure for outlet in self._outlets]
+        if all(failures):
+            raise (
+                failures[0]
+                if isinstance(failures[0], SinkError)
+                else SinkError(self._outlets[0].sink.name, str(failures[0]))
+            ) from failures[0]
+        sinks = tuple(outlet.summary() for outlet in self._outlets)
+        best = max(sinks, key=lambda sink: sink.delivered)
+        painting, painter = self._painting, self._painter
+        return LiveSummary(
+            fps=best.fps,
+            latency_ms=best.latency_ms,
+            captured=self._capture.captured,
+            delivered=best.delivered,
+            dropped=max(self._capture.captured - best.delivered, 0),
+            seconds=time.monotonic() - self._begun,
+            size=painter.size[::-1] if painter else (0, 0),
+            painted_at=painting.working[::-1] if painting else (0, 0),
+            engine=painter.engine if painter else "",
+            first_picture_seconds=self._since_begun(painting.first_at if painting else None),
+            fast_after_seconds=self._since_begun(painting.fast_at if painting else None),
+            sinks=sinks,
+            notices=tuple(self._notices),
+        )
+
+    def _since_begun(self, at: float | None) -> float | None:
+        return None if at is None else round(at - self._begun, 3)
+
+    def _notify(self, line: str) -> None:
+        with self._saying:
+            self._notices.append(line)
+            self._say(line)
+
+
+def output_size(source: tuple[int, int], height: int | None) -> tuple[int, int]:
+    """Height and width in pixels of what comes out; even, as most encoders want them."""
+    own_height, own_width = source
+    if height is None:
+        return max(own_height // 2 * 2, 2), max(own_width // 2 * 2, 2)
+    return max(height // 2 * 2, 2), max(round(own_width * height / own_height / 2) * 2, 2)

@@ -1,0 +1,42 @@
+"""The thread that hands sound to all sinks that take it."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from pipeline.errors import first_line
+from pipeline.live.outlet import Outlet
+from pipeline.live.sink import SoundSource
+
+
+class SoundFeed(threading.Thread):
+    """Reads ``source`` and offers each piece to all outlets; a source that breaks is said once, and left out.
+
+    Args:
+        source: where sound comes from.
+        outlets: where it goes.
+        notify: called with what the user should know, in this thread.
+    """
+
+    def __init__(self, source: SoundSource, outlets: Sequence[Outlet], notify: Callable[[str], None]) -> None:
+        super().__init__(name="sound", daemon=True)
+        self._source, self._outlets, self._notify = source, outlets, notify
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Read until it is stopped."""
+        try:
+            while not self._stopping.is_set():
+                frame = self._source.read()
+                if frame is not None:
+                    for outlet in self._outlets:
+                        outlet.put_sound(frame)
+        except Exception as error:  # noqa: BLE001 - the picture goes on without
+            self._notify(f"{first_line(error)}; going on without sound")
+        finally:
+            self._source.close()
+
+    def stop(self) -> None:
+        """End, and wait for it: `SoundSource.read` takes half a second at most."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join(2.0)
