@@ -15,6 +15,10 @@ MOST_BOXES = 2_000_000
 BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"})
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+GROUPS = frozenset({0xA0, 0xA6, 0x75A1})
+HOLDERS = GROUPS | {CLUSTER}
+IN_CLUSTERS = GROUPS | {0x8E, 0x9B, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA7, 0xAB, 0xAF, 0xBF, 0xCB, 0xE7, 0xEC, 0xEE}
+IN_CLUSTERS |= {0xFA, 0xFB, 0xFD, 0x5854, 0x75A2}
 
 
 def what_is_missing(path: str, container: str) -> str | None:
@@ -72,18 +76,17 @@ def _of_matroska(file: IO[bytes], size: int) -> str | None:
             return None
         id_width = 9 - head[0].bit_length()
         width = 9 - head[id_width].bit_length() if id_width <= 4 and id_width < len(head) else 9
-        if width > 8:
+        name = int.from_bytes(head[:id_width])
+        if width > 8 or (place < cluster_ends and name not in IN_CLUSTERS):
             return f"the file is broken at byte {place}, and what follows up to the next whole part is lost"
         length = int.from_bytes(head[id_width : id_width + width]) & ((1 << 7 * width) - 1)
         begins, is_open = place + id_width + width, length == (1 << 7 * width) - 1
         ends = size if is_open else begins + length
         if ends > size:
             return _too_short("Matroska segment" if number == 1 else "last element", ends, size)
-        if place < cluster_ends < ends:
-            return f"the file is broken at byte {place}, where a block is longer than the cluster that holds it"
-        is_cluster = int.from_bytes(head[:4]) == CLUSTER
-        cluster_ends = ends if is_cluster and not is_open else cluster_ends
-        place = begins if number == 1 or is_cluster or is_open else ends
+        if name == CLUSTER and not is_open:
+            cluster_ends = ends
+        place = begins if number == 1 or name in HOLDERS or is_open else ends
     return None
 
 

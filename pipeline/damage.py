@@ -1,10 +1,23 @@
 """Places where an input could not be read: noted as they come, told at the end, or an error where that is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any, Protocol
 
 from pipeline.errors import InputError
+
+MARKED = "the container marks it as damaged"
+
+
+class Marked(Protocol):
+    """What is asked of a packet."""
+
+    is_corrupt: bool
+    stream_index: int
+    pts: int | None
+    dts: int | None
+    time_base: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,8 @@ class DamageLog:
         self._strict = strict
         self._begin: Fraction | None = None
         self._end: Fraction | None = None
+        self._known: set[tuple[str, object]] = set()
+        self._counts: dict[int, int] = {}
 
     def limit(self, begin_seconds: Fraction | None, end_seconds: Fraction | None) -> None:
         """Leave out what lies outside the part that is wanted, in seconds of the file; None sets no limit."""
@@ -63,12 +78,37 @@ class DamageLog:
         Raises:
             InputError: the log is strict.
         """
-        known = (place.stream, place.packet_index)
-        if not self._is_wanted(place) or any((old.stream, old.packet_index) == known for old in self.places[-8:]):
+        key = (place.stream, place.packet_index if place.seconds is None else place.seconds)
+        if not self._is_wanted(place) or key in self._known:
             return
+        self._known.add(key)
         self.places.append(place)
         if self._strict:
             raise InputError(self._path, f"is damaged ({place}); without --strict it is painted as far as it decodes")
+
+    def note_marked(self, packet: "Marked", kind: str) -> None:
+        """Note a packet beside the picture that its container marks: transport streams do so behind a gap.
+
+        Args:
+            packet: of PyAV; each one, in their order.
+            kind: of its stream.
+
+        Raises:
+            InputError: the log is strict.
+        """
+        index = self._counts[packet.stream_index] = self._counts.get(packet.stream_index, -1) + 1
+        if not packet.is_corrupt:
+            return
+        time = packet.pts if packet.pts is not None else packet.dts
+        seconds = None if time is None else time * packet.time_base
+        self.note(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}"))
+
+    def recall(self, places: Iterable[Mapping[str, Any]]) -> None:
+        """Take over what an earlier run noted, as `Damage.as_json` gives it."""
+        for place in places:
+            seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
+            self.places.append(Damage(place["packet"], seconds, place["reason"], place["stream"]))
+            self._known.add((place["stream"], place["packet"] if seconds is None else seconds))
 
     def move(self, late: range, packet_index: int, seconds: Fraction | None) -> bool:
         """Put the earliest damage that was noted at one of the packets ``late`` where it belongs, if there is one."""

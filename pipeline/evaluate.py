@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.damage import damage_notice
 from pipeline.decode import decode
 from pipeline.errors import DeviceError, InputError
 from pipeline.frames import Frame
@@ -20,7 +21,7 @@ from pipeline.loss_networks import find_loss_networks
 from pipeline.pictures import read_picture
 from pipeline.source import Source, open_source
 from pipeline.stream import prefetch
-from pipeline.summary import Notices, Notify, damage_notice
+from pipeline.summary import Notices, Notify
 from pipeline.tally import Scores, Tally
 
 if TYPE_CHECKING:

@@ -4,14 +4,19 @@ import os
 import select
 import sys
 import threading
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from pipeline.completeness import what_is_missing
 from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 # A whitelist of protocols alone is no defence: a playlist or script named .mp4 opens its neighbours.
 DEMUXERS = (
@@ -98,6 +103,20 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
         raise InputError(path, _why_unopened(path, error)) from error
     raise_what_came(pipe)
     return container
+
+
+def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator["Packet[Stream]"]:
+    """As ``container.demux(streams)``, also where more streams turn up than the header told.
+
+    PyAV 18.1 then stumbles in its flush, behind the empty packets of the streams that it knows.
+    """
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        yield packet
 
 
 def check_size(path: str, video: VideoCodecContext) -> None:

@@ -16,9 +16,9 @@ from av.video.stream import VideoStream
 
 from pipeline.chapters import Chapter, read_chapters
 from pipeline.completeness import what_is_missing
-from pipeline.damage import Damage, DamageLog
+from pipeline.damage import MARKED, Damage, DamageLog
 from pipeline.errors import InputError
-from pipeline.opening import Storage, check_size, open_container, raise_what_came, reason_of, standard_input
+from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, reason_of, standard_input
 from pipeline.ordering import Ordering
 from pipeline.stream_plan import is_chapter_track, is_cover
 
@@ -104,7 +104,6 @@ class MediaReader:
         self._failed = 0
         self._frames = 0
         self._end: int | None = None
-        self._marked: dict[int, int] = {}
         self._is_whole = True
         self._path = path
         self._describe()
@@ -137,7 +136,7 @@ class MediaReader:
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast("VideoPacket", packet))
                     elif packet.size:
-                        self._note_marked(packet)
+                        self.damage.note_marked(packet, packet.stream.type)
                         yield packet
                 self._storage.check()
                 self._note_shortfall()
@@ -150,7 +149,7 @@ class MediaReader:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
 
     def _packets(self) -> Iterator["Packet[Stream]"]:
-        for packet in self._input.demux((self._video, *self.read_along)):
+        for packet in packets_of(self._input, (self._video, *self.read_along)):
             raise_what_came(self._pipe)
             self._storage.count(packet.pos)
             yield packet
@@ -160,15 +159,6 @@ class MediaReader:
     def _reached_seconds(self) -> Fraction | None:
         return None if self._end is None else self._end * self.time_base
 
-    def _note_marked(self, packet: "Packet[Stream]") -> None:
-        """Transport streams count their packets, and mark what follows a gap."""
-        if packet.is_corrupt:
-            index = self._marked[packet.stream_index] = self._marked.get(packet.stream_index, -1) + 1
-            time = packet.pts if packet.pts is not None else packet.dts
-            seconds = None if time is None else time * packet.time_base
-            name = f"{packet.stream.type} {packet.stream_index}"
-            self.damage.note(Damage(index, seconds, "the container marks it as damaged", name))
-
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """The frames that ``packet`` completes; the empty packet at the end flushes the decoder."""
         if not packet.size and packet.dts is not None:
@@ -177,7 +167,7 @@ class MediaReader:
         self._order.sent(index, packet)
         seconds = None if packet.pts is None else packet.pts * self.time_base
         if packet.is_corrupt:
-            self.damage.note(Damage(index, seconds, "the container marks it as damaged"))
+            self.damage.note(Damage(index, seconds, MARKED))
         try:
             frames = packet.decode()
         except EOFError:

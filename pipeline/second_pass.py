@@ -10,23 +10,28 @@ from av.stream import Discard, Stream
 
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
+from pipeline.damage import DamageLog
 from pipeline.errors import InputError
-from pipeline.opening import open_container, reason_of
+from pipeline.opening import Storage, open_container, packets_of, reason_of
 from pipeline.reader import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
 
 # So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.
 SEEK_SECONDS = 60
 
 
-def read_packets(path: str, config: DecodeConfig, indexes: Collection[int]) -> Iterator[StreamPacket]:
+def read_packets(
+    path: str, config: DecodeConfig, indexes: Collection[int], damage: DamageLog
+) -> Iterator[StreamPacket]:
     """Packets of the streams ``indexes`` of the file at ``path``, in its order, cut and moved as its frames are.
+
+    Those that are damaged are noted in ``damage``, as far as the container tells.
 
     Raises:
         InputError: the file cannot be opened or read any more.
     """
     if not indexes:
         return
-    reader = PacketReader(path, indexes)
+    reader = PacketReader(path, indexes, damage)
     try:
         cut = Cut(reader, config, has_frames=False)
         if cut.begin_seconds is not None:
@@ -39,8 +44,10 @@ def read_packets(path: str, config: DecodeConfig, indexes: Collection[int]) -> I
 class PacketReader:
     """Reads packets of the streams ``indexes``; see `pipeline.cut.Readable` for the attributes."""
 
-    def __init__(self, path: str, indexes: Collection[int]) -> None:
+    def __init__(self, path: str, indexes: Collection[int], damage: DamageLog) -> None:
         self._path = path
+        self._damage = damage
+        self._storage = Storage(path)
         self._input = open_container(path, None)
         try:
             self._video = main_video(self._input, path)
@@ -61,12 +68,16 @@ class PacketReader:
         failures = 0
         while failures < MOST_FAILURES:
             try:
-                for packet in self._input.demux(self.read_along):
+                for packet in packets_of(self._input, self.read_along):
                     if packet.size:
                         failures = 0
+                        self._storage.count(packet.pos)
+                        self._damage.note_marked(packet, packet.stream.type)
                         yield packet
+                self._storage.check()
                 return
             except av.FFmpegError:
+                self._storage.check()
                 failures += 1
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error

@@ -5,13 +5,13 @@ so that size, rotation and colour are those of real frames.
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 from av.video.frame import VideoFrame
@@ -78,12 +78,16 @@ class Source:
         Raises:
             InputError: the file cannot be read again.
         """
-        return read_packets(self.info.path, self._config, indexes)
+        return read_packets(self.info.path, self._config, indexes, self._reader.damage)
 
     @property
     def damage(self) -> list[Damage]:
         """The places where the file could not be read as it was written, so far."""
         return self._reader.damage.places
+
+    def recall(self, damage: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the places that an earlier run noted in what is not decoded again; see `Damage.as_json`."""
+        self._reader.damage.recall(damage)
 
     def restart(self, from_seconds: Fraction | None) -> None:
         """Let `items` give the same frames once more, in a new pass over a file, without packets between them.
@@ -100,7 +104,7 @@ class Source:
             self._reader.close()
         self._reader = reader
         cut = Cut(reader, self._config)
-        reader.damage.limit(cut.begin_seconds, cut.end_seconds)
+        reader.damage = self._opened.damage
         if from_seconds is not None:
             with suppress(av.FFmpegError):
                 reader.seek(max(from_seconds + cut.shift_seconds, reader.start_seconds or Fraction(0)))
@@ -125,7 +129,9 @@ class Source:
         self.close()
 
 
-def open_source(path: str | Path, config: DecodeConfig | None = None, *, reads_along: bool = True) -> Source:
+def open_source(
+    path: str | Path, config: DecodeConfig | None = None, *, reads_along: bool = True, whole: bool = False
+) -> Source:
     """Open the video at ``path``, or on standard input for ``-``, and decode its first wanted frame.
 
     Args:
@@ -133,6 +139,8 @@ def open_source(path: str | Path, config: DecodeConfig | None = None, *, reads_a
         config: which part is read, and how.
         reads_along: whether `Source.items` gives packets of the other streams too; without them they are left to
             `Source.packets`.
+        whole: whether frames keep 16 bits and their alpha, where the source has more than 8 bits and any; without it
+            they have 8, and transparent places show a background.
 
     Raises:
         InputError: there is no such file, it holds no video, or none of its frames decodes or is wanted.
@@ -144,7 +152,7 @@ def open_source(path: str | Path, config: DecodeConfig | None = None, *, reads_a
     for margin in (*margins, None):
         reader = _open_reader(name, config, reads_along)
         try:
-            source = _try_from(name, reader, config, margin)
+            source = _try_from(name, reader, config, margin, whole)
         except BaseException:
             reader.close()
             raise
@@ -173,7 +181,7 @@ def _open_reader(name: str, config: DecodeConfig, reads_along: bool) -> Reader:
     )
 
 
-def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | None) -> Source | None:
+def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | None, whole: bool) -> Source | None:
     """Read from ``margin`` seconds before the wanted start, or from the beginning for None.
 
     None where a seek failed, or landed behind the wanted start, so that frames would be missing.
@@ -200,7 +208,7 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
         if isinstance(item, VideoFrame):
             if margin is not None and cut.landed_late:
                 return None
-            return Source(_describe(name, reader, config, item), reader, cut, covers, chain(head, items))
+            return Source(_describe(name, reader, config, item, whole), reader, cut, covers, chain(head, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))
@@ -214,7 +222,7 @@ def _why_no_frame(reader: Reader, cut: Cut, config: DecodeConfig) -> str:
     return f"none of its video frames can be decoded{reason}; the file is damaged"
 
 
-def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame) -> VideoInfo:
+def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame, whole: bool) -> VideoInfo:
     rotation = round(first.rotation / 90) * 90 % 360
     aspect = reader.sample_aspect_ratio
     width, height = first.width, first.height
@@ -238,8 +246,8 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         duration_seconds=seconds,
         color=arriving(color),
         flipped=is_flipped(first),
-        deep=config.whole and bits_of(first) > 8,
-        has_alpha=config.whole and is_transparent(first),
+        deep=whole and bits_of(first) > 8,
+        has_alpha=whole and is_transparent(first),
         interlaced=first.interlaced_frame,
         tone_mapped_from=hdr_of(color),
         peak_nits=peak_nits(first),

@@ -1,6 +1,7 @@
 """What becomes of one stream of the source, and how a stream is spoken of."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from av.stream import Discard, Disposition, Stream
@@ -22,6 +23,8 @@ class StreamPlan:
         reason: why it is not copied; empty where it is.
         payload: the whole picture of a cover.
         has_track: whether it is a stream of the output too; a time code becomes metadata.
+        entry: for a summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and ``reason``; still
+            there when the source is closed, and the stream must not be touched any more.
     """
 
     stream: Stream
@@ -31,6 +34,10 @@ class StreamPlan:
     reason: str = ""
     payload: bytes | None = None
     has_track: bool = True
+    entry: Mapping[str, object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entry", self._described())
 
     @property
     def to(self) -> str | None:
@@ -39,8 +46,7 @@ class StreamPlan:
             return None
         return self.encoder or codec_of(self.stream)
 
-    def entry(self) -> dict[str, object]:
-        """For a summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and ``reason``."""
+    def _described(self) -> dict[str, object]:
         return {
             "index": self.stream.index,
             "type": kind_of(self.stream),
