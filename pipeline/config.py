@@ -38,8 +38,6 @@ class DecodeConfig:
         height: of the upright frames in pixels, the width follows; None keeps the size.
         threads: of the video decoder; 0 lets FFmpeg choose.
         strict: whether the first damage of the input is an error.
-        whole: whether frames keep 16 bits and their alpha, where the source has more than 8 bits and any; without it
-            they have 8, and transparent places show a background.
     """
 
     start_seconds: Fraction | None = None
@@ -47,7 +45,6 @@ class DecodeConfig:
     height: int | None = None
     threads: int = 0
     strict: bool = False
-    whole: bool = False
 
     def __post_init__(self) -> None:
         for name, seconds in (("start", self.start_seconds), ("duration", self.duration_seconds)):
@@ -107,6 +104,8 @@ class StylizeConfig:
         keep_colors: whether the video keeps its colours and takes only light and dark from the painting.
         stroke_size: of the brush, against 1 as it was learned; the network's work goes with its inverse square.
         stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see `pipeline.stability`.
+        max_memory: bytes that the process may take, or the network where it runs on a GPU; None for a share of what
+            there is, see `pipeline.memory`.
     """
 
     style: str
@@ -120,6 +119,7 @@ class StylizeConfig:
     keep_colors: bool = False
     stroke_size: float = 1.0
     stability: str = "smooth"
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         parse_blend(self.style)
@@ -140,6 +140,8 @@ class StylizeConfig:
             raise ValueError(f"compare must be one of {', '.join(COMPARISONS)}, not {self.compare!r}")
         if self.threads < 0:
             raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
+        if self.max_memory is not None and self.max_memory <= 0:
+            raise ValueError(f"max memory must be above 0 bytes, not {self.max_memory}")
 
 
 @dataclass(frozen=True, slots=True)

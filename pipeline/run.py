@@ -34,12 +34,11 @@ def stylize_video(
         PipelineError: one of its kinds, see `pipeline.errors`.
         ValueError: a codec, quality or preset that does not exist.
     """
-    begun = time.perf_counter()
+    begun, in_one_pass = time.perf_counter(), not is_resumable(config)
     notices, card = Notices(notify), find_style(config.stylize.style, config.stylize.style_end)
     part, depth = config.decode, config.depth
-    in_one_pass = not is_resumable(config)
     with (
-        open_source(config.source, part, reads_along=in_one_pass) as source,
+        open_source(config.source, part, reads_along=in_one_pass, whole=True) as source,
         open_mask(config.mask, source.info, part) as mask,
     ):
         info = source.info
@@ -48,7 +47,8 @@ def stylize_video(
         plan = plan_output(source, config.target, config.encode, size=size)
         for notice in plan.notices:
             notices(notice)
-        make = partial(Stylizer, height=info.height, width=info.width, last_seconds=last, mask=mask, notify=notices)
+        make = partial(Stylizer, height=info.height, width=info.width, deep=info.deep, mask=mask, notify=notices)
+        make = partial(make, last_seconds=last)
         with open_render(config, plan, source, notices) as render:
             stylizer = render.load(config.stylize, make)
             with (
