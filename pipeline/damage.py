@@ -25,8 +25,8 @@ class Damage:
     """A place where the input could not be read as it was written; reading went on behind it.
 
     Attributes:
-        packet_index: zero-based index of the packet in its stream that is damaged, or was next when the container
-            failed; where a decoder with several threads does not tell, it can be a few packets late.
+        packet_index: zero-based index of the packet that is damaged, or was next when the container failed, in its
+            stream, counted from where reading began; where a decoder does not tell, it can be a few packets late.
         seconds: its presentation time in the input, or that which was reached; None where it has none.
         reason: in FFmpeg's words or ours.
         stream: what was damaged: ``video``, or another stream's kind and index, as ``audio 1``.
@@ -41,6 +41,11 @@ class Damage:
         """The same for ``--json``; seconds as a number."""
         seconds = None if self.seconds is None else round(float(self.seconds), 6)
         return {"stream": self.stream, "packet": self.packet_index, "seconds": seconds, "reason": self.reason}
+
+    @property
+    def key(self) -> tuple[str, object]:
+        """The same for the same place, whoever comes upon it."""
+        return self.stream, self.packet_index if self.seconds is None else round(float(self.seconds), 6)
 
     def __str__(self) -> str:
         at = "" if self.seconds is None else f" at {float(self.seconds):.3f} s"
@@ -78,10 +83,9 @@ class DamageLog:
         Raises:
             InputError: the log is strict.
         """
-        key = (place.stream, place.packet_index if place.seconds is None else place.seconds)
-        if not self._is_wanted(place) or key in self._known:
+        if not self._is_wanted(place) or place.key in self._known:
             return
-        self._known.add(key)
+        self._known.add(place.key)
         self.places.append(place)
         if self._strict:
             raise InputError(self._path, f"is damaged ({place}); without --strict it is painted as far as it decodes")
@@ -108,7 +112,7 @@ class DamageLog:
         for place in places:
             seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
             self.places.append(Damage(place["packet"], seconds, place["reason"], place["stream"]))
-            self._known.add((place["stream"], place["packet"] if seconds is None else seconds))
+            self._known.add(self.places[-1].key)
 
     def move(self, late: range, packet_index: int, seconds: Fraction | None) -> bool:
         """Put the earliest damage that was noted at one of the packets ``late`` where it belongs, if there is one."""

@@ -98,7 +98,7 @@ class Manifest:
         time_base: of the source, in which segments count.
         seconds: how long the clip is, as far as its header tells.
         segments: that are finished.
-        is_damaged: whether places of the input could not be read, up to the last segment.
+        damage: places of the input that could not be read, up to the last segment; see `pipeline.damage`.
         is_whole: whether the segments are all of the picture.
         placed: size and time of the finished output, written just before it is renamed into place.
     """
@@ -108,7 +108,7 @@ class Manifest:
     time_base: Fraction = Fraction(1)
     seconds: float | None = None
     segments: list[Segment] = field(default_factory=list)
-    is_damaged: bool = False
+    damage: list[dict[str, Any]] = field(default_factory=list)
     is_whole: bool = False
     placed: tuple[int, int] | None = None
     _lines: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -141,7 +141,7 @@ class Manifest:
             "engine": self.engine,
             "time_base": str(self.time_base),
             "seconds": self.seconds,
-            "is_damaged": self.is_damaged,
+            "damage": self.damage,
             "is_whole": self.is_whole,
             "placed": self.placed,
         }
@@ -166,7 +166,7 @@ def read_manifest(folder: str) -> Manifest | None:
             time_base=Fraction(data["time_base"]),
             seconds=data["seconds"],
             segments=[_segment(segment) for segment in data["segments"]],
-            is_damaged=bool(data["is_damaged"]),
+            damage=[dict(place) for place in data["damage"]],
             is_whole=bool(data["is_whole"]),
             placed=tuple(data["placed"]) if data["placed"] else None,
         )

@@ -115,6 +115,7 @@ class Render:
             self._folder.clear()
         else:
             self._manifest, self.state = kept
+            self._source.recall(self._manifest.damage)
             self.frames_reused = self._manifest.frames
         source_bytes = self._input[0] if self._input else 0
         check_space(self._folder.path, self._manifest, self._plan, info, source_bytes, self._notify)
@@ -217,7 +218,7 @@ class Render:
             raise EncodeError(self._plan.target, f"{self._plan.encoder.name} does not begin all segments alike")
         self._folder.write_state(mark.index, mark.state)
         manifest.segments.append(segment)
-        manifest.is_damaged = bool(self._source.damage)
+        manifest.damage = [place.as_json() for place in self._source.damage]
         manifest.write(self._folder.path)
         newest_two = sum(len(each.pts) for each in manifest.segments[-2:])  # should the disk lose the last one
         self._folder.forget_state(manifest.frames - newest_two)

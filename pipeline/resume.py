@@ -89,7 +89,7 @@ def frames_behind(source: "Source", decode: Decode, manifest: Manifest) -> "Iter
     last = manifest.segments[-1]
     seconds = last.pts[-1] * manifest.time_base
     # A damaged place may look otherwise when it is come to from another side.
-    margins = () if manifest.is_damaged else MARGINS_SECONDS
+    margins = () if manifest.damage else MARGINS_SECONDS
     for margin in (*margins, None):
         source.restart(None if margin is None else seconds - margin)
         items = decode(source)
