@@ -47,14 +47,16 @@ def plan_output(
     _check_held(name, encoder, container)
     width, height = size or (source.info.width, source.info.height)
     picture = plan_picture(name, source.info, encoder, container, config.preset, (width, height))
-    streams, stream_notices = plan_streams(source.others, container, config.streams, covers=source.covers)
     metadata = plan_metadata(
         source.metadata,
         {} if source.video is None else source.video.metadata,
         container,
         _rate(source.info),
         is_cut=source.is_cut,
-        has_cover=any(stream.payload for stream in streams),
+        has_cover=container.name == "mp4" and config.streams == "all" and bool(source.covers),
+    )
+    streams, stream_notices = plan_streams(
+        source.others, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
     )
     plan = Plan(
         target=name,

@@ -62,6 +62,8 @@ def codec_of(stream: Stream) -> str | None:
     """FFmpeg's name of the codec, where it has one."""
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
+    if is_timecode(stream):
+        return "timecode"
     return None if stream.type == "attachment" else getattr(stream, "name", None)  # PyAV gives not all of them a name
 
 

@@ -6,18 +6,23 @@ Nothing is decided by a table of formats alone: each way is tried on a throw-awa
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from types import MappingProxyType
 
 import av
 from av.audio.stream import AudioStream
+from av.packet import Packet
 from av.stream import Stream
 
 from pipeline.codecs import Container
-from pipeline.stream_plan import StreamPlan, called, is_chapter_track, is_cover, is_text, is_timecode
+from pipeline.reader import StreamPacket
+from pipeline.stream_plan import Action, StreamPlan, called, is_chapter_track, is_cover, is_text, is_timecode, kind_of
 from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.
 _TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+# What some containers take without a word, and leave out.
+_SILENTLY_LOST = ("attachment", "cover", "data")
 _ANIMATIONS = ("gif", "webp")
 
 
@@ -27,6 +32,7 @@ def plan_streams(
     wanted: str = "all",
     *,
     covers: Mapping[int, bytes] = MappingProxyType({}),
+    timecode_fault: str | None = None,
 ) -> tuple[tuple[StreamPlan, ...], list[str]]:
     """What becomes of each of ``streams`` in ``container``, and a line for each that is not copied.
 
@@ -35,13 +41,16 @@ def plan_streams(
         container: of the output.
         wanted: ``all``, ``audio`` or ``none``; what was not asked for is dropped without a line.
         covers: pictures that belong to the file, by the index of their stream.
+        timecode_fault: why the metadata hold no time code, which is said there.
     """
     plans = tuple(
-        _plan(stream, container, wanted, covers.get(stream.index)) for stream in streams if not is_chapter_track(stream)
+        _plan(stream, container, wanted, covers.get(stream.index), timecode_fault)
+        for stream in streams
+        if not is_chapter_track(stream)
     )
     if container.name in _ANIMATIONS and wanted != "none" and plans:
         return plans, [_summary(plans, container)]
-    spoken = (plan for plan in plans if plan.reason and _is_wanted(plan.stream, wanted))
+    spoken = (plan for plan in plans if plan.reason and plan.has_track and _is_wanted(plan.stream, wanted))
     return plans, [_notice(plan) for plan in spoken]
 
 
@@ -60,21 +69,22 @@ def _is_wanted(stream: Stream, wanted: str) -> bool:
     return wanted == "all" or (wanted == "audio" and stream.type == "audio")
 
 
-def _plan(stream: Stream, container: Container, wanted: str, cover: bytes | None) -> StreamPlan:
+def _plan(
+    stream: Stream, container: Container, wanted: str, cover: bytes | None, timecode_fault: str | None
+) -> StreamPlan:
     if not _is_wanted(stream, wanted):
         return StreamPlan(stream, "drop", reason=f"left out by --streams {wanted}")
-    ways = _ways(stream, container, cover)
-    held = next((plan for plan in ways if not plan.has_track or _is_held(plan, container)), None)
+    if is_timecode(stream) and container.name not in _ANIMATIONS:
+        action: Action = "convert" if timecode_fault is None else "drop"
+        reason = timecode_fault or f"{container.suffix} files are given it anew"
+        return StreamPlan(stream, action, "timecode", reason=reason, has_track=False)
+    held = next((plan for plan in _ways(stream, container, cover) if _is_held(plan, container)), None)
     return held or StreamPlan(stream, "drop", reason=_why_dropped(stream, container))
 
 
 def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamPlan]:
     """How ``stream`` could be carried, best first."""
-    if container.name in _ANIMATIONS:
-        return
-    if is_timecode(stream):
-        yield StreamPlan(stream, "convert", "timecode", reason="the container writes it anew", has_track=False)
-    if not _is_known(stream) or (is_cover(stream) and cover is None):
+    if container.name in _ANIMATIONS or not _is_known(stream) or (is_cover(stream) and cover is None):
         return
     yield StreamPlan(stream, payload=cover)
     refused = f"{container.suffix} files cannot hold it as it is"
@@ -104,13 +114,40 @@ def _why_dropped(stream: Stream, container: Container) -> str:
 
 def _is_held(plan: StreamPlan, container: Container) -> bool:
     """Whether a throw-away file of the container opens with the stream; no table of ours could be as right."""
-    trial = av.open(io.BytesIO(), "w", format=container.name, metadata_errors="surrogateescape")
+    file, kind = io.BytesIO(), kind_of(plan.stream)
+    trial = av.open(file, "w", format=container.name, metadata_errors="surrogateescape")
     try:
-        CarriedTrack(trial, plan)
-        trial.start_encoding()
+        if kind not in _SILENTLY_LOST:
+            CarriedTrack(trial, plan)
+            trial.start_encoding()
+            return True
+        picture = trial.add_stream("libvpx" if container.name == "webm" else "mpeg4", rate=30)
+        track = CarriedTrack(trial, plan)
+        trial.mux(picture.encode(av.VideoFrame(picture.width, picture.height, "yuv420p")))
+        trial.mux(picture.encode(None))
+        trial.mux(track.head() or _any_packet(track))
+        trial.close()
     except (av.FFmpegError, ValueError):
         return False
     finally:
         with suppress(av.FFmpegError):
             trial.close()
-    return True
+    return _comes_back(file, kind)
+
+
+def _any_packet(track: CarriedTrack) -> list[StreamPacket]:
+    if track.stream.type == "attachment":
+        return []
+    packet = Packet(bytes(8))
+    packet.pts = packet.dts = 0
+    packet.time_base = Fraction(1, 1000)
+    return track.packets(packet)
+
+
+def _comes_back(file: io.BytesIO, kind: str) -> bool:
+    file.seek(0)
+    try:
+        with av.open(file, metadata_errors="surrogateescape") as written:
+            return any(kind_of(stream) == kind for stream in written.streams)
+    except av.FFmpegError:
+        return False

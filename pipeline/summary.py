@@ -95,7 +95,7 @@ def summarize(
         precision=stylizer.precision,
         device=str(stylizer.device),
         notices=tuple(notices.lines),
-        streams=tuple(stream.entry() for stream in streams),
+        streams=tuple(stream.entry for stream in streams),
         damage=tuple(place.as_json() for place in damage),
         peak_memory_bytes=peak_memory_bytes(),
     )

@@ -52,7 +52,9 @@ class CarriedTrack:
             self.stream = self._converter.stream
         else:
             self.stream = _attached(output, plan) if self._is_attached else _copied(output, plan.stream)
-        self.stream.metadata.update(stream_metadata(plan.stream.metadata, is_encoded=plan.action == "convert"))
+        self.stream.metadata.update(
+            stream_metadata(plan.stream.metadata, output.format.name, is_encoded=plan.action == "convert")
+        )
         self.stream.disposition = plan.stream.disposition
         self._times = _Times(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
 
