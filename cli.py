@@ -27,6 +27,7 @@ from pipeline.process import keep_freed_memory, launched_at
 if TYPE_CHECKING:
     from models.training.trainer import Report
     from pipeline.config import EncodeConfig
+    from pipeline.live.tally import LiveSummary
     from pipeline.meter import Progress
     from pipeline.train import Trained
 
@@ -100,6 +101,9 @@ def video(
         "auto"
     ),
     engine: Annotated[Engine, typer.Option(help="How the network runs; auto takes the fastest there is.")] = "auto",
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Stay within 4G or 500M; large frames are painted in strips.")
+    ] = None,
     compare: Annotated[Compare | None, typer.Option(help="Show the original beside the painting.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A damaged input is an error; else it is painted as far as it decodes.")
@@ -117,6 +121,7 @@ def video(
     """Paint a video: same frames, same times, same sound, new picture."""
     with _friendly(verbose):
         from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+        from pipeline.memory import read_size
 
         with _usage():
             encode = EncodeConfig(codec, quality, preset, overwrite=overwrite, streams=streams)
@@ -135,6 +140,7 @@ def video(
                     keep_colors=keep_colors,
                     stroke_size=stroke_size,
                     stability=stability,
+                    max_memory=None if max_memory is None else read_size(max_memory),
                 ),
                 decode=DecodeConfig(read_seconds(start), read_seconds(duration), height, strict=strict),
                 encode=encode,
@@ -153,6 +159,122 @@ def video(
         _say(f"{summary.output}: {summary.frames} frames at {summary.fps:.1f} fps, {summary.style}, {summary.engine}")
     if summary.damage:
         raise typer.Exit(DAMAGED_INPUT)
+
+
+@app.command()
+def live(
+    style: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A bundled style, a .safetensors file, FILE#NAME, or a:0.7,b:0.3.")
+    ],
+    source: Annotated[
+        str, typer.Argument(metavar="[SOURCE]", help="A camera's index or device, a URL, screen, or a file.")
+    ] = "0",
+    window: Annotated[
+        bool | None, typer.Option("--window/--no-window", help="Show it. Default: where there is a display.")
+    ] = None,
+    virtual_camera: Annotated[
+        bool, typer.Option("--virtual-camera", help="Be a camera for other programs, a video call for instance.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record into this file, with sound; the ending names the kind.")
+    ] = None,
+    stream: Annotated[str | None, typer.Option(metavar="URL", help="Send it: rtmp, rtsp or udp.")] = None,
+    null: Annotated[bool, typer.Option("--null", help="Send it nowhere, to measure.")] = False,
+    seconds: Annotated[float | None, typer.Option(metavar="N", help="End by itself after so long.")] = None,
+    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the picture as it is, 1 paints it.")] = 1.0,
+    keep_colors: Annotated[
+        bool, typer.Option("--keep-colors", help="Keep the picture's colours; paint only light and dark.")
+    ] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
+    stroke_size: Annotated[
+        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is twice as fast.")
+    ] = 1.0,
+    stability: Annotated[
+        Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
+    ] = "smooth",
+    fps_target: Annotated[
+        float | None, typer.Option(metavar="FPS", help="Pictures a second. Default: the camera's, at most 30.")
+    ] = None,
+    latency_target: Annotated[
+        float, typer.Option(metavar="MS", help="From camera to picture; the resolution follows.")
+    ] = 100.0,
+    height: Annotated[
+        int | None, typer.Option(metavar="PX", help="Paint and show at this height, whatever it takes.")
+    ] = None,
+    camera_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Ask the camera for this size: 1280x720.")
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin the file anew at its end.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="No figures in the window.")] = False,
+    stills: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For stills (key s). Default: here.")] = None,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Record and stream the picture alone.")] = False,
+    microphone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose sound. Default: the system's usual microphone.")
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[Precision, typer.Option(help="Of the network; auto takes what the device is fast at.")] = (
+        "auto"
+    ),
+    engine: Annotated[Engine, typer.Option(help="How the network runs; auto takes the fastest there is.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing recording.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Paint a camera as it happens: in a window, a video call, a recording, a stream. Ctrl-C ends it."""
+    with _friendly(verbose):
+        from pipeline.config import StylizeConfig
+        from pipeline.live.config import LiveConfig, read_size
+        from pipeline.live.outputs import Outputs
+
+        def note(line: str) -> None:
+            if not quiet:
+                _say(f"note: {line}")
+
+        with _usage():
+            outputs = Outputs(
+                window, virtual_camera, record, stream, null, clean, stills, overwrite, not no_sound, microphone
+            )
+            config = LiveConfig(
+                source=source,
+                stylize=StylizeConfig(
+                    style,
+                    device=device,
+                    precision=precision,
+                    engine=engine,
+                    stroke_size=stroke_size,
+                    stability=stability,
+                ),
+                camera_size=read_size(camera_size),
+                height=height,
+                fps_target=fps_target,
+                latency_target_ms=latency_target,
+                seconds=seconds,
+                realtime=realtime,
+                loop=loop,
+                sound=not no_sound,
+            )
+        from pipeline.live.controls import Controls
+        from pipeline.live.outputs import make_sinks, make_sound
+        from pipeline.live.palette import style_names
+        from pipeline.live.session import run_live
+        from pipeline.live.source import find_device
+
+        live_device = find_device(config)
+        controls = Controls(
+            style_names(style),
+            strength=strength,
+            keep_colors=keep_colors,
+            mirror=mirror,
+            recording=record is not None,
+        )
+        sinks = make_sinks(outputs, controls, note)
+        summary = run_live(config, sinks, controls, note, sound=make_sound(outputs, config), device=live_device)
+    if as_json:
+        print(json.dumps(asdict(summary)))
+    elif not quiet:
+        _say(_what_was_shown(summary))
 
 
 @app.command()
@@ -552,6 +674,16 @@ def _what_was_done(result: "Trained") -> str:
     }
     took = f"{result.steps} steps in {result.seconds / 60:.1f} minutes{reasons.get(result.ended, '')}"
     return f"{took}, judged by {' and '.join(result.loss_networks)}"
+
+
+def _what_was_shown(summary: "LiveSummary") -> str:
+    if not summary.delivered or summary.fps is None:
+        return f"{summary.captured} pictures came, {summary.delivered} were shown"
+    latency = summary.latency_ms
+    return (
+        f"{summary.delivered} pictures at {summary.fps:.1f} fps, {summary.dropped} dropped; "
+        f"latency {latency['p50']:.0f} ms, 95 % within {latency['p95']:.0f} ms; {summary.engine}"
+    )
 
 
 def main() -> Any:

@@ -82,7 +82,7 @@ class _Session:
         self._captured: Mailbox[Captured] = Mailbox()
         self._capture = Capture(device, self._captured, self._notify)
         self._outlets = [Outlet(sink, self._notify) for sink in sinks]
-        if sound is None and isinstance(device, Playback):
+        if sound is None and config.sound and isinstance(device, Playback):
             sound = FileSound(device.name, device.clock, loop=config.loop)
         self._sound = SoundFeed(sound, self._outlets, self._notify) if sound is not None else None
         self._painting: Painting | None = None

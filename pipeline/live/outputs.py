@@ -1,0 +1,98 @@
+"""Which sinks a session has, from what was asked for."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.live.config import LiveConfig
+from pipeline.live.controls import Controls
+from pipeline.live.sink import Sink, SoundSource
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where painted pictures are to go.
+
+    Attributes:
+        window: show them; None where there is a display, and nothing is being measured.
+        virtual_camera: be a camera for other programs.
+        record: into this file.
+        stream: to this URL.
+        null: nowhere, for measuring.
+        clean: no overlay in the window.
+        stills: folder for stills; None for the working folder.
+        overwrite: whether ``record`` may be replaced.
+        sound: whether recording and stream get sound.
+        microphone: its name; None for the system's usual one.
+    """
+
+    window: bool | None = None
+    virtual_camera: bool = False
+    record: Path | None = None
+    stream: str | None = None
+    null: bool = False
+    clean: bool = False
+    stills: Path | None = None
+    overwrite: bool = False
+    sound: bool = True
+    microphone: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.has_window or self.virtual_camera or self.record or self.stream or self.null):
+            raise ValueError(
+                "there is nowhere for the picture to go: no display was found for a window; choose --virtual-camera, "
+                "--record FILE, --stream URL or --null (or --window all the same)"
+            )
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a window is shown."""
+        return self.window if self.window is not None else has_display() and not self.null
+
+
+def has_display() -> bool:
+    """Whether windows can be shown here."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def make_sinks(outputs: Outputs, controls: Controls, notify: Callable[[str], None]) -> list[Sink]:
+    """The sinks, none of them opened.
+
+    Raises:
+        SinkError: one cannot be had, which is known without trying.
+    """
+    sinks: list[Sink] = []
+    if outputs.has_window:
+        from pipeline.live.sinks.window import WindowSink
+
+        sinks.append(WindowSink(controls, notify, clean=outputs.clean, stills=outputs.stills))
+    if outputs.virtual_camera:
+        from pipeline.live.sinks.virtual import VirtualCameraSink
+
+        sinks.append(VirtualCameraSink(notify))
+    if outputs.stream is not None:
+        from pipeline.live.sinks.stream import StreamSink
+
+        sinks.append(StreamSink(outputs.stream, notify))
+    if outputs.record is not None or outputs.has_window:
+        from pipeline.live.sinks.record import RecordSink
+
+        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite))
+    if outputs.null:
+        from pipeline.live.sinks.null import NullSink
+
+        sinks.append(NullSink())
+    return sinks
+
+
+def make_sound(outputs: Outputs, config: LiveConfig) -> SoundSource | None:
+    """The microphone, where something is recorded or streamed that has no sound of its own."""
+    if not outputs.sound or config.realtime or (outputs.record is None and outputs.stream is None):
+        return None
+    from pipeline.live.sound import Microphone
+
+    return Microphone(outputs.microphone)
