@@ -153,5 +153,5 @@ def test_quit(clock: Clock, key: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"styles": 0}, {"strength": 1.5}, {"strength": float("nan")}])
 def test_what_makes_no_sense_is_refused(clock: Clock, wrong: dict) -> None:
-    with pytest.raises(ValueError, match="style|strength"):
+    with pytest.raises(ValueError, match=r"style|strength"):
         controls(clock, **wrong)

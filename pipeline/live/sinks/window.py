@@ -1,0 +1,225 @@
+"""A window on the desktop: the picture, a discreet line of readings, keys."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, cast
+
+import cv2
+from PIL import Image
+
+from pipeline.frames import Pixels
+from pipeline.live import window_process
+from pipeline.live.controls import Controls
+from pipeline.live.files import new_name
+from pipeline.live.frames import LiveFrame
+from pipeline.live.overlay import Meter, draw_help, draw_readings, readings
+from pipeline.live.sink import SinkError
+
+PATIENCE_SECONDS = 10.0
+
+# What OpenCV's waitKeyEx gives for keys without a character: X11 keysyms (Qt, GTK), Windows' codes, macOS' characters.
+NAMED_KEYS = {
+    65361: "left",
+    65362: "up",
+    65363: "right",
+    65364: "down",
+    0x250000: "left",
+    0x260000: "up",
+    0x270000: "right",
+    0x280000: "down",
+    63234: "left",
+    63232: "up",
+    63235: "right",
+    63233: "down",
+    27: "escape",
+}
+
+
+def has_display() -> bool:
+    """Whether a window can be opened, as far as a quick look tells."""
+    if sys.platform != "linux":
+        return True
+    match = re.fullmatch(r"([\w.-]*):(\d+)(?:\.\d+)?", os.environ.get("DISPLAY", ""), re.ASCII)
+    if match is None or match[1] not in ("", "unix"):
+        return match is not None  # one of another machine is believed
+    path = f"/tmp/.X11-unix/X{match[2]}"
+    for address in (path, f"\0{path}"):
+        with socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(address)
+            return True
+    return False
+
+
+def key_name(code: int) -> str:
+    """The name by which `pipeline.live.controls` knows a key; empty for none of those.
+
+    Args:
+        code: what ``cv2.waitKeyEx`` gave; GTK adds the state of shift, caps lock and num lock above 16 bits.
+    """
+    named = NAMED_KEYS.get(code) or NAMED_KEYS.get(code & 0xFFFF)
+    if named:
+        return named
+    character = code & 0xFFFF
+    return chr(character).lower() if 32 < character < 127 else ""
+
+
+class WindowSink:
+    """Shows each picture, and hands the keys to ``controls``; closing the window ends the session.
+
+    The window itself is a process, see `pipeline.live.window_process`.
+
+    Args:
+        controls: what the keys change.
+        notify: told, in one line, where a still was saved.
+        clean: show the picture alone, but for the help.
+        stills: folder for stills; None for the working folder.
+    """
+
+    name = "window"
+    main_thread = False
+
+    def __init__(
+        self,
+        controls: Controls,
+        notify: Callable[[str], None],
+        *,
+        clean: bool = False,
+        stills: Path | None = None,
+    ) -> None:
+        self._controls = controls
+        self._notify = notify
+        self._clean = clean
+        self._stills = stills or Path()
+        self._meter = Meter()
+        self._frame: LiveFrame | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shown = threading.Semaphore(0)
+
+    def open(self, width: int, height: int, fps: Fraction) -> None:
+        """Start the window's process; the window appears with the first picture, in its size.
+
+        Raises:
+            SinkError: there is no display.
+        """
+        if not has_display():
+            raise SinkError(
+                self.name, "there is no display; use --virtual-camera, --record, --stream or --null, or set DISPLAY"
+            )
+        self._complaints = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - lives as long as the process
+        # -P: the script's own folder is no place to import from.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", window_process.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+        )
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), name="window keys", daemon=True)
+        self._listener.start()
+
+    def write(self, frame: LiveFrame) -> None:
+        """Show ``frame``; back when it is seen."""
+        self._frame = frame
+        self._show(frame)
+        self._meter.count(frame.captured_at, time.monotonic())
+
+    def idle(self) -> None:
+        """Show the last picture again, with what keys have changed over it."""
+        if self._frame is not None:
+            self._show(self._frame)
+
+    def close(self) -> None:
+        """Close the window and end its process."""
+        self._save_wanted()
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(PATIENCE_SECONDS / 5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._listener.join()
+        if process.stdout is not None:
+            process.stdout.close()
+        self._complaints.close()
+
+    def _show(self, frame: LiveFrame) -> None:
+        self._save_wanted()
+        if self._controls.quitting.is_set() or self._process is None or self._process.stdin is None:
+            return
+        picture = self._drawn(frame)
+        height, width, _ = picture.shape
+        try:
+            header = window_process.HEADER.pack(width, height, self._controls.full_screen)
+            self._process.stdin.write(header)
+            self._process.stdin.write(picture.data)
+            self._process.stdin.flush()
+        except OSError as error:
+            self._has_ended(error)
+            return
+        while not self._shown.acquire(timeout=PATIENCE_SECONDS):
+            if self._process.poll() is not None:
+                self._has_ended()
+                return
+
+    def _drawn(self, frame: LiveFrame) -> Pixels:
+        picture = cast("Pixels", cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
+        if self._controls.help:
+            draw_help(picture, self._controls.names)
+        elif not self._clean:
+            text = readings(self._controls.snapshot(), self._controls.names, self._meter)
+            draw_readings(picture, text, message=self._controls.message, recording=self._controls.recording)
+        return picture
+
+    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        """What the window tells: keys act at once, also while pictures are late."""
+        for line in process.stdout or ():
+            said = json.loads(line)
+            if "key" in said:
+                self._controls.press(key_name(said["key"]))
+            elif "closed" in said:
+                self._controls.quit()
+            else:
+                self._shown.release()
+        self._shown.release()  # nobody will answer any more
+
+    def _has_ended(self, error: OSError | None = None) -> None:
+        """The process is gone: fine where a person closed the window, else what it said last is the reason."""
+        process = self._process
+        if process is None or self._controls.quitting.wait(0.5):
+            return
+        process.wait(PATIENCE_SECONDS)
+        self._complaints.seek(0)
+        said = self._complaints.read().decode(errors="replace").strip().splitlines()
+        reason = f": {said[-1][:200]}" if said else ""
+        raise SinkError(self.name, f"it ended with code {process.returncode}{reason}") from error
+
+    def _save_wanted(self) -> None:
+        if self._frame is not None and self._controls.take_still():
+            self._save_still(self._frame)
+
+    def _save_still(self, frame: LiveFrame) -> None:
+        path = new_name(self._stills, "flowbrush", ".png")
+        try:
+            self._stills.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame.pixels).save(path, compress_level=1)
+        except OSError as error:
+            text = f"still: {path} cannot be written ({error.strerror or error})"
+        else:
+            text = f"still: {path}"
+        self._controls.say(text)
+        self._notify(text)

@@ -1,0 +1,48 @@
+"""A window of a live session in a process of its own, as Qt ends the process whose display goes away.
+
+Each style is one plain colour, so that what is on the screen tells what was painted. Prints what became of it.
+"""
+
+import json
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.live.controls import Controls
+from pipeline.live.frames import LiveFrame
+from pipeline.live.sinks.window import WindowSink
+
+COLORS = np.array([[200, 30, 20], [20, 190, 40], [30, 40, 210]], np.float64)
+ORIGINAL = np.array([120, 120, 120], np.float64)
+SIZE = (180, 320, 3)
+
+
+def picture(snapshot) -> np.ndarray:
+    """Plain, but for a white column at the left, or at the right where it is mirrored."""
+    color = COLORS.T @ snapshot.weights if not snapshot.show_original else ORIGINAL
+    color = snapshot.strength * color + (1 - snapshot.strength) * ORIGINAL
+    pixels = np.broadcast_to(color.mean() if snapshot.keep_colors else color, SIZE).astype(np.uint8)
+    pixels[:, :20] = 255
+    return np.ascontiguousarray(pixels[:, ::-1] if snapshot.mirror else pixels)
+
+
+def main(folder: str, seconds: float, clean: bool) -> None:
+    controls, notes = Controls(["red", "green", "blue"]), []
+    window = WindowSink(controls, notes.append, clean=clean, stills=Path(folder))
+    window.open(SIZE[1], SIZE[0], Fraction(30))
+    end, index = time.monotonic() + seconds, 0
+    while not controls.quitting.is_set() and time.monotonic() < end:
+        pixels = picture(controls.snapshot())
+        window.write(LiveFrame(pixels, pixels, time.monotonic(), index))
+        index += 1
+        window.idle()
+        time.sleep(0.01)
+    window.close()
+    print(json.dumps({"frames": index, "quit": controls.quitting.is_set(), "notes": notes}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:] == ["clean"])
