@@ -30,7 +30,7 @@ def is_webp(path: str) -> bool:
 
 
 class WebpReader:
-    """Reads an animated WebP; see `pipeline.reader.Reader`. Transparent places become white.
+    """Reads an animated WebP; see `pipeline.reader.Reader`.
 
     Raises:
         InputError: Pillow cannot read the file.
@@ -63,7 +63,10 @@ class WebpReader:
         for index in range(self.frame_count or 1):
             try:
                 self._image.seek(index)
-                frame = _opaque(self._image.convert("RGBA"))
+                mode = "RGBA" if self._image.has_transparency_data else "RGB"
+                frame = VideoFrame.from_ndarray(
+                    np.asarray(self._image.convert(mode)), format={"RGB": "rgb24", "RGBA": "rgba"}[mode]
+                )
             except (OSError, EOFError, ValueError) as error:
                 self.damage.note(Damage(index, pts * self.time_base, str(error)))
                 return
@@ -81,13 +84,6 @@ class WebpReader:
     def close(self) -> None:
         """Let go of the file."""
         self._image.close()
-
-
-def _opaque(image: object) -> VideoFrame:
-    rgba = np.asarray(image, dtype=np.uint16)
-    alpha = rgba[..., 3:]
-    rgb = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")
 
 
 class Palette:

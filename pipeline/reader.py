@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -92,6 +93,7 @@ class MediaReader:
         except InputError:
             self._input.close()
             raise
+        self._decoder = _alpha_decoder(self._video, threads)
         self._video.codec_context.thread_type = "AUTO"
         self._video.codec_context.thread_count = threads
         self.video: VideoStream | None = self._video
@@ -169,7 +171,7 @@ class MediaReader:
         if packet.is_corrupt:
             self.damage.note(Damage(index, seconds, MARKED))
         try:
-            frames = packet.decode()
+            frames = packet.decode() if self._decoder is None else self._decoder.decode(packet if packet.size else None)
         except EOFError:
             return []
         except av.FFmpegError as error:
@@ -231,6 +233,8 @@ class MediaReader:
         self._is_whole = False
         self._order.clear()
         self._input.seek(int(seconds // self.time_base), stream=self._video)
+        if self._decoder is not None:
+            self._decoder.flush_buffers()
 
     def stop(self) -> None:
         """End a wait for standard input; a file never keeps anyone waiting."""
@@ -240,6 +244,17 @@ class MediaReader:
     def close(self) -> None:
         """Let go of the file and the decoder."""
         self._input.close()
+
+
+def _alpha_decoder(video: VideoStream, threads: int) -> VideoCodecContext | None:
+    """The decoder for VP8 or VP9 with an alpha, which FFmpeg's own leave out; None for all other streams."""
+    metadata = {key.casefold(): text for key, text in video.metadata.items()}
+    library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec_context.name)
+    if library is None or metadata.get("alpha_mode") != "1" or library not in av.codecs_available:
+        return None
+    decoder = cast("VideoCodecContext", av.CodecContext.create(library, "r"))
+    decoder.thread_count = threads
+    return decoder
 
 
 def main_video(container: InputContainer, path: str) -> VideoStream:

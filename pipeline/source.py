@@ -247,7 +247,7 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         color=arriving(color),
         flipped=is_flipped(first),
         deep=whole and bits_of(first) > 8,
-        has_alpha=whole and is_transparent(first),
+        has_alpha=whole and is_transparent(first, reader.codec),
         interlaced=first.interlaced_frame,
         tone_mapped_from=hdr_of(color),
         peak_nits=peak_nits(first),

@@ -16,14 +16,14 @@ def may_be_transparent(frame: VideoFrame) -> bool:
     return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
 
 
-def is_transparent(frame: VideoFrame) -> bool:
+def is_transparent(frame: VideoFrame, codec: str) -> bool:
     """Whether ``frame`` has an alpha that is meant: of GIF and of palettes, which always have one, any that shows.
 
-    Formats that were chosen for their alpha count as transparent though the first frame may be opaque.
+    Other formats were chosen for their alpha, and count as transparent though the first frame may be opaque.
     """
     if not may_be_transparent(frame):
         return False
-    if not frame.format.has_palette and frame.format.name != "bgra":
+    if not frame.format.has_palette and codec != "gif":
         return True
     return bool((np.asarray(frame.reformat(format="rgba").to_ndarray(), np.uint8)[..., 3] < 255).any())
 
