@@ -16,7 +16,17 @@ from av.stream import Stream
 
 from pipeline.codecs import Container
 from pipeline.reader import StreamPacket
-from pipeline.stream_plan import Action, StreamPlan, called, is_chapter_track, is_cover, is_text, is_timecode, kind_of
+from pipeline.stream_plan import (
+    Action,
+    StreamPlan,
+    called,
+    codec_of,
+    is_chapter_track,
+    is_cover,
+    is_text,
+    is_timecode,
+    kind_of,
+)
 from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.
@@ -118,8 +128,12 @@ def _is_held(plan: StreamPlan, container: Container) -> bool:
     trial = av.open(file, "w", format=container.name, metadata_errors="surrogateescape")
     try:
         if kind not in _SILENTLY_LOST:
-            CarriedTrack(trial, plan)
+            track = CarriedTrack(trial, plan)
             trial.start_encoding()
+            if plan.encoder is None and (codec_of(plan.stream) or "").startswith("pcm_"):
+                # Channels without a layout are refused with the index, at the very end.
+                trial.mux(_any_packet(track))
+                trial.close()
             return True
         picture = trial.add_stream("libvpx" if container.name == "webm" else "mpeg4", rate=30)
         track = CarriedTrack(trial, plan)

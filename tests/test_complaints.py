@@ -26,9 +26,9 @@ from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels
 from pipeline.meter import Progress
-from pipeline.mux import Muxer
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
+from pipeline.video_track import VideoTrack
 from tests.media import Clip, Sound, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
 from tests.tiny import TINY
 
@@ -58,11 +58,11 @@ def paint(tiny_style: str) -> Callable[..., Summary]:
     """Paint a clip with the tiny network; options of the painting by name, others as parts of the configuration."""
 
     def run(source: Path, target: Path, *, encode: EncodeConfig | None = None, **options: Any) -> Summary:
-        whole = {name: options.pop(name) for name in ("progress", "notify", "mask") if name in options}
-        mask = {"mask": whole.pop("mask")} if "mask" in whole else {}
+        calls = {name: options.pop(name) for name in ("progress", "notify") if name in options}
+        whole = {name: options.pop(name) for name in ("mask", "segment_seconds") if name in options}
         stylize = replace(StylizeConfig(tiny_style, engine="eager", device="cpu", precision="fp32"), **options)
-        config = VideoConfig(str(source), str(target), stylize, encode=encode or EncodeConfig(), **mask)
-        return stylize_video(config, **whole)
+        config = VideoConfig(str(source), str(target), stylize, encode=encode or EncodeConfig(), **whole)
+        return stylize_video(config, **calls)
 
     return run
 
@@ -118,6 +118,44 @@ def test_short_last_batch_hangs(tmp_path: Path, paint: Callable[..., Summary], c
     """TheAnimeScripter 2.8: a clip whose frames do not fill the last batch never ends."""
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * count, 512)), last_duration=512))
     assert paint(source, tmp_path / "out.mp4", threads=4).frames == count
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process; nothing of ours catches it."""
+
+
+def stopped_at(frames: int, error: type[BaseException]) -> Callable[[Progress], None]:
+    def progress(state: Progress) -> None:
+        if state.frames == frames:
+            raise error
+
+    return progress
+
+
+def test_no_resume(tmp_path: Path, paint: Callable[..., Summary]) -> None:
+    """video2x#648, #1178, #1256, facefusion#412: after hours a crash, and all begins anew."""
+    source = make_clip(
+        tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)), sounds=[Sound(seconds=Fraction(2))])
+    )
+    short = {"segment_seconds": Fraction(1, 2)}
+    paint(source, tmp_path / "whole.mp4", **short)
+    with pytest.raises(Killed):
+        paint(source, tmp_path / "out.mp4", progress=stopped_at(40, Killed), **short)
+    assert not (tmp_path / "out.mp4").exists()
+    summary = paint(source, tmp_path / "out.mp4", **short)
+    assert (summary.frames, summary.frames_reused) == (60, 30)
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_corrupt_mp4_after_ctrl_c(tmp_path: Path, paint: Callable[..., Summary]) -> None:
+    """Real-ESRGAN#894: what Ctrl-C leaves is an mp4 without an index, and unreadable."""
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512))))
+    with pytest.raises(KeyboardInterrupt):
+        paint(source, tmp_path / "out.mp4", progress=stopped_at(40, KeyboardInterrupt), segment_seconds=Fraction(1, 2))
+    assert not (tmp_path / "out.mp4").exists()
+    kept = sorted((tmp_path / "out.mp4.flowbrush").glob("*.mp4"))
+    assert [len(pictures(path)) for path in kept] == [15, 15]
 
 
 def test_disk_full_of_pngs(tmp_path: Path, paint: Callable[..., Summary]) -> None:
@@ -243,7 +281,7 @@ def test_gpu_idle_behind_the_encoder(
     """video2x#1358, RVM#168: the network waits while each frame is encoded, as all stages share one loop."""
     painted = threading.Semaphore(0)
     paint_one = pipeline.run.Stylizer._paint
-    write = Muxer.write_frame
+    write = VideoTrack.packets
     went_on: list[bool] = []
 
     def counted(self: Any, *args: Any) -> Any:
@@ -251,15 +289,15 @@ def test_gpu_idle_behind_the_encoder(
         painted.release()
         return done
 
-    def slow(self: Muxer, *args: Any) -> None:
+    def slow(self: VideoTrack, *args: Any) -> Any:
         if len(went_on) < 3:  # the encoder is busy until the network has painted one more
             while painted.acquire(blocking=False):
                 pass
             went_on.append(painted.acquire(timeout=20))
-        write(self, *args)
+        return write(self, *args)
 
     monkeypatch.setattr(pipeline.run.Stylizer, "_paint", counted)
-    monkeypatch.setattr(Muxer, "write_frame", slow)
+    monkeypatch.setattr(VideoTrack, "packets", slow)
     paint(make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)))), tmp_path / "out.mp4")
     assert went_on[0]
 
