@@ -105,6 +105,7 @@ class WindowSink:
         self._frame: LiveFrame | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._shown = threading.Semaphore(0)
+        self._is_gone = False
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
         """Start the window's process; the window appears with the first picture, in its size.
@@ -171,10 +172,9 @@ class WindowSink:
         except OSError as error:
             self._has_ended(error)
             return
-        while not self._shown.acquire(timeout=PATIENCE_SECONDS):
-            if self._process.poll() is not None:
-                self._has_ended()
-                return
+        self._shown.acquire()
+        if self._is_gone:
+            self._has_ended()
 
     def _drawn(self, frame: LiveFrame) -> Pixels:
         picture = cast("Pixels", cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
@@ -195,7 +195,8 @@ class WindowSink:
                 self._controls.quit()
             else:
                 self._shown.release()
-        self._shown.release()  # nobody will answer any more
+        self._is_gone = True
+        self._shown.release()
 
     def _has_ended(self, error: OSError | None = None) -> None:
         """The process is gone: fine where a person closed the window, else what it said last is the reason."""
