@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.folding import convolve_in_fours
-from models.network import Layer, Style, StyleNetwork, gain_and_offset, mix_statistics, normalize
+from models.network import Architecture, Layer, Style, StyleNetwork, gain_and_offset, mix_statistics, normalize
 
 Rows = Callable[[int, int], Tensor]
 """``(first, last) -> (1, C, last - first, W)``: some rows of a picture."""
@@ -220,3 +220,11 @@ def _lying_in(room: Tensor, affine: Affine | None = None) -> Tall:
 
 def _put(room: Tensor, first: int, last: int, rows: Tensor) -> None:
     room[:, :, first:last] = rows
+
+
+def peak_bytes(architecture: Architecture, tiling: Tiling, height: int, width: int, value_bytes: int) -> int:
+    """About how much memory painting a picture takes at its most, all of it; ``value_bytes`` of a feature: 2 or 4."""
+    full, half, quarter = architecture.widths
+    rooms = max(half / 4 * tiling.keeps_half + quarter / 16, 2 * quarter / 16) * value_bytes + 6  # and the pixels
+    strip = full * (6 * value_bytes + 12) + 150
+    return round(rooms * height * width) + strip * (tiling.rows + 8) * width

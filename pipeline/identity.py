@@ -24,7 +24,11 @@ LARGEST_HASHED_BYTES = 256 * 2**20
 SAMPLES, SAMPLE_BYTES = 64, 2**20
 
 # What changes neither a picture nor its encoding.
-_IRRELEVANT = {"decode": {"threads", "strict"}, "encode": {"overwrite", "codec", "quality", "preset", "streams"}}
+_IRRELEVANT = {
+    "stylize": {"max_memory"},
+    "decode": {"threads", "strict"},
+    "encode": {"overwrite", "codec", "quality", "preset", "streams"},
+}
 _PACKAGES = ("flowbrush", "torch", "av", "numpy", "opencv-python")
 
 
@@ -52,6 +56,7 @@ def engine_of(stylizer: "Stylizer") -> dict[str, Any]:
         "precision": stylizer.precision,
         "device": str(stylizer.device),
         "workers": stylizer.workers,
+        "strip_rows": stylizer.tiling.rows if stylizer.tiling else None,
     }
 
 

@@ -8,6 +8,7 @@ from pipeline.damage import damage_notice
 from pipeline.decode import decode
 from pipeline.look import find_style, last_frame_seconds
 from pipeline.mask import open_mask
+from pipeline.memory import waiting_frames
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import is_resumable, open_render
@@ -35,13 +36,12 @@ def stylize_video(
         ValueError: a codec, quality or preset that does not exist.
     """
     begun, in_one_pass = time.perf_counter(), not is_resumable(config)
-    notices, card = Notices(notify), find_style(config.stylize.style, config.stylize.style_end)
-    part, depth = config.decode, config.depth
+    notices, card, part = Notices(notify), find_style(config.stylize.style, config.stylize.style_end), config.decode
     with (
         open_source(config.source, part, reads_along=in_one_pass, whole=True) as source,
         open_mask(config.mask, source.info, part) as mask,
     ):
-        info = source.info
+        info, depth = source.info, waiting_frames(config.depth, source.info)
         last = last_frame_seconds(info) if config.stylize.style_end else None
         size = output_size(config.stylize.compare, info.width, info.height)
         plan = plan_output(source, config.target, config.encode, size=size)

@@ -1,7 +1,9 @@
 """The middle stage: frames in, painted frames out; whatever else comes along passes by."""
 
+import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,13 +19,15 @@ from pipeline.device import find_device
 from pipeline.errors import DeviceError, first_line
 from pipeline.frames import Frame, Mark, Pixels, State
 from pipeline.look import load_look
+from pipeline.memory import Need, Way, choose_way, default_bound, shown, strip_ways, too_little, whole_ways
 from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
 from pipeline.stream import ordered_map
 
 if TYPE_CHECKING:
     import torch
 
-    from models.engine import EngineName, Precision
+    from models.engine import Engine, EngineName, Precision
+    from models.tiles import Tiling
     from pipeline.mask import Mask
 
 
@@ -59,6 +63,7 @@ class Stylizer:
         device: where the network runs.
         engine: how it runs.
         precision: of its convolutions.
+        tiling: the strips that frames are painted in; None where they are painted whole.
         workers: how many frames are painted at once.
 
     Raises:
@@ -84,10 +89,8 @@ class Stylizer:
 
         self.look = load_look(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)
-        cores = config.threads or (os.cpu_count() or 1)
-        self.workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
-        self._threads = max(cores // self.workers, 1)
-        torch.set_num_threads(self._threads)
+        self._cores = config.threads or (os.cpu_count() or 1)
+        self.workers = min(self._cores, MOST_WORKERS) if self.device.type == "cpu" else 1
         automatic = config.precision == "auto"
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
@@ -104,7 +107,9 @@ class Stylizer:
         self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)
         self._strength = torch.tensor(float(config.strength), device=self.device)
         self._colors = torch.tensor(float(config.keep_colors), device=self.device)
-        self.engine: EngineName = self._start(config.engine, notify)
+        self._notify = notify
+        self._shrinking = threading.Lock()
+        self._start(config.engine, config.max_memory)
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -182,49 +187,117 @@ class Stylizer:
         share = self.look.share(float(seconds))
         memory = (self._no_past, self._forget) if past is None else (past, self._keep)
         of_network = torch.tensor(share, device=self.device)
-        with _device_errors(self.device):
-            painted, used = self._run(
-                torch.from_numpy(pixels), self.look.style(share), *memory, self._strength, self._colors, of_network
-            )
-        return painted.numpy(), used
+        while True:
+            run = self._run
+            try:
+                with _device_errors(self.device):
+                    painted, used = run(
+                        torch.from_numpy(pixels),
+                        self.look.style(share),
+                        *memory,
+                        self._strength,
+                        self._colors,
+                        of_network,
+                    )
+                return painted.numpy(), used
+            except _OutOfMemory as error:
+                reason = str(error)  # the error itself would hold the features until the frame is painted
+            self._shrink(run, reason)
 
-    def _start(self, wanted: str, notify: Notify) -> "EngineName":
+    def _start(self, wanted: str, max_memory: int | None) -> None:
         """Build the engine that was asked for, or the fastest that works, and run it once."""
         from models.engine import available_engines
 
         candidates = available_engines(self.device) if wanted == "auto" else [cast("EngineName", wanted)]
+        bound = default_bound(self.device) if max_memory is None else max_memory
         for name in candidates:
+            engine, way = self._choose(name, bound)
             try:
-                self._build(name)
+                self._build(engine, way)
             except DeviceError as error:
                 if name == candidates[-1]:
                     raise
-                notify(f"the engine {name} does not work here ({error}); trying the next")
-            else:
-                if wanted == "auto" and name == "eager" and self.device.type != "mps":
-                    notify(_slower(self.device.type, candidates))
-                return name
-        raise AssertionError("the last candidate returns or raises")
+                self._notify(f"the engine {name} does not work here ({error}); trying the next")
+                continue
+            if bound is not None and way.tiling is not None:
+                self._notify(f"painting in strips of {way.tiling.rows} rows, to stay within {shown(bound)} of memory")
+            elif wanted == "auto" and name == "eager" and self.device.type != "mps":
+                self._notify(_slower(self.device.type, candidates))
+            return
 
-    def _build(self, name: "EngineName") -> None:
+    def _choose(self, name: "EngineName", bound: int | None) -> "tuple[EngineName, Way]":
+        """The engine, and how it stays within the bound: fewer frames at once, then strips, which eager alone paints.
+
+        Raises:
+            DeviceError: the bound is too small for the smallest strips.
+        """
+        if bound is None:
+            return name, Way(self.workers)
+        need = self._need()
+        way = choose_way(whole_ways(self.workers), partial(need.bytes, name), bound)
+        if way is not None:
+            return name, way
+        strips = strip_ways(self.workers, need.canvas[0], on_gpu=need.on_gpu)
+        way = choose_way(strips, partial(need.bytes, "eager"), bound)
+        if way is None:
+            raise too_little(bound, need.bytes("eager", strips[-1]))
+        return "eager", way
+
+    def _need(self) -> Need:
+        from models.engine import canvas_size
+
+        height, width = self._size
+        canvas = canvas_size(height, width, self._stroke_size) or (height, width)
+        architecture, on_gpu = self.look.network.architecture, self.device.type != "cpu"
+        return Need(height * width, canvas, architecture, self.precision, self._stability, on_gpu, self._deep)
+
+    def _build(self, name: "EngineName", way: Way) -> None:
+        import torch
+
+        self.engine, self.tiling, self.workers = name, way.tiling, way.workers
+        self._threads = max(self._cores // way.workers, 1)
+        torch.set_num_threads(self._threads)
+        with _device_errors(self.device):
+            self._run = self._built(name, way.tiling)
+            self._warm_up()
+
+    def _built(self, name: "EngineName", tiling: "Tiling | None") -> "Engine":
         from models.engine import build_engine
 
         height, width = self._size
-        with _device_errors(self.device):
-            self._run = build_engine(
-                name,
-                self.look.network,
-                height=height,
-                width=width,
-                device=self.device,
-                precision=self.precision,
-                cache=cache_folder(),
-                workers=self.workers,
-                end=self.look.end_network,
-                stroke_size=self._stroke_size,
-                deep=self._deep,
-            )
-            self._warm_up()
+        return build_engine(
+            name,
+            self.look.network,
+            height=height,
+            width=width,
+            device=self.device,
+            precision=self.precision,
+            cache=cache_folder(),
+            workers=self.workers,
+            end=self.look.end_network,
+            stroke_size=self._stroke_size,
+            deep=self._deep,
+            tiling=tiling,
+        )
+
+    def _shrink(self, run: "Engine", reason: str) -> None:
+        """Go on in strips, or in smaller ones, where ``run`` is what ran out of memory and is still in use.
+
+        Raises:
+            DeviceError: they are the smallest already.
+        """
+        with self._shrinking:
+            if self._run is not run:  # another frame ran out before this one
+                return
+            strips = strip_ways(1, self._need().canvas[0], on_gpu=self.device.type != "cpu")
+            tilings = [way.tiling for way in strips]
+            left = strips[tilings.index(self.tiling) + 1 :] if self.tiling in tilings else strips
+            if not left or left[0].tiling is None:
+                raise DeviceError(reason)
+            _free_memory(self.device)
+            self.engine, self.tiling = "eager", left[0].tiling
+            self._run = self._built("eager", self.tiling)
+        self._notify(f"{self.device} ran out of memory: going on in strips of {self.tiling.rows} rows")
 
     def _warm_up(self) -> None:
         self._paint(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
@@ -279,8 +352,31 @@ def _device_errors(device: "torch.device") -> Iterator[None]:
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
         raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
-    except RuntimeError as error:
-        reason = first_line(error)
-        if "memory" in reason.lower():
-            reason = f"the memory of {device} does not suffice; choose a smaller --height"
-        raise DeviceError(reason) from error
+    except (RuntimeError, MemoryError) as error:
+        if _is_out_of_memory(error):
+            raise _OutOfMemory(f"the memory of {device} does not suffice; choose a smaller --height") from error
+        raise DeviceError(first_line(error)) from error
+
+
+class _OutOfMemory(DeviceError):
+    """The memory of the device does not suffice for what was tried."""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch tells so in many ways, one for each device."""
+    import torch
+
+    text = str(error).lower()
+    told = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in told)
+
+
+def _free_memory(device: "torch.device") -> None:
+    """Give back what is no longer in use but held for the next time."""
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

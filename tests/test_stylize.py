@@ -135,15 +135,6 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: p
         Stylizer(PLAIN, height=16, width=16)
 
 
-def test_want_of_memory_is_an_error_of_the_device(stylizer: Stylizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(*args: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    monkeypatch.setattr(stylizer, "_run", greedy)
-    with pytest.raises(DeviceError, match="choose a smaller --height"):
-        stylizer.paint(moving_square(0))
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(DeviceError, match="flowbrush doctor"):
