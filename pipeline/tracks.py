@@ -13,7 +13,7 @@ from av.stream import Stream
 
 from pipeline.metadata import stream_metadata
 from pipeline.stream_plan import StreamPlan, codec_of
-from pipeline.subtitles import SubtitleConverter
+from pipeline.subtitles import CLOCK, SubtitleConverter
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 # So many frames a decoder of B-frames may hold back; dts run ahead of pts by as many where the source has none.
@@ -118,7 +118,10 @@ class _Times:
 
 def _copied(output: OutputContainer, template: Stream) -> Stream:
     # The decoder as it is: asking for an encoder of a picture that is only copied fails where there is none.
-    return output.add_stream_from_template(template, opaque=True)
+    stream = output.add_stream_from_template(template, opaque=True)
+    if codec_of(template) == "mov_text":
+        stream.time_base = CLOCK
+    return stream
 
 
 def _attached(output: OutputContainer, plan: StreamPlan) -> Stream:

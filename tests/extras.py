@@ -13,13 +13,13 @@ from av.subtitles.subtitle import SubtitleSet
 
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
-PlayResX: 640
-PlayResY: 480
+PlayResX: 384
+PlayResY: 288
 
 [V4+ Styles]
 Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
 StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,20,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -63,7 +63,9 @@ class Extras:
 
 def cues(*texts: str, first: Fraction = Fraction(1, 5), length: Fraction = Fraction(3, 10)) -> list[Cue]:
     """``texts`` one after another, with a gap between each two."""
-    return [Cue(first + number * 2 * length, first + (number * 2 + 1) * length, text) for number, text in enumerate(texts)]
+    return [
+        Cue(first + number * 2 * length, first + (number * 2 + 1) * length, text) for number, text in enumerate(texts)
+    ]
 
 
 def enrich(clip: Path, path: Path, extras: Extras) -> Path:
@@ -198,7 +200,11 @@ def film(path: Path) -> Film:
                 (each["start"] * each["time_base"], each["end"] * each["time_base"], each["metadata"])
                 for each in source.chapters()
             ],
-            [(s.metadata["filename"], s.metadata["mimetype"], s.data) for s in source.streams if s.type == "attachment"],
+            [
+                (s.metadata["filename"], s.metadata["mimetype"], s.data)
+                for s in source.streams
+                if s.type == "attachment"
+            ],
             dict(source.metadata),
         )
         tracks = {stream.index: _track(stream) for stream in source.streams if _is_track(stream)}
