@@ -1,8 +1,10 @@
 """Animated pictures: WebP read through Pillow, as FFmpeg decodes stills alone, and GIF palettes made on the way."""
 
+import io
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import IO
 
 import av
 import numpy as np
@@ -12,8 +14,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.chapters import Chapter
+from pipeline.completeness import what_is_missing
 from pipeline.damage import Damage, DamageLog
 from pipeline.errors import InputError
+from pipeline.opening import refuse_size
 from pipeline.reader import StreamPacket
 
 
@@ -40,9 +44,12 @@ class WebpReader:
         from PIL import Image
 
         try:
-            self._image = Image.open(path)
+            self._missing = what_is_missing(path, "webp")
+            self._image = Image.open(path if self._missing is None else _whole_part(path))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
+        width, height = self._image.size
+        refuse_size(path, width, height)
         self.container = self.codec = "webp"
         self.time_base = Fraction(1, 1000)
         self.sample_aspect_ratio = Fraction(1)
@@ -74,6 +81,8 @@ class WebpReader:
             frame.duration = int(self._image.info.get("duration") or 100)
             pts += frame.duration
             yield frame
+        if self._missing is not None:
+            self.damage.note(Damage(self.frame_count or 1, pts * self.time_base, self._missing))
 
     def seek(self, seconds: Fraction) -> None:
         """Stay at the beginning: frames build on those before."""
@@ -84,6 +93,19 @@ class WebpReader:
     def close(self) -> None:
         """Let go of the file."""
         self._image.close()
+
+
+def _whole_part(path: str) -> IO[bytes]:
+    """The pictures of a WebP that are whole, as a file of its own: Pillow opens none that was cut short."""
+    with open(path, "rb") as file:
+        data = file.read()
+    place = 12
+    while place + 8 <= len(data):
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        if place + 8 + length > len(data):
+            break
+        place += 8 + length + length % 2
+    return io.BytesIO(data[:4] + (place - 8).to_bytes(4, "little") + data[8:place])
 
 
 class Palette:

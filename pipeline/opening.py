@@ -125,11 +125,19 @@ def check_size(path: str, video: VideoCodecContext) -> None:
     Raises:
         InputError: the header tells such a size.
     """
-    width, height = max(video.width, video.coded_width), max(video.height, video.coded_height)
+    refuse_size(path, max(video.width, video.coded_width), max(video.height, video.coded_height))
+    video.options = {**video.options, "max_pixels": str(MOST_PIXELS)}
+
+
+def refuse_size(path: str, width: int, height: int) -> None:
+    """Refuse frames that are too large to be painted.
+
+    Raises:
+        InputError: they are.
+    """
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE_PX:
         most = f"{MOST_PIXELS // 10**6} million pixels, {LONGEST_SIDE_PX} a side"
         raise InputError(path, f"its frames are said to be {width}x{height}; more than {most}, are not read")
-    video.options = {**video.options, "max_pixels": str(MOST_PIXELS)}
 
 
 class Storage:
