@@ -14,6 +14,7 @@ from pipeline.damage import DamageLog
 from pipeline.errors import InputError
 from pipeline.opening import Storage, open_container, packets_of, reason_of
 from pipeline.reader import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
+from pipeline.stream_plan import is_cover
 
 # So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.
 SEEK_SECONDS = 60
@@ -58,7 +59,9 @@ class PacketReader:
         self.average_rate: Fraction | None = None
         self.start_seconds = start_seconds(self._video, self._input)
         self.read_along: tuple[Stream, ...] = tuple(
-            stream for stream in self._input.streams if stream.index in indexes and has_packets(stream)
+            stream
+            for stream in self._input.streams
+            if stream.index in indexes and has_packets(stream) and not is_cover(stream)  # covers are known already
         )
 
     def read(self) -> Iterator[StreamPacket]:
