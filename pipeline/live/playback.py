@@ -184,9 +184,10 @@ class FileSound:
                 if self._clock.stopped.wait(min(left, SOUND_WAIT_SECONDS)):
                     return
                 yield None
-            if self._clock.origin(number + 1, 0) is not None:
-                return
             at = (self._clock.origin(number, 0) or 0.0) + seconds
+            following = self._clock.origin(number + 1, 0)
+            if following is not None and at >= following:
+                return
             frame.time_base = Fraction(1, frame.sample_rate)
             frame.pts = round(at * frame.sample_rate)
             yield frame

@@ -160,9 +160,10 @@ class Quality:
 
     def _expect(self, now: float, step: int, fast: bool) -> float:
         """Seconds that a picture would take at ``step``."""
-        known = self._costs.get((step, fast))
-        if known is not None and now - known.at <= BELIEVE_SECONDS:
-            return known.seconds
+        for engine in (fast, not fast):
+            known = self._costs.get((step, engine))
+            if known is not None and now - known.at <= BELIEVE_SECONDS:
+                return known.seconds * self._ratio(engine, fast)
         cost = self._costs[self.step, self._is_fast]
         return cost.seconds * self._pixels[step] / self._pixels[self.step] * self._ratio(self._is_fast, fast)
 

@@ -1,0 +1,63 @@
+import threading
+import time
+
+from pipeline.live.mailbox import Mailbox
+
+
+def test_the_newest_wins_and_the_others_are_counted() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    for number in range(5):
+        mailbox.put(number)
+    assert mailbox.get() == 4
+    assert (mailbox.put_count, mailbox.replaced) == (5, 4)
+    assert mailbox.get(0.01) is None
+
+
+def test_whoever_waits_gets_what_comes() -> None:
+    mailbox: Mailbox[str] = Mailbox()
+    threading.Timer(0.05, mailbox.put, ["hello"]).start()
+    assert mailbox.get(10) == "hello"
+    assert mailbox.replaced == 0
+
+
+def test_nothing_is_falsy_about_what_is_put() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    mailbox.put(0)
+    assert mailbox.get(0) == 0
+
+
+def test_a_closed_mailbox_gives_its_last_and_takes_no_more() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    mailbox.put(1)
+    mailbox.close()
+    mailbox.put(2)
+    assert mailbox.is_closed
+    assert mailbox.get() == 1
+    assert mailbox.get() is None
+    assert mailbox.put_count == 1
+
+
+def test_closing_lets_go_whoever_waits() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    threading.Timer(0.05, mailbox.close).start()
+    assert mailbox.get() is None
+
+
+def test_put_never_waits_and_nothing_grows() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    got: list[int] = []
+
+    def fetch() -> None:
+        while (item := mailbox.get()) is not None:
+            got.append(item)
+            time.sleep(0.001)
+
+    reader = threading.Thread(target=fetch)
+    reader.start()
+    for number in range(10_000):
+        mailbox.put(number)
+    mailbox.close()
+    reader.join(10)
+    assert got == sorted(got)
+    assert got[-1] == 9999
+    assert len(got) + mailbox.replaced == 10_000

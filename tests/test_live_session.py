@@ -1,0 +1,405 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from pipeline.errors import DeviceError, InputError, StyleError
+from pipeline.live import outlet
+from pipeline.live.config import LiveConfig
+from pipeline.live.controls import Controls
+from pipeline.live.palette import load_palette, style_names
+from pipeline.live.session import run_live
+from pipeline.live.sink import SinkError
+from pipeline.live.tally import Latencies, LiveSummary
+from tests.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
+from tests.media import Clip, Sound, make_clip
+
+ROOT = Path(cli.__file__).parent
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Whatever happens, a session leaves no thread behind."""
+    before = {thread.name for thread in threading.enumerate()}
+    yield
+    end = time.monotonic() + 5
+    while left := {thread.name for thread in threading.enumerate()} - before:
+        assert time.monotonic() < end, f"threads are left: {left}"
+        time.sleep(0.02)
+
+
+def run(
+    *sinks: Memory,
+    camera: FakeCamera | None = None,
+    lines: list[str] | None = None,
+    controls: Controls | None = None,
+    **changes: object,
+) -> LiveSummary:
+    controls = controls or Controls(["great-wave"])
+    lines = [] if lines is None else lines
+    device = camera or FakeCamera(count=40)
+    changes.setdefault("fps_target", 240.0)  # otherwise pictures of a quick camera are left out on purpose
+    return run_live(plain_config(**changes), sinks, controls, lines.append, device=device)
+
+
+def test_pictures_come_through_painted_in_order_and_counted() -> None:
+    memory, lines = Memory(), list[str]()
+    camera = FakeCamera(fps=25, count=20)
+    summary = run(memory, camera=camera, lines=lines)
+    indices = [index for index, _, _ in memory.frames]
+    assert indices == sorted(set(indices))
+    assert indices[-1] == 19
+    assert memory.size == (64, 48)
+    assert memory.fps == 25
+    assert memory.closed == 1
+    assert memory.last is not None
+    assert memory.last.pixels.shape == memory.last.original.shape == (48, 64, 3)
+    assert memory.last.original[0, 0, 0] == 19
+    assert np.abs(memory.last.pixels.astype(int) - memory.last.original).mean() > 5
+    assert summary.captured == 20
+    assert summary.delivered == len(indices)
+    assert summary.dropped == 20 - len(indices)
+    assert summary.size == (64, 48)
+    assert summary.engine == "eager"
+    assert 0 < (summary.latency_ms["p50"] or 0) <= (summary.latency_ms["p95"] or 0) <= (summary.latency_ms["p99"] or 0)
+    assert summary.fps is not None
+    assert not lines
+    assert camera.closed == camera.opened == 1
+    json.dumps(asdict(summary))
+
+
+def test_a_sink_is_used_in_one_thread_and_in_the_main_one_where_it_needs_it() -> None:
+    first, second = Memory("first"), Memory("second")
+    second.main_thread = True  # type: ignore[misc]
+    run(first, second)
+    assert len(first.write_threads) == len(second.write_threads) == 1
+    assert second.write_threads == {threading.get_ident()}
+    assert first.write_threads != second.write_threads
+    assert first.frames[-1][0] == second.frames[-1][0] == 39
+    assert first.closed == second.closed == 1
+
+
+def test_a_sink_that_needs_the_main_thread_may_die_there() -> None:
+    first, second, lines = Memory("first"), Dying(name="window"), list[str]()
+    second.main_thread = True  # type: ignore[misc]
+    run(first, second, lines=lines)
+    assert lines == ["window: the cable was pulled; put it back; going on without it"]
+    assert first.frames[-1][0] == 39
+    assert second.closed == 1
+
+
+def test_a_sink_that_blocks_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet, "BLOCKED_SECONDS", 0.2)
+    steady, blocking, lines = Memory("steady"), Blocking(1.0), list[str]()
+    summary = run(steady, blocking, camera=FakeCamera(fps=50, count=100), lines=lines)
+    assert lines == ["blocking: blocks; pictures are dropped there until it takes them again"]
+    assert max(steady.gaps()) < 0.9 <= max(blocking.gaps())
+    # It goes on with the newest picture, not with those that it missed.
+    after = int(np.argmax(blocking.gaps())) + 2
+    index, captured_at, taken_at = blocking.frames[after]
+    assert taken_at - captured_at < 0.9
+    assert index - blocking.frames[after - 2][0] > 20
+    by_name = {sink.name: sink for sink in summary.sinks}
+    assert by_name["blocking"].dropped > 20
+    assert by_name["steady"].delivered > by_name["blocking"].delivered
+    assert summary.delivered == by_name["steady"].delivered
+    assert blocking.closed == 1
+
+
+@pytest.mark.parametrize("at", [0, 5], ids=["at the start", "in the middle"])
+@pytest.mark.parametrize("error", [None, RuntimeError("boom\nand more")], ids=["told", "unforeseen"])
+def test_a_sink_that_dies_is_left_out(at: int, error: Exception | None) -> None:
+    steady, dying, lines = Memory("steady"), Dying(at=at, error=error), list[str]()
+    summary = run(steady, dying, lines=lines)
+    assert len(lines) == 1
+    assert lines[0] == f"dying: {'boom' if error else 'the cable was pulled; put it back'}; going on without it"
+    assert len(dying.frames) == at
+    assert dying.closed == 1
+    assert steady.frames[-1][0] == 39
+    assert steady.closed == 1
+    failures = {sink.name: sink.failure for sink in summary.sinks}
+    assert failures["steady"] is None
+    assert failures["dying"]
+
+
+def test_with_its_last_sink_a_session_ends() -> None:
+    dying = Dying(at=3)
+    with pytest.raises(SinkError, match="the cable was pulled"):
+        run(dying, camera=FakeCamera())
+    assert dying.closed == 1
+
+
+def test_a_sink_that_hangs_at_the_end_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet.Outlet.join, "__defaults__", (0.3,))
+    steady, hanging, lines = Memory("steady"), Blocking(60.0), list[str]()
+    run(steady, hanging, lines=lines)
+    assert lines[-1] == "blocking: does not come to its end, and is left as it is"
+    assert steady.closed == 1
+    hanging.released.set()
+
+
+def test_a_camera_that_goes_and_comes_back_leaves_its_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.live.capture.Capture.__init__.__kwdefaults__", {"first_pause_seconds": 0.1})
+    memory, lines, controls = Memory(), list[str](), Controls(["great-wave"])
+    camera = FakeCamera(fps=50, gone=(0.5, 1.5))
+    summary = run(memory, camera=camera, lines=lines, controls=controls, seconds=2.5)
+    gaps = memory.gaps()
+    assert 0.9 < max(gaps) < 2.0
+    assert memory.idled > 5  # a window goes on answering, a stream goes on being fed
+    assert len(lines) == 2
+    assert "the last picture stays" in lines[0]
+    assert "is back after" in lines[1]
+    late = [taken - captured for _, captured, taken in memory.frames[-5:]]
+    assert max(late) < 0.5
+    assert summary.notices == tuple(lines)
+
+
+def test_a_camera_that_is_not_there_ends_it() -> None:
+    memory = Memory()
+    with pytest.raises(InputError, match="is not there"):
+        run(memory, camera=FakeCamera(gone=(-1.0, 1e9)))
+    assert memory.closed == 1  # what it took when it was made is let go
+
+
+def test_it_ends_after_its_seconds() -> None:
+    memory = Memory()
+    begun = time.monotonic()
+    run(memory, camera=FakeCamera(), seconds=0.5)
+    assert memory.frames
+    assert time.monotonic() - begun >= 0.5
+    assert memory.closed == 1
+
+
+def test_it_ends_when_controls_are_told_to() -> None:
+    controls = Controls(["great-wave"])
+    memory = Memory(most=10, then=controls.quit)
+    summary = run(memory, camera=FakeCamera(), controls=controls)
+    assert summary.delivered >= 10
+    assert memory.closed == 1
+
+
+def test_an_interruption_is_an_ordinary_end() -> None:
+    memory = Memory(most=10, then=lambda: os.kill(os.getpid(), signal.SIGINT))
+    summary = run(memory, camera=FakeCamera())
+    assert summary.delivered >= 10
+    assert memory.closed == 1
+
+
+def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise DeviceError("the memory of cuda does not suffice")
+
+    monkeypatch.setattr("pipeline.live.painter.Painter.paint", fail)
+    memory = Memory()
+    with pytest.raises(DeviceError, match="does not suffice"):
+        run(memory, camera=FakeCamera())
+    assert memory.closed == 1
+
+
+def test_a_style_that_is_not_there_ends_it() -> None:
+    camera = FakeCamera()
+    with pytest.raises(StyleError, match="no style is named"):
+        run(Memory(), camera=camera, controls=Controls(["great-wafe"]))
+    assert camera.opened == camera.closed
+
+
+def test_without_a_sink_there_is_no_session() -> None:
+    with pytest.raises(ValueError, match="needs a sink"):
+        run()
+
+
+def test_latency_does_not_grow_where_painting_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times as many pictures as can be painted: each that comes out is as new as the first ones were."""
+    from pipeline.live.painter import Painter
+
+    paint = Painter.paint
+
+    def slow(self: Painter, *arguments: object) -> object:
+        time.sleep(0.05)
+        return paint(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Painter, "paint", slow)
+    memory = Memory()
+    summary = run(memory, camera=FakeCamera(fps=200), seconds=3)
+    late = [taken - captured for _, captured, taken in memory.frames]
+    assert summary.dropped > summary.delivered
+    assert np.median(late[-10:]) < np.median(late[5:15]) + 0.05
+
+
+def test_the_output_keeps_its_size_whatever_it_is_painted_at() -> None:
+    memory = Memory()
+    summary = run(memory, camera=FakeCamera(size=(98, 130), count=20), height=64)
+    assert memory.size == (84, 64)
+    assert memory.last is not None
+    assert memory.last.pixels.shape == memory.last.original.shape == (64, 84, 3)
+    assert summary.painted_at == summary.size == (84, 64)
+
+
+def test_fewer_pictures_than_the_camera_gives_can_be_wanted() -> None:
+    memory = Memory()
+    run(memory, camera=FakeCamera(fps=100), seconds=3, fps_target=20.0)
+    late = [at for _, at, _ in memory.frames if at > memory.frames[0][1] + 1]
+    assert len(late) / (late[-1] - late[0]) < 25
+
+
+def test_controls_reach_the_picture() -> None:
+    """Strength 0 gives the picture back, mirrored where that is wanted; the styles differ."""
+
+    def last(controls: Controls) -> Memory:
+        memory = Memory()
+        run(memory, controls=controls, camera=FakeCamera(fps=25, count=8))
+        return memory
+
+    plain = last(Controls(["great-wave"], strength=0.0)).last
+    mirrored = last(Controls(["great-wave"], strength=0.0, mirror=True)).last
+    assert plain is not None
+    assert mirrored is not None
+    assert np.array_equal(plain.pixels, plain.original)
+    assert np.array_equal(mirrored.original, plain.original[:, ::-1])
+    assert np.array_equal(mirrored.pixels, mirrored.original)
+    wave, scream = last(Controls(["great-wave"])).last, last(Controls(["the-scream", "great-wave"])).last
+    grey = last(Controls(["great-wave"], keep_colors=True)).last
+    assert wave is not None
+    assert scream is not None
+    assert grey is not None
+    assert np.abs(wave.pixels.astype(int) - scream.pixels).mean() > 5
+    kept = np.abs((grey.pixels.astype(int) - grey.original)[..., 0] - (grey.pixels.astype(int) - grey.original)[..., 2])
+    assert np.median(kept) <= 1  # all channels move alike
+
+
+def test_styles_between_two_are_between_them() -> None:
+    palette = load_palette(["great-wave", "the-scream", "mondrian"])
+    first, share = palette.mix((0.5, 0.5, 0.0))
+    assert share == 0
+    expected = palette.styles[0].lerp(palette.styles[1], 0.5)
+    for got, wanted in zip(first.tensors(), expected.tensors(), strict=True):
+        assert np.allclose(got.numpy(), wanted.numpy(), atol=1e-6)
+    third, _ = palette.mix((0.2, 0.3, 0.5))
+    mean = sum(weight * style.shift for weight, style in zip((0.2, 0.3, 0.5), palette.styles, strict=True))
+    assert np.allclose(third.shift.numpy(), mean, atol=1e-5)
+    with pytest.raises(ValueError, match="above 0"):
+        palette.mix((0.0, 0.0, 0.0))
+
+
+def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
+    names = style_names("mondrian")
+    assert names[0] == "mondrian"
+    assert len(names) == len(set(names)) == 11
+    assert style_names("mondrian:0.5,the-scream:0.5")[0] == "mondrian:0.5,the-scream:0.5"
+    assert load_palette(names).end is None
+
+
+def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+
+    class Hearing(Memory):
+        def __init__(self) -> None:
+            super().__init__("hearing")
+            self.heard: list[float] = []
+
+        def sound(self, frame: object) -> None:
+            self.heard.append(float(frame.pts * frame.time_base))  # type: ignore[attr-defined]
+
+    def listen(*, sound: bool) -> Hearing:
+        hearing = Hearing()
+        config = LiveConfig(str(clip), PLAIN, realtime=True, sound=sound)
+        run_live(config, [hearing, Memory()], Controls(["great-wave"]))
+        return hearing
+
+    hearing = listen(sound=True)
+    assert len(hearing.heard) > 20
+    first = min(captured for _, captured, _ in hearing.frames)
+    assert hearing.heard[0] == pytest.approx(first, abs=0.5)
+    assert not listen(sound=False).heard
+
+
+def test_a_sink_that_is_deaf_for_long_loses_the_oldest_sound() -> None:
+    sink = outlet.Outlet(Memory(), print)
+    sink._sound_thread = threading.current_thread()
+    for number in range(outlet.SOUND_PIECES + 10):
+        sink.put_sound(number)  # type: ignore[arg-type]
+    assert sink._sounds.qsize() == outlet.SOUND_PIECES
+    assert sink._sounds.get_nowait() == 10
+
+
+def test_percentiles_are_exact_to_half_a_millisecond() -> None:
+    latencies = Latencies()
+    assert latencies.summary() == {"p50": None, "p95": None, "p99": None}
+    for number in range(1, 1001):
+        latencies.add(number / 1000)
+    found = latencies.summary()
+    assert found["p50"] == pytest.approx(500, abs=1)
+    assert found["p95"] == pytest.approx(950, abs=1)
+    assert found["p99"] == pytest.approx(990, abs=1)
+    latencies.add(1e6)
+    assert latencies.percentile(1.0) == 10_000
+
+
+COMMAND = ["--style", "great-wave", "--null", "--engine", "eager", "--device", "cpu", "--realtime", "--loop"]
+
+
+def test_the_command_prints_its_figures(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    command = [sys.executable, str(ROOT / "cli.py"), "live", str(clip), *COMMAND, "--seconds", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert {"fps", "latency_ms", "captured", "delivered", "dropped"} <= figures.keys()
+    assert {"p50", "p95", "p99"} == figures["latency_ms"].keys()
+    assert figures["captured"] == figures["delivered"] + figures["dropped"]
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_its_figures(tmp_path: Path, number: signal.Signals) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    command = [sys.executable, str(ROOT / "cli.py"), "live", str(clip), *COMMAND, "--json"]
+
+    def heed_interruptions() -> None:  # a shell's background jobs ignore them
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interruptions
+    )
+    time.sleep(4)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["captured"] >= 0
+    assert "Traceback" not in err
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    plain = ["--style", "great-wave"]
+    for arguments, code, said in (
+        ([str(clip), *plain], 2, "nowhere for the picture to go"),
+        ([str(clip), *plain, "--null"], 3, "--realtime"),
+        ([str(clip), *plain, "--null", "--loop"], 2, "--loop belongs to"),
+        ([str(clip), *plain, "--null", "--camera-size", "big"], 2, "is no size"),
+        ([str(clip), "--style", "great-wafe", "--null", "--realtime"], 5, "no style is named"),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), "live", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=environment,
+        )
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
