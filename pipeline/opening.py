@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from pipeline.completeness import what_is_missing
 from pipeline.errors import InputError
+from pipeline.sample_counts import what_is_pretended
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -89,6 +90,9 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
     Raises:
         InputError: it cannot be opened.
     """
+    pretended = None if pipe else what_is_pretended(path)
+    if pretended is not None:
+        raise InputError(path, pretended)
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file",
