@@ -56,6 +56,11 @@ class StyleCard:
     weights: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def tag(self) -> dict[str, str]:
+        """What the metadata of a video painted in it says."""
+        return {"comment": f"painted by flowbrush in the style {self.name}"}
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

@@ -14,12 +14,16 @@ from pipeline.plan import plan_output
 from pipeline.render import is_resumable, open_render
 from pipeline.source import open_source
 from pipeline.stream import prefetch
-from pipeline.stylize import Stylizer, output_size
+from pipeline.stylize import MakeStylizer, Stylizer, output_size
 from pipeline.summary import Notices, Notify, Summary, summarize
 
 
 def stylize_video(
-    config: VideoConfig, *, progress: ProgressCallback = lambda state: None, notify: Notify = lambda line: None
+    config: VideoConfig,
+    *,
+    progress: ProgressCallback = lambda state: None,
+    notify: Notify = lambda line: None,
+    make: MakeStylizer | None = None,
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target``.
 
@@ -30,35 +34,31 @@ def stylize_video(
         config: what, how and where.
         progress: called for each painted frame, in the calling thread.
         notify: called with each thing that the user should know, one line.
+        make: called as `Stylizer`, in its place.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
         ValueError: a codec, quality or preset that does not exist.
     """
-    begun, in_one_pass = time.perf_counter(), not is_resumable(config)
-    notices, card, part = Notices(notify), find_style(config.stylize.style, config.stylize.style_end), config.decode
+    begun, notices, style, part = time.perf_counter(), Notices(notify), config.stylize, config.decode
+    card = find_style(style.style, style.style_end)
     with (
-        open_source(config.source, part, reads_along=in_one_pass, whole=True) as source,
+        open_source(config.source, part, reads_along=not is_resumable(config), whole=True) as source,
         open_mask(config.mask, source.info, part) as mask,
     ):
         info, depth = source.info, waiting_frames(config.depth, source.info)
-        last = last_frame_seconds(info) if config.stylize.style_end else None
-        size = output_size(config.stylize.compare, info.width, info.height)
+        last = last_frame_seconds(info) if style.style_end else None
+        of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
+        size = output_size(style.compare, info.width, info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
-        for notice in plan.notices:
-            notices(notice)
-        make = partial(Stylizer, height=info.height, width=info.width, deep=info.deep, mask=mask, notify=notices)
-        make = partial(make, last_seconds=last)
+        notices.say(plan.notices)
         with open_render(config, plan, source, notices) as render:
-            stylizer = render.load(config.stylize, make)
+            stylizer = render.load(style, partial(make or Stylizer, **of_clip, notify=notices))
             with (
                 prefetch(render.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
                 prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as painted,
             ):
                 meter = Meter(decoded, painted, total=info.frame_count, reused=render.frames_reused, report=progress)
-                tag = {"comment": f"painted by flowbrush in the style {card.name}"} if config.tag else {}
-                written = render.encode(meter.watch(painted), tag)
-        for notice in damage_notice(source.damage):
-            notices(notice)
-        seconds = time.perf_counter() - begun
-        return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, seconds=seconds)
+                written = render.encode(meter.watch(painted), card.tag if config.tag else {})
+        notices.say(damage_notice(source.damage))
+        return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, begun=begun)

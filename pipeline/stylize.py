@@ -38,6 +38,8 @@ AHEAD = 2
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
+Build = Callable[..., "Engine"]
+"""Called as `models.engine.build_engine`."""
 
 
 class Stylizer:
@@ -57,6 +59,8 @@ class Stylizer:
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
         mask: mixes the original and the painted picture of a moment; see `pipeline.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
+        build: makes the engine as `models.engine.build_engine` does, which it is where None is given; several clips
+            may share what it keeps.
 
     Attributes:
         look: the network and the style, at each moment.
@@ -81,10 +85,11 @@ class Stylizer:
         last_seconds: float | None = None,
         mask: "Mask | None" = None,
         notify: Notify = lambda notice: None,
+        build: "Build | None" = None,
     ) -> None:
         import torch
 
-        from models.engine import native_precision
+        from models.engine import build_engine, native_precision
         from models.paint import no_statistics
 
         self.look = load_look(config.style, config.style_end, last_seconds)
@@ -94,6 +99,7 @@ class Stylizer:
         automatic = config.precision == "auto"
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
+        self._build_engine: Build = build or build_engine
         self._deep = deep
         self._compare = config.compare
         self._mask = mask
@@ -262,10 +268,8 @@ class Stylizer:
             self._warm_up()
 
     def _built(self, name: "EngineName", tiling: "Tiling | None") -> "Engine":
-        from models.engine import build_engine
-
         height, width = self._size
-        return build_engine(
+        return self._build_engine(
             name,
             self.look.network,
             height=height,
@@ -301,6 +305,10 @@ class Stylizer:
 
     def _warm_up(self) -> None:
         self._paint(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
+
+
+MakeStylizer = Callable[..., Stylizer]
+"""Called as `Stylizer`."""
 
 
 def _slower(device: str, tried: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What a run came to, and what the user was told on the way."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.damage import Damage
@@ -23,6 +24,11 @@ class Notices:
         """Say and keep ``line``."""
         self.lines.append(line)
         self._notify(line)
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Say and keep each of ``lines``."""
+        for line in lines:
+            self(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +82,16 @@ def summarize(
     damage: list[Damage],
     *,
     streams: Sequence[StreamPlan] = (),
-    seconds: float,
+    begun: float,
 ) -> Summary:
-    """Gather what the stages know at the end of a run."""
+    """Gather what the stages know at the end of a run that began at ``begun``, by `time.perf_counter`."""
     state = meter.progress()
     return Summary(
         output=written.path,
         frames=written.frames,
         frames_reused=meter.reused,
         audio_packets=written.audio_packets,
-        seconds=seconds,
+        seconds=time.perf_counter() - begun,
         first_frame_at=meter.first_frame_at,
         fps=state.fps,
         busy=state.busy,
