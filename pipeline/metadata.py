@@ -158,11 +158,12 @@ def _read_back(
     file = io.BytesIO()
     output = av.open(file, "w", format=container, metadata_errors="surrogateescape")
     try:
-        stream = output.add_stream("mpeg4", rate=rate)
+        stream = output.add_stream("mjpeg", rate=rate)  # which takes any rate, unlike MPEG-4
         stream.width = stream.height = 16
+        stream.pix_fmt = "yuvj420p"
         stream.metadata.update(picture)
         output.metadata.update(whole)
-        output.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
+        output.mux(stream.encode(av.VideoFrame(16, 16, "yuvj420p")))
         output.mux(stream.encode(None))
         output.close()
     except av.FFmpegError:

@@ -45,7 +45,7 @@ class Subtitles:
     cues: Sequence[Cue]
     codec: str = "subrip"
     metadata: dict[str, str] = field(default_factory=dict)
-    disposition: Disposition = Disposition(0)
+    disposition: int = 0
 
 
 @dataclass
