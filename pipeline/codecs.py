@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import MappingProxyType
 
+import av
+
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
@@ -49,7 +51,10 @@ class Encoder:
     is_hardware: bool = False
 
     def format_for(self, *, is_odd: bool, is_deep: bool, has_alpha: bool) -> str | None:
-        """What it is given of such pictures, as much of them as it can hold; None where it cannot write them."""
+        """What it is given of such pictures, as much of them as it can hold; None where it cannot write them.
+
+        Not every build of FFmpeg has an encoder with all its depths: libvpx is often without 10 bits.
+        """
         kinds = [self.odd_pixel_format if is_odd else self.pixel_format]
         if is_deep:
             kinds.append(self.odd_deep_pixel_format if is_odd else self.deep_pixel_format)
@@ -57,7 +62,8 @@ class Encoder:
             kinds.append(self.alpha_pixel_format)
             if is_deep:
                 kinds.append(self.deep_alpha_pixel_format)
-        return next((kind for kind in reversed(kinds) if kind is not None), None)
+        offered = {offer.name for offer in av.Codec(self.name, "w").video_formats or ()}
+        return next((kind for kind in reversed(kinds) if kind and (not offered or kind in offered)), kinds[0])
 
 
 _X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
