@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.network import Architecture, Style, StyleNetwork
 
 FORMAT = "flowbrush-1"
 BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
-LARGEST_FILE_BYTES = 512 * 2**20
+LARGEST_FILE_BYTES, LARGEST_HEADER_BYTES = 512 * 2**20, 16 * 2**20
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 class WeightsError(ValueError):
@@ -103,7 +106,9 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
         known = {f.name for f in fields(StyleCard)}
         cards = [StyleCard(**{k: v for k, v in card.items() if k in known}) for card in json.loads(metadata["styles"])]
         recipe = json.loads(metadata.get("recipe", "{}"))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        for card in cards:
+            _check_card(card)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: its metadata is damaged ({error}); train or download the style again") from error
     if not cards:
         raise WeightsError(f"{path}: holds no style; train it again")
@@ -154,8 +159,8 @@ def load(style: str) -> Painter:
         network = StyleNetwork(_architecture(catalog.path))
         with safe_open(str(catalog.path), framework="pt") as file:
             names = [key.removeprefix("network.") for key in file.keys() if key.startswith("network.")]  # noqa: SIM118
-            network.load_state_dict({name: file.get_tensor(f"network.{name}").float() for name in names})
-            of_style = {f.name: file.get_tensor(f"style.{card.name}.{f.name}").float() for f in fields(Style)}
+            network.load_state_dict({name: _floats(file, f"network.{name}") for name in names})
+            of_style = {f.name: _floats(file, f"style.{card.name}.{f.name}") for f in fields(Style)}
     except (SafetensorError, OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise WeightsError(f"{catalog.path}: the weights cannot be used ({_first_line(error)})") from error
     loaded, expected = Style(**of_style), network.neutral_style()
@@ -165,6 +170,25 @@ def load(style: str) -> Painter:
     if not all(tensor.isfinite().all() for tensor in (*network.state_dict().values(), *loaded.tensors())):
         raise WeightsError(f"{catalog.path}: holds weights that are not numbers; train the style again")
     return Painter(network.eval().requires_grad_(False), loaded, card)
+
+
+def _floats(file: Any, name: str) -> "Tensor":
+    tensor: Tensor = file.get_tensor(name)
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} is of {tensor.dtype}, should be float16")
+    return tensor.float()
+
+
+def _check_card(card: StyleCard) -> None:
+    """Whether the fields are of the kind that they should be; a file can hold anything."""
+    for name, value in asdict(card).items():
+        if name in ("weights", "figures"):
+            if not isinstance(value, dict) or not all(isinstance(each, int | float) for each in value.values()):
+                raise TypeError(f"{name} must be numbers by name")
+        elif not isinstance(value, int if name == "painting_px" else str):
+            raise TypeError(f"{name} is {type(value).__name__}")
+    if not card.name:
+        raise ValueError("a style has no name")
 
 
 def save(
@@ -235,6 +259,8 @@ def _architecture(path: Path) -> "Architecture":
     from models.network import Architecture
 
     values = json.loads(_metadata(path)["architecture"])
+    if not isinstance(values, dict):
+        raise TypeError("architecture is no object")
     fields_: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Architecture(**fields_)
 
@@ -242,10 +268,16 @@ def _architecture(path: Path) -> "Architecture":
 def _metadata(path: Path) -> Mapping[str, str]:
     """The header of a safetensors file: eight bytes of length, then JSON."""
     try:
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"{path}: is no file; give a weight file")
         with path.open("rb") as file:
             size = path.stat().st_size
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= size - 8 or size > LARGEST_FILE_BYTES:
+            begin = file.read(8)
+            if begin.startswith(PICKLES):
+                reason = "a pickle of PyTorch, which can run code when it is loaded; styles are safetensors files alone"
+                raise WeightsError(f"{path}: {reason}")
+            length = int.from_bytes(begin, "little")
+            if not 2 <= length <= min(size - 8, LARGEST_HEADER_BYTES) or size > LARGEST_FILE_BYTES:
                 raise WeightsError(f"{path}: not a safetensors file; styles are trained with `flowbrush train`")
             header = json.loads(file.read(length))
     except OSError as error:

@@ -20,7 +20,16 @@ from models.registry import BUNDLED, StyleCard, WeightsError, find, load, read_c
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CARDS = [
     StyleCard(
-        "waves", "The Wave", "Somebody", "1831", "public domain", "Apache-2.0", 400, {"style": 8.0}, {"pan_style": 0.5}
+        "waves",
+        "The Wave",
+        "Somebody",
+        "1831",
+        "public domain",
+        "",
+        "Apache-2.0",
+        400,
+        {"style": 8.0},
+        {"pan_style": 0.5},
     ),
     StyleCard("stars", painter="Van Gögh"),
 ]
