@@ -14,7 +14,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from pipeline.chapters import Chapter
-from pipeline.config import DecodeConfig
+from pipeline.config import LONGEST_SECONDS, DecodeConfig
 from pipeline.reader import StreamPacket
 from pipeline.stream_plan import is_cover
 
@@ -60,7 +60,7 @@ class Cut:
         self.first_seconds: Fraction | None = None
         self.config = config
         self._reader = reader
-        origin = reader.start_seconds or Fraction(0)
+        origin = self._origin = reader.start_seconds or Fraction(0)
         self.begin_seconds = origin + config.start_seconds if config.start_seconds else None
         begin = origin if self.begin_seconds is None else self.begin_seconds
         self.end_seconds = None if config.duration_seconds is None else begin + config.duration_seconds
@@ -72,7 +72,7 @@ class Cut:
         self._ended: set[int] = set()
         self._begun: set[int] = set()
         self._last: int | None = None
-        self._next = 0
+        self._next = max(origin, Fraction(0)) // reader.time_base
 
     @property
     def landed_late(self) -> bool:
@@ -114,15 +114,19 @@ class Cut:
         return self._is_inside(seconds)
 
     def _stamp(self, frame: VideoFrame) -> int:
-        """The frame's own pts; where it lacks one or goes back, the nearest that follows the frame before."""
+        """The frame's own pts; where it lacks one, or has one that cannot be, the one that would follow."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        if pts is None:
+        if pts is None or self._is_absurd(pts * self._reader.time_base):
             pts = self._next
         elif self._last is not None and pts <= self._last:
             pts = self._last + 1 if pts == self._last else max(self._next, self._last + 1)
         self._last = pts
         self._next = pts + (frame.duration or self._usual_duration())
         return pts
+
+    def _is_absurd(self, seconds: Fraction) -> bool:
+        """Whether a time is months from the clip's start, which no film is, and more than containers can count."""
+        return abs(seconds - self._origin) > 2 * LONGEST_SECONDS
 
     def _usual_duration(self) -> int:
         rate = self._reader.average_rate
@@ -136,6 +140,8 @@ class Cut:
         seconds = (time or 0) * packet.time_base
         if time is None:
             return self.begin_seconds is None, seconds
+        if self._is_absurd(seconds):
+            return False, self._origin
         if packet.stream.type == "video":
             return self._picture(packet, seconds), seconds
         if self.end_seconds is not None and seconds >= self.end_seconds:

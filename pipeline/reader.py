@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from pipeline.chapters import Chapter, read_chapters
 from pipeline.completeness import what_is_missing
+from pipeline.config import LONGEST_SECONDS
 from pipeline.damage import MARKED, Damage, DamageLog
 from pipeline.errors import InputError
 from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, reason_of, standard_input
@@ -278,14 +279,17 @@ def has_packets(stream: Stream, *, only_covers: bool = False) -> bool:
 
 
 def start_seconds(video: VideoStream, container: InputContainer) -> Fraction | None:
-    """When the earliest of the picture and the sound begins; None where the header does not tell."""
+    """When the earliest of the picture and the sound begins; None where the header does not tell.
+
+    A sound that claims to begin months from the picture is not asked.
+    """
     sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
     starts = [
         stream.start_time * stream.time_base
         for stream in (video, *sounds)
         if stream.start_time is not None and stream.time_base
     ]
-    return min(starts, default=None)
+    return min((start for start in starts if abs(start - starts[0]) < LONGEST_SECONDS), default=None)
 
 
 def _plausible_rate(video: VideoStream) -> Fraction | None:
