@@ -112,7 +112,7 @@ def fault_of(file: str, pts: list[int], last_duration: int | None, time_base: Fr
         for packet in container.demux(stream):
             if not packet.size or packet.pts is None:
                 continue
-            if last_dts is not None and packet.dts is not None and packet.dts <= last_dts:
+            if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
                 return f"decoding goes back at {float(packet.dts * clock):.3f} s"
             last_dts = packet.dts if packet.dts is not None else last_dts
             found.append(packet.pts)

@@ -19,6 +19,7 @@ from pipeline.disk import put_in_place
 from pipeline.frames import Frame, Mark
 from pipeline.manifest import Segment
 from pipeline.output import Plan
+from pipeline.picture_plan import has_alpha
 from pipeline.reader import VideoPacket
 from pipeline.video_track import VideoTrack, add_video
 
@@ -92,6 +93,8 @@ class SegmentWriter:
 
     def __init__(self, folder: str, index: int, plan: Plan) -> None:
         form, suffix = _FORMATS.get(plan.encoder.codec, ("mp4", ".mp4"))
+        if plan.encoder.codec == "vp9" and has_alpha(plan.pixel_format):
+            form, suffix = "matroska", ".mkv"  # which alone keeps the alpha that comes beside a packet
         self._path = os.path.join(folder, f"{index:08}{suffix}")
         self._part = f"{self._path}.part"
         self._pts: list[int] = []
@@ -173,6 +176,8 @@ class Joint:
         self.template: VideoStream = self._first.streams.video[0]
         shown = [pts for segment in segments for pts in segment.pts]
         self.pts = [round(pts * time_base / plan.time_base) for pts in shown]
+        last = segments[-1].durations[-1] or 0
+        self._last_duration = max(round(last * time_base / plan.time_base), 1)
         self._dts = _decoding_times(self.pts, max(segment.delay for segment in segments))
 
     def packets(self) -> Iterator[VideoPacket]:
@@ -205,9 +210,18 @@ class Joint:
                 packet.pts, packet.dts = self.pts[place + rank], self._dts[place + count]
                 packet.duration = 0 if duration is None else round(duration * self._time_base / self._plan.time_base)
                 count += 1
+                if place + count == len(self.pts):
+                    self._end_with(packet)
                 yield packet
         if count != len(segment.pts):
             raise ValueError(f"{segment.file} holds {count} pictures instead of {len(segment.pts)}")
+
+    def _end_with(self, packet: VideoPacket) -> None:
+        """In mp4 and mov the last packet that is decoded lasts until the end, whenever it is shown: so they count."""
+        if self._plan.container.name in ("mp4", "mov"):
+            end = self.pts[-1] + self._last_duration
+            packet.dts = packet.pts
+            packet.duration = end - cast(int, packet.pts)
 
     def _ranks(self, segment: Segment, clock: Fraction) -> dict[int, int]:
         """The place of each frame by its time in the file."""

@@ -108,7 +108,7 @@ class Source:
         if from_seconds is not None:
             with suppress(av.FFmpegError):
                 reader.seek(max(from_seconds + cut.shift_seconds, reader.start_seconds or Fraction(0)))
-        self._items = cut.items()
+        self._items = _to_the_end(cut, reader)
 
     def stop(self) -> None:
         """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
@@ -197,7 +197,7 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
             reader.seek(max(cut.begin_seconds - margin, reader.start_seconds or Fraction(0)))
         except av.FFmpegError:
             return None
-    items = cut.items()
+    items = _to_the_end(cut, reader)
     head: list[VideoFrame | StreamPacket] = []
     covers: dict[int, bytes] = {}
     for item in items:
@@ -212,6 +212,31 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))
+
+
+def _to_the_end(cut: Cut, reader: Reader) -> "Iterator[VideoFrame | StreamPacket]":
+    """The items of ``cut``; the last frame is shown until the end that the file tells.
+
+    An mp4 or mov says of each picture how long until the next is decoded, not how long it is shown.
+    """
+    video = reader.video
+    is_told = reader.container.startswith("mov") and video is not None and video.duration and cut.end_seconds is None
+    if not is_told or video is None or video.duration is None:
+        yield from cut.items()
+        return
+    end = (video.start_time or 0) + video.duration - round(cut.shift_seconds / reader.time_base)
+    held: VideoFrame | None = None
+    for item in cut.items():
+        if not isinstance(item, VideoFrame):
+            yield item
+            continue
+        if held is not None:
+            yield held
+        held = item
+    if held is not None:
+        if not reader.damage.places:  # or the end is missing, and what was before it is no still
+            held.duration = max(end - (held.pts or 0), held.duration or 0)
+        yield held
 
 
 def _why_no_frame(reader: Reader, cut: Cut, config: DecodeConfig) -> str:
