@@ -162,7 +162,7 @@ class Ahead:
 
 def _named(paint: Paint, names: list[str]) -> list[Tensor]:
     """The weights in the order in which the compiled graph takes them."""
-    tensors = dict(paint.named_parameters()) | dict(paint.named_buffers())
+    tensors = dict(paint.named_parameters(remove_duplicate=False)) | dict(paint.named_buffers(remove_duplicate=False))
     return [tensors[name] for name in names]
 
 

@@ -1,0 +1,217 @@
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.ahead import GRAPH, Ahead
+from models.engine import EngineError, build_engine, can_compile
+from models.network import StyleNetwork
+from models.paint import no_statistics
+from pipeline.errors import DeviceError
+from pipeline.live import compiling, engines
+from pipeline.live.engines import Engines, Place
+from pipeline.live.palette import Palette, load_palette
+from tests.media import moving_square
+from tests.tiny import TINY
+
+CPU = torch.device("cpu")
+SIZE = (48, 64)
+NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def palette() -> Palette:
+    return load_palette(["great-wave", "the-scream"])
+
+
+def place(folder: Path, **changes: Any) -> Place:
+    return replace(Place(CPU, "fp32", folder, threads=1), **changes)
+
+
+def painted(engine: Any, palette: Palette, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
+    pixels = torch.from_numpy(moving_square(3))
+    values = (torch.tensor(value) for value in (0.0, strength, 0.0, share))
+    picture, used = engine(pixels, palette.styles[0], no_statistics(palette.network), *values)
+    return picture.numpy().astype(int), used
+
+
+def tiny(folder: Path, *, end: bool = False) -> Ahead:
+    torch.manual_seed(1)
+    networks = [StyleNetwork(TINY).eval().requires_grad_(False) for _ in range(2)]
+    return Ahead(networks[0], 48, 64, CPU, "fp32", folder, end=networks[1] if end else None)
+
+
+@pytest.mark.slow
+@NEEDS_COMPILER
+def test_what_was_compiled_ahead_paints_as_eager_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    ahead = tiny(tmp_path, end=True)
+    assert not ahead.is_there
+    ahead.compile()
+    assert ahead.is_there
+    again = replace(ahead)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.export, "export", None)  # nothing is traced any more
+        loaded = again.load()
+    palette = Palette(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
+    eager = build_engine(
+        "eager", ahead.network, height=48, width=64, device=CPU, precision="fp32", cache=tmp_path, end=ahead.end
+    )
+    for share in (0.0, 0.4, 1.0):
+        (picture, used), (wanted, wanted_used) = (painted(engine, palette, share=share) for engine in (loaded, eager))
+        assert np.abs(picture - wanted).max() <= 1
+        assert torch.allclose(used, wanted_used, atol=1e-4)
+    # The weights are no part of what was compiled.
+    other = replace(ahead, network=ahead.end or ahead.network)
+    assert other.folder == ahead.folder
+    assert not np.array_equal(painted(other.load(), palette)[0], painted(loaded, palette)[0])
+
+
+def test_all_that_compiled_code_depends_on_tells_it_apart(tmp_path: Path) -> None:
+    ahead = tiny(tmp_path)
+    others = [
+        replace(ahead, height=52),
+        replace(ahead, width=68),
+        replace(ahead, precision="bf16"),
+        replace(ahead, end=ahead.network),
+        replace(ahead, stroke_size=2.0),
+        replace(ahead, threads=2),
+        replace(ahead, network=StyleNetwork(replace(TINY, blocks=2))),
+        replace(ahead, cache=tmp_path / "other"),
+    ]
+    assert len({ahead.folder, *(other.folder for other in others)}) == 1 + len(others)
+
+
+def test_what_is_missing_or_damaged_cannot_be_loaded(tmp_path: Path) -> None:
+    ahead = tiny(tmp_path)
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        ahead.load()
+    ahead.folder.mkdir(parents=True)
+    (ahead.folder / "inputs.json").write_text("[]")
+    (ahead.folder / GRAPH).write_bytes(b"nonsense")
+    with pytest.raises(EngineError, match="64x48 cannot be loaded"):
+        ahead.load()
+    ahead.forget()
+    assert not ahead.is_there
+
+
+def test_an_order_survives_the_command_line() -> None:
+    order = compiling.Order(("a", "b#c"), "compile", 48, 64, "cpu", "bf16", "/some/folder", 1.5, 2)
+    assert compiling.read_order(order.to_json()) == order
+
+
+def test_the_process_says_why_it_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("os.nice", lambda by: 0)
+    monkeypatch.setattr("os.sched_setscheduler", lambda *_: None, raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    order = compiling.Order(("no-such",), "compile", 48, 64, "cpu", "fp32", str(tmp_path), 1.0, 1)
+    assert compiling.main([order.to_json()]) == 1
+    assert "no style is named 'no-such'" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+@NEEDS_COMPILER
+def test_a_fast_engine_comes_while_the_slow_one_paints(
+    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    lines: list[str] = []
+    kept = Engines(palette, place(tmp_path), "compile", lines.append)
+    kind, slow = kept.get(SIZE)
+    assert kind == "eager"
+    assert kept.can_be_faster(SIZE)
+    kept.prepare(SIZE)
+    wanted, _ = painted(slow, palette)
+    end = time.monotonic() + 150
+    while SIZE not in kept.ready:
+        assert time.monotonic() < end, lines
+        assert np.array_equal(painted(kept.get(SIZE)[1], palette)[0], wanted)
+        time.sleep(0.05)  # the compiler runs at the lowest priority
+    kind, fast = kept.get(SIZE)
+    assert kind == "compile"
+    assert np.abs(painted(fast, palette)[0] - wanted).max() <= 1
+    assert not lines
+    kept.close()
+    # The second time nothing is compiled any more.
+    monkeypatch.setattr(engines.subprocess, "Popen", None)
+    again = Engines(palette, place(tmp_path), "auto", lines.append)
+    again.prepare(SIZE)
+    assert again._worker is not None
+    again._worker.join(60)
+    assert again.get(SIZE)[0] == "compile"
+    again.close()
+
+
+@pytest.mark.slow
+def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, palette: Palette) -> None:
+    pytest.importorskip("openvino")
+    kept = Engines(palette, place(tmp_path), "openvino", print)
+    wanted, _ = painted(kept.get(SIZE)[1], palette)
+    kept.prepare(SIZE)
+    assert kept._worker is not None
+    kept._worker.join(120)
+    kind, engine = kept.get(SIZE)
+    assert kind == "openvino"
+    assert np.abs(painted(engine, palette)[0] - wanted).max() <= 2
+    kept.close()
+
+
+def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
+    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fail(self: Engines, kind: str, size: object) -> None:
+        tried.append(kind)
+        raise RuntimeError(f"{kind} is broken\nin many lines")
+
+    monkeypatch.setattr(Engines, "_prepare", fail)
+    monkeypatch.setattr("models.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
+    lines: list[str] = []
+    kept = Engines(palette, place(tmp_path), "auto", lines.append)
+    for size in (SIZE, SIZE, (64, 64)):
+        kept.prepare(size)
+        if kept._worker is not None:
+            kept._worker.join(20)
+    assert tried == ["compile", "openvino"]
+    assert lines == [
+        "the engine compile cannot be had (compile is broken); going on with openvino",
+        "the engine openvino cannot be had (openvino is broken); going on with eager",
+    ]
+    assert kept.get(SIZE)[0] == "eager"
+    assert not kept.can_be_faster((64, 64))
+
+
+def test_an_engine_that_is_not_there_is_refused(
+    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.engine.available_engines", lambda device: ["eager"])
+    with pytest.raises(DeviceError, match="the engine openvino is not to be had on cpu"):
+        Engines(palette, place(tmp_path), "openvino", print)
+    kept = Engines(palette, place(tmp_path), "eager", print)
+    kept.prepare(SIZE)
+    assert kept._worker is None
+
+
+def test_closing_ends_the_process(tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.engine.available_engines", lambda device: ["openvino", "eager"])
+    lines: list[str] = []
+    kept = Engines(palette, place(tmp_path), "auto", lines.append)
+    kept.prepare(SIZE)
+    end = time.monotonic() + 20
+    while kept._child is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    kept.close()
+    assert kept._child.returncode != 0
+    assert not any(thread.name == "prepare" for thread in threading.enumerate())
+    assert not lines
+    kept.prepare(SIZE)
+    assert not any(thread.name == "prepare" for thread in threading.enumerate())
