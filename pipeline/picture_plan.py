@@ -1,12 +1,11 @@
 """What an output's samples will be: format, colours, alpha; and what is said of each thing that changes on the way."""
 
-import io
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 
-from pipeline.codecs import CODECS, Container, Encoder
+from pipeline.codecs import Container, Encoder
 from pipeline.color import BT2020, RGB, writing
 from pipeline.errors import OutputError
 from pipeline.frames import Color, VideoInfo
@@ -117,10 +116,8 @@ def _depth_notices(info: VideoInfo, encoder: Encoder, container: Container, kind
 def _alpha_notices(info: VideoInfo, encoder: Encoder, container: Container, keeps_alpha: bool) -> list[str]:
     if not info.has_alpha or keeps_alpha:
         return []
-    with av.open(io.BytesIO(), "w", format=container.name) as trial:
-        held = trial.supported_codecs
-    keepers = [name for name, other in CODECS.items() if other.name in held and _keeps_alpha(other, container, None)]
-    remedy = f"--codec {' or '.join(keepers)} keeps it" if keepers else "a .webm, .mov or .mkv can keep it"
+    keepers = {"mov": "prores", "matroska": "ffv1 or vp9", "webm": "vp9"}.get(container.name)
+    remedy = f"--codec {keepers} keeps it" if keepers else "a .webm keeps it, or a .mov with --codec prores"
     ground = "white" if background(info.container) else "black"
     return [f"transparency is laid over {ground}: {encoder.codec} in {container.suffix} files has none; {remedy}"]
 

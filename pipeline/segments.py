@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from pipeline.codecs import CODECS, encoder_options
 from pipeline.disk import put_in_place
+from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
 from pipeline.manifest import Segment
 from pipeline.output import Plan
@@ -95,6 +96,7 @@ class SegmentWriter:
         form, suffix = _FORMATS.get(plan.encoder.codec, ("mp4", ".mp4"))
         if plan.encoder.codec == "vp9" and has_alpha(plan.pixel_format):
             form, suffix = "matroska", ".mkv"  # which alone keeps the alpha that comes beside a packet
+        self._plan = plan
         self._path = os.path.join(folder, f"{index:08}{suffix}")
         self._part = f"{self._path}.part"
         self._pts: list[int] = []
@@ -122,13 +124,14 @@ class SegmentWriter:
             digest: of the last frame as it was decoded.
 
         Raises:
-            ValueError: the encoder did not make one picture of each frame.
+            EncodeError: the encoder did not make one picture of each frame.
         """
         self._write(self._track.flush())
         header = hashlib.sha256(self._stream.codec_context.extradata or b"").hexdigest()[:16]
         self._container.close()
         if len(self._order) != len(self._pts):
-            raise ValueError(f"the encoder made {len(self._order)} pictures of {len(self._pts)} frames")
+            made = f"{self._plan.encoder.name} made {len(self._order)} pictures of {len(self._pts)} frames"
+            raise EncodeError(self._plan.target, f"{made}; choose another --codec")
         put_in_place(self._part, self._path)
         ranks = {pts: rank for rank, pts in enumerate(sorted(self._order))}
         return Segment(

@@ -48,7 +48,7 @@ def flagged(frames, *, is_top_first):
 
 def make_interlaced(path, count=12, *, is_top_first=True):
     """Frames coded as fields by x264, at uneven times."""
-    pts = [0, 512, 1024, 1600, 2048, 2600, 3072, 3584, 4100, 4608, 5120, 5900][:count]
+    pts = [0, 512, 1024, 1600, 2048, 2600, 3072, 3584, 4100, 4608, 5120, 5900, *range(6400, 20000, 600)][:count]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"crf": "4", "flags": "+ildct", "bf": "2"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"

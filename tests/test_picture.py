@@ -13,15 +13,17 @@ from media import Clip, make_clip
 from models.engine import build_engine
 from models.network import StyleNetwork
 from models.paint import no_statistics
-from pipeline.config import EncodeConfig, StylizeConfig
+from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
 from pipeline.frames import Frame
 from pipeline.plan import plan_output
+from pipeline.run import stylize_video
 from pipeline.source import open_source
 from pipeline.stability import FlowBlend, NoiseFilter, Stabilizer
 from pipeline.stylize import Stylizer
 from pipeline.transparency import composited, filled
+from tests.test_deinterlace import make_interlaced
 from tests.tiny import TINY
 
 IDENTITY = StylizeConfig("great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
@@ -447,6 +449,73 @@ def test_transparency_is_laid_over_a_ground_elsewhere_and_that_is_said(tmp_path,
         plain = next(item for item in decode(source) if isinstance(item, Frame))
     assert plain.alpha is None
     assert np.abs(plain.pixels[:8, :8].astype(int) - ground).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "decoder"),
+    [
+        ("out.webm", "auto", "libvpx-vp9"),
+        ("out.mov", "prores", None),
+        ("out.mkv", "ffv1", None),
+        ("out.webp", "auto", None),
+    ],
+)
+def test_transparency_goes_through_the_segments_of_a_whole_run(tmp_path, name, codec, decoder):
+    picture, alpha = disc()
+    alphas = [np.roll(alpha, number, axis=1) for number in range(30)]
+    frames = [
+        av.VideoFrame.from_ndarray(np.dstack((picture, other)), "rgba").reformat(format="bgra") for other in alphas
+    ]
+    path = write(tmp_path / "in.mkv", frames, "ffv1")
+    encoding = EncodeConfig(codec)
+    stylize_video(VideoConfig(str(path), str(tmp_path / name), IDENTITY, encode=encoding, segment_frames=9))
+    if decoder is None:  # FFmpeg reads no animated WebP
+        with open_source(tmp_path / name, whole=True) as source:
+            found = [item.alpha / (np.iinfo(item.alpha.dtype).max / 255) for item in decode(source)]
+    else:
+        found = [
+            frame.reformat(format="rgba").to_ndarray()[..., 3].astype(float) for frame in read(tmp_path / name, decoder)
+        ]
+    assert len(found) == 30
+    assert max(np.abs(seen - other).mean() for seen, other in zip(found, alphas, strict=True)) < 4
+
+
+@pytest.mark.parametrize("kind", ["deep", "HDR", "interlaced", "transparent"])
+def test_an_interrupted_render_of_such_pictures_goes_on_as_if_it_had_not_been(tmp_path, kind):
+    path = awkward(tmp_path, kind)
+    ending = ".webm" if kind == "transparent" else ".mkv"
+    decoder = "libvpx-vp9" if kind == "transparent" else None
+    flow = replace(PAINTED, stability="flow")
+
+    def run(name, progress):
+        stylize_video(VideoConfig(str(path), str(tmp_path / name), flow, segment_frames=6), progress=progress)
+
+    def stop(state):
+        if state.frames == 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(f"out{ending}", stop)
+    reused = []
+    run(f"out{ending}", lambda state: reused.append(state.reused))
+    run(f"plain{ending}", lambda state: None)
+    pairs = zip(read(tmp_path / f"out{ending}", decoder), read(tmp_path / f"plain{ending}", decoder), strict=True)
+    assert all(np.array_equal(samples_of(a)[0], samples_of(b)[0]) for a, b in pairs)
+    assert reused[-1] >= 6
+
+
+def awkward(folder, kind):
+    """24 moving frames of that kind."""
+    if kind == "interlaced":
+        return make_interlaced(folder / "in.mp4", 24)
+    squares = [media.moving_square(number) for number in range(24)]
+    if kind == "transparent":
+        rgba = [np.dstack((square, np.roll(disc()[1], 2 * number, axis=1))) for number, square in enumerate(squares)]
+        frames = [av.VideoFrame.from_ndarray(picture, "rgba").reformat(format="bgra") for picture in rgba]
+        return write(folder / "in.mkv", frames, "ffv1")
+    frames = [planar(media.to_yuv(square, 9, full_range=False, bits=10), "yuv420p10le") for square in squares]
+    tags = (9, 1, 9, 16 if kind == "HDR" else 14)
+    return write(folder / "in.mp4", frames, "libx264", tags=tags, g="10", bf="2", crf="12")
 
 
 def test_an_opaque_gif_has_no_transparency(tmp_path):
