@@ -105,7 +105,7 @@ def fault_of(file: str, pts: list[int], last_duration: int | None, time_base: Fr
     found: list[int] = []
     durations: dict[int, int] = {}
     last_dts: int | None = None
-    with av.open(f"file:{file}") as container:
+    with av.open(f"file:{file}", metadata_errors="surrogateescape") as container:
         stream = container.streams.video[0]
         clock = cast(Fraction, stream.time_base)
         end = None if stream.duration is None else (stream.start_time or 0) + stream.duration
