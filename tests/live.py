@@ -87,7 +87,9 @@ class Memory:
 
     main_thread = False
 
-    def __init__(self, name: str = "memory", *, most: int | None = None, then: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str = "memory", *, most: int | None = None, then: Callable[[], None] | None = None
+    ) -> None:
         self.name = name
         self.frames: list[tuple[int, float, float]] = []
         self.last: LiveFrame | None = None

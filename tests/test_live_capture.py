@@ -128,6 +128,11 @@ def read_all(device: Device, count: int) -> list[tuple[float, np.ndarray]]:  # t
     return taken
 
 
+def read_on(device: Device) -> None:
+    for _ in range(100):
+        device.read()
+
+
 def test_a_file_plays_at_its_own_pace(clip: Path) -> None:
     begun = time.monotonic()
     playback = Playback(str(clip))
@@ -222,8 +227,7 @@ def test_a_test_picture_of_ffmpeg_is_read_like_a_device() -> None:
     assert taken.pixels.dtype == np.uint8
     assert device.fps == 30
     with pytest.raises(InputError, match="test: has ended"):
-        for _ in range(10):
-            device.read()
+        read_on(device)
     device.close()
     device.close()
 
@@ -235,7 +239,9 @@ def test_a_stream_comes_over_udp(tmp_path: Path) -> None:
 
     def send() -> None:
         with av.open(url, "w", format="mpegts") as output:
-            video = output.add_stream("libx264", rate=30, options={"preset": "ultrafast", "tune": "zerolatency", "g": "5"})
+            video = output.add_stream(
+                "libx264", rate=30, options={"preset": "ultrafast", "tune": "zerolatency", "g": "5"}
+            )
             video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
             for number in range(600):
                 frame = av.VideoFrame.from_ndarray(moving_square(7), format="rgb24")
@@ -287,8 +293,7 @@ def test_a_playlist_from_the_net_opens_no_file(tmp_path: Path) -> None:
     device = stream(f"http://127.0.0.1:{server.server_port}/list.m3u8")
     try:
         with pytest.raises(InputError):
-            device.open()
-            device.read()
+            read_all(device, 1)
     finally:
         device.close()
         server.shutdown()
@@ -316,6 +321,5 @@ def test_opencv_reads_blue_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert taken is not None
     assert np.abs(taken.pixels.astype(int) - moving_square(0)).mean() < 8
     with pytest.raises(InputError, match="gives no more pictures"):
-        for _ in range(40):
-            camera.read()
+        read_on(camera)
     camera.close()

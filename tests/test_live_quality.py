@@ -1,6 +1,7 @@
 """A machine made of numbers: it takes so long for each pixel, fast or slow, and the quality has to find its way."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -109,11 +110,11 @@ def test_tries_that_fail_become_rare() -> None:
     """The smaller size promises more than the larger one keeps, as its fixed costs are small: still no flutter."""
     quality, machine = new(step=1), Machine(fast_ms=25, fixed_ms=0, ready=set(range(9)))
     steps = []
-    for second in range(240):
+    for _ in range(240):
         machine.fixed_ms = 12 if quality.step == 0 else 0
         machine.run(quality, 1)
         steps.append(quality.step)
-    ups = sum(before > after for before, after in zip(steps, steps[1:], strict=False))
+    ups = sum(before > after for before, after in pairwise(steps))
     assert 1 <= ups <= 8
 
 
