@@ -1,6 +1,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from pipeline.config import DecodeConfig, EncodeConfig
@@ -17,6 +18,8 @@ from tests.media import Clip, Sound, make_clip
 LONG = Clip(pts=range(0, 512 * 120, 512), sounds=[Sound(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.
 SILENT = Clip(pts=range(0, 512 * 120, 512))
+# Two segments of a Blu-ray's subtitle, its head and its end; what lies between is not looked at.
+PICTURE = b"\x16\x00\x0b" + b"\x02\x80\x01\xe0\x10\x00\x00\x80\x00\x00\x00" + b"\x80\x00\x00"
 PLAIN = ["Guten Tag", "☃ – zwei Zeilen\\Nübereinander"]
 
 
@@ -134,3 +137,34 @@ def test_a_track_without_a_word_stalls_nothing(tmp_path: Path) -> None:
         empty, late = carried(path, tmp_path / f"out{ending}")
         assert empty.cues == []
         assert [cue.text for cue in late.cues] == ["spät"]
+
+
+def with_pictures(folder: Path, codec: str) -> Path:
+    """A film whose subtitles are pictures; copying does not look into them."""
+    clip = make_clip(folder / "clip.mp4", SILENT)
+    with av.open(str(clip)) as source, av.open(str(folder / "in.mkv"), "w", format="matroska") as target:
+        video = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        pictures = target.add_mux_stream(codec)
+        pictures.time_base = Fraction(1, 1000)
+        shown = av.Packet(PICTURE)
+        shown.pts = shown.dts = 500
+        shown.duration, shown.time_base, shown.stream = 700, Fraction(1, 1000), pictures
+        target.mux(shown)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                target.mux(packet)
+    return folder / "in.mkv"
+
+
+@pytest.mark.parametrize("codec", ["hdmv_pgs_subtitle", "dvd_subtitle"])
+def test_subtitles_that_are_pictures_are_copied_where_that_can_be(tmp_path: Path, codec: str) -> None:
+    path = with_pictures(tmp_path, codec)
+    for ending in (".mkv", ".mp4", ".webm"):
+        plan = repaint(path, tmp_path / f"out{ending}")
+        with av.open(str(tmp_path / f"out{ending}")) as container:
+            copied = [bytes(p) for s in container.streams.subtitles for p in container.demux(s) if p.size]
+        is_held = ending == ".mkv" or (ending == ".mp4" and codec == "dvd_subtitle")
+        assert copied == [PICTURE] * is_held
+        dropped = f"subtitle stream 1 ({codec}) is dropped: {ending} files cannot hold it"
+        assert plan.notices == (() if is_held else (dropped,))
