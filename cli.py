@@ -253,7 +253,6 @@ def live(
                 seconds=seconds,
                 realtime=realtime,
                 loop=loop,
-                sound=not no_sound,
             )
         from pipeline.live.controls import Controls
         from pipeline.live.outputs import make_sinks, make_sound
@@ -269,8 +268,10 @@ def live(
             mirror=mirror,
             recording=record is not None,
         )
-        sinks = make_sinks(outputs, controls, note)
-        summary = run_live(config, sinks, controls, note, sound=make_sound(outputs, config), device=live_device)
+        sound = make_sound(outputs, config, live_device, note)
+        with _usage():
+            sinks = make_sinks(outputs, controls, note, sound=sound is not None)
+        summary = run_live(config, sinks, controls, note, sound=sound, device=live_device)
     if as_json:
         print(json.dumps(asdict(summary)))
     elif not quiet:

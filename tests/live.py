@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
 from pipeline.live.config import LiveConfig
+from pipeline.live.controls import Controls
 from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sink import SinkError
@@ -87,9 +88,7 @@ class Memory:
 
     main_thread = False
 
-    def __init__(
-        self, name: str = "memory", *, most: int | None = None, then: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, name: str = "memory") -> None:
         self.name = name
         self.frames: list[tuple[int, float, float]] = []
         self.last: LiveFrame | None = None
@@ -98,7 +97,8 @@ class Memory:
         self.closed = self.idled = 0
         self.threads: set[str] = set()
         self.write_threads: set[int] = set()
-        self._most, self._then = most, then
+        self._after = 0
+        self._do: Callable[[], object] = lambda: None
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
         self.size, self.fps = (width, height), fps
@@ -108,8 +108,8 @@ class Memory:
         self.frames.append((frame.index, frame.captured_at, time.monotonic()))
         self.last = frame
         self.write_threads.add(threading.get_ident())
-        if self._then is not None and len(self.frames) == self._most:
-            self._then()
+        if len(self.frames) == self._after:
+            self._do()
 
     def idle(self) -> None:
         self.idled += 1
@@ -118,6 +118,14 @@ class Memory:
     def close(self) -> None:
         self.closed += 1
         self.write_threads.add(threading.get_ident())
+
+    def then(self, count: int, do: Callable[[], object]) -> None:
+        """Call ``do`` with picture number ``count``."""
+        self._after, self._do = count, do
+
+    def quit_after(self, count: int, controls: Controls) -> None:
+        """End the session with picture number ``count``."""
+        self.then(count, controls.quit)
 
     def gaps(self) -> list[float]:
         """Seconds between one picture and the next."""

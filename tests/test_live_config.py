@@ -13,7 +13,7 @@ from pipeline.live.playback import Playback
 from pipeline.live.session import output_size
 from pipeline.live.source import find_device
 from tests.live import plain_config
-from tests.media import make_clip
+from tests.media import Clip, Sound, make_clip
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,19 @@ def test_measuring_has_one_sink_and_no_microphone() -> None:
 
     outputs = Outputs(null=True, window=False)
     assert [sink.name for sink in make_sinks(outputs, Controls(["great-wave"]), print)] == ["null"]
-    assert make_sound(outputs, plain_config()) is None
+    config = plain_config()
+    assert make_sound(outputs, config, find_device(config), print) is None
+
+
+def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> None:
+    silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(sounds=[Sound()]))
+    for clip, wanted, found in ((silent, True, False), (loud, True, True), (loud, False, False)):
+        config = plain_config(source=str(clip), realtime=True)
+        outputs = Outputs(record=tmp_path / "out.mkv", window=False, sound=wanted)
+        sound = make_sound(outputs, config, find_device(config), print)
+        assert (sound is not None) == found
+        if sound is not None:
+            sound.close()
 
 
 def test_what_comes_out_has_even_sides() -> None:

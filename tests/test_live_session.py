@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import cli
@@ -17,9 +18,11 @@ from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live import outlet
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
+from pipeline.live.outputs import Outputs, make_sound
 from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
+from pipeline.live.source import find_device
 from pipeline.live.tally import Latencies, LiveSummary
 from tests.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.media import Clip, Sound, make_clip
@@ -40,6 +43,10 @@ def nothing_is_left() -> Iterator[None]:
         time.sleep(0.02)
 
 
+# Pictures that a session of most tests lasts.
+ENOUGH = 30
+
+
 def run(
     *sinks: Memory,
     camera: FakeCamera | None = None,
@@ -49,7 +56,9 @@ def run(
 ) -> LiveSummary:
     controls = controls or Controls(["great-wave"])
     lines = [] if lines is None else lines
-    device = camera or FakeCamera(count=40)
+    if camera is None and sinks:
+        sinks[0].quit_after(ENOUGH, controls)
+    device = camera or FakeCamera(fps=60)
     changes.setdefault("fps_target", 240.0)  # otherwise pictures of a quick camera are left out on purpose
     return run_live(plain_config(**changes), sinks, controls, lines.append, device=device)
 
@@ -87,7 +96,7 @@ def test_a_sink_is_used_in_one_thread_and_in_the_main_one_where_it_needs_it() ->
     assert len(first.write_threads) == len(second.write_threads) == 1
     assert second.write_threads == {threading.get_ident()}
     assert first.write_threads != second.write_threads
-    assert first.frames[-1][0] == second.frames[-1][0] == 39
+    assert min(len(first.frames), len(second.frames)) > ENOUGH / 2
     assert first.closed == second.closed == 1
 
 
@@ -96,7 +105,7 @@ def test_a_sink_that_needs_the_main_thread_may_die_there() -> None:
     second.main_thread = True  # type: ignore[misc]
     run(first, second, lines=lines)
     assert lines == ["window: the cable was pulled; put it back; going on without it"]
-    assert first.frames[-1][0] == 39
+    assert len(first.frames) >= ENOUGH
     assert second.closed == 1
 
 
@@ -127,7 +136,7 @@ def test_a_sink_that_dies_is_left_out(at: int, error: Exception | None) -> None:
     assert lines[0] == f"dying: {'boom' if error else 'the cable was pulled; put it back'}; going on without it"
     assert len(dying.frames) == at
     assert dying.closed == 1
-    assert steady.frames[-1][0] == 39
+    assert len(steady.frames) >= ENOUGH
     assert steady.closed == 1
     failures = {sink.name: sink.failure for sink in summary.sinks}
     assert failures["steady"] is None
@@ -184,14 +193,16 @@ def test_it_ends_after_its_seconds() -> None:
 
 def test_it_ends_when_controls_are_told_to() -> None:
     controls = Controls(["great-wave"])
-    memory = Memory(most=10, then=controls.quit)
+    memory = Memory()
+    memory.quit_after(10, controls)
     summary = run(memory, camera=FakeCamera(), controls=controls)
     assert summary.delivered >= 10
     assert memory.closed == 1
 
 
 def test_an_interruption_is_an_ordinary_end() -> None:
-    memory = Memory(most=10, then=lambda: os.kill(os.getpid(), signal.SIGINT))
+    memory = Memory()
+    memory.then(10, lambda: os.kill(os.getpid(), signal.SIGINT))
     summary = run(memory, camera=FakeCamera())
     assert summary.delivered >= 10
     assert memory.closed == 1
@@ -259,7 +270,7 @@ def test_controls_reach_the_picture() -> None:
 
     def last(controls: Controls) -> Memory:
         memory = Memory()
-        run(memory, controls=controls, camera=FakeCamera(fps=25, count=8))
+        run(memory, controls=controls, camera=FakeCamera(fps=10, count=4))
         return memory
 
     plain = last(Controls(["great-wave"], strength=0.0)).last
@@ -314,8 +325,10 @@ def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> N
 
     def listen(*, sound: bool) -> Hearing:
         hearing = Hearing()
-        config = LiveConfig(str(clip), PLAIN, realtime=True, sound=sound)
-        run_live(config, [hearing, Memory()], Controls(["great-wave"]))
+        config, outputs = LiveConfig(str(clip), PLAIN, realtime=True), Outputs(null=True, sound=sound)
+        playback = find_device(config)
+        source = make_sound(outputs, config, playback, print)
+        run_live(config, [hearing, Memory()], Controls(["great-wave"]), sound=source, device=playback)
         return hearing
 
     hearing = listen(sound=True)
@@ -373,7 +386,11 @@ def test_a_signal_ends_the_command_with_its_figures(tmp_path: Path, number: sign
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interruptions
     )
-    time.sleep(4)
+    end = time.monotonic() + 60
+    while not any(file.path == str(clip) for file in psutil.Process(process.pid).open_files()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(2)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

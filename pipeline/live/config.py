@@ -42,7 +42,6 @@ class LiveConfig:
         seconds: after which the session ends by itself; None for never.
         realtime: play a file at its own pace, as a camera would.
         loop: begin a file anew at its end.
-        sound: whether the sound of a file goes to those sinks that take sound.
 
     Raises:
         ValueError: it makes no sense.
@@ -57,7 +56,6 @@ class LiveConfig:
     seconds: float | None = None
     realtime: bool = False
     loop: bool = False
-    sound: bool = True
 
     def __post_init__(self) -> None:
         if not self.source:

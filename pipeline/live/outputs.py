@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
+from pipeline.live.device import Device
+from pipeline.live.playback import FileSound, Playback, has_sound
 from pipeline.live.sink import Sink, SoundSource
 
 
@@ -59,11 +61,14 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def make_sinks(outputs: Outputs, controls: Controls, notify: Callable[[str], None]) -> list[Sink]:
-    """The sinks, none of them opened.
+def make_sinks(
+    outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, sound: bool = False
+) -> list[Sink]:
+    """The sinks, none of them opened; ``sound`` says whether they are going to get any.
 
     Raises:
         SinkError: one cannot be had, which is known without trying.
+        ValueError: a name or a URL that no sink takes.
     """
     sinks: list[Sink] = []
     if outputs.has_window:
@@ -77,11 +82,11 @@ def make_sinks(outputs: Outputs, controls: Controls, notify: Callable[[str], Non
     if outputs.stream is not None:
         from pipeline.live.sinks.stream import StreamSink
 
-        sinks.append(StreamSink(outputs.stream, notify))
+        sinks.append(StreamSink(outputs.stream, notify, sound=sound))
     if outputs.record is not None or outputs.has_window:
         from pipeline.live.sinks.record import RecordSink
 
-        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite))
+        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite, sound=sound))
     if outputs.null:
         from pipeline.live.sinks.null import NullSink
 
@@ -89,10 +94,19 @@ def make_sinks(outputs: Outputs, controls: Controls, notify: Callable[[str], Non
     return sinks
 
 
-def make_sound(outputs: Outputs, config: LiveConfig) -> SoundSource | None:
-    """The microphone, where something is recorded or streamed that has no sound of its own."""
-    if not outputs.sound or config.realtime or (outputs.record is None and outputs.stream is None):
-        return None
-    from pipeline.live.sound import Microphone
+def make_sound(
+    outputs: Outputs, config: LiveConfig, device: Device, notify: Callable[[str], None]
+) -> SoundSource | None:
+    """Where sound comes from: a file that is played has its own; else the microphone.
 
-    return Microphone(outputs.microphone)
+    No microphone is opened unless something is to be recorded or streamed from the start.
+    """
+    if not outputs.sound:
+        return None
+    if isinstance(device, Playback):
+        return FileSound(device.name, device.clock, loop=config.loop) if has_sound(device.name) else None
+    if outputs.record is None and outputs.stream is None:
+        return None
+    from pipeline.live.sound import open_microphone
+
+    return open_microphone(outputs.microphone, notify)

@@ -130,6 +130,16 @@ class Playback:
         return 1 / self.fps if self.fps else 1 / 30
 
 
+def has_sound(path: str) -> bool:
+    """Whether there is sound in a file.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with open_container(path, None) as container:
+        return bool(container.streams.audio)
+
+
 class FileSound:
     """The sound of a file that is played; a `pipeline.live.sink.SoundSource`.
 

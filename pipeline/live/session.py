@@ -15,7 +15,6 @@ from pipeline.live.outlet import IDLE_SECONDS, Outlet
 from pipeline.live.painter import Painter
 from pipeline.live.painting import Painting
 from pipeline.live.palette import Palette, load_palette
-from pipeline.live.playback import FileSound, Playback
 from pipeline.live.sink import Sink, SinkError, SoundSource
 from pipeline.live.sound_feed import SoundFeed
 from pipeline.live.source import find_device
@@ -43,7 +42,7 @@ def run_live(
         sinks: where to, at least one; the first that takes pictures stands for all in the summary.
         controls: their names are the styles, see `pipeline.live.palette.style_names`.
         notify: called with each thing that the user should know, one line; from any thread, one at a time.
-        sound: where sound comes from; None for that of a file that is played, and for none otherwise.
+        sound: where sound comes from, see `pipeline.live.outputs.make_sound`; None for none.
         device: in place of the one that ``config.source`` means.
 
     Raises:
@@ -82,8 +81,6 @@ class _Session:
         self._captured: Mailbox[Captured] = Mailbox()
         self._capture = Capture(device, self._captured, self._notify)
         self._outlets = [Outlet(sink, self._notify) for sink in sinks]
-        if sound is None and config.sound and isinstance(device, Playback):
-            sound = FileSound(device.name, device.clock, loop=config.loop)
         self._sound = SoundFeed(sound, self._outlets, self._notify) if sound is not None else None
         self._painting: Painting | None = None
         self._painter: Painter | None = None

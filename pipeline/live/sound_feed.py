@@ -7,6 +7,8 @@ from pipeline.errors import first_line
 from pipeline.live.outlet import Outlet
 from pipeline.live.sink import SoundSource
 
+END_SECONDS = 2.0
+
 
 class SoundFeed(threading.Thread):
     """Reads ``source`` and offers each piece to all outlets; a source that breaks is said once, and left out.
@@ -38,5 +40,7 @@ class SoundFeed(threading.Thread):
     def stop(self) -> None:
         """End, and wait for it: `SoundSource.read` takes half a second at most."""
         self._stopping.set()
-        if self.is_alive():
-            self.join(2.0)
+        if self.ident is None:
+            self._source.close()
+        else:
+            self.join(END_SECONDS)
