@@ -4,6 +4,7 @@ Each makes its own clip, as awkward as the one in the complaint, and runs the wh
 """
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,16 +20,22 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
+import models.engine
+import pipeline.memory
 import pipeline.run
 from models.network import StyleNetwork
 from models.registry import StyleCard, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels
+from pipeline.live.controls import Controls
+from pipeline.live.frames import LiveFrame
+from pipeline.live.session import run_live
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from pipeline.video_track import VideoTrack
+from tests.live import FakeCamera, Memory, plain_config
 from tests.media import Clip, Sound, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
 from tests.tiny import TINY
 
@@ -398,3 +405,64 @@ def test_masks(tmp_path: Path, paint: Callable[..., Summary]) -> None:
         change = np.abs(after.astype(int) - before)
         assert change[:, :31].max() <= 2
         assert change[:, 33:].mean() > 10
+
+
+def test_out_of_memory_skips_a_frame(
+    tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real-ESRGAN: what does not fit into the GPU's memory is left out of the film."""
+    build, calls = models.engine.build_engine, []
+
+    def greedy(*args: Any, tiling: Any = None, **kwargs: Any) -> Any:
+        run = build(*args, tiling=tiling, **kwargs)
+
+        def engine(*arguments: Any) -> Any:
+            calls.append(tiling)
+            if tiling is None and len(calls) > 5:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return run(*arguments)
+
+        return engine
+
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 12, 512)), pixel_format="yuv444p"))
+    paint(source, tmp_path / "whole.mkv", encode=EncodeConfig("ffv1"))
+    monkeypatch.setattr(models.engine, "build_engine", greedy)
+    notices: list[str] = []
+    paint(source, tmp_path / "out.mkv", encode=EncodeConfig("ffv1"), notify=notices.append)
+    assert any("ran out of memory: going on in strips" in notice for notice in notices)
+    assert len(pictures(tmp_path / "out.mkv")) == 12
+    for whole, strips in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "out.mkv"), strict=True):
+        assert np.abs(strips.astype(int) - whole).max() <= 2
+
+
+def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch) -> None:
+    """neural-style#329: a picture painted in tiles shows their borders, as each has a light and colours of its own."""
+    monkeypatch.setattr(pipeline.memory, "BASE_BYTES", 0)
+    clip = Clip(pts=(0, 512, 1024), width=96, height=160, pixel_format="yuv444p", tags=(1, 1, 1, 1))
+    source = make_clip(tmp_path / "in.mkv", clip)
+    options = {"style": "great-wave", "encode": EncodeConfig("ffv1")}
+    paint(source, tmp_path / "whole.mkv", **options)
+    notices: list[str] = []
+    paint(source, tmp_path / "tiled.mkv", max_memory=5 * 2**20, notify=notices.append, **options)
+    assert any("painting in strips of" in notice for notice in notices)
+    for whole, tiled in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "tiled.mkv"), strict=True):
+        difference = np.abs(tiled.astype(int) - whole)
+        assert difference.mean() <= 1
+        assert difference.max() <= 4
+
+
+def test_growing_live_lag() -> None:
+    """Deep-Live-Cam#1642: what is shown lags behind the camera, minute by minute more."""
+    camera = FakeCamera(fps=100.0, count=400)
+
+    class Slow(Memory):
+        def write(self, frame: LiveFrame) -> None:
+            super().write(frame)
+            lags.append(camera.index - frame.index)
+            time.sleep(0.1)
+
+    lags: list[int] = []
+    summary = run_live(plain_config(fps_target=240.0), [Slow()], Controls(["great-wave"]), [].append, device=camera)
+    assert summary.dropped > 200
+    assert len(lags) > 8
+    assert max(lags[-4:]) < 100  # a queue of all that came would be three hundred pictures long by now
