@@ -34,20 +34,19 @@ def background(container: str) -> int:
 
 
 def filled(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """``pixels`` ``(H, W, 3)`` with the mean colour of what is to be seen wherever ``alpha`` ``(H, W)`` hides them.
+    """``pixels`` ``(H, W, 3)`` with mid grey wherever ``alpha`` ``(H, W)`` hides them.
 
-    What lies there, often black or a leftover, would count in the network's statistics like a part of the picture; the
-    mean moves none of the means. A picture that is transparent all over becomes black, which is not painted.
+    What lies there, often black or a leftover, would count in the network's statistics like a part of the picture. Grey
+    is near the mean of most pictures and the same in every frame. The mean of what is to be seen would be nearer, but
+    leaves a title or a logo of one colour without contrast, and so without paint.
     """
-    faint = alpha < np.iinfo(alpha.dtype).max * FAINT
+    most = float(np.iinfo(pixels.dtype).max)
+    faint = alpha < most * FAINT
     if not faint.any():
         return pixels
-    weight = alpha[::4, ::4].astype(np.float64)
-    total = weight.sum()
-    mean = (pixels[::4, ::4] * weight[..., None]).sum(axis=(0, 1)) / total if total else np.zeros(3)
-    kept = (alpha[faint] / (np.iinfo(alpha.dtype).max * FAINT))[:, None]
+    kept = (alpha[faint] / (most * FAINT))[:, None]
     result = pixels.copy()
-    result[faint] = np.rint(kept * pixels[faint] + (1 - kept) * mean)
+    result[faint] = np.rint(kept * pixels[faint] + (1 - kept) * (most / 2))
     return result
 
 
