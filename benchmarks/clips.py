@@ -15,6 +15,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -46,6 +47,12 @@ def make_clip(target: Path, *, frames: int, height: int = 360) -> Path:
 def width_for(height: int) -> int:
     """Of a picture of about 16:9, a multiple of 4, as the classic networks need it."""
     return round(height * 16 / 9 / 4) * 4
+
+
+def first_picture() -> NDArray[np.uint8]:
+    """``(H, W, 3)`` RGB: the first picture of harbor."""
+    with av.open(str(clip("harbor"))) as container:
+        return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 def _to_and_fro() -> Iterator[VideoFrame]:
