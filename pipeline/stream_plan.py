@@ -59,12 +59,14 @@ class StreamPlan:
 
 
 def codec_of(stream: Stream) -> str | None:
-    """FFmpeg's name of the codec, where it has one."""
+    """FFmpeg's name of the codec, or the kind of an attachment, where there is one."""
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
     if is_timecode(stream):
         return "timecode"
-    return None if stream.type == "attachment" else getattr(stream, "name", None)  # PyAV gives not all of them a name
+    if stream.type == "attachment":
+        return printable(stream.metadata.get("mimetype", "")) or None
+    return getattr(stream, "name", None)  # PyAV gives not all of them a name
 
 
 def is_cover(stream: Stream) -> bool:
