@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT = "flowbrush-1"
 BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
+# Of a network: beyond these it is none for video, and its parameters would fill the memory.
+WIDEST, MOST_BLOCKS, LARGEST_KERNEL = 512, 32, 31
 LARGEST_FILE_BYTES, LARGEST_HEADER_BYTES = 512 * 2**20, 16 * 2**20
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -262,7 +264,13 @@ def _architecture(path: Path) -> "Architecture":
     if not isinstance(values, dict):
         raise TypeError("architecture is no object")
     fields_: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return Architecture(**fields_)
+    architecture = Architecture(**fields_)
+    sizes = (max(architecture.widths), architecture.blocks, architecture.kernel)
+    if any(size > most for size, most in zip(sizes, (WIDEST, MOST_BLOCKS, LARGEST_KERNEL), strict=True)):
+        raise ValueError(
+            f"a network of widths {architecture.widths}, {sizes[1]} blocks, kernel {sizes[2]} is too large"
+        )
+    return architecture
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

@@ -29,8 +29,8 @@ DEMUXERS = (
 # Of the picture: 12K is 80 million pixels. FFmpeg's own limit is three times as high, and decoders keep 16 and more.
 MOST_PIXELS, LONGEST_SIDE_PX = 100_000_000, 16_384
 
-# A film with thirty languages has a hundred streams.
-MOST_STREAMS = 256
+# Fonts count too: a film has a hundred at the most. FFmpeg leaves out what is beyond the limit, without a word.
+MOST_STREAMS = 1000
 
 # Read again where FFmpeg met an end or a failure, to tell a damaged file from a failing disk.
 PROBED_BYTES = 4 * 2**20
@@ -106,6 +106,9 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
         raise_what_came(pipe)
         raise InputError(path, _why_unopened(path, error)) from error
     raise_what_came(pipe)
+    if len(container.streams) >= MOST_STREAMS:
+        container.close()
+        raise InputError(path, f"holds {MOST_STREAMS} streams or more; so many are not read")
     return container
 
 
