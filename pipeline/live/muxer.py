@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import IO
 
 import av
 import numpy as np
@@ -39,13 +40,11 @@ class Form:
         container: FFmpeg's name of the format.
         options: of the format.
         video_options: of libx264.
-        timeout_seconds: after which a connection that takes nothing is given up; None for files.
     """
 
     container: str
     options: Mapping[str, str] = field(default_factory=dict)
     video_options: Mapping[str, str] = field(default_factory=dict)
-    timeout_seconds: float | None = None
 
 
 class SoundQueue:
@@ -77,7 +76,7 @@ class LiveMuxer:
     """One recording, or one connection; its time zero is the first picture. For one thread.
 
     Args:
-        url: where to.
+        target: a file's name, or something to write into.
         form: how.
         size: width and height of the pictures in pixels; an odd last column or row is left out.
         fps: about how many come a second; each is written at its own moment all the same.
@@ -89,16 +88,21 @@ class LiveMuxer:
     """
 
     def __init__(
-        self, url: str, form: Form, size: tuple[int, int], fps: Fraction, origin: float, *, has_sound: bool
+        self,
+        target: str | IO[bytes],
+        form: Form,
+        size: tuple[int, int],
+        fps: Fraction,
+        origin: float,
+        *,
+        has_sound: bool,
     ) -> None:
         self._origin = origin
         self._width, self._height = size[0] // 2 * 2, size[1] // 2 * 2
         self._reformatter = VideoReformatter()
         self._last_pts, self._key_pts = -1, -round(KEY_SECONDS / TICK)
         options = {"max_interleave_delta": INTERLEAVE_MICROSECONDS, "flush_packets": "1", **form.options}
-        self._container: OutputContainer = av.open(
-            url, "w", format=form.container, container_options=options, timeout=form.timeout_seconds
-        )
+        self._container: OutputContainer = av.open(target, "w", format=form.container, container_options=options)
         try:
             self._video = self._add_video(form, fps)
             self._sound = self._add_sound() if has_sound else None

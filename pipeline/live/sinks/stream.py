@@ -1,50 +1,53 @@
 """A stream to a server or a player: RTMP, RTSP or UDP, connected anew when it breaks."""
 
+import json
 import math
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
+from typing import IO, cast
 from urllib.parse import urlsplit
 
 import av
 from av.audio.frame import AudioFrame
 
-from pipeline.errors import first_line
+from pipeline.live import stream_process
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
 from pipeline.live.sink import SinkError
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
-CONNECT_SECONDS = 5.0
+GOODBYE_SECONDS = 5.0
 # Most that is sent, averaged over a second: bits for each pixel. Brush strokes are harder to compress than a camera's
 # picture; at 1280x720 and 30 pictures a second it comes to 4 Mbit/s.
 BITS_PER_PIXEL = 0.15
-
-_FLV = Form("flv", {"flvflags": "no_duration_filesize"}, timeout_seconds=CONNECT_SECONDS)
-_MPEGTS = Form("mpegts", {"mpegts_flags": "resend_headers"}, timeout_seconds=CONNECT_SECONDS)
-_RTSP = Form("rtsp", {"rtsp_transport": "tcp"}, timeout_seconds=CONNECT_SECONDS)
-FORMS = {"rtmp": _FLV, "rtmps": _FLV, "rtsp": _RTSP, "udp": _MPEGTS, "tcp": _MPEGTS}
+# What FFmpeg calls the format that each protocol carries.
+FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 
 
-def check_stream(url: str) -> Form:
-    """What travels to ``url``.
+def check_stream(url: str) -> str:
+    """FFmpeg's name of what travels to ``url``.
 
     Raises:
         ValueError: it is no address that a stream can be sent to.
     """
     scheme = urlsplit(url).scheme.lower()
     if scheme == "srt":
-        raise ValueError(f"{url}: PyAV's wheels come without srt; use rtmp, rtsp or udp")
-    if scheme not in FORMS or not urlsplit(url).netloc:
-        raise ValueError(f"{url}: a stream goes to rtmp://, rtmps://, rtsp://, udp:// or tcp://")
-    return FORMS[scheme]
+        raise ValueError(f"{shown(url)}: PyAV's wheels come without srt; use rtmp, rtsp or udp")
+    if scheme not in FORMATS or not urlsplit(url).netloc:
+        raise ValueError(f"{shown(url)}: a stream goes to rtmp://, rtmps://, rtsp://, udp:// or tcp://")
+    return FORMATS[scheme]
 
 
 class StreamSink:
     """Sends pictures, and sound where there is some; a connection that breaks is made again, ever more seldom.
 
     Args:
-        url: where to, see `FORMS`.
+        url: where to, see `FORMATS`.
         notify: told, in one line each, when the connection is lost and when it is there again.
         sound: whether sound will come.
         clock: monotonic seconds.
@@ -63,47 +66,42 @@ class StreamSink:
         sound: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._form = check_stream(url)
+        self._format = check_stream(url)
         self._url, self._notify, self._clock = url, notify, clock
         self.name = f"stream {shown(url)}"
         self._has_sound = sound
         self._sounds = SoundQueue()
-        self._muxer: LiveMuxer | None = None
+        self._link: _Link | None = None
         self._wait = FIRST_WAIT_SECONDS
         self._next_try = -math.inf
-        self._was_connected = False
+        self._was_connected = self._is_lost = False
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
         """Remember size and rate; the connection begins with the first picture."""
         self._size, self._fps = (width, height), fps
 
     def write(self, frame: LiveFrame) -> None:
-        """Send ``frame``; while there is no connection, try to get one when it is time to, and let the frame go.
+        """Send ``frame``; while there is no connection, make one when it is time to, and let the frame go.
 
         Raises:
             SinkError: the very first connection fails, as with a wrong address.
         """
         sounds = self._sounds.take()
-        if self._muxer is None and self._clock() < self._next_try:
-            return
-        try:
-            muxer = self._muxer or self._connect(frame.captured_at)
-            muxer.write(frame, sounds)
-        except (av.FFmpegError, OSError) as error:
-            self._lose(error)
-            return
-        if self._wait > FIRST_WAIT_SECONDS:
-            self._wait = FIRST_WAIT_SECONDS
-            self._notify(f"{self.name}: connected again")
+        if self._link is None:
+            if self._clock() < self._next_try:
+                return
+            self._link = self._connect(frame.captured_at)
+        self._send(self._link, frame, sounds)
 
     def idle(self) -> None:
-        """Keep the sound flowing while no pictures come."""
+        """Keep the sound flowing while no pictures come.
+
+        Raises:
+            SinkError: see `write`.
+        """
         sounds = self._sounds.take()
-        if self._muxer is not None:
-            try:
-                self._muxer.write_sound(sounds)
-            except (av.FFmpegError, OSError) as error:
-                self._lose(error)
+        if self._link is not None:
+            self._send(self._link, None, sounds)
 
     def sound(self, frame: AudioFrame) -> None:
         """Take sound; sent with the next picture."""
@@ -111,41 +109,106 @@ class StreamSink:
 
     def close(self) -> None:
         """Say goodbye to the server, where there is one."""
-        if self._muxer is None:
-            return
-        muxer, self._muxer = self._muxer, None
-        try:
-            muxer.finish()
-        except (av.FFmpegError, OSError):
-            muxer.abandon()  # the server has gone first
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
-    def _connect(self, origin: float) -> LiveMuxer:
+    def _connect(self, origin: float) -> "_Link":
         width, height = self._size
-        bits = round(BITS_PER_PIXEL * width * height * float(self._fps))
-        options = {"tune": "zerolatency", "maxrate": str(bits), "bufsize": str(bits), **self._form.video_options}
-        form = Form(self._form.container, self._form.options, options, self._form.timeout_seconds)
-        self._muxer = LiveMuxer(self._url, form, self._size, self._fps, origin, has_sound=self._has_sound)
-        self._was_connected = True
-        return self._muxer
+        bits = str(round(BITS_PER_PIXEL * width * height * float(self._fps)))
+        # A player that joins late finds what it needs with each key picture.
+        options = {"tune": "zerolatency", "maxrate": bits, "bufsize": bits, "x264-params": "repeat-headers=1"}
+        form = Form("nut", {"write_index": "0"}, options)
+        return _Link(
+            self._url,
+            self._format,
+            lambda file: LiveMuxer(file, form, self._size, self._fps, origin, has_sound=self._has_sound),
+        )
 
-    def _lose(self, error: Exception) -> None:
-        """Wait twice as long as the last time; said once for each loss.
+    def _send(self, link: "_Link", frame: LiveFrame | None, sounds: list[AudioFrame]) -> None:
+        try:
+            link.send(frame, sounds)
+        except (av.FFmpegError, OSError):
+            self._link = None
+            self._was_connected = self._was_connected or link.is_connected
+            self._lose(link.close())
+            return
+        self._was_connected = self._was_connected or link.is_connected
+        if link.is_connected and self._is_lost:
+            self._is_lost, self._wait = False, FIRST_WAIT_SECONDS
+            self._notify(f"{self.name}: connected again")
 
-        Raises:
-            SinkError: there never was a connection.
-        """
-        if self._muxer is not None:
-            self._muxer.abandon()
-            self._muxer = None
-        reason = getattr(error, "strerror", None) or first_line(error)
+    def _lose(self, reason: str) -> None:
+        """Wait twice as long as the last time; said once for each loss."""
         if not self._was_connected:
-            raise SinkError(
-                self.name, f"no connection ({reason}); is the server there, and the address right?"
-            ) from error
-        if self._wait == FIRST_WAIT_SECONDS:
+            remedy = "is the server there, and the address right?"
+            raise SinkError(self.name, f"no connection ({reason}); {remedy}")
+        if not self._is_lost:
+            self._is_lost = True
             self._notify(f"{self.name}: the connection broke ({reason}); trying again")
         self._next_try = self._clock() + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
+
+
+class _Link:
+    """One connection, which lives in a process: see `pipeline.live.stream_process`.
+
+    Args:
+        url: where to.
+        form: FFmpeg's name of the format.
+        make_muxer: makes what writes into the process.
+    """
+
+    def __init__(self, url: str, form: str, make_muxer: Callable[[IO[bytes]], LiveMuxer]) -> None:
+        self.is_connected = False
+        self._reason = "it does not answer"
+        # -P: the script's own folder is no place to import from.
+        command = [sys.executable, "-P", stream_process.__file__, url, form]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+        self._listener = threading.Thread(target=self._listen, name="stream", daemon=True)
+        self._listener.start()
+        self._muxer: LiveMuxer | None = None
+        with suppress(av.FFmpegError, OSError):  # it has ended already; sending tells
+            self._muxer = make_muxer(cast("IO[bytes]", self._process.stdin))
+
+    def send(self, frame: LiveFrame | None, sounds: list[AudioFrame]) -> None:
+        """Send sound, and a picture where there is one.
+
+        Raises:
+            av.FFmpegError, OSError: the connection is broken.
+        """
+        if self._muxer is None:
+            raise BrokenPipeError
+        if frame is None:
+            self._muxer.write_sound(sounds)
+        else:
+            self._muxer.write(frame, sounds)
+
+    def close(self) -> str:
+        """End the connection; return why it broke, if it did."""
+        if self._muxer is not None:
+            try:
+                self._muxer.finish()
+            except (av.FFmpegError, OSError, ValueError):
+                self._muxer.abandon()
+        with suppress(OSError):
+            cast("IO[bytes]", self._process.stdin).close()
+        try:
+            self._process.wait(GOODBYE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+        return self._reason
+
+    def _listen(self) -> None:
+        with cast("IO[bytes]", self._process.stdout) as lines:
+            for line in lines:
+                said = json.loads(line)
+                self.is_connected = self.is_connected or "connected" in said
+                self._reason = said.get("error", self._reason)
 
 
 def shown(url: str) -> str:

@@ -1,0 +1,58 @@
+"""The connection of a stream in a process of its own: started as a script, it copies packets to the network.
+
+PyAV holds Python's lock while an output connects and while it says goodbye, without any limit of time: in the session's
+process a server that does not answer would stop the camera, the painter and all other sinks.
+
+Arguments: URL and FFmpeg's name of the format. Packets come on standard input as NUT; lines of JSON go out:
+``{"connected": true}``, or ``{"error": REASON}`` at the end.
+"""
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+
+import av
+
+# A step of the connection that takes longer is a connection lost.
+STALL_SECONDS = 10.0
+OPTIONS = {
+    "flv": {"flvflags": "no_duration_filesize"},
+    "mpegts": {"mpegts_flags": "resend_headers"},
+    "rtsp": {"rtsp_transport": "tcp"},
+}
+
+
+def main(url: str, form: str) -> None:
+    """Copy all packets of standard input to ``url``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the session ends this process in order
+    # The header tells all; what is read ahead is late. (`nobuffer` would lose the first picture, and with it all up to
+    # the next key picture.)
+    options = {"probesize": "32", "analyzeduration": "0"}
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+    with av.open(sys.stdin.buffer, mode="r", format="nut", options=options, buffer_size=4096) as source:
+        # The one watchdog that works while a library holds Python's lock.
+        faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
+        target = av.open(url, "w", format=form, container_options={"flush_packets": "1", **OPTIONS[form]})
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        target.start_encoding()
+        faulthandler.cancel_dump_traceback_later()
+        print(json.dumps({"connected": True}), flush=True)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
+                target.mux(packet)
+                faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
+        target.close()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (av.FFmpegError, OSError) as error:
+        print(json.dumps({"error": error.strerror or type(error).__name__}), flush=True)
+        os._exit(1)  # closing what is broken would try to write once more
+    os._exit(0)
