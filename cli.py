@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -22,7 +22,7 @@ import typer
 
 from pipeline.arguments import read_paintings, read_seconds
 from pipeline.errors import DAMAGED_INPUT, printable
-from pipeline.process import keep_freed_memory, launched_at
+from pipeline.process import ends_soon, keep_freed_memory, launched_at
 
 if TYPE_CHECKING:
     from models.training.trainer import Report
@@ -148,9 +148,16 @@ def video(
                 tag=not no_tag,
                 fresh=fresh,
             )
+        from pipeline.render import is_resumable
         from pipeline.run import stylize_video
+        from pipeline.work_folder import what_is_left
 
-        with _Bar("painting", quiet) as bar:
+        def at_last() -> None:
+            left = what_is_left(target, is_fresh=fresh)
+            _say(f"interrupted; {left or 'nothing of the output is kept'}")
+
+        soon = ends_soon(at_last, INTERRUPTED) if is_resumable(config) else nullcontext()
+        with soon, _Bar("painting", quiet) as bar:
             summary = stylize_video(config, progress=bar.frames, notify=bar.note)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}

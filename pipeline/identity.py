@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
@@ -43,7 +43,7 @@ def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
         "input": content_of(config.source),
         "mask": None if config.mask is None else content_of(config.mask),
         "settings": _settings(config, plan),
-        "weights": dict(_weights(config)),
+        "weights": weights_of(config),
         "software": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
     }
@@ -97,6 +97,23 @@ def content_of(path: str) -> dict[str, Any]:
     return {"bytes": found.st_size, "time_ns": found.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
 
 
+def weights_of(config: VideoConfig) -> dict[str, str]:
+    """A hash of the weight file of each style.
+
+    Raises:
+        StyleError: one cannot be read.
+    """
+    found: dict[str, str] = {}
+    for spec in (config.stylize.style, config.stylize.style_end):
+        for part in parse_blend(spec) if spec is not None else ():
+            try:
+                path = find(part.style)[0].path
+                found[part.style] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            except (WeightsError, OSError) as error:
+                raise StyleError(str(error)) from error
+    return found
+
+
 def _settings(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
     """All that was asked for, and what became of it in the plan."""
     stages = {name: asdict(getattr(config, name)) for name in ("stylize", "decode", "encode")}
@@ -116,16 +133,6 @@ def _settings(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
         "color": asdict(plan.color),
         "segment": [str(config.segment_seconds), config.segment_frames],
     }
-
-
-def _weights(config: VideoConfig) -> Iterator[tuple[str, str]]:
-    for spec in (config.stylize.style, config.stylize.style_end):
-        for part in parse_blend(spec) if spec is not None else ():
-            try:
-                path = find(part.style)[0].path
-                yield part.style, hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            except (WeightsError, OSError) as error:
-                raise StyleError(str(error)) from error
 
 
 def _plain(value: object) -> object:

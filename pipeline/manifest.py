@@ -126,6 +126,20 @@ class Manifest:
         last = self.segments[-1]
         return float((last.pts[-1] + (last.durations[-1] or 0) - self.segments[0].pts[0]) * self.time_base)
 
+    def what_is_kept(self, folder: str, *, is_fresh: bool) -> str:
+        """For people: how much there is, where it lies, and how to go on; empty where there is nothing.
+
+        Args:
+            folder: in which the segments lie.
+            is_fresh: whether the command that made them threw away what was kept before.
+        """
+        if not self.segments:
+            return ""
+        of = f" of {self.seconds:.3g} s" if self.seconds else ""
+        kept = min(self.kept_seconds, self.seconds or self.kept_seconds)
+        command = "the same command without --fresh" if is_fresh else "the same command"
+        return f"{kept:.3g} s{of} are kept in {folder}; {command} goes on"
+
     def write(self, folder: str) -> None:
         """Write it into the work folder, whole or not at all.
 

@@ -3,9 +3,17 @@
 import ctypes
 import os
 import platform
+import signal
+import socket
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+# A frame that is being painted, or an encoder that gives what it held back, may take longer to end.
+GRACE_SECONDS = 1.5
 
 
 def launched_at() -> float:
@@ -31,3 +39,38 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((-1, 2**31 - 1), (-2, 64 * 2**20), (-3, 2**30), (-8, 1)):
             mallopt(parameter, value)
+
+
+@contextmanager
+def ends_soon(at_last: Callable[[], None], code: int) -> Iterator[None]:
+    """Context in which an interruption ends the process in `GRACE_SECONDS`, whatever it is busy with.
+
+    Only for work that a kill at any moment leaves whole; in the main thread.
+
+    Args:
+        at_last: called in another thread before a process that does not end by itself is ended.
+        code: that it exits with then.
+    """
+    reading, writing = socket.socketpair()  # Windows takes nothing else to wake up by
+    writing.setblocking(False)
+    ended = threading.Event()
+    deadly = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
+    def watch() -> None:
+        while (number := reading.recv(1)) and number[0] not in deadly:
+            pass
+        if number and not ended.wait(GRACE_SECONDS):
+            at_last()
+            os._exit(code)
+
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, name="flowbrush-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        writing.close()
+        watcher.join()
+        reading.close()

@@ -129,7 +129,7 @@ class Render:
         is_kept = error is not None and bool(self._manifest.segments)
         self._folder.leave(is_kept=is_kept)
         if error is not None and is_kept:
-            error.add_note(self._what_is_kept())
+            error.add_note(self._manifest.what_is_kept(self._folder.path, is_fresh=self._config.fresh))
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
         """Make the stylizer with the engine that painted what is kept; where that is not to be had, begin anew."""
@@ -242,9 +242,3 @@ class Render:
             raise InputError(path, "has vanished while it was painted; put it back")
         if now != self._input:
             raise InputError(path, "was changed while it was painted; paint it again")
-
-    def _what_is_kept(self) -> str:
-        manifest = self._manifest
-        of = f" of {manifest.seconds:.3g} s" if manifest.seconds else ""
-        command = "the same command without --fresh" if self._config.fresh else "the same command"
-        return f"{manifest.kept_seconds:.3g} s{of} are kept in {self._folder.path}; {command} goes on"

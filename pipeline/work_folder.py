@@ -9,7 +9,7 @@ from pipeline.disk import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.lock import HeldError, Lock
-from pipeline.manifest import NAME, Segment, work_folder
+from pipeline.manifest import NAME, ManifestError, Segment, read_manifest, work_folder
 
 _LOCK = "lock"
 # Nothing else is ever removed, should the folder be used for more.
@@ -100,6 +100,26 @@ class WorkFolder:
 
     def _state_file(self, index: int) -> str:
         return self.file(f"{index:08}.safetensors")
+
+
+def what_is_left(target: str, *, is_fresh: bool) -> str:
+    """What the work on ``target`` leaves when it ends at once, for people; without any its folder is removed.
+
+    For the process that works on it alone, which has no time left to do so itself.
+    """
+    path = work_folder(target)
+    try:
+        manifest = read_manifest(path)
+    except ManifestError:
+        manifest = None
+    if manifest is not None and manifest.segments:
+        return manifest.what_is_kept(path, is_fresh=is_fresh)
+    for name in _names_in(path):
+        if _OWN.fullmatch(name) or name in (NAME, _LOCK):
+            remove(os.path.join(path, name))
+    with suppress(OSError):
+        os.rmdir(path)
+    return ""
 
 
 def look_of(path: str) -> tuple[int, int] | None:

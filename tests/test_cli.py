@@ -92,18 +92,34 @@ def test_a_pipe_in_and_a_pipe_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "number", [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 )
-def test_an_interruption_says_so_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+def test_an_interruption_says_so_and_how_to_go_on(tmp_path: Path, number: int) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=320, height=240))
-    process = launch("video", source, tmp_path / "out.mp4", *PLAIN)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".flowbrush-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    target = tmp_path / "out.mp4"
+    process = launch("video", source, target, *PLAIN)
+    _wait_for(tmp_path / "out.mp4.flowbrush", "manifest.json")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.decode().strip().splitlines()[-1].startswith("interrupted")
+    said = err.decode().strip().splitlines()[-1]
+    folder = re.escape(f"{target}.flowbrush")
+    assert re.fullmatch(rf"interrupted; [\d.]+ s of 30 s are kept in {folder}; the same command goes on", said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4.flowbrush"]
+
+
+def test_an_interruption_before_there_is_anything_to_keep_leaves_nothing(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=320, height=240))
+    process = launch("video", source, tmp_path / "out.mp4", *PLAIN)
+    _wait_for(tmp_path / "out.mp4.flowbrush", "*.part")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err.decode().strip().splitlines()[-1] == "interrupted; nothing of the output is kept"
     assert list(tmp_path.iterdir()) == [source]
+
+
+def _wait_for(folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="on Windows a read from a pipe cannot be ended")

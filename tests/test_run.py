@@ -15,8 +15,8 @@ import pipeline.run
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import EncodeError, InputError, OutputError, StyleError
 from pipeline.meter import Progress
-from pipeline.mux import Muxer
 from pipeline.run import stylize_video
+from pipeline.segments import SegmentWriter
 from pipeline.stylize import Stylizer
 from tests.media import SHARED, Clip, Sound, contents, make_clip
 
@@ -141,7 +141,7 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
     elif stage == "stylize":
         monkeypatch.setattr(Stylizer, "_paint", dies_at_the_fourth(Stylizer._paint))
     else:
-        monkeypatch.setattr(Muxer, "write_frame", dies_at_the_fourth(Muxer.write_frame))
+        monkeypatch.setattr(SegmentWriter, "write", dies_at_the_fourth(SegmentWriter.write))
     source = uneven_clip(tmp_path)
     with pytest.raises(RuntimeError, match=f"{stage} died"):
         stylize_video(config(source, tmp_path / "out.mp4"))
@@ -149,10 +149,10 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Muxer, frame: object) -> None:
+    def full(self: SegmentWriter, frame: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Muxer, "write_frame", full)
+    monkeypatch.setattr(SegmentWriter, "write", full)
     source = uneven_clip(tmp_path)
     with pytest.raises(EncodeError, match="No space left"):
         stylize_video(config(source, tmp_path / "out.mp4"))
