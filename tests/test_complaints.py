@@ -35,6 +35,7 @@ from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from pipeline.video_track import VideoTrack
+from tests.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.live import FakeCamera, Memory, plain_config
 from tests.media import Clip, Sound, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
 from tests.tiny import TINY
@@ -226,6 +227,35 @@ def test_colours_shifted(tmp_path: Path, paint: Callable[..., Summary], matrix: 
     for ending in ("mkv", "mp4"):
         for picture in pictures(tmp_path / f"out.{ending}"):
             assert np.abs(bar_colors(picture) - bar_colors(bars)).max() <= 2
+
+
+def test_subtitles_fonts_chapters_lost(tmp_path: Path, paint: Callable[..., Summary]) -> None:
+    """video2x#174, #1344: a film comes out without its subtitles, their fonts and its chapters."""
+    chapters = ((Fraction(0), Fraction(1), "Anfang"), (Fraction(1), Fraction(2), "Ende"))
+    clip = make_clip(
+        tmp_path / "clip.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)), sounds=[Sound(seconds=Fraction(2))])
+    )
+    shown = cues("Guten Tag", "{\\i1}schräg{\\i0}")
+    source = enrich(
+        clip,
+        tmp_path / "film.mkv",
+        Extras([Subtitles(shown, "ass", {"language": "deu"})], chapters, [("Schrift.ttf", "font/ttf", FONT)]),
+    )
+    before = film(source)
+    paint(source, tmp_path / "out.mkv")
+    after = film(tmp_path / "out.mkv")
+    assert after.attachments == before.attachments
+    assert [track.payloads for track in after.of("subtitle")] == [track.payloads for track in before.of("subtitle")]
+    assert [chapter[2]["title"] for chapter in after.chapters] == ["Anfang", "Ende"]
+    notices: list[str] = []
+    paint(source, tmp_path / "out.mp4", notify=notices.append)
+    after = film(tmp_path / "out.mp4")
+    told = after.of("subtitle")[0].cues
+    assert [cue.begin for cue in told] == before.of("subtitle")[0].times
+    assert [cue.end - cue.begin for cue in told] == [cue.end - cue.begin for cue in shown]
+    assert [chapter[2]["title"] for chapter in after.chapters] == ["Anfang", "Ende"]
+    assert any("becomes mov_text" in notice for notice in notices)
+    assert any("attachment" in notice and "dropped" in notice for notice in notices)
 
 
 def test_silent_input_crashes(tmp_path: Path, paint: Callable[..., Summary]) -> None:
