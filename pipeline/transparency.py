@@ -40,12 +40,14 @@ def filled(pixels: Pixels, alpha: Pixels) -> Pixels:
     is near the mean of most pictures and the same in every frame. The mean of what is to be seen would be nearer, but
     leaves a title or a logo of one colour without contrast, and so without paint.
     """
-    most = float(np.iinfo(pixels.dtype).max)
-    faint = alpha < most * FAINT
-    if not faint.any():
+    most = int(np.iinfo(pixels.dtype).max)
+    hidden = alpha == 0
+    faint = (alpha < most * FAINT) & ~hidden
+    if not hidden.any() and not faint.any():
         return pixels
-    kept = (alpha[faint] / (most * FAINT))[:, None]
     result = pixels.copy()
+    np.copyto(result, (most + 1) // 2, where=hidden[..., None])
+    kept = (alpha[faint] / (most * FAINT))[:, None]
     result[faint] = np.rint(kept * pixels[faint] + (1 - kept) * (most / 2))
     return result
 
