@@ -48,8 +48,11 @@ class WebpReader:
             self._image = Image.open(path if self._missing is None else _whole_part(path))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
-        width, height = self._image.size
-        refuse_size(path, width, height)
+        try:
+            refuse_size(path, *self._image.size)
+        except InputError:
+            self._image.close()
+            raise
         self.container = self.codec = "webp"
         self.time_base = Fraction(1, 1000)
         self.sample_aspect_ratio = Fraction(1)
