@@ -318,7 +318,10 @@ def test_a_further_video_begins_with_a_key_frame_when_cut(tmp_path: Path) -> Non
     _, after = repaint(path, tmp_path / "out.mp4", **part)
     assert len(after.tracks) == 2
     with av.open(str(tmp_path / "out.mp4")) as container:
+        first = next(iter(container.demux(container.streams.video[1])))
+        container.seek(0)
         frames = list(container.decode(container.streams.video[1]))
+    assert first.is_keyframe
     # Key frames stand at 1/3, 2/3, 1 s of the source; the part begins at 1/2.
     assert frames[0].key_frame
     assert frames[0].pts * frames[0].time_base == Fraction(2, 3) - Fraction(1, 2)
