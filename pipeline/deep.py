@@ -4,8 +4,6 @@ Here swscale only brings chroma to full resolution and back: its matrices are 1.
 with the flags that make 8 bits exact they overflow. `models.color` computes them by their definitions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +75,8 @@ class DeepReader:
         import torch
 
         most = float(np.iinfo(pixels.dtype).max)
-        with one_thread(), torch.inference_mode():
+        take_one_core()
+        with torch.inference_mode():
             matrix = None if color.matrix == RGB else self._matrix(color, bits)
             tone_map = self._tone_map(color)
             written = torch.from_numpy(pixels)
@@ -150,7 +149,8 @@ class DeepWriter:
 
         if self._matrix is None:
             self._matrix = YuvMatrix(self._color.matrix, full_range=self._color.full_range, bits=self._bits)
-        with one_thread(), torch.inference_mode():
+        take_one_core()
+        with torch.inference_mode():
             for top in range(0, len(pixels), ROWS):
                 band = torch.from_numpy(pixels[top : top + ROWS].astype(np.float32)).permute(2, 0, 1) / 65535
                 samples = self._matrix.to_yuv(band).numpy()
@@ -158,17 +158,15 @@ class DeepWriter:
                     plane[top : top + ROWS] = row
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Context in which this thread's torch takes one core: threads that wait for each other starve the painters."""
+def take_one_core() -> None:
+    """Let this thread's torch use one core: threads that wait for each other starve the painters.
+
+    Set once and left: each setting throws away what oneDNN has prepared for all threads.
+    """
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def _planar(is_rgb: bool, has_alpha: bool, bits: int) -> str:

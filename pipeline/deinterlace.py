@@ -7,8 +7,14 @@ from typing import TypeVar
 import av
 from av.filter import Graph
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 T = TypeVar("T")
+
+
+def has_fields(video: VideoStream) -> bool:
+    """Whether the stream says that its frames consist of fields; some of them may be whole all the same."""
+    return video.codec_context.field_order > 1  # FFmpeg's AV_FIELD_PROGRESSIVE
 
 
 def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:

@@ -105,7 +105,7 @@ class VideoInfo:
         flipped: whether stored frames are mirrored top to bottom before they are turned by ``rotation``.
         deep: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
         has_alpha: whether frames come with their alpha.
-        interlaced: whether the first frame is interlaced; frames that are so are deinterlaced.
+        interlaced: whether the source says that it is; frames that are so come deinterlaced.
         tone_mapped_from: ``PQ`` or ``HLG`` where the source is HDR, which arrives tone-mapped; None otherwise.
         peak_nits: the brightest light of a PQ source, in cd/m2, where it says so.
     """

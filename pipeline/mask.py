@@ -96,5 +96,7 @@ class Mask:
         rgb = frame.reformat(
             width, height, format="rgb24", src_color_range=2 if reading(frame).full_range else 1, interpolation=EXACT
         )
-        light = turned(np.asarray(rgb.to_ndarray(), np.uint8), quarters) @ np.asarray(_LUMA, np.float32) / 255
+        is_flipped = self._source is not None and self._source.info.flipped
+        upright = turned(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)
+        light = upright @ np.asarray(_LUMA, np.float32) / 255
         return np.asarray(light, np.float32)[..., None].clip(0, 1)

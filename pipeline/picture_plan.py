@@ -90,7 +90,7 @@ def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> 
 def _source_notices(info: VideoInfo) -> list[str]:
     notices = []
     if info.interlaced:
-        notices.append("the source is interlaced: its frames are deinterlaced (bwdif), each into one")
+        notices.append("the source is interlaced: frames that are so are deinterlaced (bwdif), each into one")
     if info.tone_mapped_from is not None:
         notices.append(f"the source is HDR ({info.tone_mapped_from}): it is tone-mapped to SDR, BT.709")
     return notices

@@ -23,6 +23,7 @@ from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
 from pipeline.damage import Damage
 from pipeline.deep import bits_of
+from pipeline.deinterlace import has_fields
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.reader import MediaReader, Reader, StreamPacket
@@ -273,7 +274,7 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         flipped=is_flipped(first),
         deep=whole and bits_of(first) > 8,
         has_alpha=whole and is_transparent(first, reader.codec),
-        interlaced=first.interlaced_frame,
+        interlaced=first.interlaced_frame or (reader.video is not None and has_fields(reader.video)),
         tone_mapped_from=hdr_of(color),
         peak_nits=peak_nits(first),
     )
