@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     VideoPacket = Packet[VideoStream]
 else:  # generic in the type stubs alone
     StreamPacket = VideoPacket = Packet
-AudioPacket = StreamPacket
 
 # A clip is given up when so many packets have failed before a first frame.
 HOPELESS_PACKETS = 500
