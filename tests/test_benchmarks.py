@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_throughput_compares_the_command_with_both_loops() -> None:
     assert ours["times_a"] == pytest.approx(a["ms_per_frame"] / ours["ms_per_frame"])
     assert ours["startup_seconds"] > 0
     assert result["judged"]["name"] == ours["name"] == "flowbrush eager fp32"
+
+
+def test_latency_prints_a_line_a_figure_and_verdicts() -> None:
+    out = run("latency.py", "--seconds", "3", "--height", "64", "--engine", "eager", "--cold")
+    lines = out.splitlines()
+    assert "torch threads" in lines[0]
+    for name in ("default", "3 times slower"):
+        of_run = [line for line in lines if line.startswith(f"{name}: ")]
+        assert len(of_run) == 3
+        assert re.search(r"p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms; [\d.]+ fps delivered; \d+ captured", of_run[0])
+    assert sum(line.startswith(("MET: ", "NOT MET: ")) for line in lines) == 4
 
 
 def test_memory_prints_a_line_a_clip_and_verdicts() -> None:
