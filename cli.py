@@ -286,6 +286,28 @@ def live(
 
 
 @app.command()
+def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """List the cameras of this machine, with their sizes and rates."""
+    with _friendly():
+        from pipeline.live.cameras import list_cameras
+
+        found = list_cameras()
+    if as_json:
+        print(json.dumps({"cameras": [asdict(camera) for camera in found]}))
+        return
+    for camera in found:
+        print(f"{camera.index}  {camera.name}  ({camera.device})")
+        for mode in camera.modes:
+            rates = ", ".join(f"{fps:g}" for fps in mode.fps)
+            print(f"   {mode.width}x{mode.height}" + (f"  {rates} fps" if rates else ""))
+    if not found:
+        print(
+            "No camera was found. Plug one in, close programs that have it; on Linux your user needs the group video. "
+            "Without a camera: flowbrush live screen, a URL, or FILE --realtime."
+        )
+
+
+@app.command()
 def styles(
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw all styles on one frame into this picture.")

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from pipeline.live.controls import Controls
+from pipeline.live.display import has_display
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sink import SinkError
-from pipeline.live.sinks.window import WindowSink, has_display, key_name
+from pipeline.live.sinks.window import WindowSink, key_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("Xvfb", "xdotool", "openbox")

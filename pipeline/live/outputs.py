@@ -1,16 +1,16 @@
 """Which sinks a session has, from what was asked for."""
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import first_line
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.device import Device
+from pipeline.live.display import has_display
 from pipeline.live.playback import FileSound, Playback, has_sound
-from pipeline.live.sink import Sink, SoundSource
+from pipeline.live.sink import Sink, SinkError, SoundSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,6 @@ class Outputs:
         return self.window if self.window is not None else has_display() and not self.null
 
 
-def has_display() -> bool:
-    """Whether windows can be shown here."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 def make_sinks(
     outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, sound: bool = False
 ) -> list[Sink]:
@@ -72,7 +65,11 @@ def make_sinks(
     """
     sinks: list[Sink] = []
     if outputs.has_window:
-        from pipeline.live.sinks.window import WindowSink
+        try:
+            from pipeline.live.sinks.window import WindowSink
+        except ImportError as error:
+            remedy = "install libGL and GLib (Debian: apt install libgl1 libglib2.0-0), or use --no-window"
+            raise SinkError("window", f"OpenCV cannot be loaded ({first_line(error)}); {remedy}") from error
 
         sinks.append(WindowSink(controls, notify, clean=outputs.clean, stills=outputs.stills))
     if outputs.virtual_camera:

@@ -1,9 +1,6 @@
 """A window on the desktop: the picture, a discreet line of readings, keys."""
 
 import json
-import os
-import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +18,7 @@ from PIL import Image
 from pipeline.frames import Pixels
 from pipeline.live import window_process
 from pipeline.live.controls import Controls
+from pipeline.live.display import has_display
 from pipeline.live.files import new_name
 from pipeline.live.frames import LiveFrame
 from pipeline.live.overlay import Meter, draw_help, draw_readings, readings
@@ -44,21 +42,6 @@ NAMED_KEYS = {
     63233: "down",
     27: "escape",
 }
-
-
-def has_display() -> bool:
-    """Whether a window can be opened, as far as a quick look tells."""
-    if sys.platform != "linux":
-        return True
-    match = re.fullmatch(r"([\w.-]*):(\d+)(?:\.\d+)?", os.environ.get("DISPLAY", ""), re.ASCII)
-    if match is None or match[1] not in ("", "unix"):
-        return match is not None  # one of another machine is believed
-    path = f"/tmp/.X11-unix/X{match[2]}"
-    for address in (path, f"\0{path}"):
-        with socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(address)
-            return True
-    return False
 
 
 def key_name(code: int) -> str:
