@@ -29,7 +29,7 @@ WHOLE_BYTES_PER_PX = {"compile": 130, "eager": 400, "openvino": 200}
 OF_FLOAT = 1.2
 
 # Around the network, for each pixel of the video: frames that wait, the stability's averages, decoder and encoder.
-AROUND_BYTES_PER_PX = {"none": 110, "smooth": 170, "flow": 200}
+AROUND_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270}
 # What is loaded: Python, torch, OpenCV, codecs, the network.
 BASE_BYTES = 800 * 2**20
 
