@@ -27,7 +27,7 @@ class StreamPlan:
             there when the source is closed, and the stream must not be touched any more.
     """
 
-    stream: Stream
+    stream: Stream = field(repr=False)  # PyAV reads freed memory where the file is closed
     action: Action = "copy"
     encoder: str | None = None
     layout: str = "stereo"

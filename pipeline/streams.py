@@ -94,7 +94,7 @@ def _plan(
 
 def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamPlan]:
     """How ``stream`` could be carried, best first."""
-    if container.name in _ANIMATIONS or not _is_known(stream) or (is_cover(stream) and cover is None):
+    if container.name in _ANIMATIONS or not _is_copyable(stream) or (is_cover(stream) and cover is None):
         return
     yield StreamPlan(stream, payload=cover)
     refused = f"{container.suffix} files cannot hold it as it is"
@@ -105,19 +105,19 @@ def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator
         yield StreamPlan(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
 
 
-def _is_known(stream: Stream) -> bool:
-    """Whether a copy would be worth something: mov takes packets of any kind, but not what describes them.
+def _is_copyable(stream: Stream) -> bool:
+    """Whether a copy may be tried: a decoder knows the stream, or it needs none.
 
-    FFmpeg calls many kinds of data ``bin_data``, and writes all of them as if they came from a GoPro.
+    Of data only what a GoPro measures: FFmpeg writes all that it calls ``bin_data`` as if it were that, and what it knows
+    by another name (timed ID3, KLV) stands in no file of our containers afterwards.
     """
     if stream.type == "data":
-        is_gopro = "GoPro" in stream.metadata.get("handler_name", "")
-        return stream.name is not None and (stream.name != "bin_data" or is_gopro)
+        return stream.name == "bin_data" and "GoPro" in stream.metadata.get("handler_name", "")
     return stream.type == "attachment" or stream.codec_context is not None
 
 
 def _why_dropped(stream: Stream, container: Container) -> str:
-    if not _is_known(stream):
+    if codec_of(stream) in (None, "bin_data") and stream.type != "attachment" and not _is_copyable(stream):
         return "what it holds is not known"
     return f"{container.suffix} files cannot hold it"
 
