@@ -108,8 +108,8 @@ def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator
 def _is_copyable(stream: Stream) -> bool:
     """Whether a copy may be tried: a decoder knows the stream, or it needs none.
 
-    Of data only what a GoPro measures: FFmpeg writes all that it calls ``bin_data`` as if it were that, and what it knows
-    by another name (timed ID3, KLV) stands in no file of our containers afterwards.
+    Of data only what a GoPro measures: FFmpeg writes all that it calls ``bin_data`` as if it were that, and what it
+    knows by another name (timed ID3, KLV) stands in no file of our containers afterwards.
     """
     if stream.type == "data":
         return stream.name == "bin_data" and "GoPro" in stream.metadata.get("handler_name", "")
