@@ -1,5 +1,6 @@
 """The command line: flags -> config -> run -> exit code. The only module that prints."""
 
+import inspect
 import io
 import json
 import logging
@@ -25,7 +26,11 @@ from pipeline.errors import DAMAGED_INPUT, printable
 from pipeline.process import ends_soon, keep_freed_memory, launched_at
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from models.training.trainer import Report
+    from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Planned, Progressed, Skipped, Started
+    from pipeline.batch.plan import BatchPlan
     from pipeline.config import EncodeConfig
     from pipeline.live.tally import LiveSummary
     from pipeline.meter import Progress
@@ -305,6 +310,111 @@ def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
             "No camera was found. Plug one in, close programs that have it; on Linux your user needs the group video. "
             "Without a camera: flowbrush live screen, a URL, or FILE --realtime."
         )
+
+
+def _takes_options_of(other: Callable[..., None], *but: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: a command takes the options of ``other`` too, as keywords, apart from those named in ``but``."""
+
+    def extended(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command)
+        taken = [name for name, parameter in own.parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+        others = inspect.signature(other).parameters
+        parameters = [own.parameters[name] for name in taken]
+        parameters += [parameter for name, parameter in others.items() if name not in (*but, *taken)]
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return extended
+
+
+@app.command()
+@_takes_options_of(video, "source", "target", "as_json")
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Clips, folders, patterns, a job file (.toml, .csv), or - for a list."),
+    ],
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the paintings go, folders kept as they are.")],
+    style: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Paint in each of these; a:0.7,b:0.3 is one blend; repeatable."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(metavar="TEMPLATE", help="Of the outputs; {stem}, {style} and {suffix} stand for the clip's.")
+    ] = "{stem}_{style}{suffix}",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, with frames, time and space; do nothing.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going/--no-keep-going", help="Whether one that fails leaves the others alone.")
+    ] = True,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep looking for new clips in the folders.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json-lines", help="Print what happens, one JSON object a line.")] = (
+        False
+    ),
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    **of_video: Any,
+) -> None:
+    """Paint many clips: what is done is skipped, what was interrupted goes on, what fails is reported."""
+    with _friendly(verbose):
+        from pipeline.batch.events import as_json
+        from pipeline.batch.jobs import BatchConfig
+        from pipeline.batch.options import read_styles
+        from pipeline.batch.runner import is_busy
+        from pipeline.batch.session import plan, run_batch
+
+        def show(event: "Event") -> None:
+            print(json.dumps(as_json(event)), flush=True)
+
+        view = _BatchView(quiet, show if json_lines else None)
+        with _usage():
+            chosen = read_styles(style or ())
+            config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch)
+        with _Bar("looking at", quiet, first="looking for clips") as bar, _usage():
+            planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))
+        if dry_run:
+            _print_plan(planned, view)
+            return
+        if not planned.steps and not watch:
+            _fail("no clips were found in what was given; see flowbrush batch --help", USAGE)
+        try:
+            with ends_soon(view.say_what_is_left, INTERRUPTED), view:
+                ended = run_batch(config, planned, view)
+        except KeyboardInterrupt as error:
+            _say(f"interrupted{_notes_of(error)}")
+            if is_busy():  # in the middle of something long, which a kill leaves whole
+                sys.stdout.flush()
+                os._exit(INTERRUPTED)
+            raise typer.Exit(INTERRUPTED) from None
+    if not quiet:
+        view.print_table(ended)
+    if ended.failed or ended.left:
+        raise typer.Exit(1)
+
+
+def _print_plan(planned: "BatchPlan", view: "_BatchView") -> None:
+    """What a batch would do, a line a clip."""
+    from pipeline.batch.plan import seconds_for
+    from pipeline.batch.report import length
+    from pipeline.space import size_text
+
+    whole = planned.event()
+    view(whole)
+    if view.shows_json:
+        return
+    for step in planned.steps:
+        clip = step.clip
+        if clip.fault is not None:
+            print(printable(f"{step.job.name}: cannot be read: {clip.fault}"))
+            continue
+        frames = f"{clip.frames} frames" if clip.frames else "frames not known"
+        what = "done" if step.is_done else f"about {length(seconds_for(step))}, {size_text(step.bytes)}"
+        print(printable(f"{step.job.name}: {clip.width}x{clip.height}, {frames}: {what}"))
+    ignored = f"; {whole.ignored} other files are no video" if whole.ignored else ""
+    print(f"{whole.clips} outputs, {whole.done} of them done; {whole.frames} frames to paint", end=", ")
+    print(f"about {length(whole.seconds or 0)} and {size_text(whole.bytes)}{ignored}")
 
 
 @app.command()
@@ -637,6 +747,111 @@ class _Bar:
         self._step_times.append(time.monotonic())
         seconds = self._step_times[-1] - self._step_times[0]
         return f"{(len(self._step_times) - 1) / seconds:.1f}" if seconds > 0 else "-"
+
+
+class _BatchView:
+    """How a batch is shown while it runs: a bar for all of it, one for each clip at work, and lines for what is done.
+
+    Args:
+        quiet: show nothing.
+        show: called with each event instead; None draws bars.
+    """
+
+    def __init__(self, quiet: bool, show: "Callable[[Event], None] | None") -> None:
+        self.shows_json = show is not None
+        self._show = show or (lambda event: None)
+        self._quiet = quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._lines: list[tuple[str, str, str]] = []
+        self._counts = {"finished": 0, "skipped": 0, "clips": 0}
+
+    def __enter__(self) -> "_BatchView":
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=self._quiet or self.shows_json or not console.is_terminal,
+            refresh_per_second=4,
+            speed_estimate_period=120,
+        )
+        self._whole = self._bars.add_task("all clips", total=None, state="")
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: "Event") -> None:
+        """Show what happened."""
+        self._show(event)
+        getattr(self, f"_{event.name}", lambda event: None)(event)
+
+    def say_what_is_left(self) -> None:
+        """For a process that is ended in the middle of something."""
+        done = self._counts["finished"] + self._counts["skipped"]
+        _say(f"interrupted; {done} of {self._counts['clips']} are done; the same command goes on")
+
+    def print_table(self, ended: "Ended") -> None:
+        """What came of each clip, those that failed last."""
+        from pipeline.batch.report import summary_line
+
+        if not self.shows_json:
+            width = max((len(name) for name, _, _ in self._lines), default=0)
+            for name, word, rest in sorted(self._lines, key=lambda line: line[1] == "failed"):
+                _say(f"{name:{width}}  {word:8}  {rest}")
+        _say(f"{summary_line(ended)}; {ended.report}")
+
+    def _planned(self, event: "Planned") -> None:
+        self._counts["clips"] = event.clips
+        if hasattr(self, "_bars"):
+            self._bars.update(self._whole, total=event.frames or None, state=f"{event.clips} clips")
+
+    def _started(self, event: "Started") -> None:
+        self._tasks[event.output] = self._bars.add_task(event.output, total=None, state="")
+
+    def _progress(self, event: "Progressed") -> None:
+        task = self._tasks[event.output]
+        of = f"/{event.total}" if event.total else ""
+        total = max(event.total, event.frames) if event.total else None
+        more = event.frames - self._bars.tasks[self._bars.task_ids.index(task)].completed
+        self._bars.update(task, completed=event.frames, total=total, state=f"{event.frames}{of}  {event.fps:.1f} fps")
+        self._bars.update(self._whole, advance=more)
+
+    def _note(self, event: "Noted") -> None:
+        if not self._quiet and not self.shows_json:
+            self._bars.stop()
+            _say(f"note: {event.output}: {event.line}" if event.output else f"note: {event.line}")
+            self._bars.start()
+
+    def _finished(self, event: "Finished") -> None:
+        figures = event.figures
+        damaged = f", {figures['damaged_places']} damaged places in the input" if figures["damaged_places"] else ""
+        self._lines.append((event.output, "painted", f"{figures['frames']} frames, {figures['fps']:.1f} fps{damaged}"))
+        self._done("finished", event.output)
+
+    def _skipped(self, event: "Skipped") -> None:
+        self._lines.append((event.output, "done", "before"))
+        self._done("skipped", event.output)
+
+    def _failed(self, event: "Failed") -> None:
+        if not event.will_retry:
+            self._lines.append((event.output, "failed", event.error))
+        self._done("failed", event.output)
+
+    def _done(self, what: str, output: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1
+        task = self._tasks.pop(output, None)
+        if task is not None:
+            self._bars.remove_task(task)
+        done = self._counts["finished"] + self._counts["skipped"]
+        self._bars.update(self._whole, state=f"{done}/{self._counts['clips']} clips")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import shutil
 import sysconfig
 import tempfile
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -153,8 +154,19 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
         # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
         options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}
+        _give_own_code(paint)
         run = torch.compile(paint, dynamic=False, options=options)
     return _run_by(run, device, dtype)
+
+
+def _give_own_code(paint: Paint) -> None:
+    """Let ``paint`` be compiled apart from all others.
+
+    Dynamo counts what it compiles by code object, and from the ninth size on runs uncompiled, which is slow.
+    """
+    shared = Paint.forward
+    own = types.FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__, shared.__defaults__)
+    paint.forward = types.MethodType(own, paint)  # type: ignore[method-assign]
 
 
 def _run_by(run: Callable[..., Any], device: torch.device, dtype: torch.dtype) -> Engine:

@@ -23,7 +23,7 @@ def stylize_video(
     *,
     progress: ProgressCallback = lambda state: None,
     notify: Notify = lambda line: None,
-    make: MakeStylizer | None = None,
+    make: MakeStylizer = Stylizer,
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target``.
 
@@ -34,7 +34,7 @@ def stylize_video(
         config: what, how and where.
         progress: called for each painted frame, in the calling thread.
         notify: called with each thing that the user should know, one line.
-        make: called as `Stylizer`, in its place.
+        make: makes the stylizer, called as `Stylizer`.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
@@ -53,7 +53,7 @@ def stylize_video(
         plan = plan_output(source, config.target, config.encode, size=size)
         notices.say(plan.notices)
         with open_render(config, plan, source, notices) as render:
-            stylizer = render.load(style, partial(make or Stylizer, **of_clip, notify=notices))
+            stylizer = render.load(style, partial(make, **of_clip, notify=notices))
             with (
                 prefetch(render.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
                 prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as painted,

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from pipeline.codecs import Encoder
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import Manifest
@@ -60,27 +61,29 @@ def _needed_bytes(manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes:
     if not info.frame_count:
         return None
     kept = sum(segment.bytes for segment in manifest.segments)
-    if manifest.frames:  # measured on this very clip
-        a_frame = kept / manifest.frames
-    else:
-        a_frame = _bits_per_pixel(plan, is_segment=True) * plan.width * plan.height / 8
+    usual = _of_segments(plan) * plan.width * plan.height / 8
+    a_frame = kept / manifest.frames if manifest.frames else usual  # measured on this very clip, or usual
     segments = a_frame * max(info.frame_count, manifest.frames)
     output = segments
     if plan.container.name in ("gif", "webp"):
-        output = _bits_per_pixel(plan, is_segment=False) * plan.width * plan.height * info.frame_count / 8
+        output = bits_per_pixel(plan.encoder, plan.options) * plan.width * plan.height * info.frame_count / 8
     others = source_bytes / 10 if plan.carried else 0
     return segments - kept + output + others
 
 
-def _bits_per_pixel(plan: Plan, *, is_segment: bool) -> float:
-    codec = plan.encoder.codec
-    if is_segment and plan.container.name in ("gif", "webp"):
-        codec = "ffv1"
-    usual = BITS_PER_PIXEL.get(codec, BITS_PER_PIXEL["h264"])
-    steps, option = _STEPS_TO_DOUBLE.get(codec), plan.encoder.quality_option
+def _of_segments(plan: Plan) -> float:
+    """Those of animations are written without loss."""
+    is_lossless = plan.container.name in ("gif", "webp")
+    return BITS_PER_PIXEL["ffv1"] if is_lossless else bits_per_pixel(plan.encoder, plan.options)
+
+
+def bits_per_pixel(encoder: Encoder, options: Mapping[str, str]) -> float:
+    """How many bits a pixel of a painted frame takes, roughly, with these options of the encoder."""
+    usual = BITS_PER_PIXEL.get(encoder.codec, BITS_PER_PIXEL["h264"])
+    steps, option = _STEPS_TO_DOUBLE.get(encoder.codec), encoder.quality_option
     if steps is None or option is None:
         return usual
-    return float(usual * 2 ** ((plan.encoder.quality[0] - int(plan.options[option])) / steps))
+    return float(usual * 2 ** ((encoder.quality[0] - int(options[option])) / steps))
 
 
 def size_text(count: float) -> str:

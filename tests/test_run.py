@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import pipeline.run
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import EncodeError, InputError, OutputError, StyleError
 from pipeline.meter import Progress
@@ -177,7 +176,7 @@ def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monke
     def loaded(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("the network was loaded")
 
-    monkeypatch.setattr(pipeline.run, "Stylizer", loaded)
+    monkeypatch.setattr(Stylizer, "__init__", loaded)
     source, existing = uneven_clip(tmp_path), tmp_path / "existing.mp4"
     existing.touch()
     silent = make_clip(tmp_path / "sound.mkv", Clip(sounds=[Sound()]))

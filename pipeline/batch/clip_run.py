@@ -1,0 +1,163 @@
+"""One clip of a batch, from its opening to its output, in a thread of its own: whatever happens becomes a value."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.batch.events import Event, Noted, Progressed
+from pipeline.batch.options import without_fresh
+from pipeline.batch.plan import Step, may_be_written, remember_speed
+from pipeline.batch.records import Record, Records, identity_of
+from pipeline.batch.thumbnails import draw_thumbnails
+from pipeline.config import VideoConfig
+from pipeline.errors import OutputError, PipelineError, first_line
+from pipeline.meter import Progress
+from pipeline.run import stylize_video
+from pipeline.stylize import MakeStylizer
+from pipeline.summary import Summary
+from pipeline.work_folder import look_of
+
+logger = logging.getLogger(__name__)
+
+# Progress is told so often at most.
+TELL_SECONDS = 0.25
+# Of the places where an input was damaged, so many are noted.
+MOST_PLACES = 20
+
+_KEPT = ("frames", "frames_reused", "audio_packets", "seconds", "fps", "bottleneck", "style", "engine", "precision")
+
+
+class Interrupted(Exception):
+    """A clip was told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        step: which.
+        record: of it, brought up to date.
+        error: None where the output is in its place; `Interrupted` where it was told to end.
+    """
+
+    step: Step
+    record: Record
+    error: Exception | None = None
+
+
+Message = Event | Outcome
+
+
+def run_clip(
+    step: Step,
+    record: Record,
+    records: Records,
+    make: MakeStylizer,
+    tell: Callable[[Message], None],
+    stopped: threading.Event,
+) -> None:
+    """Paint the clip of ``step``; never raises.
+
+    Args:
+        step: what to do.
+        record: of it; brought up to date, and kept.
+        records: where it is kept.
+        make: makes the stylizer.
+        tell: called with what happens, and with the `Outcome` at the end.
+        stopped: set from outside when all is to end.
+    """
+    error: Exception | None = None
+    try:
+        _paint(step, record, records, make, tell, stopped)
+    except KeyboardInterrupt:
+        error = Interrupted()
+    except Exception as caught:
+        is_known = isinstance(caught, PipelineError | ValueError)
+        if not is_known:
+            logger.exception("%s", step.job.name)
+        notes = "".join(f"; {note}" for note in getattr(caught, "__notes__", ()))
+        text = first_line(caught) if is_known else f"{type(caught).__name__}: {first_line(caught)}"
+        record.status, record.error, error = "failed", f"{text}{notes}", caught
+        _keep(step, record, records, tell)
+    tell(Outcome(step, record, error))
+
+
+def _paint(
+    step: Step,
+    record: Record,
+    records: Records,
+    make: MakeStylizer,
+    tell: Callable[[Message], None],
+    stopped: threading.Event,
+) -> None:
+    job, config = step.job, step.job.config
+    if record.attempts > 1:
+        config = without_fresh(config)
+    record.notices = []
+
+    def notify(line: str) -> None:
+        record.notices.append(line)
+        tell(Noted(job.name, line))
+
+    if not may_be_written(config):
+        raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
+    _make_folder(config)
+    record.status, record.error, record.before = "started", None, look_of(config.target)
+    look = look_of(config.source)
+    record.identity, record.look = identity_of(config), None
+    _keep(step, record, records, tell)
+    summary = stylize_video(config, progress=_Teller(job.name, tell, stopped), notify=notify, make=make)
+    if look_of(config.source) != look:  # what was hashed may not be what was painted: it is no ground to skip it
+        record.identity = {}
+    record.status, record.look, record.figures = "done", look_of(config.target), _figures(summary)
+    _keep(step, record, records, tell)
+    remember_speed(step, summary.frames - summary.frames_reused, summary.frames / summary.fps if summary.fps else 0)
+    if not stopped.is_set():
+        draw_thumbnails(config, step.clip.seconds, records.thumbnail(job, 0), records.thumbnail(job, 1))
+
+
+class _Teller:
+    """Tells how far a clip is, now and then, and ends its run when all is to end."""
+
+    def __init__(self, name: str, tell: Callable[[Message], None], stopped: threading.Event) -> None:
+        self._name = name
+        self._tell = tell
+        self._stopped = stopped
+        self._told = 0.0
+
+    def __call__(self, state: Progress) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            self._tell(Progressed(self._name, state.frames, state.total, round(state.fps, 2)))
+
+
+def _make_folder(config: VideoConfig) -> None:
+    folder = os.path.dirname(config.target) or "."
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputError(config.target, f"the folder {folder} cannot be made ({error.strerror})") from error
+
+
+def _figures(summary: Summary) -> dict[str, Any]:
+    kept = asdict(summary)
+    figures = {name: kept[name] for name in _KEPT}
+    figures["damage"] = [str(place["reason"]) for place in summary.damage[:MOST_PLACES]]
+    figures["damaged_places"] = len(summary.damage)
+    return figures
+
+
+def _keep(step: Step, record: Record, records: Records, tell: Callable[[Message], None]) -> None:
+    """Note on disk what became of it; that this does not work is no reason to stop."""
+    try:
+        records.write(step.job, record)
+    except OSError as error:
+        tell(Noted(step.job.name, f"what was done cannot be noted ({error.strerror}); a later run may do it again"))

@@ -1,0 +1,87 @@
+"""New clips in a folder, each only when it has stopped growing."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.batch.inputs import Found, find_clips
+from pipeline.errors import InputError
+from pipeline.work_folder import look_of
+
+# A recorder or a copy writes more often than this; a file that was last written long ago needs no second look.
+STANDS_SECONDS = 5.0
+LONG_AGO_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    look: tuple[int, int]
+    since: float
+    is_taken: bool = False
+
+
+class Watcher:
+    """Looks at folders, and tells which clips have come.
+
+    Args:
+        folders: to look at, with all below.
+        output: of the batch; what lies in it is left alone.
+        known: files that are taken care of already.
+    """
+
+    def __init__(self, folders: Iterable[str], output: Path, known: Iterable[str] = ()) -> None:
+        self._folders = tuple(folders)
+        self._output = output
+        self._seen: dict[str, _Seen] = {}
+        for path in known:
+            look = look_of(path)
+            if look is not None:
+                self._seen[path] = _Seen(look, 0.0, is_taken=True)
+
+    def arrived(self) -> Iterator[Found]:
+        """Clips that were not given before, or have changed since, and now stand still; none of a vanished folder."""
+        now = time.monotonic()
+        for folder in self._folders:
+            with suppress(InputError):
+                for found in find_clips([folder], self._output):
+                    if self._stands_still(found.path, now):
+                        yield found
+
+    def _stands_still(self, path: str, now: float) -> bool:
+        look = look_of(path)
+        if look is None or look[0] == 0:
+            return False
+        seen = self._seen.get(path)
+        if seen is None or seen.look != look:
+            seen = self._seen[path] = _Seen(look, now)
+        if seen.is_taken:
+            return False
+        is_old = time.time() - look[1] / 1e9 > LONG_AGO_SECONDS
+        if (is_old or now - seen.since >= STANDS_SECONDS) and not is_being_written(path):
+            seen.is_taken = True
+        return seen.is_taken
+
+
+def is_being_written(path: str) -> bool:
+    """Whether someone has the file open for writing, where the system tells: Linux, a file of one's own.
+
+    A read lease (fcntl(2), F_SETLEASE) is given only on a file that nobody has open for writing.
+    """
+    try:
+        import fcntl
+
+        lease, signal_of = fcntl.F_SETLEASE, fcntl.F_SETSIG
+    except (ImportError, AttributeError):
+        return False
+    from signal import SIGURG
+
+    with suppress(OSError), open(path, "rb") as file:
+        fcntl.fcntl(file, signal_of, SIGURG)  # ignored; the usual SIGIO would end the process, should a writer come now
+        try:
+            fcntl.fcntl(file, lease, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        fcntl.fcntl(file, lease, fcntl.F_UNLCK)
+    return False
