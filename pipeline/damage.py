@@ -136,4 +136,4 @@ def damage_notice(damage: Sequence[Damage]) -> list[str]:
         return []
     places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
     more = f"; and {len(damage) - 3} more, all in --json" if len(damage) > 3 else ""
-    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:3]))}{more}); exit code 7 says so"]
+    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:3]))}{more})"]

@@ -23,7 +23,7 @@ from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
 from pipeline.errors import InputError, StyleError, printable
 from pipeline.look import find_style
-from pipeline.opening import DEMUXERS, MOST_PIXELS, open_container
+from pipeline.opening import DEMUXERS, MOST_PIXELS, open_container, packets_of
 from pipeline.reader import MOST_FRAMES
 from pipeline.sample_counts import what_is_pretended
 from pipeline.source import open_source
@@ -274,6 +274,24 @@ def test_streams_beyond_the_limit_are_an_error_and_not_lost(tmp_path: Path, monk
     assert frames_of(enrich(clip, tmp_path / "some.mkv", Extras(attachments=fonts[:15]))) == 3
     with pytest.raises(InputError, match="holds 20 streams or more"):
         frames_of(enrich(clip, tmp_path / "many.mkv", Extras(attachments=fonts)))
+
+
+def test_a_track_of_an_unknown_codec_is_left_out_and_said(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.mkv", Clip(**SHORT, sounds=[Sound()]))
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XYZ"))
+    result = CliRunner().invoke(cli.app, ["video", *PLAIN, str(path), str(tmp_path / "out.mkv")])
+    assert result.exit_code == 0, result.output
+    assert "note: audio stream 1" in result.stderr
+    assert len(contents(tmp_path / "out.mkv").times) == 3
+
+
+def test_a_stream_that_turns_up_late_stops_nothing() -> None:
+    def demux(streams: object) -> object:
+        yield "packet"
+        raise IndexError("list index out of range")  # as PyAV does in its flush
+
+    container = SimpleNamespace(demux=demux)
+    assert list(packets_of(container, ())) == ["packet"]  # type: ignore[arg-type]
 
 
 # --- times ---
