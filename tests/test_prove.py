@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from tests.killing import Killer
 from tests.media import Clip, Sound, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
@@ -41,8 +42,30 @@ def test_interrupted_at_any_moment_nothing_is_left(tmp_path: Path) -> None:
             target.unlink()
         else:
             assert process.returncode == 130
+        for left in tmp_path.glob("*.flowbrush/*"):  # nothing half written: what is kept is a finished segment
+            assert left.name in ("lock", "manifest.json") or left.suffix in (".mp4", ".safetensors")
+            left.unlink()
+        for folder in tmp_path.glob("*.flowbrush"):
+            folder.rmdir()
         assert list(tmp_path.iterdir()) == [source]
     assert 130 in codes
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_killed_at_any_moment_the_same_command_gives_the_same_frames(
+    tmp_path: Path, stability: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty kills (fifteen for each way to hold still) behind the first finished segment; a line each."""
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 600, 512), width=160, height=120, sounds=[Sound()]))
+    killer = Killer(source, tmp_path, [*PLAIN, "--stability", stability])
+    draw = random.Random(stability)
+    outcomes = []
+    for number in range(15):
+        outcomes.append(killer.kill(draw))
+        with capsys.disabled():
+            print(f"\n{stability} {number + 1:2}: {outcomes[-1]}", end="")
+    assert all(outcome.different == 0 for outcome in outcomes)
+    assert all(outcome.reused > 0 and outcome.frames == 600 for outcome in outcomes)
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:

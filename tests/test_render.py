@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ from pipeline.segments import SegmentWriter, _decoding_times, marked
 from pipeline.source import Source
 from pipeline.stylize import Stylizer
 from pipeline.summary import Summary
+from tests.killing import Killer
 from tests.media import Clip, Contents, Sound, contents, make_clip, moving_square
 
 ROOT = Path(pipeline.render.__file__).parents[1]
@@ -216,6 +218,18 @@ def test_killed_anywhere_the_same_command_gives_the_same_frames(tmp_path: Path, 
         assert (summary.frames, summary.frames_reused) == (40, reused), place
         assert target.read_bytes() == whole, place
         assert not Path(work_folder(str(target))).exists(), place
+
+
+@pytest.mark.slow
+def test_killed_at_random_the_same_command_gives_the_same_frames(tmp_path: Path) -> None:
+    """The short version of the proof with thirty kills."""
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 400, 512)))
+    plain = ["--style", "great-wave", "--engine", "eager", "--device", "cpu", "--stability", "flow"]
+    killer, draw = Killer(source, tmp_path, plain), random.Random(0)
+    for _ in range(2):
+        outcome = killer.kill(draw)
+        assert (outcome.frames, outcome.different) == (400, 0), outcome
+        assert outcome.reused in (120, 240, 360, 400), outcome
 
 
 # --- what a render is not gone on with ---

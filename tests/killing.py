@@ -1,0 +1,94 @@
+"""Runs of `flowbrush video` that are killed at random moments, and gone on with by the same command."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+import cli
+from pipeline.manifest import work_folder
+
+CLI = Path(cli.__file__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one killed run.
+
+    Attributes:
+        seconds: from its first finished segment to the kill.
+        reused: frames that the second run did not paint again.
+        frames: of the output.
+        different: decoded frames that are not those of a run that was never killed, or not at their time.
+    """
+
+    seconds: float
+    reused: int
+    frames: int
+    different: int
+
+    def __str__(self) -> str:
+        verdict = "identical" if not self.different else f"{self.different} DIFFERENT"
+        return (
+            f"killed {self.seconds:5.2f} s behind a segment, {self.reused:4} of {self.frames} frames reused, {verdict}"
+        )
+
+
+class Killer:
+    """Paints ``source`` once without, and then as often as asked with a kill.
+
+    Args:
+        source: a clip of at least two segments.
+        folder: for the outputs.
+        options: of `flowbrush video`.
+    """
+
+    def __init__(self, source: Path, folder: Path, options: list[str]) -> None:
+        self._command = [sys.executable, str(CLI), "video", str(source)]
+        self._options = [*options, "--quiet", "--json"]
+        self._whole = folder / "whole.mp4"
+        self._target = folder / "out.mp4"
+        begun = time.monotonic()
+        self._paint(self._whole)
+        self._seconds = time.monotonic() - begun
+
+    def kill(self, draw: random.Random) -> Outcome:
+        """Kill a run at a random moment behind its first finished segment, and let the same command go on."""
+        waited = None
+        while waited is None:  # a run that ended before it was to be killed tells nothing
+            self._target.unlink(missing_ok=True)
+            waited = self._killed(draw.uniform(0, 0.7 * self._seconds))
+        summary = self._paint(self._target)
+        whole, found = _frames(self._whole), _frames(self._target)
+        same = sum(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(whole, found, strict=False))
+        return Outcome(
+            waited, int(summary["frames_reused"]), int(summary["frames"]), max(len(whole), len(found)) - same
+        )
+
+    def _killed(self, seconds: float) -> float | None:
+        process = subprocess.Popen([*self._command, str(self._target), *self._options], stdout=subprocess.DEVNULL)
+        manifest = Path(work_folder(str(self._target))) / "manifest.json"
+        while not manifest.exists() and process.poll() is None:
+            time.sleep(0.002)
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+        return time.monotonic() - begun if process.wait() else None
+
+    def _paint(self, target: Path) -> dict[str, Any]:
+        done = subprocess.run([*self._command, str(target), *self._options], capture_output=True, text=True, check=True)
+        summary: dict[str, Any] = json.loads(done.stdout)
+        return summary
+
+
+def _frames(path: Path) -> list[tuple[int | None, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [(frame.pts, frame.to_ndarray(format="yuv420p")) for frame in container.decode(video=0)]
