@@ -235,6 +235,14 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
     assert len(np.unique(painted.numpy())) > 600
 
 
+def test_the_painting_of_16_bits_is_that_of_8():
+    pixels = media.moving_square(2)
+    plain = Stylizer(PAINTED, height=48, width=64).paint(pixels)
+    deep = Stylizer(PAINTED, height=48, width=64, deep=True).paint(pixels.astype(np.uint16) * 257)
+    assert np.abs(deep / 257 - plain).max() <= 0.51
+    assert abs((deep / 257 - plain).mean()) < 0.02
+
+
 def test_what_holds_still_loses_no_depth():
     rng = np.random.default_rng(0)
     still = np.tile(np.linspace(5000, 60000, 200).astype(np.uint16), (40, 1))[..., None].repeat(3, 2)
