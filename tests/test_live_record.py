@@ -16,6 +16,7 @@ import pytest
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import SOUND_SECONDS, SoundQueue
+from pipeline.live.outlet import Outlet
 from pipeline.live.sink import SinkError, SoundSink
 from pipeline.live.sinks.record import FORMS, RecordSink
 from pipeline.live.sound_track import RATE, SoundTrack
@@ -124,6 +125,16 @@ def test_the_key_ends_a_file_and_begins_another(tmp_path: Path) -> None:
     (second,) = tmp_path.glob("flowbrush-*.mkv")
     assert len(contents(second).times) == 15
     assert notes[-1] == f"recorded {second}"
+
+
+def test_a_recording_that_is_not_running_delivers_nothing() -> None:
+    outlet = Outlet(RecordSink(Controls(["a"]), print), print)
+    outlet.start(64, 48, Fraction(30))
+    outlet.put(frame(0, 0))
+    outlet.finish()
+    outlet.join()
+    assert outlet.summary().delivered == 0
+    assert outlet.failure is None
 
 
 def test_a_file_ends_while_the_camera_is_gone(tmp_path: Path) -> None:

@@ -150,8 +150,10 @@ def test_keys_change_what_is_seen(shown: Callable[..., Shown]) -> None:
     assert window.comes(middle_is((83, 83, 83)))
     window.key("c", "b")
     assert window.comes(middle_is(GRAY))
-    window.key("q")
+    window.key("s", "q")
     assert window.end()["quit"]
+    with Image.open(next(window.folder.glob("*.png"))) as still:
+        assert still.getpixel((160, 90)) == RED, "a still is painted, whatever the window shows"
 
 
 @needs_x

@@ -22,8 +22,7 @@ SIZE = (180, 320, 3)
 
 def picture(snapshot) -> np.ndarray:
     """Plain, but for a white column at the left, or at the right where it is mirrored."""
-    color = COLORS.T @ snapshot.weights if not snapshot.show_original else ORIGINAL
-    color = snapshot.strength * color + (1 - snapshot.strength) * ORIGINAL
+    color = snapshot.strength * (COLORS.T @ snapshot.weights) + (1 - snapshot.strength) * ORIGINAL
     pixels = np.broadcast_to(color.mean() if snapshot.keep_colors else color, SIZE).astype(np.uint8)
     pixels[:, :20] = 255
     return np.ascontiguousarray(pixels[:, ::-1] if snapshot.mirror else pixels)
@@ -36,7 +35,8 @@ def main(folder: str, seconds: float, clean: bool) -> None:
     end, index = time.monotonic() + seconds, 0
     while not controls.quitting.is_set() and time.monotonic() < end:
         pixels = picture(controls.snapshot())
-        window.write(LiveFrame(pixels, pixels, time.monotonic(), index))
+        original = np.broadcast_to(ORIGINAL, SIZE).astype(np.uint8)
+        window.write(LiveFrame(pixels, original, time.monotonic(), index))
         index += 1
         window.idle()
         time.sleep(0.01)

@@ -81,7 +81,7 @@ class Snapshot:
         strength: 0 leaves the picture as it is, 1 paints it fully.
         keep_colors: keep the picture's colours.
         mirror: swap left and right, as people know themselves.
-        show_original: show the picture unpainted.
+        show_original: show the picture unpainted; the window's own affair, other sinks go on as they were.
     """
 
     weights: tuple[float, ...]

@@ -103,7 +103,8 @@ class Outlet:
                 self.sink.idle()
             else:
                 self.sink.write(frame)
-                self.deliveries.add(frame.captured_at, time.monotonic())
+                if not getattr(self.sink, "is_idle", False):  # a recording that is not running delivers nothing
+                    self.deliveries.add(frame.captured_at, time.monotonic())
         except Exception as error:  # noqa: BLE001 - whatever a sink dies of, the others go on
             self._fail(error)
             return False

@@ -160,11 +160,13 @@ class WindowSink:
             self._has_ended()
 
     def _drawn(self, frame: LiveFrame) -> Pixels:
-        picture = cast("Pixels", cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
+        snapshot = self._controls.snapshot()
+        pixels = frame.original if snapshot.show_original else frame.pixels
+        picture = cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
         if self._controls.help:
             draw_help(picture, self._controls.names)
         elif not self._clean:
-            text = readings(self._controls.snapshot(), self._controls.names, self._meter)
+            text = readings(snapshot, self._controls.names, self._meter)
             draw_readings(picture, text, message=self._controls.message, recording=self._controls.recording)
         return picture
 
