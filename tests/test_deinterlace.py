@@ -30,13 +30,13 @@ def woven(number, *, is_top_first):
     return picture
 
 
-def flagged(frames, *, is_top_first):
-    """The frames with the flag that says which field comes first."""
+def flagged(frames, kind):
+    """The frames with the flag that says which field comes first: ``tff``, ``bff``, or ``prog`` for none."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=WIDTH, height=HEIGHT, format=av.VideoFormat("yuv444p"), time_base=Fraction(1, 15360), name="in"
     )
-    field = graph.add("setfield", "tff" if is_top_first else "bff")
+    field = graph.add("setfield", kind)
     sink = graph.add("buffersink")
     source.link_to(field)
     field.link_to(sink)
@@ -59,7 +59,7 @@ def make_interlaced(path, count=12, *, is_top_first=True):
             frame = frame.reformat(format="yuv444p")
             frame.pts, frame.time_base = time, Fraction(1, 15360)
             frames.append(frame)
-        for frame in flagged(frames, is_top_first=is_top_first):
+        for frame in flagged(frames, "tff" if is_top_first else "bff"):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -113,6 +113,16 @@ def test_a_part_read_from_a_frame_earlier_comes_out_the_same(tmp_path):
     whole = [frame.to_ndarray() for frame in deinterlaced(frames)]
     part = [frame.to_ndarray() for frame in deinterlaced(decoded(tmp_path / "fields.mp4")[5:])]
     assert all(np.array_equal(a, b) for a, b in zip(whole[6:], part[1:], strict=True))
+
+
+def test_whole_frames_between_pass_and_count_as_neighbours(tmp_path):
+    path = make_interlaced(tmp_path / "fields.mp4", 5)
+    fields, usual = decoded(path), [frame.to_ndarray() for frame in deinterlaced(decoded(path))]
+    whole = dict(zip((0, 3), flagged([fields[0], fields[3]], "prog"), strict=True))
+    out = [frame.to_ndarray() for frame in deinterlaced(whole.get(n, frame) for n, frame in enumerate(fields))]
+    plain = [frame.to_ndarray() for frame in decoded(path)]
+    for number, picture in enumerate(out):
+        assert np.array_equal(picture, (plain if number in whole else usual)[number])
 
 
 def test_progressive_frames_before_and_changes_of_size_are_taken(tmp_path):
