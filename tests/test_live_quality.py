@@ -90,10 +90,11 @@ def test_a_spike_changes_nothing() -> None:
 
 def test_room_is_used_again_step_by_step_but_not_at_once() -> None:
     quality, machine = new(), Machine(fast_ms=75, ready=set(range(9)))
-    machine.run(quality, 5)
+    machine.run(quality, 50)  # what the larger steps did cost is no longer believed
+    lowest = quality.step
     machine.fast_ms = 20
-    machine.run(quality, 2)
-    assert quality.step > 0
+    machine.run(quality, 1)
+    assert quality.step == lowest > 0
     machine.run(quality, 60)
     assert quality.step == 0
 
@@ -110,12 +111,12 @@ def test_tries_that_fail_become_rare() -> None:
     """The smaller size promises more than the larger one keeps, as its fixed costs are small: still no flutter."""
     quality, machine = new(step=1), Machine(fast_ms=25, fixed_ms=0, ready=set(range(9)))
     steps = []
-    for _ in range(240):
+    for _ in range(480):
         machine.fixed_ms = 12 if quality.step == 0 else 0
         machine.run(quality, 1)
         steps.append(quality.step)
     ups = sum(before > after for before, after in pairwise(steps))
-    assert 1 <= ups <= 8
+    assert 1 <= ups <= 10
 
 
 def test_the_fast_engine_takes_over_at_once() -> None:
