@@ -20,12 +20,12 @@ def has_fields(video: VideoStream) -> bool:
 def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
     """Yield ``items``; those frames that are flagged interlaced are deinterlaced, all else passes in its place.
 
-    Which field comes first is told by each frame. bwdif looks at the frame before and the one after, so that a clip
-    without an interlaced frame has no delay, and a part that is read from a frame earlier comes out the same.
+    Which field comes first is told by each frame. bwdif looks at the frame before and the one after, but at the first
+    of all by itself; so a part that is read from a frame earlier comes out the same. A clip without an interlaced frame
+    has no delay.
     """
     waiting: deque[VideoFrame | T] = deque()
     field: _Deinterlacer | None = None
-    before: VideoFrame | None = None
     for item in items:
         if not isinstance(item, VideoFrame):
             if waiting:
@@ -35,10 +35,9 @@ def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
             continue
         if field is not None and not field.takes(item):
             yield from _settled(waiting, field.flush())
-            field, before = None, None
+            field = None
         if field is None and item.interlaced_frame:
-            field = _Deinterlacer(item, before)
-        before = item
+            field = _Deinterlacer(item)
         if field is None:
             yield item
             continue
@@ -46,6 +45,7 @@ def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
         yield from _settled(waiting, field(item))
     if field is not None:
         yield from _settled(waiting, field.flush())
+    yield from waiting  # nothing is; no frame shall be lost if it were
 
 
 def _settled(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterator[VideoFrame | T]:
@@ -64,13 +64,10 @@ class _Deinterlacer:
 
     Args:
         first: the first frame that will come.
-        before: the frame before it, if there was one of the same kind; it was shown already.
     """
 
-    def __init__(self, first: VideoFrame, before: VideoFrame | None) -> None:
+    def __init__(self, first: VideoFrame) -> None:
         self._kind = _kind(first)
-        self._count = 0
-        self._surplus = 0
         self._graph = Graph()
         source = self._graph.add_buffer(
             width=first.width, height=first.height, format=first.format, time_base=first.time_base, name="in"
@@ -80,9 +77,6 @@ class _Deinterlacer:
         source.link_to(bwdif)
         bwdif.link_to(sink)
         self._graph.configure()
-        if before is not None and self.takes(before):
-            self._surplus = 1
-            self._push(before)
 
     def takes(self, frame: VideoFrame) -> bool:
         """Whether ``frame`` has the size and format that this was made for."""
@@ -90,7 +84,7 @@ class _Deinterlacer:
 
     def __call__(self, frame: VideoFrame) -> list[VideoFrame]:
         """The frames that are ready after ``frame``."""
-        self._push(frame)
+        self._graph.vpush(frame)
         return self._ready()
 
     def flush(self) -> list[VideoFrame]:
@@ -98,19 +92,13 @@ class _Deinterlacer:
         self._graph.vpush(None)
         return self._ready()
 
-    def _push(self, frame: VideoFrame) -> None:
-        self._graph.vpush(frame)
-
     def _ready(self) -> list[VideoFrame]:
         frames = []
         while True:
             try:
                 frames.append(self._graph.vpull())
             except (av.BlockingIOError, EOFError):
-                break
-        dropped = min(self._surplus, len(frames))
-        self._surplus -= dropped
-        return frames[dropped:]
+                return frames
 
 
 def _kind(frame: VideoFrame) -> tuple[int, int, str]:
