@@ -1,0 +1,144 @@
+"""flowbrush as a library: a clip, a folder, or pictures one after another."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.frames import Frame, Pixels
+
+if TYPE_CHECKING:
+    from pipeline.batch.events import Emit, Ended
+    from pipeline.meter import ProgressCallback
+    from pipeline.summary import Notify, Summary
+
+# Threads that spin at OpenMP's barriers starve the decoder and the encoder; read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+Style: TypeAlias = "str | StylizeConfig"
+"""A style as ``--style`` takes it, or all that can be said about painting."""
+
+
+def stylize_clip(
+    source: str | Path,
+    target: str | Path,
+    style: Style,
+    *,
+    decode: DecodeConfig | None = None,
+    encode: EncodeConfig | None = None,
+    progress: "ProgressCallback | None" = None,
+    notify: "Notify | None" = None,
+) -> "Summary":
+    """Paint a video as ``flowbrush video`` does.
+
+    What a failure or an interruption leaves lies beside ``target``, and is gone on with when the same is called again.
+
+    Args:
+        source: path of a video.
+        target: path of the result; the ending names the container.
+        style: to paint in.
+        decode: which part of the video is read, and how.
+        encode: how the result is compressed, and whether it may replace another file.
+        progress: called after each painted frame, in the calling thread.
+        notify: called with each thing that the user should know, one line.
+
+    Raises:
+        PipelineError: one of its kinds, see `pipeline.errors`.
+        ValueError: an argument that makes no sense.
+    """
+    from pipeline.run import stylize_video
+
+    config = VideoConfig(str(source), str(target), _config(style), decode or DecodeConfig(), encode or EncodeConfig())
+    return stylize_video(config, progress=progress or (lambda state: None), notify=notify or (lambda line: None))
+
+
+def stylize_folder(
+    source: str | Path,
+    output: str | Path,
+    style: str,
+    *,
+    options: Mapping[str, object] | None = None,
+    emit: "Emit | None" = None,
+) -> "Ended":
+    """Paint all clips of a folder, and write a report, as ``flowbrush batch`` does.
+
+    Clips that were painted before are skipped; one that fails is tried once more, and leaves the others alone.
+
+    Args:
+        source: a folder, with all below it; or a file, a pattern, a job file.
+        output: folder of the results, which keep the folders of ``source``; made where it is missing.
+        style: to paint in; several with commas between.
+        options: of ``flowbrush video`` by their names, as ``{"strength": 0.8, "height": 360}``.
+        emit: called with what happens, see `pipeline.batch.events`, in the calling thread.
+
+    Returns:
+        How many clips were painted, were done before, failed and are left, and the path of the report.
+
+    Raises:
+        PipelineError: there is no such folder, or outputs would replace something.
+        ValueError: an option that makes no sense.
+    """
+    from pipeline.batch.jobs import BatchConfig
+    from pipeline.batch.options import read_styles
+    from pipeline.batch.session import plan, run_batch
+
+    config = BatchConfig((str(source),), Path(output), read_styles([style]), options=options or {})
+    return run_batch(config, plan(config), emit or (lambda event: None))
+
+
+def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fraction = 30) -> Iterator[Pixels]:
+    """Paint pictures one after another, as the frames of a clip; nothing is read or written.
+
+    Some frames are painted ahead of the one that is yielded.
+
+    Args:
+        frames: ``(height, width, 3)`` RGB each, uint8 or uint16, all of one size; cuts are found.
+        style: to paint in; one that does not fade.
+        fps: of the frames.
+
+    Returns:
+        Painted pictures of the same size and type, in the same order; ``compare`` shows both.
+
+    Raises:
+        StyleError: no such style, or its weights cannot be used.
+        DeviceError: the device or the engine is not to be had, or the memory does not suffice.
+        ValueError: a fade, whose end is not known; or a picture of another shape or type.
+    """
+    config = _config(style)
+    if config.style_end is not None:
+        raise ValueError("frames without a known number cannot fade; leave style_end out")
+    return _painted(iter(frames), config, 1 / Fraction(fps))
+
+
+def _painted(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
+    from pipeline.stylize import Stylizer
+
+    first = next(frames, None)
+    if first is None:
+        return
+    _check(first, first)
+    height, width, _ = first.shape
+    stylizer = Stylizer(config, height=height, width=width, deep=first.dtype.itemsize == 2)
+
+    def items() -> Iterator[Frame]:
+        for number, pixels in enumerate(chain([first], frames)):
+            _check(pixels, first)
+            yield Frame(pixels, number, time_base)
+
+    for frame in stylizer(items()):
+        if isinstance(frame, Frame):
+            yield frame.pixels
+
+
+def _check(pixels: Pixels, first: Pixels) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.name not in ("uint8", "uint16"):
+        raise ValueError(f"a frame is (height, width, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}")
+    if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+        raise ValueError(f"a frame is {pixels.shape} {pixels.dtype}, the first was {first.shape} {first.dtype}")
+
+
+def _config(style: Style) -> StylizeConfig:
+    return style if isinstance(style, StylizeConfig) else StylizeConfig(style)
