@@ -25,9 +25,9 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-# FFmpeg's mp4 muxer ends a cue when a packet of any stream has a larger number, whatever the unit: on a clock coarser than
-# the others' a cue would be ended at once, and the next one, where it begins before that end, put off. Much finer than
-# this, and a silence of an hour would not fit into the 31 bits that one sample can last.
+# FFmpeg's mp4 muxer ends a cue when a packet of any stream has a larger number, whatever the unit: on a clock coarser
+# than the others' a cue would be ended at once, and the next one, where it begins before that end, put off. Much finer
+# than this, and a silence of an hour would not fit into the 31 bits that one sample can last.
 CLOCK = Fraction(1, 180_000)
 # A shape drawn by an ASS script, from the tag that begins it to the one that ends it: no text.
 _DRAWING = re.compile(rb"(\{[^}]*\\p[1-9][^}]*\})[^{]*")
