@@ -113,3 +113,10 @@ def test_a_stream_that_says_how_bright_it_is_is_not_made_darker_than_that_needs(
     quiet = light_of(shown(ToneMap("PQ", 9, 250.0), pq_patch(200, 200, 200)))
     glaring = light_of(shown(ToneMap("PQ", 9, 4000.0), pq_patch(200, 200, 200)))
     assert glaring[0] < 150 < 170 < quiet[0]
+
+
+def test_what_is_brighter_than_the_stream_says_keeps_its_hue():
+    light = np.array([900.0, 600.0, 450.0])
+    wide = torch.linalg.solve(to_bt709(9), torch.from_numpy(light)).numpy()
+    mapped = light_of(shown(ToneMap("PQ", 9, 250.0), pq_patch(*wide)))
+    assert mapped / mapped.max() == pytest.approx(light / light.max(), abs=0.01)
