@@ -204,7 +204,8 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, ending: str) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     found = contents(path)
-    assert len(found.times) >= 230, "of ten seconds more than two are lost"
+    most_lost_seconds = 2.1 if ending in (".mp4", ".mov") else 1.1  # up to the last key picture; up to the last cluster
+    assert len(found.times) >= 300 - 30 * most_lost_seconds
     assert found.sounds[0]
 
 

@@ -38,7 +38,7 @@ def main(url: str, form: str) -> None:
         streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
         target.start_encoding()
         faulthandler.cancel_dump_traceback_later()
-        print(json.dumps({"connected": True}), flush=True)
+        _tell(connected=True)
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
@@ -49,10 +49,15 @@ def main(url: str, form: str) -> None:
         target.close()
 
 
+def _tell(**what: object) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except (av.FFmpegError, OSError) as error:
-        print(json.dumps({"error": error.strerror or type(error).__name__}), flush=True)
+        _tell(error=error.strerror or type(error).__name__)
         os._exit(1)  # closing what is broken would try to write once more
     os._exit(0)

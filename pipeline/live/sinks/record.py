@@ -15,8 +15,8 @@ from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
 from pipeline.live.sink import SinkError
 
 # Written so that a session that is killed leaves a file that plays: Matroska in clusters of a second, mp4 and mov in
-# fragments, which become a plain file at a proper end.
-_FRAGMENTS = Form("mp4", {"movflags": "+hybrid_fragmented+frag_keyframe", "min_frag_duration": "1000000"})
+# fragments from key picture to key picture, which become a plain file at a proper end.
+_FRAGMENTS = Form("mp4", {"movflags": "+hybrid_fragmented+frag_keyframe"})
 FORMS = {
     ".mkv": Form("matroska", {"cluster_time_limit": "1000"}),
     ".mp4": _FRAGMENTS,

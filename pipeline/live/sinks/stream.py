@@ -116,8 +116,7 @@ class StreamSink:
     def _connect(self, origin: float) -> "_Link":
         width, height = self._size
         bits = str(round(BITS_PER_PIXEL * width * height * float(self._fps)))
-        # A player that joins late finds what it needs with each key picture.
-        options = {"tune": "zerolatency", "maxrate": bits, "bufsize": bits, "x264-params": "repeat-headers=1"}
+        options = {"tune": "zerolatency", "maxrate": bits, "bufsize": bits}
         form = Form("nut", {"write_index": "0"}, options)
         return _Link(
             self._url,
