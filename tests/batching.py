@@ -74,6 +74,7 @@ def run(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
     """Its exit code, and what happened."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (0, 1), done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 

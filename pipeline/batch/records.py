@@ -20,7 +20,7 @@ from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError
 from pipeline.identity import content_of, weights_of
-from pipeline.manifest import is_placed, work_folder
+from pipeline.manifest import is_placed
 from pipeline.work_folder import look_of, remove
 
 FORMAT = 1
@@ -111,7 +111,7 @@ class Records:
         if look is None or is_placed(job.config.target):
             return False
         if record.status == "started":
-            is_there = look != record.before and not os.path.isdir(work_folder(job.config.target))
+            is_there = look != record.before
         else:
             is_there = record.status == "done" and look == record.look
         if not is_there or record.identity != identity_of(job.config):

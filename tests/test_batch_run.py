@@ -1,0 +1,457 @@
+"""Batches as they run: what is shared, what fails, what is done again, what is told."""
+
+import errno
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import models.engine
+from pipeline.batch import watch
+from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Progressed, Skipped, Started, as_json
+from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.session import plan, run_batch
+from pipeline.batch.turn import Turn
+from pipeline.config import VideoConfig
+from pipeline.errors import OutputError
+from pipeline.lock import Lock
+from pipeline.segments import SegmentWriter
+from pipeline.stylize import Stylizer
+from tests.batching import outputs_in
+from tests.media import Clip, make_clip
+
+OPTIONS = {"engine": "eager", "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and ours():
+        time.sleep(0.02)
+    assert not ours()
+
+
+def ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("flowbrush-")]
+
+
+def clips(folder: Path, *names: str, frames: int = 6, width: int = 64) -> Path:
+    for name in names:
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_clip(path, Clip(pts=range(0, 512 * frames, 512), width=width))
+    return folder / "in"
+
+
+def config(folder: Path, styles: tuple[str, ...] = ("great-wave",), **changes: Any) -> BatchConfig:
+    options = OPTIONS | changes.pop("options", {})
+    return BatchConfig((str(folder / "in"),), folder / "out", styles, options=options, **changes)
+
+
+def batch(asked: BatchConfig, react: Callable[[Event], None] = lambda event: None) -> tuple[Ended, list[Event]]:
+    """Run it; what came of it, and what happened."""
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        react(event)
+
+    return run_batch(asked, plan(asked), emit), events
+
+
+def outputs(events: list[Event], kind: type) -> list[str]:
+    return [event.output for event in events if isinstance(event, kind)]  # type: ignore[union-attr]
+
+
+def test_one_engine_for_each_size_whatever_the_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[int, int]] = []
+    build = models.engine.build_engine
+
+    def counted(*args: Any, **settings: Any) -> Any:
+        built.append((settings["width"], settings["height"]))
+        return build(*args, **settings)
+
+    monkeypatch.setattr(models.engine, "build_engine", counted)
+    clips(tmp_path, "a.mp4", "c.mp4")
+    clips(tmp_path, "b.mp4", width=80)
+    ended, _ = batch(config(tmp_path, ("great-wave", "starry-night", "great-wave:0.5,minotaur:0.5")))
+    assert (ended.painted, ended.failed, ended.left) == (9, 0, 0)
+    assert sorted(built) == [(64, 48), (80, 48)]
+
+
+def test_styles_that_share_an_engine_differ_all_the_same(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    batch(config(tmp_path, ("great-wave", "starry-night")))
+    first, second = (path.read_bytes() for path in outputs_in(tmp_path / "out").values())
+    assert first != second
+
+
+def test_neighbours_overlap_but_one_paints_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint, at_work, most = Stylizer.__call__, set(), 0
+
+    def watched(self: Stylizer, *args: Any) -> Any:
+        nonlocal most
+        at_work.add(id(self))
+        most = max(most, len(at_work))
+        yield from paint(self, *args)
+        at_work.remove(id(self))
+
+    monkeypatch.setattr(Stylizer, "__call__", watched)
+    clips(tmp_path, *(f"{number}.mp4" for number in range(5)), frames=20)
+    _, events = batch(config(tmp_path))
+    assert most == 1
+    second = next(place for place, event in enumerate(events) if isinstance(event, Started) and "1" in event.output)
+    assert second < next(place for place, event in enumerate(events) if isinstance(event, Finished))
+
+
+def test_a_turn_is_given_in_the_order_of_asking_and_ends_with_the_batch() -> None:
+    stopped, order, threads = threading.Event(), [], []
+    turn = Turn(stopped)
+
+    def take(number: int) -> None:
+        with turn:
+            order.append(number)
+
+    with turn:
+        for number in range(4):
+            threads.append(threading.Thread(target=take, args=(number,)))
+            threads[-1].start()
+            while len(turn._queue) < number + 2:
+                time.sleep(0.01)
+        assert order == []
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3]
+    with turn:
+        stopped.set()
+        with pytest.raises(KeyboardInterrupt):
+            turn.take()
+
+
+def test_what_is_done_is_skipped_until_something_is_other(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4", "b.mp4")
+    assert batch(config(tmp_path))[0].painted == 2
+    ended, events = batch(config(tmp_path))
+    assert (ended.painted, ended.done_before, outputs(events, Started)) == (0, 2, [])
+    assert outputs(events, Skipped) == ["a_great-wave.mp4", "b_great-wave.mp4"]
+
+    clips(tmp_path, "b.mp4", frames=7)
+    with pytest.raises(OutputError, match="exists already"):
+        batch(config(tmp_path))
+    replacing = config(tmp_path, options={"overwrite": True})
+    assert outputs(batch(replacing)[1], Finished) == ["b_great-wave.mp4"]
+    assert batch(config(tmp_path, options={"overwrite": True, "strength": 0.5}))[0].painted == 2
+    (tmp_path / "out" / "a_great-wave.mp4").write_bytes(b"edited")
+    assert outputs(batch(config(tmp_path, options={"overwrite": True, "strength": 0.5}))[1], Finished) == [
+        "a_great-wave.mp4"
+    ]
+    fresh = config(tmp_path, options={"overwrite": True, "strength": 0.5, "fresh": True})
+    assert batch(fresh)[0].painted == 2
+
+
+@pytest.mark.parametrize("status", ["started", "waiting"])
+def test_killed_between_the_output_and_its_record(tmp_path: Path, status: str) -> None:
+    """The output is in its place, and the record says that its run was begun: that it is done."""
+    clips(tmp_path, "a.mp4")
+    batch(config(tmp_path))
+    record = next((tmp_path / "out" / ".flowbrush-batch").glob("*.json"))
+    data = json.loads(record.read_text())
+    record.write_text(json.dumps(data | {"status": status, "look": None}))
+    if status == "waiting":
+        with pytest.raises(OutputError, match="exists already"):
+            plan(config(tmp_path))
+    else:
+        assert outputs(batch(config(tmp_path))[1], Skipped) == ["a_great-wave.mp4"]
+
+
+def test_paintings_in_the_folder_of_the_clips_are_not_painted_again(tmp_path: Path) -> None:
+    folder = clips(tmp_path, "a.mp4")
+    here = BatchConfig((str(folder),), folder, ("great-wave",), options=OPTIONS)
+    assert batch(here)[0].painted == 1
+    ended, events = batch(here)
+    assert (ended.painted, ended.done_before) == (0, 1)
+    assert outputs(events, Started) == []
+
+
+def breaks(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, times: int) -> None:
+    """Let the clip ``name`` fail so many times, at its third frame."""
+    write, left = SegmentWriter.write, times
+
+    def failing(self: SegmentWriter, frame: Any) -> None:
+        nonlocal left
+        write(self, frame)
+        if name in self._path and len(self._pts) == 3 and left:
+            left -= 1
+            raise error
+
+    monkeypatch.setattr(SegmentWriter, "write", failing)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_full_disk_is_the_matter_of_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    breaks(monkeypatch, "b_", OSError(errno.ENOSPC, "No space left on device"), times)
+    clips(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    ended, events = batch(config(tmp_path))
+    assert (ended.painted, ended.failed) == ((3, 0) if times == 1 else (2, 1))
+    failures = [event for event in events if isinstance(event, Failed)]
+    assert [event.will_retry for event in failures] == [True, False][:times]
+    assert all("No space left" in event.error for event in failures)
+    assert outputs(events, Started)[-1] == "b_great-wave.mp4"
+
+
+def test_a_bug_ends_one_clip_not_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks(monkeypatch, "b_", ZeroDivisionError("a bug"), 2)
+    clips(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    ended, events = batch(config(tmp_path))
+    assert (ended.painted, ended.failed) == (2, 1)
+    assert [event.error for event in events if isinstance(event, Failed)] == ["ZeroDivisionError: a bug"] * 2
+
+
+def test_without_keep_going_the_first_failure_is_the_last(tmp_path: Path) -> None:
+    clips(tmp_path, *(f"{number}.mp4" for number in range(6)))
+    (tmp_path / "in" / "0.mp4").write_bytes(b"broken")
+    asked = BatchConfig(
+        tuple(str(path) for path in sorted((tmp_path / "in").iterdir())),
+        tmp_path / "out",
+        ("great-wave",),
+        options=OPTIONS,
+        keep_going=False,
+    )
+    planned = plan(asked)
+    broken_first = type(planned)(tuple(reversed(planned.steps)))
+    ended = run_batch(asked, broken_first)
+    assert (ended.failed, ended.painted + ended.left) == (1, 5)
+    assert ended.left >= 3
+
+
+def test_a_folder_that_vanishes_takes_its_clips_alone(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4", "z1.mp4", "z2.mp4", *(f"sub/{number}.mp4" for number in range(4)), frames=10)
+
+    def vanish(event: Event) -> None:
+        if isinstance(event, Finished):
+            shutil.rmtree(tmp_path / "in" / "sub", ignore_errors=True)
+
+    ended, events = batch(config(tmp_path), vanish)
+    assert ended.left == 0
+    assert {"a_great-wave.mp4", "z1_great-wave.mp4", "z2_great-wave.mp4"} <= set(outputs(events, Finished))
+    lost = {name for name in outputs(events, Failed) if name not in outputs(events, Finished)}
+    assert lost
+    assert all(name.startswith("sub") for name in lost)
+
+
+def test_an_output_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
+    clips(tmp_path, *(f"{number}.mp4" for number in range(6)), frames=10)
+    gone: list[str] = []
+
+    def vanish(event: Event) -> None:
+        if isinstance(event, Finished) and not gone:
+            gone.append(event.output)
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    ended, events = batch(config(tmp_path), vanish)
+    assert (ended.painted, ended.left, ended.failed) == (6, 0, 0)
+    lost = set(outputs(events, Finished)) - set(outputs_in(tmp_path / "out"))
+    assert gone[0] in lost
+    assert len(lost) < 4
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_clip_that_changes_while_it_is_painted_is_painted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips(tmp_path, "a.mp4", "b.mp4")
+    write, is_changed = SegmentWriter.write, False
+
+    def changing(self: SegmentWriter, frame: Any) -> None:
+        nonlocal is_changed
+        write(self, frame)
+        if "b_" in self._path and not is_changed:
+            is_changed = True
+            clips(tmp_path, "b.mp4", frames=9)
+
+    monkeypatch.setattr(SegmentWriter, "write", changing)
+    ended, events = batch(config(tmp_path))
+    failure = next(event for event in events if isinstance(event, Failed))
+    assert "b.mp4" in failure.error
+    assert "changed" in failure.error
+    assert ended.painted == 2
+    done = {event.output: event.figures for event in events if isinstance(event, Finished)}
+    assert done["b_great-wave.mp4"]["frames"] == 9
+    assert batch(config(tmp_path))[0].done_before == 2
+
+
+def test_two_batches_at_once_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    asked = config(tmp_path)
+    planned, lock = plan(asked), Lock(str(asked.state_folder / "lock"))
+    try:
+        with pytest.raises(OutputError, match="another batch"):
+            run_batch(asked, planned)
+    finally:
+        lock.release()
+
+
+class Page(HTMLParser):
+    """What a page shows, and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.texts: list[str] = []
+        self.rows: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        self.sources += [str(values[name]) for name in ("src", "href") if name in values]
+        if tag == "tr" and "class" in values:
+            self.rows.append(str(values["class"]))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_the_report_has_pictures_figures_and_errors_and_loads_nothing(tmp_path: Path) -> None:
+    clips(tmp_path, "a<b>.mp4")
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"broken")
+    batch(config(tmp_path))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["painted"], report["failed"]) == (1, 1)
+    done, failed = report["clips"]
+    assert (done["status"], done["frames"], done["engine"], done["attempts"]) == ("painted", 6, "eager", 1)
+    assert (failed["status"], failed["attempts"]) == ("failed", 2)
+    assert "broken.mp4" in failed["error"]
+    page = Page()
+    page.feed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert page.rows == ["done", "failed"]
+    assert len(page.sources) == 2
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
+    assert page.sources[0] != page.sources[1]
+    text = " ".join(page.texts)
+    assert "a<b>_great-wave.mp4" in text
+    assert failed["error"] in text
+    assert "1 painted, 1 failed" in text
+
+
+def test_events_are_json(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    _, events = batch(config(tmp_path))
+    found = [json.loads(json.dumps(as_json(event))) for event in events]
+    assert [event["event"] for event in found if event["event"] not in ("progress", "note")] == [
+        "planned",
+        "started",
+        "finished",
+        "ended",
+    ]
+    assert found[0] | {"seconds": 0, "bytes": 0} == {
+        "event": "planned",
+        "clips": 1,
+        "done": 0,
+        "frames": 6,
+        "seconds": 0,
+        "bytes": 0,
+        "ignored": 0,
+    }
+    assert {"frames": 6, "total": 6, "output": "a_great-wave.mp4"}.items() <= next(
+        as_json(event) | {"frames": 6} for event in events if isinstance(event, Progressed)
+    ).items()
+
+
+def test_a_growing_clip_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "STANDS_SECONDS", 0.3)
+    path = tmp_path / "in" / "a.mp4"
+    path.parent.mkdir()
+    watcher = watch.Watcher([str(path.parent)], tmp_path / "out")
+    with path.open("wb") as file:
+        for _ in range(6):
+            file.write(b"x")
+            file.flush()
+            assert list(watcher.arrived()) == []
+            time.sleep(0.1)
+        if watch.is_being_written(str(path)):  # where the system tells
+            time.sleep(0.4)
+            assert list(watcher.arrived()) == []
+    assert not watch.is_being_written(str(path))
+    deadline = time.monotonic() + 10
+    while not (found := list(watcher.arrived())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [clip.path for clip in found] == [str(path)]
+    assert list(watcher.arrived()) == []
+    shutil.rmtree(path.parent)
+    assert list(watcher.arrived()) == []
+
+
+def test_watching_paints_what_comes_and_only_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "STANDS_SECONDS", 0.1)
+    clips(tmp_path, "a.mp4")
+    asked = config(tmp_path, watch=True)
+    finished: list[str] = []
+
+    def react(event: Event) -> None:
+        if isinstance(event, Finished):
+            finished.append(event.output)
+            if len(finished) == 1:
+                clips(tmp_path, "sub/b.mp4")
+            else:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch(asked, react)
+    assert finished == ["a_great-wave.mp4", str(Path("sub/b_great-wave.mp4"))]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["painted"] == 2
+
+
+def test_notices_reach_the_report_with_their_clip(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    from tests.media import Sound
+
+    make_clip(tmp_path / "in" / "b.mp4", Clip(pts=(0, 512), sounds=[Sound()]))
+    _, events = batch(config(tmp_path, name="{stem}.gif"))
+    notes = [event for event in events if isinstance(event, Noted)]
+    assert {note.output for note in notes} >= {"b.gif"}
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["clips"]
+    assert any("sound" in line or "audio" in line for line in rows[1]["notices"])
+
+
+def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dynamo would run the ninth uncompiled, as it counts by code object."""
+    import torch
+
+    from models.network import StyleNetwork
+    from models.paint import no_statistics
+    from tests.tiny import TINY
+
+    compiled: list[int] = []
+    real = torch.compile
+
+    def backend(graph: Any, example: Any) -> Any:
+        compiled.append(1)
+        return graph.forward
+
+    def cheap(module: Any, **settings: Any) -> Any:
+        return real(module, dynamic=False, backend=backend)
+
+    monkeypatch.setattr(torch, "compile", cheap)
+    monkeypatch.setattr(models.engine, "can_compile", lambda device: True)
+    network, device = StyleNetwork(TINY), torch.device("cpu")
+    for number in range(9):
+        size = {"height": 16 + 4 * number, "width": 16}
+        engine = models.engine.build_engine("compile", network, **size, device=device, precision="fp32", cache=tmp_path)
+        pixels = torch.from_numpy(np.zeros((size["height"], size["width"], 3), np.uint8))
+        engine(pixels, network.neutral_style(), no_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
+    assert len(compiled) == 9
+
+
+def test_the_configuration_of_a_batch_is_that_of_video(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    step = plan(config(tmp_path, options={"stability": "none", "codec": "h265"})).steps[0]
+    assert isinstance(step.job.config, VideoConfig)
+    assert (step.job.config.stylize.stability, step.job.config.encode.codec) == ("none", "h265")
