@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pipeline.chapters import write_chapters
+from pipeline.display_size import ROOM, set_display_size
 from pipeline.frames import Frame
 from pipeline.output import Plan
 from pipeline.reader import StreamPacket, VideoPacket
@@ -65,6 +66,7 @@ class Muxer:
         self.video_packets = 0
         self.audio_packets = 0
         self._file: str | IO[bytes] = file
+        self._shape = None if is_trial or not isinstance(file, str) else display_size(plan)
         self._container = av.open(
             file,
             "w",
@@ -76,6 +78,8 @@ class Muxer:
             self._stream = _add_picture(self._container, plan, template)
             self._video = VideoTrack(self._stream, plan) if template is None else None
             self._tracks = {stream.stream.index: CarriedTrack(self._container, stream) for stream in plan.carried}
+            if self._shape is not None:
+                self._stream.metadata["title"] = self._stream.metadata.get("title", "") + ROOM
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             write_chapters(self._container, plan.chapters)
             self._container.start_encoding()
@@ -121,6 +125,8 @@ class Muxer:
         for track in self._tracks.values():
             self._write_carried(track, track.flush())
         self._container.close()
+        if self._shape is not None:
+            set_display_size(str(self._file).removeprefix("file:"), *self._shape)
 
     def abandon(self) -> None:
         """Close a file that nobody will want; never raises. It is removed first, as its index need not be moved."""
@@ -153,6 +159,14 @@ def _add_picture(container: OutputContainer, plan: Plan, template: VideoStream |
     stream.metadata.update(plan.video_metadata)
     stream.disposition = Disposition(plan.video_disposition)
     return stream
+
+
+def display_size(plan: Plan) -> tuple[int, int] | None:
+    """Width and height at which the pictures are shown, where they have to be written behind the muxer's back."""
+    is_matroska = plan.container.name in ("matroska", "webm")
+    if not is_matroska or plan.sample_aspect_ratio == 1 or plan.encoder.codec in ("h264", "h265"):
+        return None
+    return max(round(plan.width * plan.sample_aspect_ratio), 1), plan.height
 
 
 def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, str]:

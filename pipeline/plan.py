@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import is_placed
 from pipeline.metadata import plan_metadata
-from pipeline.mux import Muxer, new_temporary
+from pipeline.mux import Muxer, display_size, new_temporary
 from pipeline.output import Plan
 from pipeline.picture_plan import plan_picture
 from pipeline.source import Source
@@ -86,6 +87,9 @@ def plan_output(
         ),
     )
     _try(plan)
+    if name == "-" and display_size(plan) is not None:
+        line = f"the shape of the pixels is lost: {encoder.codec} in a pipe cannot hold it; --codec h264 does"
+        plan = replace(plan, notices=(*plan.notices, line))
     return plan
 
 
