@@ -158,6 +158,7 @@ class VideoConfig:
         tag: whether the output's metadata names flowbrush and the style.
         depth: frames that may wait between two stages.
         fresh: whether what an earlier run has kept is thrown away.
+        in_segments: whether the output is made in segments that survive a crash, where it can be.
         segment_seconds: length from which on a segment of the output is finished, and survives a crash.
         segment_frames: a segment is finished with so many frames at the latest.
     """
@@ -171,5 +172,6 @@ class VideoConfig:
     tag: bool = True
     depth: int = 4
     fresh: bool = False
+    in_segments: bool = True
     segment_seconds: Fraction = Fraction(4)
     segment_frames: int = 600

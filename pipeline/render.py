@@ -34,7 +34,7 @@ Items = Iterable[Frame | Mark | StreamPacket]
 def is_resumable(config: VideoConfig) -> bool:
     """Whether all that is read, and what is written, are files: only then can a later run go on."""
     read = [path for path in (config.source, config.mask) if path is not None]
-    return config.target != "-" and all(os.path.isfile(path) for path in read)
+    return config.in_segments and config.target != "-" and all(os.path.isfile(path) for path in read)
 
 
 def open_render(

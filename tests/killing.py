@@ -81,7 +81,8 @@ class Killer:
         while time.monotonic() - begun < seconds and process.poll() is None:
             time.sleep(0.002)
         process.kill()
-        return time.monotonic() - begun if process.wait() else None
+        process.wait()
+        return time.monotonic() - begun if manifest.exists() else None
 
     def _paint(self, target: Path) -> dict[str, Any]:
         done = subprocess.run([*self._command, str(target), *self._options], capture_output=True, text=True, check=True)
