@@ -17,6 +17,7 @@ what happened, what to do.
 
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 # What the command line exits with where the output was written although the input was damaged.
 DAMAGED_INPUT = 7
@@ -30,6 +31,16 @@ class PipelineError(Exception):
     """
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[PipelineError], args: tuple[Any, ...], attributes: dict[str, Any]) -> PipelineError:
+    """An error that came from another process: the message is made already, so that ``__init__`` is not to be called."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InputError(PipelineError):

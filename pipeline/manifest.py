@@ -5,6 +5,7 @@ film.mp4.flowbrush/
     manifest.json            this
     00000000.mp4 ...         finished segments, named after their first frame
     00000120.safetensors     what the frames before that one left to those after; of the newest segments alone
+    part0000.flowbrush/ ...  where several workers paint: the same for a part of the clip
     *.part                   in the making
 
 Everything is written under another name and renamed, the manifest last: what it names is there and whole.
@@ -101,6 +102,8 @@ class Manifest:
         damage: places of the input that could not be read, up to the last segment; see `pipeline.damage`.
         is_whole: whether the segments are all of the picture.
         placed: size and time of the finished output, written just before it is renamed into place.
+        split: how the clip is divided among several workers, whose parts lie in folders of their own; None where it is
+            painted from its beginning to its end. See `pipeline.batch.long`.
     """
 
     identity: dict[str, Any]
@@ -111,6 +114,7 @@ class Manifest:
     damage: list[dict[str, Any]] = field(default_factory=list)
     is_whole: bool = False
     placed: tuple[int, int] | None = None
+    split: dict[str, Any] | None = None
     _lines: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -158,6 +162,7 @@ class Manifest:
             "damage": self.damage,
             "is_whole": self.is_whole,
             "placed": self.placed,
+            "split": self.split,
         }
         text = f'{json.dumps(head, indent=1)[:-2]},\n "segments": [\n{lines}\n]}}\n'
         write_in_place(os.path.join(folder, NAME), text.encode())
@@ -183,6 +188,7 @@ def read_manifest(folder: str) -> Manifest | None:
             damage=[dict(place) for place in data["damage"]],
             is_whole=bool(data["is_whole"]),
             placed=tuple(data["placed"]) if data["placed"] else None,
+            split=data.get("split"),
         )
     except FileNotFoundError:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pipeline.assemble import assemble
 from pipeline.config import StylizeConfig, VideoConfig
@@ -104,11 +104,11 @@ class Render:
         try:
             self._begin()
         except BaseException:
-            self._folder.leave(is_kept=bool(self._manifest.segments))
+            self._folder.leave(is_kept=bool(self._manifest.segments) or self._manifest.split is not None)
             raise
 
     def _begin(self) -> None:
-        info, identity = self._source.info, identify(self._config, self._plan)
+        info, identity = self._source.info, self._identity()
         self._manifest = Manifest(identity, time_base=info.time_base, seconds=info.duration_seconds)
         kept = kept_work(self._folder, self._config, identity, self._notify)
         if kept is None:
@@ -117,8 +117,19 @@ class Render:
             self._manifest, self.state = kept
             self._source.recall(self._manifest.damage)
             self.frames_reused = self._manifest.frames
+        self._check_space()
+
+    def _identity(self) -> dict[str, Any]:
+        """What a kept work must have been made from and with."""
+        return identify(self._config, self._plan)
+
+    def _check_space(self) -> None:
         source_bytes = self._input[0] if self._input else 0
-        check_space(self._folder.path, self._manifest, self._plan, info, source_bytes, self._notify)
+        check_space(self._folder.path, self._manifest, self._plan, self._source.info, source_bytes, self._notify)
+
+    def _what_is_kept(self) -> str:
+        """For people; empty where nothing is worth keeping."""
+        return self._manifest.what_is_kept(self._folder.path, is_fresh=self._config.fresh)
 
     def __enter__(self) -> Self:
         return self
@@ -126,10 +137,10 @@ class Render:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        is_kept = error is not None and bool(self._manifest.segments)
-        self._folder.leave(is_kept=is_kept)
-        if error is not None and is_kept:
-            error.add_note(self._manifest.what_is_kept(self._folder.path, is_fresh=self._config.fresh))
+        kept = "" if error is None else self._what_is_kept()
+        self._folder.leave(is_kept=bool(kept))
+        if error is not None and kept:
+            error.add_note(kept)
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
         """Make the stylizer with the engine that painted what is kept; where that is not to be had, begin anew."""

@@ -78,7 +78,7 @@ def _whole_part(
     if len(kept.segments) < named:
         rest = f"going on behind frame {kept.frames}" if kept.segments else "starting afresh"
         notify(f"some of the work kept in {folder.path} is missing or damaged: {rest}")
-    return (kept, state) if kept.segments else None
+    return (kept, state) if kept.segments or kept.split is not None else None
 
 
 def frames_behind(source: "Source", decode: Decode, manifest: Manifest) -> "Iterator[Frame | StreamPacket] | None":

@@ -96,15 +96,12 @@ class Stabilizer:
         numbers = {"index": np.array(self._index), "shot": np.array(self._shot)}
         return numbers | dict(self._begins_shot.state()) | dict(self._calm.state())
 
-    def finished_state(self, index: int) -> State:
-        """What `finish` has kept of the frames before ``index``, when it has had all of these and none behind."""
+    def finished_state(self) -> State:
+        """What `finish` has kept of the frames that it has had."""
         if self._mode == "none":
             return {}
-        state = {
-            f"average.{key}": average.cpu().numpy()
-            for key, average in self._averages.items()
-            if key >= index - self.LAG
-        }
+        oldest = max(self._averages, default=0) - self.LAG + 1
+        state = {f"average.{key}": value.cpu().numpy() for key, value in self._averages.items() if key >= oldest}
         return state if self._painted is None else state | {"painted": self._painted}
 
     def _go_on(self, state: State, device: "torch.device | str") -> None:

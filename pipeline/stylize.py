@@ -156,7 +156,7 @@ class Stylizer:
         with closing(work):
             for item, finish in work:
                 if isinstance(item, Mark):
-                    item.state = {**item.state, **stabilizer.finished_state(item.index)}
+                    item.state = {**item.state, **stabilizer.finished_state()}
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
     def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:

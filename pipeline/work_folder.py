@@ -9,11 +9,12 @@ from pipeline.disk import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.lock import HeldError, Lock
-from pipeline.manifest import NAME, ManifestError, Segment, read_manifest, work_folder
+from pipeline.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_folder
 
 _LOCK = "lock"
 # Nothing else is ever removed, should the folder be used for more.
-_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|.+\.part")
+_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|behind)\.safetensors|.+\.part")
+_PART = re.compile(r"part\d{4,}" + re.escape(SUFFIX))
 
 
 class WorkFolder:
@@ -94,9 +95,7 @@ class WorkFolder:
             os.rmdir(self.path)
 
     def _remove_own(self) -> None:
-        for name in _names_in(self.path):
-            if _OWN.fullmatch(name):
-                remove(self.file(name))
+        _remove_own(self.path)
 
     def _state_file(self, index: int) -> str:
         return self.file(f"{index:08}.safetensors")
@@ -114,11 +113,7 @@ def what_is_left(target: str, *, is_fresh: bool) -> str:
         manifest = None
     if manifest is not None and manifest.segments:
         return manifest.what_is_kept(path, is_fresh=is_fresh)
-    for name in _names_in(path):
-        if _OWN.fullmatch(name) or name in (NAME, _LOCK):
-            remove(os.path.join(path, name))
-    with suppress(OSError):
-        os.rmdir(path)
+    _remove_all(path)
     return ""
 
 
@@ -135,6 +130,22 @@ def remove(path: str) -> None:
     """Remove a file, if it is there and can be."""
     with suppress(OSError):
         os.unlink(path)
+
+
+def _remove_own(path: str) -> None:
+    for name in _names_in(path):
+        if _OWN.fullmatch(name):
+            remove(os.path.join(path, name))
+        elif _PART.fullmatch(name):
+            _remove_all(os.path.join(path, name))
+
+
+def _remove_all(path: str) -> None:
+    _remove_own(path)
+    remove(os.path.join(path, _LOCK))
+    remove(os.path.join(path, NAME))
+    with suppress(OSError):
+        os.rmdir(path)
 
 
 def _names_in(folder: str) -> list[str]:
