@@ -372,13 +372,12 @@ def batch(
         with _usage():
             chosen = read_styles(style or ())
             config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch)
-        with _Bar("looking at", quiet, first="looking for clips") as bar, _usage():
+        left = "; nothing was begun"
+        with _Bar("looking at", quiet, left=lambda: left, first="looking for clips") as bar, _usage():
             planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))
         if dry_run:
             _print_plan(planned, view)
             return
-        if not planned.steps and not watch:
-            _fail("no clips were found in what was given; see flowbrush batch --help", USAGE)
         try:
             with ends_soon(view.say_what_is_left, INTERRUPTED), view:
                 ended = run_batch(config, planned, view)
@@ -414,7 +413,7 @@ def _print_plan(planned: "BatchPlan", view: "_BatchView") -> None:
         print(printable(f"{step.job.name}: {clip.width}x{clip.height}, {frames}: {what}"))
     ignored = f"; {whole.ignored} other files are no video" if whole.ignored else ""
     print(f"{whole.clips} outputs, {whole.done} of them done; {whole.frames} frames to paint", end=", ")
-    print(f"about {length(whole.seconds or 0)} and {size_text(whole.bytes)}{ignored}")
+    print(f"about {length(whole.seconds)} and {size_text(whole.bytes)}{ignored}")
 
 
 @app.command()
@@ -762,6 +761,7 @@ class _BatchView:
         self._show = show or (lambda event: None)
         self._quiet = quiet
         self._tasks: dict[str, TaskID] = {}
+        self._weights: dict[str, float] = {}
         self._lines: list[tuple[str, str, str]] = []
         self._counts = {"finished": 0, "skipped": 0, "clips": 0}
 
@@ -811,18 +811,20 @@ class _BatchView:
     def _planned(self, event: "Planned") -> None:
         self._counts["clips"] = event.clips
         if hasattr(self, "_bars"):
-            self._bars.update(self._whole, total=event.frames or None, state=f"{event.clips} clips")
+            self._bars.update(self._whole, total=event.megapixels or None, state=f"{event.clips} clips")
 
     def _started(self, event: "Started") -> None:
         self._tasks[event.output] = self._bars.add_task(event.output, total=None, state="")
+        self._weights[event.output] = event.megapixels
 
     def _progress(self, event: "Progressed") -> None:
         task = self._tasks[event.output]
         of = f"/{event.total}" if event.total else ""
         total = max(event.total, event.frames) if event.total else None
         more = event.frames - self._bars.tasks[self._bars.task_ids.index(task)].completed
+        weight = self._weights[event.output] / event.total if event.total else 0.0
         self._bars.update(task, completed=event.frames, total=total, state=f"{event.frames}{of}  {event.fps:.1f} fps")
-        self._bars.update(self._whole, advance=more)
+        self._bars.update(self._whole, advance=more * weight)
 
     def _note(self, event: "Noted") -> None:
         if not self._quiet and not self.shows_json:

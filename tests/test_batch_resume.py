@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.batching import break_some, command, make_folder, names_of, outputs_in, run, run_until, streams_of
+from tests.media import Clip, make_clip
 
 
 def check_kills(folder: Path, *, count: int, kills: list[int]) -> None:
@@ -105,3 +107,31 @@ def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
 
 def _is_ours(thread: Any) -> bool:
     return str(thread.name).startswith("flowbrush-")
+
+
+@pytest.mark.prove
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory of a process")
+def test_memory_stays_flat_over_a_thousand_clips(tmp_path: Path) -> None:
+    """Resident memory after the hundredth clip against the rest; the plan alone of a thousand against that of ten."""
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=(0, 512, 1024), width=32, height=32))
+    for number in range(1000):
+        place = tmp_path / "in" / f"{number // 100}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(clip, place / f"{number:04}.mp4")
+    process = subprocess.Popen(
+        command(tmp_path / "in", "--output", tmp_path / "out"), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    resident = []
+    for line in process.stdout:
+        if json.loads(line)["event"] == "finished":
+            resident.append(_resident_bytes(process.pid))
+    assert process.wait(60) == 0
+    assert len(resident) == 1000
+    early, late = max(resident[50:150]), max(resident[-100:])
+    assert late < early * 1.03 + 4 * 2**20, f"{early / 2**20:.0f} MB grew to {late / 2**20:.0f} MB"
+
+
+def _resident_bytes(process: int) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))

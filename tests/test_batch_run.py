@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.batch.turn import Turn
 from pipeline.config import VideoConfig
-from pipeline.errors import OutputError
+from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.lock import Lock
 from pipeline.segments import SegmentWriter
 from pipeline.stylize import Stylizer
@@ -288,6 +289,32 @@ def test_a_clip_that_changes_while_it_is_painted_is_painted_anew(
     assert batch(config(tmp_path))[0].done_before == 2
 
 
+def test_a_small_disk_is_told_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.batch import session
+
+    clips(tmp_path, "a.mp4")
+    asked = config(tmp_path)
+    planned = plan(asked)
+    small = SimpleNamespace(free=10)
+    monkeypatch.setattr(session, "shutil", SimpleNamespace(disk_usage=lambda path: small))
+    events: list[Event] = []
+    run_batch(asked, planned, events.append)
+    assert any(isinstance(event, Noted) and event.output is None and "are free" in event.line for event in events)
+
+
+def test_what_no_clip_could_do_ends_the_batch_before_it_begins(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    asked = config(tmp_path, options={"device": "cuda:99"})
+    planned = plan(asked)
+    with pytest.raises(DeviceError):
+        run_batch(asked, planned)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "in" / "a.mp4").unlink()
+    (tmp_path / "in" / "notes.txt").write_text("no clip")
+    with pytest.raises(InputError, match="no video was found among 1 files"):
+        plan(asked)
+
+
 def test_two_batches_at_once_do_not_work_in_one_folder(tmp_path: Path) -> None:
     clips(tmp_path, "a.mp4")
     asked = config(tmp_path)
@@ -350,11 +377,12 @@ def test_events_are_json(tmp_path: Path) -> None:
         "finished",
         "ended",
     ]
-    assert found[0] | {"seconds": 0, "bytes": 0} == {
+    assert found[0] | {"seconds": 0, "bytes": 0, "megapixels": 0} == {
         "event": "planned",
         "clips": 1,
         "done": 0,
         "frames": 6,
+        "megapixels": 0,
         "seconds": 0,
         "bytes": 0,
         "ignored": 0,

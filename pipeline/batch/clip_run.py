@@ -116,7 +116,8 @@ def _paint(
         record.identity = {}
     record.status, record.look, record.figures = "done", look_of(config.target), _figures(summary)
     _keep(step, record, records, tell)
-    remember_speed(step, summary.frames - summary.frames_reused, summary.frames / summary.fps if summary.fps else 0)
+    painted = summary.frames - summary.frames_reused
+    remember_speed(step, painted, painted / summary.fps if summary.fps else 0.0)
     if not stopped.is_set():
         draw_thumbnails(config, step.clip.seconds, records.thumbnail(job, 0), records.thumbnail(job, 1))
 

@@ -13,7 +13,8 @@ class Planned:
         clips: in all.
         done: among these, finished by an earlier run.
         frames: that are to be painted, as far as headers tell.
-        seconds: that this may take; None where it cannot be told.
+        megapixels: of these frames, by which the time goes.
+        seconds: that this may take.
         bytes: that the outputs may have.
         ignored: files in the folders that are no video.
     """
@@ -22,7 +23,8 @@ class Planned:
     clips: int
     done: int
     frames: int
-    seconds: float | None
+    megapixels: float
+    seconds: float
     bytes: int
     ignored: int
 
@@ -35,12 +37,14 @@ class Started:
         output: by which it is named.
         source: its path.
         attempt: 1, or 2 where the first one failed.
+        megapixels: of all its frames, as far as the header tells.
     """
 
     name: ClassVar[str] = "started"
     output: str
     source: str
     attempt: int
+    megapixels: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ class BatchPlan:
             clips=len(self.steps),
             done=len(self.steps) - len(to_do),
             frames=sum(step.clip.frames or 0 for step in to_do),
+            megapixels=sum(step.megapixels for step in to_do),
             seconds=sum(seconds_for(step) for step in to_do),
             bytes=sum(step.bytes for step in to_do),
             ignored=self.ignored,
@@ -197,7 +198,7 @@ def seconds_for(step: Step) -> float:
 
 def remember_speed(step: Step, frames: int, seconds: float) -> None:
     """Keep how long ``frames`` of ``step`` took, for later estimates."""
-    if not step.megapixels or not step.clip.frames or frames < 10:
+    if not step.megapixels or not step.clip.frames or not seconds or frames < 10:
         return
     speeds = _speeds()
     speeds[_speed_key(step.job.config)] = round(seconds / (step.megapixels * frames / step.clip.frames), 6)

@@ -138,7 +138,7 @@ def _figures(record: Record) -> str:
     figures = record.figures
     if not figures:
         return ""
-    parts = [f"{figures['frames']} frames in {length(figures['seconds'])}", f"{figures['fps']:.1f} fps"]
+    parts = [f"{figures['frames']} frames", f"{figures['fps']:.1f} fps"]
     if figures["frames_reused"]:
         parts.append(f"{figures['frames_reused']} frames of an earlier run")
     if figures["damaged_places"]:

@@ -110,7 +110,7 @@ class Runner:
         while self._waiting and len(self._running) < IN_FLIGHT and not self._ends_early:
             step, record = self._waiting.popleft()
             record.attempts += 1
-            self._emit(Started(step.job.name, step.job.config.source, record.attempts))
+            self._emit(Started(step.job.name, step.job.config.source, record.attempts, step.megapixels))
             work = (step, record, self._kept, self._painters.stylizer, self._messages.put, self._stopped)
             thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {step.job.name}", daemon=True)
             self._running[step.job.name] = thread

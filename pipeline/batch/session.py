@@ -1,6 +1,7 @@
 """A whole batch, from its inputs to its report."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,8 +16,10 @@ from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports
 from pipeline.batch.runner import Runner
 from pipeline.batch.watch import Watcher
-from pipeline.errors import OutputError, PipelineError
+from pipeline.device import find_device
+from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.lock import HeldError, Lock
+from pipeline.space import size_text
 
 # How often a folder is looked at.
 WATCH_SECONDS = 1.0
@@ -35,7 +38,11 @@ def plan(config: BatchConfig, *, looked_at: Callable[[int, int], None] = lambda 
         PipelineError: an input is not there, a style is not known, or outputs would replace something.
         ValueError: an option, a name or a job file that makes no sense.
     """
-    return plan_batch(config, make_jobs(config), looked_at=looked_at)
+    planned = plan_batch(config, make_jobs(config), looked_at=looked_at)
+    if not planned.steps and not config.watch:
+        others = f" among {planned.ignored} files" if planned.ignored else ""
+        raise InputError(", ".join(config.inputs), f"no video was found{others}; check the folder")
+    return planned
 
 
 def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event: None) -> Ended:
@@ -48,12 +55,16 @@ def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event
 
     Raises:
         OutputError: another batch works in the same folder, or it cannot be made.
+        DeviceError: a device that was asked for is not to be had.
         KeyboardInterrupt: as it came; a note tells what is done, and the same batch goes on.
     """
+    for device in {step.job.config.stylize.device for step in planned.to_do}:
+        find_device(device)
     lock = _lock(config)
     begun, clock, steps = datetime.now().astimezone(), time.monotonic(), list(planned.steps)
     try:
         emit(planned.event())
+        _note_space(config, planned, emit)
         arrivals = _Arrivals(config, steps, emit)
         runner = Runner(config, planned.steps, emit, arrivals if config.watch else lambda: None)
         arrivals.idle = partial(_report, config, runner, steps, begun, clock, emit, is_end=False)
@@ -66,6 +77,13 @@ def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event
         return _report(config, runner, steps, begun, clock, emit)
     finally:
         lock.release()
+
+
+def _note_space(config: BatchConfig, planned: BatchPlan, emit: Emit) -> None:
+    needed, free = sum(step.bytes for step in planned.to_do), shutil.disk_usage(config.output).free
+    if needed > free:
+        text = f"about {size_text(needed)} are needed, {size_text(free)} are free: the disk may become full"
+        emit(Noted(None, text))
 
 
 def _lock(config: BatchConfig) -> Lock:
