@@ -23,6 +23,7 @@ from models.training.content import central_crops
 from models.training.objective import Weights
 from models.training.pairs import MARGIN_PX, ClipPair, Pairs, clip_crops
 from models.training.trainer import Report
+from pipeline.arguments import read_paintings
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.train import TrainConfig, train
 from pipeline.train_config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
@@ -657,5 +658,5 @@ def test_wrong_usage_is_one_line(ready: TrainConfig, wrong: list[str], message: 
 def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "a=b.png"
     file.touch()
-    assert cli._named([str(file)]) == {"a-b": file}
-    assert cli._named(["c=d.png"]) == {"c": Path("d.png")}
+    assert read_paintings([str(file)]) == {"a-b": file}
+    assert read_paintings(["c=d.png"]) == {"c": Path("d.png")}
