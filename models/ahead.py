@@ -7,6 +7,7 @@ graph is exported and compiled elsewhere; what is left to do is to load a shared
 
 import copy
 import hashlib
+import importlib
 import inspect
 import json
 import os
@@ -103,8 +104,12 @@ class Ahead:
             )
         self._keep(graph, names)
 
+    def get_ready(self) -> None:
+        """Import what `load` needs: a second, in which Python's lock is often held; best done early."""
+        importlib.import_module("torch._inductor.standalone_compile")
+
     def load(self) -> Engine:
-        """The engine, from what `compile` left; takes a second, next to nothing of it with Python's lock.
+        """The engine, from what `compile` left; takes a second, some of it with Python's lock.
 
         Raises:
             EngineError: it is not there, or another version of torch has left it.

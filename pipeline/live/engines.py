@@ -149,6 +149,7 @@ class Engines:
             self._in_a_process(kind, size)
             return self._build(kind, size)
         ahead = self._ahead(size)
+        ahead.get_ready()
         if ahead.is_there:
             try:
                 return ahead.load()
