@@ -8,7 +8,7 @@ from pipeline.config import VideoConfig
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.identity import changes
-from pipeline.manifest import Manifest, ManifestError, Segment, read_manifest
+from pipeline.manifest import Manifest, ManifestError, read_manifest
 from pipeline.segments import digest_of
 from pipeline.work_folder import WorkFolder, look_of
 
@@ -87,20 +87,34 @@ def frames_behind(source: "Source", decode: Decode, manifest: Manifest) -> "Iter
     None where the input does not hold that frame any more.
     """
     last = manifest.segments[-1]
-    seconds = last.pts[-1] * manifest.time_base
     # A damaged place may look otherwise when it is come to from another side.
     margins = () if manifest.damage else MARGINS_SECONDS
+    return frames_from(source, decode, last.pts[-1], last.digest, margins)
+
+
+def frames_from(
+    source: "Source", decode: Decode, pts: int, digest: str, margins: tuple[int, ...] = MARGINS_SECONDS
+) -> "Iterator[Frame | StreamPacket] | None":
+    """What ``decode`` yields behind the frame at ``pts`` with ``digest``; None where there is none such.
+
+    Args:
+        source: a file.
+        decode: as `pipeline.decode.decode`.
+        pts: of a frame, in units of the source's time base.
+        digest: see `pipeline.segments.digest_of`.
+        margins: how many seconds before it reading begins, one attempt after another; the last is from the beginning.
+    """
     for margin in (*margins, None):
-        source.restart(None if margin is None else seconds - margin)
+        source.restart(None if margin is None else pts * source.info.time_base - margin)
         items = decode(source)
-        if _passes(items, last):
+        if _passes(items, pts, digest):
             return items
     return None
 
 
-def _passes(items: "Iterator[Frame | StreamPacket]", last: Segment) -> bool:
-    """Iterate up to the last frame of the segment; False where it is not met with, or looks otherwise."""
+def _passes(items: "Iterator[Frame | StreamPacket]", pts: int, digest: str) -> bool:
+    """Iterate up to the frame at ``pts``; False where it is not met with, or looks otherwise."""
     for item in items:
-        if isinstance(item, Frame) and item.pts >= last.pts[-1]:
-            return item.pts == last.pts[-1] and digest_of(item) == last.digest
+        if isinstance(item, Frame) and item.pts >= pts:
+            return item.pts == pts and digest_of(item) == digest
     return False

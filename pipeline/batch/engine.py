@@ -1,0 +1,87 @@
+"""Who paints parts of clips: one small interface, behind which processes of this machine stand, or a cluster.
+
+A part is described, never sent: paths, options and times. Whoever paints it reads the input and writes into the work
+folder beside the output, which all must see under the same paths.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.config import VideoConfig
+from pipeline.manifest import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a part begins that is not the first.
+
+    Attributes:
+        pts: of its first frame, in units of the source's time base.
+        warm_pts: of the frame that painting begins with, so that memory is there when the first frame comes; the same
+            as ``pts`` at a scene cut.
+        before_pts: of the frame before that one, by which it is found.
+        before_digest: of that frame as it was decoded; see `pipeline.segments.digest_of`.
+    """
+
+    pts: int
+    warm_pts: int
+    before_pts: int
+    before_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTask:
+    """A part of a clip that is to be painted; says all that is needed, and can be pickled.
+
+    Attributes:
+        config: of the whole clip; threads are those that this part may use.
+        identity: of the whole clip, see `pipeline.identity`; what is kept of another one is thrown away.
+        number: of the part, from 0.
+        begin: where it begins; None at the beginning of the clip.
+        end_pts: of the first frame behind it; None at the end of the clip.
+    """
+
+    config: VideoConfig
+    identity: dict[str, Any]
+    number: int = 0
+    begin: Begin | None = None
+    end_pts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """A part that lies finished in its folder, see `pipeline.batch.part.folder_of`.
+
+    Attributes:
+        segments: in their order; files are named from the clip's work folder.
+        engine: what painted, see `pipeline.identity.engine_of`.
+        frames_reused: of it that were painted before.
+        damage: places of the input that could not be read, see `pipeline.damage.Damage.as_json`.
+        notices: what the user should know, a line each.
+    """
+
+    segments: tuple[Segment, ...]
+    engine: dict[str, Any]
+    frames_reused: int = 0
+    damage: tuple[dict[str, Any], ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class SegmentEngine(Protocol):
+    """Paints parts of clips, several at once."""
+
+    workers: int
+    """How many parts are painted at once."""
+    threads: int
+    """Cores that each of these may use; 0 leaves it to them."""
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        """Begin with ``task`` as soon as somebody is free.
+
+        The future fails with what `pipeline.batch.part.paint_part` raises, and with a `PipelineError` where nobody is
+        there to do it.
+        """
+
+    def close(self) -> None:
+        """End at once, whatever is being painted: finished segments are kept."""

@@ -1,0 +1,230 @@
+"""One part of a clip, painted by whoever was given it: as a render of its own, whose segments wait for the others.
+
+    decode from before the part -> paint, the first frames only to remember -> encode into segments
+
+Its folder lies in the clip's work folder, looks like it (see `pipeline.manifest`), and is gone on with likewise. It
+also holds
+
+first.safetensors        the first frame as it was painted here
+behind.safetensors       the frame behind the last as this part would paint it: the next part's first, if all went well
+painted.part             how many frames are painted, for whoever waits
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from types import TracebackType
+from typing import Any
+
+from pipeline.batch.engine import SegmentResult, SegmentTask
+from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.decode import decode
+from pipeline.device import find_device
+from pipeline.disk import explained, write_in_place
+from pipeline.errors import InputError
+from pipeline.frames import Frame, Mark, Pixels
+from pipeline.look import last_frame_seconds
+from pipeline.manifest import work_folder
+from pipeline.mask import open_mask
+from pipeline.memory import waiting_frames
+from pipeline.output import Plan
+from pipeline.plan import plan_output
+from pipeline.reader import StreamPacket
+from pipeline.render import Render
+from pipeline.resume import Decode, frames_from
+from pipeline.segments import marked
+from pipeline.source import Source, open_source
+from pipeline.stream import prefetch
+from pipeline.stylize import MakeStylizer, Stylizer, output_size
+
+FIRST, BEHIND = "first.safetensors", "behind.safetensors"
+PAINTED, STOP = "painted.part", "stop.part"
+# So often it is told how many frames are painted, and asked whether to stop.
+TELL_SECONDS = 0.25
+
+Item = Frame | Mark | StreamPacket
+
+
+class StoppedError(Exception):
+    """Another part of the clip failed, so that nobody waits for this one."""
+
+
+def folder_of(target: str, number: int) -> str:
+    """The work folder of a part of the output ``target``."""
+    return work_folder(_target_of(target, number))
+
+
+def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResult:
+    """Paint a part, or what is missing of it.
+
+    Args:
+        task: which.
+        make: makes the stylizer, called as `Stylizer`.
+
+    Raises:
+        PipelineError: one of its kinds, see `pipeline.errors`.
+        StoppedError: a file ``stop.part`` came into the clip's work folder.
+    """
+    config, notices, style = task.config, list[str](), task.config.stylize
+    with (
+        open_source(config.source, config.decode, reads_along=False, whole=True) as source,
+        open_mask(config.mask, source.info, config.decode) as mask,
+    ):
+        info = source.info
+        size = output_size(style.compare, info.width, info.height)
+        last = last_frame_seconds(info) if style.style_end else None
+        of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
+        with _Part(task, _plan(config, task.number, source, size), source, notices.append) as part:
+            if part.is_whole:
+                return part.result(notices)
+            stylizer = part.load(style, partial(make, **of_clip, notify=notices.append))
+            depth = waiting_frames(config.depth, info)
+            with (
+                prefetch(part.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
+                prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as painted,
+            ):
+                part.write(painted)
+            return part.result(notices)
+
+
+def _plan(config: VideoConfig, number: int, source: Source, size: tuple[int, int]) -> Plan:
+    """How the picture is encoded; whether the output may be written was asked before, its other streams come later."""
+    encode = replace(config.encode, streams="none", overwrite=True)
+    return replace(plan_output(source, config.target, encode, size=size), target=_target_of(config.target, number))
+
+
+def _target_of(target: str, number: int) -> str:
+    return os.path.join(work_folder(target), f"part{number:04}")
+
+
+class _Part(Render):
+    """The render of a part: nothing is put together, and what is finished stays."""
+
+    def __init__(self, task: SegmentTask, plan: Plan, source: Source, notify: Callable[[str], None]) -> None:
+        self._task = task
+        self._stop = os.path.join(work_folder(task.config.target), STOP)
+        super().__init__(task.config, plan, source, notify)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to be painted."""
+        return self._manifest.is_whole
+
+    def result(self, notices: list[str]) -> SegmentResult:
+        """What came of it."""
+        manifest = self._manifest
+        folder = os.path.basename(self._folder.path)
+        segments = tuple(replace(each, file=os.path.join(folder, each.file)) for each in manifest.segments)
+        damage = tuple(place.as_json() for place in self._source.damage)
+        return SegmentResult(segments, manifest.engine, self.frames_reused, damage, tuple(notices))
+
+    def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
+        """As `Render.load`, but on another device of the same kind, as the worker that began it may be gone."""
+        here = str(find_device(config.device))
+        if self.frames_reused and _kind(self._manifest.engine["device"]) == _kind(here):
+            self._manifest.engine["device"] = here
+        return super().load(config, make)
+
+    def decoded(self, decode: Decode) -> Iterator[Item]:
+        """The frames before the part that it needs, its own with a `Mark` behind each segment, and the one behind."""
+        items = self._behind_kept(decode) if self.frames_reused else None
+        return self._marked(items or self._from_warm_up(decode))
+
+    def _marked(self, items: Iterator[Frame | StreamPacket]) -> Iterator[Item]:
+        first: list[Frame] = []
+        begin = self._task.begin
+        if begin is not None and not self.frames_reused:
+            for item in items:
+                if isinstance(item, Frame) and item.pts >= begin.pts:
+                    first.append(item)
+                    break
+                yield item
+        config, behind = self._config, list[Frame]()
+        own = _before(chain(first, items), self._task.end_pts, behind)
+        yield from marked(own, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
+        yield from behind
+
+    def write(self, items: Iterable[Item]) -> None:
+        """Write the segments.
+
+        Raises:
+            EncodeError: an encoder refuses something, or the disk is full.
+            InputError: the input was changed or removed meanwhile, or does not hold the part.
+            StoppedError: see `paint_part`.
+        """
+        self._write_segments(self._own(items))
+        if not self._manifest.segments:
+            raise InputError(self._config.source, "was changed while it was painted; paint it again")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._folder.leave(is_kept=True)
+
+    def _identity(self) -> dict[str, Any]:
+        begin = self._task.begin
+        times = [] if begin is None else [begin.warm_pts, begin.pts]
+        return self._task.identity | {"part": [*times, self._task.end_pts]}
+
+    def _check_space(self) -> None:
+        """That was done for the whole clip."""
+
+    def _from_warm_up(self, decode: Decode) -> Iterator[Frame | StreamPacket]:
+        begin = self._task.begin
+        if begin is None:
+            return decode(self._source)
+        items = frames_from(self._source, decode, begin.before_pts, begin.before_digest)
+        if items is None:  # seeking led to other pictures than decoding all does, which alone is right
+            self._source.restart(None)
+            items = decode(self._source)
+        return (item for item in items if not isinstance(item, Frame) or item.pts >= begin.warm_pts)
+
+    def _own(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Only what is to be written of ``items``; pictures at the seams are kept to be compared."""
+        begin, end, told, count = self._task.begin, self._task.end_pts, 0.0, self.frames_reused
+        for item in items:
+            if isinstance(item, Frame):
+                if time.monotonic() - told >= TELL_SECONDS:
+                    self._tell(count)
+                    told = time.monotonic()
+                if begin is not None and item.pts < begin.pts:
+                    continue
+                if begin is not None and item.pts == begin.pts:
+                    self._keep_picture(FIRST, item.pixels)
+                if end is not None and item.pts >= end:
+                    self._keep_picture(BEHIND, item.pixels)
+                    continue
+                count += 1
+            yield item
+        self._tell(count)
+
+    def _keep_picture(self, name: str, pixels: Pixels) -> None:
+        from safetensors.numpy import save
+
+        with explained(self._plan.target):
+            write_in_place(self._folder.file(name), save({"pixels": pixels}))
+
+    def _tell(self, count: int) -> None:
+        if os.path.exists(self._stop):
+            raise StoppedError
+        with suppress(OSError), open(self._folder.file(PAINTED), "w", encoding="ascii") as file:
+            file.write(str(count))
+
+
+def _before(
+    items: Iterable[Frame | StreamPacket], end: int | None, behind: list[Frame]
+) -> Iterator[Frame | StreamPacket]:
+    """``items`` up to the frame at ``end``, which is put into ``behind``."""
+    for item in items:
+        if end is not None and isinstance(item, Frame) and item.pts >= end:
+            behind.append(item)
+            return
+        yield item
+
+
+def _kind(device: str) -> str:
+    return device.partition(":")[0]
