@@ -26,7 +26,10 @@ CPU = torch.device("cpu")
 SIZE = (48, 64)
 NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning"),  # torch 2.11 says so of itself
+]
 
 
 @pytest.fixture
