@@ -47,7 +47,7 @@ class Outcome:
 
     step: Step
     record: Record
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 Message = Event | Outcome
@@ -71,20 +71,26 @@ def run_clip(
         tell: called with what happens, and with the `Outcome` at the end.
         stopped: set from outside when all is to end.
     """
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         _paint(step, record, records, make, tell, stopped)
     except KeyboardInterrupt:
         error = Interrupted()
-    except Exception as caught:
-        is_known = isinstance(caught, PipelineError | ValueError)
-        if not is_known:
+    except BaseException as caught:
+        error = caught
+        record.status, record.error = "failed", _reason(caught)
+        if not isinstance(caught, PipelineError | ValueError):
             logger.exception("%s", step.job.name)
-        notes = "".join(f"; {note}" for note in getattr(caught, "__notes__", ()))
-        text = first_line(caught) if is_known else f"{type(caught).__name__}: {first_line(caught)}"
-        record.status, record.error, error = "failed", f"{text}{notes}", caught
         _keep(step, record, records, tell)
-    tell(Outcome(step, record, error))
+    finally:
+        tell(Outcome(step, record, error))
+
+
+def _reason(error: BaseException) -> str:
+    """Why it failed, in a line, and what is kept of it."""
+    known = isinstance(error, PipelineError | ValueError)
+    text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
+    return text + "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _paint(
