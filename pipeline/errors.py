@@ -37,7 +37,7 @@ class PipelineError(Exception):
 
 
 def _made_again(kind: type[PipelineError], args: tuple[Any, ...], attributes: dict[str, Any]) -> PipelineError:
-    """An error that came from another process: the message is made already, so that ``__init__`` is not to be called."""
+    """An error that came from another process; its message is made already, so ``__init__`` is not called."""
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
@@ -119,6 +119,6 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What went wrong, without the rest of a long message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
