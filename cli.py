@@ -350,6 +350,10 @@ def batch(
         bool, typer.Option("--keep-going/--no-keep-going", help="Whether one that fails leaves the others alone.")
     ] = True,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking for new clips in the folders.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that paint, long clips in parts. Default: one a GPU, else 1."),
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print what happens, one JSON object a line.")] = (
         False
     ),
@@ -371,7 +375,7 @@ def batch(
         view = _BatchView(quiet, show if json_lines else None)
         with _usage():
             chosen = read_styles(style or ())
-            config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch)
+            config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch, workers)
         left = "; nothing was begun"
         with _Bar("looking at", quiet, left=lambda: left, first="looking for clips") as bar, _usage():
             planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))

@@ -61,6 +61,7 @@ def stylize_folder(
     style: str,
     *,
     options: Mapping[str, object] | None = None,
+    workers: int = 1,
     emit: "Emit | None" = None,
 ) -> "Ended":
     """Paint all clips of a folder, and write a report, as ``flowbrush batch`` does.
@@ -72,6 +73,8 @@ def stylize_folder(
         output: folder of the results, which keep the folders of ``source``; made where it is missing.
         style: to paint in; several with commas between.
         options: of ``flowbrush video`` by their names, as ``{"strength": 0.8, "height": 360}``.
+        workers: processes that paint; more than one import the calling script again, which must guard what it does by
+            ``if __name__ == "__main__":``.
         emit: called with what happens, see `pipeline.batch.events`, in the calling thread.
 
     Returns:
@@ -85,7 +88,8 @@ def stylize_folder(
     from pipeline.batch.options import read_styles
     from pipeline.batch.session import plan, run_batch
 
-    config = BatchConfig((str(source),), Path(output), read_styles([style]), options=options or {})
+    styles = read_styles([style])
+    config = BatchConfig((str(source),), Path(output), styles, options=options or {}, workers=workers)
     return run_batch(config, plan(config), emit or (lambda event: None))
 
 

@@ -16,8 +16,6 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import VideoConfig
 from pipeline.errors import OutputError, PipelineError, first_line
 from pipeline.meter import Progress
-from pipeline.run import stylize_video
-from pipeline.stylize import MakeStylizer
 from pipeline.summary import Summary
 from pipeline.work_folder import look_of
 
@@ -51,13 +49,15 @@ class Outcome:
 
 
 Message = Event | Outcome
+Paint = Callable[..., Summary]
+"""Called as `pipeline.run.stylize_video`, without ``make``."""
 
 
 def run_clip(
     step: Step,
     record: Record,
     records: Records,
-    make: MakeStylizer,
+    paint: Paint,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -67,13 +67,13 @@ def run_clip(
         step: what to do.
         record: of it; brought up to date, and kept.
         records: where it is kept.
-        make: makes the stylizer.
+        paint: paints it.
         tell: called with what happens, and with the `Outcome` at the end.
         stopped: set from outside when all is to end.
     """
     error: BaseException | None = None
     try:
-        _paint(step, record, records, make, tell, stopped)
+        _paint(step, record, records, paint, tell, stopped)
     except KeyboardInterrupt:
         error = Interrupted()
     except BaseException as caught:
@@ -97,7 +97,7 @@ def _paint(
     step: Step,
     record: Record,
     records: Records,
-    make: MakeStylizer,
+    paint: Paint,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -117,7 +117,7 @@ def _paint(
     look = look_of(config.source)
     record.identity, record.look = identity_of(config), None
     _keep(step, record, records, tell)
-    summary = stylize_video(config, progress=_Teller(job.name, tell, stopped), notify=notify, make=make)
+    summary = paint(config, progress=_Teller(job.name, tell, stopped), notify=notify)
     if look_of(config.source) != look:  # what was hashed may not be what was painted: it is no ground to skip it
         record.identity = {}
     record.status, record.look, record.figures = "done", look_of(config.target), _figures(summary)

@@ -33,9 +33,10 @@ class BatchConfig:
         options: of `flowbrush video` for all clips, by the names of `pipeline.batch.options.OPTIONS`.
         keep_going: whether the others are painted where one fails.
         watch: whether to keep looking for new clips in the folders.
+        workers: how many processes paint; None for one for each GPU, and one on a CPU.
 
     Raises:
-        ValueError: a name that cannot be made, or nothing to watch.
+        ValueError: a name that cannot be made, nothing to watch, or no worker.
     """
 
     inputs: tuple[str, ...]
@@ -45,6 +46,7 @@ class BatchConfig:
     options: Mapping[str, object] = field(default_factory=dict)
     keep_going: bool = True
     watch: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -52,6 +54,8 @@ class BatchConfig:
         check_name(self.name)
         if self.watch and not any(os.path.isdir(text) for text in self.inputs):
             raise ValueError("--watch needs a folder to look at")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be 1 or more, not {self.workers}")
 
     @property
     def state_folder(self) -> Path:

@@ -10,6 +10,7 @@ import traceback
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import ceil
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -52,6 +53,34 @@ class _Work:
     task: SegmentTask
     future: Future[SegmentResult] = field(default_factory=Future)
     deaths: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a worker may use.
+
+    Attributes:
+        device: for clips that leave the choice of a GPU; None for their own.
+        threads: cores.
+        sharers: how many workers share the memory.
+    """
+
+    device: str | None
+    threads: int
+    sharers: int
+
+    def here(self, task: SegmentTask) -> SegmentTask:
+        """``task`` as it is done here."""
+        from pipeline.device import find_device
+        from pipeline.memory import default_bound
+
+        stylize = task.config.stylize
+        if self.device is not None and stylize.device in ("auto", "cuda"):
+            stylize = replace(stylize, device=self.device)
+        bound = stylize.max_memory or default_bound(find_device(stylize.device))
+        if bound is not None:
+            stylize = replace(stylize, max_memory=bound // self.sharers)
+        return replace(task, config=replace(task.config, stylize=stylize))
 
 
 class LocalEngine:
@@ -120,9 +149,14 @@ class LocalEngine:
         if work is not None:
             _cancel(work.future)
 
+    def _place(self, number: int) -> "_Place":
+        if not self._gpus:
+            return _Place(None, self.threads, self.workers)
+        return _Place(self._gpus[number % len(self._gpus)], self.threads, ceil(self.workers / len(self._gpus)))
+
     def _started(self, number: int) -> "_Worker | None":
         try:
-            return _Worker(number, self._gpus[number % len(self._gpus)] if self._gpus else None, self.threads)
+            return _Worker(number, self._place(number))
         except OSError:
             return None
 
@@ -153,11 +187,11 @@ def _cancel(future: Future[SegmentResult]) -> None:
 class _Worker:
     """One process, as its parent sees it."""
 
-    def __init__(self, number: int, device: str | None, threads: int) -> None:
+    def __init__(self, number: int, place: _Place) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would share locks that other threads hold
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_work, args=(theirs, device, threads), name=f"flowbrush worker {number}", daemon=True
+            target=_work, args=(theirs, place), name=f"flowbrush worker {number}", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -189,7 +223,7 @@ class _Worker:
         return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
 
-def _work(connection: Connection, device: str | None, threads: int) -> None:
+def _work(connection: Connection, place: _Place) -> None:
     """The process: paints what it is told to, one part after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
@@ -200,7 +234,7 @@ def _work(connection: Connection, device: str | None, threads: int) -> None:
 
     keep_freed_memory()
     if cv is not None:
-        cv.setNumThreads(threads)
+        cv.setNumThreads(place.threads)
     painters = Painters(threading.Event())
     while True:
         try:
@@ -209,16 +243,10 @@ def _work(connection: Connection, device: str | None, threads: int) -> None:
             return
         answer: Any
         try:
-            answer = paint_part(_on(task, device), painters.stylizer)
+            answer = paint_part(place.here(task), painters.stylizer)
         except Exception as error:  # noqa: BLE001 - raised again in the parent
             answer = _sendable(error)
         connection.send(answer)
-
-
-def _on(task: SegmentTask, device: str | None) -> SegmentTask:
-    if device is None or task.config.stylize.device not in ("auto", "cuda"):
-        return task
-    return replace(task, config=replace(task.config, stylize=replace(task.config.stylize, device=device)))
 
 
 def _sendable(error: Exception) -> Exception:

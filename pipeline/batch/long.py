@@ -28,7 +28,8 @@ from pipeline.look import find_style
 from pipeline.manifest import ManifestError, read_manifest, work_folder
 from pipeline.meter import Progress, ProgressCallback, peak_memory_bytes
 from pipeline.plan import plan_output
-from pipeline.render import Notify, Render
+from pipeline.render import Notify, Render, is_resumable
+from pipeline.run import stylize_video
 from pipeline.source import Source, open_source
 from pipeline.stylize import output_size
 from pipeline.summary import Notices, Summary
@@ -52,7 +53,7 @@ def paint_on(
     """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
 
     Args:
-        config: what, how and where; input and output are files, see `pipeline.render.is_resumable`.
+        config: what, how and where; what is not kept in segments, see `pipeline.render.is_resumable`, is painted here.
         engine: that paints the parts.
         progress: called now and then in the calling thread.
         notify: called with each thing that the user should know, one line.
@@ -62,6 +63,8 @@ def paint_on(
         PipelineError: one of its kinds, see `pipeline.errors`.
         ValueError: a codec, quality or preset that does not exist.
     """
+    if not is_resumable(config):
+        return stylize_video(config, progress=progress, notify=notify)
     begun, notices, part = time.perf_counter(), Notices(notify), config.decode
     card = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, part, reads_along=False, whole=True) as source:

@@ -1,7 +1,7 @@
 """Clips one after another, neighbours overlapping.
 
 While one is painted the next is opened and decoded, and the one before is encoded and put together. What happens to a
-clip stays its own matter.
+clip stays its own matter. With several workers each is given clips, or parts of them, as soon as it is free.
 """
 
 import queue
@@ -9,13 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from pipeline.batch.clip_run import Interrupted, Message, Outcome, run_clip
+from pipeline.batch.clip_run import Interrupted, Message, Outcome, Paint, run_clip
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
 from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.local_engine import LocalEngine, default_workers
+from pipeline.batch.long import paint_on
 from pipeline.batch.painters import Painters
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records
+from pipeline.run import stylize_video
 
 # One is painted; the next waits with its first frames; the one before is put together.
 IN_FLIGHT = 3
@@ -52,6 +56,8 @@ class Runner:
         self._kept = Records(config.state_folder)
         self._stopped = threading.Event()
         self._painters = Painters(self._stopped)
+        self._paint: Paint = partial(stylize_video, make=self._painters.stylizer)
+        self._in_flight = IN_FLIGHT
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._running: dict[str, threading.Thread] = {}
         self._waiting: deque[tuple[Step, Record]] = deque()
@@ -66,6 +72,7 @@ class Runner:
         Raises:
             KeyboardInterrupt: as it came; within `GRACE_SECONDS` all clips have been told to end.
         """
+        engine = self._start_workers()
         try:
             while self._has_work():
                 self._start_some()
@@ -73,6 +80,8 @@ class Runner:
         finally:
             self._stopped.set()
             self._wait()
+            if engine is not None:
+                engine.close()
 
     def ended(self, seconds: float, report: str) -> Ended:
         """What came of it."""
@@ -81,6 +90,17 @@ class Runner:
         failed = sum(record.status == "failed" for record in self.records)
         left = len(self.records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
+
+    def _start_workers(self) -> LocalEngine | None:
+        """Processes that paint; none where one is enough, which is this one."""
+        device = str(self._config.options.get("device") or "auto")
+        workers = self._config.workers or default_workers(device)
+        if workers < 2:
+            return None
+        engine = LocalEngine(workers, device)
+        self._paint = partial(paint_on, engine=engine)
+        self._in_flight = IN_FLIGHT - 1 + workers
+        return engine
 
     def _add(self, step: Step) -> None:
         record = self._kept.of(step.job)
@@ -98,7 +118,7 @@ class Runner:
             return bool(self._running)
         if not self._waiting and not self._running:
             self._waiting, self._again = self._again, deque()
-        if len(self._waiting) < IN_FLIGHT:
+        if len(self._waiting) < self._in_flight:
             new = self._more()
             if new is None:
                 return bool(self._waiting or self._running)
@@ -107,11 +127,11 @@ class Runner:
         return True
 
     def _start_some(self) -> None:
-        while self._waiting and len(self._running) < IN_FLIGHT and not self._ends_early:
+        while self._waiting and len(self._running) < self._in_flight and not self._ends_early:
             step, record = self._waiting.popleft()
             record.attempts += 1
             self._emit(Started(step.job.name, step.job.config.source, record.attempts, step.megapixels))
-            work = (step, record, self._kept, self._painters.stylizer, self._messages.put, self._stopped)
+            work = (step, record, self._kept, self._paint, self._messages.put, self._stopped)
             thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {step.job.name}", daemon=True)
             self._running[step.job.name] = thread
             thread.start()
