@@ -24,6 +24,7 @@ from pipeline.config import VideoConfig
 from pipeline.damage import damage_notice
 from pipeline.encode import Report
 from pipeline.errors import EncodeError
+from pipeline.frames import VideoInfo
 from pipeline.look import find_style
 from pipeline.manifest import ManifestError, read_manifest, work_folder
 from pipeline.meter import Progress, ProgressCallback, peak_memory_bytes
@@ -41,6 +42,8 @@ LOOK_SECONDS = 0.25
 # What waits for parts that were told to stop.
 GRACE_SECONDS = 5.0
 
+CountParts = Callable[[VideoInfo, int], int]
+
 
 def paint_on(
     config: VideoConfig,
@@ -48,7 +51,7 @@ def paint_on(
     *,
     progress: ProgressCallback = lambda state: None,
     notify: Notify = lambda line: None,
-    count: Callable[..., int] = count_parts,
+    count: CountParts = count_parts,
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
 
@@ -57,7 +60,7 @@ def paint_on(
         engine: that paints the parts.
         progress: called now and then in the calling thread.
         notify: called with each thing that the user should know, one line.
-        count: called as `count_parts`.
+        count: decides into how many parts the clip is divided, as `count_parts` does.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
@@ -97,7 +100,7 @@ class _Divided(Render):
         """What painted, see `pipeline.identity.engine_of`."""
         return self._manifest.engine
 
-    def divide(self, engine: SegmentEngine, count: Callable[..., int]) -> None:
+    def divide(self, engine: SegmentEngine, count: CountParts) -> None:
         """Decide on the parts, unless an earlier run did."""
         remove(os.path.join(self._folder.path, STOP))
         if self._manifest.split is not None:

@@ -19,6 +19,8 @@ from pipeline.batch.long import paint_on
 from pipeline.batch.painters import Painters
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records
+from pipeline.batch.seams import count_parts
+from pipeline.frames import VideoInfo
 from pipeline.run import stylize_video
 
 # One is painted; the next waits with its first frames; the one before is put together.
@@ -59,7 +61,7 @@ class Runner:
         self._paint: Paint = partial(stylize_video, make=self._painters.stylizer)
         self._in_flight = IN_FLIGHT
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._running: dict[str, threading.Thread] = {}
+        self._running: dict[int, threading.Thread] = {}
         self._waiting: deque[tuple[Step, Record]] = deque()
         self._again: deque[tuple[Step, Record]] = deque()
         self._ends_early = False
@@ -98,9 +100,12 @@ class Runner:
         if workers < 2:
             return None
         engine = LocalEngine(workers, device)
-        self._paint = partial(paint_on, engine=engine)
+        self._paint = partial(paint_on, engine=engine, count=self._count_parts)
         self._in_flight = IN_FLIGHT - 1 + workers
         return engine
+
+    def _count_parts(self, info: VideoInfo, workers: int) -> int:
+        return count_parts(info, workers, are_busy=len(self._waiting) >= workers)
 
     def _add(self, step: Step) -> None:
         record = self._kept.of(step.job)
@@ -133,7 +138,7 @@ class Runner:
             self._emit(Started(step.job.name, step.job.config.source, record.attempts, step.megapixels))
             work = (step, record, self._kept, self._paint, self._messages.put, self._stopped)
             thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {step.job.name}", daemon=True)
-            self._running[step.job.name] = thread
+            self._running[id(record)] = thread
             thread.start()
 
     def _hear(self) -> None:
@@ -143,7 +148,7 @@ class Runner:
         except queue.Empty:
             return
         if isinstance(message, Outcome):
-            self._running.pop(message.step.job.name).join()
+            self._running.pop(id(message.record)).join()
             self._conclude(message)
         else:
             self._emit(message)

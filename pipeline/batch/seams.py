@@ -17,9 +17,9 @@ from pipeline.stability import CutDetector, opencv_is_there
 
 # Behind so many frames nothing is left of how memory began but roundings: see docs/decisions.md.
 WARM_UP_FRAMES = 90
-# Warming up costs a tenth of a part at most.
-SHORTEST_PART_FRAMES = 10 * WARM_UP_FRAMES
-# A part as long as this is not worth dividing further, except that workers end together.
+# Where workers would be idle otherwise, warming up may be a fifth of a part.
+SHORTEST_PART_FRAMES = 5 * WARM_UP_FRAMES
+# Where they have enough to do, it is to cost next to nothing; and longer ones only serve that all end together.
 LONG_PART_FRAMES = 3000
 MOST_PARTS_A_WORKER = 4
 # How far from where all workers would have the same to do a cut is looked for, in parts.
@@ -44,9 +44,15 @@ def warm_up_frames(config: VideoConfig) -> int:
     return WARM_UP_FRAMES if has_memory else 0
 
 
-def count_parts(info: VideoInfo, workers: int, shortest: int = SHORTEST_PART_FRAMES) -> int:
-    """Into how many parts a clip is divided for ``workers``; 1 where it is too short, or nobody knows how long."""
-    frames = info.frame_count
+def count_parts(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int:
+    """Into how many parts a clip is divided for ``workers``; 1 where it is too short, or nobody knows how long.
+
+    Args:
+        info: of the clip.
+        workers: how many there are.
+        are_busy: whether they have other clips to paint.
+    """
+    frames, shortest = info.frame_count, LONG_PART_FRAMES if are_busy else SHORTEST_PART_FRAMES
     if frames is None or info.duration_seconds is None or workers < 2:
         return 1
     each = min(max(frames // (workers * LONG_PART_FRAMES), 1), MOST_PARTS_A_WORKER)

@@ -1,0 +1,406 @@
+"""Clips painted by several workers: seams, exactness, workers and parents that die, and engines of another kind."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.batch import seams
+from pipeline.batch.engine import SegmentResult, SegmentTask
+from pipeline.batch.local_engine import LocalEngine, _sendable
+from pipeline.batch.long import paint_on, seam_difference
+from pipeline.batch.part import PAINTED, StoppedError, folder_of, paint_part
+from pipeline.batch.seams import count_parts
+from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.manifest import work_folder
+from pipeline.run import stylize_video
+from pipeline.source import open_source
+from tests.batching import command, make_folder, names_of, run, streams_of
+from tests.media import Clip, Sound, make_clip, moving_square
+
+PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
+WARM = 12
+
+
+@dataclass
+class Noisy(Clip):
+    """A square that moves through noise, and another picture from frame ``cut`` on."""
+
+    cut: int | None = None
+
+    def frame(self, number: int) -> av.VideoFrame:
+        picture = moving_square(number, width=self.width, height=self.height, step=1).astype(np.int16)
+        picture += np.random.default_rng(number).integers(-4, 5, picture.shape, np.int16)
+        if self.cut is not None and number >= self.cut:
+            picture = 255 - picture[::-1]
+        return av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), "rgb24").reformat(format="yuv420p")
+
+
+@dataclass
+class Inline:
+    """An engine in this process, to which descriptions come as bytes, as they would over a network.
+
+    Attributes:
+        fails: numbers of the parts that fail.
+    """
+
+    workers: int = 2
+    threads: int = 1
+    fails: set[int] = field(default_factory=set)
+    tasks: list[SegmentTask] = field(default_factory=list)
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        sent = pickle.dumps(task)
+        assert len(sent) < 10_000
+        self.tasks.append(pickle.loads(sent))
+        future: Future[SegmentResult] = Future()
+        if task.number in self.fails:
+            future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
+        else:
+            future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1]))))
+        return future
+
+    def close(self) -> None:
+        pass
+
+
+def two(info: object, workers: int) -> int:
+    return 2
+
+
+def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
+    encode = EncodeConfig("ffv1", threads=1)
+    return VideoConfig(
+        str(source),
+        str(target),
+        changes.pop("stylize", PAINTED_SMALL),
+        encode=encode,
+        segment_seconds=Fraction(1, 2),
+        **changes,
+    )
+
+
+def frames_of(path: Path) -> list[tuple[int | None, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [(frame.pts, frame.to_ndarray(format="gbrp")) for frame in container.decode(video=0)]
+
+
+def difference(path: Path, other: Path) -> list[int]:
+    """The largest difference in each frame."""
+    a, b = frames_of(path), frames_of(other)
+    assert [frame[0] for frame in a] == [frame[0] for frame in b]
+    return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
+
+
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
+    """Of 60 frames with sound: with a cut at 33, near where it is divided best, and without."""
+    folder = tmp_path_factory.mktemp("clips")
+    pts = range(0, 60 * 512, 512)
+    return {
+        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
+        for cut in (35, None)
+    }
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    engine = LocalEngine(2, "cpu")
+    yield engine
+    engine.close()
+
+
+# --- seams ---
+
+
+@pytest.mark.parametrize("stability", ["none", "smooth", "flow"])
+def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
+    tmp_path: Path, clips: dict[int | None, Path], stability: str, one_thread: None
+) -> None:
+    stylize = StylizeConfig("great-wave", engine="eager", device="cpu", stability=stability, threads=1)
+    whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
+    stylize_video(config(clips[35], whole, stylize=stylize))
+    engine = Inline()
+    summary = paint_on(config(clips[35], parts, stylize=stylize), engine, count=two)
+    begin = engine.tasks[1].begin
+    assert begin is not None
+    assert begin.pts == begin.warm_pts
+    assert begin.pts == 1167 or stability == "none"
+    assert set(difference(whole, parts)) == {0}
+    sounds = [[packet for packet in streams_of(path) if packet[0] == 1] for path in (whole, parts)]
+    assert sounds[0] == sounds[1]
+    assert (summary.frames, summary.frames_reused, summary.notices) == (60, 0, ())
+    assert os.listdir(tmp_path) == ["whole.mkv", "parts.mkv"] or set(os.listdir(tmp_path)) == {"whole.mkv", "parts.mkv"}
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
+    tmp_path: Path, clips: dict[int | None, Path], stability: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stylize = StylizeConfig(
+        "great-wave", engine="eager", device="cpu", precision="fp32", stability=stability, threads=1
+    )
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 28)
+    whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
+    stylize_video(config(clips[None], whole, stylize=stylize))
+    engine = Inline()
+    summary = paint_on(config(clips[None], parts, stylize=stylize), engine, count=two)
+    begin = engine.tasks[1].begin
+    assert begin is not None
+    assert begin.pts - begin.warm_pts == pytest.approx(28 * 1000 / 30, abs=1)
+    assert begin.pts % 500 == 0  # where a segment of one worker begins
+    found = difference(whole, parts)
+    assert not any(found[: 30 * begin.pts // 1000])
+    assert 0 < max(found) < 4
+    assert summary.notices == ()
+
+
+def test_a_seam_that_shows_is_said(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
+    seen = list[tuple[float, float] | None]()
+    target = tmp_path / "out.mkv"
+
+    def look(state: object) -> None:
+        seen.append(seam_difference(str(target), 1))
+
+    summary = paint_on(config(clips[None], target), Inline(), count=two, progress=look)
+    (notice,) = summary.notices
+    assert notice.startswith("behind ")
+    assert "where another worker took over, the picture differs by up to " in notice
+    assert seen[-1] is not None
+    assert seen[-1][1] >= 4
+
+
+def test_long_clips_alone_are_divided(clips: dict[int | None, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_source(clips[None]) as source:
+        info = source.info
+    assert count_parts(info, 2) == 1
+    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
+    assert [count_parts(info, workers) for workers in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert count_parts(info, 2, are_busy=True) == 1
+
+
+# --- going on ---
+
+
+def test_what_a_failed_part_leaves_is_gone_on_with(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
+    paint_on(config(clips[None], alone), Inline(), count=two)
+    with pytest.raises(InputError, match="cannot be read on this machine") as caught:
+        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+    first = len(frames_of(alone)) - 60 + int(caught.value.__notes__[0].split()[0])
+    assert caught.value.__notes__[0].endswith(
+        f"frames of 60 are kept in {work_folder(str(target))}; the same command goes on"
+    )
+    engine = Inline(workers=5)
+    summary = paint_on(config(clips[None], target), engine, count=lambda info, workers: 5)
+    assert len(engine.tasks) == 2
+    assert summary.frames_reused == first
+    assert streams_of(target) == streams_of(alone)
+    assert set(os.listdir(tmp_path)) == {"out.mkv", "alone.mkv"}
+
+
+def test_a_part_goes_on_behind_its_last_segment(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
+    paint_on(config(clips[None], alone), Inline(), count=two)
+    with pytest.raises(InputError):
+        paint_on(config(clips[None], target), Inline(fails={0, 1}), count=two)
+    kept = Stopping()
+    with pytest.raises(InputError):
+        paint_on(config(clips[None], target), kept, count=two)
+    summary = paint_on(config(clips[None], target), Inline(), count=two)
+    assert summary.frames_reused == kept.frames > 0
+    assert streams_of(target) == streams_of(alone)
+
+
+@dataclass
+class Stopping(Inline):
+    """Each part is stopped behind its first segment."""
+
+    frames: int = 0
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        folder = Path(folder_of(task.config.target, task.number))
+        stop = Path(work_folder(task.config.target)) / "stop.part"
+        thread = threading.Thread(target=self._stop_behind_a_segment, args=(folder, stop))
+        thread.start()
+        with pytest.raises(StoppedError):
+            paint_part(task)
+        thread.join()
+        stop.unlink()
+        self.frames += sum(line["frames"] for line in json.loads((folder / "manifest.json").read_text())["segments"])
+        future: Future[SegmentResult] = Future()
+        future.set_exception(InputError(task.config.source, "was stopped"))
+        return future
+
+    def _stop_behind_a_segment(self, folder: Path, stop: Path) -> None:
+        while not (folder / "manifest.json").exists():
+            time.sleep(0.001)
+        stop.touch()
+
+
+def test_one_worker_does_not_go_on_with_what_several_began(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target = tmp_path / "out.mkv"
+    with pytest.raises(InputError):
+        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+    summary = stylize_video(config(clips[None], target))
+    assert "another settings (workers): starting afresh" in summary.notices[0]
+    assert summary.frames_reused == 0
+    assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+# --- workers ---
+
+
+def test_workers_paint_what_one_process_would(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine, one_thread: None
+) -> None:
+    paint_on(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
+    summary = paint_on(config(clips[None], tmp_path / "there.mkv"), engine, count=two)
+    assert (summary.frames, summary.engine, summary.device) == (60, "eager", "cpu")
+    assert streams_of(tmp_path / "here.mkv") == streams_of(tmp_path / "there.mkv")
+
+
+def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine) -> None:
+    error = engine.submit(SegmentTask(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
+    assert isinstance(error, InputError)
+    assert error.path == str(tmp_path / "no.mkv")
+    assert "there is no such file" in str(error)
+
+
+def test_errors_of_every_kind_can_be_sent() -> None:
+    sent = OutputError("a.mp4", "is full")
+    sent.add_note("a note")
+    error = _sendable(sent)
+    assert error is sent
+    error = pickle.loads(pickle.dumps(sent))
+    assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
+
+    class Local(Exception):
+        pass
+
+    assert "Local: what" in str(_sendable(Local("what")))
+
+
+def kill_workers(folder: Path) -> None:
+    """As soon as somebody paints in ``folder``."""
+    while not (folder / PAINTED).exists():
+        time.sleep(0.01)
+    for child in multiprocessing.active_children():
+        if child.name.startswith("flowbrush worker") and child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    (folder / PAINTED).unlink(missing_ok=True)
+
+
+def test_a_worker_that_dies_is_replaced_once(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine
+) -> None:
+    target = tmp_path / "out.mkv"
+    future = engine.submit(SegmentTask(config(clips[None], target), {}))
+    kill_workers(Path(folder_of(str(target), 0)))
+    assert future.result(60).notices[-1].startswith("a worker died (SIGKILL); another went on with its part")
+    assert sum(len(segment.pts) for segment in future.result().segments) == 60
+
+    future = engine.submit(SegmentTask(config(clips[None], tmp_path / "other.mkv"), {}))
+    for _ in range(2):
+        kill_workers(Path(folder_of(str(tmp_path / "other.mkv"), 0)))
+    error = future.exception(60)
+    assert isinstance(error, DeviceError)
+    assert "two workers died of one part" in str(error)
+
+
+def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
+    engine = LocalEngine(1, "cpu")
+    futures = [engine.submit(SegmentTask(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(2)]
+    engine.close()
+    assert all(future.done() for future in futures)
+    assert not [thread for thread in threading.enumerate() if thread in engine._threads]
+
+
+# --- the command ---
+
+
+def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Processes of Python that it started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process.pid:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for_end(pids: list[int]) -> None:
+    while [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        time.sleep(0.02)
+
+
+def first_progress(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress" and event["frames"] > 0:
+            return
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found in /proc")
+def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2, long_every=1)
+    where = [tmp_path / "in", "--output", tmp_path / "out", "--workers", "2"]
+    process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    first_progress(process)
+    workers = workers_of(process)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    wait_for_end(workers)
+
+    process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first_progress(process)
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on" in err
+    assert b"Traceback" not in err
+    wait_for_end(workers)
+
+    code, events = run(*where)
+    assert code == 0
+    assert len(names_of(events, "finished")) + len(names_of(events, "skipped")) == 2
+    code, _ = run(tmp_path / "in", "--output", tmp_path / "alone")
+    assert code == 0
+    for path in (tmp_path / "alone").glob("*.m*"):
+        a, b = ([packet[:2] for packet in streams_of(folder / path.name)] for folder in (path.parent, tmp_path / "out"))
+        assert a == b
