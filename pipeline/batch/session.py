@@ -15,7 +15,7 @@ from pipeline.batch.plan import BatchPlan, Step, look_at, may_be_written, plan_b
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports
 from pipeline.batch.runner import Runner
-from pipeline.batch.watch import Watcher
+from pipeline.batch.watch import Watcher, may_grow
 from pipeline.device import find_device
 from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.lock import HeldError, Lock
@@ -38,7 +38,10 @@ def plan(config: BatchConfig, *, looked_at: Callable[[int, int], None] = lambda 
         PipelineError: an input is not there, a style is not known, or outputs would replace something.
         ValueError: an option, a name or a job file that makes no sense.
     """
-    planned = plan_batch(config, make_jobs(config), looked_at=looked_at)
+    jobs = make_jobs(config)
+    if config.watch:  # what may grow is left to the watcher
+        jobs = [job for job in jobs if job.is_named or not may_grow(job.config.source)]
+    planned = plan_batch(config, jobs, looked_at=looked_at)
     if not planned.steps and not config.watch:
         others = f" among {planned.ignored} files" if planned.ignored else ""
         raise InputError(", ".join(config.inputs), f"no video was found{others}; check the folder")

@@ -64,6 +64,12 @@ class Watcher:
         return seen.is_taken
 
 
+def may_grow(path: str) -> bool:
+    """Whether a file was written to just now, or may be."""
+    look = look_of(path)
+    return look is None or time.time() - look[1] / 1e9 < STANDS_SECONDS or is_being_written(path)
+
+
 def is_being_written(path: str) -> bool:
     """Whether someone has the file open for writing, where the system tells: Linux, a file of one's own.
 
