@@ -1,11 +1,13 @@
 """Batches as they run: what is shared, what fails, what is done again, what is told."""
 
 import errno
+import gc
 import json
 import shutil
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -113,6 +115,28 @@ def test_neighbours_overlap_but_one_paints_at_a_time(tmp_path: Path, monkeypatch
     assert most == 1
     second = next(place for place, event in enumerate(events) if isinstance(event, Started) and "1" in event.output)
     assert second < next(place for place, event in enumerate(events) if isinstance(event, Finished))
+
+
+def test_what_a_clip_leaves_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames and stylizers that hold each other do not wait for Python to look for such some day."""
+    init, alive, most = Stylizer.__init__, weakref.WeakSet(), 0
+
+    def noted(self: Stylizer, *args: Any, **settings: Any) -> None:
+        alive.add(self)
+        init(self, *args, **settings)
+
+    def count(event: Event) -> None:
+        nonlocal most
+        most = max(most, len(alive)) if isinstance(event, Started) else most
+
+    monkeypatch.setattr(Stylizer, "__init__", noted)
+    clips(tmp_path, *(f"{number}.mp4" for number in range(8)))
+    gc.disable()
+    try:
+        batch(config(tmp_path), count)
+    finally:
+        gc.enable()
+    assert most <= 4
 
 
 def test_a_turn_is_given_in_the_order_of_asking_and_ends_with_the_batch() -> None:

@@ -4,6 +4,7 @@ While one is painted the next is opened and decoded, and the one before is encod
 clip stays its own matter. With several workers each is given clips, or parts of them, as soon as it is free.
 """
 
+import gc
 import queue
 import threading
 import time
@@ -65,6 +66,7 @@ class Runner:
         self._waiting: deque[tuple[Step, Record]] = deque()
         self._again: deque[tuple[Step, Record]] = deque()
         self._ends_early = False
+        self._is_tidy = False
         for step in steps:
             self._add(step)
 
@@ -82,6 +84,7 @@ class Runner:
         finally:
             self._stopped.set()
             self._wait()
+            gc.unfreeze()
             if engine is not None:
                 engine.close()
 
@@ -150,6 +153,8 @@ class Runner:
         if isinstance(message, Outcome):
             self._running.pop(id(message.record)).join()
             self._conclude(message)
+            del message
+            self._tidy()
         else:
             self._emit(message)
 
@@ -165,6 +170,18 @@ class Runner:
             if will_retry:
                 self._again.append((step, record))
             self._ends_early = self._ends_early or not self._config.keep_going
+
+    def _tidy(self) -> None:
+        """Let go of what a clip has left.
+
+        PyAV's frames and their side data hold each other, as other things do, and Python would look for such pairs too
+        seldom: a hundred clips later. What is loaded for good is left out of the search, which takes half a
+        millisecond then instead of a hundred.
+        """
+        gc.collect()
+        if not self._is_tidy:
+            self._is_tidy = True
+            gc.freeze()
 
     def _wait(self) -> None:
         """Let the clips end; who does not is left behind."""
