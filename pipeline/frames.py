@@ -61,6 +61,17 @@ class Mark:
     state: State = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A picture before the first one that is painted: it is only to be remembered, by what filters noise.
+
+    Attributes:
+        pixels: as of a `Frame`.
+    """
+
+    pixels: Pixels
+
+
 def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
     """``pixels`` of any shape as uint8; 16 bits are rounded."""
     if pixels.dtype == np.uint8:

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.config import StylizeConfig
 from pipeline.device import find_device
 from pipeline.errors import DeviceError, first_line
-from pipeline.frames import Frame, Mark, Pixels, State
+from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
 from pipeline.look import load_look
 from pipeline.memory import Need, Way, choose_way, default_bound, shown, strip_ways, too_little, whole_ways
 from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
@@ -122,11 +122,14 @@ class Stylizer:
         """Width and height of the painted frames, in pixels."""
         return output_size(self._compare, self._size[1], self._size[0])
 
-    def __call__(self, items: Iterable[Frame | Mark | T], state: State | None = None) -> Iterator[Frame | Mark | T]:
+    def __call__(
+        self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
+    ) -> Iterator[Frame | Mark | T]:
         """Paint the frames among ``items``, each with what those before have left; yield all else in its place.
 
         Args:
-            items: frames in their order; a `Mark` between them is given the state at its place.
+            items: frames in their order; a `Mark` between them is given the state at its place. What a `Glimpse` shows
+                is remembered, and not yielded.
             state: of a `Mark`, behind which the frames go on.
         """
         import torch
@@ -135,6 +138,9 @@ class Stylizer:
 
         def prepared() -> Iterator[tuple[Frame | Mark | T, Prepared | None]]:
             for item in items:
+                if isinstance(item, Glimpse):
+                    stabilizer.prepare(item.pixels)
+                    continue
                 if isinstance(item, Mark):  # its first half: frames are prepared before those in front are finished
                     item.state = stabilizer.prepared_state()
                 yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None

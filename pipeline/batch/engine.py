@@ -18,14 +18,16 @@ class Begin:
 
     Attributes:
         pts: of its first frame, in units of the source's time base.
-        warm_pts: of the frame that painting begins with, so that memory is there when the first frame comes; the same
-            as ``pts`` at a scene cut.
-        before_pts: of the frame before that one, by which it is found.
+        warm_pts: of the frame that painting begins with, so that memory is there when the first frame comes.
+        seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
+            are the same.
+        before_pts: of the frame before all these, by which they are found.
         before_digest: of that frame as it was decoded; see `pipeline.segments.digest_of`.
     """
 
     pts: int
     warm_pts: int
+    seen_pts: int
     before_pts: int
     before_digest: str
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ class _Divided(Render):
             self.reused = self._kept_frames()
             return
         seams = find_seams(self._source, self._config, count(self._source.info, engine.workers))
-        begins = [[seam.pts, seam.warm_pts, seam.before_pts, seam.before_digest] for seam in seams]
+        begins = [list(astuple(seam)) for seam in seams]
         self._manifest.split = {"threads": engine.threads, "begins": begins}
         self._manifest.write(self._folder.path)
 

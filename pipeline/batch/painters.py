@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.batch.turn import Turn
 from pipeline.config import StylizeConfig
-from pipeline.frames import Frame, Mark, State
+from pipeline.frames import Frame, Glimpse, Mark, State
 from pipeline.stylize import Stylizer
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class _Sharing(Stylizer):
             if self._new is not None:
                 painters.keep(*self._new)
 
-    def __call__(self, items: Iterable[Frame | Mark | T], state: State | None = None) -> Iterator[Frame | Mark | T]:
+    def __call__(
+        self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
+    ) -> Iterator[Frame | Mark | T]:
         with self._painters.turn:
             self._has_turn = True
             yield from super().__call__(items, state)

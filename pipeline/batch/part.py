@@ -1,6 +1,6 @@
 """One part of a clip, painted by whoever was given it: as a render of its own, whose segments wait for the others.
 
-    decode from before the part -> paint, the first frames only to remember -> encode into segments
+    decode from before the part -> see, then paint, but only to remember -> paint -> encode into segments
 
 Its folder lies in the clip's work folder, looks like it (see `pipeline.manifest`), and is gone on with likewise. It
 also holds
@@ -26,7 +26,7 @@ from pipeline.decode import decode
 from pipeline.device import find_device
 from pipeline.disk import explained, write_in_place
 from pipeline.errors import InputError
-from pipeline.frames import Frame, Mark, Pixels
+from pipeline.frames import Frame, Glimpse, Mark, Pixels
 from pipeline.look import last_frame_seconds
 from pipeline.manifest import work_folder
 from pipeline.mask import open_mask
@@ -84,7 +84,7 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
             stylizer = part.load(style, partial(make, **of_clip, notify=notices.append))
             depth = waiting_frames(config.depth, info)
             with (
-                prefetch(part.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
+                prefetch(part.frames(decode), depth=depth, name="decode", stop=source.stop) as decoded,
                 prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as painted,
             ):
                 part.write(painted)
@@ -129,12 +129,12 @@ class _Part(Render):
             self._manifest.engine["device"] = here
         return super().load(config, make)
 
-    def decoded(self, decode: Decode) -> Iterator[Item]:
+    def frames(self, decode: Decode) -> Iterator[Item | Glimpse]:
         """The frames before the part that it needs, its own with a `Mark` behind each segment, and the one behind."""
         items = self._behind_kept(decode) if self.frames_reused else None
         return self._marked(items or self._from_warm_up(decode))
 
-    def _marked(self, items: Iterator[Frame | StreamPacket]) -> Iterator[Item]:
+    def _marked(self, items: Iterator[Frame | StreamPacket]) -> Iterator[Item | Glimpse]:
         first: list[Frame] = []
         begin = self._task.begin
         if begin is not None and not self.frames_reused:
@@ -142,7 +142,7 @@ class _Part(Render):
                 if isinstance(item, Frame) and item.pts >= begin.pts:
                     first.append(item)
                     break
-                yield item
+                yield Glimpse(item.pixels) if isinstance(item, Frame) and item.pts < begin.warm_pts else item
         config, behind = self._config, list[Frame]()
         own = _before(chain(first, items), self._task.end_pts, behind)
         yield from marked(own, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
@@ -167,7 +167,7 @@ class _Part(Render):
 
     def _identity(self) -> dict[str, Any]:
         begin = self._task.begin
-        times = [] if begin is None else [begin.warm_pts, begin.pts]
+        times = [] if begin is None else [begin.seen_pts, begin.warm_pts, begin.pts]
         return self._task.identity | {"part": [*times, self._task.end_pts]}
 
     def _check_space(self) -> None:
@@ -181,7 +181,7 @@ class _Part(Render):
         if items is None:  # seeking led to other pictures than decoding all does, which alone is right
             self._source.restart(None)
             items = decode(self._source)
-        return (item for item in items if not isinstance(item, Frame) or item.pts >= begin.warm_pts)
+        return (item for item in items if not isinstance(item, Frame) or item.pts >= begin.seen_pts)
 
     def _own(self, items: Iterable[Item]) -> Iterator[Item]:
         """Only what is to be written of ``items``; pictures at the seams are kept to be compared."""

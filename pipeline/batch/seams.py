@@ -15,8 +15,12 @@ from pipeline.segments import digest_of
 from pipeline.source import Source
 from pipeline.stability import CutDetector, opencv_is_there
 
-# Behind so many frames nothing is left of how memory began but roundings: see docs/decisions.md.
+# Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
+# before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
 WARM_UP_FRAMES = 90
+SEEN_FRAMES = 150
+# So many are decoded and filtered while one is painted, on one core.
+SEEING_FRAMES = Fraction(10)
 # Where workers would be idle otherwise, warming up may be a fifth of a part.
 SHORTEST_PART_FRAMES = 5 * WARM_UP_FRAMES
 # Where they have enough to do, it is to cost next to nothing; and longer ones only serve that all end together.
@@ -38,10 +42,10 @@ class _Seen:
     digest: str
 
 
-def warm_up_frames(config: VideoConfig) -> int:
-    """How many frames must have been seen before one that is to look as in an undivided render, within 4 levels."""
+def warm_up_frames(config: VideoConfig) -> tuple[int, int]:
+    """How many frames must be seen, and then painted, before one that is to look as in an undivided render."""
     has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_is_there()
-    return WARM_UP_FRAMES if has_memory else 0
+    return (SEEN_FRAMES, WARM_UP_FRAMES) if has_memory else (0, 0)
 
 
 def count_parts(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int:
@@ -67,19 +71,20 @@ def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
         config: of the whole clip.
         parts: how many, at least 1.
     """
-    info, warm = source.info, warm_up_frames(config)
+    info, (seen_only, warm) = source.info, warm_up_frames(config)
     seams: list[Begin] = []
     if parts < 2 or not info.duration_seconds or not info.frame_count:
         return seams
     length, a_frame = Fraction(info.duration_seconds), Fraction(info.duration_seconds) / info.frame_count
     origin = _first_seconds(source)
-    share = (length + (parts - 1) * warm * a_frame) / parts  # for all the same work, the first does not warm up
-    reach = Fraction(REACH) * share
+    warming = (warm + seen_only / SEEING_FRAMES) * a_frame
+    share = (length + (parts - 1) * warming) / parts  # for all the same work, the first does not warm up
+    reach, segments = Fraction(REACH) * share, _Segments(origin, config.segment_seconds)
     for number in range(1, parts):
-        wanted = origin + number * share - (number - 1) * warm * a_frame
+        wanted = origin + number * share - (number - 1) * warming
         around = max(reach, config.segment_seconds * Fraction(3, 5))
-        seen = _around(source, wanted, around, warm * a_frame)
-        seam = _choose(seen, wanted, reach, warm, origin, config.segment_seconds)
+        begin = wanted - around - (seen_only + warm) * a_frame
+        seam = _choose(_seen(source, begin, wanted + around), wanted, reach, seen_only, warm, segments)
         if seam is not None and (not seams or seam.pts > seams[-1].pts):
             seams.append(seam)
     return seams
@@ -90,10 +95,10 @@ def _first_seconds(source: Source) -> Fraction:
     return next(item.seconds for item in decode(source) if isinstance(item, Frame))
 
 
-def _around(source: Source, wanted: Fraction, reach: Fraction, warm_seconds: Fraction) -> list[_Seen]:
-    """The frames around a place; where they come thicker than on average, still enough of those before it."""
-    source.restart(wanted - reach - 2 * warm_seconds - MARGIN_SECONDS)
-    return list(_looked_at(source, wanted + reach))
+def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:
+    """The frames between two times, and some before: they may be thicker there than on average."""
+    source.restart(begin - MARGIN_SECONDS - (end - begin) / 4)
+    return list(_looked_at(source, end))
 
 
 def _looked_at(source: Source, end: Fraction) -> Iterator[_Seen]:
@@ -105,11 +110,22 @@ def _looked_at(source: Source, end: Fraction) -> Iterator[_Seen]:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """Where an undivided render begins segments, as far as can be told without all frames before."""
+
+    origin: Fraction
+    length: Fraction
+
+    def begins(self, before: _Seen, frame: _Seen) -> bool:
+        """Whether one does with ``frame``."""
+        return (frame.seconds - self.origin) // self.length > (before.seconds - self.origin) // self.length
+
+
 def _choose(
-    seen: list[_Seen], wanted: Fraction, reach: Fraction, warm: int, origin: Fraction, segment: Fraction
+    seen: list[_Seen], wanted: Fraction, reach: Fraction, seen_only: int, warm: int, segments: _Segments
 ) -> Begin | None:
     """The nearest cut within reach; else the nearest end of a segment behind which enough frames are to warm up on."""
-    first = warm + 2  # the first frame that was seen looks like a cut, and one before the warm-up must be known
 
     def distance(place: int) -> Fraction:
         return abs(seen[place].seconds - wanted)
@@ -117,21 +133,18 @@ def _choose(
     cuts = [place for place in range(2, len(seen)) if seen[place].is_cut and distance(place) <= reach]
     if cuts and warm:
         place = min(cuts, key=distance)
-        return _begin(seen, place, place)
+        return _begin(seen, place, place, place)
+    first = seen_only + warm + 2  # what is seen first looks like a cut, and one frame before it all must be known
     others = range(first, len(seen))
-    ends = [place for place in others if _ends_segment(seen, place, origin, segment)]
+    ends = [place for place in others if segments.begins(seen[place - 1], seen[place])]
     place = min(ends or others, key=distance, default=0)
     if not place:
         return None
-    start = max((cut for cut in range(place - warm, place) if seen[cut].is_cut), default=place - warm)
-    return _begin(seen, place, start)
+    earliest = place - warm - seen_only
+    start = max((cut for cut in range(earliest, place) if seen[cut].is_cut), default=earliest)
+    return _begin(seen, place, max(start, place - warm), start)
 
 
-def _ends_segment(seen: list[_Seen], place: int, origin: Fraction, segment: Fraction) -> bool:
-    """Whether an undivided render begins a segment here, as far as can be told without all frames before."""
-    return (seen[place].seconds - origin) // segment > (seen[place - 1].seconds - origin) // segment
-
-
-def _begin(seen: list[_Seen], place: int, start: int) -> Begin:
+def _begin(seen: list[_Seen], place: int, warm: int, start: int) -> Begin:
     before = seen[start - 1]
-    return Begin(seen[place].pts, seen[start].pts, before.pts, before.digest)
+    return Begin(seen[place].pts, seen[warm].pts, seen[start].pts, before.pts, before.digest)
