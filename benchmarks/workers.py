@@ -27,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import RATE, make_clip
 from benchmarks.command import machine, machine_line
+from pipeline.batch.divided import MEAN_LEVELS, MOST_LEVELS
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.local_engine import LocalEngine
-from pipeline.batch.long import MEAN_LEVELS, MOST_LEVELS, paint_on
+from pipeline.batch.long import paint_on
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 
 GOAL = 0.85

@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 
 from pipeline.batch import seams
+from pipeline.batch.divided import seam_difference
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.local_engine import LocalEngine, _sendable
-from pipeline.batch.long import paint_on, seam_difference
+from pipeline.batch.long import paint_on
 from pipeline.batch.part import PAINTED, StoppedError, folder_of, paint_part
 from pipeline.batch.seams import SEEN_FRAMES, WARM_UP_FRAMES, count_parts
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig

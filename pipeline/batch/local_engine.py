@@ -1,5 +1,6 @@
 """Workers of this machine: processes, each with painters of its own, that end when this process has gone."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -247,6 +248,9 @@ def _work(connection: Connection, place: _Place) -> None:
         except Exception as error:  # noqa: BLE001 - raised again in the parent
             answer = _sendable(error)
         connection.send(answer)
+        gc.collect()  # PyAV's frames and their side data hold each other, and would pile up
+        if not gc.get_freeze_count():
+            gc.freeze()  # what stays need not be looked through again
 
 
 def _sendable(error: Exception) -> Exception:

@@ -1,48 +1,36 @@
 """One clip on several workers: divided, painted in parts, joined by what joins every render.
 
-    find_seams -> a task for each part -> engine -> segments of all parts -> assemble
-
-The work folder is that of an undivided render, with a folder in it for each part; how the clip is divided stands in the
-manifest, so that the same command goes on with the same parts, whoever paints them. What was begun undivided is not
-gone on with divided, nor the other way: at seams without a cut frames differ by roundings.
+find_seams -> a task for each part -> engine -> segments of all parts -> assemble
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from dataclasses import astuple, replace
 from typing import Any
 
-import numpy as np
-
-from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import BEHIND, FIRST, PAINTED, STOP, folder_of
-from pipeline.batch.seams import count_parts, find_seams
+from pipeline.batch.divided import CountParts, Divided
+from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
+from pipeline.batch.part import STOP
+from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.damage import damage_notice
 from pipeline.encode import Report
-from pipeline.errors import EncodeError
-from pipeline.frames import VideoInfo
 from pipeline.look import find_style
-from pipeline.manifest import ManifestError, read_manifest, work_folder
+from pipeline.manifest import work_folder
 from pipeline.meter import Progress, ProgressCallback, peak_memory_bytes
 from pipeline.plan import plan_output
-from pipeline.render import Notify, Render, is_resumable
+from pipeline.render import Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.source import Source, open_source
 from pipeline.stylize import output_size
 from pipeline.summary import Notices, Summary
 from pipeline.work_folder import remove
 
-# By how much the frame behind a seam may differ from an undivided render, in levels of 255.
-MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
 LOOK_SECONDS = 0.25
 # What waits for parts that were told to stop.
 GRACE_SECONDS = 5.0
-
-CountParts = Callable[[VideoInfo, int], int]
 
 
 def paint_on(
@@ -74,7 +62,7 @@ def paint_on(
         size = output_size(config.stylize.compare, source.info.width, source.info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
         notices.say(plan.notices)
-        with _Divided(config, plan, source, notices) as render:
+        with Divided(config, plan, source, notices) as render:
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
@@ -84,112 +72,10 @@ def paint_on(
         return _summary(written, render, watch, source, notices, plan.streams, card.name, begun)
 
 
-class _Divided(Render):
-    """The render of a clip whose parts others paint."""
-
-    reused = 0
-    """Frames that earlier runs painted."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all parts are painted and joined."""
-        return self._manifest.is_whole
-
-    @property
-    def engine(self) -> Mapping[str, Any]:
-        """What painted, see `pipeline.identity.engine_of`."""
-        return self._manifest.engine
-
-    def divide(self, engine: SegmentEngine, count: CountParts) -> None:
-        """Decide on the parts, unless an earlier run did."""
-        remove(os.path.join(self._folder.path, STOP))
-        if self._manifest.split is not None:
-            self.reused = self._kept_frames()
-            return
-        seams = find_seams(self._source, self._config, count(self._source.info, engine.workers))
-        begins = [list(astuple(seam)) for seam in seams]
-        self._manifest.split = {"threads": engine.threads, "begins": begins}
-        self._manifest.write(self._folder.path)
-
-    def tasks(self) -> list[SegmentTask]:
-        """A description of each part."""
-        split = self._manifest.split or {}
-        begins = [None, *(Begin(*begin) for begin in split["begins"])]
-        ends = [*(begin.pts for begin in begins if begin is not None), None]
-        config = _with_threads(self._config, split["threads"])
-        identity = self._manifest.identity
-        return [SegmentTask(config, identity, *each) for each in zip(range(len(ends)), begins, ends, strict=True)]
-
-    def painted(self) -> int:
-        """How many frames of all parts are painted so far, as they say themselves."""
-        return sum(_count_in(folder) for folder in self._folders())
-
-    def join(self, results: Sequence[SegmentResult], notices: Notices) -> None:
-        """Take over what the parts are made of, and look at the seams.
-
-        Raises:
-            EncodeError: the parts do not fit together.
-        """
-        manifest = self._manifest
-        manifest.segments = [segment for result in results for segment in result.segments]
-        manifest.engine = results[0].engine
-        if len({segment.header for segment in manifest.segments}) > 1:
-            raise EncodeError(self._plan.target, f"{self._plan.encoder.name} does not begin all segments alike")
-        self._take_damage(results)
-        said = dict.fromkeys(notice for result in results for notice in result.notices)
-        notices.say(line for line in said if line not in notices.lines)
-        if len({_kind(result.engine) for result in results}) > 1:
-            notices("parts were painted by different engines; give --engine and --precision for all the same")
-        notices.say(self._seams_that_show(len(results)))
-        self.reused = sum(result.frames_reused for result in results)
-
-    def _take_damage(self, results: Sequence[SegmentResult]) -> None:
-        """Each place once: near seams two parts come upon it."""
-        known = {_place(damage.as_json()) for damage in self._source.damage}
-        found = {_place(place): place for result in results for place in result.damage}
-        self._source.recall(place for key, place in found.items() if key not in known)
-        self._manifest.damage = [place.as_json() for place in self._source.damage]
-
-    def _seams_that_show(self, parts: int) -> list[str]:
-        lines = []
-        for number in range(1, parts):
-            mean, most = seam_difference(self._config.target, number) or (0.0, 0.0)
-            if mean >= MEAN_LEVELS or most >= MOST_LEVELS:
-                begin = (self._manifest.split or {})["begins"][number - 1][0]
-                at = float(begin * self._manifest.time_base)
-                lines.append(
-                    f"behind {at:.2f} s, where another worker took over, the picture differs by up to {most:.0f} "
-                    f"levels ({mean:.2f} in the mean) from that of one worker; --workers 1 paints without seams"
-                )
-        return lines
-
-    def _identity(self) -> dict[str, Any]:
-        identity = super()._identity()
-        return identity | {"settings": identity["settings"] | {"workers": "several"}}
-
-    def _what_is_kept(self) -> str:
-        if self.is_whole:
-            return super()._what_is_kept()
-        frames = self._kept_frames()
-        of = f" of {self._source.info.frame_count}" if self._source.info.frame_count else ""
-        command = "the same command without --fresh" if self._config.fresh else "the same command"
-        return f"{frames} frames{of} are kept in {self._folder.path}; {command} goes on" if frames else ""
-
-    def _kept_frames(self) -> int:
-        """Frames in finished segments of all parts."""
-        return sum(_frames_in(folder) for folder in self._folders())
-
-    def _folders(self) -> list[str]:
-        """Of the parts; none before they are decided on."""
-        split = self._manifest.split
-        parts = 0 if split is None else len(split["begins"]) + 1
-        return [folder_of(self._config.target, number) for number in range(parts)]
-
-
 class _Watch:
     """Tells how far all parts are."""
 
-    def __init__(self, render: _Divided, total: int | None, report: ProgressCallback) -> None:
+    def __init__(self, render: Divided, total: int | None, report: ProgressCallback) -> None:
         self.first_frame_at = time.time()
         self.frames = 0
         self._render = render
@@ -210,35 +96,6 @@ class _Watch:
         """Where the run stands with so many frames."""
         seconds = max(time.perf_counter() - self._first, 1e-9)
         return Progress(frames, self._total, seconds, {"stylize": 1.0}, min(self._render.reused, frames))
-
-
-def seam_difference(target: str, number: int) -> tuple[float, float] | None:
-    """By how much the first frame of a part differs from what the part before would have made of it.
-
-    Args:
-        target: the output.
-        number: of the part, 1 or more.
-
-    Returns:
-        Mean and largest difference in levels of 255; None where the pictures are not there.
-    """
-    first = _picture(os.path.join(folder_of(target, number), FIRST))
-    behind = _picture(os.path.join(folder_of(target, number - 1), BEHIND))
-    if first is None or behind is None or first.shape != behind.shape:
-        return None
-    apart = np.abs(first.astype(np.float32) - behind) / (1 if first.dtype == np.uint8 else 257)
-    return float(apart.mean()), float(apart.max())
-
-
-def _picture(path: str) -> "np.ndarray[Any, Any] | None":
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        with open(path, "rb") as file:
-            return load(file.read())["pixels"]
-    except (OSError, SafetensorError, LookupError):
-        return None
 
 
 def _painted(tasks: Sequence[SegmentTask], engine: SegmentEngine, look: Callable[[], None]) -> list[SegmentResult]:
@@ -268,44 +125,9 @@ def _stop(futures: Sequence[Future[SegmentResult]], target: str, *, is_hurried: 
         remove(path)
 
 
-def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
-    """``config`` for one of several who share the cores; what was kept is thrown away for all, or not at all."""
-    return replace(
-        config,
-        fresh=False,
-        stylize=replace(config.stylize, threads=config.stylize.threads or threads),
-        decode=replace(config.decode, threads=config.decode.threads or threads),
-        encode=replace(config.encode, threads=config.encode.threads or threads),
-    )
-
-
-def _count_in(folder: str) -> int:
-    with suppress(OSError, ValueError), open(os.path.join(folder, PAINTED), encoding="ascii") as file:
-        return int(file.read())
-    return 0
-
-
-def _frames_in(folder: str) -> int:
-    """Frames in the finished segments of a part."""
-    with suppress(ManifestError):
-        manifest = read_manifest(folder)
-        return 0 if manifest is None else manifest.frames
-    return 0
-
-
-def _place(damage: Mapping[str, object]) -> tuple[object, object]:
-    seconds = damage["seconds"]
-    return damage["stream"], damage["packet"] if seconds is None else seconds
-
-
-def _kind(engine: Mapping[str, Any]) -> tuple[object, ...]:
-    """An engine, whichever of several like devices it ran on."""
-    return engine["engine"], engine["precision"], str(engine["device"]).partition(":")[0]
-
-
 def _summary(
     written: Report,
-    render: _Divided,
+    render: Divided,
     watch: _Watch,
     source: Source,
     notices: Notices,
