@@ -15,6 +15,7 @@ from pipeline.batch.plan import BatchPlan, Step, look_at, may_be_written, plan_b
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports
 from pipeline.batch.runner import Runner
+from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.batch.watch import Watcher, may_grow
 from pipeline.device import find_device
 from pipeline.errors import InputError, OutputError, PipelineError
@@ -77,9 +78,19 @@ def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event
             ended = _report(config, runner, steps, begun, clock, emit)
             error.add_note(f"{summary_line(ended)}; the same command goes on")
             raise
+        _draw_missing(config, runner, steps)
         return _report(config, runner, steps, begun, clock, emit)
     finally:
         lock.release()
+
+
+def _draw_missing(config: BatchConfig, runner: Runner, steps: Sequence[Step]) -> None:
+    """Thumbnails of clips whose run was killed between its output and these."""
+    records = Records(config.state_folder)
+    for step, record in zip(steps, runner.records, strict=False):
+        before, after = records.thumbnail(step.job, 0), records.thumbnail(step.job, 1)
+        if record.is_from_before and not (before.exists() and after.exists()):
+            draw_thumbnails(step.job.config, step.clip.seconds, before, after)
 
 
 def _note_space(config: BatchConfig, planned: BatchPlan, emit: Emit) -> None:
