@@ -20,7 +20,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.batch import seams
+from pipeline.batch import divided, seams
 from pipeline.batch.divided import seam_difference
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.local_engine import LocalEngine, _sendable
@@ -109,8 +109,15 @@ def difference(path: Path, other: Path) -> list[int]:
     return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
 
 
+def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
+    monkeypatch.setattr(divided, "MEAN_LEVELS", mean)
+    monkeypatch.setattr(divided, "MOST_LEVELS", most)
+
+
 @pytest.fixture(autouse=True)
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few frames are enough only for tests of other things than seams."""
+    bound(monkeypatch, 256, 256)
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
     monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
 
@@ -160,9 +167,10 @@ def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
 def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     tmp_path: Path, stability: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bound(monkeypatch, 1, 4)
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM_UP_FRAMES)
     monkeypatch.setattr(seams, "SEEN_FRAMES", SEEN_FRAMES // 3)
-    clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 200 * 512, 512)))
+    clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 230 * 512, 512)))
     stylize = replace(PAINTED_SMALL, stability=stability)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clip, whole, stylize=stylize))
@@ -170,7 +178,7 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     summary = paint_on(config(clip, parts, stylize=stylize), engine, count=two)
     begin = engine.tasks[1].begin
     assert begin is not None
-    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (3000, 1667)
+    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (4000, 1667)
     assert begin.pts % 500 == 0  # where a segment of one worker begins
     found = difference(whole, parts)
     assert not any(found[: 30 * begin.pts // 1000])
@@ -178,11 +186,32 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     assert summary.notices == ()
 
 
-def test_a_seam_that_shows_is_said(
+def test_a_part_whose_seam_shows_is_painted_again(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bound(monkeypatch, 1, 4)
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
     monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
+    monkeypatch.setattr(seams, "LONGER", 28)
+    whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    stylize_video(config(clips[None], whole))
+    engine = Inline()
+    summary = paint_on(config(clips[None], target), engine, count=two)
+    assert summary.notices == ("behind 1.00 s a seam would show: painting that part again",)
+    first, again = engine.tasks[1].begin, engine.tasks[3].begin
+    assert first is not None
+    assert again is not None
+    assert (again.pts, again.warm_pts, first.warm_pts) == (1000, 67, 967)
+    assert 0 < max(difference(whole, target)) < 8
+
+
+def test_a_seam_that_shows_all_the_same_is_said(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound(monkeypatch, 1, 4)
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
+    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
+    monkeypatch.setattr(seams, "LONGER", 1)
     seen = list[tuple[float, float] | None]()
     target = tmp_path / "out.mkv"
 
@@ -390,6 +419,8 @@ def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -
     process.kill()
     process.communicate()
     wait_for_end(workers)
+    parts = list((tmp_path / "out").glob("*/part0000.flowbrush/manifest.json"))
+    assert not any(json.loads(path.read_text())["is_whole"] for path in parts)
 
     process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first_progress(process)

@@ -15,11 +15,11 @@ import numpy as np
 
 from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.part import BEHIND, FIRST, PAINTED, STOP, folder_of
-from pipeline.batch.seams import find_seams
+from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
 from pipeline.errors import EncodeError
 from pipeline.frames import VideoInfo
-from pipeline.manifest import ManifestError, read_manifest
+from pipeline.manifest import NAME, ManifestError, read_manifest
 from pipeline.render import Render
 from pipeline.summary import Notices
 from pipeline.work_folder import remove
@@ -60,11 +60,26 @@ class Divided(Render):
     def tasks(self) -> list[SegmentTask]:
         """A description of each part."""
         split = self._manifest.split or {}
-        begins = [None, *(Begin(*begin) for begin in split["begins"])]
+        begins = [None, *(Begin(*begin) for begin in self._begins())]
         ends = [*(begin.pts for begin in begins if begin is not None), None]
         config = _with_threads(self._config, split["threads"])
         identity = self._manifest.identity
         return [SegmentTask(config, identity, *each) for each in zip(range(len(ends)), begins, ends, strict=True)]
+
+    def lengthen(self, notices: Notices) -> bool:
+        """Where a seam shows, let the part be painted again with more before it; whether there is any."""
+        is_any = False
+        for number, _, _ in self._showing():
+            begin = Begin(*self._begins()[number - 1])
+            longer = lengthened(self._source, begin)
+            if longer != begin:
+                notices(f"behind {self._seconds(number):.2f} s a seam would show: painting that part again")
+                self._begins()[number - 1] = list(astuple(longer))
+                remove(os.path.join(folder_of(self._config.target, number), NAME))
+                is_any = True
+        if is_any:
+            self._manifest.write(self._folder.path)
+        return is_any
 
     def painted(self) -> int:
         """How many frames of all parts are painted so far, as they say themselves."""
@@ -86,7 +101,11 @@ class Divided(Render):
         notices.say(line for line in said if line not in notices.lines)
         if len({_kind(result.engine) for result in results}) > 1:
             notices("parts were painted by different engines; give --engine and --precision for all the same")
-        notices.say(self._seams_that_show(len(results)))
+        for number, mean, most in self._showing():
+            notices(
+                f"behind {self._seconds(number):.2f} s, where another worker took over, the picture differs by up to "
+                f"{most:.0f} levels ({mean:.2f} in the mean) from that of one worker; --workers 1 paints without seams"
+            )
         self.reused = sum(result.frames_reused for result in results)
 
     def _take_damage(self, results: Sequence[SegmentResult]) -> None:
@@ -96,18 +115,18 @@ class Divided(Render):
         self._source.recall(place for key, place in found.items() if key not in known)
         self._manifest.damage = [place.as_json() for place in self._source.damage]
 
-    def _seams_that_show(self, parts: int) -> list[str]:
-        lines = []
-        for number in range(1, parts):
-            mean, most = seam_difference(self._config.target, number) or (0.0, 0.0)
-            if mean >= MEAN_LEVELS or most >= MOST_LEVELS:
-                begin = (self._manifest.split or {})["begins"][number - 1][0]
-                at = float(begin * self._manifest.time_base)
-                lines.append(
-                    f"behind {at:.2f} s, where another worker took over, the picture differs by up to {most:.0f} "
-                    f"levels ({mean:.2f} in the mean) from that of one worker; --workers 1 paints without seams"
-                )
-        return lines
+    def _showing(self) -> list[tuple[int, float, float]]:
+        """Parts that begin otherwise than one worker would go on: number, mean and largest difference."""
+        target, parts = self._config.target, range(1, len(self._begins()) + 1)
+        found = [(number, *(seam_difference(target, number) or (0.0, 0.0))) for number in parts]
+        return [each for each in found if each[1] >= MEAN_LEVELS or each[2] >= MOST_LEVELS]
+
+    def _begins(self) -> list[list[Any]]:
+        split = self._manifest.split
+        return [] if split is None else split["begins"]
+
+    def _seconds(self, number: int) -> float:
+        return float(self._begins()[number - 1][0] * self._manifest.time_base)
 
     def _identity(self) -> dict[str, Any]:
         identity = super()._identity()

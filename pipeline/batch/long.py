@@ -66,7 +66,10 @@ def paint_on(
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
-                render.join(_painted(render.tasks(), engine, watch), notices)
+                results = _painted(render.tasks(), engine, watch)
+                if render.lengthen(notices):
+                    results = _painted(render.tasks(), engine, watch)
+                render.join(results, notices)
             written = render.encode((), card.tag if config.tag else {})
         notices.say(damage_notice(source.damage))
         return _summary(written, render, watch, source, notices, plan.streams, card.name, begun)

@@ -17,15 +17,17 @@ from pipeline.stability import CutDetector, opencv_is_there
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
-WARM_UP_FRAMES = 90
+WARM_UP_FRAMES = 120
 SEEN_FRAMES = 150
 # So many are decoded and filtered while one is painted, on one core.
 SEEING_FRAMES = Fraction(10)
-# Where workers would be idle otherwise, warming up may be a fifth of a part.
-SHORTEST_PART_FRAMES = 5 * WARM_UP_FRAMES
+# Where workers would be idle otherwise, warming up may be a quarter of a part.
+SHORTEST_PART_FRAMES = 4 * WARM_UP_FRAMES
 # Where they have enough to do, it is to cost next to nothing; and longer ones only serve that all end together.
 LONG_PART_FRAMES = 3000
 MOST_PARTS_A_WORKER = 4
+# Where a seam shows all the same, so many times as many.
+LONGER = 3
 # How far from where all workers would have the same to do a cut is looked for, in parts.
 REACH = 0.05
 # A decoder that begins at a key frame needs some more before that.
@@ -88,6 +90,27 @@ def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
         if seam is not None and (not seams or seam.pts > seams[-1].pts):
             seams.append(seam)
     return seams
+
+
+def lengthened(source: Source, begin: Begin) -> Begin:
+    """The same seam with `LONGER` times as many frames before it; the same at a cut, which needs none.
+
+    Args:
+        source: of the clip; restarted.
+        begin: of a part, of `find_seams`.
+    """
+    clock = source.info.time_base
+    back = (begin.pts - begin.before_pts) * clock * LONGER
+    seen = _seen(source, begin.pts * clock - back, begin.pts * clock)
+    place = next((number for number, frame in enumerate(seen) if frame.pts == begin.pts), 0)
+    warm, all_before = (
+        sum(first <= frame.pts < begin.pts for frame in seen) for first in (begin.warm_pts, begin.seen_pts)
+    )
+    if not place or not all_before:
+        return begin
+    earliest = max(place - LONGER * all_before, 1)
+    start = max((cut for cut in range(earliest + 1, place) if seen[cut].is_cut), default=earliest)
+    return _begin(seen, place, max(start, place - LONGER * warm), start)
 
 
 def _first_seconds(source: Source) -> Fraction:
