@@ -113,6 +113,7 @@ def _paint(
     if not may_be_written(config):
         raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
     _make_folder(config)
+    records.forget_pictures(job)
     record.status, record.error, record.before = "started", None, look_of(config.target)
     look = look_of(config.source)
     record.identity, record.look = identity_of(config), None
