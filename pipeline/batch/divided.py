@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import BEHIND, FIRST, PAINTED, STOP, folder_of
+from pipeline.batch.part import BEHIND, FIRST, PAINTED, STOP, folder_of, tell_painted
 from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
 from pipeline.errors import EncodeError
@@ -51,6 +51,8 @@ class Divided(Render):
         remove(os.path.join(self._folder.path, STOP))
         if self._manifest.split is not None:
             self.reused = self._kept_frames()
+            for folder in self._folders():  # a killed worker had told of frames that are lost
+                tell_painted(folder, _frames_in(folder))
             return
         seams = find_seams(self._source, self._config, count(self._source.info, engine.workers))
         begins = [list(astuple(seam)) for seam in seams]

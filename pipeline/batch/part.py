@@ -58,6 +58,12 @@ def folder_of(target: str, number: int) -> str:
     return work_folder(_target_of(target, number))
 
 
+def tell_painted(folder: str, count: int) -> None:
+    """Note in the folder of a part how many of its frames are painted."""
+    with suppress(OSError), open(os.path.join(folder, PAINTED), "w", encoding="ascii") as file:
+        file.write(str(count))
+
+
 def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResult:
     """Paint a part, or what is missing of it.
 
@@ -211,8 +217,7 @@ class _Part(Render):
     def _tell(self, count: int) -> None:
         if os.path.exists(self._stop):
             raise StoppedError
-        with suppress(OSError), open(self._folder.file(PAINTED), "w", encoding="ascii") as file:
-            file.write(str(count))
+        tell_painted(self._folder.path, count)
 
 
 def _before(
