@@ -170,7 +170,7 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     bound(monkeypatch, 1, 4)
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM_UP_FRAMES)
     monkeypatch.setattr(seams, "SEEN_FRAMES", SEEN_FRAMES // 3)
-    clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 230 * 512, 512)))
+    clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 260 * 512, 512)))
     stylize = replace(PAINTED_SMALL, stability=stability)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clip, whole, stylize=stylize))
@@ -178,7 +178,7 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     summary = paint_on(config(clip, parts, stylize=stylize), engine, count=two)
     begin = engine.tasks[1].begin
     assert begin is not None
-    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (4000, 1667)
+    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (5000, 1667)
     assert begin.pts % 500 == 0  # where a segment of one worker begins
     found = difference(whole, parts)
     assert not any(found[: 30 * begin.pts // 1000])

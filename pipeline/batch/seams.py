@@ -17,7 +17,7 @@ from pipeline.stability import CutDetector, opencv_is_there
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
-WARM_UP_FRAMES = 120
+WARM_UP_FRAMES = 150
 SEEN_FRAMES = 150
 # So many are decoded and filtered while one is painted, on one core.
 SEEING_FRAMES = Fraction(10)
