@@ -8,8 +8,6 @@ import os
 import shlex
 import signal
 import sys
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -24,16 +22,13 @@ import typer
 from pipeline.arguments import read_paintings, read_seconds
 from pipeline.errors import DAMAGED_INPUT, printable
 from pipeline.process import ends_soon, keep_freed_memory, launched_at
+from pipeline.terminal import Bar, BatchView
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-    from models.training.trainer import Report
-    from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Planned, Progressed, Skipped, Started
+    from pipeline.batch.events import Event
     from pipeline.batch.plan import BatchPlan
     from pipeline.config import EncodeConfig
     from pipeline.live.tally import LiveSummary
-    from pipeline.meter import Progress
     from pipeline.train import Trained
 
 USAGE, INTERRUPTED = 2, 130
@@ -162,7 +157,7 @@ def video(
             _say(f"interrupted; {left or 'nothing of the output is kept'}")
 
         soon = ends_soon(at_last, INTERRUPTED) if is_resumable(config) else nullcontext()
-        with soon, _Bar("painting", quiet) as bar:
+        with soon, Bar("painting", quiet, say=_say) as bar:
             summary = stylize_video(config, progress=bar.frames, notify=bar.note)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
@@ -372,12 +367,12 @@ def batch(
         def show(event: "Event") -> None:
             print(json.dumps(as_json(event)), flush=True)
 
-        view = _BatchView(quiet, show if json_lines else None)
+        view = BatchView(quiet, say=_say, show=show if json_lines else None)
         with _usage():
             chosen = read_styles(style or ())
             config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch, workers)
-        left = "; nothing was begun"
-        with _Bar("looking at", quiet, left=lambda: left, first="looking for clips") as bar, _usage():
+        left = "nothing was begun"
+        with Bar("looking at", quiet, say=_say, left=lambda: left, first="looking for clips") as bar, _usage():
             planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))
         if dry_run:
             _print_plan(planned, view)
@@ -397,7 +392,7 @@ def batch(
         raise typer.Exit(1)
 
 
-def _print_plan(planned: "BatchPlan", view: "_BatchView") -> None:
+def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:
     """What a batch would do, a line a clip."""
     from pipeline.batch.plan import seconds_for
     from pipeline.batch.report import length
@@ -467,7 +462,7 @@ def _preview(
 
         with _usage():
             config = PreviewConfig(target, clip, read_seconds(at), files, device, overwrite)
-        with _Bar("painting", as_json) as bar:
+        with Bar("painting", as_json, say=_say) as bar:
             tiles = draw_preview(config, progress=lambda done, total: bar.counts(done, total, "tiles"))
     if as_json:
         print(json.dumps({"preview": str(target), "tiles": tiles}))
@@ -520,7 +515,7 @@ def evaluate(
             config = EvaluateConfig(original, stylized, painting, loss_weights, frames)
         if plot is not None:
             check_plot(plot, overwrite=overwrite)
-        with _Bar("measuring", quiet, left=lambda: "; nothing was measured to the end") as bar:
+        with Bar("measuring", quiet, say=_say, left=lambda: "nothing was measured to the end") as bar:
             scores = run(config, bar.counts, notify=bar.note)
         if plot is not None:
             write_plot(plot, scores)
@@ -634,10 +629,10 @@ def train(
 
         def left() -> str:
             if config.checkpoint.exists():
-                return f"; {config.checkpoint} keeps the work, --resume goes on"
-            return " before the first step; there is nothing to keep yet"
+                return f"{config.checkpoint} keeps the work, --resume goes on"
+            return "before the first step there is nothing to keep"
 
-        with _Bar("training", quiet, left=left, first="reading, compiling") as bar:
+        with Bar("training", quiet, say=_say, left=left, first="reading, compiling") as bar:
             result = run(config, bar.steps, notify=bar.note)
     if not quiet:
         _say(f"{result.output}: {_what_was_done(result)}; look at {config.preview}")
@@ -664,202 +659,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
             print(f"    {'':{width}}  -> {finding.remedy}")
 
 
-class _Bar:
-    """Progress on standard error where that is a terminal; notices and the end of an interrupted run as lines.
-
-    Args:
-        verb: what is being done.
-        quiet: show nothing.
-        left: says, when an interruption happens, what it leaves behind.
-        first: what is done before.
-    """
-
-    def __init__(
-        self,
-        verb: str,
-        quiet: bool,
-        *,
-        left: Callable[[], str] = lambda: "; nothing of the output is kept",
-        first: str = "loading the network",
-    ) -> None:
-        self._quiet = quiet
-        self._left = left
-        self._first = first
-        self._step_times: deque[float] = deque(maxlen=20)
-        self._verb = verb
-
-    def __enter__(self) -> "_Bar":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=self._quiet or not self._console.is_terminal,
-            refresh_per_second=5,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task(self._first, total=None, state="")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        self._bar.stop()
-        if isinstance(error, KeyboardInterrupt):
-            _say(f"interrupted{_notes_of(error) or self._left()}")
-            raise typer.Exit(INTERRUPTED) from None
-
-    def note(self, notice: str) -> None:
-        """Say ``notice`` above the bar."""
-        if not self._quiet:
-            self._bar.stop()
-            _say(f"note: {notice}")
-            self._bar.start()
-
-    def frames(self, state: "Progress") -> None:
-        """Show where a painting stands."""
-        of = f"/{state.total}" if state.total else ""
-        text = f"{state.frames}{of} frames  {state.fps:.1f} fps  waits for {state.bottleneck}"
-        total = max(state.total, state.frames) if state.total else None
-        self._bar.update(self._task, description=self._verb, total=total, completed=state.frames, state=text)
-
-    def counts(self, done: int, total: int | None, what: str = "frames") -> None:
-        """Show how many frames, or tiles, are done."""
-        of = f"/{total}" if total else ""
-        most = max(total, done) if total else None
-        self._bar.update(self._task, description=self._verb, total=most, completed=done, state=f"{done}{of} {what}")
-
-    def steps(self, report: "Report") -> None:
-        """Show where a training stands; a line for each validation."""
-        losses = "  ".join(f"{name} {value:.2f}" for name, value in report.losses.items())
-        text = f"step {report.step}  {self._speed()} steps/s  {losses}"
-        self._bar.update(self._task, description=self._verb, total=1.0, completed=report.progress, state=text)
-        if report.validation is not None and not self._quiet:
-            held = "  ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
-            best = "  best so far, saved" if report.best else ""
-            line = f"{report.progress:4.0%}  step {report.step}  validation: {held}{best}"
-            self._bar.console.print(line, highlight=False, soft_wrap=True)
-
-    def _speed(self) -> str:
-        """Steps a second, of late."""
-        self._step_times.append(time.monotonic())
-        seconds = self._step_times[-1] - self._step_times[0]
-        return f"{(len(self._step_times) - 1) / seconds:.1f}" if seconds > 0 else "-"
-
-
-class _BatchView:
-    """How a batch is shown while it runs: a bar for all of it, one for each clip at work, and lines for what is done.
-
-    Args:
-        quiet: show nothing.
-        show: called with each event instead; None draws bars.
-    """
-
-    def __init__(self, quiet: bool, show: "Callable[[Event], None] | None") -> None:
-        self.shows_json = show is not None
-        self._show = show or (lambda event: None)
-        self._quiet = quiet
-        self._tasks: dict[str, TaskID] = {}
-        self._weights: dict[str, float] = {}
-        self._lines: list[tuple[str, str, str]] = []
-        self._counts = {"finished": 0, "skipped": 0, "clips": 0}
-
-    def __enter__(self) -> "_BatchView":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=self._quiet or self.shows_json or not console.is_terminal,
-            refresh_per_second=4,
-            speed_estimate_period=120,
-        )
-        self._whole = self._bars.add_task("all clips", total=None, state="")
-        self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        self._bars.stop()
-
-    def __call__(self, event: "Event") -> None:
-        """Show what happened."""
-        self._show(event)
-        getattr(self, f"_{event.name}", lambda event: None)(event)
-
-    def say_what_is_left(self) -> None:
-        """For a process that is ended in the middle of something."""
-        done = self._counts["finished"] + self._counts["skipped"]
-        _say(f"interrupted; {done} of {self._counts['clips']} are done; the same command goes on")
-
-    def print_table(self, ended: "Ended") -> None:
-        """What came of each clip, those that failed last."""
-        from pipeline.batch.report import summary_line
-
-        if not self.shows_json:
-            width = max((len(name) for name, _, _ in self._lines), default=0)
-            for name, word, rest in sorted(self._lines, key=lambda line: line[1] == "failed"):
-                _say(f"{name:{width}}  {word:8}  {rest}")
-        _say(f"{summary_line(ended)}; {ended.report}")
-
-    def _planned(self, event: "Planned") -> None:
-        self._counts["clips"] = event.clips
-        if hasattr(self, "_bars"):
-            self._bars.update(self._whole, total=event.megapixels or None, state=f"{event.clips} clips")
-
-    def _started(self, event: "Started") -> None:
-        self._tasks[event.output] = self._bars.add_task(event.output, total=None, state="")
-        self._weights[event.output] = event.megapixels
-
-    def _progress(self, event: "Progressed") -> None:
-        task = self._tasks[event.output]
-        of = f"/{event.total}" if event.total else ""
-        total = max(event.total, event.frames) if event.total else None
-        more = event.frames - self._bars.tasks[self._bars.task_ids.index(task)].completed
-        weight = self._weights[event.output] / event.total if event.total else 0.0
-        self._bars.update(task, completed=event.frames, total=total, state=f"{event.frames}{of}  {event.fps:.1f} fps")
-        self._bars.update(self._whole, advance=more * weight)
-
-    def _note(self, event: "Noted") -> None:
-        if not self._quiet and not self.shows_json:
-            self._bars.stop()
-            _say(f"note: {event.output}: {event.line}" if event.output else f"note: {event.line}")
-            self._bars.start()
-
-    def _finished(self, event: "Finished") -> None:
-        figures = event.figures
-        damaged = f", {figures['damaged_places']} damaged places in the input" if figures["damaged_places"] else ""
-        self._lines.append((event.output, "painted", f"{figures['frames']} frames, {figures['fps']:.1f} fps{damaged}"))
-        self._done("finished", event.output)
-
-    def _skipped(self, event: "Skipped") -> None:
-        self._lines.append((event.output, "done", "before"))
-        self._done("skipped", event.output)
-
-    def _failed(self, event: "Failed") -> None:
-        if not event.will_retry:
-            self._lines.append((event.output, "failed", event.error))
-        self._done("failed", event.output)
-
-    def _done(self, what: str, output: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1
-        task = self._tasks.pop(output, None)
-        if task is not None:
-            self._bars.remove_task(task)
-        done = self._counts["finished"] + self._counts["skipped"]
-        self._bars.update(self._whole, state=f"{done}/{self._counts['clips']} clips")
-
-
 @contextmanager
 def _friendly(verbose: bool = False) -> Iterator[None]:
     """What a user can mend ends in one line and an exit code; a bug keeps its traceback."""
@@ -875,7 +674,8 @@ def _friendly(verbose: bool = False) -> Iterator[None]:
     except PipelineError as error:
         _fail(f"{error}{_notes_of(error)}", error.exit_code)
     except KeyboardInterrupt as error:
-        _fail(f"interrupted{_notes_of(error)}", INTERRUPTED)
+        _say(f"interrupted{_notes_of(error)}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

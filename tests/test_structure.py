@@ -40,7 +40,8 @@ def test_models_know_neither_files_nor_videos(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("pipeline"), ids=lambda path: path.stem)
 def test_the_pipeline_knows_no_command_line(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(path)} & {"cli", "typer", "rich"}
+    drawing = {"rich"} if path.stem == "terminal" else set()  # bars; the lines above them are printed by cli
+    assert not ({name.split(".")[0] for name in imported(path)} - drawing) & {"cli", "typer", "rich"}
     assert "print(" not in path.read_text(encoding="utf-8").replace("fingerprint(", "")
 
 
