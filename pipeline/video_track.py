@@ -51,6 +51,7 @@ class VideoTrack:
         self._deep = DeepWriter(plan.pixel_format, plan.color) if bits > 8 else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
+        self._sent = 0
 
     def packets(self, frame: Frame) -> Iterator[VideoPacket]:
         """What the encoder gives for ``frame``, if anything yet.
@@ -61,6 +62,7 @@ class VideoTrack:
         height, width, _ = frame.pixels.shape
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
+        self._sent += 1
         picture = self._samples(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = self._pts(frame), self._plan.time_base
         picture.color_primaries, picture.color_trc = self._plan.color.primaries, self._plan.color.transfer
@@ -74,7 +76,12 @@ class VideoTrack:
         """What the encoder held back."""
         if self._palette is not None:
             yield from self._encoded(self._palette.flush())
-        yield from self._encoded(iter((None,)))
+        for packet in self._encoded(iter((None,))):
+            if self._plan.encoder.name == "libx265" and self._sent <= 2:
+                # x265 learns from the third picture how far dts lie ahead; before, it reads memory that was never set.
+                # So few pictures are not reordered.
+                packet.dts = packet.pts
+            yield packet
 
     def _pts(self, frame: Frame) -> int:
         """The frame's own; on a container's coarser clock the nearest that is free."""

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pipeline.errors import EncodeError, InputError, OutputError
 from pipeline.frames import Frame
 from pipeline.plan import plan_output
 from pipeline.source import open_source
+from pipeline.video_track import VideoTrack, add_video
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 HIDDEN = ".flowbrush-"
@@ -542,3 +544,20 @@ def test_a_config_is_checked():
             DecodeConfig(**wrong)
     with pytest.raises(ValueError, match="threads"):
         EncodeConfig(threads=-1)
+
+
+# --- very short clips ---
+
+
+@pytest.mark.parametrize(("count", "decoding"), [(1, [0]), (2, [0, 40]), (3, [-80, -40, 0])])
+def test_a_clip_of_few_frames_is_written_in_h265(tmp_path, count, decoding):
+    """x265 gives one picture, or two, a decoding time that it never set."""
+    clip = Clip(pts=range(0, 40 * count, 40), time_base=Fraction(1, 1000), last_duration=40)
+    path, target = make_clip(tmp_path / "in.mkv", clip), tmp_path / "out.mp4"
+    repaint(path, target, codec="h265")
+    assert media.contents(target).relative_times == [Fraction(each, 1000) for each in clip.pts]
+    with open_source(path) as source, av.open(io.BytesIO(), "w", format="mp4") as container:
+        plan = plan_output(source, tmp_path / "plain.mp4", EncodeConfig("h265"))
+        track = VideoTrack(add_video(container, plan), plan)
+        packets = [packet for frame in decode(source) for packet in track.packets(frame)] + list(track.flush())
+    assert [packet.dts for packet in packets] == decoding

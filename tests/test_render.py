@@ -536,6 +536,14 @@ def test_every_codec_and_container_gives_every_frame_at_its_time(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("count", "ending"), [(9, "mp4"), (10, "mkv")])
+def test_a_last_segment_of_one_or_two_frames_is_written_in_h265(tmp_path: Path, count: int, ending: str) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 40 * count, 40), time_base=Fraction(1, 1000)))
+    plain = replace(PAINTED, strength=0.0, stability="none")
+    stylize_video(config(source, tmp_path / f"out.{ending}", stylize=plain, encode=EncodeConfig("h265")))
+    assert contents(tmp_path / f"out.{ending}").relative_times == contents(source).relative_times
+
+
 def _seconds_shown(path: Path) -> Fraction:
     """From the first frame to the end of the last; an mp4 tells of the whole alone."""
     found = contents(path)
