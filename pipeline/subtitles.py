@@ -11,6 +11,8 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from pipeline.stream_plan import codec_of
+
 # FFmpeg hands all text subtitles on as events of an ASS script, whose head the encoder has to know.
 _ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
@@ -29,6 +31,8 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 # than the others' a cue would be ended at once, and the next one, where it begins before that end, put off. Much finer
 # than this, and a silence of an hour would not fit into the 31 bits that one sample can last.
 CLOCK = Fraction(1, 180_000)
+# Their packets are the text itself, in whatever encoding somebody wrote it.
+_PLAIN_TEXT = ("subrip", "text")
 # A shape drawn by an ASS script, from the tag that begins it to the one that ends it: no text.
 _DRAWING = re.compile(rb"(\{[^}]*\\p[1-9][^}]*\})[^{]*")
 
@@ -122,8 +126,23 @@ class SubtitleConverter:
 def _text(packet: "Packet[Stream]") -> bytes:
     r"""In ASS markup, lines parted by ``\N``; empty where there is none."""
     try:
-        cue = cast(SubtitleStream, packet.stream).codec_context.decode2(packet)
+        cue = cast(SubtitleStream, packet.stream).codec_context.decode2(_in_utf_8(packet))
     except (av.FFmpegError, UnicodeDecodeError):
         return b""
     lines = [] if cue is None else [rect.ass.split(b",", 8)[-1] for rect in cue if isinstance(rect, AssSubtitle)]
     return _DRAWING.sub(rb"\1", rb"\N".join(lines))
+
+
+def _in_utf_8(packet: "Packet[Stream]") -> "Packet[Stream]":
+    """FFmpeg refuses other text; what is none is taken for Windows-1252, as old files of Western Europe are."""
+    if codec_of(packet.stream) not in _PLAIN_TEXT:
+        return packet
+    payload = bytes(packet)
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        text: Packet[Stream] = Packet(payload.decode("cp1252", "replace").encode())
+        text.stream, text.time_base = packet.stream, packet.time_base
+        text.pts, text.dts, text.duration = packet.pts, packet.dts, packet.duration
+        return text
+    return packet

@@ -168,3 +168,11 @@ def test_subtitles_that_are_pictures_are_copied_where_that_can_be(tmp_path: Path
         assert copied == [PICTURE] * is_held
         dropped = f"subtitle stream 1 ({codec}) is dropped: {ending} files cannot hold it"
         assert plan.notices == (() if is_held else (dropped,))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+def test_text_that_is_no_utf_8_is_read_as_windows_writes_it(tmp_path: Path, ending: str) -> None:
+    path = enrich(make_clip(tmp_path / "clip.mp4", SILENT), tmp_path / "in.mkv", Extras([Subtitles(cues("Mxller"))]))
+    path.write_bytes(path.read_bytes().replace(b"Mxller", b"M\xfcller"))
+    (track,) = carried(path, tmp_path / f"out{ending}")
+    assert told(track) == [(0.2, 0.5, "Müller")]
