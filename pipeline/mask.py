@@ -1,5 +1,6 @@
 """Where to paint: a picture, or a clip that runs along; white is painted, black stays as it was, grey is between."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.color import EXACT, reading
 from pipeline.config import DecodeConfig
+from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.pictures import is_still, read_picture
 from pipeline.source import Source, open_source
@@ -52,10 +54,7 @@ class Mask:
             self._shown = self._scaled(VideoFrame.from_ndarray(read_picture(Path(path)), format="rgb24"))
             self._next: VideoFrame | None = None
         else:
-            part = part or DecodeConfig()
-            cut = DecodeConfig(part.start_seconds, part.duration_seconds, threads=part.threads)
-            self._source = open_source(path, cut)
-            self._frames = (item for item in self._source.items() if isinstance(item, VideoFrame))
+            self._source, self._frames = _opened(path, part or DecodeConfig())
             self._shown = self._scaled(next(self._frames))
             self._next = next(self._frames, None)
 
@@ -100,3 +99,25 @@ class Mask:
         upright = turned(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)
         light = upright @ np.asarray(_LUMA, np.float32) / 255
         return np.asarray(light, np.float32)[..., None].clip(0, 1)
+
+
+def _opened(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:
+    """The clip, and its frames in ``part``; where it has ended before that, its last one."""
+    cut = DecodeConfig(part.start_seconds, part.duration_seconds, threads=part.threads)
+    try:
+        source = open_source(path, cut)
+    except InputError:
+        if not part.start_seconds:
+            raise
+    else:
+        return source, _pictures(source)
+    source = open_source(path, DecodeConfig(threads=part.threads))
+    try:
+        return source, iter(deque(_pictures(source), maxlen=1))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _pictures(source: Source) -> Iterator[VideoFrame]:
+    return (item for item in source.items() if isinstance(item, VideoFrame))

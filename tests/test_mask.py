@@ -66,6 +66,16 @@ def test_a_part_of_the_video_takes_the_same_part_of_the_mask(tmp_path: Path) -> 
         assert mask(BLACK, WHITE, Fraction(0))[:20].min() >= 253
 
 
+def test_a_mask_that_ends_before_the_part_shows_its_last_frame(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "short.mp4", Clip(pts=range(0, 512 * 10, 512)))
+    with Mask(clip, width=64, height=48) as whole:
+        last = whole.at(Fraction(10)).copy()
+        assert np.abs(last - Mask(clip, width=64, height=48).at(Fraction(0))).max() > 0.2
+    with Mask(clip, width=64, height=48, part=DecodeConfig(start_seconds=Fraction(5))) as mask:
+        assert (mask.at(Fraction(0)) == last).all()
+        assert (mask.at(Fraction(9)) == last).all()
+
+
 def test_a_mask_filmed_upright_is_turned_as_the_video_is(tmp_path: Path) -> None:
     with Mask(gray_clip(tmp_path / "mask.mp4", rotation=90), width=48, height=64) as mask:
         mixed = mask(BLACK.transpose(1, 0, 2), WHITE.transpose(1, 0, 2), Fraction(1)).astype(int)
