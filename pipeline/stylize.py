@@ -305,9 +305,10 @@ class Stylizer:
             if not left or left[0].tiling is None:
                 raise DeviceError(reason)
             _free_memory(self.device)
-            self.engine, self.tiling = "eager", left[0].tiling
+            before, self.tiling, self.engine = self.tiling, left[0].tiling, "eager"
             self._run = self._built("eager", self.tiling)
-        self._notify(f"{self.device} ran out of memory: going on in strips of {self.tiling.rows} rows")
+        less = ", and keeping less between them" if before is not None and before.rows == self.tiling.rows else ""
+        self._notify(f"{self.device} ran out of memory: going on in strips of {self.tiling.rows} rows{less}")
 
     def _warm_up(self) -> None:
         self._paint(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
