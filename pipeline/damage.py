@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from pipeline.errors import InputError
 
 MARKED = "the container marks it as damaged"
+# A decoder tells of a damage a few pictures late at most: among so many of the newest places it is looked for.
+NEWEST_PLACES = 100
 
 
 class Marked(Protocol):
@@ -87,8 +89,7 @@ class DamageLog:
             return
         self._known.add(place.key)
         self.places.append(place)
-        if self._strict:
-            raise InputError(self._path, f"is damaged ({place}); without --strict it is painted as far as it decodes")
+        self._refuse(place)
 
     def note_marked(self, packet: "Marked", kind: str) -> None:
         """Note a packet beside the picture that its container marks: transport streams do so behind a gap.
@@ -108,19 +109,30 @@ class DamageLog:
         self.note(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}"))
 
     def recall(self, places: Iterable[Mapping[str, Any]]) -> None:
-        """Take over what an earlier run noted, as `Damage.as_json` gives it."""
+        """Take over what an earlier run noted, as `Damage.as_json` gives it.
+
+        Raises:
+            InputError: the log is strict, and something was noted.
+        """
         for place in places:
             seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
             self.places.append(Damage(place["packet"], seconds, place["reason"], place["stream"]))
             self._known.add(self.places[-1].key)
+        if self.places:
+            self._refuse(self.places[0])
 
     def move(self, late: range, packet_index: int, seconds: Fraction | None) -> bool:
         """Put the earliest damage that was noted at one of the packets ``late`` where it belongs, if there is one."""
-        for number, place in enumerate(self.places):
+        for number in range(max(len(self.places) - NEWEST_PLACES, 0), len(self.places)):
+            place = self.places[number]
             if place.stream == "video" and place.packet_index in late:
                 self.places[number] = replace(place, packet_index=packet_index, seconds=seconds)
                 return True
         return False
+
+    def _refuse(self, place: Damage) -> None:
+        if self._strict:
+            raise InputError(self._path, f"is damaged ({place}); without --strict it is painted as far as it decodes")
 
     def _is_wanted(self, place: Damage) -> bool:
         if place.seconds is None:

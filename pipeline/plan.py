@@ -73,7 +73,7 @@ def plan_output(
         sample_aspect_ratio=source.info.sample_aspect_ratio,
         color=picture.color,
         background=picture.background,
-        streams=streams,
+        streams=tuple(replace(stream, damaged=source.note) for stream in streams),
         chapters=tuple(source.chapters) if config.streams == "all" else (),
         metadata=metadata.whole,
         video_metadata=metadata.picture,

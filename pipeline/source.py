@@ -7,6 +7,7 @@ so that size, rotation and colour are those of real frames.
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -62,6 +63,7 @@ class Source:
         self.others = reader.others
         self.covers = covers
         self.is_cut = cut.begin_seconds is not None
+        self._shift_seconds = cut.shift_seconds
         self.chapters = cut.chapters(reader.chapters)
         self.metadata = reader.metadata
         self._opened = reader
@@ -85,6 +87,15 @@ class Source:
     def damage(self) -> list[Damage]:
         """The places where the file could not be read as it was written, so far."""
         return self._reader.damage.places
+
+    def note(self, place: Damage) -> None:
+        """Note a place that is met with behind `items` or `packets`, whose times count from the wanted start.
+
+        Raises:
+            InputError: damage is an error.
+        """
+        seconds = None if place.seconds is None else place.seconds + self._shift_seconds
+        self._reader.damage.note(replace(place, seconds=seconds))
 
     def recall(self, damage: Iterable[Mapping[str, Any]]) -> None:
         """Take over the places that an earlier run noted in what is not decoded again; see `Damage.as_json`."""

@@ -1,10 +1,12 @@
 """What becomes of one stream of the source, and how a stream is spoken of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from av.stream import Discard, Disposition, Stream
+
+from pipeline.damage import Damage
 
 Action = Literal["copy", "convert", "drop"]
 
@@ -23,6 +25,7 @@ class StreamPlan:
         reason: why it is not copied; empty where it is.
         payload: the whole picture of a cover.
         has_track: whether it is a stream of the output too; a time code becomes metadata.
+        damaged: called with each place of a stream that is converted which does not decode, in the time of the output.
         entry: for a summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and ``reason``; still
             there when the source is closed, and the stream must not be touched any more.
     """
@@ -34,6 +37,7 @@ class StreamPlan:
     reason: str = ""
     payload: bytes | None = None
     has_track: bool = True
+    damaged: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
     entry: Mapping[str, object] = field(init=False)
 
     def __post_init__(self) -> None:

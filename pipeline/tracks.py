@@ -11,7 +11,9 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
+from pipeline.damage import Damage
 from pipeline.metadata import stream_metadata
+from pipeline.opening import reason_of
 from pipeline.stream_plan import StreamPlan, codec_of
 from pipeline.subtitles import CLOCK, SubtitleConverter
 
@@ -69,7 +71,11 @@ class CarriedTrack:
         return [self._times.fitted(packet)]
 
     def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
-        """What is written for ``packet`` of the source; a damaged one is left out of a converted track."""
+        """What is written for ``packet`` of the source; a damaged one is left out of a converted track, and noted.
+
+        Raises:
+            InputError: damage is an error.
+        """
         given = [packet] if self._converter is None else self._converter.packets(packet)
         return [self._times.fitted(each) for each in given]
 
@@ -150,16 +156,30 @@ class _AudioConverter:
         stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
         self.stream: Stream = stream
         self._context = stream.codec_context
+        self._damaged = plan.damaged
+        self._count = 0
+        self._is_lost = False
 
     def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+        self._count += 1
         try:
             frames = cast("list[av.AudioFrame]", packet.decode())
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            self._note(packet, reason_of(error))
             return []
+        self._is_lost = False
         return [encoded for frame in frames for encoded in self._encoded(frame)]
 
     def flush(self) -> list["Packet[Stream]"]:
         return self._encoded(None)
+
+    def _note(self, packet: "Packet[Stream]", reason: str) -> None:
+        """The first of neighbours that do not decode."""
+        if self._damaged is not None and not self._is_lost:
+            time = packet.pts if packet.pts is not None else packet.dts
+            seconds = None if time is None else time * packet.time_base
+            self._damaged(Damage(self._count - 1, seconds, reason, f"audio {packet.stream_index}"))
+        self._is_lost = True
 
     def _encoded(self, frame: av.AudioFrame | None) -> list["Packet[Stream]"]:
         return cast("list[Packet[Stream]]", self._context.encode(frame))

@@ -258,6 +258,23 @@ def test_the_log_keeps_each_place_once_and_takes_over_what_was_noted_before() ->
     assert [place.as_json() for place in again.places] == [place.as_json() for place in log.places]
 
 
+def test_what_an_earlier_run_noted_is_an_error_too_where_that_is_asked_for() -> None:
+    log = DamageLog("clip.mp4", strict=True)
+    log.recall([])
+    with pytest.raises(InputError, match=r"clip\.mp4: is damaged \(video packet 3 at 1\.000 s: bad\)"):
+        log.recall([Damage(3, Fraction(1), "bad").as_json()])
+
+
+def test_a_place_is_looked_for_among_the_newest_alone() -> None:
+    """Else a clip with thousands of damages takes their square in time."""
+    log = DamageLog("x")
+    for number in range(300):
+        log.note(Damage(number, Fraction(number), "bad"))
+    assert not log.move(range(50, 52), 50, Fraction(50))
+    assert log.move(range(298, 300), 297, Fraction(297))
+    assert [place.packet_index for place in log.places[-2:]] == [297, 299]
+
+
 def test_the_notice_names_the_first_three_places() -> None:
     places = [Damage(number, Fraction(number), "bad") for number in range(5)]
     (line,) = damage_notice(places)
@@ -376,3 +393,22 @@ def test_strict_refuses_a_clip_cut_short_before_anything_is_painted(tmp_path: Pa
     assert code == 3
     assert "before the end of its Matroska segment" in said
     assert [file.name for file in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_sound_that_does_not_decode_is_named_where_it_is_converted(tmp_path: Path) -> None:
+    clip = Clip(pts=range(0, 3000, 40), time_base=Fraction(1, 1000), sounds=[Sound(seconds=Fraction(3))])
+    path = make_clip(tmp_path / "in.mkv", clip)
+    with av.open(str(path)) as container:
+        sound = [packet for packet in container.demux(audio=0) if packet.size]
+        broken = [bytes(packet) for packet in sound if 1 <= packet.pts * packet.time_base < 2]
+    content = path.read_bytes()
+    for payload in broken:
+        content = content.replace(payload, b"\xff" * len(payload), 1)
+    path.write_bytes(content)
+    code, out, _ = run("video", path, tmp_path / "out.webm", *PLAIN, "--json", "--start", "0.5")
+    (place,) = json.loads(out)["damage"]
+    assert (code, place["stream"]) == (DAMAGED_INPUT, "audio 1")
+    assert place["seconds"] == pytest.approx(1, abs=0.03)
+    code, _, said = run("video", path, tmp_path / "strict.webm", *PLAIN, "--strict")
+    assert (code, (tmp_path / "strict.webm").exists()) == (3, False)
+    assert "is damaged (audio 1 packet" in said
