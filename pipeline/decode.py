@@ -17,6 +17,9 @@ from pipeline.source import Source
 from pipeline.transparency import background, composited, filled, may_be_transparent
 from pipeline.upright import turned
 
+# They tell no durations: FFmpeg makes some up from the frame rate, but not for what it reads ahead on opening.
+_WITHOUT_DURATIONS = ("flv", "asf")
+
 
 def decode(source: Source) -> Iterator[Frame | StreamPacket]:
     """Yield the frames of ``source`` in presentation order, and its audio packets as they come.
@@ -28,6 +31,7 @@ def decode(source: Source) -> Iterator[Frame | StreamPacket]:
         DecodeError: a decoded frame cannot be turned into pixels.
     """
     upright = _Upright(source.info)
+    has_durations = source.info.container not in _WITHOUT_DURATIONS
     index = 0
     for item in deinterlaced(source.items()):
         if not isinstance(item, VideoFrame):
@@ -37,7 +41,8 @@ def decode(source: Source) -> Iterator[Frame | StreamPacket]:
             pixels, alpha = upright(item)
         except (av.FFmpegError, ValueError) as error:
             raise DecodeError(source.info.path, f"no pixels can be made of it ({error})", frame_index=index) from error
-        yield Frame(pixels, item.pts or 0, source.info.time_base, item.duration or None, alpha)
+        duration = (item.duration or None) if has_durations else None
+        yield Frame(pixels, item.pts or 0, source.info.time_base, duration, alpha)
         index += 1
 
 

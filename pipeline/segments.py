@@ -179,8 +179,7 @@ class Joint:
         self.template: VideoStream = self._first.streams.video[0]
         shown = [pts for segment in segments for pts in segment.pts]
         self.pts = [round(pts * time_base / plan.time_base) for pts in shown]
-        last = segments[-1].durations[-1] or 0
-        self._last_duration = max(round(last * time_base / plan.time_base), 1)
+        self._last_duration = self._shown_last(segments[-1].durations[-1])
         self._dts = _decoding_times(self.pts, max(segment.delay for segment in segments))
 
     def packets(self) -> Iterator[VideoPacket]:
@@ -198,6 +197,14 @@ class Joint:
     def close(self) -> None:
         """Let go of the files."""
         self._first.close()
+
+    def _shown_last(self, duration: int | None) -> int:
+        """In ticks of the output; where that is not known, as long as the frame before."""
+        if duration is not None:
+            return max(round(duration * self._time_base / self._plan.time_base), 1)
+        if len(self.pts) > 1:
+            return self.pts[-1] - self.pts[-2]
+        return max(round(1 / (self._plan.rate * self._plan.time_base)), 1)
 
     def _of(self, segment: Segment, place: int) -> Iterator[VideoPacket]:
         count = 0

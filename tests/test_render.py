@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+import pipeline.identity
 import pipeline.render
 import pipeline.space
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
@@ -37,6 +38,9 @@ ROOT = Path(pipeline.render.__file__).parents[1]
 # Gaps, steps of one tick, and a last frame that stays: 40 frames in 5 segments of 8.
 UNEVEN = tuple(int(step) for step in np.cumsum([0, *([512, 512, 1, 700, 300] * 8)][:40]))
 PAINTED = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
+
+# A container that tells no durations.
+FLASH = Clip(pts=range(0, 24 * 40, 40), time_base=Fraction(1, 1000), codec="flv", options={"g": "4"})
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
@@ -281,22 +285,87 @@ def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, mo
     stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, engine="auto", precision="auto"))
     manifest = read_manifest(work_folder(str(tmp_path / "out.mp4")))
     assert manifest is not None
-    demanded: list[str] = []
     start = Stylizer._start
 
     def starts(self: Stylizer, wanted: str, *rest: Any) -> Any:
-        demanded.append(wanted)
         if wanted != "auto":
             raise DeviceError("it was removed")
         return start(self, "eager", *rest)
 
     monkeypatch.setattr(Stylizer, "_start", starts)
-    said: list[str] = []
     stylize = replace(PAINTED, engine="auto", precision="auto")
-    summary = stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize), notify=said.append)
-    assert demanded == [manifest.engine["engine"], "auto"]
-    assert (summary.frames, summary.frames_reused, summary.engine) == (40, 0, "eager")
-    assert any("not to be had (it was removed): starting afresh" in line for line in said)
+    named = f"painted with {manifest.engine['engine']} .* not to be had now .it was removed.: .* --fresh"
+    with pytest.raises(DeviceError, match=named):
+        stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize))
+    assert read_manifest(work_folder(str(tmp_path / "out.mp4"))) == manifest
+    fresh = stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize, fresh=True))
+    assert (fresh.frames, fresh.frames_reused, fresh.engine) == (40, 0, "eager")
+
+
+def test_whole_work_is_joined_on_whatever_machine(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.render, "assemble", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            stylize_video(config(clip, tmp_path / "out.mp4"))
+    start = Stylizer._start
+
+    def starts(self: Stylizer, wanted: str, *rest: Any) -> Any:
+        if wanted != "auto":
+            raise DeviceError("it was removed")
+        return start(self, "eager", *rest)
+
+    monkeypatch.setattr(Stylizer, "_start", starts)
+    monkeypatch.setattr(pipeline.identity, "_processor", lambda: "another")
+    assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
+
+
+def interrupt(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_while_the_input_is_looked_at_keeps_the_work(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(20, clip, tmp_path / "out.mp4")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.render, "identify", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            stylize_video(config(clip, tmp_path / "out.mp4"))
+    assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 16
+
+
+def test_older_work_is_thrown_away_only_when_the_first_new_frame_is_painted(tmp_path: Path, clip: Path) -> None:
+    stop_at(20, clip, tmp_path / "out.mp4")
+    lacking = replace(PAINTED, device="cuda:99")
+    with pytest.raises(DeviceError):
+        stylize_video(config(clip, tmp_path / "out.mp4", stylize=lacking))
+    with pytest.raises(DeviceError):
+        stylize_video(config(clip, tmp_path / "out.mp4", stylize=lacking, fresh=True))
+    assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 16
+
+
+def test_what_a_killed_run_was_writing_makes_room(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at(20, clip, tmp_path / "out.mp4")
+    part = tmp_path / "out.mp4.flowbrush" / "output.part"
+    part.write_bytes(bytes(100))
+    usage = type("Usage", (), {"free": 10**9})
+    seen: list[bool] = []
+
+    def look(folder: str) -> Any:
+        seen.append(part.exists())
+        return usage
+
+    monkeypatch.setattr(pipeline.space.shutil, "disk_usage", look)
+    stylize_video(config(clip, tmp_path / "out.mp4"))
+    assert seen == [False]
+
+
+def test_a_finished_output_needs_no_room(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.render.WorkFolder, "leave", lambda self, is_kept: self._lock.release())
+        stylize_video(config(clip, tmp_path / "out.mp4"))
+    monkeypatch.setattr(pipeline.space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
+    assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
 
 
 def test_fresh_throws_the_kept_work_away(tmp_path: Path, clip: Path) -> None:
@@ -542,6 +611,23 @@ def test_a_last_segment_of_one_or_two_frames_is_written_in_h265(tmp_path: Path, 
     plain = replace(PAINTED, strength=0.0, stability="none")
     stylize_video(config(source, tmp_path / f"out.{ending}", stylize=plain, encode=EncodeConfig("h265")))
     assert contents(tmp_path / f"out.{ending}").relative_times == contents(source).relative_times
+
+
+def test_the_last_frame_lasts_as_long_as_the_one_before_where_the_source_does_not_tell(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.flv", FLASH)
+    plain = replace(PAINTED, strength=0.0, stability="none")
+    stylize_video(config(source, tmp_path / "out.mp4", stylize=plain))
+    assert _seconds_shown(tmp_path / "out.mp4") == Fraction(24 * 40, 1000)
+
+
+def test_a_container_without_durations_has_none_after_an_interruption_either(tmp_path: Path) -> None:
+    """FFmpeg makes some up, but not for what it reads ahead."""
+    source, plain = make_clip(tmp_path / "in.flv", FLASH), replace(PAINTED, strength=0.0, stability="none")
+    stylize_video(config(source, tmp_path / "whole.mkv", stylize=plain))
+    stop_at(20, source, tmp_path / "out.mkv", stylize=plain)
+    summary = stylize_video(config(source, tmp_path / "out.mkv", stylize=plain))
+    assert summary.frames_reused == 16
+    assert contents(tmp_path / "out.mkv").durations == contents(tmp_path / "whole.mkv").durations
 
 
 def _seconds_shown(path: Path) -> Fraction:
