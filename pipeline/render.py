@@ -101,23 +101,25 @@ class Render:
         self._input = look_of(config.source)
         self._folder = WorkFolder(plan.target)
         self._manifest = Manifest({})
+        self._is_stale = True
         try:
             self._begin()
         except BaseException:
-            self._folder.leave(is_kept=bool(self._manifest.segments) or self._manifest.split is not None)
+            self._folder.leave(is_kept=self._folder.holds_work)  # nothing was thrown away yet
             raise
 
     def _begin(self) -> None:
         info, identity = self._source.info, self._identity()
         self._manifest = Manifest(identity, time_base=info.time_base, seconds=info.duration_seconds)
         kept = kept_work(self._folder, self._config, identity, self._notify)
-        if kept is None:
-            self._folder.clear()
-        else:
+        if kept is not None:
+            self._is_stale = False
             self._manifest, self.state = kept
             self._source.recall(self._manifest.damage)
             self.frames_reused = self._manifest.frames
-        self._check_space()
+        self._folder.forget_unfinished()
+        if not is_finished(self._manifest, self._config):
+            self._check_space()
 
     def _identity(self) -> dict[str, Any]:
         """What a kept work must have been made from and with."""
@@ -125,7 +127,9 @@ class Render:
 
     def _check_space(self) -> None:
         source_bytes = self._input[0] if self._input else 0
-        check_space(self._folder.path, self._manifest, self._plan, self._source.info, source_bytes, self._notify)
+        freed = self._folder.own_bytes() if self._is_stale else 0
+        info = self._source.info
+        check_space(self._folder.path, self._manifest, self._plan, info, source_bytes, self._notify, freed_bytes=freed)
 
     def _what_is_kept(self) -> str:
         """For people; empty where nothing is worth keeping."""
@@ -138,25 +142,31 @@ class Render:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         kept = "" if error is None else self._what_is_kept()
-        self._folder.leave(is_kept=bool(kept))
+        is_older_kept = error is not None and self._is_stale and self._folder.holds_work
+        self._folder.leave(is_kept=bool(kept) or is_older_kept)
         if error is not None and kept:
             error.add_note(kept)
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
-        """Make the stylizer with the engine that painted what is kept; where that is not to be had, begin anew."""
-        before = self._manifest.engine
+        """Make the stylizer with the engine that painted what is kept; any, where nothing is left to be painted.
+
+        Raises:
+            DeviceError: it is not to be had, or what is kept was painted with one that is not to be had now.
+        """
         if not self.frames_reused:
             stylizer = make(config)
-        else:
-            try:
-                stylizer = make(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
-            except DeviceError as error:
-                self._start_afresh(f"the engine that painted the kept frames is not to be had ({error})")
-                stylizer = make(config)
-        now = engine_of(stylizer)
-        if self.frames_reused and now != before:
-            self._start_afresh("the kept frames were painted with another engine")
-        self._manifest.engine = now
+            self._manifest.engine = engine_of(stylizer)
+            return stylizer
+        before = self._manifest.engine
+        try:
+            stylizer = make(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
+            reason = "" if engine_of(stylizer) == before else _engine_text(engine_of(stylizer))
+        except DeviceError as error:
+            if self._manifest.is_whole:
+                return make(replace(config, engine="auto", precision="auto", device="auto"))
+            raise DeviceError(_lacks(before, str(error))) from error
+        if reason and not self._manifest.is_whole:
+            raise DeviceError(_lacks(before, f"there is {reason}"))
         return stylizer
 
     def decoded(self, decode: Decode) -> Iterator[Frame | Mark | StreamPacket]:
@@ -196,9 +206,15 @@ class Render:
     def _start_afresh(self, reason: str) -> None:
         self._notify(f"{reason}: starting afresh")
         old = self._manifest
-        self._manifest = Manifest(old.identity, time_base=old.time_base, seconds=old.seconds)
-        self._folder.clear()
+        self._manifest = Manifest(old.identity, old.engine, old.time_base, old.seconds)
+        self._is_stale = True
         self.frames_reused, self.state = 0, None
+
+    def _throw_away_stale(self) -> None:
+        """Clear the folder of what is not gone on with; only now, as whatever failed so far must not cost it."""
+        if self._is_stale:
+            self._folder.clear()
+            self._is_stale = False
 
     def _write_segments(self, items: Items) -> None:
         plan = segment_plan(self._plan, self._manifest.time_base)
@@ -207,6 +223,7 @@ class Render:
             for item in items:
                 with explained(self._plan.target):
                     if isinstance(item, Frame):
+                        self._throw_away_stale()
                         writer = writer or SegmentWriter(self._folder.path, self._manifest.frames, plan)
                         writer.write(item)
                     elif isinstance(item, Mark) and writer is not None:
@@ -217,6 +234,7 @@ class Render:
                 writer.abandon()
             raise
         self._check_input()
+        self._throw_away_stale()
         self._manifest.is_whole = True
         with explained(self._plan.target):
             self._manifest.write(self._folder.path)
@@ -253,3 +271,14 @@ class Render:
             raise InputError(path, "has vanished while it was painted; put it back")
         if now != self._input:
             raise InputError(path, "was changed while it was painted; paint it again")
+
+
+def _lacks(engine: Mapping[str, Any], reason: str) -> str:
+    painted = f"the kept frames were painted with {_engine_text(engine)}"
+    return f"{painted}, which is not to be had now ({reason}): bring it back, or begin anew with --fresh"
+
+
+def _engine_text(engine: Mapping[str, Any]) -> str:
+    text = f"{engine['engine']} {engine['precision']} on {engine['device']}"
+    workers, rows = engine.get("workers"), engine.get("strip_rows")
+    return text + (f" in {workers} workers" if workers else "") + (f" in strips of {rows} rows" if rows else "")

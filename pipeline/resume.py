@@ -48,6 +48,10 @@ def kept_work(
         return None
     is_placed = is_finished(kept, config)
     different = changes(kept.identity, identity)
+    if is_placed or (kept.is_whole and folder.count_whole(kept.segments) == len(kept.segments)):
+        # nothing is left to be painted, so that it does not matter on what
+        painted_on = {part: kept.identity.get(part) for part in ("software", "machine")}
+        different = changes(kept.identity, identity | painted_on)
     if is_placed and os.path.realpath(config.source) == os.path.realpath(config.target):
         different = [what for what in different if what != "input"]  # by now that is the painted clip
     if different:

@@ -29,7 +29,14 @@ _CLEARLY_TOO_LITTLE = 0.15
 
 
 def check_space(
-    folder: str, manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes: int, notify: Callable[[str], None]
+    folder: str,
+    manifest: Manifest,
+    plan: Plan,
+    info: VideoInfo,
+    source_bytes: int,
+    notify: Callable[[str], None],
+    *,
+    freed_bytes: int = 0,
 ) -> None:
     """Compare the room on the disk with what is still to be written.
 
@@ -40,13 +47,14 @@ def check_space(
         info: of the source.
         source_bytes: its size, of which the streams besides the picture are a part.
         notify: called where it may not suffice.
+        freed_bytes: of what will be removed before anything is written.
 
     Raises:
         OutputError: it clearly does not.
     """
     needed = _needed_bytes(manifest, plan, info, source_bytes)
     try:
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(folder).free + freed_bytes
     except OSError:
         return
     if needed is None or needed <= free:

@@ -14,6 +14,7 @@ from pipeline.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifes
 _LOCK = "lock"
 # Nothing else is ever removed, should the folder be used for more.
 _OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|behind)\.safetensors|.+\.part")
+_UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json)\.part")
 _PART = re.compile(r"part\d{4,}" + re.escape(SUFFIX))
 
 
@@ -77,6 +78,21 @@ class WorkFolder:
         """Remove what `write_state` kept."""
         remove(self._state_file(index))
 
+    @property
+    def holds_work(self) -> bool:
+        """Whether there is a manifest in it, be it damaged."""
+        return os.path.lexists(self.file(NAME))
+
+    def own_bytes(self) -> int:
+        """How much room `clear` would make."""
+        return _own_bytes(self.path)
+
+    def forget_unfinished(self) -> None:
+        """Remove what a killed run was about to write."""
+        for name in _names_in(self.path):
+            if _UNFINISHED.fullmatch(name):
+                remove(self.file(name))
+
     def clear(self) -> None:
         """Remove all work."""
         remove(self.file(NAME))
@@ -138,6 +154,13 @@ def _remove_own(path: str) -> None:
             remove(os.path.join(path, name))
         elif _PART.fullmatch(name):
             _remove_all(os.path.join(path, name))
+
+
+def _own_bytes(path: str) -> int:
+    own = (name for name in _names_in(path) if _OWN.fullmatch(name))
+    parts = (name for name in _names_in(path) if _PART.fullmatch(name))
+    sizes = (look_of(os.path.join(path, name)) for name in own)
+    return sum(size[0] for size in sizes if size) + sum(_own_bytes(os.path.join(path, name)) for name in parts)
 
 
 def _remove_all(path: str) -> None:

@@ -54,6 +54,7 @@ class Divided(Render):
             for folder in self._folders():  # a killed worker had told of frames that are lost
                 tell_painted(folder, _frames_in(folder))
             return
+        self._throw_away_stale()
         seams = find_seams(self._source, self._config, count(self._source.info, engine.workers))
         begins = [list(astuple(seam)) for seam in seams]
         self._manifest.split = {"threads": engine.threads, "begins": begins}

@@ -162,6 +162,7 @@ class _Part(Render):
             InputError: the input was changed or removed meanwhile, or does not hold the part.
             StoppedError: see `paint_part`.
         """
+        self._throw_away_stale()  # pictures at the seams are kept before the first segment
         self._write_segments(self._own(items))
         if not self._manifest.segments:
             raise InputError(self._config.source, "was changed while it was painted; paint it again")
