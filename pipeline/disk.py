@@ -51,9 +51,9 @@ def _sync_folder(folder: str) -> None:
     """Let the new name itself survive; systems that cannot, such as Windows, need not."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder or ".", os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # a folder that one may write to but not read, too
+        descriptor = os.open(folder or ".", os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)

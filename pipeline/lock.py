@@ -7,6 +7,7 @@ from typing import IO
 
 # On Windows a locked byte cannot be read by others: one far behind the number of the process.
 _FAR = 2**30
+_held_here: set[str] = set()
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK)
 
 
@@ -34,6 +35,7 @@ class Lock:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
         self._file = _locked(path)
         while not _is_still(path, self._file):  # the run before removed it while we waited for it
             self._file.close()
@@ -41,10 +43,18 @@ class Lock:
         self._file.truncate(0)
         self._file.write(str(os.getpid()).encode())
         self._file.flush()
+        _held_here.add(self._path)
 
     def release(self) -> None:
         """Let go; may be called more than once."""
-        self._file.close()
+        if not self._file.closed:
+            _held_here.discard(self._path)
+            self._file.close()
+
+
+def is_held_here(path: str) -> bool:
+    """Whether it is this process that holds the lock; its number tells little, as each container counts anew."""
+    return os.path.realpath(path) in _held_here
 
 
 def _locked(path: str) -> IO[bytes]:

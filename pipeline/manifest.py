@@ -137,11 +137,11 @@ class Manifest:
             folder: in which the segments lie.
             is_fresh: whether the command that made them threw away what was kept before.
         """
+        command = "the same command without --fresh" if is_fresh else "the same command"
         if not self.segments:
-            return ""
+            return f"what several workers began is kept in {folder}; {command} goes on" if self.split else ""
         of = f" of {self.seconds:.3g} s" if self.seconds else ""
         kept = min(self.kept_seconds, self.seconds or self.kept_seconds)
-        command = "the same command without --fresh" if is_fresh else "the same command"
         return f"{kept:.3g} s{of} are kept in {folder}; {command} goes on"
 
     def write(self, folder: str) -> None:

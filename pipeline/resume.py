@@ -35,7 +35,8 @@ def kept_work(
         notify: called with the reason why it cannot be used.
 
     Raises:
-        OutputError: the output of another render stands in its place, and must not be replaced.
+        OutputError: the output of another render stands in its place, and must not be replaced; or several workers
+            began it, and one alone cannot go on.
     """
     if config.fresh:
         return None
@@ -54,6 +55,9 @@ def kept_work(
         different = changes(kept.identity, identity | painted_on)
     if is_placed and os.path.realpath(config.source) == os.path.realpath(config.target):
         different = [what for what in different if what != "input"]  # by now that is the painted clip
+    if kept.split is not None and "workers" not in identity["settings"] and not is_placed:
+        began = f"a batch began it on several workers, whose work is kept in {folder.path}"
+        raise OutputError(config.target, f"{began}; go on with that batch, or begin anew with --fresh")
     if different:
         if is_placed and not config.encode.overwrite:
             raise OutputError(config.target, "exists already; give another name or --overwrite")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pipeline.disk import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
-from pipeline.lock import HeldError, Lock
+from pipeline.lock import HeldError, Lock, is_held_here
 from pipeline.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_folder
 
 _LOCK = "lock"
@@ -104,9 +104,13 @@ class WorkFolder:
             self._lock.release()
             return
         self._remove_own()
-        self._lock.release()  # an open file cannot be removed on Windows
-        remove(self.file(_LOCK))
-        remove(self.file(NAME))  # last: until then a later run knows that the output is finished
+        remove(self.file(NAME))  # behind all else: until then a later run knows that the output is finished
+        if os.name == "posix":  # held until its file is gone, which might be another run's a moment later
+            remove(self.file(_LOCK))
+            self._lock.release()
+        else:  # where an open file cannot be removed, nor one that another run has opened
+            self._lock.release()
+            remove(self.file(_LOCK))
         with suppress(OSError):  # another run was faster to come, or the user keeps something here
             os.rmdir(self.path)
 
@@ -120,17 +124,17 @@ class WorkFolder:
 def what_is_left(target: str, *, is_fresh: bool) -> str:
     """What the work on ``target`` leaves when it ends at once, for people; without any its folder is removed.
 
-    For the process that works on it alone, which has no time left to do so itself.
+    For a process that has no time left to do so itself. What another one works in, or what cannot be read, stays.
     """
     path = work_folder(target)
     try:
         manifest = read_manifest(path)
     except ManifestError:
-        manifest = None
-    if manifest is not None and manifest.segments:
-        return manifest.what_is_kept(path, is_fresh=is_fresh)
-    _remove_all(path)
-    return ""
+        return ""
+    kept = "" if manifest is None else manifest.what_is_kept(path, is_fresh=is_fresh)
+    if not kept and is_held_here(os.path.join(path, _LOCK)):
+        _remove_all(path)
+    return kept
 
 
 def look_of(path: str) -> tuple[int, int] | None:

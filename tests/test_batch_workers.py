@@ -32,6 +32,7 @@ from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.manifest import work_folder
 from pipeline.run import stylize_video
 from pipeline.source import open_source
+from pipeline.work_folder import what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
 from tests.media import Clip, Sound, make_clip, moving_square
 
@@ -303,9 +304,12 @@ def test_one_worker_does_not_go_on_with_what_several_began(
     target = tmp_path / "out.mkv"
     with pytest.raises(InputError):
         paint_on(config(clips[None], target), Inline(fails={1}), count=two)
-    summary = stylize_video(config(clips[None], target))
-    assert "another settings (workers): starting afresh" in summary.notices[0]
-    assert summary.frames_reused == 0
+    kept = sorted(tmp_path.rglob("*"))
+    assert "what several workers began is kept" in what_is_left(str(target), is_fresh=False)
+    with pytest.raises(OutputError, match=r"several workers.* go on with that batch, or begin anew with --fresh"):
+        stylize_video(config(clips[None], target))
+    assert sorted(tmp_path.rglob("*")) == kept
+    assert stylize_video(replace(config(clips[None], target), fresh=True)).frames_reused == 0
     assert os.listdir(tmp_path) == ["out.mkv"]
 
 

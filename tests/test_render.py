@@ -17,10 +17,12 @@ import av
 import numpy as np
 import pytest
 
+import pipeline.disk
 import pipeline.identity
 import pipeline.render
 import pipeline.space
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.disk import put_in_place
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
 from pipeline.lock import HeldError, Lock
@@ -31,6 +33,7 @@ from pipeline.segments import SegmentWriter, _decoding_times, marked
 from pipeline.source import Source
 from pipeline.stylize import Stylizer
 from pipeline.summary import Summary
+from pipeline.work_folder import WorkFolder, what_is_left
 from tests.killing import Killer
 from tests.media import Clip, Contents, Sound, contents, make_clip, moving_square
 
@@ -450,6 +453,47 @@ def test_a_lock_whose_file_was_removed_locks_nothing(tmp_path: Path) -> None:
         Lock(str(path))
     assert caught.value.process == os.getpid()
     second.release()
+
+
+def test_a_process_that_ends_at_once_removes_nothing_of_another(tmp_path: Path) -> None:
+    target, folder = str(tmp_path / "out.mp4"), tmp_path / "out.mp4.flowbrush"
+    folder.mkdir()
+    (folder / "00000000.mp4.part").touch()
+    assert what_is_left(target, is_fresh=False) == ""
+    assert (folder / "00000000.mp4.part").exists()
+    lock = Lock(str(folder / "lock"))
+    (folder / "manifest.json").write_text("{}")
+    assert what_is_left(target, is_fresh=False) == ""
+    assert (folder / "manifest.json").exists(), "which another version may read"
+    (folder / "manifest.json").unlink()
+    assert what_is_left(target, is_fresh=False) == ""
+    assert not folder.exists()
+    lock.release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")
+def test_the_lock_is_held_until_its_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, release = WorkFolder(str(tmp_path / "out.mp4")), Lock.release
+    seen: list[bool] = []
+
+    def watch(self: Lock) -> None:
+        seen.append(os.path.exists(folder.file("lock")))
+        release(self)
+
+    monkeypatch.setattr(Lock, "release", watch)
+    folder.leave(is_kept=False)
+    assert seen == [False]
+
+
+def test_a_folder_that_cannot_be_read_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.part").write_bytes(b"whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.disk.os, "open", refuse)
+        put_in_place(str(tmp_path / "a.part"), str(tmp_path / "a"))
+    assert (tmp_path / "a").read_bytes() == b"whole"
 
 
 # --- what goes wrong on the way ---
