@@ -25,7 +25,7 @@ SAMPLES, SAMPLE_BYTES = 64, 2**20
 
 # What changes neither a picture nor its encoding.
 _IRRELEVANT = {
-    "stylize": {"max_memory"},
+    "stylize": {"max_memory", "style", "style_end"},  # these stand among the weights, by their content
     "decode": {"threads", "strict"},
     "encode": {"overwrite", "codec", "quality", "preset", "streams"},
 }
@@ -43,7 +43,7 @@ def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
         "input": content_of(config.source),
         "mask": None if config.mask is None else content_of(config.mask),
         "settings": _settings(config, plan),
-        "weights": weights_of(config),
+        "weights": _styles_of(config),
         "software": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
     }
@@ -97,21 +97,38 @@ def content_of(path: str) -> dict[str, Any]:
     return {"bytes": found.st_size, "time_ns": found.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
 
 
+def is_same(content: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two of `content_of` are of the same content, whenever it was written."""
+    return {**content, "time_ns": None} == {**other, "time_ns": None}
+
+
 def weights_of(config: VideoConfig) -> dict[str, str]:
     """A hash of the weight file of each style.
 
     Raises:
         StyleError: one cannot be read.
     """
-    found: dict[str, str] = {}
-    for spec in (config.stylize.style, config.stylize.style_end):
-        for part in parse_blend(spec) if spec is not None else ():
-            try:
-                path = find(part.style)[0].path
-                found[part.style] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            except (WeightsError, OSError) as error:
-                raise StyleError(str(error)) from error
-    return found
+    specs = (config.stylize.style, config.stylize.style_end)
+    parts = [part for spec in specs if spec is not None for part in parse_blend(spec)]
+    return {part.style: _weights_of(part.style)[1] for part in parts}
+
+
+def _styles_of(config: VideoConfig) -> dict[str, Any]:
+    """Of the style, and of the one at the end: name inside the file, hash of the file, and share of each part."""
+    specs = {"style": config.stylize.style, "style_end": config.stylize.style_end}
+    return {
+        name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
+        for name, spec in specs.items()
+    }
+
+
+def _weights_of(style: str) -> tuple[str, str]:
+    """Its name, and a hash of its file, wherever that lies."""
+    try:
+        catalog, card = find(style)
+        return card.name, hashlib.sha256(Path(catalog.path).read_bytes()).hexdigest()
+    except (WeightsError, OSError) as error:
+        raise StyleError(str(error)) from error
 
 
 def _settings(config: VideoConfig, plan: "Plan") -> dict[str, Any]:

@@ -21,6 +21,9 @@ from pipeline.picture_plan import plan_picture
 from pipeline.source import Source
 from pipeline.streams import plan_streams
 
+# A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.
+_FINEST_MP4 = Fraction(1, 1_000_000)
+
 
 def plan_output(
     source: Source, target: str | Path, config: EncodeConfig | None = None, *, size: tuple[int, int] | None = None
@@ -129,6 +132,8 @@ def _check_held(target: str, encoder: Encoder, container: Container) -> None:
 def _time_base(info: VideoInfo, container: Container) -> Fraction:
     """The source's, except where the container has a clock of its own."""
     clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
+    if container.name in ("mp4", "mov") and info.time_base < _FINEST_MP4:
+        return _FINEST_MP4
     return clocks.get(container.name, info.time_base)
 
 

@@ -16,7 +16,7 @@ from pipeline.disk import explained, put_in_place
 from pipeline.encode import Report, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.frames import Frame, Mark, State
-from pipeline.identity import engine_of, identify
+from pipeline.identity import content_of, engine_of, identify, is_same
 from pipeline.manifest import Manifest
 from pipeline.output import Plan
 from pipeline.reader import StreamPacket
@@ -241,6 +241,7 @@ class Render:
 
     def _keep(self, writer: SegmentWriter, mark: Mark) -> None:
         """Finish a segment: from here on it survives whatever comes."""
+        self._check_input()
         manifest = self._manifest
         segment = writer.finish(mark.digest)
         if manifest.segments and segment.header != manifest.segments[0].header:
@@ -269,8 +270,9 @@ class Render:
         now = look_of(path)
         if now is None:
             raise InputError(path, "has vanished while it was painted; put it back")
-        if now != self._input:
+        if now != self._input and not is_same(content_of(path), self._manifest.identity["input"]):
             raise InputError(path, "was changed while it was painted; paint it again")
+        self._input = now
 
 
 def _lacks(engine: Mapping[str, Any], reason: str) -> str:

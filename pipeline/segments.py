@@ -29,6 +29,9 @@ T = TypeVar("T")
 # In mp4 the times of reordered frames stay exact; the others keep their frames in order.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}
 ANIMATIONS = ("gif", "webp")
+# In mp4 a frame lasts 2^31 ticks at most. Of a clock finer than this, segments count on a coarser one, with six hours
+# in so many; the exact times stand in the manifest.
+FINEST, COARSER = Fraction(1, 1_000_000), Fraction(1, 100_000)
 
 
 def marked(items: Iterable[Frame | T], index: int, *, seconds: Fraction, frames: int) -> Iterator[Frame | Mark | T]:
@@ -67,9 +70,12 @@ def digest_of(frame: Frame) -> str:
 
 
 def segment_plan(plan: Plan, time_base: Fraction) -> Plan:
-    """How segments of the output are encoded: as the output, but animations without loss, on the source's clock."""
+    """How segments of the output are encoded: as the output, but animations without loss, on the source's clock.
+
+    Very fine clocks become coarser.
+    """
     if plan.container.name not in ANIMATIONS:
-        return plan
+        return replace(plan, time_base=COARSER) if plan.time_base < FINEST else plan
     encoder = CODECS["ffv1"]
     return replace(
         plan,
@@ -178,7 +184,7 @@ class Joint:
         self._first = av.open(self._path(segments[0]))
         self.template: VideoStream = self._first.streams.video[0]
         shown = [pts for segment in segments for pts in segment.pts]
-        self.pts = [round(pts * time_base / plan.time_base) for pts in shown]
+        self.pts = list(_increasing(round(pts * time_base / plan.time_base) for pts in shown))
         self._last_duration = self._shown_last(segments[-1].durations[-1])
         self._dts = _decoding_times(self.pts, max(segment.delay for segment in segments))
 
@@ -234,11 +240,20 @@ class Joint:
             packet.duration = end - cast(int, packet.pts)
 
     def _ranks(self, segment: Segment, clock: Fraction) -> dict[int, int]:
-        """The place of each frame by its time in the file."""
-        return {round((pts - segment.pts[0]) * self._time_base / clock): n for n, pts in enumerate(segment.pts)}
+        """The place of each frame by its time in the file, which `VideoTrack` moved where another had it."""
+        times = _increasing(round((pts - segment.pts[0]) * self._time_base / clock) for pts in segment.pts)
+        return {pts: rank for rank, pts in enumerate(times)}
 
     def _path(self, segment: Segment) -> str:
         return f"file:{os.path.join(self._folder, segment.file)}"
+
+
+def _increasing(times: Iterable[int]) -> Iterator[int]:
+    """``times``, one tick behind the one before where they would not grow."""
+    last: int | None = None
+    for time in times:
+        last = time if last is None else max(time, last + 1)
+        yield last
 
 
 def _decoding_times(pts: list[int], delay: int) -> list[int]:

@@ -511,7 +511,7 @@ def test_a_vanished_input_is_one_line_and_keeps_the_work(tmp_path: Path, clip: P
         stylize_video(config(source, tmp_path / "out.mp4"), progress=vanish)
     assert "are kept in" in caught.value.__notes__[0]
     source.write_bytes(clip.read_bytes())
-    assert stylize_video(config(source, tmp_path / "out.mp4")).frames_reused == 40
+    assert stylize_video(config(source, tmp_path / "out.mp4")).frames_reused == 24
 
 
 def test_an_input_that_changes_while_it_is_painted_is_an_error(tmp_path: Path, clip: Path) -> None:
@@ -520,11 +520,52 @@ def test_an_input_that_changes_while_it_is_painted_is_an_error(tmp_path: Path, c
 
     def change(state: Progress) -> None:
         if state.frames == 30:
-            os.utime(source, ns=(1, 1))
+            with open(source, "ab") as file:
+                file.write(b"more")
+
+    seen: list[Progress] = []
+
+    def both(state: Progress) -> None:
+        seen.append(state)
+        if state.frames == 10:
+            change(replace(state, frames=30))
 
     with pytest.raises(InputError, match="was changed while it was painted"):
-        stylize_video(config(source, tmp_path / "out.mp4"), progress=change)
+        stylize_video(config(source, tmp_path / "out.mp4"), progress=both)
     assert not (tmp_path / "out.mp4").exists()
+    assert seen[-1].frames <= 17, "found out at the end of the segment"
+
+
+def test_a_touch_of_the_input_loses_nothing(tmp_path: Path, clip: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(clip.read_bytes())
+
+    def touch(state: Progress) -> None:
+        if state.frames == 30:
+            os.utime(source, ns=(1, 1))
+
+    assert stylize_video(config(source, tmp_path / "out.mp4"), progress=touch).frames == 40
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_frame_may_last_long_on_a_fine_clock(tmp_path: Path, ending: str) -> None:
+    """Segments count coarser there, the output as before; two frames are closer than a tick of theirs."""
+    times = (0, 40_000_000, 40_001_000, 3_000_000_000, 6_000_000_000, 6_040_000_000)
+    source = make_clip(tmp_path / "in.nut", Clip(pts=times, time_base=Fraction(1, 10**9)))
+    target = tmp_path / f"out.{ending}"
+    assert stylize_video(config(source, target)).frames == 6
+    shown = [round(float(seconds), 2) for seconds in contents(target).relative_times]
+    assert shown == [0, 0.04, 0.04, 3, 6, 6.04]
+
+
+def test_weights_are_known_by_their_content(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.registry import BUNDLED
+
+    (tmp_path / "own.safetensors").write_bytes(BUNDLED.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, style="own.safetensors#great-wave"))
+    same = replace(PAINTED, style="./own.safetensors#great-wave")
+    assert stylize_video(config(clip, tmp_path / "out.mp4", stylize=same)).frames_reused == 16
 
 
 def test_an_encoder_that_fails_keeps_the_finished_segments(
