@@ -22,6 +22,7 @@ from pipeline.live.outputs import Outputs, make_sound
 from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
+from pipeline.live.sinks.record import RecordSink
 from pipeline.live.source import find_device
 from pipeline.live.tally import Latencies, LiveSummary
 from tests.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
@@ -206,6 +207,39 @@ def test_an_interruption_is_an_ordinary_end() -> None:
     summary = run(memory, camera=FakeCamera())
     assert summary.delivered >= 10
     assert memory.closed == 1
+
+
+def test_a_recording_that_nobody_began_keeps_no_session() -> None:
+    controls = Controls(["great-wave"])
+    idle = RecordSink(controls, print)
+    with pytest.raises(SinkError, match="the cable was pulled"):
+        run(Dying(), idle, camera=FakeCamera(), controls=controls, seconds=5)  # type: ignore[arg-type]
+
+
+def test_a_source_that_shows_nothing_ends_after_its_seconds() -> None:
+    controls, lines = Controls(["great-wave"]), list[str]()
+    late = threading.Timer(20, controls.quit)
+    late.start()
+    run(Memory(), camera=FakeCamera(fps=0.001), controls=controls, lines=lines, seconds=0.3)
+    late.cancel()
+    assert not controls.quitting.is_set()
+    assert lines == ["fake camera: no picture came within 0.3 s"]
+
+
+def test_what_is_let_go_while_nobody_is_reached_is_not_delivered() -> None:
+    lost = Memory("lost")
+    lost.is_connected = False  # type: ignore[attr-defined]
+    reached = Memory("reached")
+    summary = run(lost, reached, camera=FakeCamera(count=10))
+    assert lost.frames
+    assert [sink.delivered > 0 for sink in summary.sinks] == [False, True]
+
+
+def test_a_sink_that_has_died_says_nothing_about_latency() -> None:
+    sink = outlet.Outlet(Memory(), print)
+    assert sink.takes
+    sink._fail(OSError("gone"))
+    assert not sink.takes
 
 
 def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,16 @@ class Outlet:
         """Whether pictures are still taken."""
         return not self._ended
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its pictures are for someone; a recording that nobody began is not."""
+        return not getattr(self.sink, "is_idle", False)
+
+    @property
+    def takes(self) -> bool:
+        """Whether pictures arrive, rather than being let go."""
+        return self.works and self.is_wanted and getattr(self.sink, "is_connected", True)
+
     def start(self, width: int, height: int, fps: Fraction) -> None:
         """Open the sink and go on in a thread of its own; one that needs the main thread is opened in this one."""
         if self.sink.main_thread:
@@ -103,7 +113,7 @@ class Outlet:
                 self.sink.idle()
             else:
                 self.sink.write(frame)
-                if not getattr(self.sink, "is_idle", False):  # a recording that is not running delivers nothing
+                if self.takes:
                     self.deliveries.add(frame.captured_at, time.monotonic())
         except Exception as error:  # noqa: BLE001 - whatever a sink dies of, the others go on
             self._fail(error)
@@ -169,11 +179,12 @@ class Outlet:
     def _close(self) -> None:
         self._ended = True
         self._mailbox.close()
-        if self._sound_thread is not None:
+        hearing = self._sound_thread  # it takes itself out when sound fails
+        if hearing is not None:
             while self._sounds.full():
                 _drop_one(self._sounds)
             self._sounds.put(None)
-            self._sound_thread.join(BLOCKED_SECONDS)
+            hearing.join(BLOCKED_SECONDS)
         try:
             self.sink.close()
         except Exception as error:

@@ -108,7 +108,9 @@ class Painting(threading.Thread):
         self.fast_at = self.fast_at or (now if fast else None)
         if self._painter.is_settled:
             self._quality.add(now, self._painter.seconds, fast=fast)
-        latencies = [outlet.deliveries.last_seconds for outlet in self._outlets if outlet.deliveries.delivered]
+        latencies = [
+            outlet.deliveries.last_seconds for outlet in self._outlets if outlet.takes and outlet.deliveries.delivered
+        ]
         if latencies:
             self._quality.add_latency(min(latencies))
         self._quality.set_fps(self.fps)

@@ -79,6 +79,7 @@ class _Session:
         self._notices: list[str] = []
         self._begun = time.monotonic()
         self._captured: Mailbox[Captured] = Mailbox()
+        self._device = device
         self._capture = Capture(device, self._captured, self._notify)
         self._outlets = [Outlet(sink, self._notify) for sink in sinks]
         self._sound = SoundFeed(sound, self._outlets, self._notify) if sound is not None else None
@@ -91,6 +92,9 @@ class _Session:
         palette = load_palette(self._controls.names)  # imports torch; the device is being opened meanwhile
         while not self._capture.first.wait(IDLE_SECONDS):
             if self._controls.quitting.is_set():
+                return
+            if self._config.seconds is not None and time.monotonic() - self._begun >= self._config.seconds:
+                self._notify(f"{self._device.name}: no picture came within {self._config.seconds:g} s")
                 return
         if self._capture.error is not None:
             raise self._capture.error
@@ -123,8 +127,18 @@ class _Session:
             or (deadline is not None and time.monotonic() >= deadline)
             or self._painting is None
             or not self._painting.is_alive()
-            or not any(outlet.works for outlet in self._outlets)
+            or self._is_alone
         )
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether sinks have failed, and those that have not show nobody anything."""
+        failures = self._failures()
+        return bool(failures) and all(failures)
+
+    def _failures(self) -> list[Exception | None]:
+        """Of each sink that someone looks at, or looked at."""
+        return [outlet.failure for outlet in self._outlets if outlet.failure or outlet.is_wanted]
 
     def end(self) -> None:
         """Close everything, the source first, so that each stage behind it can finish what it has."""
@@ -147,13 +161,10 @@ class _Session:
         for thread in (self._painting, self._capture):
             if thread is not None and thread.error is not None:
                 raise thread.error
-        failures = [outlet.failure for outlet in self._outlets]
-        if all(failures):
-            raise (
-                failures[0]
-                if isinstance(failures[0], SinkError)
-                else SinkError(self._outlets[0].sink.name, str(failures[0]))
-            ) from failures[0]
+        if self._is_alone:
+            first = next(outlet for outlet in self._outlets if outlet.failure)
+            failure = first.failure
+            raise failure if isinstance(failure, SinkError) else SinkError(first.sink.name, str(failure)) from failure
         sinks = tuple(outlet.summary() for outlet in self._outlets)
         best = max(sinks, key=lambda sink: sink.delivered)
         painting, painter = self._painting, self._painter

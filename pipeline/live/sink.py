@@ -29,6 +29,8 @@ class Sink(Protocol):
     Attributes:
         name: as the user knows it: ``window``, ``record out.mkv``; unique in a session.
         main_thread: whether the thread has to be the process's main one, as windows want it; one sink at most.
+        is_idle: optional; True while pictures are let go because nobody asked for them. Such a sink keeps no session.
+        is_connected: optional; False while pictures are let go because nobody can be reached.
     """
 
     name: str

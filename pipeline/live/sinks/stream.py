@@ -76,6 +76,11 @@ class StreamSink:
         self._next_try = -math.inf
         self._was_connected = self._is_lost = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether pictures are sent to someone, rather than let go."""
+        return self._link is not None and self._link.is_connected
+
     def open(self, width: int, height: int, fps: Fraction) -> None:
         """Remember size and rate; the connection begins with the first picture."""
         self._size, self._fps = (width, height), fps
