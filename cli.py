@@ -262,11 +262,13 @@ def live(
                 loop=loop,
             )
         from pipeline.live.controls import Controls
-        from pipeline.live.outputs import make_sinks, make_sound
+        from pipeline.live.outputs import check_record, make_sinks, make_sound
         from pipeline.live.palette import style_names
         from pipeline.live.session import run_live
         from pipeline.live.source import find_device
 
+        with _usage():
+            check_record(outputs, source)
         live_device = find_device(config)
         controls = Controls(
             style_names(style),

@@ -107,6 +107,29 @@ def test_a_key_held_down_switches_once(clock: Clock) -> None:
     assert hands.snapshot().mirror
 
 
+@pytest.mark.parametrize("delay", [0.16, 0.5, 0.7])
+def test_a_keyboard_that_repeats_late_switches_once(clock: Clock, delay: float) -> None:
+    hands = controls(clock)
+    for key in "mcrfhs":
+        hands.press(key)
+        clock.now += delay
+        assert hands.press(key) is None, key
+    assert hands.snapshot().mirror
+    hands.press("c")  # another key between them: pressed anew, however soon
+    clock.now += 0.1
+    hands.press("m")
+    assert not hands.snapshot().mirror
+
+
+def test_a_recording_that_cannot_be_had_is_told_to_who_asks(clock: Clock) -> None:
+    hands = controls(clock, recording=True)
+    hands.refuse_recording("the disk is full")
+    clock.now += 10
+    tap(clock, hands, "r")
+    assert not hands.recording
+    assert hands.message == "the disk is full"
+
+
 def test_the_original_is_shown_while_its_key_is_held(clock: Clock) -> None:
     hands = controls(clock)
     hands.press("b")

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import av
@@ -111,13 +110,12 @@ def test_sound_that_is_expected_and_never_comes_stops_no_picture(tmp_path: Path)
 
 
 def test_the_key_ends_a_file_and_begins_another(tmp_path: Path) -> None:
-    controls, notes = Controls(["a"], recording=True), []
+    controls, notes = Controls(["a"], recording=True, clock=count().__next__), []
     sink = RecordSink(controls, notes.append, tmp_path / "first.mkv")
     sink.open(64, 48, Fraction(30))
     for index in range(30):
         if index in (10, 15):
             controls.press("r")
-            time.sleep(0.2)
         assert sink.is_idle == (10 < index <= 14 or (not controls.recording and index > 10))
         sink.write(frame(index, index / 30))
     sink.close()
@@ -176,6 +174,9 @@ def test_a_full_disk_ends_the_recording_with_one_line(tmp_path: Path) -> None:
         write_many(sink, 200)
     assert not controls.recording
     sink.close()
+    controls.press("r")
+    assert not controls.recording
+    assert "cannot be written (No space left on device)" in controls.message
 
 
 KILLED = """

@@ -433,7 +433,9 @@ def test_a_signal_ends_the_command_with_its_figures(tmp_path: Path, number: sign
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4")
+    clip, link = make_clip(tmp_path / "clip.mp4"), tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    data = clip.read_bytes()
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     plain = ["--style", "great-wave"]
     for arguments, code, said in (
@@ -442,6 +444,11 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         ([str(clip), *plain, "--null", "--loop"], 2, "--loop belongs to"),
         ([str(clip), *plain, "--null", "--camera-size", "big"], 2, "is no size"),
         ([str(clip), "--style", "great-wafe", "--null", "--realtime"], 5, "no style is named"),
+        (
+            [str(link), *plain, "--realtime", "--seconds", "1", "--record", str(clip), "--overwrite"],
+            2,
+            "that is played",
+        ),
     ):
         done = subprocess.run(
             [sys.executable, str(ROOT / "cli.py"), "live", *arguments],
@@ -454,3 +461,4 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
+        assert clip.read_bytes() == data

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.live.controls import Controls
+from pipeline.live.controls import HOLD_DELAY_SECONDS, Controls
 from pipeline.live.display import has_display
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sink import SinkError
@@ -64,6 +64,7 @@ class Shown:
 
     def __init__(self, display: str, folder: Path, *arguments: str) -> None:
         self.folder = folder
+        self._last_keys: tuple[str, ...] = ()
         self._display = display
         self._environment = {**os.environ, "DISPLAY": display, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(ROOT / "tests" / "window_session.py"), str(folder), "60", *arguments]
@@ -72,7 +73,10 @@ class Shown:
         self._xdotool("windowfocus", "--sync", self.window)
 
     def key(self, *names: str) -> None:
-        """Press and release keys."""
+        """Press and release keys; the same key soon after is taken for one that is held down."""
+        if names == self._last_keys:
+            time.sleep(HOLD_DELAY_SECONDS)
+        self._last_keys = names
         self._xdotool("key", "--delay", "30", *names)
 
     def screen(self) -> np.ndarray:

@@ -9,8 +9,6 @@ from enum import Enum, auto
 
 CROSS_FADE_SECONDS = 0.5
 STRENGTH_STEP = 0.1
-# Keys that a keyboard repeats come closer than this; a person who presses twice is slower.
-REPEAT_SECONDS = 0.15
 # Windows tell of no key that is let go. A key held down is repeated after a delay of up to 0.7 s, then quickly.
 HOLD_DELAY_SECONDS, RELEASE_SECONDS = 0.9, 0.25
 MESSAGE_SECONDS = 2.5
@@ -138,6 +136,8 @@ class Controls:
         self._held_at = -math.inf
         self._stills = 0
         self._pressed: dict[str, float] = {}
+        self._last_key = ""
+        self._no_recording = ""
         self._message = ""
         self._message_until = -math.inf
 
@@ -159,7 +159,9 @@ class Controls:
             now = self._clock()
             since = now - self._pressed.get(key, -math.inf)
             self._pressed[key] = now
-            if since < REPEAT_SECONDS and not binding.repeats:
+            is_held = key == self._last_key and since < HOLD_DELAY_SECONDS
+            self._last_key = key
+            if is_held and not binding.repeats:
                 return None
             self._do(binding, key, since, now)
         return binding.action
@@ -190,10 +192,11 @@ class Controls:
             self._stills -= wanted
             return wanted
 
-    def stop_recording(self) -> None:
-        """Recording is over, because a person wished it or because it failed."""
+    def refuse_recording(self, reason: str) -> None:
+        """Recording is over and not to be had again; the window says ``reason`` to who asks for it."""
         with self._lock:
-            self._recording = False
+            self._recording, self._no_recording = False, reason
+        self.say(reason)
 
     @property
     def recording(self) -> bool:
@@ -235,7 +238,7 @@ class Controls:
             case Action.STILL:
                 self._stills += 1
             case Action.RECORD:
-                self._recording = not self._recording
+                self._press_record(now)
             case Action.ORIGINAL:
                 self._press_original(since, now)
             case Action.FULL_SCREEN:
@@ -250,6 +253,11 @@ class Controls:
         nearest = round(self._strength / STRENGTH_STEP, 6)
         reached = math.floor(nearest) + 1 if steps > 0 else math.ceil(nearest) - 1
         self._strength = round(min(max(reached * STRENGTH_STEP, 0.0), 1.0), 6)
+
+    def _press_record(self, now: float) -> None:
+        self._recording = not self._recording and not self._no_recording
+        if self._no_recording:
+            self._message, self._message_until = self._no_recording, now + MESSAGE_SECONDS
 
     def _press_original(self, since: float, now: float) -> None:
         """A tap switches; a key that comes again within the keyboard's delay is held, and is let go in time."""

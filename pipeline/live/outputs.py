@@ -54,6 +54,17 @@ class Outputs:
         return self.window if self.window is not None else has_display() and not self.null
 
 
+def check_record(outputs: Outputs, source: str) -> None:
+    """See that a recording does not replace what is being played.
+
+    Raises:
+        ValueError: both are the same file.
+    """
+    played, record = Path(source), outputs.record
+    if record is not None and record.exists() and played.exists() and record.samefile(played):
+        raise ValueError(f"--record {record}: that is the file that is played; record into another")
+
+
 def make_sinks(
     outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, sound: bool = False
 ) -> list[Sink]:

@@ -132,12 +132,13 @@ class RecordSink:
         self._tell(f"recorded {self._path}")
 
     def _broken(self, error: Exception) -> SinkError:
-        self._controls.stop_recording()
         if self._muxer is not None:
             self._muxer.abandon()
             self._muxer = None
         reason = getattr(error, "strerror", None) or first_line(error)
-        return SinkError(self.name, f"{self._path} cannot be written ({reason})")
+        failure = SinkError(self.name, f"{self._path} cannot be written ({reason})")
+        self._controls.refuse_recording(f"no recording: {self._path} cannot be written ({reason})")
+        return failure
 
     def _tell(self, text: str) -> None:
         self._controls.say(text)
