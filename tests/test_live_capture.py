@@ -218,6 +218,36 @@ def test_a_file_without_sound_is_silent(tmp_path: Path) -> None:
     sound.close()
 
 
+def test_a_damaged_piece_of_sound_is_left_out_and_the_rest_is_heard(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    with av.open(str(path)) as container:
+        pieces = [bytes(packet) for packet in container.demux(audio=0)]
+    data = path.read_bytes()
+    path.write_bytes(data.replace(pieces[10], b"\xff" * len(pieces[10])))
+    playback = Playback(str(path))
+    playback.clock.begin(time.monotonic() - 100)
+    sound = FileSound(str(path), playback.clock)
+    heard = 0
+    while (frame := sound.read()) is not None:
+        heard += frame.samples
+    assert 40_000 < heard < 48_000
+    sound.close()
+
+
+def test_sound_that_cannot_be_read_any_further_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    playback = Playback(str(path))
+    playback.clock.begin(time.monotonic())
+
+    def fail(*_: object) -> None:
+        raise av.PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(FileSound, "_round", fail)
+    sound = FileSound(str(path), playback.clock)
+    with pytest.raises(InputError, match=r"cannot be read any further \(Operation not permitted\)"):
+        sound.read()
+
+
 def test_a_test_picture_of_ffmpeg_is_read_like_a_device() -> None:
     device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=0.2", "lavfi", {})
     device.open()
@@ -267,7 +297,7 @@ def test_a_stream_comes_over_udp(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_is_not_there_is_told_in_one_line() -> None:
-    with pytest.raises(InputError, match=r"^rtmp://127.0.0.1:1/app: cannot be opened \(.+\)$"):
+    with pytest.raises(InputError, match=r"^rtmp://127.0.0.1:1: cannot be opened \(.+\)$"):
         stream("rtmp://user:secret@127.0.0.1:1/app").open()
 
 

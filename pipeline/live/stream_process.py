@@ -3,7 +3,8 @@
 PyAV holds Python's lock while an output connects and while it says goodbye, without any limit of time: in the session's
 process a server that does not answer would stop the camera, the painter and all other sinks.
 
-Arguments: URL and FFmpeg's name of the format. Packets come on standard input as NUT; lines of JSON go out:
+Argument: FFmpeg's name of the format; the URL is in the environment, as all users see arguments. Packets come on
+standard input as NUT; lines of JSON go out:
 ``{"connected": true}``, or ``{"error": REASON}`` at the end.
 """
 
@@ -15,6 +16,7 @@ import sys
 
 import av
 
+ADDRESS = "FLOWBRUSH_STREAM_ADDRESS"
 # A step of the connection that takes longer is a connection lost.
 STALL_SECONDS = 10.0
 OPTIONS = {
@@ -56,7 +58,7 @@ def _tell(**what: object) -> None:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        main(os.environ.pop(ADDRESS), *sys.argv[1:])
     except (av.FFmpegError, OSError) as error:
         _tell(error=error.strerror or type(error).__name__)
         os._exit(1)  # closing what is broken would try to write once more

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -10,12 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from typing import IO, cast
-from urllib.parse import urlsplit
 
 import av
 from av.audio.frame import AudioFrame
 
 from pipeline.live import stream_process
+from pipeline.live.address import END, shown
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
 from pipeline.live.sink import SinkError
@@ -35,10 +36,11 @@ def check_stream(url: str) -> str:
     Raises:
         ValueError: it is no address that a stream can be sent to.
     """
-    scheme = urlsplit(url).scheme.lower()
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
     if scheme == "srt":
         raise ValueError(f"{shown(url)}: PyAV's wheels come without srt; use rtmp, rtsp or udp")
-    if scheme not in FORMATS or not urlsplit(url).netloc:
+    if scheme not in FORMATS or not END.split(rest)[0]:
         raise ValueError(f"{shown(url)}: a stream goes to rtmp://, rtmps://, rtsp://, udp:// or tcp://")
     return FORMATS[scheme]
 
@@ -167,9 +169,14 @@ class _Link:
         self.is_connected = False
         self._reason = "it does not answer"
         # -P: the script's own folder is no place to import from.
-        command = [sys.executable, "-P", stream_process.__file__, url, form]
+        command = [sys.executable, "-P", stream_process.__file__, form]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env=os.environ | {stream_process.ADDRESS: url},  # all users see a command, with the stream's key in it
         )
         self._listener = threading.Thread(target=self._listen, name="stream", daemon=True)
         self._listener.start()
@@ -213,11 +220,3 @@ class _Link:
                 said = json.loads(line)
                 self.is_connected = self.is_connected or "connected" in said
                 self._reason = said.get("error", self._reason)
-
-
-def shown(url: str) -> str:
-    """``url`` without what may be secret: user, password, and all behind the first name of its path."""
-    parts = urlsplit(url)
-    place = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
-    first, *further = parts.path.strip("/").split("/")
-    return "/".join([f"{parts.scheme}://{place}", *([first] if first else []), *(["..."] if further else [])])

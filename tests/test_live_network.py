@@ -1,0 +1,242 @@
+"""What comes over a network: where it begins, how late it may be, at which pace, and what is never said of it."""
+
+import errno
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline import opening
+from pipeline.errors import InputError
+from pipeline.live import container
+from pipeline.live.container import ContainerDevice, stream
+from tests.media import Clip, make_clip, moving_square
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The files of ``folder`` over http."""
+
+    class Serve(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Serve)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def long_clip(path: Path, count: int, every: int) -> Path:
+    """Pictures at 30 a second, with a key picture every so many."""
+    with av.open(str(path), "w", format="mpegts") as output:
+        video = output.add_stream("libx264", rate=30, options={"preset": "ultrafast", "tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.gop_size = every
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(moving_square(number % 10), format="rgb24")
+            frame.pts = number
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    return path
+
+
+def test_the_first_key_picture_of_a_stream_is_not_lost(tmp_path: Path) -> None:
+    """The next one would come six seconds, 180 pictures, later."""
+    sent = long_clip(tmp_path / "long.ts", 200, 180).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                for begin in range(0, len(sent), 188 * 5):
+                    connection.sendall(sent[begin : begin + 188 * 5])
+                    time.sleep(0.01)
+
+        sender = threading.Thread(target=serve)
+        sender.start()
+        device = stream(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        device.open()
+        taken = device.read()
+        device.close()
+        sender.join()
+    assert taken is not None
+    assert np.abs(taken.pixels.astype(int) - moving_square(0)).mean() < 8
+
+
+def test_a_file_of_the_net_plays_at_its_own_pace_and_ends(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 20, 512)))
+    with served(tmp_path) as address:
+        device = stream(f"{address}/clip.mp4")
+        device.open()
+        times = []
+        while (taken := device.read()) is not None:
+            times.append(taken.at)
+        device.close()
+    assert len(times) >= 19  # of the last ones, which the decoder hands out together, the newest
+    assert all(at - times[0] >= number / 30 - 0.002 for number, at in enumerate(times))
+
+
+class Fake:
+    """Packets that are made up."""
+
+    def __init__(self, *packets: object) -> None:
+        self.packets, self.asked = list(packets), 0
+
+    def __next__(self) -> object:
+        self.asked += 1
+        packet = self.packets.pop(0) if len(self.packets) > 1 else self.packets[0]
+        if isinstance(packet, Exception):
+            raise packet
+        return packet
+
+    def __iter__(self) -> "Fake":
+        return self
+
+
+class Damaged:
+    """A packet that no decoder takes."""
+
+    dts = pts = time_base = None
+    is_keyframe, size = False, 1
+
+    def decode(self) -> list[av.VideoFrame]:
+        time.sleep(0.001)
+        raise av.InvalidDataError(1, "damaged")
+
+
+def opened(packets: Fake) -> ContainerDevice:
+    device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
+    device.open()
+    device._packets = packets
+    return device
+
+
+def test_a_camera_that_has_nothing_yet_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = av.BlockingIOError(errno.EAGAIN, "nothing yet")
+    device = opened(Fake(nothing))
+    assert device.read() is not None, "read on from the device"
+    again = Fake(nothing)
+    monkeypatch.setattr(device, "_demux", lambda: again, raising=False)
+    device._packets = again
+    monkeypatch.setattr(container, "READ_SECONDS", 0.1)
+    with pytest.raises(InputError, match="test: gives no more pictures"):
+        device.read()
+    device.close()
+
+
+def test_what_cannot_be_decoded_is_given_up_and_may_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = opened(Fake(Damaged()))
+    threading.Timer(0.1, device.stop).start()
+    assert device.read() is None
+    device.close()
+    monkeypatch.setattr(container, "PICTURE_SECONDS", 0.1, raising=False)
+    device = opened(Fake(Damaged()))
+    with pytest.raises(InputError, match="test: none of its pictures can be decoded"):
+        device.read()
+    device.close()
+
+
+def test_pictures_and_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "MOST_PIXELS", 100)
+    device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
+    with pytest.raises(InputError, match="test: its frames are said to be 64x48"):
+        device.open()
+    assert device._container is None
+
+
+def test_no_address_ends_in_a_traceback() -> None:
+    with pytest.raises(InputError, match=r"^http://\[bad: cannot be opened"):
+        stream("http://[bad/x").open()
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://h/x?password=secret", "http://h"),
+        ("rtsp://user:secret@host:554/secret", "rtsp://host:554"),
+        ("rtsp://user:sec#ret@host", "rtsp://host"),
+        ("rtsp://user:12#34@host", "rtsp://..."),
+        ("http://host/x?mail=me@secret", "http://..."),
+        ("rtmp://host/SECRET", "rtmp://host"),
+        ("http://[::1]:80/secret", "http://[::1]:80"),
+        ("http://[bad/x", "http://[bad"),
+        ("udp://239.0.0.1:port", "udp://239.0.0.1:port"),
+        ("me:secret@host/secret", "host"),
+        ("file.mkv", "file.mkv"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_secret(url: str, name: str) -> None:
+    from pipeline.live.address import shown
+
+    assert shown(url) == name
+
+
+def test_other_users_do_not_see_where_a_stream_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.live.sinks.stream import _Link
+
+    commands: list[list[str]] = []
+    real = subprocess.Popen
+
+    def popen(command: list[str], **options: object) -> object:
+        commands.append(command)
+        return real(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+    def no_muxer(_: object) -> object:
+        raise OSError
+
+    link = _Link("rtmp://127.0.0.1:1/SECRET", "flv", no_muxer)
+    link.close()
+    assert "SECRET" not in " ".join(commands[0])
+
+
+def test_who_falls_behind_leaves_out_all_up_to_a_key_picture() -> None:
+    from pipeline.live.pace import Backlog
+
+    backlog = Backlog()
+    # Pictures at 10 a second with a key picture every 10; the reader stands still for a second.
+    assert not any(backlog.drops(n / 10, n % 10 == 0, 100 + n / 10, 0.1) for n in range(15))
+    dropped = [n for n in range(15, 25) if backlog.drops(n / 10, n % 10 == 0, 102.5, 0.0)]
+    assert dropped == [15, 16, 17, 18, 19]
+    assert not any(backlog.drops(n / 10, n % 10 == 0, 100 + n / 10, 0.1) for n in range(25, 60))
+
+
+def test_pictures_that_need_no_others_are_left_out_until_there_is_none_late() -> None:
+    from pipeline.live.pace import Backlog
+
+    backlog = Backlog()
+    assert not any(backlog.drops(n / 10, True, 100 + n / 10, 0.1) for n in range(15))
+    dropped = [n for n in range(15, 25) if backlog.drops(n / 10, True, 102.5, 0.0)]
+    assert dropped == [15, 16, 17, 18, 19]
+
+
+def test_a_clock_that_goes_wrong_is_no_backlog() -> None:
+    """After a leap of the source's time packets are waited for as before."""
+    from pipeline.live.pace import Backlog
+
+    backlog = Backlog()
+    assert not any(backlog.drops(n / 10, n % 10 == 0, 100 + n / 10, 0.1) for n in range(15))
+    late = [n for n in range(15, 45) if backlog.drops(n / 10 - 1000, n % 10 == 0, 100 + n / 10, 0.1)]
+    assert late == [15, 16, 17, 18, 19]
+
+
+def test_little_waits_in_the_queue_of_udp() -> None:
+    assert int(stream("udp://127.0.0.1:5000")._options["fifo_size"]) * 188 <= 2.1e6
