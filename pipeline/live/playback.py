@@ -1,5 +1,6 @@
 """A file played at its own pace, as a camera would give it; and its sound, on the same clock."""
 
+import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -16,6 +17,8 @@ from pipeline.frames import Frame
 from pipeline.live.device import Taken
 from pipeline.opening import open_container
 from pipeline.source import Source, open_source
+
+logger = logging.getLogger(__name__)
 
 # Who is later than this has not overslept but cannot keep up: the rest of the file is moved by as much.
 LATE_SECONDS = 0.5
@@ -177,8 +180,8 @@ class FileSound:
                     continue
                 try:
                     yield from self._round(container, number)
-                except (av.FFmpegError, InputError):
-                    return
+                except av.FFmpegError as error:
+                    raise InputError(self.name, f"cannot be read any further ({error.strerror or error})") from error
                 number += 1
                 if not self._loop:
                     return
@@ -186,7 +189,7 @@ class FileSound:
 
     def _round(self, container: InputContainer, number: int) -> Iterator[AudioFrame | None]:
         start = max((container.start_time or 0) / av.time_base, 0.0)
-        for frame in container.decode(audio=0):
+        for frame in _whole(container):
             if frame.pts is None or not frame.time_base or not frame.sample_rate:
                 continue
             seconds = float(frame.pts * frame.time_base) - start
@@ -201,3 +204,12 @@ class FileSound:
             frame.time_base = Fraction(1, frame.sample_rate)
             frame.pts = round(at * frame.sample_rate)
             yield frame
+
+
+def _whole(container: InputContainer) -> Iterator[AudioFrame]:
+    """All sound that can be decoded; a damaged piece is left out, and is silence."""
+    for packet in container.demux(container.streams.audio[0]):
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:  # of the decoder, whose numbers are many; the reader's go on
+            logger.debug("sound of %s: a damaged piece", container.name, exc_info=True)
