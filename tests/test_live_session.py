@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live import outlet
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
+from pipeline.live.frames import LiveFrame
 from pipeline.live.outputs import Outputs, make_sound
+from pipeline.live.painting import Painting
 from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
@@ -240,6 +243,54 @@ def test_a_sink_that_has_died_says_nothing_about_latency() -> None:
     assert sink.takes
     sink._fail(OSError("gone"))
     assert not sink.takes
+
+
+def test_a_second_interruption_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def interrupted(self: Painting, timeout: float | None = None) -> None:
+        threading.Thread.join(self, timeout)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Painting, "join", interrupted)
+    monkeypatch.setattr("pipeline.live.painter.Painter.close", lambda self: closed.append(self))
+    memory = Memory()
+    with pytest.raises(KeyboardInterrupt):
+        run(memory, camera=FakeCamera(count=5))
+    assert memory.closed == len(closed) == 1
+
+
+def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
+    lines = list[str]()
+    hanging = Blocking(30, at=1)
+    hanging.kill = hanging.released.set  # type: ignore[attr-defined]
+    sink = outlet.Outlet(hanging, lines.append)
+    sink.start(64, 48, Fraction(30))
+    sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
+    while not hanging.frames:
+        time.sleep(0.01)
+    sink.finish()
+    sink.join(0.1)
+    assert hanging.closed == 1
+    assert lines == []
+
+
+def test_sound_that_fails_while_the_sink_ends_is_no_accident() -> None:
+    sink = outlet.Outlet(Memory(), print)
+
+    class Fails:
+        def full(self) -> bool:
+            sink._sound_thread = None
+            return False
+
+        def put(self, frame: object) -> None:
+            assert frame is None
+
+    hearing = threading.Thread(target=lambda: None)
+    hearing.start()
+    sink._sound_thread, sink._sounds = hearing, Fails()  # type: ignore[assignment]
+    sink._close()
+    assert sink.failure is None
 
 
 def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:

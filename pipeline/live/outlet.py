@@ -127,12 +127,16 @@ class Outlet:
         self._mailbox.close()
 
     def join(self, timeout_seconds: float = END_SECONDS) -> None:
-        """Wait until the sink has finished; one that hangs is left alone, and that is said."""
+        """Wait until the sink has finished; one that hangs is ended where it can be, else left alone, which is said."""
         if self._thread is None:
             while self.step():
                 pass
             return
         self._thread.join(timeout_seconds)
+        kill = getattr(self.sink, "kill", None)
+        if self._thread.is_alive() and kill is not None:
+            kill()
+            self._thread.join(BLOCKED_SECONDS)
         if self._thread.is_alive():
             self._notify(f"{self.sink.name}: does not come to its end, and is left as it is")
 

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 
 from pipeline.live.capture import Capture
 from pipeline.live.config import LiveConfig
@@ -142,19 +144,20 @@ class _Session:
 
     def end(self) -> None:
         """Close everything, the source first, so that each stage behind it can finish what it has."""
-        self._capture.stop()
-        self._captured.close()
-        if self._painting is not None:
-            self._painting.join(END_SECONDS)
-        if self._sound is not None:
-            self._sound.stop()
-        for outlet in self._outlets:
-            outlet.finish()
-        for outlet in self._outlets:
-            outlet.join()
-        if self._painter is not None:
-            self._painter.close()
-        self._capture.join(END_SECONDS)
+        painting, sound, painter = self._painting, self._sound, self._painter
+        steps: list[Callable[[], object]] = [
+            self._capture.stop,
+            self._captured.close,
+            *([painter.close] if painter is not None else []),
+            *([partial(painting.join, END_SECONDS)] if painting is not None else []),
+            *([sound.stop] if sound is not None else []),
+            *(outlet.finish for outlet in self._outlets),
+            *(outlet.join for outlet in self._outlets),
+            partial(self._capture.join, END_SECONDS),
+        ]
+        with ExitStack() as closing:  # another Ctrl-C cuts a wait short, and leaves none of the rest out
+            for step in reversed(steps):
+                closing.callback(step)
 
     def summary(self) -> LiveSummary:
         """What was done, or the error that ended it."""

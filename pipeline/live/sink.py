@@ -60,7 +60,8 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish what was written and let go of it; called once, in the sink's thread, also after a failure.
 
-        A sink that was never opened is closed too. Where the sink's thread hangs in a call, nothing is called.
+        A sink that was never opened is closed too. Where the sink's thread hangs in a call, nothing is called but its
+        ``kill``, if it has one: in another thread, to make that call return.
         """
 
 
