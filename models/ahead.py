@@ -162,6 +162,15 @@ class Ahead:
             (whole / INPUTS).write_text(json.dumps(names))
             graph.save(path=str(whole / GRAPH), format="binary")
             if not self.is_there:
+                self._move(whole)
+
+    def _move(self, whole: Path) -> None:
+        """Give ``whole`` its name, unless another process has been quicker."""
+        try:
+            whole.rename(self.folder)
+        except OSError:
+            if not self.is_there:  # something is left of a folder that was deleted
+                self.forget()
                 whole.rename(self.folder)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.ahead import GRAPH, Ahead
+from models.ahead import GRAPH, INPUTS, Ahead
 from models.engine import EngineError, build_engine, can_compile
 from models.network import StyleNetwork
 from models.paint import no_statistics
@@ -52,6 +52,35 @@ def tiny(folder: Path, *, end: bool = False) -> Ahead:
     torch.manual_seed(1)
     networks = [StyleNetwork(TINY).eval().requires_grad_(False) for _ in range(2)]
     return Ahead(networks[0], 48, 64, CPU, "fp32", folder, end=networks[1] if end else None)
+
+
+class Graph:
+    """Compiled code that is quickly made."""
+
+    def save(self, *, path: str, format: str) -> None:
+        Path(path).write_bytes(b"graph")
+
+
+def test_what_is_compiled_is_kept_beside_others_that_do_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = tiny(tmp_path)
+    ahead.folder.mkdir(parents=True)
+    (ahead.folder / INPUTS).write_text("[]")  # left over from one that was half deleted
+    ahead._keep(Graph(), ["a"])
+    assert (ahead.folder / GRAPH).read_bytes() == b"graph"
+    assert (ahead.folder / INPUTS).read_text() == '["a"]'
+    rename = Path.rename
+
+    def slower(self: Path, target: Path) -> Path:
+        target.mkdir(exist_ok=True)
+        (target / GRAPH).write_bytes(b"of another")
+        return rename(self, target)
+
+    ahead.forget()
+    monkeypatch.setattr(Path, "rename", slower)
+    ahead._keep(Graph(), ["a"])
+    assert (ahead.folder / GRAPH).read_bytes() == b"of another"
 
 
 @pytest.mark.slow

@@ -167,6 +167,23 @@ class BrokenLink:
         return "Connection refused"
 
 
+class LateLink(BrokenLink):
+    """A connection that was there, which is heard of only when it is closed."""
+
+    def close(self) -> str:
+        self.is_connected = True
+        return "Broken pipe"
+
+
+def test_a_connection_that_breaks_at_once_was_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    sink = StreamSink("udp://127.0.0.1:9", notes.append)
+    sink.open(64, 48, Fraction(30))
+    monkeypatch.setattr(sink, "_connect", lambda origin: LateLink())
+    sink.write(frame(0, 0))
+    assert notes == ["stream udp://127.0.0.1:9: the connection broke (Broken pipe); trying again"]
+
+
 def test_it_waits_longer_after_each_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = types.SimpleNamespace(now=0.0)
     notes: list[str] = []

@@ -136,8 +136,9 @@ class StreamSink:
             link.send(frame, sounds)
         except (av.FFmpegError, OSError):
             self._link = None
+            reason = link.close()  # after which all is heard that the connection had to say
             self._was_connected = self._was_connected or link.is_connected
-            self._lose(link.close())
+            self._lose(reason)
             return
         self._was_connected = self._was_connected or link.is_connected
         if link.is_connected and self._is_lost:
