@@ -43,13 +43,14 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def long_clip(path: Path, count: int, every: int) -> Path:
-    """Pictures at 30 a second, with a key picture every so many."""
+    """Pictures at 30 a second, the first of which is white, with a key picture every so many."""
     with av.open(str(path), "w", format="mpegts") as output:
         video = output.add_stream("libx264", rate=30, options={"preset": "ultrafast", "tune": "zerolatency"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.codec_context.gop_size = every
         for number in range(count):
-            frame = av.VideoFrame.from_ndarray(moving_square(number % 10), format="rgb24")
+            picture = moving_square(number % 10) if number else np.full((48, 64, 3), 255, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = number
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
@@ -76,7 +77,7 @@ def test_the_first_key_picture_of_a_stream_is_not_lost(tmp_path: Path) -> None:
         device.close()
         sender.join()
     assert taken is not None
-    assert np.abs(taken.pixels.astype(int) - moving_square(0)).mean() < 8
+    assert taken.pixels.min() > 240
 
 
 def test_a_file_of_the_net_plays_at_its_own_pace_and_ends(tmp_path: Path) -> None:
