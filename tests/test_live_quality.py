@@ -169,6 +169,15 @@ def test_a_slower_camera_leaves_more_time() -> None:
     assert quality.step == 0
 
 
+def test_a_step_without_memory_is_never_tried_again() -> None:
+    quality, machine = new(), Machine(fast_ms=5, ready=set(range(9)))
+    quality.forbid(1)
+    assert quality.step == 2
+    machine.run(quality, 120)
+    assert quality.step == 2
+    assert quality.worth_preparing(machine.now) == 2
+
+
 def test_nothing_is_known_at_first() -> None:
     quality = new()
     assert quality.choose(0.0, ()) == 0

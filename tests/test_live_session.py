@@ -21,6 +21,7 @@ from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.outputs import Outputs, make_sound
+from pipeline.live.painter import _failure
 from pipeline.live.painting import Painting
 from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
@@ -302,6 +303,24 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(DeviceError, match="does not suffice"):
         run(memory, camera=FakeCamera())
     assert memory.closed == 1
+
+
+def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.live.painter import Painter
+
+    painted = Painter._painted
+
+    def scarce(self: Painter, pixels: np.ndarray, *arguments: object) -> object:
+        if pixels.shape[0] > 100:
+            raise _failure(RuntimeError("CUDA out of memory"), self.device)
+        return painted(self, pixels, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Painter, "_painted", scarce)
+    memory = Memory()
+    summary = run(memory, camera=FakeCamera(size=(128, 128), fps=20, count=20))
+    assert memory.frames
+    assert summary.size == (128, 128)
+    assert summary.painted_at[1] <= 100
 
 
 def test_a_style_that_is_not_there_ends_it() -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -248,6 +249,30 @@ def test_a_display_that_refuses_is_an_error_and_not_the_end(monkeypatch: pytest.
     pixels = np.zeros((48, 64, 3), np.uint8)
     with pytest.raises(SinkError, match="it ended with code"):
         window.write(LiveFrame(pixels, pixels, time.monotonic(), 0))
+    window.close()
+
+
+@pytest.mark.parametrize("program", ["sys.stdin.buffer.read()", "time.sleep(60)"])
+def test_a_window_that_answers_no_more_keeps_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    script = tmp_path / "hangs.py"
+    script.write_text(f"import sys, time\n{program}\n")
+    monkeypatch.setattr("pipeline.live.sinks.window.has_display", lambda: True)
+    monkeypatch.setattr("pipeline.live.window_process.__file__", str(script))
+    controls, pixels = Controls(["a"]), np.zeros((480, 640, 3), np.uint8)
+    window = WindowSink(controls, print)
+    window.open(640, 480, Fraction(30))
+    frame = LiveFrame(pixels, pixels, time.monotonic(), 0)
+    showing = threading.Thread(target=window.write, args=(frame,), daemon=True)
+    showing.start()
+    showing.join(0.5)
+    assert showing.is_alive()
+    controls.quit()
+    if "sleep" in program:  # it reads nothing: the picture is stuck on its way
+        window.kill()
+    showing.join(20)
+    assert not showing.is_alive()
     window.close()
 
 

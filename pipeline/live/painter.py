@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from models.engine import Precision
 
 
+class TooLargeError(DeviceError):
+    """The memory of the device does not suffice for pictures of this size; smaller ones may be painted."""
+
+
 class Painter:
     """Paints one picture at a time with all cores; all methods are called in one thread.
 
@@ -86,7 +90,8 @@ class Painter:
         """Paint a picture of any size at ``working`` height and width.
 
         Raises:
-            DeviceError: the memory of the device does not suffice.
+            TooLargeError: the memory of the device does not suffice.
+            DeviceError: the network cannot run.
         """
         begun = time.perf_counter()
         original = self._original(captured.pixels, look.mirror)
@@ -120,7 +125,7 @@ class Painter:
         try:
             picture, used = engine(torch.from_numpy(ready.pixels), style, *memory, *scalars)
         except RuntimeError as error:
-            raise DeviceError(_why(error, self.device)) from error
+            raise _failure(error, self.device) from error
         return self._stabilizer.finish(ready, picture.numpy(), used, self._stabilizer.flow(ready))
 
     def _scalar(self, value: float) -> "torch.Tensor":
@@ -129,11 +134,11 @@ class Painter:
         return torch.tensor(value, device=self.device)
 
 
-def _why(error: RuntimeError, device: "torch.device") -> str:
+def _failure(error: RuntimeError, device: "torch.device") -> DeviceError:
     reason = first_line(error)
-    return (
-        f"the memory of {device} does not suffice; choose a smaller --height" if "memory" in reason.lower() else reason
-    )
+    if "memory" in reason.lower():
+        return TooLargeError(f"the memory of {device} does not suffice; choose a smaller --height")
+    return DeviceError(reason)
 
 
 def _resized(pixels: Pixels, size: Size) -> Pixels:

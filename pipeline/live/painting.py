@@ -11,7 +11,7 @@ from pipeline.live.engines import Size
 from pipeline.live.frames import Captured
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.outlet import Outlet
-from pipeline.live.painter import Painter
+from pipeline.live.painter import Painter, TooLargeError
 from pipeline.live.quality import Quality, first_step, working_sizes
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
@@ -96,7 +96,13 @@ class Painting(threading.Thread):
         ready = self._painter.engines.ready
         step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
         self.working = self._sizes[step]
-        frame = self._painter.paint(captured, self._controls.snapshot(), self.working)
+        try:
+            frame = self._painter.paint(captured, self._controls.snapshot(), self.working)
+        except TooLargeError:
+            if step == len(self._sizes) - 1:
+                raise
+            self._quality.forbid(step)
+            return
         for outlet in self._outlets:
             outlet.put(frame)
         self._learn(time.monotonic())

@@ -66,6 +66,7 @@ class Quality:
         self._interval = 1 / fps
         self._latency_target = latency_seconds
         self._elsewhere = 0.0
+        self._largest = 0
         self._costs: dict[tuple[int, bool], _Cost] = {}
         self._is_fast = False
         self._late_since: float | None = None
@@ -76,6 +77,12 @@ class Quality:
     def set_fps(self, fps: float) -> None:
         """Aim at ``fps`` pictures a second from now on."""
         self._interval = 1 / fps
+
+    def forbid(self, step: int) -> None:
+        """Never choose ``step`` again, nor a larger one: the device has no memory for it."""
+        self._largest = max(self._largest, step + 1)
+        self.step = max(self.step, self._largest)
+        self._late_since = self._room_since = self._went_up_at = None
 
     @property
     def budget_seconds(self) -> float:
@@ -122,7 +129,8 @@ class Quality:
         """The step whose fast engine would serve best; None as long as too little is known."""
         if (self.step, self._is_fast) not in self._costs:
             return None
-        fits = (step for step in range(len(self._pixels)) if self._expect(now, step, True) <= self._comfort)
+        steps = range(self._largest, len(self._pixels))
+        fits = (step for step in steps if self._expect(now, step, True) <= self._comfort)
         return next(fits, len(self._pixels) - 1)
 
     @property
@@ -154,9 +162,10 @@ class Quality:
 
     def _best(self, now: float, ready: Collection[int]) -> int:
         """The largest step that fits; where none does, the quickest."""
-        expected = [self._expect(now, step, step in ready) for step in range(len(self._pixels))]
-        fits = (step for step, seconds in enumerate(expected) if seconds <= self._comfort)
-        return next(fits, expected.index(min(expected)))
+        steps = range(self._largest, len(self._pixels))
+        expected = {step: self._expect(now, step, step in ready) for step in steps}
+        fits = (step for step, seconds in expected.items() if seconds <= self._comfort)
+        return next(fits, min(expected, key=expected.__getitem__))
 
     def _expect(self, now: float, step: int, fast: bool) -> float:
         """Seconds that a picture would take at ``step``."""

@@ -25,6 +25,8 @@ from pipeline.live.overlay import Meter, draw_help, draw_readings, readings
 from pipeline.live.sink import SinkError
 
 PATIENCE_SECONDS = 10.0
+# How soon the end of the session is noticed while the window holds on to a picture.
+WAIT_SECONDS = 0.2
 
 # What OpenCV's waitKeyEx gives for keys without a character: X11 keysyms (Qt, GTK), Windows' codes, macOS' characters.
 NAMED_KEYS = {
@@ -141,6 +143,12 @@ class WindowSink:
             process.stdout.close()
         self._complaints.close()
 
+    def kill(self) -> None:
+        """End a window that answers no more, from any thread; what waits for it goes on."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def _show(self, frame: LiveFrame) -> None:
         self._save_wanted()
         if self._controls.quitting.is_set() or self._process is None or self._process.stdin is None:
@@ -155,7 +163,9 @@ class WindowSink:
         except OSError as error:
             self._has_ended(error)
             return
-        self._shown.acquire()
+        while not self._shown.acquire(timeout=WAIT_SECONDS):
+            if self._controls.quitting.is_set():
+                return
         if self._is_gone:
             self._has_ended()
 
