@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -153,7 +154,35 @@ def test_what_cannot_be_decoded_is_given_up_and_may_be_stopped(monkeypatch: pyte
     device.close()
 
 
-def test_pictures_and_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+class Numbered:
+    """A packet of ten a second, whose picture is as bright as its number; each tenth is a key picture."""
+
+    pts, size, time_base = None, 1, Fraction(1, 10)
+
+    def __init__(self, number: int) -> None:
+        self.dts, self.is_keyframe = number, number % 10 == 0
+
+    def decode(self) -> list[av.VideoFrame]:
+        return [av.VideoFrame.from_ndarray(np.full((48, 64, 3), self.dts, np.uint8), format="rgb24")]
+
+
+def test_what_waited_while_nobody_read_is_left_out() -> None:
+    device = opened(Fake(*map(Numbered, range(60))))
+    assert (first := device.read()) is not None
+    assert first.pixels.max() == 0
+    time.sleep(1.7)
+    assert (second := device.read()) is not None
+    assert second.pixels.max() == 10
+    device.close()
+
+
+def test_a_stream_of_too_many_streams_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MOST_STREAMS", 1)
+    with pytest.raises(InputError, match="test: holds 1 streams or more"):
+        opened(Fake())
+
+
+def test_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "MOST_PIXELS", 100)
     device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
     with pytest.raises(InputError, match="test: its frames are said to be 64x48"):
