@@ -33,10 +33,22 @@ if TYPE_CHECKING:
 
 USAGE, INTERRUPTED = 2, 130
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Engine = Literal["auto", "eager", "compile", "openvino"]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Of the network; auto takes what the device is fast at."),
+]
+Engine = Annotated[
+    Literal["auto", "eager", "compile", "openvino"],
+    typer.Option(help="How the network runs; auto takes the fastest there is."),
+]
 Compare = Literal["side", "split"]
-Stability = Literal["none", "smooth", "flow"]
+Stability = Annotated[
+    Literal["none", "smooth", "flow"],
+    typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower."),
+]
+StrokeSize = Annotated[
+    float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is twice as fast.")
+]
 Streams = Literal["all", "audio", "none"]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
@@ -75,12 +87,8 @@ def video(
     keep_colors: Annotated[
         bool, typer.Option("--keep-colors", help="Keep the video's colours; paint only light and dark.")
     ] = False,
-    stroke_size: Annotated[
-        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is twice as fast.")
-    ] = 1.0,
-    stability: Annotated[
-        Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
-    ] = "smooth",
+    stroke_size: StrokeSize = 1.0,
+    stability: Stability = "smooth",
     mask: Annotated[
         str | None, typer.Option(metavar="FILE", help="A picture or clip: white is painted, black stays as it was.")
     ] = None,
@@ -97,10 +105,8 @@ def video(
         str | None, typer.Option(metavar="NAME", help="The encoder's own balance of speed and size.")
     ] = None,
     device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Of the network; auto takes what the device is fast at.")] = (
-        "auto"
-    ),
-    engine: Annotated[Engine, typer.Option(help="How the network runs; auto takes the fastest there is.")] = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
     max_memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Stay within 4G or 500M; large frames are painted in strips.")
     ] = None,
@@ -193,12 +199,8 @@ def live(
         bool, typer.Option("--keep-colors", help="Keep the picture's colours; paint only light and dark.")
     ] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
-    stroke_size: Annotated[
-        float, typer.Option(metavar="0.25..4", help="2 makes strokes twice as large, and is twice as fast.")
-    ] = 1.0,
-    stability: Annotated[
-        Stability, typer.Option(help="What holds the paint still: smooth costs little; flow is stillest and slower.")
-    ] = "smooth",
+    stroke_size: StrokeSize = 1.0,
+    stability: Stability = "smooth",
     fps_target: Annotated[
         float | None, typer.Option(metavar="FPS", help="Pictures a second. Default: the camera's, at most 30.")
     ] = None,
@@ -220,10 +222,8 @@ def live(
         str | None, typer.Option(metavar="NAME", help="Whose sound. Default: the system's usual microphone.")
     ] = None,
     device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Of the network; auto takes what the device is fast at.")] = (
-        "auto"
-    ),
-    engine: Annotated[Engine, typer.Option(help="How the network runs; auto takes the fastest there is.")] = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing recording.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
