@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from pipeline.arguments import read_paintings, read_seconds
-from pipeline.errors import DAMAGED_INPUT, printable
+from pipeline.errors import DAMAGED_INPUT, notes_of, printable
 from pipeline.process import ends_soon, keep_freed_memory, launched_at
 from pipeline.terminal import Bar, BatchView
 
@@ -383,7 +383,7 @@ def batch(
             with ends_soon(view.say_what_is_left, INTERRUPTED), view:
                 ended = run_batch(config, planned, view)
         except KeyboardInterrupt as error:
-            _say(f"interrupted{_notes_of(error)}")
+            _say(f"interrupted{notes_of(error)}")
             if is_busy():  # in the middle of something long, which a kill leaves whole
                 sys.stdout.flush()
                 os._exit(INTERRUPTED)
@@ -674,9 +674,9 @@ def _friendly(verbose: bool = False) -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        _fail(f"{error}{_notes_of(error)}", error.exit_code)
+        _fail(f"{error}{notes_of(error)}", error.exit_code)
     except KeyboardInterrupt as error:
-        _say(f"interrupted{_notes_of(error)}")
+        _say(f"interrupted{notes_of(error)}")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -702,11 +702,6 @@ def _check_encoder(target: str, config: "EncodeConfig") -> None:
 
 def _terminated(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _notes_of(error: BaseException) -> str:
-    """What was added on its way, as what is kept of the work."""
-    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _fail(message: str, code: int) -> NoReturn:

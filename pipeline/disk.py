@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import av
 
-from pipeline.errors import EncodeError
+from pipeline.errors import EncodeError, reason_of
 
 
 @contextlib.contextmanager
@@ -19,8 +19,7 @@ def explained(target: str) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise EncodeError(target, f"cannot be written ({reason})") from error
+        raise EncodeError(target, f"cannot be written ({reason_of(error)})") from error
 
 
 def put_in_place(part: str, path: str) -> None:

@@ -122,3 +122,13 @@ def _escaped(character: str) -> str:
 def first_line(error: BaseException) -> str:
     """What went wrong, without the rest of a long message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in FFmpeg's or the system's words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def notes_of(error: BaseException) -> str:
+    """What was added to ``error`` on its way, as what is kept of the work: ``; note`` for each, or nothing."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))

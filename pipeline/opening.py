@@ -13,7 +13,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from pipeline.completeness import what_is_missing
-from pipeline.errors import InputError
+from pipeline.errors import InputError, reason_of
 from pipeline.sample_counts import what_is_pretended
 
 if TYPE_CHECKING:
@@ -203,8 +203,3 @@ def _why_unopened(path: str, error: Exception) -> str:
         return f"is not a video format that is opened; playlists, scripts and lists of pictures are not{hint}"
     reason = reason_of(error)
     return f"is not a video that can be read ({reason}); check that the file is complete and a video{hint}"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, in FFmpeg's or the system's words."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

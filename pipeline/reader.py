@@ -19,8 +19,8 @@ from pipeline.chapters import Chapter, read_chapters
 from pipeline.completeness import what_is_missing
 from pipeline.config import LONGEST_SECONDS
 from pipeline.damage import MARKED, Damage, DamageLog
-from pipeline.errors import InputError
-from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, reason_of, standard_input
+from pipeline.errors import InputError, reason_of
+from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, standard_input
 from pipeline.ordering import Ordering
 from pipeline.stream_plan import is_chapter_track, is_cover
 

@@ -11,8 +11,8 @@ from av.stream import Discard, Stream
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
 from pipeline.damage import DamageLog
-from pipeline.errors import InputError
-from pipeline.opening import Storage, open_container, packets_of, reason_of
+from pipeline.errors import InputError, reason_of
+from pipeline.opening import Storage, open_container, packets_of
 from pipeline.reader import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
 from pipeline.stream_plan import is_cover
 

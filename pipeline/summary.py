@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.damage import Damage
 from pipeline.encode import Report
-from pipeline.meter import Meter, peak_memory_bytes
+from pipeline.meter import Meter, Progress, peak_memory_bytes
 from pipeline.stream_plan import StreamPlan
 from pipeline.stylize import Stylizer
 
@@ -85,21 +86,58 @@ def summarize(
     begun: float,
 ) -> Summary:
     """Gather what the stages know at the end of a run that began at ``begun``, by `time.perf_counter`."""
-    state = meter.progress()
+    return summary_of(
+        written,
+        meter.progress(),
+        {"engine": stylizer.engine, "precision": stylizer.precision, "device": str(stylizer.device)},
+        notices,
+        damage,
+        style=stylizer.look.name,
+        first_frame_at=meter.first_frame_at,
+        streams=streams,
+        begun=begun,
+    )
+
+
+def summary_of(
+    written: Report,
+    state: Progress,
+    engine: Mapping[str, Any],
+    notices: Notices,
+    damage: list[Damage],
+    *,
+    style: str,
+    first_frame_at: float,
+    streams: Sequence[StreamPlan],
+    begun: float,
+) -> Summary:
+    """What a run came to.
+
+    Args:
+        written: the output.
+        state: of the run, at its end.
+        engine: what painted: ``engine``, ``precision`` and ``device``; see `pipeline.identity.engine_of`.
+        notices: what the user was told.
+        damage: where the input could not be read.
+        style: its name.
+        first_frame_at: wall-clock time (`time.time`) of the first painted frame.
+        streams: what became of the others.
+        begun: moment of the opening of the input, by `time.perf_counter`.
+    """
     return Summary(
         output=written.path,
         frames=written.frames,
-        frames_reused=meter.reused,
+        frames_reused=state.reused,
         audio_packets=written.audio_packets,
         seconds=time.perf_counter() - begun,
-        first_frame_at=meter.first_frame_at,
+        first_frame_at=first_frame_at,
         fps=state.fps,
         busy=state.busy,
         bottleneck=state.bottleneck,
-        style=stylizer.look.name,
-        engine=stylizer.engine,
-        precision=stylizer.precision,
-        device=str(stylizer.device),
+        style=style,
+        engine=engine["engine"],
+        precision=engine["precision"],
+        device=engine["device"],
         notices=tuple(notices.lines),
         streams=tuple(stream.entry for stream in streams),
         damage=tuple(place.as_json() for place in damage),

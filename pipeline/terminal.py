@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pipeline.errors import notes_of
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -67,7 +69,7 @@ class Bar:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._bar.stop()
-        if isinstance(error, KeyboardInterrupt) and not getattr(error, "__notes__", ()):
+        if isinstance(error, KeyboardInterrupt) and not notes_of(error):
             error.add_note(self._left())
 
     def note(self, notice: str) -> None:

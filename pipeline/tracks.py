@@ -12,8 +12,8 @@ from av.rational import AVRational
 from av.stream import Stream
 
 from pipeline.damage import Damage
+from pipeline.errors import reason_of
 from pipeline.metadata import stream_metadata
-from pipeline.opening import reason_of
 from pipeline.stream_plan import StreamPlan, codec_of
 from pipeline.subtitles import CLOCK, SubtitleConverter
 

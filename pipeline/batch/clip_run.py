@@ -14,7 +14,7 @@ from pipeline.batch.plan import Step, may_be_written, remember_speed
 from pipeline.batch.records import Record, Records, identity_of
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import VideoConfig
-from pipeline.errors import OutputError, PipelineError, first_line
+from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.meter import Progress
 from pipeline.summary import Summary
 from pipeline.work_folder import look_of
@@ -90,7 +90,7 @@ def _reason(error: BaseException) -> str:
     """Why it failed, in a line, and what is kept of it."""
     known = isinstance(error, PipelineError | ValueError)
     text = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
-    return text + "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    return text + notes_of(error)
 
 
 def _paint(

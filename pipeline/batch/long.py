@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from typing import Any
 
 from pipeline.batch.divided import CountParts, Divided
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
@@ -16,16 +15,15 @@ from pipeline.batch.part import STOP
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.damage import damage_notice
-from pipeline.encode import Report
 from pipeline.look import find_style
 from pipeline.manifest import work_folder
-from pipeline.meter import Progress, ProgressCallback, peak_memory_bytes
+from pipeline.meter import Progress, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import Notify, is_resumable
 from pipeline.run import stylize_video
-from pipeline.source import Source, open_source
+from pipeline.source import open_source
 from pipeline.stylize import output_size
-from pipeline.summary import Notices, Summary
+from pipeline.summary import Notices, Summary, summary_of
 from pipeline.work_folder import remove
 
 LOOK_SECONDS = 0.25
@@ -72,7 +70,17 @@ def paint_on(
                 render.join(results, notices)
             written = render.encode((), card.tag if config.tag else {})
         notices.say(damage_notice(source.damage))
-        return _summary(written, render, watch, source, notices, plan.streams, card.name, begun)
+        return summary_of(
+            written,
+            watch.progress(written.frames),
+            render.engine,
+            notices,
+            source.damage,
+            style=card.name,
+            first_frame_at=watch.first_frame_at,
+            streams=plan.streams,
+            begun=begun,
+        )
 
 
 class _Watch:
@@ -84,8 +92,7 @@ class _Watch:
         self._render = render
         self._total = total
         self._report = report
-        self._begun = time.perf_counter()
-        self._first = self._begun
+        self._first = time.perf_counter()
 
     def __call__(self) -> None:
         """Look, and tell."""
@@ -126,35 +133,3 @@ def _stop(futures: Sequence[Future[SegmentResult]], target: str, *, is_hurried: 
     wait(futures, 0 if is_hurried else GRACE_SECONDS)
     if not is_hurried:
         remove(path)
-
-
-def _summary(
-    written: Report,
-    render: Divided,
-    watch: _Watch,
-    source: Source,
-    notices: Notices,
-    streams: Sequence[Any],
-    style: str,
-    begun: float,
-) -> Summary:
-    state = watch.progress(written.frames)
-    return Summary(
-        output=written.path,
-        frames=written.frames,
-        frames_reused=render.reused,
-        audio_packets=written.audio_packets,
-        seconds=time.perf_counter() - begun,
-        first_frame_at=watch.first_frame_at,
-        fps=state.fps,
-        busy=state.busy,
-        bottleneck=state.bottleneck,
-        style=style,
-        engine=render.engine["engine"],
-        precision=render.engine["precision"],
-        device=render.engine["device"],
-        notices=tuple(notices.lines),
-        streams=tuple(stream.entry for stream in streams),
-        damage=tuple(place.as_json() for place in source.damage),
-        peak_memory_bytes=peak_memory_bytes(),
-    )
