@@ -15,11 +15,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.color import EXACT, reading, swscale_matrix
-from pipeline.errors import InputError
+from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
 from pipeline.live.address import shown
 from pipeline.live.device import Taken
-from pipeline.live.pace import Backlog, Pace
+from pipeline.live.pace import Backlog, Pace, Use
 from pipeline.opening import MOST_PIXELS, MOST_STREAMS, check_size, refuse_size
 
 OPEN_SECONDS, READ_SECONDS = 10, 5
@@ -92,7 +92,7 @@ class ContainerDevice:
                 self._url, "r", self._format, options, timeout=(OPEN_SECONDS, READ_SECONDS), metadata_errors="replace"
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(self.name, f"cannot be opened ({_reason(error)})") from error
+            raise InputError(self.name, f"cannot be opened ({reason_of(error)})") from error
         try:
             self._video = self._find_video(self._container)
         except InputError:
@@ -133,7 +133,9 @@ class ContainerDevice:
                 before = time.monotonic()
                 packet = next(self._packets)
                 at = time.monotonic()
-                if not self._is_late(packet, at, at - before) and (frames := packet.decode()):
+                use = self._use_of(packet, at, at - before)
+                frames = [] if use is Use.DROP else packet.decode()
+                if frames and use is Use.SHOW:
                     return self._taken(frames[-1], at)
             except av.BlockingIOError:  # macOS has nothing yet
                 if time.monotonic() - begun > READ_SECONDS:
@@ -147,18 +149,18 @@ class ContainerDevice:
                     return None
                 raise InputError(self.name, "has ended") from None
             except (av.FFmpegError, OSError, ValueError) as error:
-                raise InputError(self.name, f"is broken ({_reason(error)})") from error
+                raise InputError(self.name, f"is broken ({reason_of(error)})") from error
             if time.monotonic() - begun > PICTURE_SECONDS:
                 reason = "can be decoded" if is_damaged else "came"
                 raise InputError(self.name, f"none of its pictures {reason} within {PICTURE_SECONDS:g} s")
         return None
 
-    def _is_late(self, packet: "Packet[VideoStream]", at: float, waited_seconds: float) -> bool:
+    def _use_of(self, packet: "Packet[VideoStream]", at: float, waited_seconds: float) -> Use:
         if self._pace is not None or packet.size == 0:
-            return False
+            return Use.SHOW
         ticks = packet.pts if packet.dts is None else packet.dts
         seconds = None if ticks is None or not packet.time_base else float(ticks * packet.time_base)
-        return self._backlog.drops(seconds, packet.is_keyframe, at, waited_seconds)
+        return self._backlog.use_of(seconds, packet.is_keyframe, at, waited_seconds)
 
     def _taken(self, frame: VideoFrame, at: float) -> Taken | None:
         refuse_size(self.name, frame.width, frame.height)
@@ -248,7 +250,3 @@ def screen(fps: float) -> ContainerDevice:
     if not display:
         raise InputError("screen", "there is no display here (DISPLAY is not set); run it on a desktop")
     return ContainerDevice("screen", display, "x11grab", options | {"draw_mouse": "1"})
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.live.capture import Capture
 from pipeline.live.config import USUAL_FPS, LiveConfig
@@ -32,6 +32,7 @@ class Painting(threading.Thread):
         captured: where they come in.
         outlets: where painted pictures go.
         controls: how they are to look.
+        notify: called with what the user should know, in this thread.
 
     Attributes:
         working: height and width in pixels at which the last picture was painted.
@@ -48,6 +49,7 @@ class Painting(threading.Thread):
         captured: Mailbox[Captured],
         outlets: Sequence[Outlet],
         controls: Controls,
+        notify: Callable[[str], None],
     ) -> None:
         super().__init__(name="paint", daemon=True)
         self.first_at: float | None = None
@@ -55,6 +57,7 @@ class Painting(threading.Thread):
         self.error: BaseException | None = None
         self._config, self._painter, self._capture = config, painter, capture
         self._captured, self._outlets, self._controls = captured, outlets, controls
+        self._notify = notify
         fixed = config.height is not None
         self._sizes: tuple[Size, ...] = (painter.size,) if fixed else working_sizes(*painter.size)
         step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if painter.device.type == "cpu" else 0
@@ -102,6 +105,8 @@ class Painting(threading.Thread):
             if step == len(self._sizes) - 1:
                 raise
             self._quality.forbid(step)
+            (height, width), device = self._sizes[step + 1], self._painter.device
+            self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")
             return
         for outlet in self._outlets:
             outlet.put(frame)

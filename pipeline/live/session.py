@@ -106,7 +106,7 @@ class _Session:
         size = output_size(self._capture.size, self._config.height)
         self._painter = Painter(self._config, palette, size, self._notify)
         self._painting = Painting(
-            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls
+            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls, self._notify
         )
         self._painting.start()
         fps = Fraction(self._painting.fps).limit_denominator(1001)

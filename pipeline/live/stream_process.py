@@ -33,7 +33,8 @@ def main(url: str, form: str) -> None:
     # the next key picture.)
     options = {"probesize": "32", "analyzeduration": "0"}
     nowhere = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-    with av.open(sys.stdin.buffer, mode="r", format="nut", options=options, buffer_size=4096) as source:
+    packets = open(0, "rb", buffering=0)  # noqa: SIM115 - a buffered reader would wait until its buffer is full
+    with av.open(packets, mode="r", format="nut", options=options) as source:
         # The one watchdog that works while a library holds Python's lock.
         faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
         target = av.open(url, "w", format=form, container_options={"flush_packets": "1", **OPTIONS[form]})
