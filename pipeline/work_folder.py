@@ -146,6 +146,14 @@ def look_of(path: str) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
+def clear_remains(target: str) -> None:
+    """Remove the folder of the finished output ``target``, should its run have been killed in its very last steps."""
+    if os.path.isdir(work_folder(target)):
+        with suppress(OutputError):  # another run works in it
+            folder = WorkFolder(target)
+            folder.leave(is_kept=folder.holds_work)
+
+
 def remove(path: str) -> None:
     """Remove a file, if it is there and can be."""
     with suppress(OSError):

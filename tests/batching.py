@@ -38,7 +38,7 @@ def make_folder(folder: Path, count: int, *, long_every: int = 10) -> list[Path]
     clips = []
     for number in range(count):
         size, step, codec, pixel_format, ending = _KINDS[number % len(_KINDS)]
-        frames = 10 * 15360 // step if number % long_every == 3 else 6 + number % 5
+        frames = 10 * 15360 // step if number % long_every == 3 % long_every else 6 + number % 5
         sound = Sound("libopus" if ending == "webm" else "aac", seconds=Fraction(frames * step, 15360))
         clip = Clip(
             pts=range(0, frames * step, step),

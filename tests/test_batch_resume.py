@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.work_folder import clear_remains
 from tests.batching import break_some, command, make_folder, names_of, outputs_in, run, run_until, streams_of
 from tests.media import Clip, make_clip
 
@@ -53,6 +54,27 @@ def check_kills(folder: Path, *, count: int, kills: list[int]) -> None:
 
 def test_killed_and_run_again_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     check_kills(tmp_path, count=6, kills=[2])
+
+
+@pytest.mark.parametrize("left", [(), ("lock",), ("manifest.json", "lock")])
+def test_what_a_run_killed_in_its_very_last_steps_has_left_goes(tmp_path: Path, left: tuple[str, ...]) -> None:
+    """Work that may still be wanted stays, as that of a run with other settings."""
+    remains = tmp_path / "out.mp4.flowbrush"
+    remains.mkdir()
+    for name in left:
+        (remains / name).touch()
+    clear_remains(str(tmp_path / "out.mp4"))
+    assert remains.exists() == ("manifest.json" in left)
+
+
+def test_what_is_skipped_is_tidied_up(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 1)
+    run(tmp_path / "in", "--output", tmp_path / "out")
+    remains = tmp_path / "out" / "sub" / "clip00_great-wave.mp4.flowbrush"
+    remains.mkdir()
+    code, events = run(tmp_path / "in", "--output", tmp_path / "out")
+    assert (code, len(names_of(events, "skipped"))) == (0, 1)
+    assert not remains.exists()
 
 
 @pytest.mark.prove

@@ -23,6 +23,7 @@ from pipeline.batch.records import Record, Records
 from pipeline.batch.seams import count_parts
 from pipeline.frames import VideoInfo
 from pipeline.run import stylize_video
+from pipeline.work_folder import clear_remains
 
 # One is painted; the next waits with its first frames; the one before is put together.
 IN_FLIGHT = 3
@@ -116,6 +117,7 @@ class Runner:
         self.records.append(record)
         if step.is_done:
             record.status = "done"
+            clear_remains(step.job.config.target)
             self._emit(Skipped(step.job.name))
         else:
             record.status, record.error, record.figures, record.notices = "waiting", None, {}, []

@@ -3,7 +3,7 @@
 Only what lies around each wanted place is decoded, not the whole clip.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,9 +11,11 @@ from pipeline.batch.engine import Begin
 from pipeline.config import VideoConfig
 from pipeline.decode import decode
 from pipeline.frames import Frame, VideoInfo
+from pipeline.reader import StreamPacket
 from pipeline.segments import digest_of
 from pipeline.source import Source
 from pipeline.stability import CutDetector, opencv_is_there
+from pipeline.stream import prefetch
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
@@ -32,6 +34,8 @@ LONGER = 3
 REACH = 0.05
 # A decoder that begins at a key frame needs some more before that.
 MARGIN_SECONDS = 2
+# While frames are looked at, others are decoded.
+DECODED_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +125,13 @@ def _first_seconds(source: Source) -> Fraction:
 def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:
     """The frames between two times, and some before: they may be thicker there than on average."""
     source.restart(begin - MARGIN_SECONDS - (end - begin) / 4)
-    return list(_looked_at(source, end))
+    with prefetch(decode(source), depth=DECODED_AHEAD, name="seams", stop=source.stop) as items:
+        return list(_looked_at(items, end))
 
 
-def _looked_at(source: Source, end: Fraction) -> Iterator[_Seen]:
+def _looked_at(items: Iterable[Frame | StreamPacket], end: Fraction) -> Iterator[_Seen]:
     is_cut = CutDetector() if opencv_is_there() else None
-    for item in decode(source):
+    for item in items:
         if isinstance(item, Frame):
             yield _Seen(item.pts, item.seconds, is_cut is not None and is_cut(item.pixels), digest_of(item))
             if item.seconds > end:
