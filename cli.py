@@ -338,7 +338,8 @@ def batch(
         typer.Option(metavar="NAME[,NAME...]", help="Paint in each of these; a:0.7,b:0.3 is one blend; repeatable."),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="TEMPLATE", help="Of the outputs; {stem}, {style} and {suffix} stand for the clip's.")
+        str,
+        typer.Option(metavar="TEMPLATE", help="Of the outputs: {stem}, {style}, {suffix} and {ending} of the clip."),
     ] = "{stem}_{style}{suffix}",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, with frames, time and space; do nothing.")
@@ -396,6 +397,7 @@ def batch(
 
 def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:
     """What a batch would do, a line a clip."""
+    from pipeline.batch.events import Noted
     from pipeline.batch.plan import seconds_for
     from pipeline.batch.report import length
     from pipeline.space import size_text
@@ -403,6 +405,8 @@ def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:
     whole = planned.event()
     view(whole)
     if view.shows_json:
+        for line in planned.notes:
+            view(Noted(None, line))
         return
     for step in planned.steps:
         clip = step.clip
@@ -412,6 +416,8 @@ def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:
         frames = f"{clip.frames} frames" if clip.frames else "frames not known"
         what = "done" if step.is_done else f"about {length(seconds_for(step))}, {size_text(step.bytes)}"
         print(printable(f"{step.job.name}: {clip.width}x{clip.height}, {frames}: {what}"))
+    for line in planned.notes:
+        print(printable(f"note: {line}"))
     ignored = f"; {whole.ignored} other files are no video" if whole.ignored else ""
     print(f"{whole.clips} outputs, {whole.done} of them done; {whole.frames} frames to paint", end=", ")
     print(f"about {length(whole.seconds)} and {size_text(whole.bytes)}{ignored}")

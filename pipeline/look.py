@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +92,14 @@ def parse_blend(spec: str) -> tuple[Part, ...]:
     if total < 1 / LARGEST_WEIGHT:
         raise ValueError(f"style {spec!r}: at least one weight must be above 0")
     return tuple(Part(name, (1.0 if weight is None else weight) / total) for name, weight in named)
+
+
+def with_names(spec: str, renamed: Callable[[str], str]) -> str:
+    """``spec`` with each name in it as ``renamed`` gives it; weights stay as they are written."""
+    if os.path.isfile(spec):
+        return renamed(spec)
+    names = [(_name_and_weight(text)[0], text) for text in _split(spec)]
+    return ",".join(renamed(name) + text[len(name) :] for name, text in names)
 
 
 def bundled_styles() -> tuple[StyleCard, ...]:

@@ -180,7 +180,8 @@ def _check_file(name: str) -> None:
     if not os.path.exists(name):
         raise InputError(name, "there is no such file; check the path")
     if os.path.isdir(name):
-        raise InputError(name, "is a folder; give one video file")
+        is_closed = not os.access(name, os.R_OK | os.X_OK)
+        raise InputError(name, f"is a folder{' that cannot be read' if is_closed else '; give one video file'}")
     if os.path.isfile(name) and os.path.getsize(name) == 0:
         raise InputError(name, "is empty; check that it was copied or downloaded completely")
 

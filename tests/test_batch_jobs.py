@@ -1,24 +1,34 @@
 """What a batch is asked to do: inputs, options, job files, names, and what is refused before the first frame."""
 
+import glob
 import inspect
 import io
+import os
+import shutil
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import cli
+from models.registry import BUNDLED
+from pipeline.batch.events import Event, Noted
 from pipeline.batch.inputs import find_clips
 from pipeline.batch.jobfile import read_job_file
-from pipeline.batch.jobs import BatchConfig, Job, make_jobs
+from pipeline.batch.jobs import BatchConfig, Job, check_names, make_jobs
 from pipeline.batch.options import OPTIONS, option_named, read_styles, video_config
 from pipeline.batch.plan import plan_batch
+from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.errors import InputError, OutputError, StyleError
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from tests.media import AWKWARD_NAMES, Clip, make_clip
 
+PLAIN = {"device": "cpu", "engine": "eager"}
 SHORT = Clip(pts=(0, 512))
 
 
@@ -43,19 +53,86 @@ def test_folders_keep_their_structure_and_leave_out_what_is_ours(tmp_path: Path)
 
 def test_files_patterns_and_a_list_each_clip_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "x" / "y" / "c.mp4", tmp_path / "[d].mp4")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{tmp_path / 'b.mp4'}\n\n{tmp_path / '[d].mp4'}\n"))
+    touch(tmp_path / "e\x0bf.mp4", tmp_path / "g.mp4 ")
+    names = ("b.mp4  ", "", "[d].mp4", "e\x0bf.mp4", "g.mp4 ")
+    lines = "".join(f"{tmp_path / name}\r\n" if name else "\r\n" for name in names)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf" + lines.encode())))
     found = find_clips([str(tmp_path / "a.mp4"), "-", str(tmp_path / "**" / "*.mp4")])
-    assert [Path(clip.path).name for clip in found] == ["a.mp4", "b.mp4", "[d].mp4", "c.mp4"]
-    assert [clip.folder.as_posix() for clip in found] == [".", ".", ".", "x/y"]
+    assert [Path(clip.path).name for clip in found] == [*("a.mp4", "b.mp4", "[d].mp4", "e\x0bf.mp4", "g.mp4 ", "c.mp4")]
+    assert [clip.folder.as_posix() for clip in found] == [".", ".", ".", ".", ".", "x/y"]
     for missing in ("missing.mp4", "*.avi"):
         with pytest.raises(InputError, match=r"no such file|no file matches"):
             find_clips([str(tmp_path / missing)])
 
 
+@pytest.mark.parametrize("place", [".", ".hidden", "[x] y"])
+def test_patterns_mean_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    folder = tmp_path / place
+    touch(folder / "in" / "a.mp4", folder / "in" / "x" / "b.mp4", folder / "in" / "out" / "c.mp4")
+    monkeypatch.chdir(folder)
+    for pattern in ("in/**/*.mp4", "./in/**/*.mp4"):
+        found = find_clips([pattern], Path("in/out"))
+        assert [(clip.path, clip.folder.as_posix()) for clip in found] == [
+            (pattern.replace("**/*", "a"), "."),
+            (pattern.replace("**/*", "x/b"), "x"),
+        ]
+    found = find_clips([f"{glob.escape(str(folder))}/in/*.mp4"], Path("."))
+    assert [(clip.path, clip.folder.as_posix()) for clip in found] == [(str(folder / "in" / "a.mp4"), ".")]
+    (folder / "jobs.csv").write_text("input,style\nin/x/*.mp4,great-wave\n")
+    monkeypatch.chdir(tmp_path)
+    for file in (folder / "jobs.csv", Path(place, "jobs.csv")):
+        assert [job.name for job in jobs(folder, file)] == ["b_great-wave.mp4"]
+
+
+def test_nothing_is_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, other = tmp_path / "in", tmp_path / "other"
+    touch(folder / "closed" / "b.mp4", folder / "bad" / "c.mp4", folder / "data", folder / "x" / "y", other / "d.mp4")
+    make_clip(folder / "a.mp4", SHORT)
+    (folder / "more").symlink_to(other)
+    (folder / "same").symlink_to(folder / "x")
+    (folder / "gone.mp4").symlink_to(other / "gone.mp4")
+    access, scandir = os.access, os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "bad":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    is_closed = {str(folder / name) for name in ("closed", "bad", "data")}
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in is_closed and access(path, mode))
+    monkeypatch.setattr(os, "scandir", refuse)
+    config = BatchConfig((str(folder),), tmp_path / "out", ("great-wave",), options=PLAIN)
+    planned = plan(config)
+    assert [step.job.name for step in planned.steps] == [
+        "a_great-wave.mp4",
+        "gone_great-wave.mp4",
+        "bad/bad_great-wave.mkv",
+        "closed/closed_great-wave.mkv",
+    ]
+    faults = [step.clip.fault or "" for step in planned.steps]
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        "",
+        "there is no such file; check the path",
+        *["is a folder that cannot be read"] * 2,
+    ]
+    more, data = planned.notes
+    assert more == f"{folder / 'more'} is a link to a folder, and not followed; give it as an input of its own"
+    assert data == f"{folder / 'data'} cannot be read: whether it is a video is not known"
+    assert planned.ignored == 1
+    config = replace(config, keep_going=False)
+    assert [bool(step.clip.fault) for step in plan(config).steps] == [True, True, True, False]
+    (folder / "a.mp4").unlink()  # the others end a batch without a network
+    events: list[Event] = []
+    ended = run_batch(config, plan(config), events.append)
+    assert (ended.painted, ended.failed) == (0, 3)
+    assert [event.line for event in events if isinstance(event, Noted) and event.output is None] == [more, data]
+    is_closed.add(str(folder))
+    with pytest.raises(InputError, match=r"in: the folder cannot be read \(Permission denied\)"):
+        plan(config)
+
+
 @pytest.mark.parametrize("name", AWKWARD_NAMES)
 def test_awkward_names(tmp_path: Path, name: str | bytes) -> None:
-    import os
-
     text = os.fsdecode(name)
     touch(tmp_path / text)
     job = jobs(tmp_path, tmp_path / text, name="{stem}-{style}{suffix}")[0]
@@ -69,8 +146,9 @@ def test_names_of_styles_and_containers(tmp_path: Path) -> None:
         "a_great-wave-0.7+starry-night-0.3.mkv",
         "b_great-wave-0.7+starry-night-0.3.WEBM",
     ]
-    fade = jobs(tmp_path, tmp_path / "a.avi", options={"style_end": "starry-night"}, name="{style}/{stem}.mp4")
-    assert fade[0].name == "great-wave-to-starry-night/a.mp4"
+    for option in ("style_end", "style-end", "--style-end"):
+        fade = jobs(tmp_path, tmp_path / "a.avi", options={option: "starry-night"}, name="{style}/{stem}.mp4")
+        assert fade[0].name == "great-wave-to-starry-night/a.mp4"
 
 
 def test_styles_are_a_list_unless_they_have_weights() -> None:
@@ -111,6 +189,13 @@ def test_options_mean_what_they_mean_to_video() -> None:
         ({"quality": 99}, "quality of libx264"),
         ({"start": "soon"}, "no time"),
         ({"style": 3}, "style must be text"),
+        ({"mask": 3}, "mask must be text"),
+        ({"height": float("inf")}, "height must be a number, not inf"),
+        ({"quality": "inf"}, "quality must be a number, not 'inf'"),
+        ({"strength": 10**400}, "strength must be a number"),
+        ({"start": True}, "start must be a number, not True"),
+        ({"duration": float("nan")}, "duration must be a number, not nan"),
+        ({"max_memory": True}, "max memory must be a number, not True"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
@@ -119,15 +204,17 @@ def test_wrong_options_are_named(options: dict[str, object], message: str) -> No
 
 
 def test_job_files_of_both_kinds_say_the_same(tmp_path: Path) -> None:
-    touch(tmp_path / "clips" / "a.mp4", tmp_path / "clips" / "b.mp4", tmp_path / "white.png")
+    touch(tmp_path / "clips" / "a.mp4", tmp_path / "clips" / "b.mp4")
+    Image.new("L", (8, 8), 255).save(tmp_path / "white.png")
     (tmp_path / "jobs.toml").write_text(
-        '[defaults]\nstyle = "great-wave"\nmask = "white.png"\n'
+        '[defaults]\nstyle = "great-wave"\nmask = "white.png"\nKeep_Colors = false\n'
         '[[clip]]\ninput = "clips/a.mp4"\nstyle = ["starry-night", "minotaur"]\nstrength = 0.8\n'
         '[[clip]]\ninput = "clips/b.mp4"\nkeep-colors = true\noutput = "x/first.mkv"\n'
     )
     (tmp_path / "jobs.csv").write_text(
-        "\ufeffinput,style,strength,keep-colors,output,mask\n"
-        'clips/a.mp4,"starry-night,minotaur",0.8,,,white.png\nclips/b.mp4,great-wave,,true,x/first.mkv,white.png\n',
+        "\ufeff,,\n Input, Style ,strength,keep-Colors,Output,mask,\n"
+        'clips/a.mp4,"starry-night,minotaur",0.8,,,white.png,\n,,,,,,\n'
+        "clips/b.mp4,great-wave,,true,x/first.mkv,white.png,,\n",
         encoding="utf-8",
     )
     of_toml, of_csv = (jobs(tmp_path, tmp_path / name) for name in ("jobs.toml", "jobs.csv"))
@@ -148,6 +235,10 @@ def test_job_files_of_both_kinds_say_the_same(tmp_path: Path) -> None:
         ("a.toml", "clip = [\n", "a.toml"),
         ("a.toml", "", "names no clip"),
         ("a.toml", "[[clip]]\ninput = 'a.mp4'\noutput = '../a.mp4'\n", "no name within the output folder"),
+        ("a.toml", "[defaults]\nkeep-colors = true\nkeep_colors = true\n", "defaults: 'keep_colors' is given twice"),
+        ("a.toml", "[[clip]]\ninput = 'a.mp4'\nmask = 3\n", "clip 1: mask must be text, not 3"),
+        ("a.csv", "input,Strength, strength\n", "line 1: 'strength' is given twice"),
+        ("a.csv", "input,colour\n", "line 1: there is no option 'colour'"),
         ("a.csv", "input,style\na.mp4,great-wave,more\n", "line 2: more values"),
         ("a.csv", "input,strength\na.mp4,9\na.mp4,much\n", r"line 2: strength must be between 0 and 1.*and 1 more"),
     ],
@@ -157,6 +248,49 @@ def test_wrong_job_files_are_refused_with_the_place(tmp_path: Path, name: str, t
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         jobs(tmp_path, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "message"),
+    [
+        ("b.mp4,,,", InputError, r"line 2: .*b.mp4: there is no such file.* \(and 1 more\)"),
+        ("x*.mp4,,,", InputError, "line 2: .*no file matches"),
+        ("a.mp4,grate-wave,,", StyleError, "line 2: no style is named 'grate-wave'"),
+        ("a.mp4,x.safetensors#x,,", StyleError, "line 2: .*x.safetensors"),
+        ("a.mp4,,nope.png,", InputError, "line 2: .*nope.png: "),
+        ("a.mp4,,a.mp4,", InputError, "line 2: .*a.mp4: "),
+        ("a.mp4,,,cuda:99", DeviceError, "line 2: device 'cuda:99' is not to be had"),
+    ],
+)
+def test_what_a_job_file_names_must_be_there(tmp_path: Path, row: str, kind: type[Exception], message: str) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "a.csv").write_text(f"input,style,mask,device\n{row}\na.mp4\n{row}\n")
+    with pytest.raises(kind, match=message):
+        jobs(tmp_path, tmp_path / "a.csv")
+
+
+def test_a_mistake_for_all_clips_is_told_once(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    with pytest.raises(ValueError, match=r"^strength must be between 0 and 1, not 9$"):
+        jobs(tmp_path, tmp_path / "*.mp4", options={"strength": 9})
+
+
+def test_weight_files_of_a_job_file_lie_beside_it(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    for name in ("w", "a,w"):
+        shutil.copy(BUNDLED, tmp_path / f"{name}.safetensors")
+    lines = {
+        "w.safetensors#minotaur,w.safetensors#starry-night": "{0}#minotaur | {0}#starry-night",
+        "great-wave:0.50,w.safetensors#minotaur : 2": "great-wave:0.50,{0}#minotaur : 2",
+        "minotaur,w.safetensors#minotaur": "minotaur | {0}#minotaur",
+        "a,w.safetensors#minotaur": "{1}#minotaur",
+    }
+    for style, expected in lines.items():
+        (tmp_path / "a.toml").write_text(f"[[clip]]\ninput = 'a.mp4'\nstyle = '{style}'\nstyle-end = '{style}'\n")
+        found = [job.config.stylize for job in jobs(tmp_path, tmp_path / "a.toml")]
+        expected = expected.format(tmp_path / "w.safetensors", tmp_path / "a,w.safetensors")
+        assert " | ".join(config.style for config in found) == expected
+        assert {config.style_end for config in found} == {expected.replace(" | ", ",")}
 
 
 def test_what_is_missing_is_told_before_anything_else(tmp_path: Path) -> None:
@@ -195,6 +329,33 @@ def test_collisions_are_refused(tmp_path: Path) -> None:
     assert len(plan_batch(config, make_jobs(config)).to_do) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("report.html/{stem}.mp4", "reports and unfinished work"),
+        ("./.flowbrush-batch/{stem}.mp4", "reports and unfinished work"),
+        ("{stem}.mp4.flowbrush/a.mp4", "reports and unfinished work"),
+        ("a" * 252 + ".mp4", "longer than the 255 bytes"),
+        ("\u00e9" * 126 + "/{stem}{suffix}", None),
+        ("x/report.html/" + "a" * 251 + ".mp4", None),
+    ],
+)
+def test_names_that_no_output_can_have_are_refused(tmp_path: Path, name: str, message: str | None) -> None:
+    touch(tmp_path / "a.mp4")
+    with nullcontext() if message is None else pytest.raises(OutputError, match=message):
+        check_names(jobs(tmp_path, tmp_path / "a.mp4", name=name))
+
+
+def test_clips_that_differ_in_their_ending_can_be_told_apart(tmp_path: Path) -> None:
+    both = [tmp_path / "a.avi", tmp_path / "a.mkv"]
+    touch(*both)
+    with pytest.raises(OutputError, match=r"a.avi and .*a.mkv; choose a --name with {ending}"):
+        check_names(jobs(tmp_path, *both))
+    found = jobs(tmp_path, *both, name="{stem}-{ending}_{style}{suffix}")
+    check_names(found)
+    assert [job.name for job in found] == ["a-avi_great-wave.mkv", "a-mkv_great-wave.mkv"]
+
+
 def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -203,7 +364,6 @@ def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None
     (folder / "a.mp4").rename(folder / "a.data")
     (folder / "notes.txt").write_text("no clip")
     (folder / "broken.mp4").write_bytes(b"no clip either")
-    from PIL import Image
 
     for ending in ("png", "jpg", "webp", "gif"):
         Image.new("RGB", (64, 48)).save(folder / f"still.{ending}")

@@ -12,13 +12,17 @@ Paths are relative to the job file; outputs to the batch's folder.
 import csv
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path, PurePath
 
-from pipeline.batch.inputs import Found, find_clips
+from pipeline.batch.inputs import Found, Note, find_clips
 from pipeline.batch.options import option_named, read_styles
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
+from pipeline.look import with_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +44,18 @@ class Row:
     place: str = ""
 
 
-def read_job_file(path: Path, output: Path | None = None) -> list[Row]:
+def read_job_file(path: Path, output: Path | None = None, note: Note = lambda line: None) -> list[Row]:
     """The rows of a job file.
 
     Args:
         path: of it; the ending tells TOML from CSV.
         output: folder of the batch, of which nothing is an input.
+        note: called with each folder that is left out.
 
     Raises:
-        InputError: it cannot be read, or a clip that it names is not there.
-        ValueError: something in it makes no sense; the first mistakes, with their places.
+        InputError: it cannot be read, or a clip that it names is not there; of several mistakes the first is told, with
+            its place.
+        ValueError: something in it makes no sense; the same.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -61,20 +67,50 @@ def read_job_file(path: Path, output: Path | None = None) -> list[Row]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
     rows: list[Row] = []
-    faults: list[str] = []
-    for place, entry in entries:
+    faults: list[Fault] = []
+    for entry in entries:
         try:
-            rows.extend(_rows(path, place, entry, output))
-        except ValueError as error:
-            faults.append(f"{place}: {error}")
-    if faults:
-        raise ValueError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
+            rows.extend(_rows(path, entry, output, note))
+        except (PipelineError, ValueError) as error:
+            faults.append((entry.place, error))
+    refuse(faults)
     if not rows:
         raise ValueError(f"{path}: names no clip")
     return rows
 
 
-Entry = tuple[str, dict[str, object]]
+Fault = tuple[str, PipelineError | ValueError]
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raise the first of ``faults`` with its place, and with how many others there are; without any do nothing.
+
+    Args:
+        faults: places, which may be empty, and what is wrong there. The same at the same place counts once.
+    """
+    texts = list(dict.fromkeys(f"{place}: {error}" if place else str(error) for place, error in faults))
+    if not texts:
+        return
+    _, first = faults[0]
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    told = copy(first) if isinstance(first, PipelineError) else ValueError()
+    told.args = (f"{texts[0]}{more}",)
+    raise told from first
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands at one place.
+
+    Attributes:
+        place: of it.
+        values: by their keys, as they are written.
+        defaults: by what their keys mean; ``values`` come before them.
+    """
+
+    place: str
+    values: Mapping[str, object]
+    defaults: Mapping[str, object] = field(default_factory=dict)
 
 
 def _toml(path: Path, text: str) -> Iterator[Entry]:
@@ -88,39 +124,66 @@ def _toml(path: Path, text: str) -> Iterator[Entry]:
     defaults, clips = data.get("defaults", {}), data.get("clip", [])
     if not isinstance(defaults, dict) or not isinstance(clips, list) or not all(isinstance(c, dict) for c in clips):
         raise ValueError(f"{path}: write [defaults] once and [[clip]] for each clip")
+    common = _named(defaults, f"{path}, defaults: ")
     for number, clip in enumerate(clips, 1):
-        yield f"{path}, clip {number}", {**defaults, **clip}
+        yield Entry(f"{path}, clip {number}", clip, common)
 
 
 def _csv(path: Path, lines: Iterator[str]) -> Iterator[Entry]:
-    reader = csv.DictReader(lines, strict=True)
+    reader = csv.reader(lines, strict=True)
+    names: list[str] = []
     try:
         for values in reader:
             place = f"{path}, line {reader.line_num}"
-            if None in values:
+            if not any(value.strip() for value in values):
+                continue
+            if not names:
+                names = _names(values, f"{place}: ")
+                continue
+            entry = {name: value.strip() for name, value in zip_longest(names, values, fillvalue="") if value.strip()}
+            if "" in entry:
                 raise ValueError(f"{place}: more values than the header has names")
-            yield place, {key: value.strip() for key, value in values.items() if value and value.strip()}
+            yield Entry(place, entry)
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _rows(path: Path, place: str, entry: dict[str, object], output: Path | None) -> Iterator[Row]:
-    options = {key: value for key, value in entry.items() if key not in ("input", "output", "style")}
-    options = {option_named(key): value for key, value in options.items()}
-    if options.get("mask"):
-        options["mask"] = _beside(path, str(options["mask"]))
-    if options.get("style_end"):
-        options["style_end"] = _style(path, str(options["style_end"]))
-    text, own = entry.get("input"), entry.get("output")
+def _named(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    return dict(zip(_names(list(values), prefix), values.values(), strict=True))
+
+
+def _names(keys: Sequence[str], prefix: str = "") -> list[str]:
+    """What ``keys`` mean: ``input``, ``output``, an option; or nothing, where a spreadsheet has an empty column."""
+    names: list[str] = []
+    for key in keys:
+        name = key.strip().lower()
+        try:
+            name = name if name in ("input", "output", "") else option_named(key)
+        except ValueError as error:
+            raise ValueError(f"{prefix}{error}") from error
+        if name and name in names:
+            raise ValueError(f"{prefix}{key.strip()!r} is given twice")
+        names.append(name)
+    return names
+
+
+def _rows(path: Path, entry: Entry, output: Path | None, note: Note) -> Iterator[Row]:
+    options = {**entry.defaults, **_named(entry.values)}
+    text, own, style = (options.pop(name, None) for name in ("input", "output", "style"))
+    mask, style_end = options.get("mask"), options.get("style_end")
+    if isinstance(mask, str) and mask:
+        options["mask"] = _beside(path, mask)
+    if isinstance(style_end, str) and style_end:
+        options["style_end"] = _style(path, style_end)
     if not isinstance(text, str) or not text:
         raise ValueError("input is missing: the clip to paint")
     if own is not None and (not isinstance(own, str) or _leads_out(own)):
         raise ValueError(f"output {own!r} is no name within the output folder")
-    found = find_clips([_beside(path, text)], output)
+    found = find_clips([text], output, beside=str(path.parent), note=note)
     if isinstance(own, str) and len(found) > 1:
         raise ValueError(f"output {own!r} is one name for {len(found)} clips")
     for clip in found:
-        yield Row(clip, _styles(path, entry.get("style")), own, options, place)
+        yield Row(clip, _styles(path, style), own, options, entry.place)
 
 
 def _styles(path: Path, value: object) -> tuple[str, ...]:
@@ -133,8 +196,13 @@ def _styles(path: Path, value: object) -> tuple[str, ...]:
 
 
 def _style(path: Path, text: str) -> str:
-    """A weight file beside the job file, or as it stands."""
-    return _beside(path, text) if os.path.isfile(_beside(path, text.partition("#")[0])) else text
+    """Its weight files, where they lie beside the job file; or as it stands."""
+    is_one = "," not in text.partition("#")[2] and _weights(path, text) != text  # whatever stands in the file's name
+    return _weights(path, text) if is_one else with_names(text, partial(_weights, path))
+
+
+def _weights(path: Path, style: str) -> str:
+    return _beside(path, style) if os.path.isfile(_beside(path, style.partition("#")[0])) else style
 
 
 def _beside(path: Path, text: str) -> str:

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from pipeline.batch.inputs import JOB_FILES, STATE_FOLDER, Found, find_clips
-from pipeline.batch.jobfile import Row, read_job_file
-from pipeline.batch.options import video_config
+from pipeline.batch.inputs import JOB_FILES, STATE_FOLDER, Found, Note, find_clips
+from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
+from pipeline.batch.options import option_named, video_config
 from pipeline.codecs import container_for
 from pipeline.config import VideoConfig
-from pipeline.errors import OutputError
+from pipeline.device import find_device
+from pipeline.errors import OutputError, PipelineError
 from pipeline.look import find_style
+from pipeline.manifest import LONGEST_NAME_BYTES, SUFFIX
+from pipeline.mask import Mask
 
 NAME = "{stem}_{style}{suffix}"
-NAME_FIELDS = ("stem", "style", "suffix")
+NAME_FIELDS = ("stem", "style", "suffix", "ending")
+# In the batch's folder.
+_NOT_FOR_OUTPUTS = (STATE_FOLDER, "report.json", "report.html")
 # Holds whatever a clip has; where the clip's own container cannot be written.
 _USUAL_SUFFIX = ".mkv"
 
@@ -29,14 +34,14 @@ class BatchConfig:
         inputs: files, folders, patterns, ``-`` for a list on standard input, or job files (``.toml``, ``.csv``).
         output: folder of the outputs; made where it is missing.
         styles: each clip is painted in each of them; empty where job files name them.
-        name: of outputs, with ``{stem}``, ``{style}`` and ``{suffix}``.
-        options: of `flowbrush video` for all clips, by the names of `pipeline.batch.options.OPTIONS`.
+        name: of outputs, with ``{stem}``, ``{style}``, ``{suffix}`` (``.mp4``) and ``{ending}`` (of the clip, ``avi``).
+        options: of `flowbrush video` for all clips; held by the names of `pipeline.batch.options.OPTIONS`.
         keep_going: whether the others are painted where one fails.
         watch: whether to keep looking for new clips in the folders.
         workers: how many processes paint; None for one for each GPU, and one on a CPU.
 
     Raises:
-        ValueError: a name that cannot be made, nothing to watch, or no worker.
+        ValueError: a name that cannot be made, no such option, nothing to watch, or no worker.
     """
 
     inputs: tuple[str, ...]
@@ -52,6 +57,7 @@ class BatchConfig:
         if not self.inputs:
             raise ValueError("give at least one file, folder, pattern or job file")
         check_name(self.name)
+        object.__setattr__(self, "options", {option_named(name): value for name, value in self.options.items()})
         if self.watch and not any(os.path.isdir(text) for text in self.inputs):
             raise ValueError("--watch needs a folder to look at")
         if self.workers is not None and self.workers < 1:
@@ -78,34 +84,38 @@ class Job:
     is_named: bool = True
 
 
-def make_jobs(config: BatchConfig) -> list[Job]:
+def make_jobs(config: BatchConfig, note: Note = lambda line: None) -> list[Job]:
     """All that is to be painted, in the order in which it was asked for.
 
+    Args:
+        config: of the batch.
+        note: called with each folder that is left out.
+
     Raises:
-        InputError: an input is not there.
-        StyleError: a style is not known.
-        ValueError: an option or a job file that makes no sense; the first mistakes, with their places.
+        PipelineError: an input, a mask or a device is not there, or a style is not known.
+        ValueError: an option or a job file that makes no sense.
     """
-    return without_own_outputs(jobs_of(config, list(_rows(config))), config)
+    return without_own_outputs(jobs_of(config, list(_rows(config, note))), config)
 
 
 def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
-    """The jobs of ``rows``; all mistakes in them are found, and the first ones told.
+    """The jobs of ``rows``; all mistakes in them are found, and the first is told with its place.
 
     Raises:
-        StyleError: a style is not known.
+        PipelineError: a style is not known, or a mask or a device is not there.
         ValueError: an option that makes no sense.
     """
     jobs: list[Job] = []
-    faults: list[str] = []
+    faults: list[Fault] = []
+    found = {"auto", "cpu"}
     for row in rows:
         try:
-            jobs.extend(_of_row(config, row))
-        except ValueError as error:
-            faults.append(f"{row.place}: {error}" if row.place else str(error))
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise ValueError(f"{faults[0]}{more}")
+            for job in _of_row(config, row):
+                _find_needed(job.config, found)
+                jobs.append(job)
+        except (PipelineError, ValueError) as error:
+            faults.append((row.place, error))
+    refuse(faults)
     return jobs
 
 
@@ -129,7 +139,7 @@ def check_name(name: str) -> None:
 
 
 def check_names(jobs: Sequence[Job]) -> None:
-    """Refuse outputs that would take each other's place, or that of an input.
+    """Refuse outputs that would take each other's place, or that of an input or a report, or cannot be called so.
 
     Raises:
         OutputError: which ones.
@@ -137,16 +147,13 @@ def check_names(jobs: Sequence[Job]) -> None:
     sources = {_place(job.config.source) for job in jobs}
     taken: dict[str, Job] = {}
     for job in jobs:
+        _check_parts(job)
         place = _place(job.config.target)
         if place in sources:
             raise OutputError(job.config.target, "is an input of the batch; choose another --output or --name")
         other = taken.setdefault(place, job)
         if other is not job:
-            both = f"{other.config.source} and {job.config.source}"
-            if other.config.source == job.config.source:
-                both = f"{job.config.source} in {other.config.stylize.style} and in {job.config.stylize.style}"
-            hint = "choose a --name with {stem}, {style} and {suffix}, or another folder for some"
-            raise OutputError(job.config.target, f"would be the output of {both}; {hint}")
+            raise OutputError(job.config.target, f"would be the output of {_both(other, job)}")
 
 
 def without_own_outputs(jobs: Sequence[Job], config: BatchConfig) -> list[Job]:
@@ -161,17 +168,18 @@ def without_own_outputs(jobs: Sequence[Job], config: BatchConfig) -> list[Job]:
 def output_name(found: Found, style: str, style_end: str | None, name: str = NAME) -> str:
     """The name of an output, relative to the batch's folder."""
     path = PurePath(found.path)
-    named = name.format(stem=path.stem, style=_in_names(find_style(style, style_end).name), suffix=_suffix(path))
+    style = _in_names(find_style(style, style_end).name)
+    named = name.format(stem=path.stem, style=style, suffix=_suffix(path), ending=path.suffix.removeprefix("."))
     return str(found.folder / named)
 
 
-def _rows(config: BatchConfig) -> Iterator[Row]:
+def _rows(config: BatchConfig, note: Note) -> Iterator[Row]:
     clips = [text for text in config.inputs if not _is_job_file(text)]
-    for found in find_clips(clips, config.output) if clips else ():
+    for found in find_clips(clips, config.output, note=note) if clips else ():
         yield Row(found)
     for text in config.inputs:
         if _is_job_file(text):
-            yield from read_job_file(Path(text), config.output)
+            yield from read_job_file(Path(text), config.output, note)
 
 
 def _is_job_file(text: str) -> bool:
@@ -192,6 +200,42 @@ def _of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
             name = row.output
         target = str(config.output / name)
         yield Job(name, video_config(row.found.path, target, {**options, "style": style}), row.found.is_named)
+
+
+def _find_needed(config: VideoConfig, found: set[str]) -> None:
+    """Look for what a job needs and is not in ``found`` yet, to which it is added.
+
+    Raises:
+        PipelineError: it is not there.
+    """
+    device, mask = config.stylize.device, config.mask
+    if device not in found:
+        find_device(device)
+        found.add(device)
+    if mask is not None and mask not in found:
+        Mask(mask, width=16, height=16).close()
+        found.add(mask)
+
+
+def _check_parts(job: Job) -> None:
+    parts = PurePath(os.path.normpath(job.name)).parts
+    if os.path.normcase(parts[0].removesuffix(".part")) in _NOT_FOR_OUTPUTS or any(p.endswith(SUFFIX) for p in parts):
+        raise OutputError(job.config.target, "lies where reports and unfinished work are kept; choose another --name")
+    if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in parts):
+        reason = f"its name is longer than the {LONGEST_NAME_BYTES} bytes that file systems take"
+        raise OutputError(job.config.target, f"{reason}; choose a shorter --name, or rename the clip")
+
+
+def _both(one: Job, other: Job) -> str:
+    """Two jobs with the same output, and what would tell them apart."""
+    first, second = PurePath(one.config.source), PurePath(other.config.source)
+    if first == second:
+        styles = f"in {one.config.stylize.style} and in {other.config.stylize.style}"
+        return f"{first} {styles}; choose a --name with {{style}}"
+    if first.with_suffix("") == second.with_suffix(""):
+        return f"{first} and {second}; choose a --name with {{ending}}, as {{stem}}-{{ending}}_{{style}}{{suffix}}"
+    hint = "choose a --name with {stem}, {style} and {suffix}, or another folder for some"
+    return f"{first} and {second}; {hint}"
 
 
 def _in_names(style: str) -> str:

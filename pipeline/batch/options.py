@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 from pipeline.arguments import read_seconds
@@ -23,10 +25,10 @@ def _text(value: object) -> str:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"must be a number, not {value!r}")
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"must be a number, not {value!r}") from None
+    with suppress(ValueError, OverflowError):
+        if isfinite(number := float(value)):
+            return number
+    raise ValueError(f"must be a number, not {value!r}")
 
 
 def _whole(value: object) -> int:
@@ -50,11 +52,11 @@ def _no(value: object) -> bool:
 
 
 def _time(value: object) -> Fraction | None:
-    return Fraction(str(value)) if isinstance(value, int | float) else read_seconds(_text(value))
+    return Fraction(str(_number(value))) if isinstance(value, int | float) else read_seconds(_text(value))
 
 
 def _size(value: object) -> int:
-    return value if isinstance(value, int) else read_size(_text(value))
+    return _whole(value) if isinstance(value, int | float) else read_size(_text(value))
 
 
 @dataclass(frozen=True, slots=True)

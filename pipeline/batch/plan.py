@@ -94,10 +94,12 @@ class BatchPlan:
     Attributes:
         steps: in the order in which they are done.
         ignored: how many files of its folders are no video.
+        notes: what is left out, and may not be expected to be; a line each.
     """
 
     steps: tuple[Step, ...]
     ignored: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def to_do(self) -> list[Step]:
@@ -119,20 +121,26 @@ class BatchPlan:
 
 
 def plan_batch(
-    config: BatchConfig, jobs: Sequence[Job], *, looked_at: Callable[[int, int], None] = lambda done, total: None
+    config: BatchConfig,
+    jobs: Sequence[Job],
+    notes: Sequence[str] = (),
+    *,
+    looked_at: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchPlan:
     """Look at each clip, and put those together that one engine can paint.
 
     Args:
         config: of the batch.
         jobs: of `make_jobs`.
+        notes: that it gave.
         looked_at: called with how many clips have been opened, and how many there are.
 
     Raises:
         OutputError: two outputs would have the same name, or one that of an input, or must not be replaced.
         StyleError: a weight file cannot be read.
     """
-    records, steps, ignored = Records(config.state_folder), [], set()
+    records, steps = Records(config.state_folder), []
+    ignored: set[str] = set()
     for number, job in enumerate(jobs, 1):
         step = look_at(job, records)
         if step is None:
@@ -142,7 +150,10 @@ def plan_batch(
         looked_at(number, len(jobs))
     check_names([step.job for step in steps])
     check_places(steps)
-    return BatchPlan(tuple(ordered(steps)), len(ignored))
+    closed = [path for path in sorted(ignored) if not os.access(path, os.R_OK)]
+    more = (f"{path} cannot be read: whether it is a video is not known" for path in closed)
+    steps = ordered(steps, broken_first=not config.keep_going)
+    return BatchPlan(tuple(steps), len(ignored) - len(closed), tuple(dict.fromkeys((*notes, *more))))
 
 
 def look_at(job: Job, records: Records) -> Step | None:
@@ -180,13 +191,17 @@ def may_be_written(config: VideoConfig) -> bool:
     return config.encode.overwrite or not os.path.lexists(config.target) or is_placed(config.target)
 
 
-def ordered(steps: Iterable[Step]) -> list[Step]:
-    """Steps with the same engine one after another, in the order of their first; what cannot be read comes last."""
+def ordered(steps: Iterable[Step], *, broken_first: bool = False) -> list[Step]:
+    """Steps with the same engine one after another, in the order of their first.
+
+    What cannot be read comes last; or first, where it is to end the batch, before hours of other work.
+    """
     groups: dict[tuple[object, ...], list[Step]] = {}
     broken: list[Step] = []
     for step in steps:
         (broken if step.clip.fault is not None else groups.setdefault(step.graph, [])).append(step)
-    return [step for group in groups.values() for step in group] + broken
+    whole = [step for group in groups.values() for step in group]
+    return broken + whole if broken_first else whole + broken
 
 
 def seconds_for(step: Step) -> float:

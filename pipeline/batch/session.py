@@ -39,10 +39,11 @@ def plan(config: BatchConfig, *, looked_at: Callable[[int, int], None] = lambda 
         PipelineError: an input is not there, a style is not known, or outputs would replace something.
         ValueError: an option, a name or a job file that makes no sense.
     """
-    jobs = make_jobs(config)
+    notes: list[str] = []
+    jobs = make_jobs(config, notes.append)
     if config.watch:  # what may grow is left to the watcher
         jobs = [job for job in jobs if job.is_named or not may_grow(job.config.source)]
-    planned = plan_batch(config, jobs, looked_at=looked_at)
+    planned = plan_batch(config, jobs, notes, looked_at=looked_at)
     if not planned.steps and not config.watch:
         others = f" among {planned.ignored} files" if planned.ignored else ""
         raise InputError(", ".join(config.inputs), f"no video was found{others}; check the folder")
@@ -68,6 +69,8 @@ def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event
     begun, clock, steps = datetime.now().astimezone(), time.monotonic(), list(planned.steps)
     try:
         emit(planned.event())
+        for line in planned.notes:
+            emit(Noted(None, line))
         _note_space(config, planned, emit)
         arrivals = _Arrivals(config, steps, emit)
         runner = Runner(config, planned.steps, emit, arrivals if config.watch else lambda: None)
