@@ -1,8 +1,11 @@
 """A video in, a painted video out. What programs of your own need is here; all else may change.
 
-    stylize_clip     a file into a file
-    stylize_folder   a folder into a folder, as `flowbrush batch` does
+    stylize_clip     a file into a file; gives a Summary, tells of Progress
+    stylize_folder   a folder into a folder, as `flowbrush batch` does; gives an Ended, tells of each Event
     stylize_frames   pictures into pictures
+
+What may be said of each is in a StylizeConfig, DecodeConfig or EncodeConfig; what goes wrong is a PipelineError.
+An Event is a Planned, Started, Progressed, Noted, Finished, Skipped, Failed or Ended.
 
 Importing this loads neither torch nor a codec.
 """
@@ -11,8 +14,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.api import stylize_clip, stylize_folder, stylize_frames
+    from pipeline.batch.events import (
+        Ended,
+        Event,
+        Failed,
+        Finished,
+        Noted,
+        Planned,
+        Progressed,
+        Skipped,
+        Started,
+    )
     from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
     from pipeline.errors import PipelineError
+    from pipeline.meter import Progress
+    from pipeline.summary import Summary
+
+__all__ = [
+    "DecodeConfig",
+    "EncodeConfig",
+    "Ended",
+    "Event",
+    "Failed",
+    "Finished",
+    "Noted",
+    "PipelineError",
+    "Planned",
+    "Progress",
+    "Progressed",
+    "Skipped",
+    "Started",
+    "StylizeConfig",
+    "Summary",
+    "stylize_clip",
+    "stylize_folder",
+    "stylize_frames",
+]
 
 _PLACES = {
     "stylize_clip": "pipeline.api",
@@ -22,17 +59,18 @@ _PLACES = {
     "DecodeConfig": "pipeline.config",
     "EncodeConfig": "pipeline.config",
     "PipelineError": "pipeline.errors",
+    "Progress": "pipeline.meter",
+    "Summary": "pipeline.summary",
+    "Event": "pipeline.batch.events",
+    "Planned": "pipeline.batch.events",
+    "Started": "pipeline.batch.events",
+    "Progressed": "pipeline.batch.events",
+    "Noted": "pipeline.batch.events",
+    "Finished": "pipeline.batch.events",
+    "Skipped": "pipeline.batch.events",
+    "Failed": "pipeline.batch.events",
+    "Ended": "pipeline.batch.events",
 }
-
-__all__ = [
-    "DecodeConfig",
-    "EncodeConfig",
-    "PipelineError",
-    "StylizeConfig",
-    "stylize_clip",
-    "stylize_folder",
-    "stylize_frames",
-]
 
 
 def __getattr__(name: str) -> Any:

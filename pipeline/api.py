@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -75,10 +76,10 @@ def stylize_folder(
         options: of ``flowbrush video`` by their names, as ``{"strength": 0.8, "height": 360}``.
         workers: processes that paint; more than one import the calling script again, which must guard what it does by
             ``if __name__ == "__main__":``.
-        emit: called with what happens, see `pipeline.batch.events`, in the calling thread.
+        emit: called with each event, one of the union ``Event``, in the calling thread.
 
     Returns:
-        How many clips were painted, were done before, failed and are left, and the path of the report.
+        How many clips were painted, were done before, failed and are left, and the path of the report: the last event.
 
     Raises:
         PipelineError: there is no such folder, or outputs would replace something.
@@ -96,12 +97,15 @@ def stylize_folder(
 def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fraction = 30) -> Iterator[Pixels]:
     """Paint pictures one after another, as the frames of a clip; nothing is read or written.
 
-    Some frames are painted ahead of the one that is yielded.
+    Some frames are painted ahead of the one that is yielded. Each is copied when it is taken, so that ``frames`` may
+    give the same array again with another picture in it. What ``frames`` raises comes after the paintings of what it
+    gave before.
 
     Args:
-        frames: ``(height, width, 3)`` RGB each, uint8 or uint16, all of one size; cuts are found.
+        frames: ``(height, width, 3)`` RGB each, uint8 or uint16, all of one size; cuts are found. Views, as
+            ``bgr[..., ::-1]``, and either byte order will do.
         style: to paint in; one that does not fade.
-        fps: of the frames.
+        fps: of the frames, above 0.
 
     Returns:
         Painted pictures of the same size and type, in the same order; ``compare`` shows both.
@@ -109,39 +113,54 @@ def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fract
     Raises:
         StyleError: no such style, or its weights cannot be used.
         DeviceError: the device or the engine is not to be had, or the memory does not suffice.
-        ValueError: a fade, whose end is not known; or a picture of another shape or type.
+        ValueError: a fade, whose end is not known; a rate that is none; or a picture of another shape or type.
     """
     config = _config(style)
     if config.style_end is not None:
         raise ValueError("frames without a known number cannot fade; leave style_end out")
+    if not (isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be a number above 0, not {fps}")
     return _painted(iter(frames), config, 1 / Fraction(fps))
 
 
 def _painted(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
     from pipeline.stylize import Stylizer
 
-    first = next(frames, None)
+    pictures = map(_copied, frames)
+    first = next(pictures, None)
     if first is None:
         return
-    _check(first, first)
     height, width, _ = first.shape
     stylizer = Stylizer(config, height=height, width=width, deep=first.dtype.itemsize == 2)
+    failure: Exception | None = None
 
     def items() -> Iterator[Frame]:
-        for number, pixels in enumerate(chain([first], frames)):
-            _check(pixels, first)
-            yield Frame(pixels, number, time_base)
+        nonlocal failure
+        try:
+            for number, pixels in enumerate(chain([first], pictures)):
+                if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+                    came, was = (f"{each.shape} {each.dtype}" for each in (pixels, first))
+                    raise ValueError(f"a frame is {came}, the first was {was}")
+                yield Frame(pixels, number, time_base)
+        except Exception as error:  # noqa: BLE001 - raised again behind the frames that came before
+            failure = error
 
     for frame in stylizer(items()):
         if isinstance(frame, Frame):
             yield frame.pixels
+    if failure is not None:
+        raise failure
 
 
-def _check(pixels: Pixels, first: Pixels) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.name not in ("uint8", "uint16"):
+def _copied(picture: Pixels) -> Pixels:
+    """The picture in memory of its own, rows one after another, in the byte order of this machine."""
+    import numpy as np
+
+    pixels = np.array(picture, order="C")
+    is_right = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype.name in ("uint8", "uint16")
+    if not is_right or not pixels.size:
         raise ValueError(f"a frame is (height, width, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}")
-    if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
-        raise ValueError(f"a frame is {pixels.shape} {pixels.dtype}, the first was {first.shape} {first.dtype}")
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
 def _config(style: Style) -> StylizeConfig:

@@ -1,9 +1,10 @@
 """flowbrush as a library: the README's code as it stands there, and what goes wrong."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -70,18 +71,59 @@ def test_frames_are_painted_as_those_of_a_clip(tmp_path: Path) -> None:
     assert list(stylize_frames([], PLAIN)) == []
 
 
+def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> None:
+    pictures = [moving_square(number) for number in range(6)]
+    expected = list(stylize_frames(pictures, PLAIN))
+
+    def refilled() -> Iterator[Any]:
+        buffer = np.empty_like(pictures[0])
+        for picture in pictures:
+            buffer[...] = picture
+            yield buffer
+
+    mirrored = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
+    for frames in (refilled(), (picture[..., ::-1] for picture in mirrored)):
+        painted = list(stylize_frames(frames, PLAIN))
+        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+    deep = [picture.astype(np.uint16) * 257 for picture in pictures[:3]]
+    big_endian = list(stylize_frames((picture.astype(">u2") for picture in deep), PLAIN))
+    for one, other in zip(big_endian, stylize_frames(deep, PLAIN), strict=True):
+        assert one.dtype == np.uint16
+        assert np.array_equal(one, other)
+
+
+def test_what_the_frames_raise_comes_behind_those_before_it() -> None:
+    pictures = [moving_square(number) for number in range(3)]
+    expected = list(stylize_frames(pictures, PLAIN))
+
+    def breaking() -> Iterator[Any]:
+        yield from pictures
+        raise OSError("the camera is gone")
+
+    for frames, reason in ((breaking(), "camera is gone"), ([*pictures, pictures[0][:10]], "the first was")):
+        painting = stylize_frames(frames, PLAIN)
+        painted = [next(painting) for _ in pictures]
+        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+        with pytest.raises((OSError, ValueError), match=reason):
+            next(painting)
+
+
 def test_what_cannot_be_painted_is_an_error_of_the_right_kind(tmp_path: Path) -> None:
     picture = moving_square(0)
-    for wrong in ([picture[..., :1]], [picture.astype(float)], [picture, picture[:10]]):
+    for wrong in ([picture[..., :1]], [picture.astype(float)], [picture, picture[:10]], [picture[:0]], [None]):
         with pytest.raises(ValueError, match="a frame is"):
             list(stylize_frames(wrong, PLAIN))
     with pytest.raises(ValueError, match="cannot fade"):
         stylize_frames([picture], StylizeConfig("great-wave", style_end="minotaur"))
+    for fps in (0, -5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="fps must be a number above 0"):
+            stylize_frames([picture], PLAIN, fps=fps)
     with pytest.raises(PipelineError, match="no such file"):
         stylize_clip(tmp_path / "none.mp4", tmp_path / "out.mp4", "great-wave")
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
         _ = pipeline.stylise  # type: ignore[attr-defined]
     assert all(getattr(pipeline, name) is not None for name in pipeline.__all__)
+    assert {kind.__name__ for kind in get_args(pipeline.Event)} <= set(pipeline.__all__)
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:

@@ -1,4 +1,10 @@
-"""What happens in a batch, as values: progress, JSON lines and the report are made from them."""
+"""What happens in a batch, as values: progress, JSON lines and the report are made from them.
+
+First comes `Planned`. Each clip is `Skipped`, or `Started` and, after `Progressed` and `Noted`, `Finished` or `Failed`;
+after the first failure it is started once more, at the end. Last comes `Ended`, also where it was interrupted.
+
+`from pipeline import Ended, ...` gives them to other programs.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -85,7 +91,9 @@ class Finished:
 
     Attributes:
         output: by which it is named.
-        figures: of the run: frames, frames_reused, seconds, fps, ...
+        figures: of the run: ``frames``, ``frames_reused``, ``audio_packets``, ``seconds``, ``fps``, ``bottleneck``,
+            ``style``, ``engine`` and ``precision`` as in `pipeline.summary.Summary`; ``damaged_places``, how many, and
+            ``damage``, the reasons of the first ones.
     """
 
     name: ClassVar[str] = "finished"
