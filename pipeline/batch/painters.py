@@ -35,13 +35,11 @@ class Painters:
     Attributes:
         turn: held by the clip that is being painted.
         making: held by the clip whose stylizer is being made.
-        made: how many engines were made.
     """
 
     def __init__(self, stopped: threading.Event) -> None:
         self.turn = Turn(stopped)
         self.making = Turn(stopped)
-        self.made = 0
         self._kept: OrderedDict[Key, Engine] = OrderedDict()
 
     def stylizer(self, config: StylizeConfig, **of_clip: Any) -> Stylizer:
@@ -60,7 +58,6 @@ class Painters:
 
     def keep(self, key: Key, engine: "Engine") -> None:
         """Keep an engine that works; the one that was longest without use goes."""
-        self.made += 1
         self._kept[key] = engine
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
