@@ -20,9 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from pipeline.arguments import read_paintings, read_seconds
+from pipeline.batch.terminal import BatchView
 from pipeline.errors import DAMAGED_INPUT, notes_of, printable
 from pipeline.process import ends_soon, keep_freed_memory, launched_at
-from pipeline.terminal import Bar, BatchView
+from pipeline.terminal import Bar
 
 if TYPE_CHECKING:
     from pipeline.batch.events import Event
@@ -158,12 +159,15 @@ def video(
         from pipeline.run import stylize_video
         from pipeline.work_folder import what_is_left
 
+        bar = Bar("painting", quiet, say=_say)
+
         def at_last() -> None:
             left = what_is_left(target, is_fresh=fresh)
+            bar.stop()
             _say(f"interrupted; {left or 'nothing of the output is kept'}")
 
         soon = ends_soon(at_last, INTERRUPTED) if is_resumable(config) else nullcontext()
-        with soon, Bar("painting", quiet, say=_say) as bar:
+        with soon, bar:
             summary = stylize_video(config, progress=bar.frames, notify=bar.note)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
@@ -389,8 +393,7 @@ def batch(
                 sys.stdout.flush()
                 os._exit(INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from None
-    if not quiet:
-        view.print_table(ended)
+    view.print_table(ended)
     if ended.failed or ended.left:
         raise typer.Exit(1)
 

@@ -1,6 +1,7 @@
 """`flowbrush batch` as it is typed."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def test_what_came_of_it_is_a_table_and_an_exit_code(folder: Path) -> None:
     (folder / "broken.mp4").write_bytes(b"broken")
     code, printed, said = run(folder, "--output", out, "--style", "great-wave", *PLAIN)
     assert (code, printed) == (1, "")
-    *rows, last = said.splitlines()
+    first, *rows, last = said.splitlines()
+    assert re.fullmatch(
+        r"note: broken_great-wave\.mp4 failed: .*broken\.mp4: .*; it is tried once more at the end", first
+    )
     assert [row.split()[:2] for row in rows] == [
         ["a_great-wave.mp4", "done"],
         [str(Path("sub/b_great-wave.mp4")), "done"],
