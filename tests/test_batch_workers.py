@@ -325,6 +325,19 @@ def test_workers_paint_what_one_process_would(
     assert streams_of(tmp_path / "here.mkv") == streams_of(tmp_path / "there.mkv")
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C in another way")
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="what a process does not hear is found in /proc")
+def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalEngine) -> None:
+    """It would end in a traceback on the user's screen, somewhere in its imports."""
+    while len(multiprocessing.active_children()) < engine.workers:
+        time.sleep(0.01)
+    for worker in multiprocessing.active_children():
+        blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{worker.pid}/status").read_text())
+        assert blocked
+        assert int(blocked[1], 16) >> (signal.SIGINT - 1) & 1
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine) -> None:
     error = engine.submit(SegmentTask(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
     assert isinstance(error, InputError)

@@ -8,8 +8,9 @@ import queue
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import ceil
 from multiprocessing.connection import Connection
@@ -194,7 +195,8 @@ class _Worker:
         self._process = context.Process(
             target=_work, args=(theirs, place), name=f"flowbrush worker {number}", daemon=True
         )
-        self._process.start()
+        with _no_interruptions():
+            self._process.start()
         theirs.close()
 
     @property
@@ -222,6 +224,22 @@ class _Worker:
         self._connection.close()
         code = self._process.exitcode
         return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _no_interruptions() -> Iterator[None]:
+    """Context in which a process that is started hears no Ctrl-C until it can say itself that it ignores it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # started with the first process else, and then it lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection, place: _Place) -> None:
