@@ -50,7 +50,7 @@ def test_what_came_of_it_is_a_table_and_an_exit_code(folder: Path) -> None:
     assert (code, printed) == (1, "")
     first, *rows, last = said.splitlines()
     assert re.fullmatch(
-        r"note: broken_great-wave\.mp4 failed: .*broken\.mp4: .*; it is tried once more at the end", first
+        r"note: broken_great-wave\.mp4 failed: .*broken\.mp4: .*; it is tried once more after the others", first
     )
     assert [row.split()[:2] for row in rows] == [
         ["a_great-wave.mp4", "done"],

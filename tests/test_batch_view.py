@@ -122,7 +122,7 @@ def test_the_view_takes_whatever_comes(terminal: Terminal) -> None:
             view._bars.refresh()
     view.print_table(Ended(1, 0, 0, 1, 1.0, "report.html"))
     note, *table = terminal.lines()
-    assert note == "note: b.mp4 failed: changed; it is tried once more at the end"
+    assert note == "note: b.mp4 failed: changed; it is tried once more after the others"
     row = "a.mp4  painted   1 frame, 1 damaged place in the input"
     assert table == [row, "1 painted, 1 left in 1.0 s; report.html"]
 

@@ -143,7 +143,7 @@ class BatchView:
     def _failed(self, event: "Failed") -> None:
         if event.will_retry:
             self._at_rest(event.output).passed = 0.0
-            self._above(f"{event.output} failed: {event.error}; it is tried once more at the end")
+            self._above(f"{event.output} failed: {event.error}; it is tried once more after the others")
         else:
             self._ended_as(event.output, "failed", event.error)
 
