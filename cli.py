@@ -22,7 +22,7 @@ import typer
 from pipeline.arguments import read_paintings, read_seconds
 from pipeline.batch.terminal import BatchView
 from pipeline.errors import DAMAGED_INPUT, notes_of, printable
-from pipeline.process import ends_soon, keep_freed_memory, launched_at
+from pipeline.process import ends_soon, keep_freed_memory, launched_at, set_up_logging
 from pipeline.terminal import Bar
 
 if TYPE_CHECKING:
@@ -675,8 +675,7 @@ def _friendly(verbose: bool = False) -> Iterator[None]:
     """What a user can mend ends in one line and an exit code; a bug keeps its traceback."""
     from pipeline.errors import PipelineError
 
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(name)s: %(message)s")
-    logging.getLogger("torch.utils.cpp_extension").disabled = not verbose  # speaks of CUDA where there is none
+    set_up_logging(logging.DEBUG if verbose else logging.ERROR)
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, _terminated)

@@ -117,13 +117,18 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
     return Catalog(path, {card.name: card for card in cards}, recipe)
 
 
+def is_in_file(style: str) -> bool:
+    """Whether ``style`` means one of a weight file of the user's, not a bundled one."""
+    return style.endswith(".safetensors") or "/" in style or "\\" in style or ".safetensors#" in style
+
+
 def find(style: str) -> tuple[Catalog, StyleCard]:
     """The weight file and the card for ``style``: a bundled style's name, a weight file's path, or ``FILE#NAME``.
 
     Raises:
         WeightsError: no such style (the message names those there are), or the file is not usable.
     """
-    if style.endswith(".safetensors") or "/" in style or "\\" in style or ".safetensors#" in style:
+    if is_in_file(style):
         return _find_in_file(style)
     catalog = read_catalog()
     if style in catalog.cards:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
@@ -41,12 +41,31 @@ def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
     """
     return {
         "input": content_of(config.source),
-        "mask": None if config.mask is None else content_of(config.mask),
+        "mask": _mask_of(config),
         "settings": _settings(config, plan),
         "weights": _styles_of(config),
-        "software": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "software": _software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
     }
+
+
+def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[str]:
+    """What a process, perhaps on another machine, finds otherwise than `identify` did: mask, weights or software.
+
+    Args:
+        config: with paths that mean the same here.
+        identity: of `identify`; what it does not tell is not compared.
+
+    Raises:
+        InputError: the mask cannot be read.
+        StyleError: a weight file cannot be read.
+    """
+    here: Mapping[str, Callable[[], Any]] = {
+        "mask": lambda: _mask_of(config),
+        "weights": lambda: _styles_of(config),
+        "software": lambda: {**identity["software"], **_software()},
+    }
+    return changes(identity, {part: look() for part, look in here.items() if part in identity})
 
 
 def engine_of(stylizer: "Stylizer") -> dict[str, Any]:
@@ -111,6 +130,14 @@ def weights_of(config: VideoConfig) -> dict[str, str]:
     specs = (config.stylize.style, config.stylize.style_end)
     parts = [part for spec in specs if spec is not None for part in parse_blend(spec)]
     return {part.style: _weights_of(part.style)[1] for part in parts}
+
+
+def _mask_of(config: VideoConfig) -> dict[str, Any] | None:
+    return None if config.mask is None else content_of(config.mask)
+
+
+def _software() -> dict[str, str | None]:
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _styles_of(config: VideoConfig) -> dict[str, Any]:

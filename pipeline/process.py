@@ -1,6 +1,7 @@
-"""The process itself: when it began, and how its memory is kept."""
+"""The process itself: when it began, how its memory is kept, and what it tells of itself."""
 
 import ctypes
+import logging
 import os
 import platform
 import signal
@@ -27,6 +28,12 @@ def launched_at() -> float:
 
 
 _LOADED_AT = time.time()
+
+
+def set_up_logging(level: int) -> None:
+    """Let what modules tell of their work, from ``level`` on, go to standard error."""
+    logging.basicConfig(level=level, format="%(name)s: %(message)s")
+    logging.getLogger("torch.utils.cpp_extension").disabled = level > logging.DEBUG  # of CUDA where there is none
 
 
 def keep_freed_memory() -> None:

@@ -99,7 +99,7 @@ class Render:
         self._source = source
         self._notify = notify
         self._input = look_of(config.source)
-        self._folder = WorkFolder(plan.target)
+        self._folder = self._open_folder()
         self._manifest = Manifest({})
         self._is_stale = True
         try:
@@ -124,6 +124,10 @@ class Render:
     def _identity(self) -> dict[str, Any]:
         """What a kept work must have been made from and with."""
         return identify(self._config, self._plan)
+
+    def _open_folder(self) -> WorkFolder:
+        """In which segments are kept."""
+        return WorkFolder(self._plan.target)
 
     def _check_space(self) -> None:
         source_bytes = self._input[0] if self._input else 0

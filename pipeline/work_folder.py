@@ -23,6 +23,7 @@ class WorkFolder:
 
     Args:
         target: the output as the user named it.
+        path: of the folder; None for the one beside ``target``.
 
     Attributes:
         path: of the folder.
@@ -31,8 +32,8 @@ class WorkFolder:
         OutputError: another run works in it, or it cannot be made.
     """
 
-    def __init__(self, target: str) -> None:
-        self.path = work_folder(target)
+    def __init__(self, target: str, path: str | None = None) -> None:
+        self.path = work_folder(target) if path is None else path
         try:
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:

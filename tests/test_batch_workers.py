@@ -1,38 +1,51 @@
 """Clips painted by several workers: seams, exactness, workers and parents that die, and engines of another kind."""
 
+import contextlib
+import errno
 import json
 import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import av
 import numpy as np
 import pytest
 
-from pipeline.batch import divided, seams
-from pipeline.batch.divided import seam_difference
+from models.registry import BUNDLED
+from pipeline.batch import divided, local_engine, long, seams
+from pipeline.batch.divided import Divided, seam_difference
 from pipeline.batch.engine import SegmentResult, SegmentTask
-from pipeline.batch.local_engine import LocalEngine, _sendable
+from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.local_engine import LocalEngine
 from pipeline.batch.long import paint_on
-from pipeline.batch.part import PAINTED, StoppedError, folder_of, paint_part
+from pipeline.batch.part import PAINTED, folder_of, paint_part
 from pipeline.batch.seams import SEEN_FRAMES, WARM_UP_FRAMES, count_parts
+from pipeline.batch.session import plan, run_batch
+from pipeline.batch.worker import Failure
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.errors import DeviceError, InputError, OutputError, PipelineError, StyleError
+from pipeline.frames import Mark
+from pipeline.lock import is_held_here
 from pipeline.manifest import work_folder
+from pipeline.meter import Progress
 from pipeline.run import stylize_video
+from pipeline.segments import SegmentWriter
 from pipeline.source import open_source
-from pipeline.work_folder import what_is_left
+from pipeline.stylize import MakeStylizer, Stylizer
+from pipeline.work_folder import WorkFolder, what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
 from tests.media import Clip, Sound, make_clip, moving_square
 
@@ -65,7 +78,9 @@ class Inline:
     workers: int = 2
     threads: int = 1
     fails: set[int] = field(default_factory=set)
+    make: MakeStylizer = Stylizer
     tasks: list[SegmentTask] = field(default_factory=list)
+    cancelled: int = 0
 
     def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
         sent = pickle.dumps(task)
@@ -75,8 +90,15 @@ class Inline:
         if task.number in self.fails:
             future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
         else:
-            future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1]))))
+            try:
+                future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1], self.make))))
+            except PipelineError as error:
+                future.set_exception(error)
         return future
+
+    def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
+        assert is_held_here(os.path.join(work_folder(self.tasks[-1].config.target), "lock"))
+        self.cancelled += len(futures)
 
     def close(self) -> None:
         pass
@@ -244,8 +266,10 @@ def test_what_a_failed_part_leaves_is_gone_on_with(
 ) -> None:
     target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
     paint_on(config(clips[None], alone), Inline(), count=two)
+    engine = Inline(fails={1})
     with pytest.raises(InputError, match="cannot be read on this machine") as caught:
-        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+        paint_on(config(clips[None], target), engine, count=two)
+    assert engine.cancelled == 2
     kept = re.fullmatch(r"(\d+) frames of \d+ are kept in (.+); the same command goes on", caught.value.__notes__[0])
     assert kept is not None
     assert kept[2] == work_folder(str(target))
@@ -264,38 +288,46 @@ def test_a_part_goes_on_behind_its_last_segment(
     paint_on(config(clips[None], alone), Inline(), count=two)
     with pytest.raises(InputError):
         paint_on(config(clips[None], target), Inline(fails={0, 1}), count=two)
-    kept = Stopping()
-    with pytest.raises(InputError):
-        paint_on(config(clips[None], target), kept, count=two)
+    with pytest.raises(InputError, match="is gone") as caught:
+        paint_on(config(clips[None], target), Inline(make=Breaking), count=two)
+    assert caught.value.__notes__[0].startswith("30 frames of ")
     summary = paint_on(config(clips[None], target), Inline(), count=two)
-    assert summary.frames_reused == kept.frames > 0
+    assert summary.frames_reused == 30
     assert streams_of(target) == streams_of(alone)
 
 
-@dataclass
-class Stopping(Inline):
-    """Each part is stopped behind its first segment."""
+class Breaking(Stylizer):
+    """Fails behind the first segment."""
 
-    frames: int = 0
+    def __call__(self, items: Any, state: Any = None) -> Iterator[Any]:
+        for item in super().__call__(items, state):
+            yield item
+            if isinstance(item, Mark):
+                raise InputError("in.mkv", "is gone")
 
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
-        folder = Path(folder_of(task.config.target, task.number))
-        stop = Path(work_folder(task.config.target)) / "stop.part"
-        thread = threading.Thread(target=self._stop_behind_a_segment, args=(folder, stop))
-        thread.start()
-        with pytest.raises(StoppedError):
-            paint_part(task)
-        thread.join()
-        stop.unlink()
-        self.frames += sum(line["frames"] for line in json.loads((folder / "manifest.json").read_text())["segments"])
-        future: Future[SegmentResult] = Future()
-        future.set_exception(InputError(task.config.source, "was stopped"))
-        return future
 
-    def _stop_behind_a_segment(self, folder: Path, stop: Path) -> None:
-        while not (folder / "manifest.json").exists():
-            time.sleep(0.001)
-        stop.touch()
+def test_the_speed_is_that_of_the_frames_painted_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1000.0, 1001.0, 1002.0])
+    monkeypatch.setattr(long, "time", SimpleNamespace(time=lambda: 0.0, perf_counter=lambda: next(clock)))
+    painted, told = iter([30, 31, 33]), list[Progress]()
+    watch = long._Watch(cast(Divided, SimpleNamespace(reused=30, painted=lambda: next(painted))), 60, told.append)
+    for _ in range(2):
+        watch()
+    assert (told[1].reused, told[1].seconds) == (30, 1.0)
+
+
+def test_errors_of_a_part_name_the_output(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: SegmentWriter, frame: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SegmentWriter, "write", write)
+    target = str(tmp_path / "out.mkv")
+    with pytest.raises(OutputError) as caught:
+        paint_on(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
+    assert caught.value.path == target
+    assert str(caught.value).startswith(f"{target}: ")
 
 
 def test_one_worker_does_not_go_on_with_what_several_began(
@@ -311,6 +343,39 @@ def test_one_worker_does_not_go_on_with_what_several_began(
     assert sorted(tmp_path.rglob("*")) == kept
     assert stylize_video(replace(config(clips[None], target), fresh=True)).frames_reused == 0
     assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+# --- another engine ---
+
+
+class Elsewhere(Inline):
+    """Paints in another folder, as another machine does."""
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        with contextlib.chdir("/"):
+            return super().submit(task)
+
+
+def test_an_engine_is_all_that_a_cluster_needs(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
+    for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
+        shutil.copy(source, name)
+    options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
+    asked = BatchConfig(("in.mkv",), Path("out"), ("great-wave:1,w.safetensors#minotaur:2",), options=options)
+    engine = Elsewhere()
+    ended = run_batch(asked, plan(asked), engine=engine)
+    assert (ended.painted, len(engine.tasks)) == (1, 2)
+
+    task = engine.tasks[0]
+    os.unlink("w.safetensors")
+    assert isinstance(Inline().submit(task).exception(), StyleError)
+    Path("w.safetensors").write_bytes(BUNDLED.read_bytes())
+    identity = {**task.identity, "mask": {}, "software": {**task.identity["software"], "torch": "1.0"}}
+    with pytest.raises(DeviceError, match=r"in\.mkv: the worker on .+ has other mask and software \(torch\) than"):
+        paint_part(replace(task, identity=identity))
 
 
 # --- workers ---
@@ -348,15 +413,16 @@ def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Pa
 def test_errors_of_every_kind_can_be_sent() -> None:
     sent = OutputError("a.mp4", "is full")
     sent.add_note("a note")
-    error = _sendable(sent)
-    assert error is sent
-    error = pickle.loads(pickle.dumps(sent))
+    error = pickle.loads(pickle.dumps(Failure.of(sent))).arrived()
     assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
 
     class Local(Exception):
         pass
 
-    assert "Local: what" in str(_sendable(Local("what")))
+    failure = Failure.of(Local("what"))
+    error = pickle.loads(pickle.dumps(failure)).arrived()
+    assert str(error) == "Local: what"
+    assert "test_errors_of_every_kind_can_be_sent.<locals>.Local: what" in str(error.__cause__)
 
 
 def kill_workers(folder: Path) -> None:
@@ -388,10 +454,64 @@ def test_a_worker_that_dies_is_replaced_once(
 
 def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
     engine = LocalEngine(1, "cpu")
-    futures = [engine.submit(SegmentTask(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(2)]
+    painted, waiting, left = (
+        engine.submit(SegmentTask(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
+    )
+    folder = folder_of(str(tmp_path / "0.mkv"), 0)
+    while not os.path.exists(os.path.join(folder, PAINTED)):
+        time.sleep(0.01)
+    with pytest.raises(OutputError, match="another run"):
+        WorkFolder("0.mkv", folder)
+    engine.cancel([painted, left])
+    assert painted.exception() is not None
+    assert left.cancelled()
+    WorkFolder("0.mkv", folder).leave(is_kept=False)
     engine.close()
-    assert all(future.done() for future in futures)
+    assert waiting.done()
+    assert engine.submit(SegmentTask(config(clips[None], tmp_path / "3.mkv"), {})).done()
     assert not [thread for thread in threading.enumerate() if thread in engine._threads]
+
+
+class Odd:
+    """A worker without a process.
+
+    Attributes:
+        does: what comes of its tasks, one after another.
+        made: how many there were.
+    """
+
+    does: ClassVar[list[Exception | None]] = []
+    made = 0
+    is_alive = True
+
+    def __init__(self, number: int, place: object) -> None:
+        type(self).made += 1
+        self.has_started = False
+
+    def paint(self, task: SegmentTask, is_over: object) -> SegmentResult | None:
+        what = self.does.pop(0)
+        if what is not None:
+            raise what
+        return None
+
+    def end(self, **patience: float) -> str:
+        self.is_alive = False
+        return "exit code 1"
+
+
+def test_whatever_happens_an_answer_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine, "Worker", Odd)
+    monkeypatch.setattr(Odd, "does", [KeyError("what"), None])
+    monkeypatch.setattr(Odd, "made", 0)
+    engine = LocalEngine(1, "cpu")
+    task = SegmentTask(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {})
+    assert isinstance(engine.submit(task).exception(10), KeyError)
+    for _ in range(2):
+        error = engine.submit(task).exception(10)
+        assert isinstance(error, DeviceError)
+        assert str(error).startswith("a worker cannot be started (exit code 1); a script of your own must be a file")
+    assert Odd.made == 2
+    engine.close()
 
 
 # --- the command ---

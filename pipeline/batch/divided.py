@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.batch.elsewhere import for_elsewhere
 from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import BEHIND, FIRST, PAINTED, STOP, folder_of, tell_painted
+from pipeline.batch.part import BEHIND, FIRST, PAINTED, folder_of, tell_painted
 from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
 from pipeline.errors import EncodeError
@@ -48,7 +49,6 @@ class Divided(Render):
 
     def divide(self, engine: SegmentEngine, count: CountParts) -> None:
         """Decide on the parts, unless an earlier run did."""
-        remove(os.path.join(self._folder.path, STOP))
         if self._manifest.split is not None:
             self.reused = self._kept_frames()
             for folder in self._folders():  # a killed worker had told of frames that are lost
@@ -65,7 +65,7 @@ class Divided(Render):
         split = self._manifest.split or {}
         begins = [None, *(Begin(*begin) for begin in self._begins())]
         ends = [*(begin.pts for begin in begins if begin is not None), None]
-        config = _with_threads(self._config, split["threads"])
+        config = for_elsewhere(_with_threads(self._config, split["threads"]))
         identity = self._manifest.identity
         return [SegmentTask(config, identity, *each) for each in zip(range(len(ends)), begins, ends, strict=True)]
 

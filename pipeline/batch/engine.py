@@ -4,6 +4,7 @@ A part is described, never sent: paths, options and times. Whoever paints it rea
 folder beside the output, which all must see under the same paths.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -71,7 +72,7 @@ class SegmentResult:
 
 
 class SegmentEngine(Protocol):
-    """Paints parts of clips, several at once."""
+    """Paints parts of clips, several at once: somewhere it calls `pipeline.batch.part.paint_part`."""
 
     workers: int
     """How many parts are painted at once."""
@@ -83,6 +84,13 @@ class SegmentEngine(Protocol):
 
         The future fails with what `pipeline.batch.part.paint_part` raises, and with a `PipelineError` where nobody is
         there to do it.
+        """
+
+    def cancel(self, futures: Sequence["Future[SegmentResult]"]) -> None:
+        """End these parts, which nobody waits for any more; what is done already, or not begun, too.
+
+        They may be ended in the middle of anything: finished segments are kept. Afterwards nobody writes into their
+        folders; an engine that cannot end what is being painted waits for it.
         """
 
     def close(self) -> None:

@@ -3,20 +3,16 @@
 find_seams -> a task for each part -> engine -> segments of all parts -> assemble
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import suppress
+from concurrent.futures import FIRST_EXCEPTION, wait
 
 from pipeline.batch.divided import CountParts, Divided
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import STOP
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.damage import damage_notice
 from pipeline.look import find_style
-from pipeline.manifest import work_folder
 from pipeline.meter import Progress, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import Notify, is_resumable
@@ -24,11 +20,8 @@ from pipeline.run import stylize_video
 from pipeline.source import open_source
 from pipeline.stylize import output_size
 from pipeline.summary import Notices, Summary, summary_of
-from pipeline.work_folder import remove
 
 LOOK_SECONDS = 0.25
-# What waits for parts that were told to stop.
-GRACE_SECONDS = 5.0
 
 
 def paint_on(
@@ -54,9 +47,9 @@ def paint_on(
     """
     if not is_resumable(config):
         return stylize_video(config, progress=progress, notify=notify)
-    begun, notices, part = time.perf_counter(), Notices(notify), config.decode
+    begun, notices = time.perf_counter(), Notices(notify)
     card = find_style(config.stylize.style, config.stylize.style_end)
-    with open_source(config.source, part, reads_along=False, whole=True) as source:
+    with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
         size = output_size(config.stylize.compare, source.info.width, source.info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
         notices.say(plan.notices)
@@ -89,6 +82,7 @@ class _Watch:
     def __init__(self, render: Divided, total: int | None, report: ProgressCallback) -> None:
         self.first_frame_at = time.time()
         self.frames = 0
+        self._has_begun = False
         self._render = render
         self._total = total
         self._report = report
@@ -97,7 +91,8 @@ class _Watch:
     def __call__(self) -> None:
         """Look, and tell."""
         frames = max(self._render.painted(), self.frames)
-        if not self.frames and frames > self._render.reused:
+        if not self._has_begun and frames > self._render.reused:
+            self._has_begun = True
             self.first_frame_at, self._first = time.time(), time.perf_counter()
         self.frames = frames
         self._report(self.progress(frames))
@@ -119,17 +114,6 @@ def _painted(tasks: Sequence[SegmentTask], engine: SegmentEngine, look: Callable
             look()
             if not left:
                 return [future.result() for future in futures]
-    except BaseException as error:
-        _stop(futures, tasks[0].config.target, is_hurried=not isinstance(error, Exception))
+    except BaseException:
+        engine.cancel(futures)  # nobody may be at work in the folder when it is left
         raise
-
-
-def _stop(futures: Sequence[Future[SegmentResult]], target: str, *, is_hurried: bool) -> None:
-    for future in futures:
-        future.cancel()
-    path = os.path.join(work_folder(target), STOP)
-    with suppress(OSError), open(path, "w"):
-        pass
-    wait(futures, 0 if is_hurried else GRACE_SECONDS)
-    if not is_hurried:
-        remove(path)

@@ -20,6 +20,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any
 
+from pipeline.batch.elsewhere import check_here
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode import decode
@@ -40,22 +41,19 @@ from pipeline.segments import marked
 from pipeline.source import Source, open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import MakeStylizer, Stylizer, output_size
+from pipeline.work_folder import WorkFolder
 
 FIRST, BEHIND = "first.safetensors", "behind.safetensors"
-PAINTED, STOP = "painted.part", "stop.part"
-# So often it is told how many frames are painted, and asked whether to stop.
+PAINTED = "painted.part"
+# So often it is told how many frames are painted.
 TELL_SECONDS = 0.25
 
 Item = Frame | Mark | StreamPacket
 
 
-class StoppedError(Exception):
-    """Another part of the clip failed, so that nobody waits for this one."""
-
-
 def folder_of(target: str, number: int) -> str:
     """The work folder of a part of the output ``target``."""
-    return work_folder(_target_of(target, number))
+    return work_folder(os.path.join(work_folder(target), f"part{number:04}"))
 
 
 def tell_painted(folder: str, count: int) -> None:
@@ -73,8 +71,8 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
-        StoppedError: a file ``stop.part`` came into the clip's work folder.
     """
+    check_here(task)
     config, notices, style = task.config, list[str](), task.config.stylize
     with (
         open_source(config.source, config.decode, reads_along=False, whole=True) as source,
@@ -84,7 +82,7 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
         size = output_size(style.compare, info.width, info.height)
         last = last_frame_seconds(info) if style.style_end else None
         of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
-        with _Part(task, _plan(config, task.number, source, size), source, notices.append) as part:
+        with _Part(task, _plan(config, source, size), source, notices.append) as part:
             if part.is_whole:
                 return part.result(notices)
             stylizer = part.load(style, partial(make, **of_clip, notify=notices.append))
@@ -97,14 +95,10 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
             return part.result(notices)
 
 
-def _plan(config: VideoConfig, number: int, source: Source, size: tuple[int, int]) -> Plan:
+def _plan(config: VideoConfig, source: Source, size: tuple[int, int]) -> Plan:
     """How the picture is encoded; whether the output may be written was asked before, its other streams come later."""
     encode = replace(config.encode, streams="none", overwrite=True)
-    return replace(plan_output(source, config.target, encode, size=size), target=_target_of(config.target, number))
-
-
-def _target_of(target: str, number: int) -> str:
-    return os.path.join(work_folder(target), f"part{number:04}")
+    return plan_output(source, config.target, encode, size=size)
 
 
 class _Part(Render):
@@ -112,7 +106,6 @@ class _Part(Render):
 
     def __init__(self, task: SegmentTask, plan: Plan, source: Source, notify: Callable[[str], None]) -> None:
         self._task = task
-        self._stop = os.path.join(work_folder(task.config.target), STOP)
         super().__init__(task.config, plan, source, notify)
 
     @property
@@ -160,7 +153,6 @@ class _Part(Render):
         Raises:
             EncodeError: an encoder refuses something, or the disk is full.
             InputError: the input was changed or removed meanwhile, or does not hold the part.
-            StoppedError: see `paint_part`.
         """
         self._throw_away_stale()  # pictures at the seams are kept before the first segment
         self._write_segments(self._own(items))
@@ -177,6 +169,9 @@ class _Part(Render):
         times = [] if begin is None else [begin.seen_pts, begin.warm_pts, begin.pts]
         return self._task.identity | {"part": [*times, self._task.end_pts]}
 
+    def _open_folder(self) -> WorkFolder:
+        return WorkFolder(self._plan.target, folder_of(self._plan.target, self._task.number))
+
     def _check_space(self) -> None:
         """That was done for the whole clip."""
 
@@ -192,22 +187,20 @@ class _Part(Render):
 
     def _own(self, items: Iterable[Item]) -> Iterator[Item]:
         """Only what is to be written of ``items``; pictures at the seams are kept to be compared."""
-        begin, end, told, count = self._task.begin, self._task.end_pts, 0.0, self.frames_reused
+        begin, end = self._task.begin, self._task.end_pts
+        tell = _Teller(self._folder.path, self.frames_reused)
         for item in items:
+            is_own = True
             if isinstance(item, Frame):
-                if time.monotonic() - told >= TELL_SECONDS:
-                    self._tell(count)
-                    told = time.monotonic()
-                if begin is not None and item.pts < begin.pts:
-                    continue
                 if begin is not None and item.pts == begin.pts:
                     self._keep_picture(FIRST, item.pixels)
                 if end is not None and item.pts >= end:
                     self._keep_picture(BEHIND, item.pixels)
-                    continue
-                count += 1
-            yield item
-        self._tell(count)
+                is_own = (begin is None or item.pts >= begin.pts) and (end is None or item.pts < end)
+                tell(is_own)
+            if is_own:
+                yield item
+        tell.now()
 
     def _keep_picture(self, name: str, pixels: Pixels) -> None:
         from safetensors.numpy import save
@@ -215,10 +208,25 @@ class _Part(Render):
         with explained(self._plan.target):
             write_in_place(self._folder.file(name), save({"pixels": pixels}))
 
-    def _tell(self, count: int) -> None:
-        if os.path.exists(self._stop):
-            raise StoppedError
-        tell_painted(self._folder.path, count)
+
+class _Teller:
+    """Tells now and then how many frames of a part are painted."""
+
+    def __init__(self, folder: str, count: int) -> None:
+        self._folder = folder
+        self._count = count
+        self._told = 0.0
+
+    def __call__(self, is_own: bool) -> None:
+        """One more is, be it of the part or before it."""
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self.now()
+        self._count += is_own
+
+    def now(self) -> None:
+        """Tell."""
+        tell_painted(self._folder, self._count)
+        self._told = time.monotonic()
 
 
 def _before(

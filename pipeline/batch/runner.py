@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from pipeline.batch.clip_run import Interrupted, Message, Outcome, Paint, run_clip
+from pipeline.batch.engine import SegmentEngine
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
 from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.local_engine import LocalEngine, default_workers
@@ -41,6 +42,7 @@ class Runner:
         steps: in the order in which they are done.
         emit: called with each event, in the thread that calls `run`.
         more: asked for further steps now and then until it gives None; without it the batch ends with its steps.
+        engine: that paints; None for workers of this machine, as many as the batch wants. Whoever gives it closes it.
 
     Attributes:
         records: of each step, in the order of the plan.
@@ -52,6 +54,7 @@ class Runner:
         steps: Sequence[Step],
         emit: Emit,
         more: Callable[[], list[Step] | None] = lambda: None,
+        engine: SegmentEngine | None = None,
     ) -> None:
         self.records: list[Record] = []
         self._config = config
@@ -62,6 +65,7 @@ class Runner:
         self._painters = Painters(self._stopped)
         self._paint: Paint = partial(stylize_video, make=self._painters.stylizer)
         self._in_flight = IN_FLIGHT
+        self._engine = engine
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._running: dict[int, threading.Thread] = {}
         self._waiting: deque[tuple[Step, Record]] = deque()
@@ -77,7 +81,11 @@ class Runner:
         Raises:
             KeyboardInterrupt: as it came; within `GRACE_SECONDS` all clips have been told to end.
         """
-        engine = self._start_workers()
+        own = self._started_workers() if self._engine is None else None
+        engine = self._engine if own is None else own
+        if engine is not None:
+            self._paint = partial(paint_on, engine=engine, count=self._count_parts)
+            self._in_flight = IN_FLIGHT - 1 + engine.workers
         try:
             while self._has_work():
                 self._start_some()
@@ -86,8 +94,8 @@ class Runner:
             self._stopped.set()
             self._wait()
             gc.unfreeze()
-            if engine is not None:
-                engine.close()
+            if own is not None:
+                own.close()
 
     def ended(self, seconds: float, report: str) -> Ended:
         """What came of it."""
@@ -97,16 +105,11 @@ class Runner:
         left = len(self.records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
-    def _start_workers(self) -> LocalEngine | None:
+    def _started_workers(self) -> LocalEngine | None:
         """Processes that paint; none where one is enough, which is this one."""
         device = str(self._config.options.get("device") or "auto")
         workers = self._config.workers or default_workers(device)
-        if workers < 2:
-            return None
-        engine = LocalEngine(workers, device)
-        self._paint = partial(paint_on, engine=engine, count=self._count_parts)
-        self._in_flight = IN_FLIGHT - 1 + workers
-        return engine
+        return LocalEngine(workers, device) if workers > 1 else None
 
     def _count_parts(self, info: VideoInfo, workers: int) -> int:
         return count_parts(info, workers, are_busy=len(self._waiting) >= workers)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from pipeline.batch.engine import SegmentEngine
 from pipeline.batch.events import Emit, Ended, Noted
 from pipeline.batch.inputs import Found
 from pipeline.batch.jobfile import Row
@@ -50,21 +51,30 @@ def plan(config: BatchConfig, *, looked_at: Callable[[int, int], None] = lambda 
     return planned
 
 
-def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event: None) -> Ended:
+def run_batch(
+    config: BatchConfig,
+    planned: BatchPlan,
+    emit: Emit = lambda event: None,
+    *,
+    engine: SegmentEngine | None = None,
+) -> Ended:
     """Paint the clips of a plan, and write the reports.
 
     Args:
         config: of which the plan was made.
         planned: by `plan`.
         emit: called with each event, in the calling thread.
+        engine: that paints, as a cluster may, see `pipeline.batch.engine`; None for workers of this machine. Whoever
+            gives it closes it.
 
     Raises:
         OutputError: another batch works in the same folder, or it cannot be made.
         DeviceError: a device that was asked for is not to be had.
         KeyboardInterrupt: as it came; a note tells what is done, and the same batch goes on.
     """
-    for device in {step.job.config.stylize.device for step in planned.to_do}:
-        find_device(device)
+    if engine is None:  # others have devices of their own
+        for device in {step.job.config.stylize.device for step in planned.to_do}:
+            find_device(device)
     lock = _lock(config)
     begun, clock, steps = datetime.now().astimezone(), time.monotonic(), list(planned.steps)
     try:
@@ -73,7 +83,7 @@ def run_batch(config: BatchConfig, planned: BatchPlan, emit: Emit = lambda event
             emit(Noted(None, line))
         _note_space(config, planned, emit)
         arrivals = _Arrivals(config, steps, emit)
-        runner = Runner(config, planned.steps, emit, arrivals if config.watch else lambda: None)
+        runner = Runner(config, planned.steps, emit, arrivals if config.watch else lambda: None, engine)
         arrivals.idle = partial(_report, config, runner, steps, begun, clock, emit, is_end=False)
         try:
             runner.run()
