@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
-from pipeline.disk import explained
+from pipeline.disk import explained, put_in_place
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.mux import Muxer, new_temporary
@@ -51,7 +51,7 @@ def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[st
     try:
         report = encode_into(items, plan, f"file:{temporary}", tag)
         with explained(plan.target):
-            os.replace(temporary, path)
+            put_in_place(temporary, path, replaces=plan.replaces)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)

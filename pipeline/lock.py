@@ -40,9 +40,9 @@ class Lock:
         while not _is_still(path, self._file):  # the run before removed it while we waited for it
             self._file.close()
             self._file = _locked(path)
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()).encode())
-        self._file.flush()
+        with contextlib.suppress(OSError):  # the number is for people; the lock holds on a full disk, too
+            os.truncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), str(os.getpid()).encode())
         _held_here.add(self._path)
 
     def release(self) -> None:

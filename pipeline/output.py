@@ -16,6 +16,7 @@ class Plan:
 
     Attributes:
         target: the file as the user named it, or ``-``.
+        replaces: whether the output takes the place of a file; else one that comes there meanwhile stays.
         container: its kind.
         encoder: of the picture.
         options: the encoder is opened with.
@@ -38,6 +39,7 @@ class Plan:
     """
 
     target: str
+    replaces: bool
     container: Container
     encoder: Encoder
     options: Mapping[str, str]

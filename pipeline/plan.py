@@ -64,6 +64,7 @@ def plan_output(
     )
     plan = Plan(
         target=name,
+        replaces=config.overwrite or os.path.lexists(os.path.realpath(name)),
         container=container,
         encoder=encoder,
         options=encoder_options(encoder, config.quality, picture.preset),

@@ -28,6 +28,8 @@ from pipeline.stylize import Stylizer
 from pipeline.work_folder import WorkFolder, look_of, remove
 
 Notify = Callable[[str], None]
+Finished = Callable[[], None]
+"""Called when an output is in its place, and what was kept on the way to it not yet cleared away."""
 Items = Iterable[Frame | Mark | StreamPacket]
 
 
@@ -265,7 +267,7 @@ class Render:
         with explained(self._plan.target):
             self._manifest.placed = look_of(part)
             self._manifest.write(self._folder.path)
-            put_in_place(part, os.path.realpath(self._plan.target))
+            put_in_place(part, os.path.realpath(self._plan.target), replaces=self._plan.replaces)
         return report
 
     def _check_input(self) -> None:

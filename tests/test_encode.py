@@ -359,6 +359,20 @@ def test_a_file_that_cannot_be_put_in_place_leaves_nothing(tmp_path, monkeypatch
     assert os.listdir(tmp_path) == ["in.mp4"]
 
 
+def test_a_file_that_comes_meanwhile_stays(clip, tmp_path):
+    target = tmp_path / "o.mkv"
+
+    def put(items):
+        target.write_bytes(b"someone else's")
+        yield from items
+
+    with pytest.raises(OutputError, match="another file has come there meanwhile"):
+        repaint(clip, target, change=put)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("o.mkv", b"someone else's")]
+    repaint(clip, target, change=put, overwrite=True)
+    assert target.read_bytes() != b"someone else's"
+
+
 def test_the_index_is_in_front_and_the_permissions_are_usual(tmp_path):
     repaint(make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4")
     data = (tmp_path / "out.mp4").read_bytes()

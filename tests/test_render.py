@@ -1,5 +1,6 @@
 """Work that survives: segments, what is kept, going on, and the output that is made of them."""
 
+import errno
 import json
 import os
 import random
@@ -439,6 +440,18 @@ def test_two_at_once_leave_one_output(tmp_path: Path, clip: Path) -> None:
 
     assert stylize_video(config(clip, tmp_path / "out.mp4"), progress=second).frames == 40
     assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_a_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    lock = Lock(str(tmp_path / "lock"))
+    with pytest.raises(HeldError) as caught:
+        Lock(str(tmp_path / "lock"))
+    assert caught.value.process is None
+    lock.release()
 
 
 def test_a_lock_whose_file_was_removed_locks_nothing(tmp_path: Path) -> None:
