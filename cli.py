@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -365,16 +365,12 @@ def batch(
 ) -> None:
     """Paint many clips: what is done is skipped, what was interrupted goes on, what fails is reported."""
     with _friendly(verbose):
-        from pipeline.batch.events import as_json
         from pipeline.batch.jobs import BatchConfig
         from pipeline.batch.options import read_styles
         from pipeline.batch.runner import is_busy
         from pipeline.batch.session import plan, run_batch
 
-        def show(event: "Event") -> None:
-            print(json.dumps(as_json(event)), flush=True)
-
-        view = BatchView(quiet, say=_say, show=show if json_lines else None)
+        view = BatchView(quiet, say=_say, show=_json_lines() if json_lines else None)
         with _usage():
             chosen = read_styles(style or ())
             config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch, workers)
@@ -386,7 +382,7 @@ def batch(
             return
         try:
             with ends_soon(view.say_what_is_left, INTERRUPTED), view:
-                ended = run_batch(config, planned, view)
+                ended = run_batch(config, planned, view, owns_process=True)
         except KeyboardInterrupt as error:
             _say(f"interrupted{notes_of(error)}")
             if is_busy():  # in the middle of something long, which a kill leaves whole
@@ -396,6 +392,27 @@ def batch(
     view.print_table(ended)
     if ended.failed or ended.left:
         raise typer.Exit(1)
+
+
+def _json_lines() -> "Callable[[Event], None]":
+    """Prints events; when nobody reads them any more, or the disk is full, the batch goes on without."""
+    from pipeline.batch.events import as_json
+
+    is_read = True
+
+    def show(event: "Event") -> None:
+        nonlocal is_read
+        if not is_read:
+            return
+        try:
+            print(json.dumps(as_json(event)), flush=True)
+        except OSError as error:
+            is_read = False
+            with suppress(OSError):  # what is still to be written would fail once more at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say(f"note: what happens is not printed any more ({error.strerror}); the batch goes on")
+
+    return show
 
 
 def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:

@@ -10,6 +10,8 @@ from pipeline.errors import InputError
 MARKED = "the container marks it as damaged"
 # A decoder tells of a damage a few pictures late at most: among so many of the newest places it is looked for.
 NEWEST_PLACES = 100
+# So many places stand in the notice.
+IN_NOTICE = 3
 
 
 class Marked(Protocol):
@@ -143,9 +145,9 @@ class DamageLog:
 
 
 def damage_notice(damage: Sequence[Damage]) -> list[str]:
-    """One line with the number of places and the first three; none where there is no damage."""
+    """One line with the number of places and the first `IN_NOTICE`; none where there is no damage."""
     if not damage:
         return []
     places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
-    more = f"; and {len(damage) - 3} more, all in --json" if len(damage) > 3 else ""
-    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:3]))}{more})"]
+    more = f"; and {len(damage) - IN_NOTICE} more, all in --json" if len(damage) > IN_NOTICE else ""
+    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:IN_NOTICE]))}{more})"]

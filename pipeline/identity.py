@@ -43,7 +43,7 @@ def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
         "input": content_of(config.source),
         "mask": _mask_of(config),
         "settings": _settings(config, plan),
-        "weights": _styles_of(config),
+        "weights": styles_of(config),
         "software": _software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
     }
@@ -62,7 +62,7 @@ def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[s
     """
     here: Mapping[str, Callable[[], Any]] = {
         "mask": lambda: _mask_of(config),
-        "weights": lambda: _styles_of(config),
+        "weights": lambda: styles_of(config),
         "software": lambda: {**identity["software"], **_software()},
     }
     return changes(identity, {part: look() for part, look in here.items() if part in identity})
@@ -121,15 +121,17 @@ def is_same(content: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return {**content, "time_ns": None} == {**other, "time_ns": None}
 
 
-def weights_of(config: VideoConfig) -> dict[str, str]:
-    """A hash of the weight file of each style.
+def styles_of(config: VideoConfig) -> dict[str, Any]:
+    """Of the style, and of the one at the end: name inside the file, hash of the file, and share of each part.
 
     Raises:
-        StyleError: one cannot be read.
+        StyleError: a weight file cannot be read.
     """
-    specs = (config.stylize.style, config.stylize.style_end)
-    parts = [part for spec in specs if spec is not None for part in parse_blend(spec)]
-    return {part.style: _weights_of(part.style)[1] for part in parts}
+    specs = {"style": config.stylize.style, "style_end": config.stylize.style_end}
+    return {
+        name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
+        for name, spec in specs.items()
+    }
 
 
 def _mask_of(config: VideoConfig) -> dict[str, Any] | None:
@@ -138,15 +140,6 @@ def _mask_of(config: VideoConfig) -> dict[str, Any] | None:
 
 def _software() -> dict[str, str | None]:
     return {name: _version(name) for name in _PACKAGES}
-
-
-def _styles_of(config: VideoConfig) -> dict[str, Any]:
-    """Of the style, and of the one at the end: name inside the file, hash of the file, and share of each part."""
-    specs = {"style": config.stylize.style, "style_end": config.stylize.style_end}
-    return {
-        name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
-        for name, spec in specs.items()
-    }
 
 
 def _weights_of(style: str) -> tuple[str, str]:

@@ -4,14 +4,13 @@ import time
 from functools import partial
 
 from pipeline.config import VideoConfig
-from pipeline.damage import damage_notice
 from pipeline.decode import decode
 from pipeline.look import find_style, last_frame_seconds
 from pipeline.mask import open_mask
 from pipeline.memory import waiting_frames
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
-from pipeline.render import is_resumable, open_render
+from pipeline.render import Finished, is_resumable, open_render
 from pipeline.source import open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import MakeStylizer, Stylizer, output_size
@@ -24,17 +23,18 @@ def stylize_video(
     progress: ProgressCallback = lambda state: None,
     notify: Notify = lambda line: None,
     make: MakeStylizer = Stylizer,
+    finished: Finished = lambda: None,
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target``.
 
-    Whatever cannot work is found out before the network is loaded. The target appears when all of it is written; what a
-    failure or an interruption leaves lies beside it, and is gone on with when the same is asked for again.
+    Whatever cannot work is found out before the network is loaded; what a failure leaves is gone on with another time.
 
     Args:
         config: what, how and where.
         progress: called for each painted frame, in the calling thread.
         notify: called with each thing that the user should know, one line.
         make: makes the stylizer, called as `Stylizer`.
+        finished: called when the target, which appears whole or not at all, is in its place.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
@@ -60,5 +60,5 @@ def stylize_video(
             ):
                 meter = Meter(decoded, painted, total=info.frame_count, reused=render.frames_reused, report=progress)
                 written = render.encode(meter.watch(painted), card.tag if config.tag else {})
-        notices.say(damage_notice(source.damage))
+            finished()
         return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, begun=begun)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.damage import Damage
+from pipeline.damage import Damage, damage_notice
 from pipeline.encode import Report
 from pipeline.meter import Meter, Progress, peak_memory_bytes
 from pipeline.stream_plan import StreamPlan
@@ -111,7 +111,7 @@ def summary_of(
     streams: Sequence[StreamPlan],
     begun: float,
 ) -> Summary:
-    """What a run came to.
+    """What a run came to; where the input was damaged, the last notice says so.
 
     Args:
         written: the output.
@@ -124,6 +124,7 @@ def summary_of(
         streams: what became of the others.
         begun: moment of the opening of the input, by `time.perf_counter`.
     """
+    notices.say(damage_notice(damage))
     return Summary(
         output=written.path,
         frames=written.frames,

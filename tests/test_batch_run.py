@@ -3,6 +3,7 @@
 import errno
 import gc
 import json
+import os
 import shutil
 import sys
 import threading
@@ -10,6 +11,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,16 +22,22 @@ import numpy as np
 import pytest
 
 import models.engine
-from pipeline.batch import clip_run, watch
+import models.registry
+from pipeline.batch import arrivals, clip_run, session, watch
 from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Skipped, Started, as_json
 from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.records import Record
+from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch
 from pipeline.batch.turn import Turn
 from pipeline.config import VideoConfig
+from pipeline.damage import Damage, damage_notice
+from pipeline.disk import write_in_place
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.lock import Lock
 from pipeline.segments import SegmentWriter
 from pipeline.stylize import Stylizer
+from pipeline.work_folder import WorkFolder
 from tests.batching import outputs_in
 from tests.media import Clip, make_clip
 
@@ -171,8 +180,15 @@ def test_what_is_done_is_skipped_until_something_is_other(tmp_path: Path) -> Non
     assert outputs(events, Skipped) == ["a_great-wave.mp4", "b_great-wave.mp4"]
 
     clips(tmp_path, "b.mp4", frames=7)
-    with pytest.raises(OutputError, match="exists already"):
-        batch(config(tmp_path))
+    clips(tmp_path, "c.mp4")
+    ended, events = batch(config(tmp_path))  # one that is in the way of its clip leaves the others alone
+    assert (ended.painted, ended.done_before, ended.failed) == (1, 1, 1)
+    assert "b_great-wave.mp4: exists already" in next(event.error for event in events if isinstance(event, Failed))
+    with pytest.raises(OutputError, match="exists already, as do 2 more outputs, made with other settings"):
+        plan(config(tmp_path, options={"strength": 0.5}))
+    with pytest.raises(OutputError, match="leave it out"):
+        plan(config(tmp_path, options={"fresh": True}))
+    (tmp_path / "in" / "c.mp4").unlink()
     replacing = config(tmp_path, options={"overwrite": True})
     assert outputs(batch(replacing)[1], Finished) == ["b_great-wave.mp4"]
     assert batch(config(tmp_path, options={"overwrite": True, "strength": 0.5}))[0].painted == 2
@@ -184,22 +200,84 @@ def test_what_is_done_is_skipped_until_something_is_other(tmp_path: Path) -> Non
     assert batch(fresh)[0].painted == 2
 
 
-@pytest.mark.parametrize("status", ["started", "waiting"])
-def test_killed_between_the_output_and_its_record(tmp_path: Path, status: str) -> None:
-    """The output is in its place, and the record says that its run was begun: that it is done."""
+def test_a_finished_output_is_noted_before_what_was_kept_of_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill at any moment leaves the one or the other; the figures and the pictures of the report come behind."""
     clips(tmp_path, "a.mp4")
+    leave, noted = WorkFolder.leave, []
+
+    def watched(self: WorkFolder, *, is_kept: bool) -> None:
+        noted.extend(path.read_text() for path in (tmp_path / "out" / ".flowbrush-batch").glob("*.json"))
+        leave(self, is_kept=is_kept)
+
+    monkeypatch.setattr(WorkFolder, "leave", watched)
     batch(config(tmp_path))
-    record = next((tmp_path / "out" / ".flowbrush-batch").glob("*.json"))
-    data = json.loads(record.read_text())
-    record.write_text(json.dumps(data | {"status": status, "look": None}))
-    if status == "waiting":
-        with pytest.raises(OutputError, match="exists already"):
-            plan(config(tmp_path))
-    else:
-        for picture in record.parent.glob("*.jpg"):  # they come after the record
-            picture.unlink()
-        assert outputs(batch(config(tmp_path))[1], Skipped) == ["a_great-wave.mp4"]
-        assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 2
+    (record,) = (tmp_path / "out" / ".flowbrush-batch").glob("*.json")
+    record.write_text(noted[0])
+    for picture in record.parent.glob("*.jpg"):
+        picture.unlink()
+    assert outputs(batch(config(tmp_path))[1], Skipped) == ["a_great-wave.mp4"]
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 2
+
+
+def while_writing(monkeypatch: pytest.MonkeyPatch, do: Callable[[SegmentWriter], None]) -> None:
+    """Let something happen with each frame that is written."""
+    write = SegmentWriter.write
+
+    def patched(self: SegmentWriter, frame: Any) -> None:
+        write(self, frame)
+        do(self)
+
+    monkeypatch.setattr(SegmentWriter, "write", patched)
+
+
+def test_a_strangers_file_is_no_finished_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put there after an interruption, or while the clip is painted, it stays, and its clip is reported."""
+    clips(tmp_path, "a.mp4", "b.mp4")
+    a, b = tmp_path / "out" / "a_great-wave.mp4", tmp_path / "out" / "b_great-wave.mp4"
+
+    def put(writer: SegmentWriter) -> None:
+        if "a_great" in writer._path:
+            raise KeyboardInterrupt
+        b.write_bytes(b"someone else's")
+
+    with monkeypatch.context() as patch:
+        while_writing(patch, put)
+        ended, events = batch(config(tmp_path))
+    assert (ended.failed, ended.left) == (1, 1)
+    assert any("another file has come there" in event.error for event in events if isinstance(event, Failed))
+    a.write_bytes(b"someone else's")
+    ended, _ = batch(config(tmp_path))
+    assert (ended.done_before, ended.failed) == (0, 2)
+    assert (a.read_bytes(), b.read_bytes()) == (b"someone else's", b"someone else's")
+    b.unlink()
+    ended, events = batch(config(tmp_path))
+    assert (ended.painted, ended.failed) == (1, 1)
+    assert [event.figures["frames_reused"] for event in events if isinstance(event, Finished)] == [6]
+
+
+def test_a_batch_is_known_again_wherever_it_is_and_however_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = clips(tmp_path, "a.mp4")
+    shutil.copy(models.registry.BUNDLED, tmp_path / "w.safetensors")
+    monkeypatch.chdir(tmp_path)
+    here = BatchConfig(("in",), Path("in"), ("w.safetensors#great-wave",), options=OPTIONS)
+    assert batch(here)[0].painted == 1
+    style = f"{tmp_path / 'w.safetensors'}#great-wave"
+    assert batch(replace(here, inputs=(str(folder),), output=folder, styles=(style,)))[0].done_before == 1
+    folder.rename(tmp_path / "moved")
+    moved = replace(here, inputs=("moved",), output=Path("moved"))
+    ended, events = batch(moved)
+    assert (ended.painted, ended.done_before, outputs(events, Started)) == (0, 1, [])
+
+
+def test_a_clip_that_is_only_touched_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = clips(tmp_path, "a.mp4")
+    while_writing(monkeypatch, lambda writer: os.utime(folder / "a.mp4", (1, 1)))
+    assert batch(config(tmp_path))[0].painted == 1
+    assert batch(config(tmp_path))[0].done_before == 1
 
 
 def test_paintings_in_the_folder_of_the_clips_are_not_painted_again(tmp_path: Path) -> None:
@@ -342,8 +420,6 @@ def test_a_clip_that_changes_while_it_is_painted_is_painted_anew(
 
 
 def test_a_small_disk_is_told_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.batch import session
-
     clips(tmp_path, "a.mp4")
     asked = config(tmp_path)
     planned = plan(asked)
@@ -513,6 +589,149 @@ def test_watching_paints_what_comes_and_only_that(tmp_path: Path, monkeypatch: p
     assert finished == ["a_great-wave.mp4", str(Path("sub/b_great-wave.mp4"))]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["painted"] == 2
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at folders often, and take what stands for a moment."""
+    monkeypatch.setattr(watch, "STANDS_SECONDS", 0.3)
+    monkeypatch.setattr(arrivals, "WATCH_SECONDS", 0.05)
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text())
+    return report
+
+
+def test_a_clip_replaced_while_it_is_painted_comes_again_when_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not tried again before, and has one row in the report."""
+    clips(tmp_path, "a.mp4")
+    os.utime(tmp_path / "in" / "a.mp4", (1, 1))
+    looks(monkeypatch)
+    happened: list[tuple[str, int]] = []
+
+    def change(writer: SegmentWriter) -> None:
+        if len(happened) == 1:
+            clips(tmp_path, "a.mp4", frames=9)
+
+    def react(event: Event) -> None:
+        if isinstance(event, Started):
+            happened.append((event.name, event.attempt))
+        if isinstance(event, Failed):
+            happened.append((event.name, event.will_retry))
+        if isinstance(event, Finished):
+            raise KeyboardInterrupt
+
+    while_writing(monkeypatch, change)
+    with pytest.raises(KeyboardInterrupt):
+        batch(config(tmp_path, watch=True), react)
+    assert happened == [("started", 1), ("failed", True), ("started", 1)]
+    (row,) = report_of(tmp_path)["clips"]
+    assert (row["status"], row["attempts"], row["frames"]) == ("painted", 1, 9)
+
+
+def test_of_two_arrivals_with_one_output_the_second_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is one that is changed after it was painted; the report says so."""
+    clips(tmp_path, "a.mkv", "b.mp4")
+    shutil.copy(tmp_path / "in" / "a.mkv", tmp_path / "in" / "a.avi")
+    looks(monkeypatch)
+    monkeypatch.setattr(session, "may_grow", lambda path: True)
+    finished: list[str] = []
+
+    def react(event: Event) -> None:
+        if isinstance(event, Finished):
+            finished.append(event.output)
+            if len(finished) == 2:
+                os.utime(tmp_path / "in" / "a.avi", (1, 1))
+                clips(tmp_path, "b.mp4", frames=7)
+        if isinstance(event, Noted) and "exists already" in event.line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch(config(tmp_path, watch=True), react)
+    report = report_of(tmp_path)
+    assert sorted(finished) == ["a_great-wave.mkv", "b_great-wave.mp4"]
+    assert sorted((row["output"], row["status"]) for row in report["clips"]) == [
+        (output, "painted") for output in sorted(finished)
+    ]
+    assert any("a.mkv is left alone: " in line and "would be the output of" in line for line in report["notes"])
+    assert any("b.mp4 is left alone: " in line for line in report["notes"])
+    assert "is left alone" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_however_it_ends_there_is_a_report(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4", "b.mp4")
+
+    def break_down(event: Event) -> None:
+        if isinstance(event, Finished):
+            raise RuntimeError("who listens has a fault")
+
+    with pytest.raises(RuntimeError, match="who listens"):
+        batch(config(tmp_path), break_down)
+    assert report_of(tmp_path)["painted"] >= 1
+
+
+@pytest.mark.parametrize("where", ["shutil", "draw_thumbnails"])
+def test_an_interruption_at_any_time_tells_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Before the first clip, and behind the last."""
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    clips(tmp_path, "a.mp4")
+    asked = config(tmp_path, options={"fresh": where == "shutil"})
+    if where != "shutil":
+        batch(asked)
+        for picture in (tmp_path / "out" / ".flowbrush-batch").glob("*.jpg"):
+            picture.unlink()
+    stand_in = SimpleNamespace(disk_usage=interrupt) if where == "shutil" else interrupt
+    monkeypatch.setattr(session, where, stand_in)
+    events: list[Event] = []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_batch(asked, plan(asked), events.append)
+    command = "the same command without --fresh goes on" if where == "shutil" else "the same command goes on"
+    assert command in caught.value.__notes__[0]
+    assert isinstance(events[-1], Ended)
+    assert report_of(tmp_path)["clips"][0]["output"] == "a_great-wave.mp4"
+
+
+def test_the_memory_of_a_host_is_left_to_it(tmp_path: Path) -> None:
+    clips(tmp_path, "a.mp4")
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        batch(config(tmp_path))
+        assert gc.get_freeze_count() == pytest.approx(frozen, rel=0.01)
+    finally:
+        gc.unfreeze()
+
+
+def test_a_full_disk_leaves_no_part_of_a_small_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_in_place(str(tmp_path / "report.json"), b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_in_place(str(tmp_path / "report.json"), [b"new"])
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("report.json", b"old")]
+
+
+def test_a_place_that_is_damaged_is_told_of_once(tmp_path: Path) -> None:
+    places = [Damage(number, Fraction(number), f"fault {number}") for number in range(5)]
+    for count, said in ((1, "1 damaged place in the input"), (5, "5 damaged places in the input")):
+        reasons = [place.reason for place in places[:count]]
+        figures = {"frames": 6, "fps": 1.0, "frames_reused": 0, "damaged_places": count, "damage": reasons}
+        record = Record("a", "b", "c", "done", figures=figures, notices=damage_notice(places[:count]))
+        write_reports(tmp_path, [record], Ended(1, 0, 0, 0, 1.0, ""), datetime.now())
+        page = (tmp_path / "report.html").read_text()
+        assert said in page
+        assert [page.count(reason) for reason in reasons] == [1] * count
 
 
 def test_notices_reach_the_report_with_their_clip(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def run_clip(
 
     Args:
         step: what to do.
-        record: of it; brought up to date, and kept.
+        record: of it; brought up to date, and kept when the output is in its place.
         records: where it is kept.
         paint: paints it.
         tell: called with what happens, and with the `Outcome` at the end.
@@ -81,7 +81,6 @@ def run_clip(
         record.status, record.error = "failed", _reason(caught)
         if not isinstance(caught, PipelineError | ValueError):
             logger.exception("%s", step.job.name)
-        _keep(step, record, records, tell)
     finally:
         tell(Outcome(step, record, error))
 
@@ -113,20 +112,23 @@ def _paint(
     if not may_be_written(config):
         raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
     _make_folder(config)
-    records.forget_pictures(job)
-    record.status, record.error, record.before = "started", None, look_of(config.target)
-    look = look_of(config.source)
-    record.identity, record.look = identity_of(config), None
-    _keep(step, record, records, tell)
-    summary = paint(config, progress=_Teller(job.name, tell, stopped), notify=notify)
-    if look_of(config.source) != look:  # what was hashed may not be what was painted: it is no ground to skip it
-        record.identity = {}
-    record.status, record.look, record.figures = "done", look_of(config.target), _figures(summary)
-    _keep(step, record, records, tell)
+    record.status, record.error = "started", None
+    look, identity = look_of(config.source), identity_of(config)
+
+    def finished() -> None:
+        records.forget_pictures(job.name)
+        is_same = look_of(config.source) == look or identity_of(config) == identity
+        record.identity = identity if is_same else {}  # else what was hashed may not be what was painted
+        record.status, record.look = "done", look_of(config.target)
+        _keep(record, records, tell)
+
+    summary = paint(config, progress=_Teller(job.name, tell, stopped), notify=notify, finished=finished)
+    record.figures = _figures(summary)
+    _keep(record, records, tell)
     painted = summary.frames - summary.frames_reused
     remember_speed(step, painted, painted / summary.fps if summary.fps else 0.0)
     if not stopped.is_set():
-        draw_thumbnails(config, step.clip.seconds, records.thumbnail(job, 0), records.thumbnail(job, 1))
+        draw_thumbnails(config, step.clip.seconds, records.thumbnail(job.name, 0), records.thumbnail(job.name, 1))
 
 
 class _Teller:
@@ -163,9 +165,9 @@ def _figures(summary: Summary) -> dict[str, Any]:
     return figures
 
 
-def _keep(step: Step, record: Record, records: Records, tell: Callable[[Message], None]) -> None:
+def _keep(record: Record, records: Records, tell: Callable[[Message], None]) -> None:
     """Note on disk what became of it; that this does not work is no reason to stop."""
     try:
-        records.write(step.job, record)
+        records.write(record)
     except OSError as error:
-        tell(Noted(step.job.name, f"what was done cannot be noted ({error.strerror}); a later run may do it again"))
+        tell(Noted(record.output, f"what was done cannot be noted ({error.strerror}); a later run may do it again"))

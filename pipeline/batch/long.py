@@ -11,11 +11,10 @@ from pipeline.batch.divided import CountParts, Divided
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
-from pipeline.damage import damage_notice
 from pipeline.look import find_style
 from pipeline.meter import Progress, ProgressCallback
 from pipeline.plan import plan_output
-from pipeline.render import Notify, is_resumable
+from pipeline.render import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.source import open_source
 from pipeline.stylize import output_size
@@ -31,6 +30,7 @@ def paint_on(
     progress: ProgressCallback = lambda state: None,
     notify: Notify = lambda line: None,
     count: CountParts = count_parts,
+    finished: Finished = lambda: None,
 ) -> Summary:
     """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
 
@@ -40,13 +40,14 @@ def paint_on(
         progress: called now and then in the calling thread.
         notify: called with each thing that the user should know, one line.
         count: decides into how many parts the clip is divided, as `count_parts` does.
+        finished: called when the target, which appears whole or not at all, is in its place.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
         ValueError: a codec, quality or preset that does not exist.
     """
     if not is_resumable(config):
-        return stylize_video(config, progress=progress, notify=notify)
+        return stylize_video(config, progress=progress, notify=notify, finished=finished)
     begun, notices = time.perf_counter(), Notices(notify)
     card = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
@@ -62,7 +63,7 @@ def paint_on(
                     results = _painted(render.tasks(), engine, watch)
                 render.join(results, notices)
             written = render.encode((), card.tag if config.tag else {})
-        notices.say(damage_notice(source.damage))
+            finished()
         return summary_of(
             written,
             watch.progress(written.frames),

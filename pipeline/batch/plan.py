@@ -149,7 +149,7 @@ def plan_batch(
             steps.append(step)
         looked_at(number, len(jobs))
     check_names([step.job for step in steps])
-    check_places(steps)
+    check_places(steps, records)
     closed = [path for path in sorted(ignored) if not os.access(path, os.R_OK)]
     more = (f"{path} cannot be read: whether it is a video is not known" for path in closed)
     steps = ordered(steps, broken_first=not config.keep_going)
@@ -170,20 +170,24 @@ def look_at(job: Job, records: Records) -> Step | None:
     return Step(job, clip, records.is_done(job, records.of(job)))
 
 
-def check_places(steps: Iterable[Step]) -> None:
-    """Refuse to begin where outputs are there that were made otherwise, and must not be replaced.
+def check_places(steps: Iterable[Step], records: Records) -> None:
+    """Refuse to begin where outputs are there that must not be replaced.
+
+    Where a batch goes on, these are its own, made with other settings; of what else has come into a clip's way since
+    it began, that clip is told at its turn, and the others are painted.
 
     Raises:
         OutputError: which.
     """
     there = [step.job for step in steps if not step.is_done and not may_be_written(step.job.config)]
+    if records.is_begun:
+        there = [job for job in there if job.config.fresh or records.has_other_settings(job)]
     if there:
         more = f", as do {len(there) - 1} more outputs" if len(there) > 1 else ""
-        raise OutputError(
-            there[0].config.target,
-            f"exists already{more}, made with other settings, of another input, or by someone else; "
-            "choose another --output or --name, or --overwrite",
-        )
+        how = "made with other settings, of another input, or by someone else; choose another --output or --name"
+        if there[0].config.fresh:
+            how = "and --fresh does not replace what is finished; leave it out"
+        raise OutputError(there[0].config.target, f"exists already{more}, {how}, or --overwrite")
 
 
 def may_be_written(config: VideoConfig) -> bool:

@@ -1,15 +1,17 @@
-"""What a batch notes of each clip in its state folder, so that the next run knows what was done.
+"""What a batch notes of each finished output in its state folder, so that the next run knows what was done.
 
 OUTPUT/.flowbrush-batch/
     lock               held by the run that works there
-    <hash>.json        one for each output
+    <hash>.json        one for each output that is in its place
     <hash>.0.jpg       of the original, <hash>.1.jpg of the painting: thumbnails
+
+Outputs are known by their names in the folder: it may be moved, and be called by any path.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,13 +21,13 @@ from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError
-from pipeline.identity import content_of, weights_of
+from pipeline.identity import content_of, styles_of
 from pipeline.manifest import is_placed
 from pipeline.work_folder import look_of, remove
 
-FORMAT = 1
-# What changes neither a picture nor its encoding.
-_IRRELEVANT = {"threads", "strict", "overwrite", "max_memory"}
+FORMAT = 2
+# What changes neither a picture nor its encoding; styles stand among the weights, by their content.
+_IRRELEVANT = {"threads", "strict", "overwrite", "max_memory", "style", "style_end"}
 
 
 @dataclass(slots=True)
@@ -35,11 +37,9 @@ class Record:
     Attributes:
         output: its name, relative to the batch's folder.
         source: path of its clip.
-        target: its path.
         style: that it is painted in.
-        status: ``waiting``, ``started``, ``done`` or ``failed``.
-        identity: of input, settings and weights; empty before it was found out.
-        before: size and time of what stood in its place before; None for nothing.
+        status: ``waiting``, ``started``, ``done`` or ``failed``; on disk ``done``.
+        identity: of input, settings and weights; empty where the input is not known that was painted.
         look: size and time of the finished output.
         attempts: of the last run.
         figures: of the run that painted it.
@@ -50,11 +50,9 @@ class Record:
 
     output: str
     source: str
-    target: str
     style: str
     status: str = "waiting"
     identity: dict[str, Any] = field(default_factory=dict)
-    before: tuple[int, int] | None = None
     look: tuple[int, int] | None = None
     attempts: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
@@ -63,8 +61,13 @@ class Record:
     is_from_before: bool = False
 
 
+def new_record(job: Job) -> Record:
+    """The record of a job of which nothing is known."""
+    return Record(job.name, job.config.source, job.config.stylize.style)
+
+
 class Records:
-    """The records of a batch; those of this run are held, too, should the disk refuse them.
+    """The records of a batch.
 
     Args:
         folder: in which they are kept; made when the first is written.
@@ -73,59 +76,57 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run of the batch was here before."""
+        return self._folder.exists()
+
     def of(self, job: Job) -> Record:
         """The record of a job as an earlier run left it, or a new one."""
-        fresh = Record(job.name, job.config.source, job.config.target, job.config.stylize.style)
         try:
-            data = json.loads(self._file(job, ".json").read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT or data["target"] != job.config.target:
-                return fresh
-            data["before"], data["look"] = (tuple(data[name]) if data[name] else None for name in ("before", "look"))
+            data = json.loads(self._file(job.name, ".json").read_text(encoding="utf-8"))
+            if data.pop("format") != FORMAT:
+                return new_record(job)
+            data["look"] = tuple(data["look"])
             return Record(**data)
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
-            return fresh
+            return new_record(job)
 
-    def write(self, job: Job, record: Record) -> None:
-        """Keep ``record``.
+    def write(self, record: Record) -> None:
+        """Keep ``record``, that of a finished output.
 
         Raises:
             OSError: the disk is full, or gone.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1)
-        write_in_place(str(self._file(job, ".json")), text.encode())
+        write_in_place(str(self._file(record.output, ".json")), text.encode())
 
-    def thumbnail(self, job: Job, number: int) -> Path:
+    def thumbnail(self, output: str, number: int) -> Path:
         """Where the picture of the original (0) or of the painting (1) lies, or is to."""
-        return self._file(job, f".{number}.jpg")
+        return self._file(output, f".{number}.jpg")
 
     def is_done(self, job: Job, record: Record) -> bool:
         """Whether the output is there, and was made of the same input, with the same settings and weights.
 
-        A run that was killed after its output was in place, and before it noted that, leaves a record that says which
-        run was begun; outputs appear whole or not at all.
+        A run that was killed when its output was in place, and what it kept not yet cleared away, is to end that.
         """
-        if job.config.fresh or not record.identity:
+        if job.config.fresh or not _is_its(record, job) or is_placed(job.config.target):
             return False
-        look = look_of(job.config.target)
-        if look is None or is_placed(job.config.target):
-            return False
-        if record.status == "started":
-            is_there = look != record.before
-        else:
-            is_there = record.status == "done" and look == record.look
-        if not is_there or record.identity != identity_of(job.config):
-            return False
-        record.status, record.look = "done", look
-        return True
+        return record.identity == identity_of(job.config)
 
-    def forget_pictures(self, job: Job) -> None:
+    def has_other_settings(self, job: Job) -> bool:
+        """Whether the output is there, and was made by this batch with other settings or weights."""
+        record = self.of(job)
+        return _is_its(record, job) and {**record.identity, "input": None} != {**_asked(job.config), "input": None}
+
+    def forget_pictures(self, output: str) -> None:
         """Remove the thumbnails of an earlier output."""
         for number in (0, 1):
-            remove(str(self.thumbnail(job, number)))
+            remove(str(self.thumbnail(output, number)))
 
-    def _file(self, job: Job, ending: str) -> Path:
-        return self._folder / f"{hashlib.sha256(os.fsencode(job.name)).hexdigest()[:20]}{ending}"
+    def _file(self, output: str, ending: str) -> Path:
+        return self._folder / f"{hashlib.sha256(os.fsencode(output)).hexdigest()[:20]}{ending}"
 
 
 def identity_of(config: VideoConfig) -> dict[str, Any]:
@@ -134,19 +135,8 @@ def identity_of(config: VideoConfig) -> dict[str, Any]:
     Raises:
         StyleError: a weight file cannot be read.
     """
-    settings = {
-        name: str(value)
-        for part in (config.stylize, config.decode, config.encode)
-        for name, value in asdict(part).items()
-        if name not in _IRRELEVANT
-    }
     try:
-        return {
-            "input": content_of(config.source),
-            "mask": None if config.mask is None else content_of(config.mask),
-            "settings": settings | {"tag": str(config.tag)},
-            "weights": weights_of(config),
-        }
+        return {"input": content_of(config.source), **_asked(config)}
     except InputError:
         return {}
 
@@ -156,5 +146,24 @@ def recorded_outputs(folder: Path) -> Iterator[str]:
     with suppress(OSError):
         for path in sorted(folder.glob("*.json")):
             with suppress(OSError, ValueError, LookupError, TypeError):
-                data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-                yield str(data["target"])
+                yield str(folder.parent / json.loads(path.read_text(encoding="utf-8"))["output"])
+
+
+def _is_its(record: Record, job: Job) -> bool:
+    """Whether what stands in the place of the job's output is what the record is about, and of what is known."""
+    return bool(record.identity) and record.look == look_of(job.config.target)
+
+
+def _asked(config: VideoConfig) -> dict[str, Any]:
+    """What is to become of the input, whatever it is."""
+    settings = {
+        name: str(value)
+        for part in (config.stylize, config.decode, config.encode)
+        for name, value in asdict(part).items()
+        if name not in _IRRELEVANT
+    }
+    return {
+        "mask": None if config.mask is None else content_of(config.mask),
+        "settings": settings | {"tag": str(config.tag)},
+        "weights": styles_of(config),
+    }

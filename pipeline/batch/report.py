@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,9 @@ from typing import Any
 
 from pipeline.batch.events import Ended
 from pipeline.batch.inputs import STATE_FOLDER
-from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records
-from pipeline.disk import put_in_place, write_in_place
+from pipeline.damage import IN_NOTICE
+from pipeline.disk import write_in_place
 from pipeline.errors import printable
 
 WORDS = {"done": "painted", "failed": "failed", "waiting": "not come to", "started": "interrupted"}
@@ -48,31 +48,29 @@ class Shown:
     after: Path
 
 
-def write_reports(folder: Path, steps: Sequence[Step], found: Sequence[Record], ended: Ended, begun: datetime) -> None:
+def write_reports(
+    folder: Path, found: Iterable[Record], ended: Ended, begun: datetime, notes: Iterable[str] = ()
+) -> None:
     """Write both reports into the batch's folder, each whole or not at all.
 
     Args:
         folder: of the batch.
-        steps: of the plan.
-        found: the record of each step.
+        found: the record of each output.
         ended: the batch in figures.
         begun: when it began.
+        notes: what the user was told of the batch, a line each.
 
     Raises:
         OSError: the disk is full, or the folder is gone.
     """
-    records = Records(folder / STATE_FOLDER)
+    records, found, notes = Records(folder / STATE_FOLDER), list(found), list(notes)
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"begun": begun.isoformat(timespec="seconds"), **_counts(ended), "clips": [as_row(each) for each in found]}
+    head = {"begun": begun.isoformat(timespec="seconds"), **_counts(ended), "notes": notes}
+    data = {**head, "clips": [as_row(each) for each in found]}
     write_in_place(str(folder / "report.json"), (json.dumps(data, indent=1) + "\n").encode())
-    shown = (
-        Shown(record, records.thumbnail(step.job, 0), records.thumbnail(step.job, 1))
-        for step, record in zip(steps, found, strict=False)  # an interruption may come between the two
-    )
-    part = folder / "report.html.part"
-    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(_page(shown, ended, begun))
-    put_in_place(str(part), str(folder / "report.html"))
+    shown = (Shown(each, records.thumbnail(each.output, 0), records.thumbnail(each.output, 1)) for each in found)
+    page = (text.encode(errors="backslashreplace") for text in _page(shown, ended, begun, notes))
+    write_in_place(str(folder / "report.html"), page)
 
 
 def as_row(record: Record) -> dict[str, Any]:
@@ -112,11 +110,12 @@ def length(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _page(clips: Iterator[Shown], ended: Ended, begun: datetime) -> Iterator[str]:
+def _page(clips: Iterator[Shown], ended: Ended, begun: datetime, notes: list[str]) -> Iterator[str]:
     title = f"flowbrush batch, {begun:%Y-%m-%d %H:%M}"
     yield f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     yield f"<style>{_STYLE}</style>\n<h1>{title}</h1>\n<p>{_text(summary_line(ended))}</p>\n"
+    yield _list(notes)
     yield "<table><tr><th>before, after<th>clip<th>result\n"
     for clip in clips:
         yield _row(clip)
@@ -125,8 +124,8 @@ def _page(clips: Iterator[Shown], ended: Ended, begun: datetime) -> Iterator[str
 
 def _row(clip: Shown) -> str:
     record = clip.record
-    lines = [*([record.error] if record.error else []), *record.notices, *record.figures.get("damage", [])]
-    notes = f"<ul>{''.join(f'<li>{_text(line)}' for line in lines)}</ul>" if lines else ""
+    others = record.figures.get("damage", [])[IN_NOTICE:]
+    notes = _list([*([record.error] if record.error else []), *record.notices, *others])
     pictures = _picture(clip.before, "before") + _picture(clip.after, "after") if record.status == "done" else ""
     names = f'{_text(record.output)}<p class="small">of {_text(record.source)}<br>in {_text(record.style)}'
     word = "done before" if record.is_from_before else WORDS[record.status]
@@ -142,10 +141,15 @@ def _figures(record: Record) -> str:
     if figures["frames_reused"]:
         parts.append(f"{figures['frames_reused']} frames of an earlier run")
     if figures["damaged_places"]:
-        parts.append(f"{figures['damaged_places']} damaged places in the input")
+        places = "1 damaged place" if figures["damaged_places"] == 1 else f"{figures['damaged_places']} damaged places"
+        parts.append(f"{places} in the input")
     if record.attempts > 1:
         parts.append("at the second attempt")
     return ", ".join(parts)
+
+
+def _list(lines: list[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_text(line)}' for line in lines)}</ul>\n" if lines else ""
 
 
 def _picture(file: Path, what: str) -> str:

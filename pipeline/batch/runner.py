@@ -10,8 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+from pipeline.batch.arrivals import Arrivals
 from pipeline.batch.clip_run import Interrupted, Message, Outcome, Paint, run_clip
 from pipeline.batch.engine import SegmentEngine
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
@@ -20,7 +22,7 @@ from pipeline.batch.local_engine import LocalEngine, default_workers
 from pipeline.batch.long import paint_on
 from pipeline.batch.painters import Painters
 from pipeline.batch.plan import Step
-from pipeline.batch.records import Record, Records
+from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.seams import count_parts
 from pipeline.frames import VideoInfo
 from pipeline.run import stylize_video
@@ -34,6 +36,19 @@ LOOK_SECONDS = 0.25
 GRACE_SECONDS = 1.2
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be done, or was, for one output.
+
+    Attributes:
+        step: of the plan, or of what came later.
+        record: what became of it.
+    """
+
+    step: Step
+    record: Record
+
+
 class Runner:
     """Runs the steps of a plan; to be used once.
 
@@ -41,11 +56,13 @@ class Runner:
         config: of the batch.
         steps: in the order in which they are done.
         emit: called with each event, in the thread that calls `run`.
-        more: asked for further steps now and then until it gives None; without it the batch ends with its steps.
+        arrivals: where further steps come from, without an end; without it the batch ends with its steps.
         engine: that paints; None for workers of this machine, as many as the batch wants. Whoever gives it closes it.
+        meanwhile: called a few times a second.
+        owns_process: whether the process serves the batch alone, so that Python's memory may be managed for it.
 
     Attributes:
-        records: of each step, in the order of the plan.
+        entries: by the names of their outputs, in the order of the plan; a clip that comes again takes its old place.
     """
 
     def __init__(
@@ -53,13 +70,17 @@ class Runner:
         config: BatchConfig,
         steps: Sequence[Step],
         emit: Emit,
-        more: Callable[[], list[Step] | None] = lambda: None,
+        *,
+        arrivals: Arrivals | None = None,
         engine: SegmentEngine | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+        owns_process: bool = False,
     ) -> None:
-        self.records: list[Record] = []
         self._config = config
         self._emit = emit
-        self._more = more
+        self._arrivals = arrivals
+        self._meanwhile = meanwhile
+        self._owns_process = owns_process
         self._kept = Records(config.state_folder)
         self._stopped = threading.Event()
         self._painters = Painters(self._stopped)
@@ -67,13 +88,12 @@ class Runner:
         self._in_flight = IN_FLIGHT
         self._engine = engine
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._running: dict[int, threading.Thread] = {}
-        self._waiting: deque[tuple[Step, Record]] = deque()
-        self._again: deque[tuple[Step, Record]] = deque()
+        self._running: dict[str, threading.Thread] = {}
+        self._waiting = deque(step.job.name for step in steps if not step.is_done)
+        self._again: deque[str] = deque()
         self._ends_early = False
-        self._is_tidy = False
-        for step in steps:
-            self._add(step)
+        self._is_frozen = False
+        self.entries = {step.job.name: self._entry(step) for step in steps}
 
     def run(self) -> None:
         """Do all steps; what fails is tried once more at the end.
@@ -87,22 +107,29 @@ class Runner:
             self._paint = partial(paint_on, engine=engine, count=self._count_parts)
             self._in_flight = IN_FLIGHT - 1 + engine.workers
         try:
+            for entry in self.entries.values():
+                self._skip_done(entry)
             while self._has_work():
                 self._start_some()
                 self._hear()
+                self._meanwhile()
         finally:
             self._stopped.set()
-            self._wait()
-            gc.unfreeze()
-            if own is not None:
-                own.close()
+            if self._is_frozen:
+                gc.unfreeze()
+            try:
+                self._wait()
+            finally:
+                if own is not None:
+                    own.close()
 
     def ended(self, seconds: float, report: str) -> Ended:
         """What came of it."""
-        before = sum(record.is_from_before for record in self.records)
-        done = sum(record.status == "done" for record in self.records)
-        failed = sum(record.status == "failed" for record in self.records)
-        left = len(self.records) - done - failed
+        records = [entry.record for entry in self.entries.values()]
+        before = sum(record.is_from_before for record in records)
+        done = sum(record.status == "done" for record in records)
+        failed = sum(record.status == "failed" for record in records)
+        left = len(records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
     def _started_workers(self) -> LocalEngine | None:
@@ -114,39 +141,53 @@ class Runner:
     def _count_parts(self, info: VideoInfo, workers: int) -> int:
         return count_parts(info, workers, are_busy=len(self._waiting) >= workers)
 
-    def _add(self, step: Step) -> None:
+    def _entry(self, step: Step) -> Entry:
+        if not step.is_done:
+            return Entry(step, new_record(step.job))
         record = self._kept.of(step.job)
-        record.is_from_before, record.attempts, record.source = step.is_done, 0, step.job.config.source
-        self.records.append(record)
-        if step.is_done:
-            record.status = "done"
-            clear_remains(step.job.config.target)
-            self._emit(Skipped(step.job.name))
-        else:
-            record.status, record.error, record.figures, record.notices = "waiting", None, {}, []
-            self._waiting.append((step, record))
+        record.status, record.is_from_before, record.attempts = "done", True, 0
+        record.source = step.job.config.source
+        return Entry(step, record)
+
+    def _skip_done(self, entry: Entry) -> None:
+        if entry.step.is_done:
+            clear_remains(entry.step.job.config.target)
+            self._emit(Skipped(entry.step.job.name))
+
+    def _welcome(self, step: Step) -> None:
+        """Take a step that has come meanwhile; none for the same output is at work."""
+        name = step.job.name
+        known = self.entries.get(name)
+        if step.is_done and known is not None and known.record.status == "done":
+            return  # only its time has changed
+        if name in self._again:
+            self._again.remove(name)
+        self.entries[name] = self._entry(step)
+        self._skip_done(self.entries[name])
+        if not step.is_done and name not in self._waiting:
+            self._waiting.append(name)
 
     def _has_work(self) -> bool:
         if self._ends_early:
             return bool(self._running)
         if not self._waiting and not self._running:
             self._waiting, self._again = self._again, deque()
+        if self._arrivals is None:
+            return bool(self._waiting or self._running)
         if len(self._waiting) < self._in_flight:
-            new = self._more()
-            if new is None:
-                return bool(self._waiting or self._running)
-            for step in new:
-                self._add(step)
+            for step in self._arrivals({self.entries[name].step.job.config.source for name in self._running}):
+                self._welcome(step)
         return True
 
     def _start_some(self) -> None:
         while self._waiting and len(self._running) < self._in_flight and not self._ends_early:
-            step, record = self._waiting.popleft()
+            name = self._waiting.popleft()
+            step, record = self.entries[name].step, self.entries[name].record
             record.attempts += 1
-            self._emit(Started(step.job.name, step.job.config.source, record.attempts, step.megapixels))
+            self._emit(Started(name, step.job.config.source, record.attempts, step.megapixels))
             work = (step, record, self._kept, self._paint, self._messages.put, self._stopped)
-            thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {step.job.name}", daemon=True)
-            self._running[id(record)] = thread
+            thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {name}", daemon=True)
+            self._running[name] = thread
             thread.start()
 
     def _hear(self) -> None:
@@ -156,7 +197,7 @@ class Runner:
         except queue.Empty:
             return
         if isinstance(message, Outcome):
-            self._running.pop(id(message.record)).join()
+            self._running.pop(message.step.job.name).join()
             self._conclude(message)
             del message
             self._tidy()
@@ -164,16 +205,19 @@ class Runner:
             self._emit(message)
 
     def _conclude(self, outcome: Outcome) -> None:
-        record, step = outcome.record, outcome.step
+        record, job = outcome.record, outcome.step.job
         if isinstance(outcome.error, Interrupted):
             record.status = "waiting"
         elif outcome.error is None:
-            self._emit(Finished(step.job.name, record.figures))
+            self._emit(Finished(job.name, record.figures))
+        elif self._arrivals is not None and self._arrivals.expects(job.config.source):
+            record.status = "waiting"
+            self._emit(Failed(job.name, record.error or "", will_retry=True))
         else:
             will_retry = self._config.keep_going and record.attempts == 1
-            self._emit(Failed(step.job.name, record.error or "", will_retry))
+            self._emit(Failed(job.name, record.error or "", will_retry))
             if will_retry:
-                self._again.append((step, record))
+                self._again.append(job.name)
             self._ends_early = self._ends_early or not self._config.keep_going
 
     def _tidy(self) -> None:
@@ -181,11 +225,11 @@ class Runner:
 
         PyAV's frames and their side data hold each other, as other things do, and Python would look for such pairs too
         seldom: a hundred clips later. What is loaded for good is left out of the search, which takes half a
-        millisecond then instead of a hundred.
+        millisecond then instead of a hundred; only in a process of one's own, as that is everything in it.
         """
         gc.collect()
-        if not self._is_tidy:
-            self._is_tidy = True
+        if self._owns_process and not self._is_frozen:
+            self._is_frozen = True
             gc.freeze()
 
     def _wait(self) -> None:

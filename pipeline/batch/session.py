@@ -1,30 +1,25 @@
 """A whole batch, from its inputs to its report."""
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
+from pipeline.batch.arrivals import Arrivals
 from pipeline.batch.engine import SegmentEngine
-from pipeline.batch.events import Emit, Ended, Noted
-from pipeline.batch.inputs import Found
-from pipeline.batch.jobfile import Row
-from pipeline.batch.jobs import BatchConfig, check_names, jobs_of, make_jobs, without_own_outputs
-from pipeline.batch.plan import BatchPlan, Step, look_at, may_be_written, plan_batch
+from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Noted, Skipped
+from pipeline.batch.jobs import BatchConfig, make_jobs
+from pipeline.batch.plan import BatchPlan, plan_batch
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports
 from pipeline.batch.runner import Runner
 from pipeline.batch.thumbnails import draw_thumbnails
-from pipeline.batch.watch import Watcher, may_grow
+from pipeline.batch.watch import may_grow
 from pipeline.device import find_device
-from pipeline.errors import InputError, OutputError, PipelineError
+from pipeline.errors import InputError, OutputError
 from pipeline.lock import HeldError, Lock
 from pipeline.space import size_text
 
-# How often a folder is looked at.
-WATCH_SECONDS = 1.0
 # How often the report of a batch without an end is written.
 REPORT_SECONDS = 30.0
 
@@ -57,60 +52,36 @@ def run_batch(
     emit: Emit = lambda event: None,
     *,
     engine: SegmentEngine | None = None,
+    owns_process: bool = False,
 ) -> Ended:
-    """Paint the clips of a plan, and write the reports.
+    """Paint the clips of a plan, and write the reports, however it ends.
 
     Args:
         config: of which the plan was made.
         planned: by `plan`.
-        emit: called with each event, in the calling thread.
+        emit: called with each event, in the calling thread; what it raises ends the batch.
         engine: that paints, as a cluster may, see `pipeline.batch.engine`; None for workers of this machine. Whoever
             gives it closes it.
+        owns_process: whether the process serves the batch alone, so that Python's memory may be managed for it.
 
     Raises:
         OutputError: another batch works in the same folder, or it cannot be made.
         DeviceError: a device that was asked for is not to be had.
         KeyboardInterrupt: as it came; a note tells what is done, and the same batch goes on.
     """
-    if engine is None:  # others have devices of their own
-        for device in {step.job.config.stylize.device for step in planned.to_do}:
-            find_device(device)
-    lock = _lock(config)
-    begun, clock, steps = datetime.now().astimezone(), time.monotonic(), list(planned.steps)
     try:
-        emit(planned.event())
-        for line in planned.notes:
-            emit(Noted(None, line))
-        _note_space(config, planned, emit)
-        arrivals = _Arrivals(config, steps, emit)
-        runner = Runner(config, planned.steps, emit, arrivals if config.watch else lambda: None, engine)
-        arrivals.idle = partial(_report, config, runner, steps, begun, clock, emit, is_end=False)
-        try:
-            runner.run()
-        except KeyboardInterrupt as error:
-            ended = _report(config, runner, steps, begun, clock, emit)
-            error.add_note(f"{summary_line(ended)}; the same command goes on")
-            raise
-        _draw_missing(config, runner, steps)
-        return _report(config, runner, steps, begun, clock, emit)
+        if engine is None:  # others have devices of their own
+            for device in {step.job.config.stylize.device for step in planned.to_do}:
+                find_device(device)
+        session = _Session(config, planned, emit, engine, owns_process)
+        lock = _lock(config)
+    except KeyboardInterrupt as error:
+        error.add_note("nothing was begun")
+        raise
+    try:
+        return session.run()
     finally:
         lock.release()
-
-
-def _draw_missing(config: BatchConfig, runner: Runner, steps: Sequence[Step]) -> None:
-    """Thumbnails of clips whose run was killed between its output and these."""
-    records = Records(config.state_folder)
-    for step, record in zip(steps, runner.records, strict=False):
-        before, after = records.thumbnail(step.job, 0), records.thumbnail(step.job, 1)
-        if record.is_from_before and not (before.exists() and after.exists()):
-            draw_thumbnails(step.job.config, step.clip.seconds, before, after)
-
-
-def _note_space(config: BatchConfig, planned: BatchPlan, emit: Emit) -> None:
-    needed, free = sum(step.bytes for step in planned.to_do), shutil.disk_usage(config.output).free
-    if needed > free:
-        text = f"about {size_text(needed)} are needed, {size_text(free)} are free: the disk may become full"
-        emit(Noted(None, text))
 
 
 def _lock(config: BatchConfig) -> Lock:
@@ -123,63 +94,89 @@ def _lock(config: BatchConfig) -> Lock:
         raise OutputError(config.output, f"the folder cannot be made ({error.strerror})") from error
 
 
-def _report(
-    config: BatchConfig,
-    runner: Runner,
-    steps: Sequence[Step],
-    begun: datetime,
-    clock: float,
-    emit: Emit,
-    *,
-    is_end: bool = True,
-) -> Ended:
-    ended = runner.ended(time.monotonic() - clock, str(config.output / "report.html"))
-    try:
-        write_reports(config.output, steps, runner.records, ended, begun)
-    except OSError as error:
-        emit(Noted(None, f"the report cannot be written ({error.strerror}); make room, and run the batch again"))
-    if is_end:
-        emit(ended)
-    return ended
+class _Session:
+    """One run of a batch; its folder is held."""
 
-
-class _Arrivals:
-    """Called now and then: the steps for clips that have come into the folders."""
-
-    def __init__(self, config: BatchConfig, steps: list[Step], emit: Emit) -> None:
+    def __init__(
+        self,
+        config: BatchConfig,
+        planned: BatchPlan,
+        emit: Emit,
+        engine: SegmentEngine | None,
+        owns_process: bool,
+    ) -> None:
         self._config = config
-        self._steps = steps
+        self._planned = planned
         self._emit = emit
-        self._records = Records(config.state_folder)
-        folders = [text for text in config.inputs if os.path.isdir(text)]
-        self._watcher = Watcher(folders, config.output, (step.job.config.source for step in steps))
-        self._next_look = 0.0
-        self._next_report = 0.0
-        self.idle: Callable[[], object] = lambda: None
+        self._begun, self._clock = datetime.now().astimezone(), time.monotonic()
+        self._notes: dict[str, None] = {}
+        self._is_news, self._next_report = True, 0.0
+        self._runner = Runner(
+            config,
+            planned.steps,
+            self._tell,
+            arrivals=Arrivals(config, planned.steps, self._tell) if config.watch else None,
+            engine=engine,
+            meanwhile=self._meanwhile,
+            owns_process=owns_process,
+        )
 
-    def __call__(self) -> list[Step]:
-        if time.monotonic() < self._next_look:
-            return []
-        if time.monotonic() >= self._next_report:
-            self.idle()
-            self._next_report = time.monotonic() + REPORT_SECONDS
-        found = [step for clip in self._watcher.arrived() for step in self._steps_for(clip)]
-        self._next_look = time.monotonic() + WATCH_SECONDS
-        self._steps.extend(found)
-        return found
-
-    def _steps_for(self, clip: Found) -> list[Step]:
-        steps: list[Step] = []
+    def run(self) -> Ended:
+        """Do all, and report."""
         try:
-            jobs = without_own_outputs(jobs_of(self._config, [Row(clip)]), self._config)
-            check_names([*(step.job for step in self._steps if step.job.config.source != clip.path), *jobs])
-            steps = [step for job in jobs if (step := look_at(job, self._records)) is not None]
-        except (PipelineError, ValueError) as error:
-            self._emit(Noted(None, f"{clip.path} is left alone: {error}"))
-        return [step for step in steps if step.is_done or self._is_free(step)]
+            self._tell(self._planned.event())
+            for line in self._planned.notes:
+                self._tell(Noted(None, line))
+            self._note_space()
+            self._runner.run()
+            self._draw_missing()
+            ended = self._report()
+            self._emit(ended)
+            return ended
+        except KeyboardInterrupt as error:
+            ended = self._report()
+            is_fresh = any(entry.step.job.config.fresh for entry in self._runner.entries.values())
+            command = "the same command without --fresh" if is_fresh else "the same command"
+            error.add_note(f"{summary_line(ended)}; {command} goes on")
+            self._emit(ended)
+            raise
+        except BaseException:
+            self._report()
+            raise
 
-    def _is_free(self, step: Step) -> bool:
-        is_free = may_be_written(step.job.config)
-        if not is_free:
-            self._emit(Noted(step.job.name, "exists already; the changed clip is left alone without --overwrite"))
-        return is_free
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Noted) and event.output is None:
+            self._notes[event.line] = None
+        self._is_news = self._is_news or isinstance(event, Finished | Failed | Skipped | Noted)
+        self._emit(event)
+
+    def _meanwhile(self) -> None:
+        if self._config.watch and self._is_news and time.monotonic() >= self._next_report:
+            self._is_news = False
+            self._report()
+            self._next_report = time.monotonic() + REPORT_SECONDS
+
+    def _note_space(self) -> None:
+        needed = sum(step.bytes for step in self._planned.to_do)
+        free = shutil.disk_usage(self._config.output).free
+        if needed > free:
+            text = f"about {size_text(needed)} are needed, {size_text(free)} are free: the disk may become full"
+            self._tell(Noted(None, text))
+
+    def _draw_missing(self) -> None:
+        """Thumbnails of clips whose run was killed between its output and these."""
+        records = Records(self._config.state_folder)
+        for name, entry in self._runner.entries.items():
+            before, after = records.thumbnail(name, 0), records.thumbnail(name, 1)
+            if entry.record.is_from_before and not (before.exists() and after.exists()):
+                draw_thumbnails(entry.step.job.config, entry.step.clip.seconds, before, after)
+
+    def _report(self) -> Ended:
+        ended = self._runner.ended(time.monotonic() - self._clock, str(self._config.output / "report.html"))
+        try:
+            records = [entry.record for entry in self._runner.entries.values()]
+            write_reports(self._config.output, records, ended, self._begun, self._notes)
+        except OSError as error:
+            text = f"the report cannot be written ({error.strerror}); make room, and run the batch again"
+            self._emit(Noted(None, text))
+        return ended

@@ -1,7 +1,7 @@
 """New clips in a folder, each only when it has stopped growing."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +40,29 @@ class Watcher:
             if look is not None:
                 self._seen[path] = _Seen(look, 0.0, is_taken=True)
 
-    def arrived(self) -> Iterator[Found]:
-        """Clips that were not given before, or have changed since, and now stand still; none of a vanished folder."""
+    def arrived(self, busy: Collection[str] = ()) -> Iterator[Found]:
+        """Clips that were not given before, or have changed since, and now stand still; none of a vanished folder.
+
+        Args:
+            busy: files whose turn is later: what became of them decides whether they are new.
+        """
         now = time.monotonic()
+        for found in self._found():
+            if self._stands_still(found.path, now) and found.path not in busy:
+                self._seen[found.path].is_taken = True
+                yield found
+
+    def expects(self, path: str) -> bool:
+        """Whether a file has changed since it was given, and will be given again when it stands still."""
+        look, seen = look_of(path), self._seen.get(path)
+        if look is None or (seen is not None and seen.is_taken and seen.look == look):
+            return False
+        return any(found.path == path for found in self._found())
+
+    def _found(self) -> Iterator[Found]:
         for folder in self._folders:
             with suppress(InputError):
-                for found in find_clips([folder], self._output):
-                    if self._stands_still(found.path, now):
-                        yield found
+                yield from find_clips([folder], self._output)
 
     def _stands_still(self, path: str, now: float) -> bool:
         look = look_of(path)
@@ -59,9 +74,7 @@ class Watcher:
         if seen.is_taken:
             return False
         is_old = time.time() - look[1] / 1e9 > LONG_AGO_SECONDS
-        if (is_old or now - seen.since >= STANDS_SECONDS) and not is_being_written(path):
-            seen.is_taken = True
-        return seen.is_taken
+        return (is_old or now - seen.since >= STANDS_SECONDS) and not is_being_written(path)
 
 
 def may_grow(path: str) -> bool:
