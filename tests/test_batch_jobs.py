@@ -3,6 +3,7 @@
 import glob
 import inspect
 import io
+import json
 import os
 import shutil
 import sys
@@ -126,6 +127,7 @@ def test_nothing_is_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.Monk
     ended = run_batch(config, plan(config), events.append)
     assert (ended.painted, ended.failed) == (0, 3)
     assert [event.line for event in events if isinstance(event, Noted) and event.output is None] == [more, data]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["notes"] == [more, data]
     is_closed.add(str(folder))
     with pytest.raises(InputError, match=r"in: the folder cannot be read \(Permission denied\)"):
         plan(config)
