@@ -83,7 +83,6 @@ class _Watch:
     def __init__(self, render: Divided, total: int | None, report: ProgressCallback) -> None:
         self.first_frame_at = time.time()
         self.frames = 0
-        self._has_begun = False
         self._render = render
         self._total = total
         self._report = report
@@ -92,8 +91,7 @@ class _Watch:
     def __call__(self) -> None:
         """Look, and tell."""
         frames = max(self._render.painted(), self.frames)
-        if not self._has_begun and frames > self._render.reused:
-            self._has_begun = True
+        if frames <= self._render.reused:  # the first new one comes behind this moment
             self.first_frame_at, self._first = time.time(), time.perf_counter()
         self.frames = frames
         self._report(self.progress(frames))
