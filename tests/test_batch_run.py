@@ -271,6 +271,8 @@ def test_a_batch_is_known_again_wherever_it_is_and_however_it_is_called(
     moved = replace(here, inputs=("moved",), output=Path("moved"))
     ended, events = batch(moved)
     assert (ended.painted, ended.done_before, outputs(events, Started)) == (0, 1, [])
+    others = plan(replace(moved, styles=("starry-night",))).steps
+    assert [step.job.name for step in others] == ["a_starry-night.mp4"]  # and no painting of a painting
 
 
 def test_a_clip_that_is_only_touched_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -629,6 +631,31 @@ def test_a_clip_replaced_while_it_is_painted_comes_again_when_it_stands(
     assert happened == [("started", 1), ("failed", True), ("started", 1)]
     (row,) = report_of(tmp_path)["clips"]
     assert (row["status"], row["attempts"], row["frames"]) == ("painted", 1, 9)
+
+
+def test_a_clip_touched_while_it_is_painted_is_painted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips(tmp_path, "a.mp4")
+    looks(monkeypatch)
+    happened: list[Event] = []
+
+    def touch(writer: SegmentWriter) -> None:
+        if "a_great" in writer._path and len(writer._pts) == 1:
+            os.utime(tmp_path / "in" / "a.mp4", (1, 1))
+            time.sleep(0.3)  # several looks long
+
+    def react(event: Event) -> None:
+        happened.append(event)
+        if isinstance(event, Finished):
+            if event.output.startswith("b"):
+                raise KeyboardInterrupt
+            clips(tmp_path, "b.mp4")
+
+    while_writing(monkeypatch, touch)
+    with pytest.raises(KeyboardInterrupt):
+        batch(config(tmp_path, watch=True), react)
+    assert outputs(happened, Started) == ["a_great-wave.mp4", "b_great-wave.mp4"]
+    assert outputs(happened, Failed) == []
+    assert [row["done_before"] for row in report_of(tmp_path)["clips"]] == [False, False]
 
 
 def test_of_two_arrivals_with_one_output_the_second_is_left_alone(
