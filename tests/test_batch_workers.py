@@ -450,6 +450,7 @@ def test_a_worker_that_dies_is_replaced_once(
     error = future.exception(60)
     assert isinstance(error, DeviceError)
     assert "two workers died of one part" in str(error)
+    assert "(SIGKILL, then SIGKILL), for want of memory perhaps" in str(error)
 
 
 def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:

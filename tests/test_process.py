@@ -1,9 +1,12 @@
+import logging
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pipeline.process import set_up_logging
 
 ROOT = Path(__file__).resolve().parents[1]
 BUSY = """
@@ -38,3 +41,9 @@ def test_what_does_not_end_by_itself_is_ended(number: signal.Signals, busy_secon
     said, _ = process.communicate(timeout=60)
     assert said.split("\n")[:-1] == ["noticed", "at last" if code else "ended"]
     assert process.returncode == code
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_torch_speaks_of_a_missing_gpu_only_where_all_is_told(level: int) -> None:
+    set_up_logging(level)
+    assert logging.getLogger("torch.utils.cpp_extension").disabled is (level == logging.ERROR)
