@@ -5,7 +5,7 @@ find_seams -> a task for each part -> engine -> segments of all parts -> assembl
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from pipeline.batch.divided import CountParts, Divided
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
@@ -104,8 +104,9 @@ class _Watch:
 
 def _painted(tasks: Sequence[SegmentTask], engine: SegmentEngine, look: Callable[[], None]) -> list[SegmentResult]:
     """The results of all tasks; the first failure ends the others."""
-    futures = [engine.submit(task) for task in tasks]
+    futures: list[Future[SegmentResult]] = []
     try:
+        futures.extend(map(engine.submit, tasks))
         while True:
             done, left = wait(futures, LOOK_SECONDS, FIRST_EXCEPTION)
             for future in done:
