@@ -34,26 +34,38 @@ class Damage:
         seconds: its presentation time in the input, or that which was reached; None where it has none.
         reason: in FFmpeg's words or ours.
         stream: what was damaged: ``video``, or another stream's kind and index, as ``audio 1``.
+        is_numbered: whether reading began with the file; where it did elsewhere, its number tells nobody anything.
     """
 
     packet_index: int
     seconds: Fraction | None
     reason: str
     stream: str = "video"
+    is_numbered: bool = True
 
     def as_json(self) -> dict[str, object]:
-        """The same for ``--json``; seconds as a number."""
+        """The same for ``--json``; seconds as a number, the packet None where its number is not known."""
         seconds = None if self.seconds is None else round(float(self.seconds), 6)
-        return {"stream": self.stream, "packet": self.packet_index, "seconds": seconds, "reason": self.reason}
+        packet = self.packet_index if self.is_numbered else None
+        return {"stream": self.stream, "packet": packet, "seconds": seconds, "reason": self.reason}
 
     @property
     def key(self) -> tuple[str, object]:
         """The same for the same place, whoever comes upon it."""
-        return self.stream, self.packet_index if self.seconds is None else round(float(self.seconds), 6)
+        place = self.as_json()
+        return self.stream, place["packet"] if self.seconds is None else place["seconds"]
 
     def __str__(self) -> str:
+        packet = f" packet {self.packet_index}" if self.is_numbered else ""
         at = "" if self.seconds is None else f" at {float(self.seconds):.3f} s"
-        return f"{self.stream} packet {self.packet_index}{at}: {self.reason}"
+        return f"{self.stream}{packet}{at}: {self.reason}"
+
+
+def damage_from(place: Mapping[str, Any]) -> Damage:
+    """The inverse of `Damage.as_json`."""
+    seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
+    packet = place["packet"]
+    return Damage(-1 if packet is None else packet, seconds, place["reason"], place["stream"], packet is not None)
 
 
 class DamageLog:
@@ -93,12 +105,13 @@ class DamageLog:
         self.places.append(place)
         self._refuse(place)
 
-    def note_marked(self, packet: "Marked", kind: str) -> None:
+    def note_marked(self, packet: "Marked", kind: str, *, is_numbered: bool) -> None:
         """Note a packet beside the picture that its container marks: transport streams do so behind a gap.
 
         Args:
             packet: of PyAV; each one, in their order.
             kind: of its stream.
+            is_numbered: see `Damage`.
 
         Raises:
             InputError: the log is strict.
@@ -108,7 +121,7 @@ class DamageLog:
             return
         time = packet.pts if packet.pts is not None else packet.dts
         seconds = None if time is None else time * packet.time_base
-        self.note(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}"))
+        self.note(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}", is_numbered))
 
     def recall(self, places: Iterable[Mapping[str, Any]]) -> None:
         """Take over what an earlier run noted, as `Damage.as_json` gives it.
@@ -116,10 +129,9 @@ class DamageLog:
         Raises:
             InputError: the log is strict, and something was noted.
         """
-        for place in places:
-            seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
-            self.places.append(Damage(place["packet"], seconds, place["reason"], place["stream"]))
-            self._known.add(self.places[-1].key)
+        for place in map(damage_from, places):
+            self.places.append(place)
+            self._known.add(place.key)
         if self.places:
             self._refuse(self.places[0])
 

@@ -7,6 +7,7 @@
     |   +-- EncodeError    an encoder or the container refused a frame or a packet
     +-- StyleError     5   a style is unknown, or its weights cannot be used
     +-- DeviceError    6   the device or the engine asked for is not to be had
+        +-- TooLittleMemoryError    nor is enough memory
 
 No exception, but an exit code of its own: 7, the output is written, but the input was damaged; see `pipeline.damage`.
 With ``--strict`` the first damage is an `InputError` instead, and no output is written.
@@ -97,6 +98,10 @@ class DeviceError(PipelineError):
     """The device, the precision or the engine that was asked for is not to be had on this machine."""
 
     exit_code = 6
+
+
+class TooLittleMemoryError(DeviceError):
+    """The memory that may be taken does not suffice, however little is painted at once."""
 
 
 def printable(text: str) -> str:

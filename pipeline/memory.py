@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import DeviceError
+from pipeline.errors import TooLittleMemoryError
 from pipeline.frames import VideoInfo
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def choose_way(ways: list[Way], bytes_of: Callable[[Way], int], bound: int) -> W
     return next((way for way in ways if bytes_of(way) <= bound), None)
 
 
-def too_little(bound: int, least: int) -> DeviceError:
+def too_little(bound: int, least: int) -> TooLittleMemoryError:
     """What to raise where nothing stays within the bound."""
-    return DeviceError(
+    return TooLittleMemoryError(
         f"{shown(bound)} of memory are too little for this video, the least is {shown(least)};"
         " choose a larger --max-memory or a smaller --height"
     )

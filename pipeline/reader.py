@@ -138,14 +138,14 @@ class MediaReader:
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast("VideoPacket", packet))
                     elif packet.size:
-                        self.damage.note_marked(packet, packet.stream.type)
+                        self.damage.note_marked(packet, packet.stream.type, is_numbered=self._is_whole)
                         yield packet
                 self._storage.check()
                 self._note_shortfall()
                 return
             except av.FFmpegError as error:
                 self._storage.check()
-                self.damage.note(Damage(self._packet_index, self._reached_seconds, reason_of(error)))
+                self._note(self._packet_index, self._reached_seconds, reason_of(error))
                 failures = failures + 1 if index == self._packet_index else 0
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
@@ -169,14 +169,14 @@ class MediaReader:
         self._order.sent(index, packet)
         seconds = None if packet.pts is None else packet.pts * self.time_base
         if packet.is_corrupt:
-            self.damage.note(Damage(index, seconds, MARKED))
+            self._note(index, seconds, MARKED)
         try:
             frames = packet.decode() if self._decoder is None else self._decoder.decode(packet if packet.size else None)
         except EOFError:
             return []
         except av.FFmpegError as error:
             self._give_up_at_last(error)
-            self.damage.note(Damage(max(self._packet_index - 1, 0), seconds, reason_of(error)))
+            self._note(max(self._packet_index - 1, 0), seconds, reason_of(error))
             return []
         for frame in frames:
             self._look_at(frame)
@@ -202,7 +202,7 @@ class MediaReader:
         index = self._order.came(frame.pts)
         if frame.is_corrupt:
             place = max(self._packet_index - 1, 0) if index is None else index
-            self.damage.note(Damage(place, frame.pts * self.time_base, "parts of the picture are lost, and concealed"))
+            self._note(place, frame.pts * self.time_base, "parts of the picture are lost, and concealed")
         self._look_for_lost(frame.pts)
 
     def _look_for_lost(self, before: int | None) -> None:
@@ -212,7 +212,7 @@ class MediaReader:
             if self.damage.move(range(index, index + self._order.lateness), index, seconds):
                 continue
             if self._order.is_strict:
-                self.damage.note(Damage(index, seconds, "no picture came of it"))
+                self._note(index, seconds, "no picture came of it")
 
     def _note_shortfall(self) -> None:
         """A file cut short ends like a whole one, but most containers say beforehand how much there is.
@@ -226,7 +226,10 @@ class MediaReader:
             if self._frames < count and (missing * self.time_base > 1 or missing > duration / 20):
                 reason = f"the file ends after {self._frames} of {count} frames; check that it is complete"
         if reason is not None:
-            self.damage.note(Damage(self._packet_index, self._reached_seconds, reason))
+            self._note(self._packet_index, self._reached_seconds, reason)
+
+    def _note(self, packet_index: int, seconds: Fraction | None, reason: str) -> None:
+        self.damage.note(Damage(packet_index, seconds, reason, is_numbered=self._is_whole))
 
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index can be trusted."""
@@ -243,6 +246,10 @@ class MediaReader:
 
     def close(self) -> None:
         """Let go of the file and the decoder."""
+        # Its threads must be at rest when it is freed: that waits for them with Python's lock, which their log wants.
+        self._video.codec_context.flush_buffers()
+        if self._decoder is not None:
+            self._decoder.flush_buffers()
         self._input.close()
 
 

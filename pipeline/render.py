@@ -106,8 +106,9 @@ class Render:
         self._is_stale = True
         try:
             self._begin()
-        except BaseException:
+        except BaseException as error:
             self._folder.leave(is_kept=self._folder.holds_work)  # nothing was thrown away yet
+            _add_note(error, self._what_is_kept())
             raise
 
     def _begin(self) -> None:
@@ -135,7 +136,11 @@ class Render:
         source_bytes = self._input[0] if self._input else 0
         freed = self._folder.own_bytes() if self._is_stale else 0
         info = self._source.info
-        check_space(self._folder.path, self._manifest, self._plan, info, source_bytes, self._notify, freed_bytes=freed)
+        check_space(self._folder.path, self._painted(), self._plan, info, source_bytes, self._notify, freed_bytes=freed)
+
+    def _painted(self) -> Manifest:
+        """What is painted already."""
+        return self._manifest
 
     def _what_is_kept(self) -> str:
         """For people; empty where nothing is worth keeping."""
@@ -150,8 +155,8 @@ class Render:
         kept = "" if error is None else self._what_is_kept()
         is_older_kept = error is not None and self._is_stale and self._folder.holds_work
         self._folder.leave(is_kept=bool(kept) or is_older_kept)
-        if error is not None and kept:
-            error.add_note(kept)
+        if error is not None:
+            _add_note(error, kept)
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
         """Make the stylizer with the engine that painted what is kept; any, where nothing is left to be painted.
@@ -279,6 +284,11 @@ class Render:
         if now != self._input and not is_same(content_of(path), self._manifest.identity["input"]):
             raise InputError(path, "was changed while it was painted; paint it again")
         self._input = now
+
+
+def _add_note(error: BaseException, line: str) -> None:
+    if line:
+        error.add_note(line)
 
 
 def _lacks(engine: Mapping[str, Any], reason: str) -> str:

@@ -1,7 +1,7 @@
 """Whether and where a render can go on with what an earlier run kept."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import VideoConfig
@@ -48,14 +48,11 @@ def kept_work(
     if kept is None:
         return None
     is_placed = is_finished(kept, config)
-    different = changes(kept.identity, identity)
-    if is_placed or (kept.is_whole and folder.count_whole(kept.segments) == len(kept.segments)):
-        # nothing is left to be painted, so that it does not matter on what
-        painted_on = {part: kept.identity.get(part) for part in ("software", "machine")}
-        different = changes(kept.identity, identity | painted_on)
+    is_painted = is_placed or (kept.is_whole and folder.count_whole(kept.segments) == len(kept.segments))
+    different = changes(kept.identity, _painted_as(kept.identity, identity) if is_painted else identity)
     if is_placed and os.path.realpath(config.source) == os.path.realpath(config.target):
         different = [what for what in different if what != "input"]  # by now that is the painted clip
-    if kept.split is not None and "workers" not in identity["settings"] and not is_placed:
+    if kept.split is not None and "workers" not in identity["settings"] and not is_painted:
         began = f"a batch began it on several workers, whose work is kept in {folder.path}"
         raise OutputError(config.target, f"{began}; go on with that batch, or begin anew with --fresh")
     if different:
@@ -64,6 +61,14 @@ def kept_work(
         notify(f"what an earlier run kept was made with another {' and '.join(different)}: starting afresh")
         return None
     return (kept, None) if is_placed else _whole_part(folder, kept, notify)
+
+
+def _painted_as(before: Mapping[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """``now`` for what needs no painting any more, so that it does not matter on what, nor by how many."""
+    settings = {name: value for name, value in now["settings"].items() if name != "workers"}
+    workers = {name: value for name, value in before.get("settings", {}).items() if name == "workers"}
+    painted_on = {part: before.get(part) for part in ("software", "machine")}
+    return now | painted_on | {"settings": settings | workers}
 
 
 def is_finished(manifest: Manifest, config: VideoConfig) -> bool:

@@ -49,6 +49,7 @@ class PacketReader:
         self._path = path
         self._damage = damage
         self._storage = Storage(path)
+        self._is_whole = True
         self._input = open_container(path, None)
         try:
             self._video = main_video(self._input, path)
@@ -75,7 +76,7 @@ class PacketReader:
                     if packet.size:
                         failures = 0
                         self._storage.count(packet.pos)
-                        self._damage.note_marked(packet, packet.stream.type)
+                        self._damage.note_marked(packet, packet.stream.type, is_numbered=self._is_whole)
                         yield packet
                 self._storage.check()
                 return
@@ -89,6 +90,7 @@ class PacketReader:
         """Go to a place at or before ``seconds``; stay where that fails."""
         if seconds <= (self.start_seconds or 0):
             return
+        self._is_whole = False
         with suppress(av.FFmpegError):
             self._input.seek(int(seconds // self.time_base), stream=self._video)
 

@@ -6,7 +6,6 @@ so that size, rotation and colour are those of real frames.
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -45,6 +44,7 @@ class Source:
         video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
         others: all other streams.
         is_cut: whether it begins later than the file.
+        begins_seconds: time of the first frame, as `items` gives it.
         covers: the pictures that belong to the file, whole, by the index of their stream.
         chapters: of the wanted part, moved as its frames are.
         metadata: of the whole file.
@@ -55,12 +55,14 @@ class Source:
         info: VideoInfo,
         reader: Reader,
         cut: Cut,
+        begins_seconds: Fraction,
         covers: dict[int, bytes],
         items: Iterator[VideoFrame | StreamPacket],
     ) -> None:
         self.info = info
         self.video = reader.video
         self.others = reader.others
+        self.begins_seconds = begins_seconds
         self.covers = covers
         self.is_cut = cut.begin_seconds is not None
         self._shift_seconds = cut.shift_seconds
@@ -106,21 +108,26 @@ class Source:
 
         Args:
             from_seconds: time of a frame, as `items` gives it, from which on they are wanted; where the file cannot
-                seek, or its index is wrong, they begin earlier or later. None gives all.
+                seek they begin with the first, and where its index is wrong earlier or later. None gives all.
 
         Raises:
             InputError: the file cannot be opened again.
         """
+        self._read_anew()
+        if from_seconds is not None:
+            wanted = max(from_seconds + self._shift_seconds, self._reader.start_seconds or Fraction(0))
+            try:
+                self._reader.seek(wanted)
+            except av.FFmpegError:  # which may leave it at the end
+                self._read_anew()
+
+    def _read_anew(self) -> None:
         reader = _open_reader(self.info.path, self._config, reads_along=False)
         if self._reader is not self._opened:  # the first one stays: its streams are what outputs are made after
             self._reader.close()
         self._reader = reader
-        cut = Cut(reader, self._config)
         reader.damage = self._opened.damage
-        if from_seconds is not None:
-            with suppress(av.FFmpegError):
-                reader.seek(max(from_seconds + cut.shift_seconds, reader.start_seconds or Fraction(0)))
-        self._items = _to_the_end(cut, reader)
+        self._items = _to_the_end(Cut(reader, self._config), reader)
 
     def stop(self) -> None:
         """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
@@ -221,7 +228,9 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
         if isinstance(item, VideoFrame):
             if margin is not None and cut.landed_late:
                 return None
-            return Source(_describe(name, reader, config, item, whole), reader, cut, covers, chain(head, items))
+            info = _describe(name, reader, config, item, whole)
+            begins_seconds = (item.pts or 0) * reader.time_base
+            return Source(info, reader, cut, begins_seconds, covers, chain(head, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))

@@ -1,4 +1,4 @@
-"""Clips painted by several workers: seams, exactness, workers and parents that die, and engines of another kind."""
+"""Clips painted by several workers: what is gone on with, workers and parents that die, and engines of another kind."""
 
 import contextlib
 import errno
@@ -12,129 +12,37 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
-import av
-import numpy as np
 import pytest
 
 from models.registry import BUNDLED
-from pipeline.batch import divided, local_engine, long, seams
-from pipeline.batch.divided import Divided, seam_difference
+from pipeline.batch import local_engine, long, seams
+from pipeline.batch.divided import Divided
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.local_engine import LocalEngine
 from pipeline.batch.long import paint_on
 from pipeline.batch.part import PAINTED, folder_of, paint_part
-from pipeline.batch.seams import SEEN_FRAMES, WARM_UP_FRAMES, count_parts
 from pipeline.batch.session import plan, run_batch
 from pipeline.batch.worker import Failure
-from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.errors import DeviceError, InputError, OutputError, PipelineError, StyleError
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
-from pipeline.lock import is_held_here
 from pipeline.manifest import work_folder
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.segments import SegmentWriter
-from pipeline.source import open_source
-from pipeline.stylize import MakeStylizer, Stylizer
+from pipeline.stylize import Stylizer
 from pipeline.work_folder import WorkFolder, what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
-from tests.media import Clip, Sound, make_clip, moving_square
-
-PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
-WARM = 12
-
-
-@dataclass
-class Noisy(Clip):
-    """A square that moves through noise, and another picture from frame ``cut`` on."""
-
-    cut: int | None = None
-
-    def frame(self, number: int) -> av.VideoFrame:
-        picture = moving_square(number, width=self.width, height=self.height, step=1).astype(np.int16)
-        picture += np.random.default_rng(number).integers(-4, 5, picture.shape, np.int16)
-        if self.cut is not None and number >= self.cut:
-            picture = 255 - picture[::-1]
-        return av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), "rgb24").reformat(format="yuv420p")
-
-
-@dataclass
-class Inline:
-    """An engine in this process, to which descriptions come as bytes, as they would over a network.
-
-    Attributes:
-        fails: numbers of the parts that fail.
-    """
-
-    workers: int = 2
-    threads: int = 1
-    fails: set[int] = field(default_factory=set)
-    make: MakeStylizer = Stylizer
-    tasks: list[SegmentTask] = field(default_factory=list)
-    cancelled: int = 0
-
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
-        sent = pickle.dumps(task)
-        assert len(sent) < 10_000
-        self.tasks.append(pickle.loads(sent))
-        future: Future[SegmentResult] = Future()
-        if task.number in self.fails:
-            future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
-        else:
-            try:
-                future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1], self.make))))
-            except PipelineError as error:
-                future.set_exception(error)
-        return future
-
-    def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
-        assert is_held_here(os.path.join(work_folder(self.tasks[-1].config.target), "lock"))
-        self.cancelled += len(futures)
-
-    def close(self) -> None:
-        pass
-
-
-def two(info: object, workers: int) -> int:
-    return 2
-
-
-def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
-    encode = EncodeConfig("ffv1", threads=1)
-    return VideoConfig(
-        str(source),
-        str(target),
-        changes.pop("stylize", PAINTED_SMALL),
-        encode=encode,
-        segment_seconds=Fraction(1, 2),
-        **changes,
-    )
-
-
-def frames_of(path: Path) -> list[tuple[int | None, np.ndarray]]:
-    with av.open(str(path)) as container:
-        return [(frame.pts, frame.to_ndarray(format="gbrp")) for frame in container.decode(video=0)]
-
-
-def difference(path: Path, other: Path) -> list[int]:
-    """The largest difference in each frame."""
-    a, b = frames_of(path), frames_of(other)
-    assert [frame[0] for frame in a] == [frame[0] for frame in b]
-    return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
-
-
-def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
-    monkeypatch.setattr(divided, "MEAN_LEVELS", mean)
-    monkeypatch.setattr(divided, "MOST_LEVELS", most)
+from tests.media import Sound, make_clip
+from tests.parts import WARM, Inline, Noisy, bound, config, two
 
 
 @pytest.fixture(autouse=True)
@@ -161,101 +69,6 @@ def engine() -> Iterator[LocalEngine]:
     engine = LocalEngine(2, "cpu")
     yield engine
     engine.close()
-
-
-# --- seams ---
-
-
-@pytest.mark.parametrize("stability", ["none", "smooth", "flow"])
-def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
-    tmp_path: Path, clips: dict[int | None, Path], stability: str, one_thread: None
-) -> None:
-    stylize = replace(PAINTED_SMALL, stability=stability)
-    whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
-    stylize_video(config(clips[35], whole, stylize=stylize))
-    engine = Inline()
-    summary = paint_on(config(clips[35], parts, stylize=stylize), engine, count=two)
-    begin = engine.tasks[1].begin
-    assert begin is not None
-    assert begin.pts == begin.warm_pts == begin.seen_pts
-    assert begin.pts == 1167 or stability == "none"
-    assert set(difference(whole, parts)) == {0}
-    sounds = [[packet for packet in streams_of(path) if packet[0] == 1] for path in (whole, parts)]
-    assert sounds[0] == sounds[1]
-    assert (summary.frames, summary.frames_reused, summary.notices) == (60, 0, ())
-    assert set(os.listdir(tmp_path)) == {"whole.mkv", "parts.mkv"}
-
-
-@pytest.mark.parametrize("stability", ["smooth", "flow"])
-def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
-    tmp_path: Path, stability: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM_UP_FRAMES)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", SEEN_FRAMES // 3)
-    clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 260 * 512, 512)))
-    stylize = replace(PAINTED_SMALL, stability=stability)
-    whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
-    stylize_video(config(clip, whole, stylize=stylize))
-    engine = Inline()
-    summary = paint_on(config(clip, parts, stylize=stylize), engine, count=two)
-    begin = engine.tasks[1].begin
-    assert begin is not None
-    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (5000, 1667)
-    assert begin.pts % 500 == 0  # where a segment of one worker begins
-    found = difference(whole, parts)
-    assert not any(found[: 30 * begin.pts // 1000])
-    assert 0 < max(found) < 4
-    assert summary.notices == ()
-
-
-def test_a_part_whose_seam_shows_is_painted_again(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
-    monkeypatch.setattr(seams, "LONGER", 28)
-    whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
-    stylize_video(config(clips[None], whole))
-    engine = Inline()
-    summary = paint_on(config(clips[None], target), engine, count=two)
-    assert summary.notices == ("behind 1.00 s a seam would show: painting that part again",)
-    first, again = engine.tasks[1].begin, engine.tasks[3].begin
-    assert first is not None
-    assert again is not None
-    assert (again.pts, again.warm_pts, first.warm_pts) == (1000, 67, 967)
-    assert 0 < max(difference(whole, target)) < 8
-
-
-def test_a_seam_that_shows_all_the_same_is_said(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
-    monkeypatch.setattr(seams, "LONGER", 1)
-    seen = list[tuple[float, float] | None]()
-    target = tmp_path / "out.mkv"
-
-    def look(state: object) -> None:
-        seen.append(seam_difference(str(target), 1))
-
-    summary = paint_on(config(clips[None], target), Inline(), count=two, progress=look)
-    (notice,) = summary.notices
-    assert notice.startswith("behind ")
-    assert "where another worker took over, the picture differs by up to " in notice
-    assert seen[-1] is not None
-    assert seen[-1][1] >= 4
-
-
-def test_long_clips_alone_are_divided(clips: dict[int | None, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_source(clips[None]) as source:
-        info = source.info
-    assert count_parts(info, 2) == 1
-    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
-    assert [count_parts(info, workers) for workers in (1, 2, 3, 9)] == [1, 2, 3, 3]
-    assert count_parts(info, 2, are_busy=True) == 1
 
 
 # --- going on ---

@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import pytest
@@ -281,6 +282,30 @@ def test_the_notice_names_the_first_three_places() -> None:
     assert line.startswith("5 places of the input could not be read")
     assert "video packet 2 at 2.000 s: bad; and 2 more" in line
     assert damage_notice([]) == []
+
+
+def test_where_reading_began_elsewhere_no_number_of_a_packet_is_told(damaged: Path) -> None:
+    with open_source(damaged) as source:
+        source.restart(Fraction(1, 6))
+        list(source.items())
+        (place,) = source.damage
+    assert str(place).startswith("video at 0.333 s: ")
+    assert place.as_json()["packet"] is None
+    again = DamageLog("x")
+    again.recall([place.as_json()])
+    assert [each.as_json() for each in again.places] == [place.as_json()]
+    again.note(Damage(10, Fraction(1, 3), "bad"))
+    assert len(again.places) == 1
+
+
+def test_a_decoder_is_at_rest_before_it_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Freeing it waits for its threads with Python's lock, for which PyAV's log may be waiting in them."""
+    reader, steps = MediaReader(str(make_clip(tmp_path / "in.mp4"))), Mock()
+    reader.close()
+    monkeypatch.setattr(reader, "_video", steps.video)
+    monkeypatch.setattr(reader, "_input", steps.input)
+    reader.close()
+    assert [step[0] for step in steps.mock_calls] == ["video.codec_context.flush_buffers", "input.close"]
 
 
 # --- the file system below ---

@@ -2,25 +2,29 @@
 
 The work folder is that of an undivided render, with a folder in it for each part; how the clip is divided stands in the
 manifest, so that the same command goes on with the same parts, whoever paints them. What was begun undivided is not
-gone on with divided, nor the other way: at seams without a cut frames differ by roundings.
+gone on with divided, nor the other way: at seams without a cut frames differ by roundings. Whole work is put together
+by either.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, replace
+from types import TracebackType
 from typing import Any
 
-import numpy as np
-
+from pipeline.batch.edges import Edge, edges
 from pipeline.batch.elsewhere import for_elsewhere
 from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import BEHIND, FIRST, PAINTED, folder_of, tell_painted
+from pipeline.batch.part import folder_of, painted_in, tell_painted
 from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
-from pipeline.errors import EncodeError
+from pipeline.damage import damage_from
+from pipeline.errors import EncodeError, TooLittleMemoryError
 from pipeline.frames import VideoInfo
-from pipeline.manifest import NAME, ManifestError, read_manifest
+from pipeline.identity import changes, identify
+from pipeline.manifest import NAME, Manifest, ManifestError, read_manifest, work_folder
+from pipeline.output import Plan
 from pipeline.render import Render
 from pipeline.summary import Notices
 from pipeline.work_folder import remove
@@ -29,6 +33,17 @@ from pipeline.work_folder import remove
 MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
 
 CountParts = Callable[[VideoInfo, int], int]
+
+
+def is_begun_alone(config: VideoConfig, plan: Plan) -> bool:
+    """Whether an earlier run painted some of the output undivided, and as it is asked for now.
+
+    Raises:
+        InputError: the input cannot be read.
+        StyleError: a weight file cannot be read.
+    """
+    kept = None if config.fresh else _manifest_in(work_folder(config.target))
+    return kept is not None and kept.split is None and not changes(kept.identity, identify(config, plan))
 
 
 class Divided(Render):
@@ -47,6 +62,10 @@ class Divided(Render):
         """What painted, see `pipeline.identity.engine_of`."""
         return self._manifest.engine
 
+    def _begin(self) -> None:
+        super()._begin()
+        self.reused = self.frames_reused  # all, where only the joining is left
+
     def divide(self, engine: SegmentEngine, count: CountParts) -> None:
         """Decide on the parts, unless an earlier run did."""
         if self._manifest.split is not None:
@@ -55,38 +74,51 @@ class Divided(Render):
                 tell_painted(folder, _frames_in(folder))
             return
         self._throw_away_stale()
-        seams = find_seams(self._source, self._config, count(self._source.info, engine.workers))
-        begins = [list(astuple(seam)) for seam in seams]
-        self._manifest.split = {"threads": engine.threads, "begins": begins}
+        parts = count(self._source.info, engine.workers)
+        begins = [list(astuple(seam)) for seam in find_seams(self._source, self._config, parts)]
+        if parts > 1 and not begins:
+            self._notify("it cannot be divided, as no way leads into its middle: one worker paints it")
+        self._manifest.split = {"threads": engine.threads, "sharers": engine.sharers, "begins": begins, "again": []}
         self._manifest.write(self._folder.path)
 
     def tasks(self) -> list[SegmentTask]:
         """A description of each part."""
-        split = self._manifest.split or {}
-        begins = [None, *(Begin(*begin) for begin in self._begins())]
-        ends = [*(begin.pts for begin in begins if begin is not None), None]
+        begins = [None, *self._begins()]
+        ends = [*(begin.pts for begin in self._begins()), None]
+        split, identity = self._manifest.split or {}, self._manifest.identity
         config = for_elsewhere(_with_threads(self._config, split["threads"]))
-        identity = self._manifest.identity
-        return [SegmentTask(config, identity, *each) for each in zip(range(len(ends)), begins, ends, strict=True)]
+        return [
+            SegmentTask(config, identity, number, begin, end, split["sharers"])
+            for number, (begin, end) in enumerate(zip(begins, ends, strict=True))
+        ]
 
-    def lengthen(self, notices: Notices) -> bool:
-        """Where a seam shows, let the part be painted again with more before it; whether there is any."""
-        is_any = False
-        for number, _, _ in self._showing():
-            begin = Begin(*self._begins()[number - 1])
-            longer = lengthened(self._source, begin)
-            if longer != begin:
-                notices(f"behind {self._seconds(number):.2f} s a seam would show: painting that part again")
-                self._begins()[number - 1] = list(astuple(longer))
-                remove(os.path.join(folder_of(self._config.target, number), NAME))
-                is_any = True
-        if is_any:
+    def lengthen(self, results: Sequence[SegmentResult], notices: Notices) -> bool:
+        """Let parts be painted again, each once, that do not fit the one before; whether there are any."""
+        split = self._manifest.split or {}
+        again = self._mended(results, split["again"])
+        for number, begin in again.items():
+            notices(f"behind {self._seconds(number):.2f} s a seam would show: painting that part again")
+            split["begins"][number - 1] = list(astuple(begin))
+            split["again"].append(number)
+            remove(os.path.join(folder_of(self._config.target, number), NAME))
+        if again:
             self._manifest.write(self._folder.path)
-        return is_any
+        return bool(again)
+
+    def _mended(self, results: Sequence[SegmentResult], done: Sequence[int]) -> dict[int, Begin]:
+        """How parts ought to begin that do not fit the one before, by their numbers."""
+        begins, apart = self._begins(), self._apart(results)
+        if apart is None:
+            showing = [number for number, _, _ in self._showing() if number not in done]
+            found = {number: lengthened(self._source, begins[number - 1]) for number in showing}
+        else:  # where seeking misled one, it may have misled all behind, which fit each other
+            behind = [number for number in range(apart, len(begins) + 1) if number not in done]
+            found = {number: replace(begins[number - 1], before_digest="") for number in behind}
+        return {number: begin for number, begin in found.items() if begin != begins[number - 1]}
 
     def painted(self) -> int:
         """How many frames of all parts are painted so far, as they say themselves."""
-        return sum(_count_in(folder) for folder in self._folders())
+        return sum(painted_in(folder) for folder in self._folders())
 
     def join(self, results: Sequence[SegmentResult], notices: Notices) -> None:
         """Take over what the parts are made of, and look at the seams.
@@ -94,6 +126,10 @@ class Divided(Render):
         Raises:
             EncodeError: the parts do not fit together.
         """
+        apart = self._apart(results)
+        if apart is not None:
+            where = f"behind {self._seconds(apart):.2f} s the parts of several workers do not meet"
+            raise EncodeError(self._plan.target, f"{where}; paint it with --workers 1 --fresh")
         manifest = self._manifest
         manifest.segments = [segment for result in results for segment in result.segments]
         manifest.engine = results[0].engine
@@ -102,7 +138,7 @@ class Divided(Render):
         self._take_damage(results)
         said = dict.fromkeys(notice for result in results for notice in result.notices)
         notices.say(line for line in said if line not in notices.lines)
-        if len({_kind(result.engine) for result in results}) > 1:
+        if len({_unnumbered(result.engine) for result in results}) > 1:
             notices("parts were painted by different engines; give --engine and --precision for all the same")
         for number, mean, most in self._showing():
             notices(
@@ -113,27 +149,55 @@ class Divided(Render):
 
     def _take_damage(self, results: Sequence[SegmentResult]) -> None:
         """Each place once: near seams two parts come upon it."""
-        known = {_place(damage.as_json()) for damage in self._source.damage}
-        found = {_place(place): place for result in results for place in result.damage}
-        self._source.recall(place for key, place in found.items() if key not in known)
+        found = {damage.key: damage.as_json() for damage in self._source.damage}
+        known = len(found)
+        for place in (place for result in results for place in result.damage):
+            found.setdefault(damage_from(place).key, place)
+        self._source.recall(list(found.values())[known:])
         self._manifest.damage = [place.as_json() for place in self._source.damage]
 
     def _showing(self) -> list[tuple[int, float, float]]:
         """Parts that begin otherwise than one worker would go on: number, mean and largest difference."""
-        target, parts = self._config.target, range(1, len(self._begins()) + 1)
-        found = [(number, *(seam_difference(target, number) or (0.0, 0.0))) for number in parts]
+        found = [(number, *each[0].difference(each[1])) for number, each in self._edges().items() if each is not None]
         return [each for each in found if each[1] >= MEAN_LEVELS or each[2] >= MOST_LEVELS]
 
-    def _begins(self) -> list[list[Any]]:
+    def _apart(self, results: Sequence[SegmentResult]) -> int | None:
+        """The first part that does not begin with the very frame before which the one before ends; None without any."""
+        is_damaged = any(result.damage for result in results)  # may look otherwise when it is come to from another side
+        for number, each in self._edges().items():
+            if each is None or not each[0].is_frame(each[1], may_look_otherwise=is_damaged):
+                return number
+        return None
+
+    def _edges(self) -> dict[int, tuple[Edge, Edge] | None]:
+        """The frame with which each part but the first begins, see `pipeline.batch.edges.edges`, by its number."""
+        folders = self._folders()
+        return {number: edges(folders[number - 1], folders[number]) for number in range(1, len(folders))}
+
+    def _begins(self) -> list[Begin]:
         split = self._manifest.split
-        return [] if split is None else split["begins"]
+        return [] if split is None else [Begin(*begin) for begin in split["begins"]]
 
     def _seconds(self, number: int) -> float:
-        return float(self._begins()[number - 1][0] * self._manifest.time_base)
+        return float(self._begins()[number - 1].pts * self._manifest.time_base)
 
     def _identity(self) -> dict[str, Any]:
         identity = super()._identity()
         return identity | {"settings": identity["settings"] | {"workers": "several"}}
+
+    def _painted(self) -> Manifest:
+        if self.is_whole:
+            return self._manifest
+        parts = [_manifest_in(folder) for folder in self._folders()]
+        return Manifest({}, segments=[segment for part in parts if part is not None for segment in part.segments])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        sharers = (self._manifest.split or {}).get("sharers", 1)
+        if isinstance(error, TooLittleMemoryError) and sharers > 1:
+            error.add_note(f"{sharers} workers share what there is")
+        super().__exit__(kind, error, traceback)
 
     def _what_is_kept(self) -> str:
         if self.is_whole:
@@ -154,35 +218,6 @@ class Divided(Render):
         return [folder_of(self._config.target, number) for number in range(parts)]
 
 
-def seam_difference(target: str, number: int) -> tuple[float, float] | None:
-    """By how much the first frame of a part differs from what the part before would have made of it.
-
-    Args:
-        target: the output.
-        number: of the part, 1 or more.
-
-    Returns:
-        Mean and largest difference in levels of 255; None where the pictures are not there.
-    """
-    first = _picture(os.path.join(folder_of(target, number), FIRST))
-    behind = _picture(os.path.join(folder_of(target, number - 1), BEHIND))
-    if first is None or behind is None or first.shape != behind.shape:
-        return None
-    apart = np.abs(first.astype(np.float32) - behind) / (1 if first.dtype == np.uint8 else 257)
-    return float(apart.mean()), float(apart.max())
-
-
-def _picture(path: str) -> "np.ndarray[Any, Any] | None":
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        with open(path, "rb") as file:
-            return load(file.read())["pixels"]
-    except (OSError, SafetensorError, LookupError):
-        return None
-
-
 def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
     """``config`` for one of several who share the cores; what was kept is thrown away for all, or not at all."""
     return replace(
@@ -194,25 +229,19 @@ def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
     )
 
 
-def _count_in(folder: str) -> int:
-    with suppress(OSError, ValueError), open(os.path.join(folder, PAINTED), encoding="ascii") as file:
-        return int(file.read())
-    return 0
-
-
 def _frames_in(folder: str) -> int:
     """Frames in the finished segments of a part."""
+    manifest = _manifest_in(folder)
+    return 0 if manifest is None else manifest.frames
+
+
+def _manifest_in(folder: str) -> Manifest | None:
+    """Of a work folder; None where it is not there, or damaged."""
     with suppress(ManifestError):
-        manifest = read_manifest(folder)
-        return 0 if manifest is None else manifest.frames
-    return 0
+        return read_manifest(folder)
+    return None
 
 
-def _place(damage: Mapping[str, object]) -> tuple[object, object]:
-    seconds = damage["seconds"]
-    return damage["stream"], damage["packet"] if seconds is None else seconds
-
-
-def _kind(engine: Mapping[str, Any]) -> tuple[object, ...]:
+def _unnumbered(engine: Mapping[str, Any]) -> tuple[object, ...]:
     """An engine, whichever of several like devices it ran on."""
     return engine["engine"], engine["precision"], str(engine["device"]).partition(":")[0]

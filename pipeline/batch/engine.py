@@ -23,7 +23,8 @@ class Begin:
         seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
             are the same.
         before_pts: of the frame before all these, by which they are found.
-        before_digest: of that frame as it was decoded; see `pipeline.segments.digest_of`.
+        before_digest: of that frame as it was decoded; see `pipeline.segments.digest_of`. Empty where the input must be
+            read from its beginning, as seeking in it misleads.
     """
 
     pts: int
@@ -43,6 +44,7 @@ class SegmentTask:
         number: of the part, from 0.
         begin: where it begins; None at the beginning of the clip.
         end_pts: of the first frame behind it; None at the end of the clip.
+        sharers: among how many the memory is shared that the clip may take, each has the same; 1 where it has all.
     """
 
     config: VideoConfig
@@ -50,6 +52,7 @@ class SegmentTask:
     number: int = 0
     begin: Begin | None = None
     end_pts: int | None = None
+    sharers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class SegmentEngine(Protocol):
     """How many parts are painted at once."""
     threads: int
     """Cores that each of these may use; 0 leaves it to them."""
+    sharers: int
+    """How many of them share a device, and its memory."""
 
     def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
         """Begin with ``task`` as soon as somebody is free.

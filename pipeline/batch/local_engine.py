@@ -81,6 +81,7 @@ class LocalEngine:
     Attributes:
         workers: how many parts are painted at once.
         threads: cores that each may use.
+        sharers: how many share a device, and its memory.
     """
 
     def __init__(self, workers: int, device: str = "auto") -> None:
@@ -89,6 +90,7 @@ class LocalEngine:
         self.workers = workers
         self.threads = max(usable_cores() // workers, 1)
         self._gpus = _gpus(device)
+        self.sharers = ceil(workers / max(len(self._gpus), 1))
         self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._fault = ""
@@ -156,10 +158,7 @@ class LocalEngine:
     def _started(self, number: int) -> Worker:
         if self._fault:
             raise DeviceError(self._fault)
-        place = Place(None, self.threads, self.workers)
-        if self._gpus:
-            gpu, sharers = self._gpus[number % len(self._gpus)], ceil(self.workers / len(self._gpus))
-            place = Place(gpu, self.threads, sharers)
+        place = Place(self._gpus[number % len(self._gpus)] if self._gpus else None, self.threads)
         try:
             return Worker(number, place)
         except OSError as error:

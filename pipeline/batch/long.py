@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
-from pipeline.batch.divided import CountParts, Divided
+from pipeline.batch.divided import CountParts, Divided, is_begun_alone
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
@@ -53,13 +53,16 @@ def paint_on(
     with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
         size = output_size(config.stylize.compare, source.info.width, source.info.height)
         plan = plan_output(source, config.target, config.encode, size=size)
+        if is_begun_alone(config, plan):
+            notify("one worker began it: one goes on with it")
+            return stylize_video(config, progress=progress, notify=notify)
         notices.say(plan.notices)
         with Divided(config, plan, source, notices) as render:
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
                 results = _painted(render.tasks(), engine, watch)
-                if render.lengthen(notices):
+                if render.lengthen(results, notices):
                     results = _painted(render.tasks(), engine, watch)
                 render.join(results, notices)
             written = render.encode((), card.tag if config.tag else {})

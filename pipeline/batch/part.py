@@ -20,14 +20,15 @@ from itertools import chain
 from types import TracebackType
 from typing import Any
 
+from pipeline.batch.edges import BEHIND, FIRST, Edge
 from pipeline.batch.elsewhere import check_here
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode import decode
 from pipeline.device import find_device
-from pipeline.disk import explained, write_in_place
+from pipeline.disk import explained
 from pipeline.errors import InputError
-from pipeline.frames import Frame, Glimpse, Mark, Pixels
+from pipeline.frames import Frame, Glimpse, Mark
 from pipeline.look import last_frame_seconds
 from pipeline.manifest import work_folder
 from pipeline.mask import open_mask
@@ -37,13 +38,12 @@ from pipeline.plan import plan_output
 from pipeline.reader import StreamPacket
 from pipeline.render import Render
 from pipeline.resume import Decode, frames_from
-from pipeline.segments import marked
+from pipeline.segments import digest_of, marked
 from pipeline.source import Source, open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import MakeStylizer, Stylizer, output_size
 from pipeline.work_folder import WorkFolder
 
-FIRST, BEHIND = "first.safetensors", "behind.safetensors"
 PAINTED = "painted.part"
 # So often it is told how many frames are painted.
 TELL_SECONDS = 0.25
@@ -60,6 +60,13 @@ def tell_painted(folder: str, count: int) -> None:
     """Note in the folder of a part how many of its frames are painted."""
     with suppress(OSError), open(os.path.join(folder, PAINTED), "w", encoding="ascii") as file:
         file.write(str(count))
+
+
+def painted_in(folder: str) -> int:
+    """What `tell_painted` noted; 0 where nobody has."""
+    with suppress(OSError, ValueError), open(os.path.join(folder, PAINTED), encoding="ascii") as file:
+        return int(file.read())
+    return 0
 
 
 def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResult:
@@ -106,6 +113,7 @@ class _Part(Render):
 
     def __init__(self, task: SegmentTask, plan: Plan, source: Source, notify: Callable[[str], None]) -> None:
         self._task = task
+        self._edges: dict[int, str] = {}
         super().__init__(task.config, plan, source, notify)
 
     @property
@@ -140,12 +148,15 @@ class _Part(Render):
             for item in items:
                 if isinstance(item, Frame) and item.pts >= begin.pts:
                     first.append(item)
+                    self._edges[item.pts] = digest_of(item)
                     break
                 yield Glimpse(item.pixels) if isinstance(item, Frame) and item.pts < begin.warm_pts else item
         config, behind = self._config, list[Frame]()
         own = _before(chain(first, items), self._task.end_pts, behind)
         yield from marked(own, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
-        yield from behind
+        for frame in behind:
+            self._edges[frame.pts] = digest_of(frame)
+            yield frame
 
     def write(self, items: Iterable[Item]) -> None:
         """Write the segments.
@@ -175,11 +186,16 @@ class _Part(Render):
     def _check_space(self) -> None:
         """That was done for the whole clip."""
 
+    def _what_is_kept(self) -> str:
+        """That is said of the whole clip."""
+        return ""
+
     def _from_warm_up(self, decode: Decode) -> Iterator[Frame | StreamPacket]:
         begin = self._task.begin
         if begin is None:
             return decode(self._source)
-        items = frames_from(self._source, decode, begin.before_pts, begin.before_digest)
+        digest = begin.before_digest
+        items = frames_from(self._source, decode, begin.before_pts, digest) if digest else None
         if items is None:  # seeking led to other pictures than decoding all does, which alone is right
             self._source.restart(None)
             items = decode(self._source)
@@ -192,21 +208,19 @@ class _Part(Render):
         for item in items:
             is_own = True
             if isinstance(item, Frame):
-                if begin is not None and item.pts == begin.pts:
-                    self._keep_picture(FIRST, item.pixels)
                 if end is not None and item.pts >= end:
-                    self._keep_picture(BEHIND, item.pixels)
+                    self._keep_edge(BEHIND, item)
+                elif item.pts in self._edges:
+                    self._keep_edge(FIRST, item)
                 is_own = (begin is None or item.pts >= begin.pts) and (end is None or item.pts < end)
                 tell(is_own)
             if is_own:
                 yield item
         tell.now()
 
-    def _keep_picture(self, name: str, pixels: Pixels) -> None:
-        from safetensors.numpy import save
-
+    def _keep_edge(self, name: str, frame: Frame) -> None:
         with explained(self._plan.target):
-            write_in_place(self._folder.file(name), save({"pixels": pixels}))
+            Edge(frame.pixels, frame.pts, self._edges[frame.pts]).write(self._folder.file(name))
 
 
 class _Teller:

@@ -139,7 +139,8 @@ class Runner:
         return LocalEngine(workers, device) if workers > 1 else None
 
     def _count_parts(self, info: VideoInfo, workers: int) -> int:
-        return count_parts(info, workers, are_busy=len(self._waiting) >= workers)
+        others = len(self._waiting) + len(self._running) - 1
+        return count_parts(info, workers, are_busy=others >= workers)
 
     def _entry(self, step: Step) -> Entry:
         if not step.is_done:

@@ -34,6 +34,8 @@ LONGER = 3
 REACH = 0.05
 # A decoder that begins at a key frame needs some more before that.
 MARGIN_SECONDS = 2
+# Where that was too little, as an index led too far or frames are few, so much before it.
+LARGE_MARGIN_SECONDS = 30
 # While frames are looked at, others are decoded.
 DECODED_AHEAD = 4
 
@@ -82,15 +84,18 @@ def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
     if parts < 2 or not info.duration_seconds or not info.frame_count:
         return seams
     length, a_frame = Fraction(info.duration_seconds), Fraction(info.duration_seconds) / info.frame_count
-    origin = _first_seconds(source)
+    origin = source.begins_seconds
     warming = (warm + seen_only / SEEING_FRAMES) * a_frame
     share = (length + (parts - 1) * warming) / parts  # for all the same work, the first does not warm up
     reach, segments = Fraction(REACH) * share, _Segments(origin, config.segment_seconds)
     for number in range(1, parts):
         wanted = origin + number * share - (number - 1) * warming
         around = max(reach, config.segment_seconds * Fraction(3, 5))
-        begin = wanted - around - (seen_only + warm) * a_frame
-        seam = _choose(_seen(source, begin, wanted + around), wanted, reach, seen_only, warm, segments)
+        begin, end = wanted - around - (seen_only + warm) * a_frame, wanted + around
+        seam = _choose(_seen(source, begin, end), wanted, reach, seen_only, warm, segments)
+        if seam is None:
+            before = begin - LARGE_MARGIN_SECONDS
+            seam = _choose(_seen(source, before, end), wanted, reach, seen_only, warm, segments)
         if seam is not None and (not seams or seam.pts > seams[-1].pts):
             seams.append(seam)
     return seams
@@ -115,11 +120,6 @@ def lengthened(source: Source, begin: Begin) -> Begin:
     earliest = max(place - LONGER * all_before, 1)
     start = max((cut for cut in range(earliest + 1, place) if seen[cut].is_cut), default=earliest)
     return _begin(seen, place, max(start, place - LONGER * warm), start)
-
-
-def _first_seconds(source: Source) -> Fraction:
-    source.restart(None)
-    return next(item.seconds for item in decode(source) if isinstance(item, Frame))
 
 
 def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:

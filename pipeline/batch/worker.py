@@ -30,12 +30,10 @@ class Place:
     Attributes:
         device: for clips that leave the choice of a GPU; None for their own.
         threads: cores.
-        sharers: how many workers share the memory.
     """
 
     device: str | None
     threads: int
-    sharers: int
 
     def here(self, task: SegmentTask) -> SegmentTask:
         """``task`` as it is done here."""
@@ -47,7 +45,7 @@ class Place:
             stylize = replace(stylize, device=self.device)
         bound = stylize.max_memory or default_bound(find_device(stylize.device))
         if bound is not None:
-            stylize = replace(stylize, max_memory=bound // self.sharers)
+            stylize = replace(stylize, max_memory=bound // task.sharers)
         return replace(task, config=replace(task.config, stylize=stylize))
 
 
