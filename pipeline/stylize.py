@@ -1,11 +1,10 @@
 """The middle stage: frames in, painted frames out; whatever else comes along passes by."""
 
-import gc
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 import numpy as np
 
 from pipeline.config import StylizeConfig
-from pipeline.device import find_device
-from pipeline.errors import DeviceError, first_line
+from pipeline.device import OutOfMemoryError, device_errors, find_device, free_memory
+from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
 from pipeline.look import load_look
 from pipeline.memory import Need, Way, choose_way, default_bound, shown, strip_ways, too_little, whole_ways
@@ -202,7 +201,7 @@ class Stylizer:
         while True:
             run = self._run
             try:
-                with _device_errors(self.device):
+                with device_errors(self.device):
                     painted, used = run(
                         torch.from_numpy(pixels),
                         self.look.style(share),
@@ -212,7 +211,7 @@ class Stylizer:
                         of_network,
                     )
                 return painted.numpy(), used
-            except _OutOfMemory as error:
+            except OutOfMemoryError as error:
                 reason = str(error)  # the error itself would hold the features until the frame is painted
             self._shrink(run, reason)
 
@@ -269,7 +268,7 @@ class Stylizer:
         self.engine, self.tiling, self.workers = name, way.tiling, way.workers
         self._threads = max(self._cores // way.workers, 1)
         torch.set_num_threads(self._threads)
-        with _device_errors(self.device):
+        with device_errors(self.device):
             self._run = self._built(name, way.tiling)
             self._warm_up()
 
@@ -304,7 +303,7 @@ class Stylizer:
             left = strips[tilings.index(self.tiling) + 1 :] if self.tiling in tilings else strips
             if not left or left[0].tiling is None:
                 raise DeviceError(reason)
-            _free_memory(self.device)
+            free_memory(self.device)
             before, self.tiling, self.engine = self.tiling, left[0].tiling, "eager"
             self._run = self._built("eager", self.tiling)
         less = ", and keeping less between them" if before is not None and before.rows == self.tiling.rows else ""
@@ -357,41 +356,3 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "flowbrush"
-
-
-@contextmanager
-def _device_errors(device: "torch.device") -> Iterator[None]:
-    """Context in which what torch raises for want of memory, device or compiler becomes a `DeviceError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
-    except (RuntimeError, MemoryError) as error:
-        if _is_out_of_memory(error):
-            raise _OutOfMemory(f"the memory of {device} does not suffice; choose a smaller --height") from error
-        raise DeviceError(first_line(error)) from error
-
-
-class _OutOfMemory(DeviceError):
-    """The memory of the device does not suffice for what was tried."""
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; torch tells so in many ways, one for each device."""
-    import torch
-
-    text = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in told)
-
-
-def _free_memory(device: "torch.device") -> None:
-    """Give back what is no longer in use but held for the next time."""
-    import torch
-
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

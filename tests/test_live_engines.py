@@ -234,6 +234,32 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
     assert not kept.can_be_faster((64, 64))
 
 
+def test_a_size_that_is_forgotten_gets_no_engine_any_more(
+    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the one that was being prepared meanwhile."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def prepare(*_: object) -> object:
+        begun.set()
+        go_on.wait(20)
+        return object()
+
+    monkeypatch.setattr(Engines, "_prepare", prepare)
+    monkeypatch.setattr(Engines, "_warm_up", lambda *_: None)
+    monkeypatch.setattr("models.engine.available_engines", lambda device: ["openvino", "eager"])
+    kept = Engines(palette, place(tmp_path), "auto", print)
+    kept.get(SIZE)
+    kept.prepare(SIZE)
+    assert begun.wait(20)
+    kept.forget(SIZE)
+    go_on.set()
+    kept.close()
+    assert not kept._slow
+    assert not kept.ready
+    assert not kept.can_be_faster(SIZE)
+
+
 def test_an_engine_that_is_not_there_is_refused(
     tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
 ) -> None:

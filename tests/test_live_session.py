@@ -21,7 +21,6 @@ from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.outputs import Outputs, make_sound
-from pipeline.live.painter import _failure
 from pipeline.live.painting import Painting
 from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
@@ -312,7 +311,7 @@ def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.Monk
 
     def scarce(self: Painter, pixels: np.ndarray, *arguments: object) -> object:
         if pixels.shape[0] > 100:
-            raise _failure(RuntimeError("CUDA out of memory"), self.device)
+            raise RuntimeError("CUDA out of memory")
         return painted(self, pixels, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Painter, "_painted", scarce)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.device import device_errors
 from pipeline.errors import DeviceError, first_line
 from pipeline.live.compiling import Order
 from pipeline.live.palette import Palette
@@ -89,7 +90,8 @@ class Engines:
         """The fastest engine that is ready for pictures of ``size``.
 
         Raises:
-            DeviceError: not even the slow one can be built, for want of memory for instance.
+            OutOfMemoryError: the memory does not suffice for the slow one, either.
+            DeviceError: not even the slow one can be built.
         """
         ready = self._fast.get(size)
         if ready is not None:
@@ -100,7 +102,7 @@ class Engines:
 
     @property
     def ready(self) -> frozenset[Size]:
-        """The sizes for which a fast engine is ready; all those tried in vain are as good as they get, too."""
+        """The sizes for which a fast engine is ready."""
         return frozenset(self._fast)
 
     def can_be_faster(self, size: Size) -> bool:
@@ -114,6 +116,13 @@ class Engines:
                 return
             self._worker = threading.Thread(target=self._work, args=(size,), name="prepare", daemon=True)
             self._worker.start()
+
+    def forget(self, size: Size) -> None:
+        """Let go of the engines for ``size``, of one that is being prepared as well, and prepare none for it again."""
+        with self._lock:
+            self._failed.add(size)
+            self._slow.pop(size, None)
+            self._fast.pop(size, None)
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """End what goes on in the background."""
@@ -137,7 +146,9 @@ class Engines:
                     goes_on = self._kinds[0] if self._kinds else "eager"
                     self._notify(f"the engine {kind} cannot be had ({first_line(error)}); going on with {goes_on}")
             else:
-                self._fast[size] = kind, engine
+                with self._lock:
+                    if size not in self._failed:  # forgotten meanwhile
+                        self._fast[size] = kind, engine
                 return
         self._failed.add(size)
 
@@ -207,10 +218,10 @@ class Engines:
             raise DeviceError(lines[-1])
 
     def _build(self, kind: "EngineName", size: Size) -> "Engine":
-        from models.engine import EngineError, build_engine
+        from models.engine import build_engine
 
         place, (height, width) = self._place, size
-        try:
+        with device_errors(place.device):
             return build_engine(
                 kind,
                 self._palette.network,
@@ -222,8 +233,6 @@ class Engines:
                 end=self._palette.end,
                 stroke_size=place.stroke_size,
             )
-        except (EngineError, RuntimeError, OSError) as error:
-            raise DeviceError(first_line(error)) from error
 
     def _warm_up(self, engine: "Engine", size: Size) -> None:
         """The first call is slow: it is made here, and not between two pictures."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pipeline.device import find_device
-from pipeline.errors import DeviceError, first_line
+from pipeline.device import device_errors, find_device
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from models.engine import Precision
-
-
-class TooLargeError(DeviceError):
-    """The memory of the device does not suffice for pictures of this size; smaller ones may be painted."""
 
 
 class Painter:
@@ -90,9 +85,13 @@ class Painter:
         """Paint a picture of any size at ``working`` height and width.
 
         Raises:
-            TooLargeError: the memory of the device does not suffice.
+            OutOfMemoryError: the memory of the device does not suffice for this size; smaller ones may be painted.
             DeviceError: the network cannot run.
         """
+        with device_errors(self.device):
+            return self._paint(captured, look, working)
+
+    def _paint(self, captured: Captured, look: Snapshot, working: Size) -> LiveFrame:
         begun = time.perf_counter()
         original = self._original(captured.pixels, look.mirror)
         kind, engine = self.engines.get(working)
@@ -122,23 +121,13 @@ class Painter:
         ready = self._stabilizer.prepare(pixels)
         memory = (self._no_past, self._forget) if ready.past is None else (ready.past, self._keep)
         scalars = (self._scalar(value) for value in (look.strength, float(look.keep_colors), share))
-        try:
-            picture, used = engine(torch.from_numpy(ready.pixels), style, *memory, *scalars)
-        except RuntimeError as error:
-            raise _failure(error, self.device) from error
+        picture, used = engine(torch.from_numpy(ready.pixels), style, *memory, *scalars)
         return self._stabilizer.finish(ready, picture.numpy(), used, self._stabilizer.flow(ready))
 
     def _scalar(self, value: float) -> "torch.Tensor":
         import torch
 
         return torch.tensor(value, device=self.device)
-
-
-def _failure(error: RuntimeError, device: "torch.device") -> DeviceError:
-    reason = first_line(error)
-    if "memory" in reason.lower():
-        return TooLargeError(f"the memory of {device} does not suffice; choose a smaller --height")
-    return DeviceError(reason)
 
 
 def _resized(pixels: Pixels, size: Size) -> Pixels:

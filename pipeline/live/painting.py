@@ -4,14 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from pipeline.device import OutOfMemoryError, free_memory
 from pipeline.live.capture import Capture
 from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.engines import Size
-from pipeline.live.frames import Captured
+from pipeline.live.frames import Captured, LiveFrame
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.outlet import Outlet
-from pipeline.live.painter import Painter, TooLargeError
+from pipeline.live.painter import Painter
 from pipeline.live.quality import Quality, first_step, working_sizes
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
@@ -99,18 +100,31 @@ class Painting(threading.Thread):
         ready = self._painter.engines.ready
         step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
         self.working = self._sizes[step]
-        try:
-            frame = self._painter.paint(captured, self._controls.snapshot(), self.working)
-        except TooLargeError:
-            if step == len(self._sizes) - 1:
-                raise
-            self._quality.forbid(step)
-            (height, width), device = self._sizes[step + 1], self._painter.device
-            self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")
+        frame = self._painted(captured, step)
+        if frame is None:
+            self._make_smaller(step)
             return
         for outlet in self._outlets:
             outlet.put(frame)
         self._learn(time.monotonic())
+
+    def _painted(self, captured: Captured, step: int) -> LiveFrame | None:
+        """None where the memory does not suffice, but may for less; the error would hold what was made so far."""
+        try:
+            return self._painter.paint(captured, self._controls.snapshot(), self.working)
+        except OutOfMemoryError:
+            if step == len(self._sizes) - 1:
+                raise
+            return None
+
+    def _make_smaller(self, step: int) -> None:
+        """Give up the size of this step and all larger ones, and what is kept for them."""
+        self._quality.forbid(step)
+        for size in self._sizes[: step + 1]:
+            self._painter.engines.forget(size)
+        (height, width), device = self._sizes[step + 1], self._painter.device
+        free_memory(device)
+        self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")
 
     def _learn(self, now: float) -> None:
         """Tell the quality what it took, and prepare the engine that would serve best."""
