@@ -10,9 +10,10 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.live.camera import OpenCvCamera
 from pipeline.live.capture import Capture
-from pipeline.live.container import ContainerDevice, stream
+from pipeline.live.container import ContainerDevice
 from pipeline.live.device import Device
 from pipeline.live.frames import Captured
+from pipeline.live.inputs import stream
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.playback import FileSound, Playback
 from tests.live import FakeCamera

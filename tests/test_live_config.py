@@ -7,7 +7,8 @@ from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
 from pipeline.live.camera import OpenCvCamera
 from pipeline.live.config import LiveConfig, read_size
-from pipeline.live.container import PROTOCOLS, ContainerDevice
+from pipeline.live.container import ContainerDevice
+from pipeline.live.inputs import PROTOCOLS
 from pipeline.live.outputs import Outputs, make_sinks, make_sound
 from pipeline.live.playback import Playback
 from pipeline.live.session import output_size

@@ -18,7 +18,8 @@ import pytest
 from pipeline import opening
 from pipeline.errors import InputError
 from pipeline.live import container
-from pipeline.live.container import ContainerDevice, stream
+from pipeline.live.container import ContainerDevice
+from pipeline.live.inputs import stream
 from pipeline.live.pace import Backlog, Use
 from tests.media import Clip, make_clip, moving_square
 
@@ -82,17 +83,44 @@ def test_the_first_key_picture_of_a_stream_is_not_lost(tmp_path: Path) -> None:
     assert taken.pixels.min() > 240
 
 
-def test_a_file_of_the_net_plays_at_its_own_pace_and_ends(tmp_path: Path) -> None:
-    make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 20, 512)))
+@pytest.mark.parametrize("name", ["clip.mp4", "killed.mkv"])
+def test_a_file_of_the_net_plays_at_its_own_pace_and_ends(tmp_path: Path, name: str) -> None:
+    """A recording whose writer was killed does not say how long it is."""
+    path = make_clip(tmp_path / name, Clip(pts=range(0, 512 * 15, 512)))
+    if name == "killed.mkv":
+        path.write_bytes(path.read_bytes().replace(b"\x44\x89\x88", b"\xec\x80\x88"))  # no duration, but nothing
     with served(tmp_path) as address:
-        device = stream(f"{address}/clip.mp4")
+        device = stream(f"{address}/{name}")
         device.open()
+        assert device._container is not None
+        assert bool(device._container.duration) == (name == "clip.mp4")
         times = []
         while (taken := device.read()) is not None:
             times.append(taken.at)
         device.close()
-    assert len(times) >= 19  # of the last ones, which the decoder hands out together, the newest
+    assert len(times) >= 14  # of the last ones, which the decoder hands out together, the newest
     assert all(at - times[0] >= number / 30 - 0.002 for number, at in enumerate(times))
+
+
+def test_a_file_of_the_net_that_is_broken_off_has_not_ended(tmp_path: Path) -> None:
+    sent = long_clip(tmp_path / "long.ts", 10, 5).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(sent))
+                connection.sendall(sent[: len(sent) // 2])
+
+        sender = threading.Thread(target=serve)
+        sender.start()
+        device = stream(f"http://127.0.0.1:{server.getsockname()[1]}/long.ts")
+        device.open()
+        with pytest.raises(InputError, match="is broken"):
+            list(iter(device.read, None))
+        device.close()
+        sender.join()
 
 
 class Fake:
@@ -123,8 +151,8 @@ class Damaged:
         raise av.InvalidDataError(1, "damaged")
 
 
-def opened(packets: Fake) -> ContainerDevice:
-    device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
+def opened(packets: Fake, clock: Callable[[], float] = time.monotonic) -> ContainerDevice:
+    device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {}, clock=clock)
     device.open()
     device._packets = packets
     return device
@@ -168,12 +196,25 @@ class Numbered:
 
 
 def test_what_waited_while_nobody_read_is_left_out() -> None:
-    device = opened(Fake(*map(Numbered, range(60))))
+    now = 100.0
+    device = opened(Fake(*map(Numbered, range(60))), lambda: now)
     assert (first := device.read()) is not None
     assert first.pixels.max() == 0
-    time.sleep(1.7)
+    now += 1.75
     assert (second := device.read()) is not None
-    assert second.pixels.max() in (12, 13, 14), "within half a second of the newest"
+    assert second.pixels.max() == 13, "the first that is within half a second of the newest"
+    assert second.at == now
+    device.close()
+
+
+def test_silence_is_given_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyAV's own words for a time-out are "Immediate exit requested"."""
+    monkeypatch.setattr(container, "OPEN_SECONDS", 0.2)
+    with pytest.raises(InputError, match=r"cannot be opened \(nothing came within 0.2 s; is someone sending\?\)$"):
+        stream("udp://127.0.0.1:52744").open()
+    device = opened(Fake(av.ExitError(0, "Immediate exit requested")))
+    with pytest.raises(InputError, match=r"^test: is broken \(nothing came within 5 s\)$"):
+        device.read()
     device.close()
 
 

@@ -30,7 +30,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._least: float | None = None
-        self._now = 0.0
+        self._read_at = 0.0
         self._behind_since: float | None = None
         self._has_others = self._skips = False
 
@@ -60,9 +60,9 @@ class Backlog:
     def _is_behind(self, seconds: float, now: float, waited_seconds: float) -> bool:
         late = now - seconds
         if self._least is None or (self._behind_since is not None and waited_seconds > self.WAITED_SECONDS):
-            self._least, self._now = late, now
-        self._least = min(self._least + self.DRIFT * (now - self._now), late)
-        self._now = now
+            self._least, self._read_at = late, now
+        self._least = min(self._least + self.DRIFT * (now - self._read_at), late)
+        self._read_at = now
         return late - self._least > self.BEHIND_SECONDS
 
 

@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from pipeline.config import DecodeConfig
 from pipeline.decode import decode
-from pipeline.errors import InputError
+from pipeline.errors import InputError, reason_of
 from pipeline.frames import Frame
 from pipeline.live.device import Taken
 from pipeline.opening import open_container
@@ -181,7 +181,7 @@ class FileSound:
                 try:
                     yield from self._round(container, number)
                 except av.FFmpegError as error:
-                    raise InputError(self.name, f"cannot be read any further ({error.strerror or error})") from error
+                    raise InputError(self.name, f"cannot be read any further ({reason_of(error)})") from error
                 number += 1
                 if not self._loop:
                     return

@@ -5,8 +5,8 @@ import os
 from pipeline.errors import InputError
 from pipeline.live.camera import OpenCvCamera
 from pipeline.live.config import USUAL_FPS, LiveConfig
-from pipeline.live.container import DEVICE_FORMATS, device, screen, stream
 from pipeline.live.device import Device
+from pipeline.live.inputs import DEVICE_FORMATS, device, screen, stream
 from pipeline.live.playback import Playback
 from pipeline.stability import opencv_is_there
 
