@@ -1,6 +1,7 @@
 """One process that paints parts of clips: as its parent sees it, and what it does."""
 
 import gc
+import importlib
 import logging
 import multiprocessing
 import os
@@ -182,6 +183,7 @@ def _work(connection: Connection, place: Place, level: int) -> None:
         cv.setNumThreads(place.threads)
     painters = Painters(threading.Event())
     connection.send(_Ready())
+    importlib.import_module("torch")  # takes a second, while the parent decides on parts
     while True:
         try:
             task: SegmentTask = connection.recv()
