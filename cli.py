@@ -184,7 +184,10 @@ def live(
         str, typer.Option(metavar="NAME|FILE", help="A bundled style, a .safetensors file, FILE#NAME, or a:0.7,b:0.3.")
     ],
     source: Annotated[
-        str, typer.Argument(metavar="[SOURCE]", help="A camera's index or device, a URL, screen, or a file.")
+        str,
+        typer.Argument(
+            metavar="[SOURCE]", help="A camera's index or device, a URL, screen, a file; @FILE: it is in there."
+        ),
     ] = "0",
     window: Annotated[
         bool | None, typer.Option("--window/--no-window", help="Show it. Default: where there is a display.")
@@ -195,7 +198,9 @@ def live(
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record into this file, with sound; the ending names the kind.")
     ] = None,
-    stream: Annotated[str | None, typer.Option(metavar="URL", help="Send it: rtmp, rtsp or udp.")] = None,
+    stream: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send it: rtmp, rtsp, udp; @FILE: the URL is in there.")
+    ] = None,
     null: Annotated[bool, typer.Option("--null", help="Send it nowhere, to measure.")] = False,
     seconds: Annotated[float | None, typer.Option(metavar="N", help="End by itself after so long.")] = None,
     strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the picture as it is, 1 paints it.")] = 1.0,
@@ -236,14 +241,15 @@ def live(
     """Paint a camera as it happens: in a window, a video call, a recording, a stream. Ctrl-C ends it."""
     with _friendly(verbose):
         from pipeline.config import StylizeConfig
+        from pipeline.live.address import read_address
         from pipeline.live.config import LiveConfig, read_size
+        from pipeline.live.notices import Notices
         from pipeline.live.outputs import Outputs
 
-        def note(line: str) -> None:
-            if not quiet:
-                _say(f"note: {line}")
-
+        note = Notices(lambda line: None if quiet else _say(f"note: {line}"))
         with _usage():
+            source = read_address(source)
+            stream = stream and read_address(stream)
             outputs = Outputs(
                 window, virtual_camera, record, stream, null, clean, stills, overwrite, not no_sound, microphone
             )

@@ -13,7 +13,7 @@ from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import SinkError
+from pipeline.live.sink import Sink, SinkError
 from tests.media import moving_square
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="none", threads=1)
@@ -83,10 +83,10 @@ class FakeCamera:
         self.is_open = False
 
 
-class Memory:
+class Memory(Sink):
     """A sink that remembers what it was given."""
 
-    main_thread = False
+    is_idle, is_connected = False, True
 
     def __init__(self, name: str = "memory") -> None:
         self.name = name

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
+from pipeline.live.address import read_address
 from pipeline.live.camera import OpenCvCamera
 from pipeline.live.config import LiveConfig, read_size
 from pipeline.live.container import ContainerDevice
@@ -100,6 +101,17 @@ def test_a_url_opens_nothing_but_what_its_scheme_needs() -> None:
 def test_a_password_is_never_said() -> None:
     device = find_device(plain_config(source="rtsp://me:secret@camera:554/a?b=c"))
     assert device.name == "rtsp://camera:554"  # nor a path or a query, where keys of streams and passwords stand too
+
+
+def test_an_address_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "address"
+    file.write_text(" rtmp://host/app/key\nmore\n")
+    assert read_address(f"@{file}") == "rtmp://host/app/key"
+    assert read_address("udp://host:1") == "udp://host:1"
+    file.write_bytes(b"\xff\xfe")
+    for wrong in (f"@{file}", f"@{tmp_path}", f"@{tmp_path}/none", "@/dev/null"):
+        with pytest.raises(ValueError, match=r"cannot be read|no address"):
+            read_address(wrong)
 
 
 def test_without_a_display_a_session_needs_a_sink(monkeypatch: pytest.MonkeyPatch) -> None:

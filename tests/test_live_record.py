@@ -170,13 +170,14 @@ def test_a_full_disk_ends_the_recording_with_one_line(tmp_path: Path) -> None:
     path.symlink_to("/dev/full")
     sink = RecordSink(controls, print, path, overwrite=True)
     sink.open(640, 480, Fraction(30))
-    with pytest.raises(SinkError, match="No space left"):
+    with pytest.raises(SinkError, match="No space left") as caught:
         write_many(sink, 200)
+    assert str(caught.value).count(str(path)) == 1
     assert not controls.recording
     sink.close()
     controls.press("r")
     assert not controls.recording
-    assert "cannot be written (No space left on device)" in controls.message
+    assert controls.message == "no recording: No space left on device (full.mkv)"
 
 
 KILLED = """

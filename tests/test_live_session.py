@@ -19,7 +19,9 @@ from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live import outlet
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
+from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
+from pipeline.live.notices import Notices
 from pipeline.live.outputs import Outputs, make_sound
 from pipeline.live.painting import Painting
 from pipeline.live.palette import load_palette, style_names
@@ -54,17 +56,18 @@ ENOUGH = 30
 def run(
     *sinks: Memory,
     camera: FakeCamera | None = None,
-    lines: list[str] | None = None,
+    lines: list[str] | Notices | None = None,
     controls: Controls | None = None,
     **changes: object,
 ) -> LiveSummary:
     controls = controls or Controls(["great-wave"])
     lines = [] if lines is None else lines
+    notify = lines if isinstance(lines, Notices) else lines.append
     if camera is None and sinks:
         sinks[0].quit_after(ENOUGH, controls)
     device = camera or FakeCamera(fps=60)
     changes.setdefault("fps_target", 240.0)  # otherwise pictures of a quick camera are left out on purpose
-    return run_live(plain_config(**changes), sinks, controls, lines.append, device=device)
+    return run_live(plain_config(**changes), sinks, controls, notify, device=device)
 
 
 def test_pictures_come_through_painted_in_order_and_counted() -> None:
@@ -93,24 +96,14 @@ def test_pictures_come_through_painted_in_order_and_counted() -> None:
     json.dumps(asdict(summary))
 
 
-def test_a_sink_is_used_in_one_thread_and_in_the_main_one_where_it_needs_it() -> None:
+def test_a_sink_is_used_in_one_thread_of_its_own() -> None:
     first, second = Memory("first"), Memory("second")
-    second.main_thread = True  # type: ignore[misc]
     run(first, second)
     assert len(first.write_threads) == len(second.write_threads) == 1
-    assert second.write_threads == {threading.get_ident()}
+    assert threading.get_ident() not in first.write_threads | second.write_threads
     assert first.write_threads != second.write_threads
     assert min(len(first.frames), len(second.frames)) > ENOUGH / 2
     assert first.closed == second.closed == 1
-
-
-def test_a_sink_that_needs_the_main_thread_may_die_there() -> None:
-    first, second, lines = Memory("first"), Dying(name="window"), list[str]()
-    second.main_thread = True  # type: ignore[misc]
-    run(first, second, lines=lines)
-    assert lines == ["window: the cable was pulled; put it back; going on without it"]
-    assert len(first.frames) >= ENOUGH
-    assert second.closed == 1
 
 
 def test_a_sink_that_blocks_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,16 +140,31 @@ def test_a_sink_that_dies_is_left_out(at: int, error: Exception | None) -> None:
     assert failures["dying"]
 
 
-def test_with_its_last_sink_a_session_ends() -> None:
-    dying = Dying(at=3)
-    with pytest.raises(SinkError, match="the cable was pulled"):
-        run(dying, camera=FakeCamera())
-    assert dying.closed == 1
+def test_with_its_last_sink_a_session_ends_and_the_error_is_said_once() -> None:
+    first, last, lines = Dying(at=3, name="first"), Dying(at=9, name="last"), list[str]()
+    with pytest.raises(SinkError, match="last: the cable was pulled"):
+        run(last, first, camera=FakeCamera(), lines=lines)
+    assert first.closed == last.closed == 1
+    assert lines == ["first: the cable was pulled; put it back; going on without it"]
+
+
+def test_what_fails_at_the_end_is_said_once() -> None:
+    def fail(self: Memory) -> None:
+        raise OSError("the disk is full")
+
+    lines, memory = list[str](), Memory()
+    failing = type("Failing", (Memory,), {"close": fail})
+    run(memory, failing("file"), lines=lines)
+    assert lines == ["file: could not be finished (the disk is full)"]
+    with pytest.raises(SinkError, match="the disk is full"):
+        run(failing("file"), camera=FakeCamera(count=3), lines=lines)
+    assert len(lines) == 1
 
 
 def test_a_sink_that_hangs_at_the_end_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet.Outlet.join, "__defaults__", (0.3,))
+    monkeypatch.setattr(outlet, "LET_GO_SECONDS", 0.1)
     steady, hanging, lines = Memory("steady"), Blocking(60.0), list[str]()
+    hanging.finish_seconds = 0.3
     run(steady, hanging, lines=lines)
     assert lines[-1] == "blocking: does not come to its end, and is left as it is"
     assert steady.closed == 1
@@ -189,10 +197,11 @@ def test_a_camera_that_is_not_there_ends_it() -> None:
 def test_it_ends_after_its_seconds() -> None:
     memory = Memory()
     begun = time.monotonic()
-    run(memory, camera=FakeCamera(), seconds=0.5)
+    ended: list[float] = []
+    memory.close = lambda: (ended.append(time.monotonic()), time.sleep(0.2))  # type: ignore[assignment]
+    summary = run(memory, camera=FakeCamera(), seconds=0.5)
     assert memory.frames
-    assert time.monotonic() - begun >= 0.5
-    assert memory.closed == 1
+    assert 0.5 <= summary.seconds <= ended[0] - begun, "what the end takes is not in it"
 
 
 def test_it_ends_when_controls_are_told_to() -> None:
@@ -225,13 +234,12 @@ def test_a_source_that_shows_nothing_ends_after_its_seconds() -> None:
     late.start()
     run(Memory(), camera=FakeCamera(fps=0.001), controls=controls, lines=lines, seconds=0.3)
     late.cancel()
-    assert not controls.quitting.is_set()
     assert lines == ["fake camera: no picture came within 0.3 s"]
 
 
 def test_what_is_let_go_while_nobody_is_reached_is_not_delivered() -> None:
     lost = Memory("lost")
-    lost.is_connected = False  # type: ignore[attr-defined]
+    lost.is_connected = False
     reached = Memory("reached")
     summary = run(lost, reached, camera=FakeCamera(count=10))
     assert lost.frames
@@ -263,16 +271,73 @@ def test_a_second_interruption_leaves_nothing_open(monkeypatch: pytest.MonkeyPat
 def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
     lines = list[str]()
     hanging = Blocking(30, at=1)
-    hanging.kill = hanging.released.set  # type: ignore[attr-defined]
+    hanging.kill = hanging.released.set  # type: ignore[method-assign]
+    hanging.finish_seconds = 0.1
     sink = outlet.Outlet(hanging, lines.append)
     sink.start(64, 48, Fraction(30))
     sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
     while not hanging.frames:
         time.sleep(0.01)
     sink.finish()
-    sink.join(0.1)
+    sink.join()
     assert hanging.closed == 1
     assert lines == []
+
+
+def test_an_interruption_while_a_sink_finishes_kills_it() -> None:
+    hanging = Blocking(30, at=1)
+    hanging.kill = hanging.released.set  # type: ignore[method-assign]
+    sink = outlet.Outlet(hanging, print)
+    sink.start(64, 48, Fraction(30))
+    sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
+    sink.finish()
+
+    def interrupted(timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    assert sink._thread is not None
+    sink._thread.join = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        sink.join()
+    assert hanging.released.is_set()
+
+
+def test_a_sink_that_blocks_before_it_has_reached_anyone_is_not_yet_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet, "BLOCKED_SECONDS", -1.0)
+    lines, memory = list[str](), Memory()
+    sink = outlet.Outlet(memory, lines.append)
+    sink._busy_since = time.monotonic()
+    picture = np.zeros((48, 64, 3), np.uint8)
+    for memory.is_connected in (False, True):
+        sink.put(LiveFrame(picture, picture, 0.0, 0))
+        assert len(lines) == memory.is_connected
+
+
+class Deaf(FakeCamera):
+    """Gives two pictures; the next read heeds nobody before its own time is over."""
+
+    def read(self) -> Taken | None:
+        if self.index == 2:
+            self.released.wait(5)
+        return super().read()
+
+    released = threading.Event()
+
+
+def test_a_source_that_does_not_answer_keeps_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.live.session.CAPTURE_SECONDS", 0.1)
+    memory, camera = Memory(), Deaf()
+    run(memory, camera=camera, seconds=0.3)
+    assert memory.closed == 1
+    assert camera.is_open, "the session has waited for the source"
+    camera.released.set()
+
+
+def test_what_sinks_say_stands_among_the_notices() -> None:
+    lines = list[str]()
+    notices, memory = Notices(lines.append), Memory()
+    memory.then(1, lambda: notices("memory: recording"))
+    assert run(memory, lines=notices, camera=FakeCamera(count=5)).notices == tuple(lines) == ("memory: recording",)
 
 
 def test_sound_that_fails_while_the_sink_ends_is_no_accident() -> None:
@@ -504,7 +569,8 @@ def test_a_signal_ends_the_command_with_its_figures(tmp_path: Path, number: sign
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     clip, link = make_clip(tmp_path / "clip.mp4"), tmp_path / "link.mp4"
     link.symlink_to(clip)
-    data = clip.read_bytes()
+    data, address = clip.read_bytes(), tmp_path / "address"
+    address.write_text(f"{link}\n", encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     plain = ["--style", "great-wave"]
     for arguments, code, said in (
@@ -514,7 +580,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         ([str(clip), *plain, "--null", "--camera-size", "big"], 2, "is no size"),
         ([str(clip), "--style", "great-wafe", "--null", "--realtime"], 5, "no style is named"),
         (
-            [str(link), *plain, "--realtime", "--seconds", "1", "--record", str(clip), "--overwrite"],
+            [f"@{address}", *plain, "--realtime", "--seconds", "1", "--record", str(clip), "--overwrite"],
             2,
             "that is played",
         ),

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -19,8 +18,13 @@ from PIL import Image
 from pipeline.live.controls import HOLD_DELAY_SECONDS, Controls
 from pipeline.live.display import has_display
 from pipeline.live.frames import LiveFrame
+from pipeline.live.notices import Notices
+from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
+from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.window import WindowSink, key_name
+from tests.live import FakeCamera, plain_config
+from tests.media import contents
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("Xvfb", "xdotool", "openbox")
@@ -211,6 +215,8 @@ def test_full_screen_and_back(shown: Callable[..., Shown]) -> None:
     window.key("f")
     assert window.comes(lambda picture: picture.shape[:2] == (592, 792))
     assert window.comes(middle_is(RED))
+    assert window.comes(lambda picture: not picture[:60].any() and not picture[-60:].any()), "the bars are not black"
+    assert (window.picture()[80:-80, 80:] == RED).all(), "the picture is not stretched"
     window.key("f")
     assert window.comes(lambda picture: picture.shape[1] == 312)
 
@@ -256,24 +262,23 @@ def test_a_display_that_refuses_is_an_error_and_not_the_end(monkeypatch: pytest.
 def test_a_window_that_answers_no_more_keeps_no_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
+    """Neither where it shows nothing, nor where it reads nothing, so that a picture is stuck on its way."""
     script = tmp_path / "hangs.py"
     script.write_text(f"import sys, time\n{program}\n")
     monkeypatch.setattr("pipeline.live.sinks.window.has_display", lambda: True)
     monkeypatch.setattr("pipeline.live.window_process.__file__", str(script))
-    controls, pixels = Controls(["a"]), np.zeros((480, 640, 3), np.uint8)
-    window = WindowSink(controls, print)
-    window.open(640, 480, Fraction(30))
-    frame = LiveFrame(pixels, pixels, time.monotonic(), 0)
-    showing = threading.Thread(target=window.write, args=(frame,), daemon=True)
-    showing.start()
-    showing.join(0.5)
-    assert showing.is_alive()
-    controls.quit()
-    if "sleep" in program:  # it reads nothing: the picture is stuck on its way
-        window.kill()
-    showing.join(20)
-    assert not showing.is_alive()
-    window.close()
+    monkeypatch.setattr("pipeline.live.sinks.window.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(WindowSink, "finish_seconds", 0.3)
+    controls, notices = Controls(["great-wave"], recording=True), Notices(print)
+    record = RecordSink(controls, notices, tmp_path / "live.mkv")
+    window = WindowSink(controls, notices, stills=tmp_path)
+    config, camera = plain_config(seconds=0.4), FakeCamera(30, size=(240, 320))
+    controls.press("s")
+    summary = run_live(config, [window, record], controls, notices, device=camera)
+    assert not any(line.startswith("window") for line in notices.lines)
+    assert [sink.failure for sink in summary.sinks] == [None, None]
+    assert len(contents(tmp_path / "live.mkv").times) > 1
+    assert len(list(tmp_path.glob("*.png"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.1
 # A sink that has held a picture for so long is said to block.
 BLOCKED_SECONDS = 2.0
+# What was killed, and sound at a sink's end, take no longer.
+LET_GO_SECONDS = 2.0
 # Pieces of sound that wait for a sink: about two seconds; the oldest go first.
 SOUND_PIECES = 100
-END_SECONDS = 10.0
 
 
 class Outlet:
@@ -31,6 +32,7 @@ class Outlet:
     Args:
         sink: where pictures go.
         notify: called with what the user should know, from any thread.
+        lose: called with the line that says why the sink has failed, once, from its thread; None for `notify`.
 
     Attributes:
         sink: where pictures go.
@@ -38,11 +40,14 @@ class Outlet:
         failure: why it was taken out; None while it works.
     """
 
-    def __init__(self, sink: Sink, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, sink: Sink, notify: Callable[[str], None], lose: Callable[["Outlet", str], None] | None = None
+    ) -> None:
         self.sink = sink
         self.deliveries = Deliveries()
         self.failure: PipelineError | Exception | None = None
         self._notify = notify
+        self._lose = lose or (lambda _, line: notify(line))
         self._mailbox: Mailbox[LiveFrame] = Mailbox()
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
@@ -59,18 +64,15 @@ class Outlet:
     @property
     def is_wanted(self) -> bool:
         """Whether its pictures are for someone; a recording that nobody began is not."""
-        return not getattr(self.sink, "is_idle", False)
+        return not self.sink.is_idle
 
     @property
     def takes(self) -> bool:
         """Whether pictures arrive, rather than being let go."""
-        return self.works and self.is_wanted and getattr(self.sink, "is_connected", True)
+        return self.works and self.is_wanted and self.sink.is_connected
 
     def start(self, width: int, height: int, fps: Fraction) -> None:
-        """Open the sink and go on in a thread of its own; one that needs the main thread is opened in this one."""
-        if self.sink.main_thread:
-            self._open(width, height, fps)
-            return
+        """Open the sink and go on in a thread of its own."""
         self._thread = threading.Thread(
             target=self._run, args=(width, height, fps), name=f"sink {self.sink.name}", daemon=True
         )
@@ -84,7 +86,7 @@ class Outlet:
         since = self._busy_since
         if since is None:
             self._is_told = False
-        elif not self._is_told and time.monotonic() - since > BLOCKED_SECONDS:
+        elif not self._is_told and self.takes and time.monotonic() - since > BLOCKED_SECONDS:
             self._is_told = True
             self._notify(f"{self.sink.name}: blocks; pictures are dropped there until it takes them again")
 
@@ -99,11 +101,9 @@ class Outlet:
             except queue.Full:
                 _drop_one(self._sounds)
 
-    def step(self, timeout_seconds: float = IDLE_SECONDS) -> bool:
-        """Give the sink what has come, or its time to be idle; False when it has ended. In the sink's thread."""
-        if self._ended:
-            return False
-        frame = self._mailbox.get(timeout_seconds)
+    def _step(self) -> bool:
+        """Give the sink what has come, or its time to be idle; False when it has ended."""
+        frame = self._mailbox.get(IDLE_SECONDS)
         if frame is None and self._mailbox.is_closed:
             self._close()
             return False
@@ -126,17 +126,19 @@ class Outlet:
         """No more pictures come; what is waiting is still delivered."""
         self._mailbox.close()
 
-    def join(self, timeout_seconds: float = END_SECONDS) -> None:
-        """Wait until the sink has finished; one that hangs is ended where it can be, else left alone, which is said."""
+    def join(self) -> None:
+        """Wait until the sink has finished; one that hangs is killed, or where it cannot be, left alone and named."""
         if self._thread is None:
-            while self.step():
-                pass
+            self._close()
             return
-        self._thread.join(timeout_seconds)
-        kill = getattr(self.sink, "kill", None)
-        if self._thread.is_alive() and kill is not None:
-            kill()
-            self._thread.join(BLOCKED_SECONDS)
+        try:
+            self._thread.join(self.sink.finish_seconds)
+        except KeyboardInterrupt:  # after which Python 3.12 takes the thread for one that has ended
+            self.sink.kill()
+            raise
+        if self._thread.is_alive():
+            self.sink.kill()
+            self._thread.join(LET_GO_SECONDS)
         if self._thread.is_alive():
             self._notify(f"{self.sink.name}: does not come to its end, and is left as it is")
 
@@ -147,13 +149,13 @@ class Outlet:
 
     def _run(self, width: int, height: int, fps: Fraction) -> None:
         if self._open(width, height, fps):
-            while self.step():
+            while self._step():
                 pass
 
     def _open(self, width: int, height: int, fps: Fraction) -> bool:
         try:
             self.sink.open(width, height, fps)
-        except Exception as error:  # noqa: BLE001 - see `step`
+        except Exception as error:  # noqa: BLE001 - see `_step`
             self._fail(error)
             return False
         if isinstance(self.sink, SoundSink):
@@ -178,7 +180,7 @@ class Outlet:
         logger.debug("sink %s", self.sink.name, exc_info=error)
         line = str(error) if isinstance(error, PipelineError) else f"{self.sink.name}: {first_line(error)}"
         self._close()
-        self._notify(f"{line}; going on without it")
+        self._lose(self, line)
 
     def _close(self) -> None:
         self._ended = True
@@ -188,14 +190,14 @@ class Outlet:
             while self._sounds.full():
                 _drop_one(self._sounds)
             self._sounds.put(None)
-            hearing.join(BLOCKED_SECONDS)
+            hearing.join(LET_GO_SECONDS)
         try:
             self.sink.close()
         except Exception as error:
             logger.debug("closing %s", self.sink.name, exc_info=True)
             if self.failure is None:
                 self.failure = error
-                self._notify(f"{self.sink.name}: could not be finished ({first_line(error)})")
+                self._lose(self, f"{self.sink.name}: could not be finished ({first_line(error)})")
 
 
 def _drop_one(sounds: "queue.Queue[AudioFrame | None]") -> None:

@@ -13,6 +13,7 @@ from pipeline.live.controls import Controls
 from pipeline.live.device import Device
 from pipeline.live.frames import Captured
 from pipeline.live.mailbox import Mailbox
+from pipeline.live.notices import Notices
 from pipeline.live.outlet import IDLE_SECONDS, Outlet
 from pipeline.live.painter import Painter
 from pipeline.live.painting import Painting
@@ -22,7 +23,10 @@ from pipeline.live.sound_feed import SoundFeed
 from pipeline.live.source import find_device
 from pipeline.live.tally import LiveSummary
 
-END_SECONDS = 10.0
+# For the picture that is being painted.
+PAINT_SECONDS = 10.0
+# A source that does not answer is left to its own time-out: nothing of it has to be finished.
+CAPTURE_SECONDS = 1.0
 
 
 def run_live(
@@ -42,8 +46,9 @@ def run_live(
     Args:
         config: what, how and how long.
         sinks: where to, at least one; the first that takes pictures stands for all in the summary.
-        controls: their names are the styles, see `pipeline.live.palette.style_names`.
-        notify: called with each thing that the user should know, one line; from any thread, one at a time.
+        controls: their names are the styles, see `pipeline.live.palette.style_names`; at the end they are told to quit.
+        notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
+            that the sinks were given too bring what those said into the summary.
         sound: where sound comes from, see `pipeline.live.outputs.make_sound`; None for none.
         device: in place of the one that ``config.source`` means.
 
@@ -55,7 +60,8 @@ def run_live(
     """
     if not sinks:
         raise ValueError("a live session needs a sink")
-    session = _Session(config, sinks, controls, notify, sound, device or find_device(config))
+    notices = notify if isinstance(notify, Notices) else Notices(notify)
+    session = _Session(config, sinks, controls, notices, sound, device or find_device(config))
     try:
         session.start()
         session.run()
@@ -72,19 +78,20 @@ class _Session:
         config: LiveConfig,
         sinks: Sequence[Sink],
         controls: Controls,
-        notify: Callable[[str], None],
+        notices: Notices,
         sound: SoundSource | None,
         device: Device,
     ) -> None:
         self._config, self._controls = config, controls
-        self._say, self._saying = notify, threading.Lock()
-        self._notices: list[str] = []
-        self._begun = time.monotonic()
+        self._notices = notices
+        self._lost: list[Outlet] = []
+        self._losing = threading.Lock()
+        self._begun = self._ended = time.monotonic()
         self._captured: Mailbox[Captured] = Mailbox()
         self._device = device
-        self._capture = Capture(device, self._captured, self._notify)
-        self._outlets = [Outlet(sink, self._notify) for sink in sinks]
-        self._sound = SoundFeed(sound, self._outlets, self._notify) if sound is not None else None
+        self._capture = Capture(device, self._captured, notices)
+        self._outlets = [Outlet(sink, notices, self._lose) for sink in sinks]
+        self._sound = SoundFeed(sound, self._outlets, notices) if sound is not None else None
         self._painting: Painting | None = None
         self._painter: Painter | None = None
 
@@ -96,7 +103,7 @@ class _Session:
             if self._controls.quitting.is_set():
                 return
             if self._config.seconds is not None and time.monotonic() - self._begun >= self._config.seconds:
-                self._notify(f"{self._device.name}: no picture came within {self._config.seconds:g} s")
+                self._notices(f"{self._device.name}: no picture came within {self._config.seconds:g} s")
                 return
         if self._capture.error is not None:
             raise self._capture.error
@@ -104,9 +111,9 @@ class _Session:
 
     def _begin_painting(self, palette: Palette) -> None:
         size = output_size(self._capture.size, self._config.height)
-        self._painter = Painter(self._config, palette, size, self._notify)
+        self._painter = Painter(self._config, palette, size, self._notices)
         self._painting = Painting(
-            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls, self._notify
+            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls, self._notices
         )
         self._painting.start()
         fps = Fraction(self._painting.fps).limit_denominator(1001)
@@ -116,12 +123,10 @@ class _Session:
             self._sound.start()
 
     def run(self) -> None:
-        """Wait for the end, and drive the sink that needs this thread."""
+        """Wait for the end."""
         deadline = None if self._config.seconds is None else time.monotonic() + self._config.seconds
-        own = next((outlet for outlet in self._outlets if outlet.sink.main_thread), None)
         while not self._is_over(deadline):
-            if own is None or not own.step(IDLE_SECONDS):
-                self._controls.quitting.wait(IDLE_SECONDS)
+            self._controls.quitting.wait(IDLE_SECONDS)
 
     def _is_over(self, deadline: float | None) -> bool:
         return (
@@ -134,26 +139,33 @@ class _Session:
 
     @property
     def _is_alone(self) -> bool:
-        """Whether sinks have failed, and those that have not show nobody anything."""
-        failures = self._failures()
-        return bool(failures) and all(failures)
+        """Whether sinks have been lost, and those that have not show nobody anything."""
+        return bool(self._lost) and not any(outlet.is_wanted for outlet in self._outlets if outlet not in self._lost)
 
-    def _failures(self) -> list[Exception | None]:
-        """Of each sink that someone looks at, or looked at."""
-        return [outlet.failure for outlet in self._outlets if outlet.failure or outlet.is_wanted]
+    def _lose(self, outlet: Outlet, line: str) -> None:
+        """A sink has failed: says so, unless it was the last, of which the error that ends the session tells."""
+        with self._losing:
+            self._lost.append(outlet)
+            if self._is_alone:
+                return
+            others = any(other.works and other.is_wanted for other in self._outlets)
+        goes_on = others and not self._controls.quitting.is_set()
+        self._notices(f"{line}; going on without it" if goes_on else line)
 
     def end(self) -> None:
         """Close everything, the source first, so that each stage behind it can finish what it has."""
+        self._ended = time.monotonic()
         painting, sound, painter = self._painting, self._sound, self._painter
         steps: list[Callable[[], object]] = [
+            self._controls.quit,  # a window that hangs waits for it
             self._capture.stop,
             self._captured.close,
             *([painter.close] if painter is not None else []),
-            *([partial(painting.join, END_SECONDS)] if painting is not None else []),
+            *([partial(painting.join, PAINT_SECONDS)] if painting is not None else []),
             *([sound.stop] if sound is not None else []),
             *(outlet.finish for outlet in self._outlets),
             *(outlet.join for outlet in self._outlets),
-            partial(self._capture.join, END_SECONDS),
+            partial(self._capture.join, CAPTURE_SECONDS),
         ]
         with ExitStack() as closing:  # another Ctrl-C cuts a wait short, and leaves none of the rest out
             for step in reversed(steps):
@@ -165,9 +177,9 @@ class _Session:
             if thread is not None and thread.error is not None:
                 raise thread.error
         if self._is_alone:
-            first = next(outlet for outlet in self._outlets if outlet.failure)
-            failure = first.failure
-            raise failure if isinstance(failure, SinkError) else SinkError(first.sink.name, str(failure)) from failure
+            last = self._lost[-1]
+            failure = last.failure
+            raise failure if isinstance(failure, SinkError) else SinkError(last.sink.name, str(failure)) from failure
         sinks = tuple(outlet.summary() for outlet in self._outlets)
         best = max(sinks, key=lambda sink: sink.delivered)
         painting, painter = self._painting, self._painter
@@ -177,23 +189,18 @@ class _Session:
             captured=self._capture.captured,
             delivered=best.delivered,
             dropped=max(self._capture.captured - best.delivered, 0),
-            seconds=time.monotonic() - self._begun,
+            seconds=self._ended - self._begun,
             size=painter.size[::-1] if painter else (0, 0),
             painted_at=painting.working[::-1] if painting else (0, 0),
             engine=painter.engine if painter else "",
             first_picture_seconds=self._since_begun(painting.first_at if painting else None),
             fast_after_seconds=self._since_begun(painting.fast_at if painting else None),
             sinks=sinks,
-            notices=tuple(self._notices),
+            notices=self._notices.lines,
         )
 
     def _since_begun(self, at: float | None) -> float | None:
         return None if at is None else round(at - self._begun, 3)
-
-    def _notify(self, line: str) -> None:
-        with self._saying:
-            self._notices.append(line)
-            self._say(line)
 
 
 def output_size(source: tuple[int, int], height: int | None) -> tuple[int, int]:

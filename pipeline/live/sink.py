@@ -24,17 +24,27 @@ class SinkError(PipelineError):
 
 
 class Sink(Protocol):
-    """A place where painted pictures go. All methods but `close` are called in one thread, which is the sink's own.
+    """A place where painted pictures go. All methods but `kill` are called in one thread, which is the sink's own.
+
+    Sinks are subclasses: what is not said otherwise here, they may leave as it is.
 
     Attributes:
         name: as the user knows it: ``window``, ``record out.mkv``; unique in a session.
-        main_thread: whether the thread has to be the process's main one, as windows want it; one sink at most.
-        is_idle: optional; True while pictures are let go because nobody asked for them. Such a sink keeps no session.
-        is_connected: optional; False while pictures are let go because nobody can be reached.
+        finish_seconds: how long its end may take; then it is killed.
     """
 
     name: str
-    main_thread: bool
+    finish_seconds: float = 10.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether pictures are let go because nobody asked for them. Such a sink keeps no session."""
+        return False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether someone is reached, rather than pictures let go."""
+        return True
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
         """Get ready for pictures of one size, in pixels, that come about ``fps`` times a second; called once.
@@ -56,13 +66,14 @@ class Sink(Protocol):
         Raises:
             SinkError: the sink is broken for good.
         """
+        return
 
     def close(self) -> None:
-        """Finish what was written and let go of it; called once, in the sink's thread, also after a failure.
+        """Finish what was written and let go of it; called once, also after a failure, or where it was never opened."""
 
-        A sink that was never opened is closed too. Where the sink's thread hangs in a call, nothing is called but its
-        ``kill``, if it has one: in another thread, to make that call return.
-        """
+    def kill(self) -> None:
+        """Make a call that hangs return, where that can be done; called in another thread, maybe after `close`."""
+        return
 
 
 @runtime_checkable

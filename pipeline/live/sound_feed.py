@@ -7,7 +7,7 @@ from pipeline.errors import first_line
 from pipeline.live.outlet import Outlet
 from pipeline.live.sink import SoundSource
 
-END_SECONDS = 2.0
+STOP_SECONDS = 2.0
 
 
 class SoundFeed(threading.Thread):
@@ -43,4 +43,4 @@ class SoundFeed(threading.Thread):
         if self.ident is None:
             self._source.close()
         else:
-            self.join(END_SECONDS)
+            self.join(STOP_SECONDS)

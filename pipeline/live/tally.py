@@ -92,7 +92,7 @@ class LiveSummary:
         captured: pictures that the source gave.
         delivered: pictures that the sink took.
         dropped: captured pictures that it never got.
-        seconds: from the first picture captured to the end.
+        seconds: from the start of the session until it was told to end; what finishing took is not in it.
         size: width and height of the pictures that came out, in pixels.
         painted_at: width and height at which the last was painted.
         engine: that painted it.

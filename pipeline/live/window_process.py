@@ -27,6 +27,9 @@ TITLE = "flowbrush"
 HEADER = struct.Struct("<II?")
 WAIT_SECONDS = 0.01
 KEYS_AT_ONCE = 32
+# Qt leaves what the picture does not fill of a screen light grey; so the picture gets bars of its own and fills it all.
+# In an ordinary window that would now and then stay black: with a free ratio Qt wants to be resized once.
+DRAWS_BARS = sys.platform == "linux"
 
 Picture = tuple[NDArray[np.uint8], bool]
 
@@ -45,15 +48,16 @@ def main() -> None:
 
 def _run(first: Picture, pictures: "Queue[Picture | None]") -> None:
     item: Picture | None = first
-    fills_screen = False
+    fills_screen, shape = False, (0, 0)
     while True:
         if item is not None:
             picture, wants_screen = item
             if wants_screen is not fills_screen:
                 fills_screen = wants_screen
-                mode = cv2.WINDOW_FULLSCREEN if wants_screen else cv2.WINDOW_NORMAL
-                cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, mode)
-            cv2.imshow(TITLE, picture)
+                _fill_screen(fills_screen)
+        before, shape = shape, _shape() if fills_screen and DRAWS_BARS else (0, 0)
+        if item is not None or shape != before:
+            cv2.imshow(TITLE, _framed(picture, *shape))
         _handle_keys()
         if _is_closed():
             _tell(closed=True)
@@ -90,6 +94,37 @@ def _prepare_qt() -> None:
 def _open(picture: NDArray[np.uint8]) -> None:
     cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(TITLE, picture.shape[1], picture.shape[0])
+
+
+def _fill_screen(wanted: bool) -> None:
+    if DRAWS_BARS:
+        ratio = cv2.WINDOW_FREERATIO if wanted else cv2.WINDOW_KEEPRATIO
+        cv2.setWindowProperty(TITLE, cv2.WND_PROP_ASPECT_RATIO, ratio)
+    mode = cv2.WINDOW_FULLSCREEN if wanted else cv2.WINDOW_NORMAL
+    cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, mode)
+
+
+def _shape() -> tuple[int, int]:
+    """Width and height of the window's inside in pixels; 0 where it is gone."""
+    try:
+        _, _, width, height = cv2.getWindowImageRect(TITLE)
+    except cv2.error:  # Qt has put away all it had
+        return 0, 0
+    return max(width, 0), max(height, 0)
+
+
+def _framed(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """``picture`` with black at two of its sides, in the shape of a screen of this size; 0 for none."""
+    rows, columns, _ = picture.shape
+    if not width or not height:
+        return picture
+    wide = max(round(rows * width / height) - columns, 0)
+    high = max(round(columns * height / width) - rows, 0)
+    if wide + high <= 1:
+        return picture
+    sides = high // 2, high - high // 2, wide // 2, wide - wide // 2
+    framed: NDArray[np.uint8] = cv2.copyMakeBorder(picture, *sides, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
+    return framed
 
 
 def _handle_keys() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 from av.audio.frame import AudioFrame
 
-from pipeline.errors import first_line
+from pipeline.errors import reason_of
 from pipeline.live.controls import Controls
 from pipeline.live.files import new_name
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
-from pipeline.live.sink import SinkError
+from pipeline.live.sink import Sink, SinkError
 
 # Written so that a session that is killed leaves a file that plays: Matroska in clusters of a second, mp4 and mov in
 # fragments from key picture to key picture, which become a plain file at a proper end.
@@ -25,7 +25,7 @@ FORMS = {
 }
 
 
-class RecordSink:
+class RecordSink(Sink):
     """Records while ``controls.recording`` says so; each time a new file.
 
     Args:
@@ -39,8 +39,6 @@ class RecordSink:
         ValueError: the ending is none of `FORMS`.
         SinkError: the file is there already and may not be replaced, or its folder is not there.
     """
-
-    main_thread = False
 
     def __init__(
         self,
@@ -60,7 +58,7 @@ class RecordSink:
             raise SinkError(self.name, f"there is no folder {path.parent}")
         self._controls, self._notify = controls, notify
         self._folder, self._ending = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
-        self._given = path
+        self._first = self._given = path
         self._has_sound = sound
         self._sounds = SoundQueue()
         self._muxer: LiveMuxer | None = None
@@ -135,10 +133,10 @@ class RecordSink:
         if self._muxer is not None:
             self._muxer.abandon()
             self._muxer = None
-        reason = getattr(error, "strerror", None) or first_line(error)
-        failure = SinkError(self.name, f"{self._path} cannot be written ({reason})")
-        self._controls.refuse_recording(f"no recording: {self._path} cannot be written ({reason})")
-        return failure
+        reason = reason_of(error)
+        self._controls.refuse_recording(f"no recording: {reason} ({self._path.name})")
+        which = "" if self._path == self._first else f"{self._path} "  # the sink's name says it
+        return SinkError(self.name, f"{which}cannot be written ({reason})")
 
     def _tell(self, text: str) -> None:
         self._controls.say(text)

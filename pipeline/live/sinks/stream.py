@@ -19,7 +19,7 @@ from pipeline.live import stream_process
 from pipeline.live.address import END, shown
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
-from pipeline.live.sink import SinkError
+from pipeline.live.sink import Sink, SinkError
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 GOODBYE_SECONDS = 5.0
@@ -45,7 +45,7 @@ def check_stream(url: str) -> str:
     return FORMATS[scheme]
 
 
-class StreamSink:
+class StreamSink(Sink):
     """Sends pictures, and sound where there is some; a connection that breaks is made again, ever more seldom.
 
     Args:
@@ -57,8 +57,6 @@ class StreamSink:
     Raises:
         ValueError: see `check_stream`.
     """
-
-    main_thread = False
 
     def __init__(
         self,
@@ -177,7 +175,7 @@ class _Link:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=os.environ | {stream_process.ADDRESS: url},  # all users see a command, with the stream's key in it
+            env=os.environ | {stream_process.ADDRESS: url},  # no command shows the key, where flowbrush's own has @FILE
         )
         self._listener = threading.Thread(target=self._listen, name="stream", daemon=True)
         self._listener.start()

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import first_line
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import SinkError
+from pipeline.live.sink import Sink, SinkError
 
 REMEDIES = {
     "linux": "load one: sudo modprobe v4l2loopback exclusive_caps=1 card_label=flowbrush (Debian: v4l2loopback-dkms)",
@@ -18,7 +18,7 @@ REMEDIES = {
 }
 
 
-class VirtualCameraSink:
+class VirtualCameraSink(Sink):
     """Shows pictures as a camera, by pyvirtualcam: v4l2loopback on Linux, OBS or Unity Capture elsewhere.
 
     Args:
@@ -27,7 +27,6 @@ class VirtualCameraSink:
     """
 
     name = "virtual camera"
-    main_thread = False
 
     def __init__(self, notify: Callable[[str], None], *, device: str | None = None) -> None:
         self._notify, self._device = notify, device
@@ -60,9 +59,6 @@ class VirtualCameraSink:
             self._camera.send(np.ascontiguousarray(frame.pixels))
         except (RuntimeError, OSError) as error:
             raise SinkError(self.name, f"it takes no more pictures ({first_line(error)})") from error
-
-    def idle(self) -> None:
-        """Nothing: a camera holds its last picture."""
 
     def close(self) -> None:
         """Take the camera away."""

@@ -15,6 +15,7 @@ from typing import IO, cast
 import cv2
 from PIL import Image
 
+from pipeline.errors import reason_of
 from pipeline.frames import Pixels
 from pipeline.live import window_process
 from pipeline.live.controls import Controls
@@ -22,7 +23,7 @@ from pipeline.live.display import has_display
 from pipeline.live.files import new_name
 from pipeline.live.frames import LiveFrame
 from pipeline.live.overlay import Meter, draw_help, draw_readings, readings
-from pipeline.live.sink import SinkError
+from pipeline.live.sink import Sink, SinkError
 
 PATIENCE_SECONDS = 10.0
 # How soon the end of the session is noticed while the window holds on to a picture.
@@ -59,7 +60,7 @@ def key_name(code: int) -> str:
     return chr(character).lower() if 32 < character < 127 else ""
 
 
-class WindowSink:
+class WindowSink(Sink):
     """Shows each picture, and hands the keys to ``controls``; closing the window ends the session.
 
     The window itself is a process, see `pipeline.live.window_process`.
@@ -72,7 +73,7 @@ class WindowSink:
     """
 
     name = "window"
-    main_thread = False
+    finish_seconds = 2.0  # nothing is lost with a window
 
     def __init__(
         self,
@@ -127,9 +128,9 @@ class WindowSink:
     def close(self) -> None:
         """Close the window and end its process."""
         self._save_wanted()
-        if self._process is None:
+        process = self._process
+        if process is None:
             return
-        process, self._process = self._process, None
         if process.stdin is not None:
             with suppress(OSError):
                 process.stdin.close()
@@ -142,6 +143,7 @@ class WindowSink:
         if process.stdout is not None:
             process.stdout.close()
         self._complaints.close()
+        self._process = None  # not before: up to here it may have to be killed
 
     def kill(self) -> None:
         """End a window that answers no more, from any thread; what waits for it goes on."""
@@ -174,7 +176,7 @@ class WindowSink:
         pixels = frame.original if snapshot.show_original else frame.pixels
         picture = cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
         if self._controls.help:
-            draw_help(picture, self._controls.names)
+            picture = draw_help(picture, self._controls.names)
         elif not self._clean:
             text = readings(snapshot, self._controls.names, self._meter)
             draw_readings(picture, text, message=self._controls.message, recording=self._controls.recording)
@@ -210,12 +212,13 @@ class WindowSink:
 
     def _save_still(self, frame: LiveFrame) -> None:
         path = new_name(self._stills, "flowbrush", ".png")
+        said = f"still: {path}"
         try:
             self._stills.mkdir(parents=True, exist_ok=True)
             Image.fromarray(frame.pixels).save(path, compress_level=1)
         except OSError as error:
-            text = f"still: {path} cannot be written ({error.strerror or error})"
+            said = f"still: {path} cannot be written ({reason_of(error)})"
+            self._controls.say(f"no still: {reason_of(error)} ({path.name})")
         else:
-            text = f"still: {path}"
-        self._controls.say(text)
-        self._notify(text)
+            self._controls.say(said)
+        self._notify(said)
