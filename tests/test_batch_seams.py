@@ -271,9 +271,10 @@ def test_what_one_worker_began_one_goes_on_with(
     alone, target, said = tmp_path / "alone.mkv", tmp_path / "out.mkv", list[str]()
     stylize_video(config(clips[None], alone))
     begin_alone(clips[None], target)
-    engine = Inline()
-    summary = paint_on(config(clips[None], target), engine, count=two, notify=said.append)
+    engine, finished = Inline(), Mock()
+    summary = paint_on(config(clips[None], target), engine, count=two, notify=said.append, finished=finished)
     assert (summary.frames_reused, engine.tasks) == (30, [])
+    finished.assert_called_once_with()
     assert said == ["one worker began it: one goes on with it"]
     assert streams_of(target) == streams_of(alone)
 

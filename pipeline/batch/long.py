@@ -55,7 +55,7 @@ def paint_on(
         plan = plan_output(source, config.target, config.encode, size=size)
         if is_begun_alone(config, plan):
             notify("one worker began it: one goes on with it")
-            return stylize_video(config, progress=progress, notify=notify)
+            return stylize_video(config, progress=progress, notify=notify, finished=finished)
         notices.say(plan.notices)
         with Divided(config, plan, source, notices) as render:
             watch = _Watch(render, source.info.frame_count, progress)
