@@ -18,12 +18,13 @@ from PIL import Image
 
 import cli
 from models.registry import BUNDLED
+from pipeline.batch import plan as planning
 from pipeline.batch.events import Event, Noted
 from pipeline.batch.inputs import find_clips
 from pipeline.batch.jobfile import read_job_file
 from pipeline.batch.jobs import BatchConfig, Job, check_names, make_jobs
 from pipeline.batch.options import OPTIONS, option_named, read_styles, video_config
-from pipeline.batch.plan import plan_batch
+from pipeline.batch.plan import Step, plan_batch, remember_speed, seconds_for
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
@@ -385,3 +386,20 @@ def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None
     assert whole.megapixels == pytest.approx(2 * (2 * 2 * 64 + 2 * 80) * 48 / 1e6)
     assert whole.seconds > 0
     assert not (tmp_path / "out").exists()
+
+
+def test_time_is_told_by_clips_of_about_the_same_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+
+    def step(width: int, height: int, frames: int = 100) -> Step:
+        config = VideoConfig("a.mp4", "out/a.mp4", StylizeConfig("great-wave"))
+        return Step(Job("a.mp4", config), planning.Clip(width, height, frames=frames))
+
+    usual = seconds_for(step(640, 360))
+    remember_speed(step(64, 48), 50, 10.0)
+    assert seconds_for(step(64, 48)) == pytest.approx(20, rel=1e-3)
+    assert seconds_for(step(128, 48, 50)) == pytest.approx(20, rel=1e-3)
+    assert seconds_for(step(640, 360)) == usual
+    remember_speed(step(640, 360, 30), 30, 3.0)
+    assert seconds_for(step(640, 360)) == pytest.approx(10, rel=1e-3)
+    assert seconds_for(step(64, 48)) == pytest.approx(20, rel=1e-3)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 
 from pipeline.batch.events import Planned
@@ -209,10 +210,12 @@ def ordered(steps: Iterable[Step], *, broken_first: bool = False) -> list[Step]:
 
 
 def seconds_for(step: Step) -> float:
-    """How long it may take: by what clips took on this machine before, or, without any, by what they usually take."""
-    known = _speeds().get(_speed_key(step.job.config))
-    per_megapixel = known if known is not None else USUAL_SECONDS / min(os.cpu_count() or 1, 8)
-    return step.megapixels * per_megapixel
+    """How long it may take: by what clips with frames of about its size took on this machine before.
+
+    Without any, by what they usually take; a pixel of a tiny frame takes ten times as long.
+    """
+    speeds, usual = _speeds(), USUAL_SECONDS / min(os.cpu_count() or 1, 8)
+    return step.megapixels * next((speeds[key] for key in _speed_keys(step) if key in speeds), usual)
 
 
 def remember_speed(step: Step, frames: int, seconds: float) -> None:
@@ -220,7 +223,7 @@ def remember_speed(step: Step, frames: int, seconds: float) -> None:
     if not step.megapixels or not step.clip.frames or not seconds or frames < 10:
         return
     speeds = _speeds()
-    speeds[_speed_key(step.job.config)] = round(seconds / (step.megapixels * frames / step.clip.frames), 6)
+    speeds[_speed_keys(step)[0]] = round(seconds / (step.megapixels * frames / step.clip.frames), 6)
     with suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
         write_in_place(str(cache_folder() / "speeds.json"), json.dumps(speeds).encode())
@@ -235,9 +238,12 @@ def _probe(config: VideoConfig) -> Clip:
         return Clip(fault=str(error))
 
 
-def _speed_key(config: VideoConfig) -> str:
-    stylize = config.stylize
-    return f"{stylize.device} {stylize.engine} {stylize.precision} {stylize.stability}"
+def _speed_keys(step: Step) -> list[str]:
+    """By which a speed is kept: settings, and the size of a frame as a power of four; its own first, then like ones."""
+    stylize, clip = step.job.config.stylize, step.clip
+    settings = f"{stylize.device} {stylize.engine} {stylize.precision} {stylize.stability}"
+    size = round(log(clip.width * clip.height / stylize.stroke_size**2 or 1, 4))
+    return [f"{settings} {each}" for each in (size, size + 1, size - 1)]
 
 
 def _speeds() -> dict[str, float]:
