@@ -18,6 +18,7 @@ import sysconfig
 import tempfile
 import threading
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -232,7 +233,8 @@ def _openvino_model(paint: Paint, pixels: Tensor, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         past = no_statistics(network)
         example = (pixels, *network.neutral_style().tensors(), past, *(torch.zeros(()) for _ in range(4)))
-        model = openvino.convert_model(torch.export.export(paint, example, strict=False))
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch's own code, by torch 2.11
+            model = openvino.convert_model(torch.export.export(paint, example, strict=False))
         # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.
         model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as part:
