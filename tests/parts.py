@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.batch import divided
+from pipeline.batch import divided, seams
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.part import paint_part
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
@@ -21,7 +21,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.lock import is_held_here
 from pipeline.manifest import work_folder
 from pipeline.stylize import MakeStylizer, Stylizer
-from tests.media import Clip, moving_square
+from tests.media import Clip, Sound, make_clip, moving_square
 
 PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
 WARM = 12
@@ -110,3 +110,19 @@ def difference(path: Path, other: Path) -> list[int]:
 def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
     monkeypatch.setattr(divided, "MEAN_LEVELS", mean)
     monkeypatch.setattr(divided, "MOST_LEVELS", most)
+
+
+def warm_up_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few frames are enough only for tests of other things than seams."""
+    bound(monkeypatch, 256, 256)
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
+    monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
+
+
+def make_clips(folder: Path) -> dict[int | None, Path]:
+    """Of 60 frames with sound: with a cut at 35, near where it is divided best, and without."""
+    pts = range(0, 60 * 512, 512)
+    return {
+        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
+        for cut in (35, None)
+    }

@@ -35,27 +35,18 @@ from pipeline.run import stylize_video
 from pipeline.source import Source, open_source
 from pipeline.summary import Summary
 from tests.batching import streams_of
-from tests.media import Sound, make_clip
-from tests.parts import PAINTED_SMALL, WARM, Inline, Noisy, bound, config, difference, two
+from tests.media import make_clip
+from tests.parts import PAINTED_SMALL, Inline, Noisy, bound, config, difference, make_clips, two, warm_up_briefly
 
 
 @pytest.fixture(autouse=True)
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few frames are enough only for tests of other things than seams."""
-    bound(monkeypatch, 256, 256)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
+    warm_up_briefly(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
-    """Of 60 frames with sound: with a cut at 35, near where it is divided best, and without."""
-    folder = tmp_path_factory.mktemp("clips")
-    pts = range(0, 60 * 512, 512)
-    return {
-        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
-        for cut in (35, None)
-    }
+    return make_clips(tmp_path_factory.mktemp("clips"))
 
 
 # --- seams ---
@@ -104,13 +95,18 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     assert summary.notices == ()
 
 
-def test_a_part_whose_seam_shows_is_painted_again(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def let_seams_show(monkeypatch: pytest.MonkeyPatch, *, longer: int) -> None:
+    """Too little is painted before a part; the second time ``longer`` times as much is."""
     bound(monkeypatch, 1, 4)
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
     monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
-    monkeypatch.setattr(seams, "LONGER", 28)
+    monkeypatch.setattr(seams, "LONGER", longer)
+
+
+def test_a_part_whose_seam_shows_is_painted_again(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_seams_show(monkeypatch, longer=28)
     whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     stylize_video(config(clips[None], whole))
     engine = Inline()
@@ -126,10 +122,7 @@ def test_a_part_whose_seam_shows_is_painted_again(
 def test_a_seam_that_shows_all_the_same_is_said(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
-    monkeypatch.setattr(seams, "LONGER", 1)
+    let_seams_show(monkeypatch, longer=1)
     summary = paint_on(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
     (notice,) = summary.notices
     found = re.fullmatch(r"behind 1.00 s, where another worker took over, .* differs by up to (\d+) levels .*", notice)

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -41,27 +40,18 @@ from pipeline.segments import SegmentWriter
 from pipeline.stylize import Stylizer
 from pipeline.work_folder import WorkFolder, what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
-from tests.media import Sound, make_clip
-from tests.parts import WARM, Inline, Noisy, bound, config, two
+from tests.media import make_clip
+from tests.parts import Inline, Noisy, config, make_clips, two, warm_up_briefly
 
 
 @pytest.fixture(autouse=True)
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few frames are enough only for tests of other things than seams."""
-    bound(monkeypatch, 256, 256)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
+    warm_up_briefly(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
-    """Of 60 frames with sound: with a cut at 35, near where it is divided best, and without."""
-    folder = tmp_path_factory.mktemp("clips")
-    pts = range(0, 60 * 512, 512)
-    return {
-        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
-        for cut in (35, None)
-    }
+    return make_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="module")

@@ -285,10 +285,8 @@ def test_other_weights_under_the_same_name_start_afresh(tmp_path: Path, clip: Pa
     assert any("another weights" in line for line in said)
 
 
-def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, engine="auto", precision="auto"))
-    manifest = read_manifest(work_folder(str(tmp_path / "out.mp4")))
-    assert manifest is not None
+def leave_eager_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the engine that began was removed: what is named is not to be had."""
     start = Stylizer._start
 
     def starts(self: Stylizer, wanted: str, *rest: Any) -> Any:
@@ -297,6 +295,13 @@ def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, mo
         return start(self, "eager", *rest)
 
     monkeypatch.setattr(Stylizer, "_start", starts)
+
+
+def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, engine="auto", precision="auto"))
+    manifest = read_manifest(work_folder(str(tmp_path / "out.mp4")))
+    assert manifest is not None
+    leave_eager_alone(monkeypatch)
     stylize = replace(PAINTED, engine="auto", precision="auto")
     named = f"painted with {manifest.engine['engine']} .* not to be had now .it was removed.: .* --fresh"
     with pytest.raises(DeviceError, match=named):
@@ -311,14 +316,7 @@ def test_whole_work_is_joined_on_whatever_machine(tmp_path: Path, clip: Path, mo
         patch.setattr(pipeline.render, "assemble", interrupt)
         with pytest.raises(KeyboardInterrupt):
             stylize_video(config(clip, tmp_path / "out.mp4"))
-    start = Stylizer._start
-
-    def starts(self: Stylizer, wanted: str, *rest: Any) -> Any:
-        if wanted != "auto":
-            raise DeviceError("it was removed")
-        return start(self, "eager", *rest)
-
-    monkeypatch.setattr(Stylizer, "_start", starts)
+    leave_eager_alone(monkeypatch)
     monkeypatch.setattr(pipeline.identity, "_processor", lambda: "another")
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
 
