@@ -41,7 +41,7 @@ def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
     """
     return {
         "input": content_of(config.source),
-        "mask": _mask_of(config),
+        "mask": mask_of(config),
         "settings": _settings(config, plan),
         "weights": styles_of(config),
         "software": _software() | {"python": platform.python_version()},
@@ -61,7 +61,7 @@ def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[s
         StyleError: a weight file cannot be read.
     """
     here: Mapping[str, Callable[[], Any]] = {
-        "mask": lambda: _mask_of(config),
+        "mask": lambda: mask_of(config),
         "weights": lambda: styles_of(config),
         "software": lambda: {**identity["software"], **_software()},
     }
@@ -134,7 +134,12 @@ def styles_of(config: VideoConfig) -> dict[str, Any]:
     }
 
 
-def _mask_of(config: VideoConfig) -> dict[str, Any] | None:
+def mask_of(config: VideoConfig) -> dict[str, Any] | None:
+    """`content_of` the mask; None without one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     return None if config.mask is None else content_of(config.mask)
 
 

@@ -21,7 +21,7 @@ from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError
-from pipeline.identity import content_of, styles_of
+from pipeline.identity import content_of, mask_of, styles_of
 from pipeline.manifest import is_placed
 from pipeline.work_folder import look_of, remove
 
@@ -163,7 +163,7 @@ def _asked(config: VideoConfig) -> dict[str, Any]:
         if name not in _IRRELEVANT
     }
     return {
-        "mask": None if config.mask is None else content_of(config.mask),
+        "mask": mask_of(config),
         "settings": settings | {"tag": str(config.tag)},
         "weights": styles_of(config),
     }
