@@ -722,7 +722,7 @@ def _usage() -> Iterator[None]:
 
 def _check_encoder(target: str, config: "EncodeConfig") -> None:
     """Codec, quality and preset exist; whether this container and machine can do them is found out later."""
-    from pipeline.codecs import container_for, encoder_for, encoder_options
+    from pipeline.media.codecs import container_for, encoder_for, encoder_options
 
     try:
         container = container_for(target)

@@ -25,7 +25,7 @@ from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER
 from pipeline.frames import Pixels
-from pipeline.pictures import write_picture
+from pipeline.media.stills import write_picture
 from pipeline.plot import ticks
 
 MODES = {"none": "#8a8a8a", "smooth": "#1f5fa8", "flow": "#2f8f4e"}

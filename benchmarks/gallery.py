@@ -28,7 +28,7 @@ from pipeline.decode import decode
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER
 from pipeline.frames import Frame, Pixels
-from pipeline.pictures import write_picture
+from pipeline.media.stills import write_picture
 from pipeline.source import open_source
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")

@@ -28,8 +28,8 @@ from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER
 from pipeline.frames import Pixels
+from pipeline.media.stills import read_picture, write_picture
 from pipeline.moments import moments
-from pipeline.pictures import read_picture, write_picture
 from sample_videos import clip
 
 GOAL_SECONDS = 600

@@ -13,10 +13,10 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.chapters import Chapter
 from pipeline.completeness import what_is_missing
-from pipeline.damage import Damage, DamageLog
 from pipeline.errors import InputError
+from pipeline.media.chapters import Chapter
+from pipeline.media.damage import Damage, DamageLog
 from pipeline.opening import refuse_size
 from pipeline.reader import StreamPacket
 

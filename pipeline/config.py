@@ -65,8 +65,8 @@ class EncodeConfig:
     """How the output is compressed.
 
     Attributes:
-        codec: ``auto``, a codec (``h264``) or an encoder (``libx264``), see `pipeline.codecs`.
-        quality: constant quality in the encoder's own scale (CRF); None takes the default of `pipeline.codecs`.
+        codec: ``auto``, a codec (``h264``) or an encoder (``libx264``), see `pipeline.media.codecs`.
+        quality: constant quality in the encoder's own scale (CRF); None takes the default of `pipeline.media.codecs`.
         preset: the encoder's own name for a balance of speed and size; None takes the default.
         threads: of the encoder; 0 lets it choose.
         overwrite: whether an existing output may be replaced.

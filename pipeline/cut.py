@@ -13,10 +13,10 @@ from av.rational import AVRational
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
-from pipeline.chapters import Chapter
 from pipeline.config import LONGEST_SECONDS, DecodeConfig
+from pipeline.media.chapters import Chapter
+from pipeline.media.stream_kinds import is_cover
 from pipeline.reader import StreamPacket
-from pipeline.stream_plan import is_cover
 
 # Sound may lie this far behind the picture in a file; a cut ends at the latest so long after its last frame.
 INTERLEAVE_SECONDS = 10

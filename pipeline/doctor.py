@@ -128,7 +128,7 @@ def _styles() -> Finding:
 def _encoders() -> Finding:
     import av
 
-    from pipeline.codecs import ENCODERS
+    from pipeline.media.codecs import ENCODERS
 
     software = [name for name in ENCODERS if name not in NVENC]
     missing = [name for name in software if name not in av.codecs_available]

@@ -99,7 +99,7 @@ class Manifest:
         time_base: of the source, in which segments count.
         seconds: how long the clip is, as far as its header tells.
         segments: that are finished.
-        damage: places of the input that could not be read, up to the last segment; see `pipeline.damage`.
+        damage: places of the input that could not be read, up to the last segment; see `pipeline.media.damage`.
         is_whole: whether the segments are all of the picture.
         placed: size and time of the finished output, written just before it is renamed into place.
         split: how the clip is divided among several workers, whose parts lie in folders of their own; None where it is

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import av
 
-from pipeline.codecs import Container
-from pipeline.stream_plan import printable
+from pipeline.media.codecs import Container
+from pipeline.media.stream_kinds import printable
 
 # Said by the container itself, wrong for another one, or true of the old file alone; lower case.
 _STALE = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"})

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pipeline.chapters import Chapter
-from pipeline.codecs import Container, Encoder
 from pipeline.frames import Color
-from pipeline.stream_plan import StreamPlan
+from pipeline.media.chapters import Chapter
+from pipeline.media.codecs import Container, Encoder
+from pipeline.media.stream_kinds import StreamPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
+from pipeline.media.stills import is_still, read_picture
 from pipeline.moments import moments
-from pipeline.pictures import is_still, read_picture
 from pipeline.train_config import SMALLEST_PAINTING_PX
 
 if TYPE_CHECKING:

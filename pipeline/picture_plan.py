@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import av
 
-from pipeline.codecs import Container, Encoder
-from pipeline.color import BT2020, RGB, writing
 from pipeline.errors import OutputError
 from pipeline.frames import Color, VideoInfo
-from pipeline.transparency import background
+from pipeline.media.alpha import background
+from pipeline.media.codecs import Container, Encoder
+from pipeline.media.colorspace import BT2020, RGB, writing
 
 # Faster than any GIF player shows.
 _MOST_GIF_FPS = 50

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 
-from pipeline.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
 from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import is_placed
+from pipeline.media.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
 from pipeline.metadata import plan_metadata
 from pipeline.mux import Muxer, display_size, new_temporary
 from pipeline.output import Plan

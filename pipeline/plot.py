@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.frames import Pixels
-from pipeline.pictures import check_place, write_picture
+from pipeline.media.stills import check_place, write_picture
 from pipeline.tally import Pair, Scores
 
 ENDINGS = (".png", ".jpg", ".webp")

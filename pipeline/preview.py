@@ -16,7 +16,7 @@ from pipeline.decode import decode
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.look import bundled_styles, find_style, load_look, styles_in
-from pipeline.pictures import check_place, write_picture
+from pipeline.media.stills import check_place, write_picture
 from pipeline.source import open_source
 from pipeline.stylize import Stylizer
 

@@ -15,14 +15,14 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.chapters import Chapter, read_chapters
 from pipeline.completeness import what_is_missing
 from pipeline.config import LONGEST_SECONDS
-from pipeline.damage import MARKED, Damage, DamageLog
 from pipeline.errors import InputError, reason_of
+from pipeline.media.chapters import Chapter, read_chapters
+from pipeline.media.damage import MARKED, Damage, DamageLog
+from pipeline.media.stream_kinds import is_chapter_track, is_cover
 from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, standard_input
 from pipeline.ordering import Ordering
-from pipeline.stream_plan import is_chapter_track, is_cover
 
 if TYPE_CHECKING:
     StreamPacket = Packet[Stream]

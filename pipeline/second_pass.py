@@ -10,11 +10,11 @@ from av.stream import Discard, Stream
 
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
-from pipeline.damage import DamageLog
 from pipeline.errors import InputError, reason_of
+from pipeline.media.damage import DamageLog
+from pipeline.media.stream_kinds import is_cover
 from pipeline.opening import Storage, open_container, packets_of
 from pipeline.reader import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
-from pipeline.stream_plan import is_cover
 
 # So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.
 SEEK_SECONDS = 60

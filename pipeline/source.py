@@ -17,20 +17,20 @@ import av
 from av.video.frame import VideoFrame
 
 from pipeline.animation import WebpReader, is_webp
-from pipeline.color import arriving, hdr_of, peak_nits, reading
 from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
 from pipeline.cut import Cut
-from pipeline.damage import Damage
-from pipeline.deep import bits_of
-from pipeline.deinterlace import has_fields
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
+from pipeline.media.alpha import is_transparent
+from pipeline.media.bit_depth import bits_of
+from pipeline.media.colorspace import arriving, hdr_of, peak_nits, reading
+from pipeline.media.damage import Damage
+from pipeline.media.deinterlace import has_fields
+from pipeline.media.orientation import is_flipped
+from pipeline.media.stream_kinds import is_cover
 from pipeline.reader import MediaReader, Reader, StreamPacket
 from pipeline.second_pass import read_packets
-from pipeline.stream_plan import is_cover
-from pipeline.transparency import is_transparent
-from pipeline.upright import is_flipped
 
 # How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)

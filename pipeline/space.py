@@ -4,10 +4,10 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
-from pipeline.codecs import Encoder
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import Manifest
+from pipeline.media.codecs import Encoder
 from pipeline.output import Plan
 
 # Bits a pixel of painted frames at the encoder's default quality: 45 of the sample clip harbor in great-wave, 320x180;

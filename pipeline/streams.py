@@ -14,9 +14,8 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
-from pipeline.codecs import Container
-from pipeline.reader import StreamPacket
-from pipeline.stream_plan import (
+from pipeline.media.codecs import Container
+from pipeline.media.stream_kinds import (
     Action,
     StreamPlan,
     called,
@@ -27,6 +26,7 @@ from pipeline.stream_plan import (
     is_timecode,
     kind_of,
 )
+from pipeline.reader import StreamPacket
 from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.

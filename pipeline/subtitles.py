@@ -11,7 +11,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from pipeline.stream_plan import codec_of
+from pipeline.media.stream_kinds import codec_of
 
 # FFmpeg hands all text subtitles on as events of an ASS script, whose head the encoder has to know.
 _ASS_HEADER = b"""[Script Info]

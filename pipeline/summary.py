@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.damage import Damage, damage_notice
 from pipeline.encode import Report
+from pipeline.media.damage import Damage, damage_notice
+from pipeline.media.stream_kinds import StreamPlan
 from pipeline.meter import Meter, Progress, peak_memory_bytes
-from pipeline.stream_plan import StreamPlan
 from pipeline.stylize import Stylizer
 
 Notify = Callable[[str], None]

@@ -11,10 +11,10 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
-from pipeline.damage import Damage
 from pipeline.errors import reason_of
+from pipeline.media.damage import Damage
+from pipeline.media.stream_kinds import StreamPlan, codec_of
 from pipeline.metadata import stream_metadata
-from pipeline.stream_plan import StreamPlan, codec_of
 from pipeline.subtitles import CLOCK, SubtitleConverter
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}

@@ -12,7 +12,7 @@ from models.registry import StyleCard, save
 from pipeline.cards import cards_of
 from pipeline.checkpoint import go_on, read_checkpoint, write_checkpoint
 from pipeline.errors import InputError, OutputError, StyleError
-from pipeline.pictures import write_picture
+from pipeline.media.stills import write_picture
 from pipeline.train_config import TrainConfig
 from pipeline.training_setup import set_up
 

@@ -11,8 +11,8 @@ import numpy as np
 import sample_videos
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
+from pipeline.media.stills import ENDINGS, is_still, read_picture
 from pipeline.moments import Moment, moments
-from pipeline.pictures import ENDINGS, is_still, read_picture
 
 if TYPE_CHECKING:
     import torch

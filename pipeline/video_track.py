@@ -12,13 +12,13 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.animation import Palette
-from pipeline.color import EXACT, swscale_matrix
-from pipeline.deep import DeepWriter
 from pipeline.frames import Frame, Pixels, in_8_bits
+from pipeline.media.alpha import composited
+from pipeline.media.bit_depth import DeepWriter
+from pipeline.media.colorspace import EXACT, swscale_matrix
 from pipeline.output import Plan
 from pipeline.picture_plan import bits_of_format, has_alpha
 from pipeline.reader import VideoPacket
-from pipeline.transparency import composited
 
 
 def add_video(container: OutputContainer, plan: Plan) -> VideoStream:

@@ -31,10 +31,10 @@ from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch
 from pipeline.batch.turn import Turn
 from pipeline.config import VideoConfig
-from pipeline.damage import Damage, damage_notice
 from pipeline.disk import write_in_place
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.lock import Lock
+from pipeline.media.damage import Damage, damage_notice
 from pipeline.segments import SegmentWriter
 from pipeline.stylize import Stylizer
 from pipeline.work_folder import WorkFolder

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import cli
 from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
-from pipeline.damage import Damage, DamageLog, damage_notice
 from pipeline.errors import DAMAGED_INPUT, InputError
+from pipeline.media.damage import Damage, DamageLog, damage_notice
 from pipeline.reader import MediaReader
 from pipeline.source import open_source
 from tests.fuzz import make_originals

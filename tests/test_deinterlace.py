@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.decode import decode
-from pipeline.deinterlace import deinterlaced
+from pipeline.media.deinterlace import deinterlaced
 from pipeline.source import open_source
 
 HEIGHT, WIDTH = 64, 96

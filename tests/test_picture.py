@@ -17,12 +17,12 @@ from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
 from pipeline.frames import Frame
+from pipeline.media.alpha import composited, filled
 from pipeline.plan import plan_output
 from pipeline.run import stylize_video
 from pipeline.source import open_source
 from pipeline.stability import FlowBlend, NoiseFilter, Stabilizer
 from pipeline.stylize import Stylizer
-from pipeline.transparency import composited, filled
 from tests.test_deinterlace import make_interlaced
 from tests.tiny import TINY
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import InputError, OutputError
-from pipeline.pictures import read_picture, write_picture
+from pipeline.media.stills import read_picture, write_picture
 
 ORIENTATION = 0x0112
 

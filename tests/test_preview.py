@@ -16,7 +16,7 @@ from models.registry import StyleCard, read_catalog, save
 from pipeline import preview
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.frames import Pixels
-from pipeline.pictures import read_picture
+from pipeline.media.stills import read_picture
 from pipeline.preview import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
 from tests.media import Clip, make_clip, moving_square
 

@@ -7,12 +7,12 @@ import av
 import pytest
 from av.stream import Disposition
 
-from pipeline.chapters import Chapter
-from pipeline.codecs import container_for
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode import decode
 from pipeline.encode import encode
 from pipeline.frames import Frame
+from pipeline.media.chapters import Chapter
+from pipeline.media.codecs import container_for
 from pipeline.metadata import plan_metadata, stream_metadata
 from pipeline.mux import Muxer
 from pipeline.output import Plan

@@ -63,7 +63,7 @@ class SegmentResult:
         segments: in their order; files are named from the clip's work folder.
         engine: what painted, see `pipeline.identity.engine_of`.
         frames_reused: of it that were painted before.
-        damage: places of the input that could not be read, see `pipeline.damage.Damage.as_json`.
+        damage: places of the input that could not be read, see `pipeline.media.damage.Damage.as_json`.
         notices: what the user should know, a line each.
     """
 

@@ -10,9 +10,9 @@ from math import isfinite
 from typing import Any
 
 from pipeline.arguments import read_seconds
-from pipeline.codecs import container_for, encoder_for, encoder_options
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.look import parse_blend
+from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.memory import read_size
 
 

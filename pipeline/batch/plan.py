@@ -12,12 +12,12 @@ from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
 from pipeline.batch.jobs import BatchConfig, Job, check_names
 from pipeline.batch.records import Records
-from pipeline.codecs import container_for, encoder_for, encoder_options
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError, OutputError
 from pipeline.manifest import is_placed
-from pipeline.pictures import is_still
+from pipeline.media.codecs import container_for, encoder_for, encoder_options
+from pipeline.media.stills import is_still
 from pipeline.source import open_source
 from pipeline.space import bits_per_pixel
 from pipeline.stylize import cache_folder, output_size

@@ -13,9 +13,9 @@ from typing import Any
 from pipeline.batch.events import Ended
 from pipeline.batch.inputs import STATE_FOLDER
 from pipeline.batch.records import Record, Records
-from pipeline.damage import IN_NOTICE
 from pipeline.disk import write_in_place
 from pipeline.errors import printable
+from pipeline.media.damage import IN_NOTICE
 
 WORDS = {"done": "painted", "failed": "failed", "waiting": "not come to", "started": "interrupted"}
 

@@ -17,10 +17,10 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from pipeline.color import BT709, EXACT, swscale_matrix
 from pipeline.frames import Pixels
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sound_track import LAYOUT, RATE, SoundTrack
+from pipeline.media.colorspace import BT709, EXACT, swscale_matrix
 
 TICK = Fraction(1, 90000)
 KEY_SECONDS = 2.0

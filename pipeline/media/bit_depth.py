@@ -12,8 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.color import EXACT, RGB, hdr_of, reading
 from pipeline.frames import Color, Pixels, VideoInfo
+from pipeline.media.colorspace import EXACT, RGB, hdr_of, reading
 
 if TYPE_CHECKING:
     from models.color import ToneMap, YuvMatrix

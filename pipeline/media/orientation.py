@@ -5,8 +5,8 @@ import struct
 import numpy as np
 from av.video.frame import VideoFrame
 
-from pipeline.color import side_data
 from pipeline.frames import Pixels
+from pipeline.media.colorspace import side_data
 
 
 def is_flipped(frame: VideoFrame) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from av.stream import Discard, Disposition, Stream
 
-from pipeline.damage import Damage
+from pipeline.media.damage import Damage
 
 Action = Literal["copy", "convert", "drop"]
 
