@@ -22,11 +22,11 @@ import av
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.config import EncodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.encode import encode
 from pipeline.errors import InputError, PipelineError
 from pipeline.plan import plan_output
-from pipeline.source import open_source
 
 
 @dataclass

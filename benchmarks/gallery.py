@@ -24,12 +24,12 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, painted_scores
 from models.registry import BUNDLED, read_catalog, write_whole
 from pipeline.config import StylizeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER
 from pipeline.frames import Frame, Pixels
 from pipeline.media.stills import write_picture
-from pipeline.source import open_source
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
 MOMENTS = (0.25, 0.75)

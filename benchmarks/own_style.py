@@ -25,11 +25,11 @@ from benchmarks.gallery import contact_sheet
 from benchmarks.scoring import cell, painted_scores
 from benchmarks.woodcut import woodcut
 from pipeline.config import StylizeConfig
+from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError
 from pipeline.evaluate import TOGETHER
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_picture, write_picture
-from pipeline.moments import moments
 from sample_videos import clip
 
 GOAL_SECONDS = 600

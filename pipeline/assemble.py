@@ -8,6 +8,7 @@ from typing import cast
 import av
 import numpy as np
 
+from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.disk import explained
 from pipeline.encode import Report, encode_into
 from pipeline.errors import EncodeError
@@ -15,7 +16,6 @@ from pipeline.frames import Frame
 from pipeline.manifest import Manifest
 from pipeline.mux import Muxer
 from pipeline.output import Plan
-from pipeline.reader import StreamPacket, VideoPacket
 from pipeline.segments import ANIMATIONS, Joint
 
 

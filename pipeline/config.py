@@ -154,7 +154,7 @@ class VideoConfig:
         stylize: of the stage in the middle.
         decode: of the first stage.
         encode: of the last stage.
-        mask: path of a picture or clip that says where to paint, see `pipeline.mask`; None paints everywhere.
+        mask: path of a picture or clip that says where to paint, see `pipeline.decode.mask`; None paints everywhere.
         tag: whether the output's metadata names flowbrush and the style.
         depth: frames that may wait between two stages.
         fresh: whether what an earlier run has kept is thrown away.

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
+from pipeline.decode.demuxer import StreamPacket
 from pipeline.disk import explained, put_in_place
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.mux import Muxer, new_temporary
 from pipeline.output import Plan
-from pipeline.reader import StreamPacket
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from av.rational import AVRational
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.display_size import ROOM, set_display_size
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
 from pipeline.output import Plan
-from pipeline.reader import StreamPacket, VideoPacket
 from pipeline.tracks import CarriedTrack
 from pipeline.video_track import VideoTrack, add_video
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import is_still, read_picture
-from pipeline.moments import moments
 from pipeline.train_config import SMALLEST_PAINTING_PX
 
 if TYPE_CHECKING:

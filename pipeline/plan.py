@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from pipeline.config import EncodeConfig
+from pipeline.decode.source import Source
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import is_placed
@@ -18,7 +19,6 @@ from pipeline.metadata import plan_metadata
 from pipeline.mux import Muxer, display_size, new_temporary
 from pipeline.output import Plan
 from pipeline.picture_plan import plan_picture
-from pipeline.source import Source
 from pipeline.streams import plan_streams
 
 # A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.

@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 import sample_videos
 from models.registry import StyleCard
 from pipeline.config import DecodeConfig, StylizeConfig, check_device
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.look import bundled_styles, find_style, load_look, styles_in
 from pipeline.media.stills import check_place, write_picture
-from pipeline.source import open_source
 from pipeline.stylize import Stylizer
 
 SAMPLE, SAMPLE_SECONDS = "harbor", Fraction(3)

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from pipeline.assemble import assemble
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.decode.demuxer import StreamPacket
+from pipeline.decode.source import Source
 from pipeline.disk import explained, put_in_place
 from pipeline.encode import Report, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
@@ -19,10 +21,8 @@ from pipeline.frames import Frame, Mark, State
 from pipeline.identity import content_of, engine_of, identify, is_same
 from pipeline.manifest import Manifest
 from pipeline.output import Plan
-from pipeline.reader import StreamPacket
 from pipeline.resume import Decode, frames_behind, is_finished, kept_work
 from pipeline.segments import SegmentWriter, marked, segment_plan
-from pipeline.source import Source
 from pipeline.space import check_space
 from pipeline.stylize import Stylizer
 from pipeline.work_folder import WorkFolder, look_of, remove

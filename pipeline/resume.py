@@ -13,8 +13,8 @@ from pipeline.segments import digest_of
 from pipeline.work_folder import WorkFolder, look_of
 
 if TYPE_CHECKING:
-    from pipeline.reader import StreamPacket
-    from pipeline.source import Source
+    from pipeline.decode.demuxer import StreamPacket
+    from pipeline.decode.source import Source
 
 Decode = Callable[["Source"], "Iterator[Frame | StreamPacket]"]
 
@@ -112,7 +112,7 @@ def frames_from(
 
     Args:
         source: a file.
-        decode: as `pipeline.decode.decode`.
+        decode: as `pipeline.decode.decoder.decode`.
         pts: of a frame, in units of the source's time base.
         digest: see `pipeline.segments.digest_of`.
         margins: how many seconds before it reading begins, one attempt after another; the last is from the beginning.

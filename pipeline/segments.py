@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from pipeline.decode.demuxer import VideoPacket
 from pipeline.disk import put_in_place
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
@@ -21,7 +22,6 @@ from pipeline.manifest import Segment
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.output import Plan
 from pipeline.picture_plan import has_alpha
-from pipeline.reader import VideoPacket
 from pipeline.video_track import VideoTrack, add_video
 
 T = TypeVar("T")

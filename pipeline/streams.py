@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
+from pipeline.decode.demuxer import StreamPacket
 from pipeline.media.codecs import Container
 from pipeline.media.stream_kinds import (
     Action,
@@ -26,7 +27,6 @@ from pipeline.media.stream_kinds import (
     is_timecode,
     kind_of,
 )
-from pipeline.reader import StreamPacket
 from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.

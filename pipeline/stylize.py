@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from models.engine import Engine, EngineName, Precision
     from models.tiles import Tiling
-    from pipeline.mask import Mask
+    from pipeline.decode.mask import Mask
 
 
 # Each holds a frame's features: 0.2 GB at 1920x1080.
@@ -56,7 +56,7 @@ class Stylizer:
         width: of the frames, in pixels.
         deep: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
-        mask: mixes the original and the painted picture of a moment; see `pipeline.mask.Mask`. None paints everywhere.
+        mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
         build: makes the engine as `models.engine.build_engine` does, which it is where None is given; several clips
             may share what it keeps.

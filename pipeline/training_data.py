@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import sample_videos
+from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import ENDINGS, is_still, read_picture
-from pipeline.moments import Moment, moments
 
 if TYPE_CHECKING:
     import torch

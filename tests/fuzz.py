@@ -165,12 +165,12 @@ def read_and_write(seed: int, originals: list[Path], folder: Path) -> str:
         Exception: one that is not ours, which is what is looked for.
     """
     from pipeline.config import EncodeConfig
-    from pipeline.decode import decode
+    from pipeline.decode.decoder import decode
+    from pipeline.decode.source import open_source
     from pipeline.encode import encode
     from pipeline.errors import PipelineError
     from pipeline.frames import Frame
     from pipeline.plan import plan_output
-    from pipeline.source import open_source
 
     ending, data = mutated(seed, originals)
     path, target = folder / f"in{ending}", folder / f"out{('.mkv', '.mp4', '.mov')[seed // 3 % 3]}"

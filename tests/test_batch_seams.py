@@ -27,12 +27,12 @@ from pipeline.batch.runner import Runner
 from pipeline.batch.seams import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_seams
 from pipeline.batch.worker import Place
 from pipeline.config import DecodeConfig, VideoConfig
+from pipeline.decode.demuxer import MediaReader
+from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.manifest import Manifest
 from pipeline.meter import Progress
-from pipeline.reader import MediaReader
 from pipeline.run import stylize_video
-from pipeline.source import Source, open_source
 from pipeline.summary import Summary
 from tests.batching import streams_of
 from tests.media import make_clip

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
+from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.demuxer import MediaReader
+from pipeline.decode.source import open_source
 from pipeline.errors import DAMAGED_INPUT, InputError
 from pipeline.media.damage import Damage, DamageLog, damage_notice
-from pipeline.reader import MediaReader
-from pipeline.source import open_source
 from tests.fuzz import make_originals
 from tests.media import SHARED, Clip, Sound, contents, make_clip
 
@@ -356,7 +356,7 @@ def test_a_demuxer_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pyte
         while True:
             yield packet
 
-    monkeypatch.setattr("pipeline.reader.packets_of", endless)
+    monkeypatch.setattr("pipeline.decode.demuxer.packets_of", endless)
     monkeypatch.setattr(reader, "_decode", lambda packet: [])
     with pytest.raises(InputError, match="packets without end"):
         list(reader.read())
@@ -369,7 +369,7 @@ def test_a_demuxer_that_only_fails_is_given_up(tmp_path: Path, monkeypatch: pyte
     def failing(*arguments: object) -> object:
         raise av.error.InvalidDataError(1, "Invalid data found")
 
-    monkeypatch.setattr("pipeline.reader.packets_of", failing)
+    monkeypatch.setattr("pipeline.decode.demuxer.packets_of", failing)
     assert list(reader.read()) == []
     assert len(reader.damage.places) == 1
     reader.close()

@@ -17,12 +17,12 @@ from av.stream import Disposition
 from media import AWKWARD_NAMES, Clip, Sound, make_clip
 
 from pipeline.config import DecodeConfig
-from pipeline.cut import Cut
-from pipeline.decode import decode, turned
+from pipeline.decode.decoder import decode, turned
+from pipeline.decode.demuxer import MediaReader, main_video
+from pipeline.decode.source import open_source
+from pipeline.decode.trim import Cut
 from pipeline.errors import InputError
 from pipeline.frames import Frame
-from pipeline.reader import MediaReader, main_video
-from pipeline.source import open_source
 from pipeline.stream import prefetch
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
@@ -210,7 +210,7 @@ def test_start_is_exact_by_seeking(long_clip, start):
 
 
 def test_a_seek_that_lands_too_late_loses_nothing(long_clip, monkeypatch):
-    monkeypatch.setattr("pipeline.source.SEEK_MARGINS_SECONDS", (-3, Fraction(-1, 2)))
+    monkeypatch.setattr("pipeline.decode.source.SEEK_MARGINS_SECONDS", (-3, Fraction(-1, 2)))
     frames, _ = read(long_clip, start_seconds=Fraction(19, 5), duration_seconds=Fraction(1, 2))
     assert len(frames) == 15
     assert far_from_square(frames, range(114, 129)) < 4
@@ -308,7 +308,7 @@ def test_a_damaged_packet_is_skipped_and_noted(tmp_path):
 
 
 def test_a_clip_whose_first_packets_all_fail_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.reader.HOPELESS_PACKETS", 5)
+    monkeypatch.setattr("pipeline.decode.demuxer.HOPELESS_PACKETS", 5)
     path = make_clip(tmp_path / "clip.mp4")
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
@@ -484,8 +484,8 @@ def test_an_input_that_fails_midway_is_one_line(tmp_path, monkeypatch):
 LEAVE_EARLY = """
 import os, sys, time
 from contextlib import closing, suppress
-from pipeline.decode import decode
-from pipeline.source import open_source
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.stream import prefetch
 
 def leave(taken):

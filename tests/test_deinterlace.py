@@ -6,9 +6,9 @@ import media
 import numpy as np
 import pytest
 
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.media.deinterlace import deinterlaced
-from pipeline.source import open_source
 
 HEIGHT, WIDTH = 64, 96
 

@@ -5,11 +5,11 @@ import av
 import pytest
 
 from pipeline.config import EncodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.display_size import ROOM, set_display_size
 from pipeline.encode import encode
 from pipeline.plan import plan_output
-from pipeline.source import open_source
 from tests.media import Clip, Sound, contents, make_clip
 
 

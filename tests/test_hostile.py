@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 import cli
 from models.registry import WeightsError, load, read_catalog
 from pipeline.config import DecodeConfig
-from pipeline.cut import Cut
+from pipeline.decode.demuxer import MOST_FRAMES
+from pipeline.decode.open import DEMUXERS, MOST_PIXELS, open_container, packets_of
+from pipeline.decode.sample_counts import what_is_pretended
+from pipeline.decode.source import open_source
+from pipeline.decode.trim import Cut
 from pipeline.errors import InputError, StyleError, printable
 from pipeline.look import find_style
-from pipeline.opening import DEMUXERS, MOST_PIXELS, open_container, packets_of
-from pipeline.reader import MOST_FRAMES
-from pipeline.sample_counts import what_is_pretended
-from pipeline.source import open_source
 from tests.extras import FONT, Extras, enrich
 from tests.fuzz import fuzz
 from tests.media import AWKWARD_NAMES, Clip, Sound, contents, make_clip
@@ -232,7 +232,7 @@ def test_an_enormous_picture_is_refused_before_it_is_allocated(tmp_path: Path) -
 
 
 def test_a_picture_that_grows_later_is_refused_by_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.opening.MOST_PIXELS", 64 * 64)
+    monkeypatch.setattr("pipeline.decode.open.MOST_PIXELS", 64 * 64)
     options = {"preset": "ultrafast", "crf": "40"}
     parts = [
         make_clip(
@@ -251,7 +251,7 @@ def test_a_picture_that_grows_later_is_refused_by_the_decoder(tmp_path: Path, mo
 
 def test_frames_without_end_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_FRAMES >= 10**7
-    monkeypatch.setattr("pipeline.reader.MOST_FRAMES", 10)
+    monkeypatch.setattr("pipeline.decode.demuxer.MOST_FRAMES", 10)
     with pytest.raises(InputError, match="more than 10 frames; paint it in parts"):
         frames_of(make_clip(tmp_path / "clip.mp4"))
 
@@ -268,7 +268,7 @@ def test_an_index_of_more_samples_than_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def test_streams_beyond_the_limit_are_an_error_and_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.opening.MOST_STREAMS", 20)
+    monkeypatch.setattr("pipeline.decode.open.MOST_STREAMS", 20)
     clip = make_clip(tmp_path / "clip.mkv", Clip(**SHORT))
     fonts = [(f"{number}.ttf", "font/ttf", FONT) for number in range(30)]
     assert frames_of(enrich(clip, tmp_path / "some.mkv", Extras(attachments=fonts[:15]))) == 3

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import opening
+from pipeline.decode.decoder import open as opening
 from pipeline.errors import InputError
 from pipeline.live import container
 from pipeline.live.container import ContainerDevice

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline.config import DecodeConfig
+from pipeline.decode.mask import Mask
 from pipeline.errors import InputError
-from pipeline.mask import Mask
 from tests.media import Clip, make_clip, to_yuv
 
 BLACK, WHITE = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 255, np.uint8)

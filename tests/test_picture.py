@@ -14,13 +14,13 @@ from models.engine import build_engine
 from models.network import StyleNetwork
 from models.paint import no_statistics
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.encode import encode
 from pipeline.frames import Frame
 from pipeline.media.alpha import composited, filled
 from pipeline.plan import plan_output
 from pipeline.run import stylize_video
-from pipeline.source import open_source
 from pipeline.stability import FlowBlend, NoiseFilter, Stabilizer
 from pipeline.stylize import Stylizer
 from tests.test_deinterlace import make_interlaced

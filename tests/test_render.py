@@ -23,6 +23,7 @@ import pipeline.identity
 import pipeline.render
 import pipeline.space
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.decode.source import Source
 from pipeline.disk import put_in_place
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
@@ -31,7 +32,6 @@ from pipeline.manifest import Manifest, ManifestError, Segment, read_manifest, w
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.segments import SegmentWriter, _decoding_times, marked
-from pipeline.source import Source
 from pipeline.stylize import Stylizer
 from pipeline.summary import Summary
 from pipeline.work_folder import WorkFolder, what_is_left

@@ -134,7 +134,7 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
         return wrapped
 
     if stage == "decode":
-        from pipeline import decode
+        from pipeline.decode.decoder import decoder as decode
 
         monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
     elif stage == "stylize":

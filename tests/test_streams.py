@@ -8,7 +8,8 @@ import pytest
 from av.stream import Disposition
 
 from pipeline.config import DecodeConfig, EncodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.encode import encode
 from pipeline.frames import Frame
 from pipeline.media.chapters import Chapter
@@ -17,7 +18,6 @@ from pipeline.metadata import plan_metadata, stream_metadata
 from pipeline.mux import Muxer
 from pipeline.output import Plan
 from pipeline.plan import plan_output
-from pipeline.source import open_source
 from pipeline.streams import plan_streams
 from tests.extras import FONT, Extras, Film, Subtitles, cues, enrich, film
 from tests.media import Clip, Sound, contents, make_clip

@@ -11,10 +11,10 @@ from PIL import Image
 
 import models.engine
 from pipeline.config import StylizeConfig
+from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
 from pipeline.look import find_style
-from pipeline.mask import Mask
 from pipeline.stylize import Stylizer, _slower, cache_folder, compose, output_size
 from tests.media import moving_square
 

@@ -5,11 +5,11 @@ import av
 import pytest
 
 from pipeline.config import DecodeConfig, EncodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.encode import encode
 from pipeline.output import Plan
 from pipeline.plan import plan_output
-from pipeline.source import open_source
 from pipeline.subtitles import Cue as Shown
 from pipeline.subtitles import Overlaps
 from tests.extras import Cue, Extras, Subtitles, Track, cues, enrich, film

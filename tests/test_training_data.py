@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from models.flow import DisFlow, FlowFinder
 from models.training.pairs import clip_crops
+from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
-from pipeline.moments import Moment, moments
 from pipeline.training_data import Content, _found_in, flow_finder, read_content
 from tests.media import Clip, Pixels, make_clip
 from tests.tiny import photos
@@ -69,14 +69,14 @@ def sample(path: Path, count: int, **sizes: int) -> list[Moment]:
 
 @pytest.mark.parametrize("worth_seeking", [1, 120])
 def test_moments_are_spread_over_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth_seeking: int) -> None:
-    monkeypatch.setattr("pipeline.moments.WORTH_SEEKING", worth_seeking)
+    monkeypatch.setattr("pipeline.decode.sampling.WORTH_SEEKING", worth_seeking)
     found = numbers(sample(pan(tmp_path / "pan.mp4", 60), 5), 60)
     assert len(found) == 5
     assert set(np.diff(found)) == {12}
 
 
 def test_a_clip_that_does_not_say_how_long_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.moments.UNKNOWN_STRIDE", 4)
+    monkeypatch.setattr("pipeline.decode.sampling.UNKNOWN_STRIDE", 4)
     path = tmp_path / "pan.h264"
     make_clip(path, Pan(options={"crf": "12", "bf": "0"}), form="h264")
     assert numbers(sample(path, 3), 15) == [0, 4, 8]

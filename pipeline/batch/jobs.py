@@ -11,11 +11,11 @@ from pipeline.batch.inputs import JOB_FILES, STATE_FOLDER, Found, Note, find_cli
 from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
 from pipeline.batch.options import option_named, video_config
 from pipeline.config import VideoConfig
+from pipeline.decode.mask import Mask
 from pipeline.device import find_device
 from pipeline.errors import OutputError, PipelineError
 from pipeline.look import find_style
 from pipeline.manifest import LONGEST_NAME_BYTES, SUFFIX
-from pipeline.mask import Mask
 from pipeline.media.codecs import container_for
 
 NAME = "{stem}_{style}{suffix}"

@@ -11,12 +11,12 @@ from pipeline.batch.divided import CountParts, Divided, is_begun_alone
 from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
+from pipeline.decode.source import open_source
 from pipeline.look import find_style
 from pipeline.meter import Progress, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
-from pipeline.source import open_source
 from pipeline.stylize import output_size
 from pipeline.summary import Notices, Summary, summary_of
 

@@ -24,22 +24,22 @@ from pipeline.batch.edges import BEHIND, FIRST, Edge
 from pipeline.batch.elsewhere import check_here
 from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.config import StylizeConfig, VideoConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.demuxer import StreamPacket
+from pipeline.decode.mask import open_mask
+from pipeline.decode.source import Source, open_source
 from pipeline.device import find_device
 from pipeline.disk import explained
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
 from pipeline.look import last_frame_seconds
 from pipeline.manifest import work_folder
-from pipeline.mask import open_mask
 from pipeline.memory import waiting_frames
 from pipeline.output import Plan
 from pipeline.plan import plan_output
-from pipeline.reader import StreamPacket
 from pipeline.render import Render
 from pipeline.resume import Decode, frames_from
 from pipeline.segments import digest_of, marked
-from pipeline.source import Source, open_source
 from pipeline.stream import prefetch
 from pipeline.stylize import MakeStylizer, Stylizer, output_size
 from pipeline.work_folder import WorkFolder

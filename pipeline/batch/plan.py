@@ -13,12 +13,12 @@ from pipeline.batch.inputs import looks_like_video
 from pipeline.batch.jobs import BatchConfig, Job, check_names
 from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
+from pipeline.decode.source import open_source
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError, OutputError
 from pipeline.manifest import is_placed
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.media.stills import is_still
-from pipeline.source import open_source
 from pipeline.space import bits_per_pixel
 from pipeline.stylize import cache_folder, output_size
 

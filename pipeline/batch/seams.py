@@ -9,11 +9,11 @@ from fractions import Fraction
 
 from pipeline.batch.engine import Begin
 from pipeline.config import VideoConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.demuxer import StreamPacket
+from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
-from pipeline.reader import StreamPacket
 from pipeline.segments import digest_of
-from pipeline.source import Source
 from pipeline.stability import CutDetector, opencv_is_there
 from pipeline.stream import prefetch
 

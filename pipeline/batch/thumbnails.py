@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.config import DecodeConfig, VideoConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
 from pipeline.disk import write_in_place
 from pipeline.errors import PipelineError
 from pipeline.frames import Frame
-from pipeline.source import open_source
 
 HEIGHT_PX = 108
 

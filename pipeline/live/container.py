@@ -12,12 +12,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from pipeline.decode.open import MOST_PIXELS, MOST_STREAMS, check_size, refuse_size
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
 from pipeline.live.device import Taken
 from pipeline.live.pace import Backlog, Pace, Use
 from pipeline.media.colorspace import EXACT, reading, swscale_matrix
-from pipeline.opening import MOST_PIXELS, MOST_STREAMS, check_size, refuse_size
 
 OPEN_SECONDS, READ_SECONDS = 10, 5
 # In which packets come, but none can be decoded. Cameras send a key picture every ten seconds at the least.

@@ -11,12 +11,12 @@ from av.audio.frame import AudioFrame
 from av.container import InputContainer
 
 from pipeline.config import DecodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.open import open_container
+from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Frame
 from pipeline.live.device import Taken
-from pipeline.opening import open_container
-from pipeline.source import Source, open_source
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipeline.config import DecodeConfig
+from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.media.colorspace import EXACT, reading
 from pipeline.media.orientation import turned
 from pipeline.media.stills import is_still, read_picture
-from pipeline.source import Source, open_source
 
 # Rec. 709 weights of red, green and blue, for a picture that is not grey.
 _LUMA = (0.2126, 0.7152, 0.0722)

@@ -16,10 +16,12 @@ from typing import Any, Self
 import av
 from av.video.frame import VideoFrame
 
-from pipeline.animation import WebpReader, is_webp
-from pipeline.completeness import what_is_missing
 from pipeline.config import DecodeConfig
-from pipeline.cut import Cut
+from pipeline.decode.animation import WebpReader, is_webp
+from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.demuxer import MediaReader, Reader, StreamPacket
+from pipeline.decode.side_packets import read_packets
+from pipeline.decode.trim import Cut
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
@@ -29,18 +31,16 @@ from pipeline.media.damage import Damage
 from pipeline.media.deinterlace import has_fields
 from pipeline.media.orientation import is_flipped
 from pipeline.media.stream_kinds import is_cover
-from pipeline.reader import MediaReader, Reader, StreamPacket
-from pipeline.second_pass import read_packets
 
 # How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
 
 
 class Source:
-    """An open video; made by `open_source`, used as a context manager, read once by `pipeline.decode`.
+    """An open video; made by `open_source`, used as a context manager, read once by `pipeline.decode.decoder`.
 
     Attributes:
-        info: the frames as `pipeline.decode` yields them: upright, and scaled where that was asked for.
+        info: the frames as `pipeline.decode.decoder` yields them: upright, and scaled where that was asked for.
         video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
         others: all other streams.
         is_cut: whether it begins later than the file.

@@ -1,6 +1,6 @@
 """One pass over a media file: decoded video frames, and the packets of all other streams between them as they are.
 
-A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.source` and `pipeline.decode` do.
+A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.decode.source` and `pipeline.decode.decoder` do.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.completeness import what_is_missing
 from pipeline.config import LONGEST_SECONDS
+from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.open import Storage, check_size, open_container, packets_of, raise_what_came, standard_input
+from pipeline.decode.reorder import Ordering
 from pipeline.errors import InputError, reason_of
 from pipeline.media.chapters import Chapter, read_chapters
 from pipeline.media.damage import MARKED, Damage, DamageLog
 from pipeline.media.stream_kinds import is_chapter_track, is_cover
-from pipeline.opening import Storage, check_size, open_container, packets_of, raise_what_came, standard_input
-from pipeline.ordering import Ordering
 
 if TYPE_CHECKING:
     StreamPacket = Packet[Stream]
@@ -41,7 +41,7 @@ MOST_FRAMES = 10_000_000
 
 
 class Reader(Protocol):
-    """What `pipeline.source.Source` needs of a reader."""
+    """What `pipeline.decode.source.Source` needs of a reader."""
 
     container: str
     codec: str

@@ -12,9 +12,9 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
-from pipeline.completeness import what_is_missing
+from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.sample_counts import what_is_pretended
 from pipeline.errors import InputError, reason_of
-from pipeline.sample_counts import what_is_pretended
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -13,12 +13,12 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.completeness import what_is_missing
+from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.demuxer import StreamPacket
+from pipeline.decode.open import refuse_size
 from pipeline.errors import InputError
 from pipeline.media.chapters import Chapter
 from pipeline.media.damage import Damage, DamageLog
-from pipeline.opening import refuse_size
-from pipeline.reader import StreamPacket
 
 
 def is_webp(path: str) -> bool:
@@ -34,7 +34,7 @@ def is_webp(path: str) -> bool:
 
 
 class WebpReader:
-    """Reads an animated WebP; see `pipeline.reader.Reader`.
+    """Reads an animated WebP; see `pipeline.decode.demuxer.Reader`.
 
     Raises:
         InputError: Pillow cannot read the file.

@@ -9,12 +9,12 @@ import av
 from av.stream import Discard, Stream
 
 from pipeline.config import DecodeConfig
-from pipeline.cut import Cut
+from pipeline.decode.demuxer import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
+from pipeline.decode.open import Storage, open_container, packets_of
+from pipeline.decode.trim import Cut
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
 from pipeline.media.stream_kinds import is_cover
-from pipeline.opening import Storage, open_container, packets_of
-from pipeline.reader import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
 
 # So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.
 SEEK_SECONDS = 60
@@ -43,7 +43,7 @@ def read_packets(
 
 
 class PacketReader:
-    """Reads packets of the streams ``indexes``; see `pipeline.cut.Readable` for the attributes."""
+    """Reads packets of the streams ``indexes``; see `pipeline.decode.trim.Readable` for the attributes."""
 
     def __init__(self, path: str, indexes: Collection[int], damage: DamageLog) -> None:
         self._path = path

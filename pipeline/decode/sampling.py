@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.config import DecodeConfig
-from pipeline.decode import decode
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.source import Source, open_source
 
 WORTH_SEEKING = 120
 """Frames from one moment to the next from which on seeking is faster than decoding what lies between."""

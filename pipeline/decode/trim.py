@@ -14,9 +14,9 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from pipeline.config import LONGEST_SECONDS, DecodeConfig
+from pipeline.decode.demuxer import StreamPacket
 from pipeline.media.chapters import Chapter
 from pipeline.media.stream_kinds import is_cover
-from pipeline.reader import StreamPacket
 
 # Sound may lie this far behind the picture in a file; a cut ends at the latest so long after its last frame.
 INTERLEAVE_SECONDS = 10
@@ -27,7 +27,7 @@ _FRAMES = -1
 
 
 class Readable(Protocol):
-    """What a cut needs of `pipeline.reader.Reader` or `pipeline.second_pass.PacketReader`."""
+    """What a cut needs of `pipeline.decode.demuxer.Reader` or `pipeline.decode.side_packets.PacketReader`."""
 
     time_base: Fraction
     average_rate: Fraction | None
