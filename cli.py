@@ -128,7 +128,7 @@ def video(
     """Paint a video: same frames, same times, same sound, new picture."""
     with _friendly(verbose):
         from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
-        from pipeline.memory import read_size
+        from pipeline.stylize.memory_budget import read_size
 
         with _usage():
             encode = EncodeConfig(codec, quality, preset, overwrite=overwrite, streams=streams)
@@ -468,7 +468,7 @@ def styles(
         _preview(preview, clip, at, style_file or [], device, overwrite, as_json)
         return
     with _friendly():
-        from pipeline.look import bundled_styles
+        from pipeline.stylize.style import bundled_styles
 
         with _usage():
             if clip or at or style_file:

@@ -25,7 +25,7 @@ from models.engine import DTYPES, EngineName, Precision, build_engine
 from models.network import StyleNetwork
 from models.paint import Paint, no_statistics
 from models.registry import Painter, load
-from pipeline.stylize import cache_folder
+from pipeline.stylize.stylizer import cache_folder
 
 
 def median_ms(call: Callable[[], object], device: torch.device, *, count: int, warm_up: int = 10) -> float:

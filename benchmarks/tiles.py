@@ -35,7 +35,7 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.tiles import Tiling
     from pipeline.meter import peak_memory_bytes
     from pipeline.process import keep_freed_memory
-    from pipeline.stylize import cache_folder
+    from pipeline.stylize.stylizer import cache_folder
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -124,7 +124,7 @@ def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fract
 
 
 def _painted(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
-    from pipeline.stylize import Stylizer
+    from pipeline.stylize.stylizer import Stylizer
 
     pictures = map(_copied, frames)
     first = next(pictures, None)

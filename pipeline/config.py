@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pipeline.look import parse_blend
+from pipeline.stylize.style import parse_blend
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
@@ -93,7 +93,7 @@ class StylizeConfig:
 
     Attributes:
         style: name of a bundled style, path of a weight file, or ``FILE#NAME`` for one of several in a file; or a
-            blend of these, ``NAME:0.7,NAME:0.3``, see `pipeline.look.parse_blend`.
+            blend of these, ``NAME:0.7,NAME:0.3``, see `pipeline.stylize.style.parse_blend`.
         strength: 0 leaves the video as it is, 1 paints it fully.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
@@ -103,9 +103,9 @@ class StylizeConfig:
         style_end: written as ``style``: what the clip fades to until its last frame; None for no fade.
         keep_colors: whether the video keeps its colours and takes only light and dark from the painting.
         stroke_size: of the brush, against 1 as it was learned; the network's work goes with its inverse square.
-        stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see `pipeline.stability`.
+        stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see `pipeline.stylize.stabilizer`.
         max_memory: bytes that the process may take, or the network where it runs on a GPU; None for a share of what
-            there is, see `pipeline.memory`.
+            there is, see `pipeline.stylize.memory_budget`.
     """
 
     style: str

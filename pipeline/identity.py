@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
-from pipeline.look import parse_blend
+from pipeline.stylize.style import parse_blend
 
 if TYPE_CHECKING:
     from pipeline.output import Plan
-    from pipeline.stylize import Stylizer
+    from pipeline.stylize.stylizer import Stylizer
 
 # A file up to this size is hashed whole; of a larger one, `SAMPLES` pieces spread evenly, its size and its time.
 LARGEST_HASHED_BYTES = 256 * 2**20

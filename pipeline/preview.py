@@ -16,9 +16,9 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.look import bundled_styles, find_style, load_look, styles_in
 from pipeline.media.stills import check_place, write_picture
-from pipeline.stylize import Stylizer
+from pipeline.stylize.style import bundled_styles, find_style, load_look, styles_in
+from pipeline.stylize.stylizer import Stylizer
 
 SAMPLE, SAMPLE_SECONDS = "harbor", Fraction(3)
 TILE_PIXELS, LONGEST_TILE_PX, NARROWEST_TILE_PX = 480 * 270, 720, 240

@@ -24,7 +24,7 @@ from pipeline.output import Plan
 from pipeline.resume import Decode, frames_behind, is_finished, kept_work
 from pipeline.segments import SegmentWriter, marked, segment_plan
 from pipeline.space import check_space
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stylizer import Stylizer
 from pipeline.work_folder import WorkFolder, look_of, remove
 
 Notify = Callable[[str], None]

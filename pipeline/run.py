@@ -7,13 +7,13 @@ from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
-from pipeline.look import find_style, last_frame_seconds
-from pipeline.memory import waiting_frames
 from pipeline.meter import Meter, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import Finished, is_resumable, open_render
 from pipeline.stream import prefetch
-from pipeline.stylize import MakeStylizer, Stylizer, output_size
+from pipeline.stylize.memory_budget import waiting_frames
+from pipeline.stylize.style import find_style, last_frame_seconds
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
 from pipeline.summary import Notices, Notify, Summary, summarize
 
 

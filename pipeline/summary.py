@@ -9,7 +9,7 @@ from pipeline.encode import Report
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.media.stream_kinds import StreamPlan
 from pipeline.meter import Meter, Progress, peak_memory_bytes
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stylizer import Stylizer
 
 Notify = Callable[[str], None]
 

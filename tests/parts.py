@@ -20,7 +20,7 @@ from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.lock import is_held_here
 from pipeline.manifest import work_folder
-from pipeline.stylize import MakeStylizer, Stylizer
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from tests.media import Clip, Sound, make_clip, moving_square
 
 PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)

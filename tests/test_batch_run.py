@@ -29,14 +29,14 @@ from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.records import Record
 from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch
-from pipeline.batch.turn import Turn
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.lock import Lock
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.segments import SegmentWriter
-from pipeline.stylize import Stylizer
+from pipeline.stylize.fair_lock import Turn
+from pipeline.stylize.stylizer import Stylizer
 from pipeline.work_folder import WorkFolder
 from tests.batching import outputs_in
 from tests.media import Clip, make_clip

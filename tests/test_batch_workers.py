@@ -37,7 +37,7 @@ from pipeline.manifest import work_folder
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.segments import SegmentWriter
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stylizer import Stylizer
 from pipeline.work_folder import WorkFolder, what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
 from tests.media import make_clip

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import models.engine
-import pipeline.memory
 import pipeline.run
+import pipeline.stylize.memory_budget
 from models.network import StyleNetwork
 from models.registry import StyleCard, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
@@ -474,7 +474,7 @@ def test_out_of_memory_skips_a_frame(
 
 def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch) -> None:
     """neural-style#329: a picture painted in tiles shows their borders, as each has a light and colours of its own."""
-    monkeypatch.setattr(pipeline.memory, "BASE_BYTES", 0)
+    monkeypatch.setattr(pipeline.stylize.memory_budget, "BASE_BYTES", 0)
     clip = Clip(pts=(0, 512, 1024), width=96, height=160, pixel_format="yuv444p", tags=(1, 1, 1, 1))
     source = make_clip(tmp_path / "in.mkv", clip)
     options = {"style": "great-wave", "encode": EncodeConfig("ffv1")}

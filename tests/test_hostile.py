@@ -26,7 +26,7 @@ from pipeline.decode.sample_counts import what_is_pretended
 from pipeline.decode.source import open_source
 from pipeline.decode.trim import Cut
 from pipeline.errors import InputError, StyleError, printable
-from pipeline.look import find_style
+from pipeline.stylize.style import find_style
 from tests.extras import FONT, Extras, enrich
 from tests.fuzz import fuzz
 from tests.media import AWKWARD_NAMES, Clip, Sound, contents, make_clip

@@ -8,7 +8,6 @@ import torch
 
 import models.engine
 from models.network import StyleNetwork
-from pipeline.device import OutOfMemoryError
 from pipeline.errors import DeviceError
 from pipeline.live import painting
 from pipeline.live.controls import Controls
@@ -17,7 +16,8 @@ from pipeline.live.mailbox import Mailbox
 from pipeline.live.painter import Painter
 from pipeline.live.painting import Painting
 from pipeline.live.palette import Palette
-from pipeline.stability import Stabilizer
+from pipeline.stylize.device import OutOfMemoryError
+from pipeline.stylize.stabilizer import Stabilizer
 from tests.live import plain_config
 from tests.media import moving_square
 from tests.tiny import TINY

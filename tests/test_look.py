@@ -14,9 +14,9 @@ from models.registry import Painter, StyleCard, WeightsError, save
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import Color, Frame, VideoInfo
-from pipeline.look import Look, Part, find_style, last_frame_seconds, load_look, parse_blend
 from pipeline.run import stylize_video
-from pipeline.stylize import Stylizer
+from pipeline.stylize.style import Look, Part, find_style, last_frame_seconds, load_look, parse_blend
+from pipeline.stylize.stylizer import Stylizer
 from tests.media import Clip, make_clip, moving_square
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)

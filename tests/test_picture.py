@@ -21,8 +21,8 @@ from pipeline.frames import Frame
 from pipeline.media.alpha import composited, filled
 from pipeline.plan import plan_output
 from pipeline.run import stylize_video
-from pipeline.stability import FlowBlend, NoiseFilter, Stabilizer
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stabilizer import FlowBlend, NoiseFilter, Stabilizer
+from pipeline.stylize.stylizer import Stylizer
 from tests.test_deinterlace import make_interlaced
 from tests.tiny import TINY
 

@@ -32,7 +32,7 @@ from pipeline.manifest import Manifest, ManifestError, Segment, read_manifest, w
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.segments import SegmentWriter, _decoding_times, marked
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
 from pipeline.work_folder import WorkFolder, what_is_left
 from tests.killing import Killer

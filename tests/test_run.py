@@ -16,7 +16,7 @@ from pipeline.errors import EncodeError, InputError, OutputError, StyleError
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.segments import SegmentWriter
-from pipeline.stylize import Stylizer
+from pipeline.stylize.stylizer import Stylizer
 from tests.media import SHARED, Clip, Sound, contents, make_clip
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")

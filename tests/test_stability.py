@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.frames import Pixels
-from pipeline.stability import CutDetector, FlowBlend, NoiseFilter, Prepared, Stabilizer
-from pipeline.stylize import AHEAD, MOST_WORKERS
+from pipeline.stylize.stabilizer import CutDetector, FlowBlend, NoiseFilter, Prepared, Stabilizer
+from pipeline.stylize.stylizer import AHEAD, MOST_WORKERS
 
 HEIGHT, WIDTH = 72, 128
 

@@ -14,8 +14,8 @@ from pipeline.config import StylizeConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
-from pipeline.look import find_style
-from pipeline.stylize import Stylizer, _slower, cache_folder, compose, output_size
+from pipeline.stylize.style import find_style
+from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, output_size
 from tests.media import moving_square
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
@@ -215,7 +215,7 @@ def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
 ) -> None:
     config = replace(PLAIN, stability=stability, threads=4)
     several = painted(config, noisy_frames(14))
-    monkeypatch.setattr("pipeline.stylize.MOST_WORKERS", 1)
+    monkeypatch.setattr("pipeline.stylize.stylizer.MOST_WORKERS", 1)
     one = painted(config, noisy_frames(14))
     assert max(np.abs(a - b).max() for a, b in zip(several, one, strict=True)) <= 1
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import models.engine
-import pipeline.memory
+import pipeline.stylize.memory_budget
 from models.engine import EngineError, build_engine
 from models.network import Architecture, Style, StyleNetwork
 from models.paint import Paint, no_statistics
@@ -23,8 +23,8 @@ from models.tiles import Tiling, peak_bytes
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame
-from pipeline.memory import Need, Way, choose_way, read_size, shown, strip_ways, whole_ways
-from pipeline.stylize import Stylizer
+from pipeline.stylize.memory_budget import Need, Way, choose_way, read_size, shown, strip_ways, whole_ways
+from pipeline.stylize.stylizer import Stylizer
 from tests.media import moving_square
 from tests.tiny import blobs
 
@@ -239,14 +239,14 @@ def test_sizes_of_memory_are_read_and_shown() -> None:
 
 
 def test_a_limit_of_the_group_of_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.memory, "_group_limits", lambda: [10**9])
-    assert pipeline.memory.default_bound(torch.device("cpu")) == 7 * 10**8
+    monkeypatch.setattr(pipeline.stylize.memory_budget, "_group_limits", lambda: [10**9])
+    assert pipeline.stylize.memory_budget.default_bound(torch.device("cpu")) == 7 * 10**8
 
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies around the network, made so small that a small frame's features decide."""
-    monkeypatch.setattr(pipeline.memory, "BASE_BYTES", 0)
+    monkeypatch.setattr(pipeline.stylize.memory_budget, "BASE_BYTES", 0)
 
 
 def test_a_bound_makes_the_stylizer_paint_in_strips(tight: None) -> None:

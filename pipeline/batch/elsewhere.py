@@ -9,7 +9,7 @@ from pipeline.batch.engine import SegmentTask
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.identity import differences_here
-from pipeline.look import with_names
+from pipeline.stylize.style import with_names
 
 
 def for_elsewhere(config: VideoConfig) -> VideoConfig:

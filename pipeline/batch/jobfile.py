@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from pipeline.batch.inputs import Found, Note, find_clips
 from pipeline.batch.options import option_named, read_styles
 from pipeline.errors import InputError, PipelineError
-from pipeline.look import with_names
+from pipeline.stylize.style import with_names
 
 
 @dataclass(frozen=True, slots=True)

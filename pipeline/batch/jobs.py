@@ -12,11 +12,11 @@ from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
 from pipeline.batch.options import option_named, video_config
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
-from pipeline.device import find_device
 from pipeline.errors import OutputError, PipelineError
-from pipeline.look import find_style
 from pipeline.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.media.codecs import container_for
+from pipeline.stylize.device import find_device
+from pipeline.stylize.style import find_style
 
 NAME = "{stem}_{style}{suffix}"
 NAME_FIELDS = ("stem", "style", "suffix", "ending")

@@ -12,12 +12,12 @@ from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
-from pipeline.look import find_style
 from pipeline.meter import Progress, ProgressCallback
 from pipeline.plan import plan_output
 from pipeline.render import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
-from pipeline.stylize import output_size
+from pipeline.stylize.style import find_style
+from pipeline.stylize.stylizer import output_size
 from pipeline.summary import Notices, Summary, summary_of
 
 LOOK_SECONDS = 0.25

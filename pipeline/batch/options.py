@@ -11,9 +11,9 @@ from typing import Any
 
 from pipeline.arguments import read_seconds
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.look import parse_blend
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
-from pipeline.memory import read_size
+from pipeline.stylize.memory_budget import read_size
+from pipeline.stylize.style import parse_blend
 
 
 def _text(value: object) -> str:

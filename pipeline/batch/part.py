@@ -28,20 +28,20 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
-from pipeline.device import find_device
 from pipeline.disk import explained
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
-from pipeline.look import last_frame_seconds
 from pipeline.manifest import work_folder
-from pipeline.memory import waiting_frames
 from pipeline.output import Plan
 from pipeline.plan import plan_output
 from pipeline.render import Render
 from pipeline.resume import Decode, frames_from
 from pipeline.segments import digest_of, marked
 from pipeline.stream import prefetch
-from pipeline.stylize import MakeStylizer, Stylizer, output_size
+from pipeline.stylize.device import find_device
+from pipeline.stylize.memory_budget import waiting_frames
+from pipeline.stylize.style import last_frame_seconds
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
 from pipeline.work_folder import WorkFolder
 
 PAINTED = "painted.part"

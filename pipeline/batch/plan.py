@@ -20,7 +20,7 @@ from pipeline.manifest import is_placed
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.media.stills import is_still
 from pipeline.space import bits_per_pixel
-from pipeline.stylize import cache_folder, output_size
+from pipeline.stylize.stylizer import cache_folder, output_size
 
 # Seconds for a million pixels on one core, `--stability smooth`, where no clip was painted on this machine before.
 USUAL_SECONDS = 0.24

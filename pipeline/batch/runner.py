@@ -20,12 +20,12 @@ from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Starte
 from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.local_engine import LocalEngine, default_workers
 from pipeline.batch.long import paint_on
-from pipeline.batch.painters import Painters
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.seams import count_parts
 from pipeline.frames import VideoInfo
 from pipeline.run import stylize_video
+from pipeline.stylize.engine_cache import Painters
 from pipeline.work_folder import clear_remains
 
 # One is painted; the next waits with its first frames; the one before is put together.

@@ -14,8 +14,8 @@ from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
 from pipeline.segments import digest_of
-from pipeline.stability import CutDetector, opencv_is_there
 from pipeline.stream import prefetch
+from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.

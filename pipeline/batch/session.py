@@ -15,10 +15,10 @@ from pipeline.batch.report import summary_line, write_reports
 from pipeline.batch.runner import Runner
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.batch.watch import may_grow
-from pipeline.device import find_device
 from pipeline.errors import InputError, OutputError
 from pipeline.lock import HeldError, Lock
 from pipeline.space import size_text
+from pipeline.stylize.device import find_device
 
 # How often the report of a batch without an end is written.
 REPORT_SECONDS = 30.0

@@ -38,8 +38,8 @@ class Place:
 
     def here(self, task: SegmentTask) -> SegmentTask:
         """``task`` as it is done here."""
-        from pipeline.device import find_device
-        from pipeline.memory import default_bound
+        from pipeline.stylize.device import find_device
+        from pipeline.stylize.memory_budget import default_bound
 
         stylize = task.config.stylize
         if self.device is not None and stylize.device in ("auto", "cuda"):
@@ -172,10 +172,10 @@ def _work(connection: Connection, place: Place, level: int) -> None:
     """The process: paints what it is told to, one part after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
-    from pipeline.batch.painters import Painters
     from pipeline.batch.part import paint_part
     from pipeline.process import keep_freed_memory
-    from pipeline.stability import cv
+    from pipeline.stylize.engine_cache import Painters
+    from pipeline.stylize.stabilizer import cv
 
     set_up_logging(level)
     keep_freed_memory()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.live.device import Taken
-from pipeline.stability import cv
+from pipeline.stylize.stabilizer import cv
 
 # Asked for where the user leaves the choice: most cameras give 640x480 otherwise, stretched or cut.
 FPS = 30

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.device import device_errors
 from pipeline.errors import DeviceError, first_line
 from pipeline.live.compiling import Order
 from pipeline.live.palette import Palette
+from pipeline.stylize.device import device_errors
 
 if TYPE_CHECKING:
     import torch

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pipeline.device import device_errors, find_device
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
 from pipeline.live.engines import Engines, Place, Size
 from pipeline.live.frames import Captured, LiveFrame
 from pipeline.live.palette import Palette
-from pipeline.stability import Stability, Stabilizer, cv, opencv_is_there
-from pipeline.stylize import cache_folder
+from pipeline.stylize.device import device_errors, find_device
+from pipeline.stylize.stabilizer import Stability, Stabilizer, cv, opencv_is_there
+from pipeline.stylize.stylizer import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Painter:
     """Paints one picture at a time with all cores; all methods are called in one thread.
 
-    What a picture leaves to the next lives in a `pipeline.stability.Stabilizer`, which is begun anew where the working
+    What a picture leaves to the next lives in a `pipeline.stylize.stabilizer.Stabilizer`, which is begun anew where the working
     resolution changes.
 
     Args:

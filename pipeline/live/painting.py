@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from pipeline.device import OutOfMemoryError, free_memory
 from pipeline.live.capture import Capture
 from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.controls import Controls
@@ -14,6 +13,7 @@ from pipeline.live.mailbox import Mailbox
 from pipeline.live.outlet import Outlet
 from pipeline.live.painter import Painter
 from pipeline.live.quality import Quality, first_step, working_sizes
+from pipeline.stylize.device import OutOfMemoryError, free_memory
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
 FIRST_PIXELS_OF_A_CPU = 640 * 360

@@ -8,7 +8,7 @@ from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.device import Device
 from pipeline.live.inputs import DEVICE_FORMATS, device, screen, stream
 from pipeline.live.playback import Playback
-from pipeline.stability import opencv_is_there
+from pipeline.stylize.stabilizer import opencv_is_there
 
 
 def find_device(config: LiveConfig) -> Device:

@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.batch.turn import Turn
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame, Glimpse, Mark, State
-from pipeline.stylize import Stylizer
+from pipeline.stylize.fair_lock import Turn
+from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
     from models.engine import Engine

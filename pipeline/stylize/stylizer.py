@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 import numpy as np
 
 from pipeline.config import StylizeConfig
-from pipeline.device import OutOfMemoryError, device_errors, find_device, free_memory
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
-from pipeline.look import load_look
-from pipeline.memory import Need, Way, choose_way, default_bound, shown, strip_ways, too_little, whole_ways
-from pipeline.stability import Prepared, Stability, Stabilizer, opencv_is_there
 from pipeline.stream import ordered_map
+from pipeline.stylize.device import OutOfMemoryError, device_errors, find_device, free_memory
+from pipeline.stylize.memory_budget import (
+    Need,
+    Way,
+    choose_way,
+    default_bound,
+    shown,
+    strip_ways,
+    too_little,
+    whole_ways,
+)
+from pipeline.stylize.stabilizer import Prepared, Stability, Stabilizer, opencv_is_there
+from pipeline.stylize.style import load_look
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +64,7 @@ class Stylizer:
         height: of the frames, in pixels.
         width: of the frames, in pixels.
         deep: whether frames are uint16; uint8 otherwise.
-        last_seconds: time of the last frame, at which a fade ends; see `pipeline.look.last_frame_seconds`.
+        last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
         mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
         build: makes the engine as `models.engine.build_engine` does, which it is where None is given; several clips

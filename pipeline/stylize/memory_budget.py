@@ -66,7 +66,7 @@ class Need:
         canvas: height and width in pixels at which the network paints.
         architecture: of the network.
         precision: of its convolutions.
-        stability: see `pipeline.stability`.
+        stability: see `pipeline.stylize.stabilizer`.
         on_gpu: whether the network runs elsewhere, so that its memory is all that counts.
         deep: whether frames have 16 bits.
     """

@@ -1,0 +1,1 @@
+"""The middle stage: frames in, stylized frames out."""
