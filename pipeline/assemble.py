@@ -10,12 +10,12 @@ import numpy as np
 
 from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.disk import explained
-from pipeline.encode import Report, encode_into
+from pipeline.encode.muxer import Muxer
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.writer import Report, encode_into
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame
 from pipeline.manifest import Manifest
-from pipeline.mux import Muxer
-from pipeline.output import Plan
 from pipeline.segments import ANIMATIONS, Joint
 
 

@@ -16,7 +16,7 @@ from pipeline.errors import InputError, StyleError
 from pipeline.stylize.style import parse_blend
 
 if TYPE_CHECKING:
-    from pipeline.output import Plan
+    from pipeline.encode.output_plan import Plan
     from pipeline.stylize.stylizer import Stylizer
 
 # A file up to this size is hashed whole; of a larger one, `SAMPLES` pieces spread evenly, its size and its time.

@@ -15,12 +15,12 @@ from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.disk import explained, put_in_place
-from pipeline.encode import Report, encode
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.writer import Report, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.frames import Frame, Mark, State
 from pipeline.identity import content_of, engine_of, identify, is_same
 from pipeline.manifest import Manifest
-from pipeline.output import Plan
 from pipeline.resume import Decode, frames_behind, is_finished, kept_work
 from pipeline.segments import SegmentWriter, marked, segment_plan
 from pipeline.space import check_space

@@ -7,8 +7,8 @@ from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
+from pipeline.encode.plan_output import plan_output
 from pipeline.meter import Meter, ProgressCallback
-from pipeline.plan import plan_output
 from pipeline.render import Finished, is_resumable, open_render
 from pipeline.stream import prefetch
 from pipeline.stylize.memory_budget import waiting_frames

@@ -16,13 +16,13 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.demuxer import VideoPacket
 from pipeline.disk import put_in_place
+from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
 from pipeline.manifest import Segment
 from pipeline.media.codecs import CODECS, encoder_options
-from pipeline.output import Plan
-from pipeline.picture_plan import has_alpha
-from pipeline.video_track import VideoTrack, add_video
 
 T = TypeVar("T")
 

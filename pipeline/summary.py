@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.encode import Report
+from pipeline.encode.writer import Report
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.media.stream_kinds import StreamPlan
 from pipeline.meter import Meter, Progress, peak_memory_bytes

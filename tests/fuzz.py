@@ -167,10 +167,10 @@ def read_and_write(seed: int, originals: list[Path], folder: Path) -> str:
     from pipeline.config import EncodeConfig
     from pipeline.decode.decoder import decode
     from pipeline.decode.source import open_source
-    from pipeline.encode import encode
+    from pipeline.encode.plan_output import plan_output
+    from pipeline.encode.writer import encode
     from pipeline.errors import PipelineError
     from pipeline.frames import Frame
-    from pipeline.plan import plan_output
 
     ending, data = mutated(seed, originals)
     path, target = folder / f"in{ending}", folder / f"out{('.mkv', '.mp4', '.mov')[seed // 3 % 3]}"

@@ -26,6 +26,7 @@ import pipeline.stylize.memory_budget
 from models.network import StyleNetwork
 from models.registry import StyleCard, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.encode.encoder import VideoTrack
 from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels
 from pipeline.live.controls import Controls
@@ -34,7 +35,6 @@ from pipeline.live.session import run_live
 from pipeline.meter import Progress
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
-from pipeline.video_track import VideoTrack
 from tests.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.live import FakeCamera, Memory, plain_config
 from tests.media import Clip, Sound, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
@@ -362,7 +362,7 @@ def test_encoder_dies_pipeline_hangs(
     def dead(self: Any, *args: Any) -> None:
         raise av.error.BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("pipeline.video_track.VideoTrack.packets", dead)
+    monkeypatch.setattr("pipeline.encode.encoder.VideoTrack.packets", dead)
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 200, 512))))
     with pytest.raises(EncodeError, match=r"out\.mp4: .*Broken pipe"):
         paint(source, tmp_path / "out.mp4")

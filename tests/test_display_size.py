@@ -7,9 +7,9 @@ import pytest
 from pipeline.config import EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.display_size import ROOM, set_display_size
-from pipeline.encode import encode
-from pipeline.plan import plan_output
+from pipeline.encode.display_size import ROOM, set_display_size
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.writer import encode
 from tests.media import Clip, Sound, contents, make_clip
 
 

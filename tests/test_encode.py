@@ -18,11 +18,11 @@ from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.animation import Palette
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode import encode
+from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.writer import encode
 from pipeline.errors import EncodeError, InputError, OutputError
 from pipeline.frames import Frame
-from pipeline.plan import plan_output
-from pipeline.video_track import VideoTrack, add_video
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 HIDDEN = ".flowbrush-"
@@ -317,9 +317,9 @@ def test_a_failure_leaves_nothing_and_is_told_as_it_was(tmp_path, error, codec, 
 FULL_DISK = """
 import resource, signal, sys
 from pipeline.decode.decoder import decode
-from pipeline.encode import encode
+from pipeline.encode.writer import encode
 from pipeline.errors import OutputError
-from pipeline.plan import plan_output
+from pipeline.encode.plan_output import plan_output
 from pipeline.decode.source import open_source
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

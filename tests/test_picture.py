@@ -16,10 +16,10 @@ from models.paint import no_statistics
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode import encode
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.writer import encode
 from pipeline.frames import Frame
 from pipeline.media.alpha import composited, filled
-from pipeline.plan import plan_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stabilizer import FlowBlend, NoiseFilter, Stabilizer
 from pipeline.stylize.stylizer import Stylizer

@@ -203,8 +203,8 @@ PLACES = {
     "pipeline.manifest:Manifest.write*2": 8,
     "pipeline.disk:os.replace*6": 8,
     "pipeline.segments:SegmentWriter.write*38": 32,
-    "pipeline.mux:Muxer.write_video_packet*30": 40,
-    "pipeline.mux:Muxer.finish*1": 40,
+    "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
+    "pipeline.encode.muxer:Muxer.finish*1": 40,
     "pipeline.render:put_in_place*1": 40,
     "pipeline.work_folder:WorkFolder.leave*1": 40,
     "pipeline.work_folder:remove*3": 16,
@@ -796,7 +796,7 @@ def test_however_many_wait_all_frames_come_out(tmp_path: Path, count: int, depth
 def test_a_result_that_is_not_what_it_should_be_is_not_shown(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.mux import Muxer
+    from pipeline.encode.muxer import Muxer
 
     write = Muxer.write_video_packet
 

@@ -10,15 +10,15 @@ from av.stream import Disposition
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode import encode
+from pipeline.encode.metadata import plan_metadata, stream_metadata
+from pipeline.encode.muxer import Muxer
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.stream_map import plan_streams
+from pipeline.encode.writer import encode
 from pipeline.frames import Frame
 from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import container_for
-from pipeline.metadata import plan_metadata, stream_metadata
-from pipeline.mux import Muxer
-from pipeline.output import Plan
-from pipeline.plan import plan_output
-from pipeline.streams import plan_streams
 from tests.extras import FONT, Extras, Film, Subtitles, cues, enrich, film
 from tests.media import Clip, Sound, contents, make_clip
 

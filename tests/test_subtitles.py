@@ -7,11 +7,11 @@ import pytest
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode import encode
-from pipeline.output import Plan
-from pipeline.plan import plan_output
-from pipeline.subtitles import Cue as Shown
-from pipeline.subtitles import Overlaps
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.subtitles import Cue as Shown
+from pipeline.encode.subtitles import Overlaps
+from pipeline.encode.writer import encode
 from tests.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.media import Clip, Sound, make_clip
 

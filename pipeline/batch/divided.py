@@ -19,12 +19,12 @@ from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTa
 from pipeline.batch.part import folder_of, painted_in, tell_painted
 from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
+from pipeline.encode.output_plan import Plan
 from pipeline.errors import EncodeError, TooLittleMemoryError
 from pipeline.frames import VideoInfo
 from pipeline.identity import changes, identify
 from pipeline.manifest import NAME, Manifest, ManifestError, read_manifest, work_folder
 from pipeline.media.damage import damage_from
-from pipeline.output import Plan
 from pipeline.render import Render
 from pipeline.summary import Notices
 from pipeline.work_folder import remove

@@ -12,8 +12,8 @@ from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
 from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
+from pipeline.encode.plan_output import plan_output
 from pipeline.meter import Progress, ProgressCallback
-from pipeline.plan import plan_output
 from pipeline.render import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style

@@ -29,11 +29,11 @@ from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.disk import explained
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.plan_output import plan_output
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
 from pipeline.manifest import work_folder
-from pipeline.output import Plan
-from pipeline.plan import plan_output
 from pipeline.render import Render
 from pipeline.resume import Decode, frames_from
 from pipeline.segments import digest_of, marked

@@ -13,12 +13,12 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pipeline.decode.demuxer import StreamPacket, VideoPacket
-from pipeline.display_size import ROOM, set_display_size
+from pipeline.encode.display_size import ROOM, set_display_size
+from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
-from pipeline.output import Plan
-from pipeline.tracks import CarriedTrack
-from pipeline.video_track import VideoTrack, add_video
 
 
 def new_temporary(path: str) -> str:

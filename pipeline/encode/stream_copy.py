@@ -11,11 +11,11 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
+from pipeline.encode.metadata import stream_metadata
+from pipeline.encode.subtitles import CLOCK, SubtitleConverter
 from pipeline.errors import reason_of
 from pipeline.media.damage import Damage
 from pipeline.media.stream_kinds import StreamPlan, codec_of
-from pipeline.metadata import stream_metadata
-from pipeline.subtitles import CLOCK, SubtitleConverter
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 # So many frames a decoder of B-frames may hold back; dts run ahead of pts by as many where the source has none.

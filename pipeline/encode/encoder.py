@@ -13,12 +13,12 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.animation import Palette
 from pipeline.decode.demuxer import VideoPacket
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.pixel_format import bits_of_format, has_alpha
 from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.media.alpha import composited
 from pipeline.media.bit_depth import DeepWriter
 from pipeline.media.colorspace import EXACT, swscale_matrix
-from pipeline.output import Plan
-from pipeline.picture_plan import bits_of_format, has_alpha
 
 
 def add_video(container: OutputContainer, plan: Plan) -> VideoStream:

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from pipeline.decode.demuxer import StreamPacket
+from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.media.codecs import Container
 from pipeline.media.stream_kinds import (
     Action,
@@ -27,7 +28,6 @@ from pipeline.media.stream_kinds import (
     is_timecode,
     kind_of,
 )
-from pipeline.tracks import CarriedTrack
 
 # What text subtitles become where the container refuses them as they are.
 _TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}

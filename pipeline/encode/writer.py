@@ -8,10 +8,10 @@ from typing import IO, cast
 
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.disk import explained, put_in_place
+from pipeline.encode.muxer import Muxer, new_temporary
+from pipeline.encode.output_plan import Plan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
-from pipeline.mux import Muxer, new_temporary
-from pipeline.output import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[st
 
     Args:
         items: frames in presentation order, audio packets of the source between them.
-        plan: made by `pipeline.plan.plan_output`.
+        plan: made by `pipeline.encode.plan_output.plan_output`.
         tag: metadata in addition to the source's.
 
     Raises:

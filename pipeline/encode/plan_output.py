@@ -11,15 +11,15 @@ import av
 
 from pipeline.config import EncodeConfig
 from pipeline.decode.source import Source
+from pipeline.encode.metadata import plan_metadata
+from pipeline.encode.muxer import Muxer, display_size, new_temporary
+from pipeline.encode.output_plan import Plan
+from pipeline.encode.pixel_format import plan_picture
+from pipeline.encode.stream_map import plan_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.manifest import is_placed
 from pipeline.media.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
-from pipeline.metadata import plan_metadata
-from pipeline.mux import Muxer, display_size, new_temporary
-from pipeline.output import Plan
-from pipeline.picture_plan import plan_picture
-from pipeline.streams import plan_streams
 
 # A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)

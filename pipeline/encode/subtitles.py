@@ -84,7 +84,7 @@ def _below(cues: list[Cue]) -> bytes:
 
 
 class SubtitleConverter:
-    """Text subtitles of ``source`` encoded anew; see `pipeline.tracks.Converter`.
+    """Text subtitles of ``source`` encoded anew; see `pipeline.encode.stream_copy.Converter`.
 
     Raises:
         ValueError: the container does not hold such subtitles.
