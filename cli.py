@@ -155,9 +155,9 @@ def video(
                 tag=not no_tag,
                 fresh=fresh,
             )
-        from pipeline.render import is_resumable
+        from pipeline.resume.resumable import is_resumable
+        from pipeline.resume.work_dir import what_is_left
         from pipeline.run import stylize_video
-        from pipeline.work_folder import what_is_left
 
         bar = Bar("painting", quiet, say=_say)
 
@@ -426,7 +426,7 @@ def _print_plan(planned: "BatchPlan", view: "BatchView") -> None:
     from pipeline.batch.events import Noted
     from pipeline.batch.plan import seconds_for
     from pipeline.batch.report import length
-    from pipeline.space import size_text
+    from pipeline.resume.disk_space import size_text
 
     whole = planned.event()
     view(whole)

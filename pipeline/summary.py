@@ -116,7 +116,7 @@ def summary_of(
     Args:
         written: the output.
         state: of the run, at its end.
-        engine: what painted: ``engine``, ``precision`` and ``device``; see `pipeline.identity.engine_of`.
+        engine: what painted: ``engine``, ``precision`` and ``device``; see `pipeline.resume.fingerprint.engine_of`.
         notices: what the user was told.
         damage: where the input could not be read.
         style: its name.

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import cli
-from pipeline.manifest import work_folder
+from pipeline.resume.manifest import work_folder
 
 CLI = Path(cli.__file__)
 

@@ -18,8 +18,8 @@ from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.part import paint_part
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
-from pipeline.lock import is_held_here
-from pipeline.manifest import work_folder
+from pipeline.resume.lock import is_held_here
+from pipeline.resume.manifest import work_folder
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from tests.media import Clip, Sound, make_clip, moving_square
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.work_folder import clear_remains
+from pipeline.resume.work_dir import clear_remains
 from tests.batching import break_some, command, make_folder, names_of, outputs_in, run, run_until, streams_of
 from tests.media import Clip, make_clip
 

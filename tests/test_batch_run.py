@@ -32,12 +32,12 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import DeviceError, InputError, OutputError
-from pipeline.lock import Lock
 from pipeline.media.damage import Damage, damage_notice
-from pipeline.segments import SegmentWriter
+from pipeline.resume.lock import Lock
+from pipeline.resume.segments import SegmentWriter
+from pipeline.resume.work_dir import WorkFolder
 from pipeline.stylize.fair_lock import Turn
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.work_folder import WorkFolder
 from tests.batching import outputs_in
 from tests.media import Clip, make_clip
 

@@ -30,8 +30,8 @@ from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
-from pipeline.manifest import Manifest
 from pipeline.meter import Progress
+from pipeline.resume.manifest import Manifest
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from tests.batching import streams_of
@@ -289,10 +289,10 @@ def test_whole_work_is_put_together_by_either(
 ) -> None:
     target = tmp_path / "out.mkv"
     with monkeypatch.context() as full:
-        full.setattr("pipeline.render.put_in_place", Mock(side_effect=OSError(28, "No space left on device")))
+        full.setattr("pipeline.resume.resumable.put_in_place", Mock(side_effect=OSError(28, "No space left on device")))
         with pytest.raises(EncodeError):
             begins(config(clips[35], target))
-    monkeypatch.setattr("pipeline.identity._processor", lambda: "another")
+    monkeypatch.setattr("pipeline.resume.fingerprint._processor", lambda: "another")
     summary = ends(config(clips[35], target))
     assert (summary.frames, summary.frames_reused) == (60, 60)
     assert os.listdir(tmp_path) == ["out.mkv"]
@@ -312,7 +312,7 @@ def test_what_parts_have_painted_needs_no_room_any_more(
         seen.append(manifest.frames)
         raise OutputError(str(target), "no room")
 
-    monkeypatch.setattr("pipeline.render.check_space", full)
+    monkeypatch.setattr("pipeline.resume.resumable.check_space", full)
     with pytest.raises(OutputError) as caught:
         paint_on(config(clips[None], target), Inline(), count=two)
     assert seen == [30]

@@ -33,12 +33,12 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.batch.worker import Failure
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
-from pipeline.manifest import work_folder
 from pipeline.meter import Progress
+from pipeline.resume.manifest import work_folder
+from pipeline.resume.segments import SegmentWriter
+from pipeline.resume.work_dir import WorkFolder, what_is_left
 from pipeline.run import stylize_video
-from pipeline.segments import SegmentWriter
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.work_folder import WorkFolder, what_is_left
 from tests.batching import command, names_of, outputs_in, run, streams_of
 from tests.media import make_clip
 from tests.parts import Inline, Noisy, config, make_clips, two, warm_up_briefly

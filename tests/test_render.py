@@ -19,26 +19,26 @@ import numpy as np
 import pytest
 
 import pipeline.disk
-import pipeline.identity
-import pipeline.render
-import pipeline.space
+import pipeline.resume.disk_space
+import pipeline.resume.fingerprint
+import pipeline.resume.resumable
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import Source
 from pipeline.disk import put_in_place
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
-from pipeline.lock import HeldError, Lock
-from pipeline.manifest import Manifest, ManifestError, Segment, read_manifest, work_folder
 from pipeline.meter import Progress
+from pipeline.resume.lock import HeldError, Lock
+from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_folder
+from pipeline.resume.segments import SegmentWriter, _decoding_times, marked
+from pipeline.resume.work_dir import WorkFolder, what_is_left
 from pipeline.run import stylize_video
-from pipeline.segments import SegmentWriter, _decoding_times, marked
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
-from pipeline.work_folder import WorkFolder, what_is_left
 from tests.killing import Killer
 from tests.media import Clip, Contents, Sound, contents, make_clip, moving_square
 
-ROOT = Path(pipeline.render.__file__).parents[1]
+ROOT = Path(pipeline.resume.resumable.__file__).parents[1]
 # Gaps, steps of one tick, and a last frame that stays: 40 frames in 5 segments of 8.
 UNEVEN = tuple(int(step) for step in np.cumsum([0, *([512, 512, 1, 700, 300] * 8)][:40]))
 PAINTED = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
@@ -197,18 +197,18 @@ for number, place in enumerate(sys.argv[3:]):
 """
 
 PLACES = {
-    "pipeline.segments:SegmentWriter.write*3": 0,
-    "pipeline.segments:put_in_place*2": 8,
-    "pipeline.work_folder:WorkFolder.write_state*2": 8,
-    "pipeline.manifest:Manifest.write*2": 8,
+    "pipeline.resume.segments:SegmentWriter.write*3": 0,
+    "pipeline.resume.segments:put_in_place*2": 8,
+    "pipeline.resume.work_dir:WorkFolder.write_state*2": 8,
+    "pipeline.resume.manifest:Manifest.write*2": 8,
     "pipeline.disk:os.replace*6": 8,
-    "pipeline.segments:SegmentWriter.write*38": 32,
+    "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
-    "pipeline.render:put_in_place*1": 40,
-    "pipeline.work_folder:WorkFolder.leave*1": 40,
-    "pipeline.work_folder:remove*3": 16,
-    "pipeline.work_folder:remove*9": 40,
+    "pipeline.resume.resumable:put_in_place*1": 40,
+    "pipeline.resume.work_dir:WorkFolder.leave*1": 40,
+    "pipeline.resume.work_dir:remove*3": 16,
+    "pipeline.resume.work_dir:remove*9": 40,
 }
 
 
@@ -313,11 +313,11 @@ def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, mo
 
 def test_whole_work_is_joined_on_whatever_machine(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.render, "assemble", interrupt)
+        patch.setattr(pipeline.resume.resumable, "assemble", interrupt)
         with pytest.raises(KeyboardInterrupt):
             stylize_video(config(clip, tmp_path / "out.mp4"))
     leave_eager_alone(monkeypatch)
-    monkeypatch.setattr(pipeline.identity, "_processor", lambda: "another")
+    monkeypatch.setattr(pipeline.resume.fingerprint, "_processor", lambda: "another")
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
 
 
@@ -330,7 +330,7 @@ def test_an_interruption_while_the_input_is_looked_at_keeps_the_work(
 ) -> None:
     stop_at(20, clip, tmp_path / "out.mp4")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.render, "identify", interrupt)
+        patch.setattr(pipeline.resume.resumable, "identify", interrupt)
         with pytest.raises(KeyboardInterrupt):
             stylize_video(config(clip, tmp_path / "out.mp4"))
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 16
@@ -357,16 +357,16 @@ def test_what_a_killed_run_was_writing_makes_room(tmp_path: Path, clip: Path, mo
         seen.append(part.exists())
         return usage
 
-    monkeypatch.setattr(pipeline.space.shutil, "disk_usage", look)
+    monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", look)
     stylize_video(config(clip, tmp_path / "out.mp4"))
     assert seen == [False]
 
 
 def test_a_finished_output_needs_no_room(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.render.WorkFolder, "leave", lambda self, is_kept: self._lock.release())
+        patch.setattr(pipeline.resume.resumable.WorkFolder, "leave", lambda self, is_kept: self._lock.release())
         stylize_video(config(clip, tmp_path / "out.mp4"))
-    monkeypatch.setattr(pipeline.space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
 
 
@@ -654,7 +654,7 @@ def test_the_room_that_is_needed_is_estimated_first(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, free: int, outcome: str
 ) -> None:
     usage = type("Usage", (), {"free": free})
-    monkeypatch.setattr(pipeline.space.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", lambda folder: usage)
     said: list[str] = []
     if outcome == "refused":
         with pytest.raises(OutputError, match=r"needed for segments and output, .* free; make room"):

@@ -16,8 +16,8 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import VideoConfig
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.meter import Progress
+from pipeline.resume.work_dir import look_of
 from pipeline.summary import Summary
-from pipeline.work_folder import look_of
 
 logger = logging.getLogger(__name__)
 

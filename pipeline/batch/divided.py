@@ -22,12 +22,12 @@ from pipeline.config import VideoConfig
 from pipeline.encode.output_plan import Plan
 from pipeline.errors import EncodeError, TooLittleMemoryError
 from pipeline.frames import VideoInfo
-from pipeline.identity import changes, identify
-from pipeline.manifest import NAME, Manifest, ManifestError, read_manifest, work_folder
 from pipeline.media.damage import damage_from
-from pipeline.render import Render
+from pipeline.resume.fingerprint import changes, identify
+from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifest, work_folder
+from pipeline.resume.resumable import Render
+from pipeline.resume.work_dir import remove
 from pipeline.summary import Notices
-from pipeline.work_folder import remove
 
 # By how much the frame behind a seam may differ from an undivided render, in levels of 255.
 MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
@@ -59,7 +59,7 @@ class Divided(Render):
 
     @property
     def engine(self) -> Mapping[str, Any]:
-        """What painted, see `pipeline.identity.engine_of`."""
+        """What painted, see `pipeline.resume.fingerprint.engine_of`."""
         return self._manifest.engine
 
     def _begin(self) -> None:

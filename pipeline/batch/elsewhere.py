@@ -8,7 +8,7 @@ from models.registry import is_in_file
 from pipeline.batch.engine import SegmentTask
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
-from pipeline.identity import differences_here
+from pipeline.resume.fingerprint import differences_here
 from pipeline.stylize.style import with_names
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.config import VideoConfig
-from pipeline.manifest import Segment
+from pipeline.resume.manifest import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Begin:
         seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
             are the same.
         before_pts: of the frame before all these, by which they are found.
-        before_digest: of that frame as it was decoded; see `pipeline.segments.digest_of`. Empty where the input must be
+        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.digest_of`. Empty where the input must be
             read from its beginning, as seeking in it misleads.
     """
 
@@ -40,7 +40,7 @@ class SegmentTask:
 
     Attributes:
         config: of the whole clip; threads are those that this part may use.
-        identity: of the whole clip, see `pipeline.identity`; what is kept of another one is thrown away.
+        identity: of the whole clip, see `pipeline.resume.fingerprint`; what is kept of another one is thrown away.
         number: of the part, from 0.
         begin: where it begins; None at the beginning of the clip.
         end_pts: of the first frame behind it; None at the end of the clip.
@@ -61,7 +61,7 @@ class SegmentResult:
 
     Attributes:
         segments: in their order; files are named from the clip's work folder.
-        engine: what painted, see `pipeline.identity.engine_of`.
+        engine: what painted, see `pipeline.resume.fingerprint.engine_of`.
         frames_reused: of it that were painted before.
         damage: places of the input that could not be read, see `pipeline.media.damage.Damage.as_json`.
         notices: what the user should know, a line each.

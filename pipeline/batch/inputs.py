@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from pipeline.errors import InputError
-from pipeline.manifest import SUFFIX
+from pipeline.resume.manifest import SUFFIX
 
 JOB_FILES = (".toml", ".csv")
 STATE_FOLDER = ".flowbrush-batch"

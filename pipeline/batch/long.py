@@ -14,7 +14,7 @@ from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.plan_output import plan_output
 from pipeline.meter import Progress, ProgressCallback
-from pipeline.render import Finished, Notify, is_resumable
+from pipeline.resume.resumable import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.stylize.stylizer import output_size
@@ -35,7 +35,7 @@ def paint_on(
     """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
 
     Args:
-        config: what, how and where; what is not kept in segments, see `pipeline.render.is_resumable`, is painted here.
+        config: what, how and where; what is not kept in segments, see `pipeline.resume.resumable.is_resumable`, is painted here.
         engine: that paints the parts.
         progress: called now and then in the calling thread.
         notify: called with each thing that the user should know, one line.

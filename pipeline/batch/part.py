@@ -2,7 +2,7 @@
 
     decode from before the part -> see, then paint, but only to remember -> paint -> encode into segments
 
-Its folder lies in the clip's work folder, looks like it (see `pipeline.manifest`), and is gone on with likewise. It
+Its folder lies in the clip's work folder, looks like it (see `pipeline.resume.manifest`), and is gone on with likewise. It
 also holds
 
 first.safetensors        the first frame as it was painted here
@@ -33,16 +33,16 @@ from pipeline.encode.output_plan import Plan
 from pipeline.encode.plan_output import plan_output
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
-from pipeline.manifest import work_folder
-from pipeline.render import Render
-from pipeline.resume import Decode, frames_from
-from pipeline.segments import digest_of, marked
+from pipeline.resume.manifest import work_folder
+from pipeline.resume.resumable import Render
+from pipeline.resume.resume_point import Decode, frames_from
+from pipeline.resume.segments import digest_of, marked
+from pipeline.resume.work_dir import WorkFolder
 from pipeline.stream import prefetch
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import waiting_frames
 from pipeline.stylize.style import last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
-from pipeline.work_folder import WorkFolder
 
 PAINTED = "painted.part"
 # So often it is told how many frames are painted.

@@ -16,10 +16,10 @@ from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError, OutputError
-from pipeline.manifest import is_placed
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.media.stills import is_still
-from pipeline.space import bits_per_pixel
+from pipeline.resume.disk_space import bits_per_pixel
+from pipeline.resume.manifest import is_placed
 from pipeline.stylize.stylizer import cache_folder, output_size
 
 # Seconds for a million pixels on one core, `--stability smooth`, where no clip was painted on this machine before.

@@ -21,9 +21,9 @@ from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.disk import write_in_place
 from pipeline.errors import InputError
-from pipeline.identity import content_of, mask_of, styles_of
-from pipeline.manifest import is_placed
-from pipeline.work_folder import look_of, remove
+from pipeline.resume.fingerprint import content_of, mask_of, styles_of
+from pipeline.resume.manifest import is_placed
+from pipeline.resume.work_dir import look_of, remove
 
 FORMAT = 2
 # What changes neither a picture nor its encoding; styles stand among the weights, by their content.

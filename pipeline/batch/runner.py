@@ -24,9 +24,9 @@ from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.seams import count_parts
 from pipeline.frames import VideoInfo
+from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
 from pipeline.stylize.engine_cache import Painters
-from pipeline.work_folder import clear_remains
 
 # One is painted; the next waits with its first frames; the one before is put together.
 IN_FLIGHT = 3

@@ -13,7 +13,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
-from pipeline.segments import digest_of
+from pipeline.resume.segments import digest_of
 from pipeline.stream import prefetch
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
 

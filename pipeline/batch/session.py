@@ -16,8 +16,8 @@ from pipeline.batch.runner import Runner
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.batch.watch import may_grow
 from pipeline.errors import InputError, OutputError
-from pipeline.lock import HeldError, Lock
-from pipeline.space import size_text
+from pipeline.resume.disk_space import size_text
+from pipeline.resume.lock import HeldError, Lock
 from pipeline.stylize.device import find_device
 
 # How often the report of a batch without an end is written.

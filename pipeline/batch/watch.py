@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.batch.inputs import Found, find_clips
 from pipeline.errors import InputError
-from pipeline.work_folder import look_of
+from pipeline.resume.work_dir import look_of
 
 # A recorder or a copy writes more often than this; a file that was last written long ago needs no second look.
 STANDS_SECONDS = 5.0

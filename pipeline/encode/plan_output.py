@@ -18,8 +18,8 @@ from pipeline.encode.pixel_format import plan_picture
 from pipeline.encode.stream_map import plan_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
-from pipeline.manifest import is_placed
 from pipeline.media.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
+from pipeline.resume.manifest import is_placed
 
 # A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pipeline.disk import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
-from pipeline.lock import HeldError, Lock, is_held_here
-from pipeline.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_folder
+from pipeline.resume.lock import HeldError, Lock, is_held_here
+from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_folder
 
 _LOCK = "lock"
 # Nothing else is ever removed, should the folder be used for more.
@@ -19,7 +19,7 @@ _PART = re.compile(r"part\d{4,}" + re.escape(SUFFIX))
 
 
 class WorkFolder:
-    """Made, and locked, where it is opened; see `pipeline.manifest` for what lies in it.
+    """Made, and locked, where it is opened; see `pipeline.resume.manifest` for what lies in it.
 
     Args:
         target: the output as the user named it.

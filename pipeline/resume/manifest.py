@@ -94,7 +94,7 @@ class Manifest:
     """Everything about a render but its pixels.
 
     Attributes:
-        identity: what it is made from and with; another one is another render. See `pipeline.identity`.
+        identity: what it is made from and with; another one is another render. See `pipeline.resume.fingerprint`.
         engine: what paints; it never changes within a render.
         time_base: of the source, in which segments count.
         seconds: how long the clip is, as far as its header tells.

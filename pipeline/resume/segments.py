@@ -21,8 +21,8 @@ from pipeline.encode.output_plan import Plan
 from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
-from pipeline.manifest import Segment
 from pipeline.media.codecs import CODECS, encoder_options
+from pipeline.resume.manifest import Segment
 
 T = TypeVar("T")
 

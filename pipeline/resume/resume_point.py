@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import VideoConfig
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
-from pipeline.identity import changes
-from pipeline.manifest import Manifest, ManifestError, read_manifest
-from pipeline.segments import digest_of
-from pipeline.work_folder import WorkFolder, look_of
+from pipeline.resume.fingerprint import changes
+from pipeline.resume.manifest import Manifest, ManifestError, read_manifest
+from pipeline.resume.segments import digest_of
+from pipeline.resume.work_dir import WorkFolder, look_of
 
 if TYPE_CHECKING:
     from pipeline.decode.demuxer import StreamPacket
@@ -114,7 +114,7 @@ def frames_from(
         source: a file.
         decode: as `pipeline.decode.decoder.decode`.
         pts: of a frame, in units of the source's time base.
-        digest: see `pipeline.segments.digest_of`.
+        digest: see `pipeline.resume.segments.digest_of`.
         margins: how many seconds before it reading begins, one attempt after another; the last is from the beginning.
     """
     for margin in (*margins, None):

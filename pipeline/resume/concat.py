@@ -15,8 +15,8 @@ from pipeline.encode.output_plan import Plan
 from pipeline.encode.writer import Report, encode_into
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame
-from pipeline.manifest import Manifest
-from pipeline.segments import ANIMATIONS, Joint
+from pipeline.resume.manifest import Manifest
+from pipeline.resume.segments import ANIMATIONS, Joint
 
 
 def assemble(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pipeline.encode.output_plan import Plan
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
-from pipeline.manifest import Manifest
 from pipeline.media.codecs import Encoder
+from pipeline.resume.manifest import Manifest
 
 # Bits a pixel of painted frames at the encoder's default quality: 45 of the sample clip harbor in great-wave, 320x180;
 # larger ones take less.

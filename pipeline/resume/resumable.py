@@ -10,7 +10,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.assemble import assemble
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
@@ -19,13 +18,14 @@ from pipeline.encode.output_plan import Plan
 from pipeline.encode.writer import Report, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.frames import Frame, Mark, State
-from pipeline.identity import content_of, engine_of, identify, is_same
-from pipeline.manifest import Manifest
-from pipeline.resume import Decode, frames_behind, is_finished, kept_work
-from pipeline.segments import SegmentWriter, marked, segment_plan
-from pipeline.space import check_space
+from pipeline.resume.concat import assemble
+from pipeline.resume.disk_space import check_space
+from pipeline.resume.fingerprint import content_of, engine_of, identify, is_same
+from pipeline.resume.manifest import Manifest
+from pipeline.resume.resume_point import Decode, frames_behind, is_finished, kept_work
+from pipeline.resume.segments import SegmentWriter, marked, segment_plan
+from pipeline.resume.work_dir import WorkFolder, look_of, remove
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.work_folder import WorkFolder, look_of, remove
 
 Notify = Callable[[str], None]
 Finished = Callable[[], None]
