@@ -540,10 +540,10 @@ def evaluate(
     The scores stand together: less paint is stiller for free.
     """
     with _friendly(verbose):
-        from pipeline.evaluate import EvaluateConfig
-        from pipeline.evaluate import evaluate as run
-        from pipeline.plot import check_plot, write_plot
-        from pipeline.tally import figures
+        from pipeline.evaluate.evaluate import EvaluateConfig
+        from pipeline.evaluate.evaluate import evaluate as run
+        from pipeline.evaluate.plot import check_plot, write_plot
+        from pipeline.evaluate.scores import figures
 
         with _usage():
             config = EvaluateConfig(original, stylized, painting, loss_weights, frames)

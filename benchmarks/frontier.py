@@ -23,10 +23,10 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.scoring import add_scoring, painted_scores
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import TOGETHER
+from pipeline.evaluate.plot import ticks
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_picture
-from pipeline.plot import ticks
 
 MODES = {"none": "#8a8a8a", "smooth": "#1f5fa8", "flow": "#2f8f4e"}
 PANEL, MARGIN, DOT = 560, 80, 7

@@ -27,7 +27,7 @@ from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import TOGETHER
 from pipeline.frames import Frame, Pixels
 from pipeline.media.stills import write_picture
 

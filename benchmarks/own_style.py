@@ -27,7 +27,7 @@ from benchmarks.woodcut import woodcut
 from pipeline.config import StylizeConfig
 from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError
-from pipeline.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import TOGETHER
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_picture, write_picture
 from sample_videos import clip

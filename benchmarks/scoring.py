@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.run import stylize_video
 from pipeline.summary import Notify
-from pipeline.tally import Scores
 from sample_videos import CLIPS, clip
 
 CELL_WIDTH = 320

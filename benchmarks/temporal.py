@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.command import CommandError, machine, machine_line, paint, verdict
 from pipeline.errors import PipelineError
-from pipeline.evaluate import EvaluateConfig, evaluate
-from pipeline.tally import Scores
+from pipeline.evaluate.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.scores import Scores
 from pipeline.train import TrainConfig, train
 from sample_videos import CLIPS, clip
 

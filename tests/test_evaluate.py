@@ -19,16 +19,16 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 import cli
-import pipeline.likeness
+import pipeline.evaluate.perceptual
 import pipeline.loss_networks
 from models.flow import DisFlow
 from models.measures import e_stab, find_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
-from pipeline.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate.perceptual import Likeness
+from pipeline.evaluate.plot import CUT, ORIGINAL, STYLIZED, check_plot, draw_plot, ticks
+from pipeline.evaluate.scores import Pair, Sample, Scores, Tally
 from pipeline.frames import Frame
-from pipeline.likeness import Likeness
-from pipeline.plot import CUT, ORIGINAL, STYLIZED, check_plot, draw_plot, ticks
-from pipeline.tally import Pair, Sample, Scores, Tally
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,7 +164,7 @@ def test_large_frames_are_shrunk_for_likeness(monkeypatch: pytest.MonkeyPatch) -
     seen: list[tuple[int, ...]] = []
     network = loss_network()
     network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    monkeypatch.setattr(pipeline.likeness, "LARGEST_PX", 24)
+    monkeypatch.setattr(pipeline.evaluate.perceptual, "LARGEST_PX", 24)
     (frame,), painting = scene(1), scene(1, seed=3, height=60, width=70)[0]
     assert Likeness(network, painting)(frame, frame)[1] == 0
     assert seen == [(24, 32), (24, 32), (24, 28)]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.evaluate.scores import Pair, Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import check_place, write_picture
-from pipeline.tally import Pair, Scores
 
 ENDINGS = (".png", ".jpg", ".webp")
 

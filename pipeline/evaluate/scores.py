@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pipeline.evaluate.perceptual import Likeness
 from pipeline.frames import Frame
-from pipeline.likeness import Likeness
 
 if TYPE_CHECKING:
     from models.flow import FlowFinder

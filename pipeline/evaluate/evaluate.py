@@ -15,14 +15,14 @@ import numpy as np
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, InputError
+from pipeline.evaluate.perceptual import Likeness
+from pipeline.evaluate.scores import Scores, Tally
 from pipeline.frames import Frame
-from pipeline.likeness import Likeness
 from pipeline.loss_networks import find_loss_networks
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_picture
 from pipeline.stream import prefetch
 from pipeline.summary import Notices, Notify
-from pipeline.tally import Scores, Tally
 
 if TYPE_CHECKING:
     from models.flow import FlowFinder

@@ -1,0 +1,1 @@
+"""Scores of a stylized clip: stability, style and content."""
