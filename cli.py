@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.batch.plan import BatchPlan
     from pipeline.config import EncodeConfig
     from pipeline.live.tally import LiveSummary
-    from pipeline.train import Trained
+    from pipeline.train.train import Trained
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -623,9 +623,9 @@ def train(
     """Learn a style of your own from a painting, in minutes; several make one weight file."""
     with _friendly(verbose):
         from models.registry import BUNDLED
-        from pipeline.train import TrainConfig
-        from pipeline.train import train as run
-        from pipeline.training_data import CLIP_ENDINGS
+        from pipeline.train.data import CLIP_ENDINGS
+        from pipeline.train.train import TrainConfig
+        from pipeline.train.train import train as run
 
         with _usage():
             if from_scratch and start is not None:

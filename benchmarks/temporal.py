@@ -20,7 +20,7 @@ from benchmarks.command import CommandError, machine, machine_line, paint, verdi
 from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import EvaluateConfig, evaluate
 from pipeline.evaluate.scores import Scores
-from pipeline.train import TrainConfig, train
+from pipeline.train.train import TrainConfig, train
 from sample_videos import CLIPS, clip
 
 WANTED, NEAR = 0.7, 0.1

@@ -206,15 +206,15 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
 def test_an_interrupted_training_tells_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
-    import pipeline.train
+    import pipeline.train.train
 
-    def stopped(config: pipeline.train.TrainConfig, *args: object, notify: pipeline.train.Notify) -> None:
+    def stopped(config: pipeline.train.train.TrainConfig, *args: object, notify: pipeline.train.train.Notify) -> None:
         notify("loading")
         if begun:
             config.checkpoint.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.train, "train", stopped)
+    monkeypatch.setattr(pipeline.train.train, "train", stopped)
     code, _, error = run("train", tmp_path / "a.png", "--content", tmp_path, "--output", tmp_path / "a.safetensors")
     assert code == 130
     assert "note: loading\n" in error

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import cli
 import pipeline.evaluate.perceptual
-import pipeline.loss_networks
+import pipeline.train.loss_networks
 from models.flow import DisFlow
 from models.measures import e_stab, find_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
@@ -182,7 +182,7 @@ def test_without_a_network_stillness_is_measured(
     def offline(notify: object) -> None:
         raise InputError("https://example.org/vgg19.pth", "the download of VGG-19 failed (no route to host)")
 
-    monkeypatch.setattr(pipeline.loss_networks, "_torchvision_vgg19", offline)
+    monkeypatch.setattr(pipeline.train.loss_networks, "_torchvision_vgg19", offline)
     said: list[str] = []
     scores = evaluate(EvaluateConfig(*clips, painting), notify=said.append)
     assert scores.e_stab is not None

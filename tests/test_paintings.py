@@ -10,7 +10,7 @@ from PIL import Image
 from models.losses import gram_matrix
 from models.training.objective import PaintingObjective, Weights
 from pipeline.errors import InputError
-from pipeline.paintings import at_size, is_flat, read_painting
+from pipeline.train.style_images import at_size, is_flat, read_painting
 from tests.media import Clip, make_clip
 from tests.tiny import loss_network, photos, stripes
 
@@ -47,7 +47,7 @@ def test_a_scroll_is_seen_in_windows(tmp_path: Path, turned: bool) -> None:
 
 
 def test_a_very_large_painting_is_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.paintings.SUFFICIENT_PX", 80)
+    monkeypatch.setattr("pipeline.train.style_images.SUFFICIENT_PX", 80)
     large = photos(1, height=400, width=500)[0]
     sizes = {name: read_painting(write(tmp_path / name, large))[0].shape for name in ("large.jpg", "large.png")}
     assert sizes == {"large.jpg": (100, 125, 3), "large.png": (80, 100, 3)}  # a JPEG is read at a half, a quarter ...

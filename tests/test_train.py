@@ -25,10 +25,10 @@ from models.training.pairs import MARGIN_PX, ClipPair, Pairs, clip_crops
 from models.training.trainer import Report
 from pipeline.arguments import read_paintings
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.train import TrainConfig, train
-from pipeline.train_config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
-from pipeline.training_data import _chosen
-from pipeline.training_setup import _beginning
+from pipeline.train.config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
+from pipeline.train.data import _chosen
+from pipeline.train.setup import _beginning
+from pipeline.train.train import TrainConfig, train
 from tests.media import Clip, make_clip
 from tests.tiny import TINY, loss_state, photos, stripes
 
@@ -289,7 +289,7 @@ def interrupt(*args: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", ["models.training.trainer.Trainer.validate", "pipeline.train.save"])
+@pytest.mark.parametrize("at", ["models.training.trainer.Trainer.validate", "pipeline.train.train.save"])
 def test_an_interrupted_validation_is_made_again(
     ready: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -455,7 +455,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*args: object) -> None:
         raise AssertionError("training was begun")
 
-    monkeypatch.setattr("pipeline.train.set_up", never)
+    monkeypatch.setattr("pipeline.train.train.set_up", never)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -506,7 +506,7 @@ def test_all_fields_of_a_card_reach_the_file(ready: TrainConfig) -> None:
 
 
 def test_of_many_photos_some_are_used(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.training_data.MOST_CONTENT", 3)
+    monkeypatch.setattr("pipeline.train.data.MOST_CONTENT", 3)
     notes: list[str] = []
     train(ready, notify=notes.append)
     assert notes == ["of 4 photos 3 are used, chosen by the seed"]
@@ -547,10 +547,10 @@ def test_a_device_that_cannot_move_pictures(ready: TrainConfig, monkeypatch: pyt
         if device.type == "cpu":
             raise NotImplementedError("no bicubic sampling\nand more")
 
-    monkeypatch.setattr("pipeline.training_setup._move_a_picture", lacks)
+    monkeypatch.setattr("pipeline.train.setup._move_a_picture", lacks)
     with pytest.raises(DeviceError, match=r"cpu lacks an operation .* \(no bicubic sampling\); use --device cpu"):
         train(ready)
-    monkeypatch.setattr("pipeline.training_setup.find_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr("pipeline.train.setup.find_device", lambda name: torch.device("cpu"))
     notes: list[str] = []
     train(dataclasses.replace(ready, device="auto", steps=1), notify=notes.append)
     assert notes == ["training on the CPU: cpu lacks an operation that training needs (no bicubic sampling)"]

@@ -15,7 +15,7 @@ from models.flow import DisFlow, FlowFinder
 from models.training.pairs import clip_crops
 from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
-from pipeline.training_data import Content, _found_in, flow_finder, read_content
+from pipeline.train.data import Content, _found_in, flow_finder, read_content
 from tests.media import Clip, Pixels, make_clip
 from tests.tiny import photos
 
@@ -207,8 +207,8 @@ def test_a_text_is_no_content(tmp_path: Path, name: str) -> None:
 
 
 def test_without_content_the_sample_clips_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.training_data.MOST_PAIRS", 2)
-    monkeypatch.setattr("pipeline.training_data.LARGEST_CONTENT_PX", 96)
+    monkeypatch.setattr("pipeline.train.data.MOST_PAIRS", 2)
+    monkeypatch.setattr("pipeline.train.data.LARGEST_CONTENT_PX", 96)
     content, notes = read()
     assert [path.name for path in content.clips] == ["harbor.mp4", "street.mp4"]
     assert len(content.pairs) == 4

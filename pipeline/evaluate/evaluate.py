@@ -18,11 +18,11 @@ from pipeline.errors import DeviceError, InputError
 from pipeline.evaluate.perceptual import Likeness
 from pipeline.evaluate.scores import Scores, Tally
 from pipeline.frames import Frame
-from pipeline.loss_networks import find_loss_networks
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_picture
 from pipeline.stream import prefetch
 from pipeline.summary import Notices, Notify
+from pipeline.train.loss_networks import find_loss_networks
 
 if TYPE_CHECKING:
     from models.flow import FlowFinder

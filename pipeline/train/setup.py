@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import StyleCard, WeightsError, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
-from pipeline.loss_networks import digest, find_loss_networks
-from pipeline.paintings import at_size, is_flat, read_painting
 from pipeline.stylize.device import find_device
-from pipeline.train_config import TrainConfig
-from pipeline.training_data import Content, flow_finder, read_content
+from pipeline.train.config import TrainConfig
+from pipeline.train.data import Content, flow_finder, read_content
+from pipeline.train.loss_networks import digest, find_loss_networks
+from pipeline.train.style_images import at_size, is_flat, read_painting
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import is_still, read_picture
-from pipeline.train_config import SMALLEST_PAINTING_PX
+from pipeline.train.config import SMALLEST_PAINTING_PX
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.registry import StyleCard, save
-from pipeline.cards import cards_of
-from pipeline.checkpoint import go_on, read_checkpoint, write_checkpoint
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.media.stills import write_picture
-from pipeline.train_config import TrainConfig
-from pipeline.training_setup import set_up
+from pipeline.train.checkpoint import go_on, read_checkpoint, write_checkpoint
+from pipeline.train.config import TrainConfig
+from pipeline.train.setup import set_up
+from pipeline.train.style_metadata import cards_of
 
 if TYPE_CHECKING:
     from models.training.trainer import Report, Trainer

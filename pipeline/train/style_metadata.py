@@ -8,7 +8,7 @@ from typing import Any
 
 from models.registry import StyleCard
 from pipeline.errors import InputError
-from pipeline.train_config import SMALLEST_PAINTING_PX, TrainConfig
+from pipeline.train.config import SMALLEST_PAINTING_PX, TrainConfig
 
 TEXTS = ("painting", "painter", "year", "status", "source", "licence")
 

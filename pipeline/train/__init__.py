@@ -1,0 +1,1 @@
+"""From style images and content on disk to a weight file."""
