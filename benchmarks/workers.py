@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import RATE, make_clip
 from benchmarks.command import machine, machine_line
-from pipeline.batch.divided import MEAN_LEVELS, MOST_LEVELS
-from pipeline.batch.engine import SegmentResult, SegmentTask
-from pipeline.batch.local_engine import LocalEngine
-from pipeline.batch.long import paint_on
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.workers.local_pool import LocalEngine
+from pipeline.workers.long_clip import paint_on
+from pipeline.workers.merge import MEAN_LEVELS, MOST_LEVELS
+from pipeline.workers.protocol import SegmentResult, SegmentTask
 
 GOAL = 0.85
 # So much behind a seam is compared.

@@ -13,14 +13,15 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.batch import divided, seams
-from pipeline.batch.engine import SegmentResult, SegmentTask
-from pipeline.batch.part import paint_part
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.resume.lock import is_held_here
 from pipeline.resume.manifest import work_folder
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
+from pipeline.workers import merge as divided
+from pipeline.workers import partition as seams
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.segment_job import paint_part
 from tests.media import Clip, Sound, make_clip, moving_square
 
 PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)

@@ -16,16 +16,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.batch import runner, seams
-from pipeline.batch.divided import Divided
-from pipeline.batch.edges import BEHIND, Edge
-from pipeline.batch.engine import SegmentResult, SegmentTask
+from pipeline.batch import runner
 from pipeline.batch.jobs import BatchConfig
-from pipeline.batch.long import paint_on
-from pipeline.batch.part import folder_of
 from pipeline.batch.runner import Runner
-from pipeline.batch.seams import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_seams
-from pipeline.batch.worker import Place
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
@@ -34,6 +27,14 @@ from pipeline.meter import Progress
 from pipeline.resume.manifest import Manifest
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
+from pipeline.workers import partition as seams
+from pipeline.workers.boundary_frames import BEHIND, Edge
+from pipeline.workers.long_clip import paint_on
+from pipeline.workers.merge import Divided
+from pipeline.workers.partition import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_seams
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.segment_job import folder_of
+from pipeline.workers.worker_process import Place
 from tests.batching import streams_of
 from tests.media import make_clip
 from tests.parts import PAINTED_SMALL, Inline, Noisy, bound, config, difference, make_clips, two, warm_up_briefly

@@ -22,15 +22,8 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from models.registry import BUNDLED
-from pipeline.batch import local_engine, long, seams
-from pipeline.batch.divided import Divided
-from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.batch.jobs import BatchConfig
-from pipeline.batch.local_engine import LocalEngine
-from pipeline.batch.long import paint_on
-from pipeline.batch.part import PAINTED, folder_of, paint_part
 from pipeline.batch.session import plan, run_batch
-from pipeline.batch.worker import Failure
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
 from pipeline.meter import Progress
@@ -39,6 +32,15 @@ from pipeline.resume.segments import SegmentWriter
 from pipeline.resume.work_dir import WorkFolder, what_is_left
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
+from pipeline.workers import local_pool as local_engine
+from pipeline.workers import long_clip as long
+from pipeline.workers import partition as seams
+from pipeline.workers.local_pool import LocalEngine
+from pipeline.workers.long_clip import paint_on
+from pipeline.workers.merge import Divided
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.segment_job import PAINTED, folder_of, paint_part
+from pipeline.workers.worker_process import Failure
 from tests.batching import command, names_of, outputs_in, run, streams_of
 from tests.media import make_clip
 from tests.parts import Inline, Noisy, config, make_clips, two, warm_up_briefly

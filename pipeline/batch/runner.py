@@ -15,18 +15,18 @@ from functools import partial
 
 from pipeline.batch.arrivals import Arrivals
 from pipeline.batch.clip_run import Interrupted, Message, Outcome, Paint, run_clip
-from pipeline.batch.engine import SegmentEngine
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
 from pipeline.batch.jobs import BatchConfig
-from pipeline.batch.local_engine import LocalEngine, default_workers
-from pipeline.batch.long import paint_on
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
-from pipeline.batch.seams import count_parts
 from pipeline.frames import VideoInfo
 from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
 from pipeline.stylize.engine_cache import Painters
+from pipeline.workers.local_pool import LocalEngine, default_workers
+from pipeline.workers.long_clip import paint_on
+from pipeline.workers.partition import count_parts
+from pipeline.workers.protocol import SegmentEngine
 
 # One is painted; the next waits with its first frames; the one before is put together.
 IN_FLIGHT = 3

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pipeline.batch.arrivals import Arrivals
-from pipeline.batch.engine import SegmentEngine
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Noted, Skipped
 from pipeline.batch.jobs import BatchConfig, make_jobs
 from pipeline.batch.plan import BatchPlan, plan_batch
@@ -19,6 +18,7 @@ from pipeline.errors import InputError, OutputError
 from pipeline.resume.disk_space import size_text
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.stylize.device import find_device
+from pipeline.workers.protocol import SegmentEngine
 
 # How often the report of a batch without an end is written.
 REPORT_SECONDS = 30.0
@@ -60,7 +60,7 @@ def run_batch(
         config: of which the plan was made.
         planned: by `plan`.
         emit: called with each event, in the calling thread; what it raises ends the batch.
-        engine: that paints, as a cluster may, see `pipeline.batch.engine`; None for workers of this machine. Whoever
+        engine: that paints, as a cluster may, see `pipeline.workers.protocol`; None for workers of this machine. Whoever
             gives it closes it.
         owns_process: whether the process serves the batch alone, so that Python's memory may be managed for it.
 

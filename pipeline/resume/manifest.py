@@ -103,7 +103,7 @@ class Manifest:
         is_whole: whether the segments are all of the picture.
         placed: size and time of the finished output, written just before it is renamed into place.
         split: how the clip is divided among several workers, whose parts lie in folders of their own; None where it is
-            painted from its beginning to its end. See `pipeline.batch.long`.
+            painted from its beginning to its end. See `pipeline.workers.long_clip`.
     """
 
     identity: dict[str, Any]

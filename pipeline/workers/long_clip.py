@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
-from pipeline.batch.divided import CountParts, Divided, is_begun_alone
-from pipeline.batch.engine import SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.seams import count_parts
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.plan_output import plan_output
@@ -19,6 +16,9 @@ from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.stylize.stylizer import output_size
 from pipeline.summary import Notices, Summary, summary_of
+from pipeline.workers.merge import CountParts, Divided, is_begun_alone
+from pipeline.workers.partition import count_parts
+from pipeline.workers.protocol import SegmentEngine, SegmentResult, SegmentTask
 
 LOOK_SECONDS = 0.25
 

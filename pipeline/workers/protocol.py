@@ -57,7 +57,7 @@ class SegmentTask:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """A part that lies finished in its folder, see `pipeline.batch.part.folder_of`.
+    """A part that lies finished in its folder, see `pipeline.workers.segment_job.folder_of`.
 
     Attributes:
         segments: in their order; files are named from the clip's work folder.
@@ -75,7 +75,7 @@ class SegmentResult:
 
 
 class SegmentEngine(Protocol):
-    """Paints parts of clips, several at once: somewhere it calls `pipeline.batch.part.paint_part`."""
+    """Paints parts of clips, several at once: somewhere it calls `pipeline.workers.segment_job.paint_part`."""
 
     workers: int
     """How many parts are painted at once."""
@@ -87,7 +87,7 @@ class SegmentEngine(Protocol):
     def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
         """Begin with ``task`` as soon as somebody is free.
 
-        The future fails with what `pipeline.batch.part.paint_part` raises, and with a `PipelineError` where nobody is
+        The future fails with what `pipeline.workers.segment_job.paint_part` raises, and with a `PipelineError` where nobody is
         there to do it.
         """
 

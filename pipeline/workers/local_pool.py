@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 
-from pipeline.batch.engine import SegmentResult, SegmentTask
-from pipeline.batch.worker import END_SECONDS, Place, Worker
 from pipeline.errors import DeviceError
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.worker_process import END_SECONDS, Place, Worker
 
 # What is about to die has so long to tell how.
 DYING_SECONDS = 0.1
@@ -69,7 +69,7 @@ class _Work(Future[SegmentResult]):
 
 
 class LocalEngine:
-    """See `pipeline.batch.engine.SegmentEngine`.
+    """See `pipeline.workers.protocol.SegmentEngine`.
 
     The workers start at once, and stay until `close`. Each has its share of the cores; which ones is left to the
     system. A worker that dies is replaced, and what it painted is given to another, once.
@@ -102,7 +102,7 @@ class LocalEngine:
             thread.start()
 
     def submit(self, task: SegmentTask) -> Future[SegmentResult]:
-        """Paint ``task`` as soon as a worker is free; see `pipeline.batch.engine.SegmentEngine.submit`."""
+        """Paint ``task`` as soon as a worker is free; see `pipeline.workers.protocol.SegmentEngine.submit`."""
         work = _Work(task)
         self._put(work)
         return work

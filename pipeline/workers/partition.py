@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pipeline.batch.engine import Begin
 from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
@@ -16,6 +15,7 @@ from pipeline.frames import Frame, VideoInfo
 from pipeline.resume.segments import digest_of
 from pipeline.stream import prefetch
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
+from pipeline.workers.protocol import Begin
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
-from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.errors import first_line
 from pipeline.process import set_up_logging
+from pipeline.workers.protocol import SegmentResult, SegmentTask
 
 # What a killed process may take to be gone.
 END_SECONDS = 1.0
@@ -172,10 +172,10 @@ def _work(connection: Connection, place: Place, level: int) -> None:
     """The process: paints what it is told to, one part after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
-    from pipeline.batch.part import paint_part
     from pipeline.process import keep_freed_memory
     from pipeline.stylize.engine_cache import Painters
     from pipeline.stylize.stabilizer import cv
+    from pipeline.workers.segment_job import paint_part
 
     set_up_logging(level)
     keep_freed_memory()

@@ -20,9 +20,6 @@ from itertools import chain
 from types import TracebackType
 from typing import Any
 
-from pipeline.batch.edges import BEHIND, FIRST, Edge
-from pipeline.batch.elsewhere import check_here
-from pipeline.batch.engine import SegmentResult, SegmentTask
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
@@ -43,6 +40,9 @@ from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import waiting_frames
 from pipeline.stylize.style import last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
+from pipeline.workers.absolute_paths import check_here
+from pipeline.workers.boundary_frames import BEHIND, FIRST, Edge
+from pipeline.workers.protocol import SegmentResult, SegmentTask
 
 PAINTED = "painted.part"
 # So often it is told how many frames are painted.

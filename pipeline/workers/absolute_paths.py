@@ -5,11 +5,11 @@ import platform
 from dataclasses import replace
 
 from models.registry import is_in_file
-from pipeline.batch.engine import SegmentTask
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import differences_here
 from pipeline.stylize.style import with_names
+from pipeline.workers.protocol import SegmentTask
 
 
 def for_elsewhere(config: VideoConfig) -> VideoConfig:

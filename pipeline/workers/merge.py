@@ -13,11 +13,6 @@ from dataclasses import astuple, replace
 from types import TracebackType
 from typing import Any
 
-from pipeline.batch.edges import Edge, edges
-from pipeline.batch.elsewhere import for_elsewhere
-from pipeline.batch.engine import Begin, SegmentEngine, SegmentResult, SegmentTask
-from pipeline.batch.part import folder_of, painted_in, tell_painted
-from pipeline.batch.seams import find_seams, lengthened
 from pipeline.config import VideoConfig
 from pipeline.encode.output_plan import Plan
 from pipeline.errors import EncodeError, TooLittleMemoryError
@@ -28,6 +23,11 @@ from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifes
 from pipeline.resume.resumable import Render
 from pipeline.resume.work_dir import remove
 from pipeline.summary import Notices
+from pipeline.workers.absolute_paths import for_elsewhere
+from pipeline.workers.boundary_frames import Edge, edges
+from pipeline.workers.partition import find_seams, lengthened
+from pipeline.workers.protocol import Begin, SegmentEngine, SegmentResult, SegmentTask
+from pipeline.workers.segment_job import folder_of, painted_in, tell_painted
 
 # By how much the frame behind a seam may differ from an undivided render, in levels of 255.
 MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
@@ -170,7 +170,7 @@ class Divided(Render):
         return None
 
     def _edges(self) -> dict[int, tuple[Edge, Edge] | None]:
-        """The frame with which each part but the first begins, see `pipeline.batch.edges.edges`, by its number."""
+        """The frame with which each part but the first begins, see `pipeline.workers.boundary_frames.edges`, by its number."""
         folders = self._folders()
         return {number: edges(folders[number - 1], folders[number]) for number in range(1, len(folders))}
 
