@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.batch.events import Event
     from pipeline.batch.plan import BatchPlan
     from pipeline.config import EncodeConfig
-    from pipeline.live.tally import LiveSummary
+    from pipeline.live.statistics import LiveSummary
     from pipeline.train.train import Trained
 
 USAGE, INTERRUPTED = 2, 130
@@ -273,9 +273,9 @@ def live(
             )
         from pipeline.live.controls import Controls
         from pipeline.live.outputs import check_record, make_sinks, make_sound
-        from pipeline.live.palette import style_names
         from pipeline.live.session import run_live
         from pipeline.live.source import find_device
+        from pipeline.live.style_mixer import style_names
 
         with _usage():
             check_record(outputs, source)

@@ -78,8 +78,8 @@ class Watching(NullSink):
 def session(run: Run) -> dict[str, Any]:
     """Run a session in this process; the summary, and median and p95 of the latency second by second."""
     from pipeline.live.controls import Controls
-    from pipeline.live.palette import style_names
     from pipeline.live.session import run_live
+    from pipeline.live.style_mixer import style_names
     from pipeline.process import keep_freed_memory
 
     keep_freed_memory()
@@ -98,7 +98,7 @@ def session(run: Run) -> dict[str, Any]:
 
 def slow_down(times: int) -> None:
     """Let every engine paint each picture ``times`` times."""
-    from pipeline.live.engines import Engines
+    from pipeline.live.engine_pool import Engines
 
     get = Engines.get
 
@@ -117,7 +117,7 @@ def slow_down(times: int) -> None:
 
 def quit_when_fast(controls: Any) -> None:
     """End the session with the first picture that a fast engine has painted."""
-    from pipeline.live.painter import Painter
+    from pipeline.live.live_stylizer import Painter
 
     paint = Painter.paint
 

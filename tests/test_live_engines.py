@@ -16,9 +16,10 @@ from models.engine import EngineError, build_engine, can_compile
 from models.network import StyleNetwork
 from models.paint import no_statistics
 from pipeline.errors import DeviceError
-from pipeline.live import compiling, engines
-from pipeline.live.engines import Engines, Place
-from pipeline.live.palette import Palette, load_palette
+from pipeline.live import compile_process as compiling
+from pipeline.live import engine_pool as engines
+from pipeline.live.engine_pool import Engines, Place
+from pipeline.live.style_mixer import Palette, load_palette
 from tests.media import moving_square
 from tests.tiny import TINY
 
@@ -153,7 +154,7 @@ def test_the_process_says_why_it_failed(tmp_path: Path, capsys: pytest.CaptureFi
 
 def in_no_hurry_but_not_last(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
     """`subprocess.Popen` of the compiling process at ordinary priority: on a busy machine the lowest takes minutes."""
-    code = "import os, sys; os.nice = int; from pipeline.live.compiling import main; sys.exit(main(sys.argv[1:]))"
+    code = "import os, sys; os.nice = int; from pipeline.live.compile_process import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen([sys.executable, "-c", code, command[-1]], **options)
 
 

@@ -9,13 +9,13 @@ import torch
 import models.engine
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
-from pipeline.live import painting
+from pipeline.live import stylize_thread as painting
 from pipeline.live.controls import Controls
 from pipeline.live.frames import Captured
+from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.painter import Painter
-from pipeline.live.painting import Painting
-from pipeline.live.palette import Palette
+from pipeline.live.style_mixer import Palette
+from pipeline.live.stylize_thread import Painting
 from pipeline.stylize.device import OutOfMemoryError
 from pipeline.stylize.stabilizer import Stabilizer
 from tests.live import plain_config

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.live.quality import SMALLEST_PX, Quality, first_step, working_sizes
+from pipeline.live.resolution import SMALLEST_PX, Quality, first_step, working_sizes
 
 SIZES = working_sizes(360, 640)
 

@@ -23,13 +23,13 @@ from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.outputs import Outputs, make_sound
-from pipeline.live.painting import Painting
-from pipeline.live.palette import load_palette, style_names
 from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.source import find_device
-from pipeline.live.tally import Latencies, LiveSummary
+from pipeline.live.statistics import Latencies, LiveSummary
+from pipeline.live.style_mixer import load_palette, style_names
+from pipeline.live.stylize_thread import Painting
 from tests.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.media import Clip, Sound, make_clip
 
@@ -261,7 +261,7 @@ def test_a_second_interruption_leaves_nothing_open(monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Painting, "join", interrupted)
-    monkeypatch.setattr("pipeline.live.painter.Painter.close", lambda self: closed.append(self))
+    monkeypatch.setattr("pipeline.live.live_stylizer.Painter.close", lambda self: closed.append(self))
     memory = Memory()
     with pytest.raises(KeyboardInterrupt):
         run(memory, camera=FakeCamera(count=5))
@@ -362,7 +362,7 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: object) -> None:
         raise DeviceError("the memory of cuda does not suffice")
 
-    monkeypatch.setattr("pipeline.live.painter.Painter.paint", fail)
+    monkeypatch.setattr("pipeline.live.live_stylizer.Painter.paint", fail)
     memory = Memory()
     with pytest.raises(DeviceError, match="does not suffice"):
         run(memory, camera=FakeCamera())
@@ -370,7 +370,7 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.live.painter import Painter
+    from pipeline.live.live_stylizer import Painter
 
     painted = Painter._painted
 
@@ -401,7 +401,7 @@ def test_without_a_sink_there_is_no_session() -> None:
 
 def test_latency_does_not_grow_where_painting_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times as many pictures as can be painted: each that comes out is as new as the first ones were."""
-    from pipeline.live.painter import Painter
+    from pipeline.live.live_stylizer import Painter
 
     paint = Painter.paint
 

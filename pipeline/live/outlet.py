@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.live.frames import LiveFrame
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.sink import Sink, SoundSink
-from pipeline.live.tally import Deliveries, SinkSummary
+from pipeline.live.statistics import Deliveries, SinkSummary
 
 logger = logging.getLogger(__name__)
 

@@ -7,21 +7,21 @@ from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 
+from pipeline.live.audio_thread import SoundFeed
 from pipeline.live.capture import Capture
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.device import Device
 from pipeline.live.frames import Captured
+from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.notices import Notices
 from pipeline.live.outlet import IDLE_SECONDS, Outlet
-from pipeline.live.painter import Painter
-from pipeline.live.painting import Painting
-from pipeline.live.palette import Palette, load_palette
 from pipeline.live.sink import Sink, SinkError, SoundSource
-from pipeline.live.sound_feed import SoundFeed
 from pipeline.live.source import find_device
-from pipeline.live.tally import LiveSummary
+from pipeline.live.statistics import LiveSummary
+from pipeline.live.style_mixer import Palette, load_palette
+from pipeline.live.stylize_thread import Painting
 
 # For the picture that is being painted.
 PAINT_SECONDS = 10.0
@@ -46,7 +46,7 @@ def run_live(
     Args:
         config: what, how and how long.
         sinks: where to, at least one; the first that takes pictures stands for all in the summary.
-        controls: their names are the styles, see `pipeline.live.palette.style_names`; at the end they are told to quit.
+        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; at the end they are told to quit.
         notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
             that the sinks were given too bring what those said into the summary.
         sound: where sound comes from, see `pipeline.live.outputs.make_sound`; None for none.

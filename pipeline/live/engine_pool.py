@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError, first_line
-from pipeline.live.compiling import Order
-from pipeline.live.palette import Palette
+from pipeline.live.compile_process import Order
+from pipeline.live.style_mixer import Palette
 from pipeline.stylize.device import device_errors
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Engines:
         )
 
     def _in_a_process(self, kind: "EngineName", size: Size) -> None:
-        """Run `pipeline.live.compiling`, and wait for its end."""
+        """Run `pipeline.live.compile_process`, and wait for its end."""
         place, (height, width) = self._place, size
         order = Order(
             styles=self._palette.names,
@@ -200,7 +200,7 @@ class Engines:
             threads=place.threads,
         )
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "pipeline.live.compiling", order.to_json()]
+        command = [sys.executable, "-m", "pipeline.live.compile_process", order.to_json()]
         with self._lock:
             if self._closed:
                 raise DeviceError("the session has ended")

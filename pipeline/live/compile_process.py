@@ -1,6 +1,6 @@
 """A process of its own that gets an engine ready, at the lowest priority, and leaves it in the cache.
 
-It is started by `pipeline.live.engines` with one argument, an `Order` as JSON.
+It is started by `pipeline.live.engine_pool` with one argument, an `Order` as JSON.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ class Order:
     """What is to be got ready.
 
     Attributes:
-        styles: see `pipeline.live.palette.load_palette`.
+        styles: see `pipeline.live.style_mixer.load_palette`.
         engine: ``compile`` or ``openvino``.
         height: of the pictures, in pixels.
         width: of the pictures, in pixels.
@@ -60,7 +60,7 @@ def fill(order: Order) -> None:
 
     from models.ahead import Ahead
     from models.engine import build_engine
-    from pipeline.live.palette import load_palette
+    from pipeline.live.style_mixer import load_palette
 
     palette = load_palette(order.styles)
     size = {"height": order.height, "width": order.width, "stroke_size": order.stroke_size}

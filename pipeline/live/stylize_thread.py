@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pipeline.live.capture import Capture
 from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.engines import Size
+from pipeline.live.engine_pool import Size
 from pipeline.live.frames import Captured, LiveFrame
+from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.outlet import Outlet
-from pipeline.live.painter import Painter
-from pipeline.live.quality import Quality, first_step, working_sizes
+from pipeline.live.resolution import Quality, first_step, working_sizes
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.

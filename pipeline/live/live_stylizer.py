@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
-from pipeline.live.engines import Engines, Place, Size
+from pipeline.live.engine_pool import Engines, Place, Size
 from pipeline.live.frames import Captured, LiveFrame
-from pipeline.live.palette import Palette
+from pipeline.live.style_mixer import Palette
 from pipeline.stylize.device import device_errors, find_device
 from pipeline.stylize.stabilizer import Stability, Stabilizer, cv, opencv_is_there
 from pipeline.stylize.stylizer import cache_folder
