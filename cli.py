@@ -241,7 +241,7 @@ def live(
     """Paint a camera as it happens: in a window, a video call, a recording, a stream. Ctrl-C ends it."""
     with _friendly(verbose):
         from pipeline.config import StylizeConfig
-        from pipeline.live.address import read_address
+        from pipeline.live.capture.address import read_address
         from pipeline.live.config import LiveConfig, read_size
         from pipeline.live.notices import Notices
         from pipeline.live.outputs import Outputs
@@ -271,10 +271,10 @@ def live(
                 realtime=realtime,
                 loop=loop,
             )
+        from pipeline.live.capture.source import find_device
         from pipeline.live.controls import Controls
         from pipeline.live.outputs import check_record, make_sinks, make_sound
         from pipeline.live.session import run_live
-        from pipeline.live.source import find_device
         from pipeline.live.style_mixer import style_names
 
         with _usage():
@@ -301,7 +301,7 @@ def live(
 def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """List the cameras of this machine, with their sizes and rates."""
     with _friendly():
-        from pipeline.live.cameras import list_cameras
+        from pipeline.live.capture.camera_list import list_cameras
 
         found = list_cameras()
     if as_json:

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
+from pipeline.live.capture.device import Taken
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sink import Sink, SinkError
 from tests.media import moving_square
@@ -25,7 +25,7 @@ def plain_config(**changes: object) -> LiveConfig:
 
 
 class FakeCamera:
-    """A `pipeline.live.device.Device`: moving squares at a steady rate, whose red top left pixel counts them.
+    """A `pipeline.live.capture.device.Device`: moving squares at a steady rate, whose red top left pixel counts them.
 
     Args:
         fps: of its pictures.

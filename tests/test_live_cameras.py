@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.live import cameras
-from pipeline.live.cameras import Camera, Mode, list_cameras, read_modes, v4l2_cameras
+from pipeline.live.capture.camera_list import Camera, Mode, list_cameras, read_modes, v4l2_cameras
+from pipeline.live.capture.thread import camera_list as cameras
 
 YUYV, MJPG = (int.from_bytes(code, "little") for code in (b"YUYV", b"MJPG"))
 SIZES = {YUYV: [(640, 480), (1280, 720)], MJPG: [(1280, 720), (1920, 1080)]}
@@ -126,7 +126,7 @@ def test_where_ffmpeg_lacks_the_system_s_devices_there_are_none(system: str, mon
 
 def test_the_command_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
     camera = Camera("2", "/dev/video2", "Eye", (Mode(1280, 720, (60.0, 29.97)), Mode(640, 480)))
-    monkeypatch.setattr("pipeline.live.cameras.list_cameras", lambda: [camera])
+    monkeypatch.setattr("pipeline.live.capture.camera_list.list_cameras", lambda: [camera])
     result = CliRunner().invoke(cli.app, ["cameras"])
     assert result.output == "2  Eye  (/dev/video2)\n   1280x720  60, 29.97 fps\n   640x480\n"
     result = CliRunner().invoke(cli.app, ["cameras", "--json"])
@@ -137,7 +137,7 @@ def test_the_command_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_camera_is_said_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.live.cameras.list_cameras", list)
+    monkeypatch.setattr("pipeline.live.capture.camera_list.list_cameras", list)
     result = CliRunner().invoke(cli.app, ["cameras"])
     assert result.exit_code == 0
     assert "No camera was found" in result.output

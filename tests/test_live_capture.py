@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.live.camera import OpenCvCamera
-from pipeline.live.capture import Capture
-from pipeline.live.container import ContainerDevice
-from pipeline.live.device import Device
+from pipeline.live.capture.camera import OpenCvCamera
+from pipeline.live.capture.device import Device
+from pipeline.live.capture.inputs import stream
+from pipeline.live.capture.playback import FileSound, Playback
+from pipeline.live.capture.stream import ContainerDevice
+from pipeline.live.capture.thread import Capture
 from pipeline.live.frames import Captured
-from pipeline.live.inputs import stream
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.playback import FileSound, Playback
 from tests.live import FakeCamera
 from tests.media import Clip, Sound, make_clip, moving_square
 
@@ -344,7 +344,7 @@ def test_opencv_reads_blue_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     clip = make_clip(tmp_path / "clip.mp4")
     camera = OpenCvCamera("0")
-    monkeypatch.setattr("pipeline.live.camera._backend", lambda: cv2.CAP_FFMPEG)
+    monkeypatch.setattr("pipeline.live.capture.camera._backend", lambda: cv2.CAP_FFMPEG)
     monkeypatch.setattr(camera, "_source", str(clip))
     monkeypatch.setattr(camera, "_wishes", lambda: [])
     camera.open()

@@ -5,15 +5,15 @@ import pytest
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
-from pipeline.live.address import read_address
-from pipeline.live.camera import OpenCvCamera
+from pipeline.live.capture.address import read_address
+from pipeline.live.capture.camera import OpenCvCamera
+from pipeline.live.capture.inputs import PROTOCOLS
+from pipeline.live.capture.playback import Playback
+from pipeline.live.capture.source import find_device
+from pipeline.live.capture.stream import ContainerDevice
 from pipeline.live.config import LiveConfig, read_size
-from pipeline.live.container import ContainerDevice
-from pipeline.live.inputs import PROTOCOLS
 from pipeline.live.outputs import Outputs, make_sinks, make_sound
-from pipeline.live.playback import Playback
 from pipeline.live.session import output_size
-from pipeline.live.source import find_device
 from tests.live import plain_config
 from tests.media import Clip, Sound, make_clip
 

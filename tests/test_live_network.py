@@ -17,10 +17,10 @@ import pytest
 
 from pipeline.decode.decoder import open as opening
 from pipeline.errors import InputError
-from pipeline.live import container
-from pipeline.live.container import ContainerDevice
-from pipeline.live.inputs import stream
-from pipeline.live.pace import Backlog, Use
+from pipeline.live.capture.inputs import stream
+from pipeline.live.capture.pacing import Backlog, Use
+from pipeline.live.capture.stream import ContainerDevice
+from pipeline.live.capture.thread import stream as container
 from tests.media import Clip, make_clip, moving_square
 
 
@@ -255,7 +255,7 @@ def test_no_address_ends_in_a_traceback() -> None:
     ],
 )
 def test_an_address_is_shown_without_what_may_be_secret(url: str, name: str) -> None:
-    from pipeline.live.address import shown
+    from pipeline.live.capture.address import shown
 
     assert shown(url) == name
 

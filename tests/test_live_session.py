@@ -17,16 +17,16 @@ import pytest
 import cli
 from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live import outlet
+from pipeline.live.capture.device import Taken
+from pipeline.live.capture.source import find_device
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.device import Taken
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.outputs import Outputs, make_sound
 from pipeline.live.session import run_live
 from pipeline.live.sink import SinkError
 from pipeline.live.sinks.record import RecordSink
-from pipeline.live.source import find_device
 from pipeline.live.statistics import Latencies, LiveSummary
 from pipeline.live.style_mixer import load_palette, style_names
 from pipeline.live.stylize_thread import Painting
@@ -172,7 +172,7 @@ def test_a_sink_that_hangs_at_the_end_is_left_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_camera_that_goes_and_comes_back_leaves_its_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.live.capture.Capture.__init__.__kwdefaults__", {"first_pause_seconds": 0.1})
+    monkeypatch.setattr("pipeline.live.capture.thread.Capture.__init__.__kwdefaults__", {"first_pause_seconds": 0.1})
     memory, lines, controls = Memory(), list[str](), Controls(["great-wave"])
     camera = FakeCamera(fps=50, gone=(0.5, 1.5))
     summary = run(memory, camera=camera, lines=lines, controls=controls, seconds=2.5)

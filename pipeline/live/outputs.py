@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import first_line
+from pipeline.live.capture.device import Device
+from pipeline.live.capture.playback import FileSound, Playback, has_sound
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.device import Device
 from pipeline.live.display import has_display
-from pipeline.live.playback import FileSound, Playback, has_sound
 from pipeline.live.sink import Sink, SinkError, SoundSource
 
 
@@ -115,6 +115,6 @@ def make_sound(
         return FileSound(device.name, device.clock, loop=config.loop) if has_sound(device.name) else None
     if outputs.record is None and outputs.stream is None:
         return None
-    from pipeline.live.sound import open_microphone
+    from pipeline.live.capture.microphone import open_microphone
 
     return open_microphone(outputs.microphone, notify)

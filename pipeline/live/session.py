@@ -8,17 +8,17 @@ from fractions import Fraction
 from functools import partial
 
 from pipeline.live.audio_thread import SoundFeed
-from pipeline.live.capture import Capture
+from pipeline.live.capture.device import Device
+from pipeline.live.capture.source import find_device
+from pipeline.live.capture.thread import Capture
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.device import Device
 from pipeline.live.frames import Captured
 from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.notices import Notices
 from pipeline.live.outlet import IDLE_SECONDS, Outlet
 from pipeline.live.sink import Sink, SinkError, SoundSource
-from pipeline.live.source import find_device
 from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import Palette, load_palette
 from pipeline.live.stylize_thread import Painting

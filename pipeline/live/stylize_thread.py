@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from pipeline.live.capture import Capture
+from pipeline.live.capture.thread import Capture
 from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.engine_pool import Size

@@ -16,7 +16,7 @@ import av
 from av.audio.frame import AudioFrame
 
 from pipeline.live import stream_process
-from pipeline.live.address import END, shown
+from pipeline.live.capture.address import END, shown
 from pipeline.live.frames import LiveFrame
 from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
 from pipeline.live.sink import Sink, SinkError

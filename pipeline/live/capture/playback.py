@@ -16,7 +16,7 @@ from pipeline.decode.open import open_container
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Frame
-from pipeline.live.device import Taken
+from pipeline.live.capture.device import Taken
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Clock:
 
 
 class Playback:
-    """See `pipeline.live.device.Device`.
+    """See `pipeline.live.capture.device.Device`.
 
     Args:
         path: of the file.

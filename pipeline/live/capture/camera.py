@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.live.device import Taken
+from pipeline.live.capture.device import Taken
 from pipeline.stylize.stabilizer import cv
 
 # Asked for where the user leaves the choice: most cameras give 640x480 otherwise, stretched or cut.
@@ -13,7 +13,7 @@ FPS = 30
 
 
 class OpenCvCamera:
-    """See `pipeline.live.device.Device`.
+    """See `pipeline.live.capture.device.Device`.
 
     Args:
         source: the camera's index, or its device file.
@@ -42,7 +42,7 @@ class OpenCvCamera:
                 "cannot be opened; `flowbrush cameras` lists what is there. It may be used by another program, or this "
                 "one may not be allowed to use it",
             )
-        # The rate that is told is often 0, or not what comes: `pipeline.live.capture` measures.
+        # The rate that is told is often 0, or not what comes: `pipeline.live.capture.thread` measures.
         told = self._capture.get(cv.CAP_PROP_FPS)
         self.fps = told if 1 <= told <= 240 else None
 

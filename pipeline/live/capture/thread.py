@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pipeline.errors import InputError
-from pipeline.live.device import Device
+from pipeline.live.capture.device import Device
 from pipeline.live.frames import Captured
 from pipeline.live.mailbox import Mailbox
 

@@ -3,11 +3,11 @@
 import os
 
 from pipeline.errors import InputError
-from pipeline.live.camera import OpenCvCamera
+from pipeline.live.capture.camera import OpenCvCamera
+from pipeline.live.capture.device import Device
+from pipeline.live.capture.inputs import DEVICE_FORMATS, device, screen, stream
+from pipeline.live.capture.playback import Playback
 from pipeline.live.config import USUAL_FPS, LiveConfig
-from pipeline.live.device import Device
-from pipeline.live.inputs import DEVICE_FORMATS, device, screen, stream
-from pipeline.live.playback import Playback
 from pipeline.stylize.stabilizer import opencv_is_there
 
 

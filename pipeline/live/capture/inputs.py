@@ -4,8 +4,8 @@ import os
 import sys
 
 from pipeline.errors import InputError
-from pipeline.live.address import shown
-from pipeline.live.container import ContainerDevice
+from pipeline.live.capture.address import shown
+from pipeline.live.capture.stream import ContainerDevice
 
 # Of what waits for the reader of UDP: two megabytes, in packets of 188 bytes.
 FIFO_PACKETS = 11_000

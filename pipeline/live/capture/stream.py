@@ -15,8 +15,8 @@ from av.video.stream import VideoStream
 from pipeline.decode.open import MOST_PIXELS, MOST_STREAMS, check_size, refuse_size
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.live.device import Taken
-from pipeline.live.pace import Backlog, Pace, Use
+from pipeline.live.capture.device import Taken
+from pipeline.live.capture.pacing import Backlog, Pace, Use
 from pipeline.media.colorspace import EXACT, reading, swscale_matrix
 
 OPEN_SECONDS, READ_SECONDS = 10, 5
@@ -32,7 +32,7 @@ END_SECONDS = 2.0
 
 
 class ContainerDevice:
-    """See `pipeline.live.device.Device`.
+    """See `pipeline.live.capture.device.Device`.
 
     Args:
         name: as the user knows it.

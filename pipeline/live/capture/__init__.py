@@ -1,0 +1,1 @@
+"""Where live frames and audio come from: cameras, streams, the screen, files."""
