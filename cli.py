@@ -244,7 +244,7 @@ def live(
         from pipeline.live.capture.address import read_address
         from pipeline.live.config import LiveConfig, read_size
         from pipeline.live.notices import Notices
-        from pipeline.live.outputs import Outputs
+        from pipeline.live.sinks.outputs import Outputs
 
         note = Notices(lambda line: None if quiet else _say(f"note: {line}"))
         with _usage():
@@ -273,8 +273,8 @@ def live(
             )
         from pipeline.live.capture.source import find_device
         from pipeline.live.controls import Controls
-        from pipeline.live.outputs import check_record, make_sinks, make_sound
         from pipeline.live.session import run_live
+        from pipeline.live.sinks.outputs import check_record, make_sinks, make_sound
         from pipeline.live.style_mixer import style_names
 
         with _usage():

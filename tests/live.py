@@ -13,7 +13,7 @@ from pipeline.live.capture.device import Taken
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import Sink, SinkError
+from pipeline.live.sinks.sink import Sink, SinkError
 from tests.media import moving_square
 
 PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="none", threads=1)

@@ -12,8 +12,8 @@ from pipeline.live.capture.playback import Playback
 from pipeline.live.capture.source import find_device
 from pipeline.live.capture.stream import ContainerDevice
 from pipeline.live.config import LiveConfig, read_size
-from pipeline.live.outputs import Outputs, make_sinks, make_sound
 from pipeline.live.session import output_size
+from pipeline.live.sinks.outputs import Outputs, make_sinks, make_sound
 from tests.live import plain_config
 from tests.media import Clip, Sound, make_clip
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.live.controls import Snapshot
-from pipeline.live.overlay import LEGIBLE, PART, WORD, Meter, _width, _wrapped, draw_help, draw_readings, readings
+from pipeline.live.sinks.overlay import LEGIBLE, PART, WORD, Meter, _width, _wrapped, draw_help, draw_readings, readings
 
 
 def test_of_the_original_nothing_is_said_that_is_of_the_painting() -> None:

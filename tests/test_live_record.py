@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.muxer import SOUND_SECONDS, SoundQueue
-from pipeline.live.outlet import Outlet
-from pipeline.live.sink import SinkError, SoundSink
+from pipeline.live.sinks.audio_track import RATE, SoundTrack
+from pipeline.live.sinks.muxer import SOUND_SECONDS, SoundQueue
 from pipeline.live.sinks.record import FORMS, RecordSink
-from pipeline.live.sound_track import RATE, SoundTrack
+from pipeline.live.sinks.sink import SinkError, SoundSink
+from pipeline.live.sinks.thread import Outlet
 from tests.media import click_seconds, color_bars, contents, moving_square
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,17 +16,17 @@ import pytest
 
 import cli
 from pipeline.errors import DeviceError, InputError, StyleError
-from pipeline.live import outlet
 from pipeline.live.capture.device import Taken
 from pipeline.live.capture.source import find_device
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
-from pipeline.live.outputs import Outputs, make_sound
 from pipeline.live.session import run_live
-from pipeline.live.sink import SinkError
+from pipeline.live.sinks import thread as outlet
+from pipeline.live.sinks.outputs import Outputs, make_sound
 from pipeline.live.sinks.record import RecordSink
+from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import Latencies, LiveSummary
 from pipeline.live.style_mixer import load_palette, style_names
 from pipeline.live.stylize_thread import Painting

@@ -15,11 +15,11 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.live import stream_process
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import SinkError, SoundSink
+from pipeline.live.sinks import stream_process
+from pipeline.live.sinks.sink import SinkError, SoundSink
 from pipeline.live.sinks.stream import StreamSink, shown
-from pipeline.live.sinks.virtual import VirtualCameraSink
+from pipeline.live.sinks.virtual_camera import VirtualCameraSink
 from tests.media import moving_square
 from tests.test_live_record import START, frame, sound_piece
 
@@ -301,7 +301,7 @@ def test_a_driver_that_breaks_is_an_error_of_the_sink(driver: Callable[[], FakeC
 def test_no_driver_is_an_error_with_a_remedy(
     driver: Callable[[], FakeCamera], system: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.live.sinks.virtual.sys.platform", system)
+    monkeypatch.setattr("pipeline.live.sinks.virtual_camera.sys.platform", system)
     sink = VirtualCameraSink(print, device="/dev/none")
     with pytest.raises(SinkError, match=remedy) as caught:
         sink.open(64, 48, Fraction(30))

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from pipeline.live.controls import HOLD_DELAY_SECONDS, Controls
-from pipeline.live.display import has_display
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.session import run_live
-from pipeline.live.sink import SinkError
+from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.record import RecordSink
+from pipeline.live.sinks.sink import SinkError
 from pipeline.live.sinks.window import WindowSink, key_name
 from tests.live import FakeCamera, plain_config
 from tests.media import contents
@@ -266,7 +266,7 @@ def test_a_window_that_answers_no_more_keeps_no_session(
     script = tmp_path / "hangs.py"
     script.write_text(f"import sys, time\n{program}\n")
     monkeypatch.setattr("pipeline.live.sinks.window.has_display", lambda: True)
-    monkeypatch.setattr("pipeline.live.window_process.__file__", str(script))
+    monkeypatch.setattr("pipeline.live.sinks.window_process.__file__", str(script))
     monkeypatch.setattr("pipeline.live.sinks.window.PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(WindowSink, "finish_seconds", 0.3)
     controls, notices = Controls(["great-wave"], recording=True), Notices(print)

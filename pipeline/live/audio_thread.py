@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pipeline.errors import first_line
-from pipeline.live.outlet import Outlet
-from pipeline.live.sink import SoundSource
+from pipeline.live.sinks.sink import SoundSource
+from pipeline.live.sinks.thread import Outlet
 
 STOP_SECONDS = 2.0
 

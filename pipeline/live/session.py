@@ -17,8 +17,8 @@ from pipeline.live.frames import Captured
 from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.notices import Notices
-from pipeline.live.outlet import IDLE_SECONDS, Outlet
-from pipeline.live.sink import Sink, SinkError, SoundSource
+from pipeline.live.sinks.sink import Sink, SinkError, SoundSource
+from pipeline.live.sinks.thread import IDLE_SECONDS, Outlet
 from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import Palette, load_palette
 from pipeline.live.stylize_thread import Painting
@@ -49,7 +49,7 @@ def run_live(
         controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; at the end they are told to quit.
         notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
             that the sinks were given too bring what those said into the summary.
-        sound: where sound comes from, see `pipeline.live.outputs.make_sound`; None for none.
+        sound: where sound comes from, see `pipeline.live.sinks.outputs.make_sound`; None for none.
         device: in place of the one that ``config.source`` means.
 
     Raises:

@@ -11,8 +11,8 @@ from pipeline.live.engine_pool import Size
 from pipeline.live.frames import Captured, LiveFrame
 from pipeline.live.live_stylizer import Painter
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.outlet import Outlet
 from pipeline.live.resolution import Quality, first_step, working_sizes
+from pipeline.live.sinks.thread import Outlet
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.

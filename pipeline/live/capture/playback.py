@@ -144,7 +144,7 @@ def has_sound(path: str) -> bool:
 
 
 class FileSound:
-    """The sound of a file that is played; a `pipeline.live.sink.SoundSource`.
+    """The sound of a file that is played; a `pipeline.live.sinks.sink.SoundSource`.
 
     Args:
         path: of the file.

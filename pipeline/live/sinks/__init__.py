@@ -1,1 +1,1 @@
-"""Where live pictures go: one module a kind; `pipeline.live.sink` says what each can do."""
+"""Where live pictures go: one module a kind; `pipeline.live.sinks.sink` says what each can do."""

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import Sink
+from pipeline.live.sinks.sink import Sink
 
 
 class NullSink(Sink):

@@ -9,10 +9,10 @@ from av.audio.frame import AudioFrame
 
 from pipeline.errors import reason_of
 from pipeline.live.controls import Controls
-from pipeline.live.files import new_name
 from pipeline.live.frames import LiveFrame
-from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
-from pipeline.live.sink import Sink, SinkError
+from pipeline.live.sinks.files import new_name
+from pipeline.live.sinks.muxer import Form, LiveMuxer, SoundQueue
+from pipeline.live.sinks.sink import Sink, SinkError
 
 # Written so that a session that is killed leaves a file that plays: Matroska in clusters of a second, mp4 and mov in
 # fragments from key picture to key picture, which become a plain file at a proper end.

@@ -15,11 +15,11 @@ from typing import IO, cast
 import av
 from av.audio.frame import AudioFrame
 
-from pipeline.live import stream_process
 from pipeline.live.capture.address import END, shown
 from pipeline.live.frames import LiveFrame
-from pipeline.live.muxer import Form, LiveMuxer, SoundQueue
-from pipeline.live.sink import Sink, SinkError
+from pipeline.live.sinks import stream_process
+from pipeline.live.sinks.muxer import Form, LiveMuxer, SoundQueue
+from pipeline.live.sinks.sink import Sink, SinkError
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 GOODBYE_SECONDS = 5.0
@@ -156,7 +156,7 @@ class StreamSink(Sink):
 
 
 class _Link:
-    """One connection, which lives in a process: see `pipeline.live.stream_process`.
+    """One connection, which lives in a process: see `pipeline.live.sinks.stream_process`.
 
     Args:
         url: where to.

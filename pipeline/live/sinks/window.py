@@ -17,13 +17,13 @@ from PIL import Image
 
 from pipeline.errors import reason_of
 from pipeline.frames import Pixels
-from pipeline.live import window_process
 from pipeline.live.controls import Controls
-from pipeline.live.display import has_display
-from pipeline.live.files import new_name
 from pipeline.live.frames import LiveFrame
-from pipeline.live.overlay import Meter, draw_help, draw_readings, readings
-from pipeline.live.sink import Sink, SinkError
+from pipeline.live.sinks import window_process
+from pipeline.live.sinks.display import has_display
+from pipeline.live.sinks.files import new_name
+from pipeline.live.sinks.overlay import Meter, draw_help, draw_readings, readings
+from pipeline.live.sinks.sink import Sink, SinkError
 
 PATIENCE_SECONDS = 10.0
 # How soon the end of the session is noticed while the window holds on to a picture.
@@ -63,7 +63,7 @@ def key_name(code: int) -> str:
 class WindowSink(Sink):
     """Shows each picture, and hands the keys to ``controls``; closing the window ends the session.
 
-    The window itself is a process, see `pipeline.live.window_process`.
+    The window itself is a process, see `pipeline.live.sinks.window_process`.
 
     Args:
         controls: what the keys change.

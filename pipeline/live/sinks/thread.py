@@ -12,7 +12,7 @@ from av.audio.frame import AudioFrame
 from pipeline.errors import PipelineError, first_line
 from pipeline.live.frames import LiveFrame
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.sink import Sink, SoundSink
+from pipeline.live.sinks.sink import Sink, SoundSink
 from pipeline.live.statistics import Deliveries, SinkSummary
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from pipeline.frames import Pixels
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sound_track import LAYOUT, RATE, SoundTrack
+from pipeline.live.sinks.audio_track import LAYOUT, RATE, SoundTrack
 from pipeline.media.colorspace import BT709, EXACT, swscale_matrix
 
 TICK = Fraction(1, 90000)

@@ -9,8 +9,8 @@ from pipeline.live.capture.device import Device
 from pipeline.live.capture.playback import FileSound, Playback, has_sound
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.display import has_display
-from pipeline.live.sink import Sink, SinkError, SoundSource
+from pipeline.live.sinks.display import has_display
+from pipeline.live.sinks.sink import Sink, SinkError, SoundSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def make_sinks(
 
         sinks.append(WindowSink(controls, notify, clean=outputs.clean, stills=outputs.stills))
     if outputs.virtual_camera:
-        from pipeline.live.sinks.virtual import VirtualCameraSink
+        from pipeline.live.sinks.virtual_camera import VirtualCameraSink
 
         sinks.append(VirtualCameraSink(notify))
     if outputs.stream is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import first_line
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sink import Sink, SinkError
+from pipeline.live.sinks.sink import Sink, SinkError
 
 REMEDIES = {
     "linux": "load one: sudo modprobe v4l2loopback exclusive_caps=1 card_label=flowbrush (Debian: v4l2loopback-dkms)",
