@@ -20,10 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from pipeline.arguments import read_paintings, read_seconds
-from pipeline.batch.terminal import BatchView
+from pipeline.console.batch_view import BatchView
+from pipeline.console.progress_bar import Bar
 from pipeline.errors import DAMAGED_INPUT, notes_of, printable
 from pipeline.process import ends_soon, keep_freed_memory, launched_at, set_up_logging
-from pipeline.terminal import Bar
 
 if TYPE_CHECKING:
     from pipeline.batch.events import Event
@@ -68,7 +68,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        from pipeline.doctor import own_version
+        from pipeline.console.doctor import own_version
 
         print(f"flowbrush {own_version()}")
         raise typer.Exit
@@ -492,7 +492,7 @@ def _preview(
     target: Path, clip: str | None, at: str | None, files: list[str], device: str, overwrite: bool, as_json: bool
 ) -> None:
     with _friendly():
-        from pipeline.preview import PreviewConfig, draw_preview
+        from pipeline.console.gallery_picture import PreviewConfig, draw_preview
 
         with _usage():
             config = PreviewConfig(target, clip, read_seconds(at), files, device, overwrite)
@@ -680,7 +680,7 @@ def train(
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Tell what works on this machine, and what to install for more."""
     with _friendly():
-        from pipeline.doctor import examine
+        from pipeline.console.doctor import examine
 
         findings = list(examine())
     if as_json:

@@ -12,8 +12,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipeline.console.gallery_picture import Tile, draw_page
 from pipeline.frames import Pixels
-from pipeline.preview import Tile, draw_page
 
 ROOT = Path(__file__).resolve().parents[1]
 STYLES = ("great-wave", "starry-night")

@@ -11,7 +11,7 @@ import rich.console
 from rich.file_proxy import FileProxy
 
 from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Planned, Progressed, Skipped, Started
-from pipeline.batch.terminal import BatchView
+from pipeline.console.batch_view import BatchView
 
 FIGURES = {"frames": 1, "fps": 0.0, "damaged_places": 1}
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 import cli
 from models.network import Architecture, StyleNetwork
 from models.registry import StyleCard, read_catalog, save
-from pipeline import preview
+from pipeline.console import gallery_picture as preview
+from pipeline.console.gallery_picture import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_picture
-from pipeline.preview import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
 from tests.media import Clip, make_clip, moving_square
 
 BUNDLED = list(read_catalog().cards)

@@ -1,14 +1,14 @@
 """What a terminal shows of a batch: bars, with speed and time left, lines above them, and a table at the end.
 
-For `cli` alone, as `pipeline.terminal`.
+For `cli` alone, as `pipeline.console.progress_bar`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.console.progress_bar import Say
 from pipeline.errors import printable
-from pipeline.terminal import Say
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
