@@ -33,8 +33,8 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.paint import no_statistics
     from models.registry import load
     from models.tiles import Tiling
-    from pipeline.meter import peak_memory_bytes
     from pipeline.process import keep_freed_memory
+    from pipeline.progress import peak_memory_bytes
     from pipeline.stylize.stylizer import cache_folder
 
     keep_freed_memory()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
     from pipeline.errors import PipelineError
-    from pipeline.meter import Progress
+    from pipeline.progress import Progress
     from pipeline.summary import Summary
 
 __all__ = [
@@ -59,7 +59,7 @@ _PLACES = {
     "DecodeConfig": "pipeline.config",
     "EncodeConfig": "pipeline.config",
     "PipelineError": "pipeline.errors",
-    "Progress": "pipeline.meter",
+    "Progress": "pipeline.progress",
     "Summary": "pipeline.summary",
     "Event": "pipeline.batch.events",
     "Planned": "pipeline.batch.events",

@@ -13,7 +13,7 @@ from pipeline.frames import Frame, Pixels
 
 if TYPE_CHECKING:
     from pipeline.batch.events import Emit, Ended
-    from pipeline.meter import ProgressCallback
+    from pipeline.progress import ProgressCallback
     from pipeline.summary import Notify, Summary
 
 # Threads that spin at OpenMP's barriers starve the decoder and the encoder; read when torch is loaded.

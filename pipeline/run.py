@@ -8,13 +8,13 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
 from pipeline.encode.plan_output import plan_output
-from pipeline.meter import Meter, ProgressCallback
+from pipeline.progress import Meter, ProgressCallback
 from pipeline.resume.resumable import Finished, is_resumable, open_render
-from pipeline.stream import prefetch
 from pipeline.stylize.memory_budget import waiting_frames
 from pipeline.stylize.style import find_style, last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
 from pipeline.summary import Notices, Notify, Summary, summarize
+from pipeline.threads import prefetch
 
 
 def stylize_video(

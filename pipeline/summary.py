@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.encode.writer import Report
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.media.stream_kinds import StreamPlan
-from pipeline.meter import Meter, Progress, peak_memory_bytes
+from pipeline.progress import Meter, Progress, peak_memory_bytes
 from pipeline.stylize.stylizer import Stylizer
 
 Notify = Callable[[str], None]

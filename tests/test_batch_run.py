@@ -23,6 +23,7 @@ import pytest
 
 import models.engine
 import models.registry
+from pipeline.atomic import write_in_place
 from pipeline.batch import arrivals, clip_run, session, watch
 from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Skipped, Started, as_json
 from pipeline.batch.jobs import BatchConfig
@@ -30,7 +31,6 @@ from pipeline.batch.records import Record
 from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import VideoConfig
-from pipeline.disk import write_in_place
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.resume.lock import Lock

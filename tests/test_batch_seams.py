@@ -23,7 +23,7 @@ from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.resume.manifest import Manifest
 from pipeline.run import stylize_video
 from pipeline.summary import Summary

@@ -26,7 +26,7 @@ from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.resume.manifest import work_folder
 from pipeline.resume.segments import SegmentWriter
 from pipeline.resume.work_dir import WorkFolder, what_is_left

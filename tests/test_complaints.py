@@ -32,7 +32,7 @@ from pipeline.frames import Frame, Pixels
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.session import run_live
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from tests.extras import FONT, Extras, Subtitles, cues, enrich, film

@@ -23,7 +23,7 @@ from pipeline.decode.source import open_source
 from pipeline.decode.trim import Cut
 from pipeline.errors import InputError
 from pipeline.frames import Frame
-from pipeline.stream import prefetch
+from pipeline.threads import prefetch
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 
@@ -486,7 +486,7 @@ import os, sys, time
 from contextlib import closing, suppress
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.stream import prefetch
+from pipeline.threads import prefetch
 
 def leave(taken):
     with open_source(sys.argv[1]) as source:

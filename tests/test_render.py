@@ -18,16 +18,16 @@ import av
 import numpy as np
 import pytest
 
-import pipeline.disk
+import pipeline.atomic
 import pipeline.resume.disk_space
 import pipeline.resume.fingerprint
 import pipeline.resume.resumable
+from pipeline.atomic import put_in_place
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import Source
-from pipeline.disk import put_in_place
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_folder
 from pipeline.resume.segments import SegmentWriter, _decoding_times, marked
@@ -201,7 +201,7 @@ PLACES = {
     "pipeline.resume.segments:put_in_place*2": 8,
     "pipeline.resume.work_dir:WorkFolder.write_state*2": 8,
     "pipeline.resume.manifest:Manifest.write*2": 8,
-    "pipeline.disk:os.replace*6": 8,
+    "pipeline.atomic:os.replace*6": 8,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
@@ -502,7 +502,7 @@ def test_a_folder_that_cannot_be_read_can_be_written_to(tmp_path: Path, monkeypa
 
     (tmp_path / "a.part").write_bytes(b"whole")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.disk.os, "open", refuse)
+        patch.setattr(pipeline.atomic.os, "open", refuse)
         put_in_place(str(tmp_path / "a.part"), str(tmp_path / "a"))
     assert (tmp_path / "a").read_bytes() == b"whole"
 

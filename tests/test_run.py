@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import EncodeError, InputError, OutputError, StyleError
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.resume.segments import SegmentWriter
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.stream import ordered_map, prefetch
+from pipeline.threads import ordered_map, prefetch
 
 
 def threads() -> set[str]:

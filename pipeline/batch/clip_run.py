@@ -15,7 +15,7 @@ from pipeline.batch.records import Record, Records, identity_of
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import VideoConfig
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
-from pipeline.meter import Progress
+from pipeline.progress import Progress
 from pipeline.resume.work_dir import look_of
 from pipeline.summary import Summary
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
+from pipeline.atomic import write_in_place
 from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
 from pipeline.batch.jobs import BatchConfig, Job, check_names
 from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
-from pipeline.disk import write_in_place
 from pipeline.errors import InputError, OutputError
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.media.stills import is_still

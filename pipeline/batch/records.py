@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.atomic import write_in_place
 from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
-from pipeline.disk import write_in_place
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_of, mask_of, styles_of
 from pipeline.resume.manifest import is_placed

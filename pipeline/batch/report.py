@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.atomic import write_in_place
 from pipeline.batch.events import Ended
 from pipeline.batch.inputs import STATE_FOLDER
 from pipeline.batch.records import Record, Records
-from pipeline.disk import write_in_place
 from pipeline.errors import printable
 from pipeline.media.damage import IN_NOTICE
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.atomic import write_in_place
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.disk import write_in_place
 from pipeline.errors import PipelineError
 from pipeline.frames import Frame
 

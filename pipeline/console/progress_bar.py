@@ -13,7 +13,7 @@ from pipeline.errors import notes_of
 
 if TYPE_CHECKING:
     from models.training.trainer import Report
-    from pipeline.meter import Progress
+    from pipeline.progress import Progress
 
 Say = Callable[[str], None]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
+from pipeline.atomic import explained, put_in_place
 from pipeline.decode.demuxer import StreamPacket
-from pipeline.disk import explained, put_in_place
 from pipeline.encode.muxer import Muxer, new_temporary
 from pipeline.encode.output_plan import Plan
 from pipeline.errors import EncodeError, OutputError

@@ -20,8 +20,8 @@ from pipeline.evaluate.scores import Scores, Tally
 from pipeline.frames import Frame
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_picture
-from pipeline.stream import prefetch
 from pipeline.summary import Notices, Notify
+from pipeline.threads import prefetch
 from pipeline.train.loss_networks import find_loss_networks
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import cast
 import av
 import numpy as np
 
+from pipeline.atomic import explained
 from pipeline.decode.demuxer import StreamPacket, VideoPacket
-from pipeline.disk import explained
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import Plan
 from pipeline.encode.writer import Report, encode_into

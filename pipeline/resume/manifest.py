@@ -20,7 +20,7 @@ from fractions import Fraction
 from itertools import accumulate, groupby
 from typing import Any
 
-from pipeline.disk import write_in_place
+from pipeline.atomic import write_in_place
 
 FORMAT = 1
 SUFFIX = ".flowbrush"

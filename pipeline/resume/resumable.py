@@ -10,10 +10,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline.atomic import explained, put_in_place
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
-from pipeline.disk import explained, put_in_place
 from pipeline.encode.output_plan import Plan
 from pipeline.encode.writer import Report, encode
 from pipeline.errors import DeviceError, EncodeError, InputError

@@ -14,8 +14,8 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from pipeline.atomic import put_in_place
 from pipeline.decode.demuxer import VideoPacket
-from pipeline.disk import put_in_place
 from pipeline.encode.encoder import VideoTrack, add_video
 from pipeline.encode.output_plan import Plan
 from pipeline.encode.pixel_format import has_alpha

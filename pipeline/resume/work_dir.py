@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.disk import write_in_place
+from pipeline.atomic import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here

@@ -16,7 +16,6 @@ import numpy as np
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
-from pipeline.stream import ordered_map
 from pipeline.stylize.device import OutOfMemoryError, device_errors, find_device, free_memory
 from pipeline.stylize.memory_budget import (
     Need,
@@ -30,6 +29,7 @@ from pipeline.stylize.memory_budget import (
 )
 from pipeline.stylize.stabilizer import Prepared, Stability, Stabilizer, opencv_is_there
 from pipeline.stylize.style import load_look
+from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.disk import write_in_place
+from pipeline.atomic import write_in_place
 from pipeline.frames import Pixels
 
 FIRST, BEHIND = "first.safetensors", "behind.safetensors"

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.plan_output import plan_output
-from pipeline.meter import Progress, ProgressCallback
+from pipeline.progress import Progress, ProgressCallback
 from pipeline.resume.resumable import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style

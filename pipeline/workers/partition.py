@@ -13,8 +13,8 @@ from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
 from pipeline.resume.segments import digest_of
-from pipeline.stream import prefetch
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
+from pipeline.threads import prefetch
 from pipeline.workers.protocol import Begin
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and

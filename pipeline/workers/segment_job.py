@@ -20,12 +20,12 @@ from itertools import chain
 from types import TracebackType
 from typing import Any
 
+from pipeline.atomic import explained
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
-from pipeline.disk import explained
 from pipeline.encode.output_plan import Plan
 from pipeline.encode.plan_output import plan_output
 from pipeline.errors import InputError
@@ -35,11 +35,11 @@ from pipeline.resume.resumable import Render
 from pipeline.resume.resume_point import Decode, frames_from
 from pipeline.resume.segments import digest_of, marked
 from pipeline.resume.work_dir import WorkFolder
-from pipeline.stream import prefetch
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import waiting_frames
 from pipeline.stylize.style import last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
+from pipeline.threads import prefetch
 from pipeline.workers.absolute_paths import check_here
 from pipeline.workers.boundary_frames import BEHIND, FIRST, Edge
 from pipeline.workers.protocol import SegmentResult, SegmentTask

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.frames import Frame
-from pipeline.stream import Prefetch
+from pipeline.threads import Prefetch
 
 T = TypeVar("T")
 
