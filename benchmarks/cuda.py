@@ -21,9 +21,9 @@ import torch
 
 from benchmarks.clips import make_clip, width_for
 from benchmarks.command import CommandError, machine, machine_line, paint
-from models.engine import DTYPES, EngineName, Precision, build_engine
+from models.engines.engine import DTYPES, EngineName, Precision, build_engine
+from models.engines.frame_graph import Paint, no_statistics
 from models.network import StyleNetwork
-from models.paint import Paint, no_statistics
 from models.registry import Painter, load
 from pipeline.stylize.stylizer import cache_folder
 

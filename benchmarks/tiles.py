@@ -29,8 +29,8 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     """Paint in this process, save the painting at ``arguments.save``, and return the figures."""
     import torch
 
-    from models.engine import build_engine, native_precision
-    from models.paint import no_statistics
+    from models.engines.engine import build_engine, native_precision
+    from models.engines.frame_graph import no_statistics
     from models.registry import load
     from models.tiles import Tiling
     from pipeline.process import keep_freed_memory

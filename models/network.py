@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.folding import convolve_in_fours, reflect, upsample_convolve
+from models.engines.fused_kernels import convolve_in_fours, reflect, upsample_convolve
 
 EPSILON = 1e-5
 
@@ -205,7 +205,7 @@ class StyleNetwork(nn.Module):
     After Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
     arXiv:1603.08155, with conditional instance normalisation, and made slim: a quarter of the channels at full
     resolution, small first and last kernels, nearest-neighbour upsampling before a convolution instead of a
-    transposed one (Odena et al. 2016: no checkerboards; computed folded, see `models.folding`), a sigmoid at the end.
+    transposed one (Odena et al. 2016: no checkerboards; computed folded, see `models.engines.fused_kernels`), a sigmoid at the end.
 
     Holds no state between calls: the normalisation statistics of the past are an argument and a result.
 

@@ -1,4 +1,4 @@
-"""What `models.paint` does with a whole picture, done with strips of it: no picture of floats is ever whole."""
+"""What `models.engines.frame_graph` does with a whole picture, done with strips of it: no picture of floats is ever whole."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.network import Style, StyleNetwork, missing
-from models.paint import (
+from models.engines.frame_graph import (
     Paint,
     beyond_black,
     block_count,
@@ -20,6 +19,7 @@ from models.paint import (
     thickness,
     to_unit,
 )
+from models.network import Style, StyleNetwork, missing
 from models.tiles import StripPass, Sums, Tall, Tiling, strips
 
 # Rows on each side that bicubic sampling, or the mean over a pixel, may look at beyond those it covers.
@@ -114,7 +114,7 @@ def cropped(picture: Tall, height: int, width: int) -> Tall:
 
 
 def resized(picture: Tall, size: Sequence[int]) -> Tall:
-    """`models.paint.resize` of a picture, a strip at a time."""
+    """`models.engines.frame_graph.resize` of a picture, a strip at a time."""
     if tuple(size) == (picture.height, picture.width):
         return picture
     mode = resize_mode((picture.height, picture.width), size)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.folding import convolve_in_fours
+from models.engines.fused_kernels import convolve_in_fours
 from models.network import Architecture, Layer, Style, StyleNetwork, gain_and_offset, mix_statistics, normalize
 
 Rows = Callable[[int, int], Tensor]

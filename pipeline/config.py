@@ -97,7 +97,7 @@ class StylizeConfig:
         strength: 0 leaves the video as it is, 1 paints it fully.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        engine: ``auto``, ``eager``, ``compile`` or ``openvino``; see `models.engine`.
+        engine: ``auto``, ``eager``, ``compile`` or ``openvino``; see `models.engines.engine`.
         compare: None, ``side`` (original left of the painting) or ``split`` (left half original, right half painted).
         threads: cores that the network may use on a CPU; 0 takes all.
         style_end: written as ``style``: what the clip fades to until its last frame; None for no fade.

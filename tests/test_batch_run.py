@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import models.engine
+import models.engines.engine
 import models.registry
 from pipeline.atomic import write_in_place
 from pipeline.batch import arrivals, clip_run, session, watch
@@ -87,13 +87,13 @@ def outputs(events: list[Event], kind: type) -> list[str]:
 
 def test_one_engine_for_each_size_whatever_the_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[int, int]] = []
-    build = models.engine.build_engine
+    build = models.engines.engine.build_engine
 
     def counted(*args: Any, **settings: Any) -> Any:
         built.append((settings["width"], settings["height"]))
         return build(*args, **settings)
 
-    monkeypatch.setattr(models.engine, "build_engine", counted)
+    monkeypatch.setattr(models.engines.engine, "build_engine", counted)
     clips(tmp_path, "a.mp4", "c.mp4")
     clips(tmp_path, "b.mp4", width=80)
     ended, _ = batch(config(tmp_path, ("great-wave", "starry-night", "great-wave:0.5,minotaur:0.5")))
@@ -777,8 +777,8 @@ def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     """Dynamo would run the ninth uncompiled, as it counts by code object."""
     import torch
 
+    from models.engines.frame_graph import no_statistics
     from models.network import StyleNetwork
-    from models.paint import no_statistics
     from tests.tiny import TINY
 
     compiled: list[int] = []
@@ -792,11 +792,13 @@ def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return real(module, dynamic=False, backend=backend)
 
     monkeypatch.setattr(torch, "compile", cheap)
-    monkeypatch.setattr(models.engine, "can_compile", lambda device: True)
+    monkeypatch.setattr(models.engines.engine, "can_compile", lambda device: True)
     network, device = StyleNetwork(TINY), torch.device("cpu")
     for number in range(9):
         size = {"height": 16 + 4 * number, "width": 16}
-        engine = models.engine.build_engine("compile", network, **size, device=device, precision="fp32", cache=tmp_path)
+        engine = models.engines.engine.build_engine(
+            "compile", network, **size, device=device, precision="fp32", cache=tmp_path
+        )
         pixels = torch.from_numpy(np.zeros((size["height"], size["width"], 3), np.uint8))
         engine(pixels, network.neutral_style(), no_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
     assert len(compiled) == 9

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import engine as engine_module
-from models.engine import (
+from models.engines import engine as engine_module
+from models.engines.engine import (
     Engine,
     EngineError,
     EngineName,
@@ -19,8 +19,8 @@ from models.engine import (
     build_engine,
     native_precision,
 )
+from models.engines.frame_graph import Paint, no_statistics
 from models.network import Architecture, Style, StyleNetwork
-from models.paint import Paint, no_statistics
 from models.registry import load, read_catalog
 
 CPU = torch.device("cpu")

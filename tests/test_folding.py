@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.folding import convolve_in_fours, reflect, repeat_edge, upsample_convolve
+from models.engines.fused_kernels import convolve_in_fours, reflect, repeat_edge, upsample_convolve
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 9), (16, 7)])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.ahead import GRAPH, INPUTS, Ahead
-from models.engine import EngineError, build_engine, can_compile
+from models.engines.aot import GRAPH, INPUTS, Ahead
+from models.engines.engine import EngineError, build_engine, can_compile
+from models.engines.frame_graph import no_statistics
 from models.network import StyleNetwork
-from models.paint import no_statistics
 from pipeline.errors import DeviceError
 from pipeline.live import compile_process as compiling
 from pipeline.live import engine_pool as engines
@@ -219,7 +219,7 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
         raise RuntimeError(f"{kind} is broken\nin many lines")
 
     monkeypatch.setattr(Engines, "_prepare", fail)
-    monkeypatch.setattr("models.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
+    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
     lines: list[str] = []
     kept = Engines(palette, place(tmp_path), "auto", lines.append)
     for size in (SIZE, SIZE, (64, 64)):
@@ -248,7 +248,7 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 
     monkeypatch.setattr(Engines, "_prepare", prepare)
     monkeypatch.setattr(Engines, "_warm_up", lambda *_: None)
-    monkeypatch.setattr("models.engine.available_engines", lambda device: ["openvino", "eager"])
+    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
     kept = Engines(palette, place(tmp_path), "auto", print)
     kept.get(SIZE)
     kept.prepare(SIZE)
@@ -264,7 +264,7 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 def test_an_engine_that_is_not_there_is_refused(
     tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.engine.available_engines", lambda device: ["eager"])
+    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["eager"])
     with pytest.raises(DeviceError, match="the engine openvino is not to be had on cpu"):
         Engines(palette, place(tmp_path), "openvino", print)
     kept = Engines(palette, place(tmp_path), "eager", print)
@@ -273,7 +273,7 @@ def test_an_engine_that_is_not_there_is_refused(
 
 
 def test_closing_ends_the_process(tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.engine.available_engines", lambda device: ["openvino", "eager"])
+    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
     lines: list[str] = []
     kept = Engines(palette, place(tmp_path), "auto", lines.append)
     kept.prepare(SIZE)

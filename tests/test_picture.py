@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from media import Clip, make_clip
 
-from models.engine import build_engine
+from models.engines.engine import build_engine
+from models.engines.frame_graph import no_statistics
 from models.network import StyleNetwork
-from models.paint import no_statistics
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-import models.engine
+import models.engines.engine
 from pipeline.config import StylizeConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
@@ -94,7 +94,7 @@ def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
 
 
 def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.engine, "available_engines", lambda device: ["eager"])
+    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
     said: list[str] = []
     automatic = Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append)
     assert automatic.engine == "eager"
@@ -103,15 +103,15 @@ def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPat
 
 
 def test_auto_tries_the_next_engine_where_one_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = models.engine.build_engine
+    build = models.engines.engine.build_engine
 
     def broken(name: str, *args: Any, **kwargs: Any) -> Any:
         if name == "compile":
             raise RuntimeError("the compiler crashed\nand told a long story")
         return build(name, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(models.engine, "available_engines", lambda device: ["compile", "eager"])
-    monkeypatch.setattr(models.engine, "build_engine", broken)
+    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["compile", "eager"])
+    monkeypatch.setattr(models.engines.engine, "build_engine", broken)
     said: list[str] = []
     assert Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append).engine == "eager"
     assert "the compiler crashed" in said[0]
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: p
     def locked(*args: Any, **kwargs: Any) -> Any:
         raise PermissionError(13, "Permission denied", "/locked")
 
-    monkeypatch.setattr(models.engine, "build_engine", locked)
+    monkeypatch.setattr(models.engines.engine, "build_engine", locked)
     with pytest.raises(DeviceError, match="Permission denied: /locked; set FLOWBRUSH_CACHE"):
         Stylizer(PLAIN, height=16, width=16)
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import models.engine
+import models.engines.engine
 import pipeline.stylize.memory_budget
-from models.engine import EngineError, build_engine
+from models.engines.engine import EngineError, build_engine
+from models.engines.frame_graph import Paint, no_statistics
 from models.network import Architecture, Style, StyleNetwork
-from models.paint import Paint, no_statistics
 from models.registry import load
 from models.tiled_paint import TiledPaint
 from models.tiles import Tiling, peak_bytes
@@ -87,7 +87,7 @@ def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, 
 @pytest.mark.parametrize("stroke_size", [0.5, 1.0, 1.3, 2.0])
 def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
     height, width = 45, 58
-    paint = Paint(NETWORK, END, models.engine.canvas_size(height, width, stroke_size))
+    paint = Paint(NETWORK, END, models.engines.engine.canvas_size(height, width, stroke_size))
     pixels = picture(height, width)
     with torch.inference_mode():
         _, past = paint(pixels // 2, *style.tensors(), no_statistics(NETWORK), NONE, FULL, NONE, NONE)
@@ -281,7 +281,7 @@ class Greedy:
     def __init__(self, rows: int, error: Exception) -> None:
         self._rows = rows
         self._error = error
-        self._build = models.engine.build_engine
+        self._build = models.engines.engine.build_engine
         self.is_greedy = False
 
     def __call__(self, *args: Any, tiling: Tiling | None = None, **kwargs: Any) -> Any:
@@ -313,7 +313,7 @@ def test_running_out_of_memory_makes_strips_smaller_and_loses_no_frame(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greedy, notices = Greedy(8, error), []
-    monkeypatch.setattr(models.engine, "build_engine", greedy)
+    monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
     stylizer = Stylizer(replace(PLAIN, threads=2), height=48, width=64, notify=notices.append)
     expected = [frame.pixels for frame in stylizer(frames(6))]
     greedy.is_greedy = True
@@ -334,7 +334,7 @@ def test_running_out_of_memory_with_the_smallest_strips_is_an_error_of_the_devic
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     greedy = Greedy(0, OUT[0])
-    monkeypatch.setattr(models.engine, "build_engine", greedy)
+    monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
     stylizer = Stylizer(PLAIN, height=48, width=64)
     greedy.is_greedy = True
     with pytest.raises(DeviceError, match="the memory of cpu does not suffice; choose a smaller --height"):
@@ -343,7 +343,7 @@ def test_running_out_of_memory_with_the_smallest_strips_is_an_error_of_the_devic
 
 def test_other_errors_of_an_engine_shrink_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     greedy = Greedy(0, RuntimeError("unsupported memory format option Preserve"))
-    monkeypatch.setattr(models.engine, "build_engine", greedy)
+    monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
     stylizer = Stylizer(PLAIN, height=48, width=64)
     greedy.is_greedy = True
     with pytest.raises(DeviceError, match="memory format"):

@@ -204,7 +204,7 @@ def test_the_compiler_is_left_out_where_time_is_short_or_it_is_missing(
     compiled = dataclasses.replace(ready, compile=True, steps=1)
     assert compiled.settings().compile
     assert not dataclasses.replace(compiled, minutes=1).settings().compile
-    monkeypatch.setattr("models.engine.can_compile", lambda device: False)
+    monkeypatch.setattr("models.engines.engine.can_compile", lambda device: False)
     notes: list[str] = []
     train(compiled, notify=notes.append)
     assert notes == ["torch.compile does not work here: each step takes about twice as long; install g++"]

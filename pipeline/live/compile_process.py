@@ -24,7 +24,7 @@ class Order:
         device: where the network will run.
         precision: of its convolutions.
         cache: folder in which it is left.
-        stroke_size: see `models.engine.build_engine`.
+        stroke_size: see `models.engines.engine.build_engine`.
         threads: cores that one call will use on a CPU.
     """
 
@@ -58,8 +58,8 @@ def fill(order: Order) -> None:
     """
     import torch
 
-    from models.ahead import Ahead
-    from models.engine import build_engine
+    from models.engines.aot import Ahead
+    from models.engines.engine import build_engine
     from pipeline.live.style_mixer import load_palette
 
     palette = load_palette(order.styles)

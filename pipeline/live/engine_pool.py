@@ -19,8 +19,8 @@ from pipeline.stylize.device import device_errors
 if TYPE_CHECKING:
     import torch
 
-    from models.ahead import Ahead
-    from models.engine import Engine, EngineName, Precision
+    from models.engines.aot import Ahead
+    from models.engines.engine import Engine, EngineName, Precision
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -37,7 +37,7 @@ class Place:
         precision: of its convolutions.
         cache: folder in which compiled code is kept.
         threads: cores that a picture uses on a CPU.
-        stroke_size: see `models.engine.build_engine`.
+        stroke_size: see `models.engines.engine.build_engine`.
     """
 
     device: "torch.device"
@@ -68,7 +68,7 @@ class Engines:
     """
 
     def __init__(self, palette: Palette, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
-        from models.engine import available_engines
+        from models.engines.engine import available_engines
 
         found = available_engines(place.device)
         if wanted not in ("auto", *found):
@@ -170,7 +170,7 @@ class Engines:
         return ahead.load()
 
     def _ahead(self, size: Size) -> "Ahead":
-        from models.ahead import Ahead
+        from models.engines.aot import Ahead
 
         place, (height, width) = self._place, size
         return Ahead(
@@ -218,7 +218,7 @@ class Engines:
             raise DeviceError(lines[-1])
 
     def _build(self, kind: "EngineName", size: Size) -> "Engine":
-        from models.engine import build_engine
+        from models.engines.engine import build_engine
 
         place, (height, width) = self._place, size
         with device_errors(place.device):
@@ -238,7 +238,7 @@ class Engines:
         """The first call is slow: it is made here, and not between two pictures."""
         import torch
 
-        from models.paint import no_statistics
+        from models.engines.frame_graph import no_statistics
 
         device, network = self._place.device, self._palette.network
         zero = torch.zeros((), device=device)

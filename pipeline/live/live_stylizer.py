@@ -20,7 +20,7 @@ from pipeline.stylize.stylizer import cache_folder
 if TYPE_CHECKING:
     import torch
 
-    from models.engine import Precision
+    from models.engines.engine import Precision
 
 
 class Painter:
@@ -49,8 +49,8 @@ class Painter:
     def __init__(self, config: LiveConfig, palette: Palette, size: Size, notify: Callable[[str], None]) -> None:
         import torch
 
-        from models.engine import native_precision
-        from models.paint import no_statistics
+        from models.engines.engine import native_precision
+        from models.engines.frame_graph import no_statistics
 
         wanted = config.stylize
         self.size = size

@@ -16,7 +16,7 @@ from pipeline.stylize.fair_lock import Turn
 from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
-    from models.engine import Engine
+    from models.engines.engine import Engine
     from models.network import StyleNetwork
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class _Sharing(Stylizer):
     def _found_or_built(self, name: str, network: "StyleNetwork", **settings: Any) -> "Engine":
         import torch
 
-        from models.engine import build_engine
+        from models.engines.engine import build_engine
 
         of_networks = tuple(_digest(each) for each in (network, settings["end"]))
         others = tuple(sorted((option, value) for option, value in settings.items() if option != "end"))

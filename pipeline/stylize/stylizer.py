@@ -34,7 +34,7 @@ from pipeline.threads import ordered_map
 if TYPE_CHECKING:
     import torch
 
-    from models.engine import Engine, EngineName, Precision
+    from models.engines.engine import Engine, EngineName, Precision
     from models.tiles import Tiling
     from pipeline.decode.mask import Mask
 
@@ -47,7 +47,7 @@ AHEAD = 2
 T = TypeVar("T")
 Notify = Callable[[str], None]
 Build = Callable[..., "Engine"]
-"""Called as `models.engine.build_engine`."""
+"""Called as `models.engines.engine.build_engine`."""
 
 
 class Stylizer:
@@ -67,7 +67,7 @@ class Stylizer:
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
         mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None paints everywhere.
         notify: called with what the user should know, a line each.
-        build: makes the engine as `models.engine.build_engine` does, which it is where None is given; several clips
+        build: makes the engine as `models.engines.engine.build_engine` does, which it is where None is given; several clips
             may share what it keeps.
 
     Attributes:
@@ -97,8 +97,8 @@ class Stylizer:
     ) -> None:
         import torch
 
-        from models.engine import build_engine, native_precision
-        from models.paint import no_statistics
+        from models.engines.engine import build_engine, native_precision
+        from models.engines.frame_graph import no_statistics
 
         self.look = load_look(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)
@@ -226,7 +226,7 @@ class Stylizer:
 
     def _start(self, wanted: str, max_memory: int | None) -> None:
         """Build the engine that was asked for, or the fastest that works, and run it once."""
-        from models.engine import available_engines
+        from models.engines.engine import available_engines
 
         candidates = available_engines(self.device) if wanted == "auto" else [cast("EngineName", wanted)]
         bound = default_bound(self.device) if max_memory is None else max_memory
@@ -264,7 +264,7 @@ class Stylizer:
         return "eager", way
 
     def _need(self) -> Need:
-        from models.engine import canvas_size
+        from models.engines.engine import canvas_size
 
         height, width = self._size
         canvas = canvas_size(height, width, self._stroke_size) or (height, width)

@@ -116,7 +116,7 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
 
 
 def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "TrainingConfig":
-    from models.engine import can_compile
+    from models.engines.engine import can_compile
 
     settings = config.settings()
     if not settings.compile or can_compile(device):

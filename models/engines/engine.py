@@ -26,9 +26,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from models.folding import upsample_convolve
+from models.engines.frame_graph import Paint, no_statistics
+from models.engines.fused_kernels import upsample_convolve
 from models.network import Style, StyleNetwork
-from models.paint import Paint, no_statistics
 from models.tiled_paint import TiledPaint
 from models.tiles import Tiling
 

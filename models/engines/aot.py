@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import models.folding
+import models.engines.frame_graph
+import models.engines.fused_kernels
 import models.network
-import models.paint
 import models.temporal
-from models.engine import DTYPES, Engine, EngineError, Precision, can_compile, canvas_size
+from models.engines.engine import DTYPES, Engine, EngineError, Precision, can_compile, canvas_size
+from models.engines.frame_graph import Paint, no_statistics
 from models.network import Style, StyleNetwork
-from models.paint import Paint, no_statistics
 
 GRAPH, INPUTS = "graph.bin", "inputs.json"
 
@@ -67,7 +67,7 @@ class Ahead:
             f"{self.network.architecture} {self.end is not None} {torch.__version__} {_processor(self.device)}"
         )
         digest = hashlib.sha256(facts.encode())
-        for module in (models.paint, models.network, models.folding, models.temporal):
+        for module in (models.engines.frame_graph, models.network, models.engines.fused_kernels, models.temporal):
             digest.update(Path(inspect.getfile(module)).read_bytes())
         return self.cache / "ahead" / digest.hexdigest()[:32]
 

@@ -1,0 +1,1 @@
+"""Ways to run the network: eager, torch.compile, ahead of time, OpenVINO."""
