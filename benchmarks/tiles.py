@@ -32,7 +32,7 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.engines.engine import build_engine, native_precision
     from models.engines.frame_graph import no_statistics
     from models.registry import load
-    from models.tiles import Tiling
+    from models.tiled.tiling import Tiling
     from pipeline.process import keep_freed_memory
     from pipeline.progress import peak_memory_bytes
     from pipeline.stylize.stylizer import cache_folder

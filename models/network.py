@@ -239,7 +239,7 @@ class StyleNetwork(nn.Module):
         return sum(self.architecture.norm_channels)
 
     def encoder(self) -> list[Layer]:
-        """From the picture to the features in the middle of the network; see `models.tiles` for another way through."""
+        """From the picture to the features in the middle of the network; see `models.tiled.tiling` for another way through."""
         blocks = [
             _layer(layer, opens=index % 2 == 0, closes=index % 2 == 1) for index, layer in enumerate(self.residual)
         ]

@@ -18,8 +18,8 @@ from models.engines.engine import EngineError, build_engine
 from models.engines.frame_graph import Paint, no_statistics
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load
-from models.tiled_paint import TiledPaint
-from models.tiles import Tiling, peak_bytes
+from models.tiled.tiled_graph import TiledPaint
+from models.tiled.tiling import Tiling, peak_bytes
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame

@@ -29,8 +29,8 @@ from torch import Tensor
 from models.engines.frame_graph import Paint, no_statistics
 from models.engines.fused_kernels import upsample_convolve
 from models.network import Style, StyleNetwork
-from models.tiled_paint import TiledPaint
-from models.tiles import Tiling
+from models.tiled.tiled_graph import TiledPaint
+from models.tiled.tiling import Tiling
 
 EngineName = Literal["eager", "compile", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.network import Architecture
-    from models.tiles import Tiling
+    from models.tiled.tiling import Tiling
 
 # Where nothing is asked for: of the machine's memory, or of that which its group of processes may have, or of a GPU's.
 # Not of what is free at the moment: a render that is gone on with must be painted as it began.
@@ -94,7 +94,7 @@ class Need:
         if tiling is None:
             wide = OF_FLOAT if self.precision == "fp32" else 1
             return round(height * width * WHOLE_BYTES_PER_PX[engine] * wide) + 24 * self.pixels
-        from models.tiles import peak_bytes
+        from models.tiled.tiling import peak_bytes
 
         return peak_bytes(self.architecture, tiling, height, width, 4 if self.precision == "fp32" else 2)
 
@@ -106,7 +106,7 @@ def whole_ways(workers: int) -> list[Way]:
 
 def strip_ways(workers: int, height: int, *, on_gpu: bool) -> list[Way]:
     """Strips, each way with less memory than the one before, the last with the least there is."""
-    from models.tiles import Tiling
+    from models.tiled.tiling import Tiling
 
     rows = [count for count in (STRIPS if on_gpu else STRIPS_OF_CPU) if count < height] or [SMALLEST_STRIPS[-1]]
     first = [Way(count, Tiling(rows[0])) for count in range(workers, 0, -1)]

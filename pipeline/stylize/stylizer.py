@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.engines.engine import Engine, EngineName, Precision
-    from models.tiles import Tiling
+    from models.tiled.tiling import Tiling
     from pipeline.decode.mask import Mask
 
 

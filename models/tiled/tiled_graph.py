@@ -20,7 +20,7 @@ from models.engines.frame_graph import (
     to_unit,
 )
 from models.network import Style, StyleNetwork, missing
-from models.tiles import StripPass, Sums, Tall, Tiling, strips
+from models.tiled.tiling import StripPass, Sums, Tall, Tiling, strips
 
 # Rows on each side that bicubic sampling, or the mean over a pixel, may look at beyond those it covers.
 BEYOND = 3

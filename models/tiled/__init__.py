@@ -1,0 +1,1 @@
+"""Frames that do not fit into memory as a whole, stylized in strips."""
