@@ -22,7 +22,7 @@ import cli
 import pipeline.evaluate.perceptual
 import pipeline.train.loss_networks
 from models.flow import DisFlow
-from models.measures import e_stab, find_motion, to_pixels, warp_error
+from models.metrics import e_stab, find_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
 from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
 from pipeline.evaluate.perceptual import Likeness

@@ -14,7 +14,7 @@ from tiny import blobs
 
 from models.flow import DisFlow, inside, to_tensor
 from models.losses import gram_matrix
-from models.measures import (
+from models.metrics import (
     Motion,
     content_score,
     e_stab,

@@ -41,7 +41,7 @@ class Likeness:
             original: ``(height, width, 3)`` uint8 RGB.
             painted: the same size.
         """
-        from models.measures import content_score, style_score
+        from models.metrics import content_score, style_score
 
         scale = min(LARGEST_PX / min(painted.shape[:2]), 1.0)
         content = self._features(scaled(original, scale))[self._content_layer]
@@ -60,7 +60,7 @@ class Likeness:
     def _features(self, pixels: Pixels) -> "dict[str, Tensor]":
         import torch
 
-        from models.measures import to_pixels
+        from models.metrics import to_pixels
 
         with torch.inference_mode():
             features: dict[str, Tensor] = self._network(to_pixels(pixels))

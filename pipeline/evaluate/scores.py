@@ -26,7 +26,7 @@ class Pair:
         index: of the later frame, from 0.
         seconds: of the later frame, counted from the first.
         visible: share of the pixels that could be compared.
-        original: `models.measures.warp_error` of the original clip; None where the pair is not counted.
+        original: `models.metrics.warp_error` of the original clip; None where the pair is not counted.
         stylized: of the painted clip.
     """
 
@@ -118,7 +118,7 @@ class Tally:
         self.frames += 1
 
     def _compare(self, original: Frame, stylized: Frame, back: int) -> Pair:
-        from models.measures import find_motion, to_pixels, warp_error
+        from models.metrics import find_motion, to_pixels, warp_error
 
         earlier = self._past[-back]
         motion = find_motion(original.pixels, earlier[0].pixels, self._finder)
@@ -130,7 +130,7 @@ class Tally:
 
     def scores(self, network: str | None, painting: str | None, notes: Sequence[str]) -> Scores:
         """What all of it came to."""
-        from models.measures import e_stab, e_warp
+        from models.metrics import e_stab, e_warp
 
         near, far = (self._pairs[back].items for back in (NEAR, FAR))
         pictures = self._pictures.items
