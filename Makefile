@@ -1,7 +1,7 @@
 # make demo   set everything up and paint a sample clip into stylized.mp4
 # make test   set up what tests need, then ruff, mypy and the tests
 # make prove  the long proofs
-# make lint   ruff and mypy alone
+# make lint   ruff, mypy and the import contracts alone
 # make bench  speed and memory on this machine
 
 PYTHON ?= python3
@@ -25,6 +25,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/throughput.py

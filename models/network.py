@@ -205,7 +205,8 @@ class StyleNetwork(nn.Module):
     After Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
     arXiv:1603.08155, with conditional instance normalisation, and made slim: a quarter of the channels at full
     resolution, small first and last kernels, nearest-neighbour upsampling before a convolution instead of a
-    transposed one (Odena et al. 2016: no checkerboards; computed folded, see `models.engines.fused_kernels`), a sigmoid at the end.
+    transposed one (Odena et al. 2016: no checkerboards; computed folded, see `models.engines.fused_kernels`), a
+    sigmoid at the end.
 
     Holds no state between calls: the normalisation statistics of the past are an argument and a result.
 
@@ -239,7 +240,7 @@ class StyleNetwork(nn.Module):
         return sum(self.architecture.norm_channels)
 
     def encoder(self) -> list[Layer]:
-        """From the picture to the features in the middle of the network; see `models.tiled.tiling` for another way through."""
+        """From the picture to the features in the middle of the network."""
         blocks = [
             _layer(layer, opens=index % 2 == 0, closes=index % 2 == 1) for index, layer in enumerate(self.residual)
         ]

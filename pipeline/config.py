@@ -103,7 +103,8 @@ class StylizeConfig:
         style_end: written as ``style``: what the clip fades to until its last frame; None for no fade.
         keep_colors: whether the video keeps its colours and takes only light and dark from the painting.
         stroke_size: of the brush, against 1 as it was learned; the network's work goes with its inverse square.
-        stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see `pipeline.stylize.stabilizer`.
+        stability: what helps the network to hold still: ``none``, ``smooth`` or ``flow``; see
+            `pipeline.stylize.stabilizer`.
         max_memory: bytes that the process may take, or the network where it runs on a GPU; None for a share of what
             there is, see `pipeline.stylize.memory_budget`.
     """

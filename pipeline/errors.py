@@ -9,7 +9,8 @@
     +-- DeviceError    6   the device or the engine asked for is not to be had
         +-- TooLittleMemoryError    nor is enough memory
 
-No exception, but an exit code of its own: 7, the output is written, but the input was damaged; see `pipeline.media.damage`.
+No exception, but an exit code of its own: 7, the output is written, but the input was damaged; see
+`pipeline.media.damage`.
 With ``--strict`` the first damage is an `InputError` instead, and no output is written.
 
 A wrong argument is a ``ValueError``, never one of these. Messages are one line: which file, where in it,

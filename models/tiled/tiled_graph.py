@@ -1,4 +1,4 @@
-"""What `models.engines.frame_graph` does with a whole picture, done with strips of it: no picture of floats is ever whole."""
+"""What `frame_graph` does with a whole picture, done with strips of it: no picture of floats is ever whole."""
 
 import math
 from collections.abc import Sequence

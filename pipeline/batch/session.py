@@ -60,7 +60,8 @@ def run_batch(
         config: of which the plan was made.
         planned: by `plan`.
         emit: called with each event, in the calling thread; what it raises ends the batch.
-        engine: that paints, as a cluster may, see `pipeline.workers.protocol`; None for workers of this machine. Whoever
+        engine: that paints, as a cluster may, see `pipeline.workers.protocol`; None for workers of this
+            machine. Whoever
             gives it closes it.
         owns_process: whether the process serves the batch alone, so that Python's memory may be managed for it.
 

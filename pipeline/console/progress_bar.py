@@ -1,6 +1,7 @@
 """What a terminal shows of a long job: a bar, with speed and time left, and lines above it.
 
-With `pipeline.console.batch_view` all of the pipeline that draws; it is for `cli` alone, which prints the lines. As long as
+With `pipeline.console.batch_view` all of the pipeline that draws; it is for `cli` alone, which prints the lines. As
+long as
 a bar is there, rich puts above it what is printed on standard error.
 """
 

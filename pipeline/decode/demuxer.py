@@ -1,6 +1,7 @@
 """One pass over a media file: decoded video frames, and the packets of all other streams between them as they are.
 
-A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.decode.source` and `pipeline.decode.decoder` do.
+A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline.decode.source` and
+`pipeline.decode.decoder` do.
 """
 
 from collections.abc import Iterator

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Painter:
     """Paints one picture at a time with all cores; all methods are called in one thread.
 
-    What a picture leaves to the next lives in a `pipeline.stylize.stabilizer.Stabilizer`, which is begun anew where the working
+    What a picture leaves to the next lives in a `pipeline.stylize.stabilizer.Stabilizer`, which is begun anew
+    where the working
     resolution changes.
 
     Args:

@@ -46,7 +46,8 @@ def run_live(
     Args:
         config: what, how and how long.
         sinks: where to, at least one; the first that takes pictures stands for all in the summary.
-        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; at the end they are told to quit.
+        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; at the end they are
+            told to quit.
         notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
             that the sinks were given too bring what those said into the summary.
         sound: where sound comes from, see `pipeline.live.sinks.outputs.make_sound`; None for none.

@@ -65,9 +65,11 @@ class Stylizer:
         width: of the frames, in pixels.
         deep: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
-        mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None paints everywhere.
+        mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None
+            paints everywhere.
         notify: called with what the user should know, a line each.
-        build: makes the engine as `models.engines.engine.build_engine` does, which it is where None is given; several clips
+        build: makes the engine as `models.engines.engine.build_engine` does, which it is where None is given;
+            several clips
             may share what it keeps.
 
     Attributes:

@@ -35,7 +35,8 @@ def paint_on(
     """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
 
     Args:
-        config: what, how and where; what is not kept in segments, see `pipeline.resume.resumable.is_resumable`, is painted here.
+        config: what, how and where; what is not kept in segments, see
+            `pipeline.resume.resumable.is_resumable`, is painted here.
         engine: that paints the parts.
         progress: called now and then in the calling thread.
         notify: called with each thing that the user should know, one line.

@@ -170,7 +170,7 @@ class Divided(Render):
         return None
 
     def _edges(self) -> dict[int, tuple[Edge, Edge] | None]:
-        """The frame with which each part but the first begins, see `pipeline.workers.boundary_frames.edges`, by its number."""
+        """The frame with which each part but the first begins, by its number."""
         folders = self._folders()
         return {number: edges(folders[number - 1], folders[number]) for number in range(1, len(folders))}
 

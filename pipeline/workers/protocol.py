@@ -23,7 +23,8 @@ class Begin:
         seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
             are the same.
         before_pts: of the frame before all these, by which they are found.
-        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.digest_of`. Empty where the input must be
+        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.digest_of`. Empty where
+            the input must be
             read from its beginning, as seeking in it misleads.
     """
 
@@ -87,7 +88,8 @@ class SegmentEngine(Protocol):
     def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
         """Begin with ``task`` as soon as somebody is free.
 
-        The future fails with what `pipeline.workers.segment_job.paint_part` raises, and with a `PipelineError` where nobody is
+        The future fails with what `pipeline.workers.segment_job.paint_part` raises, and with a
+        `PipelineError` where nobody is
         there to do it.
         """
 

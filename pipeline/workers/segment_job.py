@@ -2,7 +2,8 @@
 
     decode from before the part -> see, then paint, but only to remember -> paint -> encode into segments
 
-Its folder lies in the clip's work folder, looks like it (see `pipeline.resume.manifest`), and is gone on with likewise. It
+Its folder lies in the clip's work folder, looks like it (see `pipeline.resume.manifest`), and is gone on with
+likewise. It
 also holds
 
 first.safetensors        the first frame as it was painted here

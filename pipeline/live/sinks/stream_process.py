@@ -4,7 +4,8 @@ PyAV holds Python's lock while an output connects and while it says goodbye, wit
 process a server that does not answer would stop the camera, the painter and all other sinks.
 
 Argument: FFmpeg's name of the format; the URL is in the environment, as all users see arguments (those of flowbrush
-itself too, unless they name a file: see `pipeline.live.capture.address.read_address`). Packets come on standard input as NUT;
+itself too, unless they name a file: see `pipeline.live.capture.address.read_address`). Packets come on standard input
+as NUT;
 lines of JSON go out: ``{"connected": true}``, or ``{"error": REASON}`` at the end.
 """
 

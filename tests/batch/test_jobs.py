@@ -1,0 +1,405 @@
+"""What a batch is asked to do: inputs, options, job files, names, and what is refused before the first frame."""
+
+import glob
+import inspect
+import io
+import json
+import os
+import shutil
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import cli
+from models.registry import BUNDLED
+from pipeline.batch import plan as planning
+from pipeline.batch.events import Event, Noted
+from pipeline.batch.inputs import find_clips
+from pipeline.batch.jobfile import read_job_file
+from pipeline.batch.jobs import BatchConfig, Job, check_names, make_jobs
+from pipeline.batch.options import OPTIONS, option_named, read_styles, video_config
+from pipeline.batch.plan import Step, plan_batch, remember_speed, seconds_for
+from pipeline.batch.session import plan, run_batch
+from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from tests.support.media import AWKWARD_NAMES, Clip, make_clip
+
+PLAIN = {"device": "cpu", "engine": "eager"}
+SHORT = Clip(pts=(0, 512))
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def jobs(folder: Path, *inputs: str | Path, **changes: Any) -> list[Job]:
+    config = {"styles": ("great-wave",)} | changes
+    return make_jobs(BatchConfig(tuple(map(str, inputs)), folder / "out", **config))
+
+
+def test_folders_keep_their_structure_and_leave_out_what_is_ours(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    touch(source / "a.mp4", source / "x" / "y" / "b.mkv", source / ".hidden.mp4", source / ".trash" / "c.mp4")
+    touch(source / "out" / "old.mp4", source / "a.mp4.flowbrush" / "00000000.mp4")
+    found = find_clips([str(source)], source / "out")
+    assert [(Path(clip.path).name, clip.folder.as_posix()) for clip in found] == [("a.mp4", "."), ("b.mkv", "x/y")]
+
+
+def test_files_patterns_and_a_list_each_clip_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "x" / "y" / "c.mp4", tmp_path / "[d].mp4")
+    touch(tmp_path / "e\x0bf.mp4", tmp_path / "g.mp4 ")
+    names = ("b.mp4  ", "", "[d].mp4", "e\x0bf.mp4", "g.mp4 ")
+    lines = "".join(f"{tmp_path / name}\r\n" if name else "\r\n" for name in names)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf" + lines.encode())))
+    found = find_clips([str(tmp_path / "a.mp4"), "-", str(tmp_path / "**" / "*.mp4")])
+    assert [Path(clip.path).name for clip in found] == [*("a.mp4", "b.mp4", "[d].mp4", "e\x0bf.mp4", "g.mp4 ", "c.mp4")]
+    assert [clip.folder.as_posix() for clip in found] == [".", ".", ".", ".", ".", "x/y"]
+    for missing in ("missing.mp4", "*.avi"):
+        with pytest.raises(InputError, match=r"no such file|no file matches"):
+            find_clips([str(tmp_path / missing)])
+
+
+@pytest.mark.parametrize("place", [".", ".hidden", "[x] y"])
+def test_patterns_mean_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    folder = tmp_path / place
+    touch(folder / "in" / "a.mp4", folder / "in" / "x" / "b.mp4", folder / "in" / "out" / "c.mp4")
+    monkeypatch.chdir(folder)
+    for pattern in ("in/**/*.mp4", "./in/**/*.mp4"):
+        found = find_clips([pattern], Path("in/out"))
+        assert [(clip.path, clip.folder.as_posix()) for clip in found] == [
+            (pattern.replace("**/*", "a"), "."),
+            (pattern.replace("**/*", "x/b"), "x"),
+        ]
+    found = find_clips([f"{glob.escape(str(folder))}/in/*.mp4"], Path("."))
+    assert [(clip.path, clip.folder.as_posix()) for clip in found] == [(str(folder / "in" / "a.mp4"), ".")]
+    (folder / "jobs.csv").write_text("input,style\nin/x/*.mp4,great-wave\n")
+    monkeypatch.chdir(tmp_path)
+    for file in (folder / "jobs.csv", Path(place, "jobs.csv")):
+        assert [job.name for job in jobs(folder, file)] == ["b_great-wave.mp4"]
+
+
+def test_nothing_is_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, other = tmp_path / "in", tmp_path / "other"
+    touch(folder / "closed" / "b.mp4", folder / "bad" / "c.mp4", folder / "data", folder / "x" / "y", other / "d.mp4")
+    make_clip(folder / "a.mp4", SHORT)
+    (folder / "more").symlink_to(other)
+    (folder / "same").symlink_to(folder / "x")
+    (folder / "gone.mp4").symlink_to(other / "gone.mp4")
+    access, scandir = os.access, os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "bad":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    is_closed = {str(folder / name) for name in ("closed", "bad", "data")}
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in is_closed and access(path, mode))
+    monkeypatch.setattr(os, "scandir", refuse)
+    config = BatchConfig((str(folder),), tmp_path / "out", ("great-wave",), options=PLAIN)
+    planned = plan(config)
+    assert [step.job.name for step in planned.steps] == [
+        "a_great-wave.mp4",
+        "gone_great-wave.mp4",
+        "bad/bad_great-wave.mkv",
+        "closed/closed_great-wave.mkv",
+    ]
+    faults = [step.clip.fault or "" for step in planned.steps]
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        "",
+        "there is no such file; check the path",
+        *["is a folder that cannot be read"] * 2,
+    ]
+    more, data = planned.notes
+    assert more == f"{folder / 'more'} is a link to a folder, and not followed; give it as an input of its own"
+    assert data == f"{folder / 'data'} cannot be read: whether it is a video is not known"
+    assert planned.ignored == 1
+    config = replace(config, keep_going=False)
+    assert [bool(step.clip.fault) for step in plan(config).steps] == [True, True, True, False]
+    (folder / "a.mp4").unlink()  # the others end a batch without a network
+    events: list[Event] = []
+    ended = run_batch(config, plan(config), events.append)
+    assert (ended.painted, ended.failed) == (0, 3)
+    assert [event.line for event in events if isinstance(event, Noted) and event.output is None] == [more, data]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["notes"] == [more, data]
+    is_closed.add(str(folder))
+    with pytest.raises(InputError, match=r"in: the folder cannot be read \(Permission denied\)"):
+        plan(config)
+
+
+@pytest.mark.parametrize("name", AWKWARD_NAMES)
+def test_awkward_names(tmp_path: Path, name: str | bytes) -> None:
+    text = os.fsdecode(name)
+    touch(tmp_path / text)
+    job = jobs(tmp_path, tmp_path / text, name="{stem}-{style}{suffix}")[0]
+    assert job.name == f"{Path(text).stem}-great-wave.mp4"
+
+
+def test_names_of_styles_and_containers(tmp_path: Path) -> None:
+    touch(tmp_path / "a.avi", tmp_path / "b.WEBM")
+    found = jobs(tmp_path, tmp_path / "a.avi", tmp_path / "b.WEBM", styles=("great-wave:0.7,starry-night:0.3",))
+    assert [job.name for job in found] == [
+        "a_great-wave-0.7+starry-night-0.3.mkv",
+        "b_great-wave-0.7+starry-night-0.3.WEBM",
+    ]
+    for option in ("style_end", "style-end", "--style-end"):
+        fade = jobs(tmp_path, tmp_path / "a.avi", options={option: "starry-night"}, name="{style}/{stem}.mp4")
+        assert fade[0].name == "great-wave-to-starry-night/a.mp4"
+
+
+def test_styles_are_a_list_unless_they_have_weights() -> None:
+    assert read_styles(["great-wave,starry-night", "minotaur"]) == ("great-wave", "starry-night", "minotaur")
+    assert read_styles(["great-wave:0.7,starry-night:0.3"]) == ("great-wave:0.7,starry-night:0.3",)
+    assert read_styles(["great-wave, starry-night"]) == ("great-wave", "starry-night")
+
+
+def test_a_batch_knows_every_option_of_video() -> None:
+    known = set(inspect.signature(cli.video).parameters) - {"source", "target", "as_json", "quiet", "verbose"}
+    assert set(OPTIONS) == known
+    assert known - {"style"} <= set(inspect.signature(cli.batch).parameters)
+
+
+def test_options_mean_what_they_mean_to_video() -> None:
+    given = {"strength": "0.5", "keep-colors": "yes", "start": "1:02.5", "height": 240, "quality": "30", "no_tag": True}
+    given |= {"max_memory": "2G", "duration": 1.5, "style": "great-wave", "mask": "", "preset": None, "overwrite": "no"}
+    named = {option_named(name): value for name, value in given.items()}
+    assert video_config("a.mp4", "b.mp4", named) == VideoConfig(
+        "a.mp4",
+        "b.mp4",
+        StylizeConfig("great-wave", strength=0.5, keep_colors=True, max_memory=2 * 2**30),
+        DecodeConfig(Fraction(125, 2), Fraction(3, 2), 240),
+        EncodeConfig(quality=30),
+        tag=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strenght": 1}, "is strength meant"),
+        ({"strength": "much"}, "strength must be a number"),
+        ({"strength": 2}, "strength must be between"),
+        ({"height": 240.5}, "height must be a whole number"),
+        ({"keep_colors": "perhaps"}, "keep colors must be true or false"),
+        ({"codec": "divx"}, "unknown codec"),
+        ({"quality": 99}, "quality of libx264"),
+        ({"start": "soon"}, "no time"),
+        ({"style": 3}, "style must be text"),
+        ({"mask": 3}, "mask must be text"),
+        ({"height": float("inf")}, "height must be a number, not inf"),
+        ({"quality": "inf"}, "quality must be a number, not 'inf'"),
+        ({"strength": 10**400}, "strength must be a number"),
+        ({"start": True}, "start must be a number, not True"),
+        ({"duration": float("nan")}, "duration must be a number, not nan"),
+        ({"max_memory": True}, "max memory must be a number, not True"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        video_config("a.mp4", "b.mp4", {"style": "great-wave", **options})
+
+
+def test_job_files_of_both_kinds_say_the_same(tmp_path: Path) -> None:
+    touch(tmp_path / "clips" / "a.mp4", tmp_path / "clips" / "b.mp4")
+    Image.new("L", (8, 8), 255).save(tmp_path / "white.png")
+    (tmp_path / "jobs.toml").write_text(
+        '[defaults]\nstyle = "great-wave"\nmask = "white.png"\nKeep_Colors = false\n'
+        '[[clip]]\ninput = "clips/a.mp4"\nstyle = ["starry-night", "minotaur"]\nstrength = 0.8\n'
+        '[[clip]]\ninput = "clips/b.mp4"\nkeep-colors = true\noutput = "x/first.mkv"\n'
+    )
+    (tmp_path / "jobs.csv").write_text(
+        "\ufeff,,\n Input, Style ,strength,keep-Colors,Output,mask,\n"
+        'clips/a.mp4,"starry-night,minotaur",0.8,,,white.png,\n,,,,,,\n'
+        "clips/b.mp4,great-wave,,true,x/first.mkv,white.png,,\n",
+        encoding="utf-8",
+    )
+    of_toml, of_csv = (jobs(tmp_path, tmp_path / name) for name in ("jobs.toml", "jobs.csv"))
+    assert of_toml == of_csv
+    assert [job.name for job in of_toml] == ["a_starry-night.mp4", "a_minotaur.mp4", "x/first.mkv"]
+    assert [job.config.stylize.strength for job in of_toml] == [0.8, 0.8, 1.0]
+    assert of_toml[2].config.stylize.keep_colors
+    assert {job.config.mask for job in of_toml} == {str(tmp_path / "white.png")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.toml", "[[clip]]\nstyle = 'great-wave'\n", "clip 1: input is missing"),
+        ("a.toml", "[[clip]]\ninput = 'a.mp4'\ncolour = 1\n", "clip 1: there is no option 'colour'"),
+        ("a.toml", "[[clips]]\n", r"write \[defaults\] and \[\[clip\]\]"),
+        ("a.toml", "[clip]\n", "for each clip"),
+        ("a.toml", "clip = [\n", "a.toml"),
+        ("a.toml", "", "names no clip"),
+        ("a.toml", "[[clip]]\ninput = 'a.mp4'\noutput = '../a.mp4'\n", "no name within the output folder"),
+        ("a.toml", "[defaults]\nkeep-colors = true\nkeep_colors = true\n", "defaults: 'keep_colors' is given twice"),
+        ("a.toml", "[[clip]]\ninput = 'a.mp4'\nmask = 3\n", "clip 1: mask must be text, not 3"),
+        ("a.csv", "input,Strength, strength\n", "line 1: 'strength' is given twice"),
+        ("a.csv", "input,colour\n", "line 1: there is no option 'colour'"),
+        ("a.csv", "input,style\na.mp4,great-wave,more\n", "line 2: more values"),
+        ("a.csv", "input,strength\na.mp4,9\na.mp4,much\n", r"line 2: strength must be between 0 and 1.*and 1 more"),
+    ],
+)
+def test_wrong_job_files_are_refused_with_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        jobs(tmp_path, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "message"),
+    [
+        ("b.mp4,,,", InputError, r"line 2: .*b.mp4: there is no such file.* \(and 1 more\)"),
+        ("x*.mp4,,,", InputError, "line 2: .*no file matches"),
+        ("a.mp4,grate-wave,,", StyleError, "line 2: no style is named 'grate-wave'"),
+        ("a.mp4,x.safetensors#x,,", StyleError, "line 2: .*x.safetensors"),
+        ("a.mp4,,nope.png,", InputError, "line 2: .*nope.png: "),
+        ("a.mp4,,a.mp4,", InputError, "line 2: .*a.mp4: "),
+        ("a.mp4,,,cuda:99", DeviceError, "line 2: device 'cuda:99' is not to be had"),
+    ],
+)
+def test_what_a_job_file_names_must_be_there(tmp_path: Path, row: str, kind: type[Exception], message: str) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "a.csv").write_text(f"input,style,mask,device\n{row}\na.mp4\n{row}\n")
+    with pytest.raises(kind, match=message):
+        jobs(tmp_path, tmp_path / "a.csv")
+
+
+def test_a_mistake_for_all_clips_is_told_once(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    with pytest.raises(ValueError, match=r"^strength must be between 0 and 1, not 9$"):
+        jobs(tmp_path, tmp_path / "*.mp4", options={"strength": 9})
+
+
+def test_weight_files_of_a_job_file_lie_beside_it(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    for name in ("w", "a,w"):
+        shutil.copy(BUNDLED, tmp_path / f"{name}.safetensors")
+    lines = {
+        "w.safetensors#minotaur,w.safetensors#starry-night": "{0}#minotaur | {0}#starry-night",
+        "great-wave:0.50,w.safetensors#minotaur : 2": "great-wave:0.50,{0}#minotaur : 2",
+        "minotaur,w.safetensors#minotaur": "minotaur | {0}#minotaur",
+        "a,w.safetensors#minotaur": "{1}#minotaur",
+    }
+    for style, expected in lines.items():
+        (tmp_path / "a.toml").write_text(f"[[clip]]\ninput = 'a.mp4'\nstyle = '{style}'\nstyle-end = '{style}'\n")
+        found = [job.config.stylize for job in jobs(tmp_path, tmp_path / "a.toml")]
+        expected = expected.format(tmp_path / "w.safetensors", tmp_path / "a,w.safetensors")
+        assert " | ".join(config.style for config in found) == expected
+        assert {config.style_end for config in found} == {expected.replace(" | ", ",")}
+
+
+def test_what_is_missing_is_told_before_anything_else(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    with pytest.raises(StyleError, match="starry-night"):
+        jobs(tmp_path, tmp_path / "a.mp4", styles=("stary-night",))
+    with pytest.raises(ValueError, match="a style is missing"):
+        jobs(tmp_path, tmp_path / "a.mp4", styles=())
+    with pytest.raises(InputError, match="no such job file"):
+        read_job_file(tmp_path / "none.toml")
+    for name, message in (("{stem}{sytle}", "no {sytle}"), ("../{stem}", "leads out"), ("{stem", "cannot be read")):
+        with pytest.raises(ValueError, match=message):
+            jobs(tmp_path, tmp_path / "a.mp4", name=name)
+
+
+def test_collisions_are_refused(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", SHORT)
+    make_clip(tmp_path / "x" / "a.mp4", SHORT) if (tmp_path / "x").mkdir() is None else None
+    both = (str(tmp_path / "a.mp4"), str(tmp_path / "x" / "a.mp4"))
+    cases: list[tuple[BatchConfig, str]] = [
+        (BatchConfig(both, tmp_path / "out", ("great-wave",)), "would be the output of .* and "),
+        (
+            BatchConfig(both[:1], tmp_path / "out", ("great-wave", "minotaur"), "{stem}{suffix}"),
+            "in great-wave and in minotaur",
+        ),
+        (BatchConfig(both[:1], tmp_path, ("great-wave",), "{stem}{suffix}"), "is an input of the batch"),
+    ]
+    for config, message in cases:
+        with pytest.raises(OutputError, match=message):
+            plan_batch(config, make_jobs(config))
+    touch(tmp_path / "out" / "a_great-wave.mp4")
+    config = BatchConfig(both[:1], tmp_path / "out", ("great-wave",))
+    with pytest.raises(OutputError, match="exists already"):
+        plan_batch(config, make_jobs(config))
+    config = BatchConfig(both[:1], tmp_path / "out", ("great-wave",), options={"overwrite": True})
+    assert len(plan_batch(config, make_jobs(config)).to_do) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("report.html/{stem}.mp4", "reports and unfinished work"),
+        ("./.flowbrush-batch/{stem}.mp4", "reports and unfinished work"),
+        ("{stem}.mp4.flowbrush/a.mp4", "reports and unfinished work"),
+        ("a" * 252 + ".mp4", "longer than the 255 bytes"),
+        ("\u00e9" * 126 + "/{stem}{suffix}", None),
+        ("x/report.html/" + "a" * 251 + ".mp4", None),
+    ],
+)
+def test_names_that_no_output_can_have_are_refused(tmp_path: Path, name: str, message: str | None) -> None:
+    touch(tmp_path / "a.mp4")
+    with nullcontext() if message is None else pytest.raises(OutputError, match=message):
+        check_names(jobs(tmp_path, tmp_path / "a.mp4", name=name))
+
+
+def test_clips_that_differ_in_their_ending_can_be_told_apart(tmp_path: Path) -> None:
+    both = [tmp_path / "a.avi", tmp_path / "a.mkv"]
+    touch(*both)
+    with pytest.raises(OutputError, match=r"a.avi and .*a.mkv; choose a --name with {ending}"):
+        check_names(jobs(tmp_path, *both))
+    found = jobs(tmp_path, *both, name="{stem}-{ending}_{style}{suffix}")
+    check_names(found)
+    assert [job.name for job in found] == ["a-avi_great-wave.mkv", "a-mkv_great-wave.mkv"]
+
+
+def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, width in (("a.mp4", 64), ("b.mp4", 80), ("c.mp4", 64)):
+        make_clip(folder / name, Clip(pts=(0, 512), width=width))
+    (folder / "a.mp4").rename(folder / "a.data")
+    (folder / "notes.txt").write_text("no clip")
+    (folder / "broken.mp4").write_bytes(b"no clip either")
+
+    for ending in ("png", "jpg", "webp", "gif"):
+        Image.new("RGB", (64, 48)).save(folder / f"still.{ending}")
+    config = BatchConfig((str(folder),), tmp_path / "out", ("great-wave", "minotaur"))
+    plan = plan_batch(config, make_jobs(config))
+    assert [step.job.name for step in plan.steps if not step.clip.fault] == [
+        f"{stem}_{style}.{ending}"
+        for pair in ((("a", "mkv"), ("c", "mp4")), (("b", "mp4"),))
+        for stem, ending in pair
+        for style in ("great-wave", "minotaur")
+    ]
+    assert [step.job.name for step in plan.steps if step.clip.fault] == ["broken_great-wave.mp4", "broken_minotaur.mp4"]
+    assert plan.ignored == 5
+    whole = plan.event()
+    assert (whole.clips, whole.done, whole.frames) == (8, 0, 12)
+    assert whole.bytes > 0
+    assert whole.megapixels == pytest.approx(2 * (2 * 2 * 64 + 2 * 80) * 48 / 1e6)
+    assert whole.seconds > 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_time_is_told_by_clips_of_about_the_same_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+
+    def step(width: int, height: int, frames: int = 100) -> Step:
+        config = VideoConfig("a.mp4", "out/a.mp4", StylizeConfig("great-wave"))
+        return Step(Job("a.mp4", config), planning.Clip(width, height, frames=frames))
+
+    usual = seconds_for(step(640, 360))
+    remember_speed(step(64, 48), 50, 10.0)
+    assert seconds_for(step(64, 48)) == pytest.approx(20, rel=1e-3)
+    assert seconds_for(step(128, 48, 50)) == pytest.approx(20, rel=1e-3)
+    assert seconds_for(step(640, 360)) == usual
+    remember_speed(step(640, 360, 30), 30, 3.0)
+    assert seconds_for(step(640, 360)) == pytest.approx(10, rel=1e-3)
+    assert seconds_for(step(64, 48)) == pytest.approx(20, rel=1e-3)

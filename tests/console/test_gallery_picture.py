@@ -1,0 +1,148 @@
+"""The gallery on one frame: which frame, which styles, and a page that can be read."""
+
+import itertools
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import cli
+from models.network import Architecture, StyleNetwork
+from models.registry import StyleCard, read_catalog, save
+from pipeline.console import gallery_picture as preview
+from pipeline.console.gallery_picture import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
+from pipeline.errors import InputError, OutputError, StyleError
+from pipeline.frames import Pixels
+from pipeline.media.stills import read_picture
+from tests.support.media import Clip, make_clip, moving_square
+
+BUNDLED = list(read_catalog().cards)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    """Three seconds in which a square moves; its pixels are twice as wide as high."""
+    path = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 15360 * 3, 1536), sample_aspect_ratio=Fraction(2)))
+    return str(path)
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Tile]]:
+    """The tiles of each page that is drawn."""
+    drawn: list[list[Tile]] = []
+
+    def remember(tiles: list[Tile], aspect: float) -> Pixels:
+        drawn.append(tiles)
+        return draw_page(tiles, aspect)
+
+    monkeypatch.setattr(preview, "draw_page", remember)
+    return drawn
+
+
+def square_is_at(pixels: Pixels, index: int) -> bool:
+    return float(np.abs(pixels.astype(int) - moving_square(index)).mean()) < 4
+
+
+def test_every_style_has_its_tile(clip: str, tmp_path: Path, pages: list[list[Tile]]) -> None:
+    said: list[tuple[int, int]] = []
+    target = tmp_path / "page.png"
+    count = draw_preview(PreviewConfig(target, clip), progress=lambda *state: said.append(state))
+    (tiles,) = pages
+    assert count == len(tiles) == len(BUNDLED) + 1
+    assert [tile.title for tile in tiles] == ["original", *BUNDLED]
+    assert "Hokusai" in tiles[1 + BUNDLED.index("great-wave")].subtitle
+    assert said == [(number + 2, count) for number in range(len(BUNDLED))]
+    for one, other in itertools.pairwise(tiles):
+        assert np.abs(one.pixels.astype(int) - other.pixels).mean() > 5
+    assert read_picture(target).std() > 10
+
+
+def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(
+    clip: str, tmp_path: Path, pages: list[list[Tile]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "bundled_styles", lambda: ())
+    draw_preview(PreviewConfig(tmp_path / "middle.png", clip))
+    draw_preview(PreviewConfig(tmp_path / "late.png", clip, Fraction(2)))
+    draw_preview(PreviewConfig(tmp_path / "first.png", clip, Fraction(0)))
+    assert [[square_is_at(tiles[0].pixels, index) for index in (15, 20, 0)] for tiles in pages] == np.eye(3).tolist()
+    with pytest.raises(InputError, match="no frame from 9 s on"):
+        draw_preview(PreviewConfig(tmp_path / "never.png", clip, Fraction(9)))
+    draw_preview(PreviewConfig(tmp_path / "sample.png"))
+    assert pages[-1][0].pixels.shape == (360, 640, 3)
+
+
+def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path, pages: list[list[Tile]]) -> None:
+    torch.manual_seed(0)
+    network = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=1, kernel=3))
+    file = tmp_path / "mine.safetensors"
+    save(file, network, [network.neutral_style(), network.neutral_style()], [StyleCard("hay"), StyleCard("snow")], {})
+    draw_preview(PreviewConfig(tmp_path / "page.png", clip, style_files=(str(file), f"{file}#snow")))
+    assert [tile.title for tile in pages[0]][-3:] == ["hay", "snow", "snow"]
+    assert np.array_equal(pages[0][-1].pixels, pages[0][-2].pixels)
+    assert not np.array_equal(pages[0][-1].pixels, pages[0][-3].pixels)
+    for wrong in ("nowhere.safetensors", f"{file}#lost"):
+        with pytest.raises(StyleError):
+            draw_preview(PreviewConfig(tmp_path / "none.png", clip, style_files=(wrong,)))
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_painted(tmp_path: Path) -> None:
+    (tmp_path / "page.png").write_bytes(b"precious")
+    for target, reason in (
+        ("page.png", "exists already; .*--overwrite"),
+        ("page.mp4", r"a picture ends in .*\.png"),
+        ("missing/page.png", "there is no folder"),
+        (".", "a picture ends in"),
+    ):
+        with pytest.raises(OutputError, match=reason):
+            draw_preview(PreviewConfig(tmp_path / target, "nowhere.mp4"))
+    assert (tmp_path / "page.png").read_bytes() == b"precious"
+    with pytest.raises(InputError, match="no such file"):
+        draw_preview(PreviewConfig(tmp_path / "page.png", "nowhere.mp4", overwrite=True))
+    assert (tmp_path / "page.png").read_bytes() == b"precious"
+    with pytest.raises(ValueError, match="device"):
+        PreviewConfig(tmp_path / "page.png", device="gpu")
+
+
+@pytest.mark.parametrize("aspect", [0.02, 0.5, 1.0, 16 / 9, 40.0])
+def test_a_page_for_any_shape_of_picture(aspect: float) -> None:
+    """All pictures are on it in their shape, none overlaps the next, and it is neither tiny nor endless."""
+    tiles = [Tile(np.full((4, 4, 3), 20 * number, np.uint8), f"style {number}", "painter") for number in range(12)]
+    page = draw_page(tiles, aspect)
+    assert 300 < page.shape[0] < 3500
+    assert 300 < page.shape[1] < 3500
+    for number in range(12):
+        rows, columns = np.nonzero((page == 20 * number).all(axis=2))
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        if number not in (0, 1):  # the text has pixels of their greys
+            assert len(rows) == height * width
+            assert width / height == pytest.approx(aspect, rel=0.1)
+
+
+def test_text_stays_within_its_tile() -> None:
+    long = [Tile(np.zeros((4, 4, 3), np.uint8), "W" * 200, "M" * 200)] * 2
+    page = draw_page(long, 1.0, columns=2)
+    middle = page.shape[1] // 2
+    gap = page[:, middle - MARGIN_PX // 2 + 1 : middle + MARGIN_PX // 2 - 1]
+    assert (gap == gap[0, 0]).all(), "the title of the left tile runs into the right one"
+    blank = draw_page([Tile(long[0].pixels, "")], 1.0)
+    assert (draw_page([Tile(long[0].pixels, "night")], 1.0) != blank).any(), "the title is not drawn"
+
+
+def test_the_command(clip: str, tmp_path: Path) -> None:
+    target = tmp_path / "page.jpg"
+    arguments = ["styles", "--preview", str(target), "--clip", clip, "--at", "0:01"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    assert json.loads(result.stdout) == {"preview": str(target), "tiles": len(BUNDLED) + 1}
+    assert read_picture(target).shape[1] > 480
+    again = CliRunner().invoke(cli.app, arguments)
+    assert again.exit_code == 4
+    assert again.stderr.count("\n") == 1
+    assert "--overwrite" in again.stderr
+    alone = CliRunner().invoke(cli.app, ["styles", "--clip", clip])
+    assert alone.exit_code == 2
+    assert "belong to --preview" in alone.stderr

@@ -1,0 +1,81 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from pipeline.config import EncodeConfig
+from pipeline.decode.decoder import decode
+from pipeline.decode.source import open_source
+from pipeline.encode.display_size import ROOM, set_display_size
+from pipeline.encode.plan_output import plan_output
+from pipeline.encode.writer import encode
+from tests.support.media import Clip, Sound, contents, make_clip
+
+
+def repaint(source: Path, target: Path, codec: str) -> None:
+    with open_source(source) as opened:
+        encode(decode(opened), plan_output(opened, target, EncodeConfig(codec)))
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending"),
+    [
+        *((codec, "mkv") for codec in ("h264", "h265", "vp9", "av1", "ffv1", "prores")),
+        *[("vp9", "webm"), ("av1", "webm"), ("vp9", "mp4"), ("av1", "mp4"), ("prores", "mov")],
+    ],
+)
+@pytest.mark.parametrize("aspect", [Fraction(3, 2), Fraction(8, 9)])
+def test_the_shape_of_pixels_is_kept(tmp_path: Path, codec: str, ending: str, aspect: Fraction) -> None:
+    clip = Clip(pts=(0, 512, 1024), width=128, height=72, sample_aspect_ratio=aspect, sounds=[Sound()])
+    source = make_clip(tmp_path / "in.mp4", clip)
+    repaint(source, tmp_path / f"out.{ending}", codec)
+    after = contents(tmp_path / f"out.{ending}")
+    assert float(after.sample_aspect_ratio) == pytest.approx(float(aspect), rel=0.01)
+    assert (after.width, after.height) == (128, 72)
+    assert len(after.times) == 3
+    with av.open(str(tmp_path / f"out.{ending}")) as container:
+        assert "title" not in container.streams.video[0].metadata
+
+
+@pytest.mark.parametrize("title", ["", "The picture", "Überlänge " * 20])
+def test_nothing_else_of_the_header_changes(tmp_path: Path, title: str) -> None:
+    path = tmp_path / "clip.webm"
+    with av.open(str(path), "w", metadata_errors="strict") as container:
+        video = container.add_stream("libvpx-vp9", rate=30)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.metadata["title"] = title + ROOM
+        container.metadata["title"] = "A film"
+        container.mux(video.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(video.encode(None))
+    size = path.stat().st_size
+    before = path.read_bytes()
+    set_display_size(str(path), 96, 48)
+    assert path.stat().st_size == size
+    changed = [place for place, (a, b) in enumerate(zip(before, path.read_bytes(), strict=True)) if a != b]
+    assert 0 < changed[0] < changed[-1] < 1500
+    with av.open(str(path), options={"err_detect": "crccheck+explode"}) as container:
+        video = container.streams.video[0]
+        assert video.metadata.get("title", "") == title
+        assert container.metadata["title"] == "A film"
+        assert video.sample_aspect_ratio == Fraction(3, 2)
+        assert len(list(container.decode(video=0))) == 1
+
+
+def test_what_has_no_room_is_left_alone(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="no track with room"):
+        set_display_size(str(path), 96, 48)
+    (tmp_path / "text.mkv").write_text("no Matroska")
+    with pytest.raises(ValueError, match=r"no Matroska|too long"):
+        set_display_size(str(tmp_path / "text.mkv"), 96, 48)
+    assert path.read_bytes() == before
+
+
+def test_a_pipe_that_cannot_hold_the_shape_says_so(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), sample_aspect_ratio=Fraction(3, 2)))
+    with open_source(source) as opened:
+        lost = "the shape of the pixels is lost"
+        assert any(lost in line for line in plan_output(opened, "-", EncodeConfig("ffv1")).notices)
+        assert not any(lost in line for line in plan_output(opened, "-", EncodeConfig("h264")).notices)

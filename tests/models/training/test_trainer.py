@@ -1,0 +1,417 @@
+"""Training on pictures made on the spot with a tiny random loss network: seconds instead of an hour."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.network import StyleNetwork
+from models.temporal import feature_loss, output_loss
+from models.training.content import central_crops, painting_at, random_crops, split
+from models.training.objective import Objective, Painted, PaintingObjective, Weights
+from models.training.pairs import ClipPair, Pairs
+from models.training.schedule import one_cycle
+from models.training.trainer import DivergedError, Report, Trainer, TrainingConfig
+from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
+
+CPU = torch.device("cpu")
+SHARES = ("network_rate", "vectors_first", "clip_share")
+SHORT = TrainingConfig(steps=6, batch=1, crop_px=64, validate_every=2, compile=False)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def make_trainer(
+    config: TrainingConfig = SHORT,
+    *,
+    styles: int = 1,
+    content: Sequence[Tensor] = (),
+    weights: Sequence[Weights] | None = None,
+    clips: Sequence[ClipPair] = (),
+) -> Trainer:
+    torch.manual_seed(config.seed)
+    network = StyleNetwork(TINY)
+    paintings = [painting_at(stripes(), 64), painting_at(stripes().flip(0), 64)][:styles]
+    starts = [network.neutral_style() for _ in paintings]
+    objective = PaintingObjective([loss_network()])
+    pictures = content or photos(12)
+    return Trainer(network, starts, paintings, pictures, objective, config, CPU, weights=weights, clips=clips)
+
+
+def clips(count: int = 3) -> list[ClipPair]:
+    """Pictures that stand still for two frames."""
+    still = (blobs(count, 80, 96, seed=9) * 255).to(torch.uint8)
+    flow, mask = torch.zeros(2, 80, 96).half(), torch.ones(1, 80, 96, dtype=torch.bool)
+    return [ClipPair(frame, frame, flow, mask) for frame in still]
+
+
+def test_the_loss_falls() -> None:
+    trainer = make_trainer(dataclasses.replace(SHORT, steps=40, validate_every=10, learning_rate=0.01))
+    before = trainer.validate()
+    reports = list(trainer.run())
+    after = reports[-1].validation
+    assert after is not None
+    assert [r.step for r in reports] == list(range(1, 41))
+    assert [r.step for r in reports if r.validation is not None] == [10, 20, 30, 40]
+    assert sum(after.values()) < 0.7 * sum(before.values())
+    assert after["style"] < 0.8 * before["style"]
+    assert after["output"] < 0.7 * before["output"]
+    assert after["feature"] < 0.7 * before["feature"]
+
+
+def test_each_style_learns_its_own_vectors() -> None:
+    trainer = make_trainer(styles=2)
+    start = trainer.styles()
+    reports = trainer.run()
+    next(reports)
+    first, second = trainer.styles()
+    assert not torch.equal(first.scale, start[0].scale)
+    assert torch.equal(second.scale, start[1].scale)
+    next(reports)
+    assert not torch.equal(trainer.styles()[1].scale, start[1].scale)
+
+
+class GrowingObjective(Objective):
+    """An objective whose value on held-out pictures grows with every step, as when training overfits."""
+
+    def __init__(self, grows: float) -> None:
+        self.grows = grows
+        self.calls = 0
+
+    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
+        return [painting.mean()]
+
+    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        if painted.first.requires_grad:
+            return {"style": painted.first.square().mean()}
+        self.calls += 1
+        return {"style": torch.tensor(1.0 + self.grows * self.calls)}
+
+
+def growing_trainer(objective: Objective, **settings: float) -> Trainer:
+    config = dataclasses.replace(SHORT, steps=30, validate_every=1, **settings)  # type: ignore[arg-type]
+    network = StyleNetwork(TINY)
+    painting = painting_at(stripes(), 64)
+    return Trainer(network, [network.neutral_style()], [painting], photos(4), objective, config, CPU)
+
+
+def run_with(objective: Objective, **settings: float) -> list[Report]:
+    return list(growing_trainer(objective, **settings).run())
+
+
+def test_overfitting_stops_the_run() -> None:
+    reports = run_with(GrowingObjective(0.1), patience=3)
+    assert [r.best for r in reports] == [True, False, False, False]
+    assert [r.overfitting for r in reports] == [False, False, False, True]
+
+
+def test_a_little_worse_is_not_overfitting() -> None:
+    reports = run_with(GrowingObjective(1e-5), patience=3)
+    assert len(reports) == 30
+    assert not any(r.overfitting for r in reports)
+
+
+def test_a_run_that_diverges_says_so() -> None:
+    with pytest.raises(DivergedError, match="step 1"):
+        run_with(GrowingObjective(float("nan")))
+
+
+def test_the_best_can_be_forgotten() -> None:
+    trainer = growing_trainer(GrowingObjective(0.1), patience=3)
+    reports = [next(run) for run in [trainer.run()] for _ in range(3)]
+    trainer.accept(reports[-1])
+    assert trainer.best == reports[0].validation
+    assert trainer.worse == 2
+    trainer.forget_best()
+    again = next(trainer.run())
+    assert (again.step, again.losses, again.best) == (3, {}, True), "the present step is judged anew"
+    trainer.accept(again)
+    assert trainer.best == again.validation
+    assert trainer.worse == 0
+
+
+def test_a_validation_counts_once() -> None:
+    trainer = growing_trainer(GrowingObjective(0.1), patience=3)
+    run = trainer.run()
+    next(run)
+    worse = next(run)
+    for _ in range(3):
+        trainer.accept(worse)
+    assert trainer.worse == 1
+    assert not trainer.overfitting
+
+
+def test_the_report_and_the_trainer_agree_on_the_best() -> None:
+    trainer = make_trainer()
+    best = [report for report in trainer.run() if report.best]
+    assert trainer.best == best[-1].validation
+    assert trainer.best_loss == pytest.approx(sum(trainer.best.values()))
+
+
+def flicker(trainer: Trainer) -> tuple[float, float]:
+    """How much the painting and the features change from frame to frame, on held-out pairs, with no weight."""
+    pairs = trainer.validation
+    with torch.no_grad():
+        both = [trainer.network.with_features(frame, trainer.bank.style(0)) for frame in (pairs.first, pairs.second)]
+    (past, past_features), (painted, features) = both
+    frames = (pairs.clean_second, pairs.clean_first)
+    output = output_loss(painted, past, *frames, pairs.flow, pairs.mask)
+    return float(output), float(feature_loss(features, past_features, pairs.flow, pairs.mask))
+
+
+def test_temporal_losses_hold_the_painting_still() -> None:
+    """The same run with and without each of the two losses: what it asks for is what comes of it."""
+    config = dataclasses.replace(SHORT, steps=40, validate_every=40, learning_rate=0.01)
+    found = {}
+    for name, weights in {
+        "free": Weights(output=0, feature=0),
+        "output": Weights(feature=0),
+        "feature": Weights(output=0, feature=1000),
+    }.items():
+        trainer = make_trainer(config, weights=[weights])
+        list(trainer.run())
+        found[name] = flicker(trainer)
+    assert found["output"][0] < 0.2 * found["free"][0]
+    assert found["feature"][1] < 0.6 * found["free"][1]
+
+
+def network_change(trainer: Trainer, steps: int) -> list[float]:
+    """Largest change of any weight of the network in each step."""
+    changes, run = [], trainer.run()
+    for _ in range(steps):
+        before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
+        next(run)
+        after = trainer.network.parameters()
+        changes.append(max(float((a.detach() - b).abs().max()) for a, b in zip(after, before, strict=True)))
+    return changes
+
+
+def test_the_vectors_learn_first_and_alone() -> None:
+    trainer = make_trainer(dataclasses.replace(SHORT, vectors_first=0.5), styles=2)
+    start = trainer.styles()
+    alone = network_change(trainer, 3)
+    assert alone == [0, 0, 0]
+    assert all(not torch.equal(a.scale, b.scale) for a, b in zip(trainer.styles(), start, strict=True))
+    assert all(change > 0 for change in network_change(trainer, 3))
+
+
+def test_the_network_learns_at_its_share_of_the_rate() -> None:
+    vectors = []
+    changes = {}
+    for rate in (0.0, 0.1, 1.0):
+        trainer = make_trainer(dataclasses.replace(SHORT, network_rate=rate))
+        (changes[rate],) = network_change(trainer, 1)
+        vectors.append(trainer.styles()[0])
+    assert changes[0.0] == 0
+    assert changes[0.1] == pytest.approx(0.1 * changes[1.0], rel=0.01)
+    assert all(torch.equal(vectors[0].scale, other.scale) for other in vectors[1:])
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, {False}), (0.5, {False, True}), (1.0, {True})])
+def test_a_share_of_the_steps_trains_on_clips(share: float, expected: set[bool]) -> None:
+    trainer = make_trainer(dataclasses.replace(SHORT, clip_share=share), clips=clips())
+    drawn = [trainer._pairs() for _ in range(12)]
+    assert {torch.equal(pairs.first, pairs.second) for pairs in drawn} == expected
+    assert all(pairs.first.shape == (1, 3, 64, 64) for pairs in drawn)
+
+
+def test_validation_follows_from_seed_and_weights_alone() -> None:
+    trainer, other = make_trainer(styles=2), make_trainer(styles=2)
+    first = trainer.validate()
+    assert trainer.validate() == first
+    trainer._pairs()
+    assert trainer.validate() == first
+    assert other.validate() == first
+    assert set(first) == {f.name for f in dataclasses.fields(Weights)}
+
+
+def test_the_seed_moves_the_held_out_pictures() -> None:
+    """All of them are the same picture, so that nothing but the motion differs."""
+    one, again, other = (
+        make_trainer(dataclasses.replace(SHORT, seed=seed), content=photos(1) * 2).validation for seed in (0, 0, 1)
+    )
+    assert torch.equal(one.flow, again.flow)
+    assert not torch.equal(one.flow, other.flow)
+    assert not torch.equal(one.first, other.first)
+
+
+def test_validation_is_the_mean_over_pictures_and_styles() -> None:
+    """On pictures of one size and nothing hidden, so that the mean of parts is the mean of all."""
+    trainer = make_trainer(dataclasses.replace(SHORT, batch=1), styles=2, content=photos(30))
+    assert len(trainer.validation) == 3
+    found = trainer.validate()
+    by_style = []
+    for index, targets in enumerate(trainer._targets):
+        with torch.no_grad():
+            parts = [
+                trainer._paint_and_compare(part.tensors(), trainer.bank.style(index), targets)
+                for part in trainer.validation.split(1)
+            ]
+        by_style.append({name: sum(float(part[name]) for part in parts) / 3 for name in found})
+    for name, value in found.items():
+        assert value == pytest.approx(sum(terms[name] for terms in by_style) / 2, rel=1e-5)
+    assert by_style[0]["style"] != by_style[1]["style"]
+
+
+def test_each_painting_has_weights_and_a_turn_of_its_own() -> None:
+    weights = [Weights(content=0), Weights(style=0)]
+    first, second = make_trainer(dataclasses.replace(SHORT, steps=2), styles=2, weights=weights).run()
+    assert [name for name, loss in first.losses.items() if not loss] == ["content"]
+    assert [name for name, loss in second.losses.items() if not loss] == ["style"]
+
+
+def test_a_preview_shows_held_out_pictures_without_noise_above_their_paintings() -> None:
+    trainer = make_trainer(styles=2, content=photos(60))
+    rows = trainer.preview(4)
+    assert [row.shape for row in rows] == [(4, 3, 64, 64)] * 3
+    assert torch.equal(rows[0], trainer.validation.clean_first[:4])
+    assert all(((row >= 0) & (row <= 1)).all() for row in rows)
+    assert not torch.equal(rows[1], rows[2])
+
+
+@pytest.mark.parametrize(("styles", "weights"), [(2, 1), (1, 2)])
+def test_as_many_styles_and_weights_as_paintings(styles: int, weights: int) -> None:
+    network = StyleNetwork(TINY)
+    starts = [network.neutral_style() for _ in range(styles)]
+    objective = PaintingObjective([loss_network()])
+    with pytest.raises(ValueError, match=f"{styles} styles and {weights} weights for 1 paintings"):
+        Trainer(
+            network,
+            starts,
+            [painting_at(stripes(), 64)],
+            photos(4),
+            objective,
+            SHORT,
+            CPU,
+            weights=[Weights()] * weights,
+        )
+
+
+def parameters(trainer: Trainer) -> list[Tensor]:
+    return [*trainer.network.state_dict().values(), *trainer.bank.state_dict().values()]
+
+
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path, stop: int) -> None:
+    config = dataclasses.replace(SHORT, vectors_first=0.4, network_rate=0.5, clip_share=0.5)
+    whole = make_trainer(config, styles=2, clips=clips())
+    expected = list(whole.run())
+
+    first = make_trainer(config, styles=2, clips=clips())
+    before = list(itertools.islice(first.run(), stop))
+    first.accept(before[-1])
+    torch.save(first.state(), tmp_path / "checkpoint")
+
+    second = make_trainer(config, styles=2, clips=clips())
+    second.load_state(torch.load(tmp_path / "checkpoint", weights_only=True))
+    after = list(second.run())
+    assert before + after == expected
+    assert all(torch.equal(a, b) for a, b in zip(parameters(second), parameters(whole), strict=True))
+
+
+def test_a_checkpoint_from_the_middle_of_a_step_repeats_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_trainer()
+    list(whole.run())
+
+    interrupted = make_trainer()
+    reports = interrupted.run()
+    next(reports)
+    with monkeypatch.context() as patch:
+
+        def stop(*args: object) -> dict[str, Tensor]:
+            raise KeyboardInterrupt
+
+        patch.setattr(interrupted, "_terms", stop)
+        with pytest.raises(KeyboardInterrupt):
+            next(reports)
+    resumed = make_trainer()
+    resumed.load_state(interrupted.state())
+    list(resumed.run())
+    assert all(torch.equal(a, b) for a, b in zip(parameters(resumed), parameters(whole), strict=True))
+
+
+def test_a_checkpoint_of_other_settings_is_refused() -> None:
+    state = make_trainer().state()
+    with pytest.raises(ValueError, match="other settings: steps 6 -> 8, seed 0 -> 1"):
+        make_trainer(dataclasses.replace(SHORT, steps=8, seed=1)).load_state(state)
+
+
+def test_the_held_out_tenth_is_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    held: set[int] = set()
+
+    def crops(pictures: Sequence[Tensor], count: int, size: int, generator: torch.Generator) -> Tensor:
+        seen.update(int(picture[0, 0, 0]) for picture in pictures)
+        return random_crops(pictures, count, size, generator)
+
+    def central(pictures: Sequence[Tensor], size: int) -> Tensor:
+        held.update(int(picture[0, 0, 0]) for picture in pictures)
+        return central_crops(pictures, size)
+
+    monkeypatch.setattr("models.training.trainer.random_crops", crops)
+    monkeypatch.setattr("models.training.trainer.central_crops", central)
+    list(make_trainer(dataclasses.replace(SHORT, steps=2), content=photos(30)).run())
+    assert len(held) == 3
+    assert len(seen) == 27
+    assert not seen & held
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (10, 1), (19, 1), (20, 2), (105, 10)])
+def test_a_tenth_is_held_out(count: int, held: int) -> None:
+    training, validation = split(photos(count), torch.Generator().manual_seed(0))
+    assert (len(training), len(validation)) == (count - held, held)
+
+
+def test_one_picture_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="at least 2 content pictures, got 1"):
+        split(photos(1), torch.Generator())
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 200), (40, 30), (300, 64)])
+def test_crops_of_any_picture_are_square_and_in_range(height: int, width: int) -> None:
+    crops = random_crops(photos(2, height=height, width=width), 5, 64, torch.Generator().manual_seed(0))
+    assert crops.shape == (5, 3, 64, 64)
+    assert ((crops >= 0) & (crops <= 1)).all()
+    assert central_crops(photos(2, height=height, width=width), 64).shape == (2, 3, 64, 64)
+
+
+def test_crops_follow_from_the_generator() -> None:
+    def drawn(seed: int) -> Tensor:
+        return random_crops(photos(4), 3, 64, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    rates = [one_cycle(step / 100) for step in range(101)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < rates[0] < 0.1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch": 0},
+        {"crop_px": 60},
+        {"crop_px": 66},
+        {"patience": 0},
+        {"validate_every": 0},
+        {"validation_crops": 0},
+        {"seed": -1},
+        {"seed": 10**20},
+        *({name: value} for name in SHARES for value in (-0.1, 1.1, float("nan"))),
+    ],
+    ids=str,
+)
+def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(SHORT, **wrong)

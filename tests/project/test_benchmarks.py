@@ -1,0 +1,138 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.tiny import loss_state
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *arguments: str | Path) -> str:
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    run("clips.py", path, "--frames", "9", "--height", "64")
+    return path
+
+
+def test_a_clip_has_the_frames_and_the_sound_that_were_asked_for(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        container.seek(0)
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert len(pictures) == 9
+    assert pictures[0].shape == (64, 112, 3)
+    assert (pictures[0] != pictures[-1]).mean() > 0.05
+    assert abs(samples - 9 * 48000 // 30) < 2 * 1024
+
+
+def test_throughput_compares_the_command_with_both_loops() -> None:
+    tiny = ("--frames", "5", "--other-frames", "5", "--baseline-frames", "1", "--rounds", "1", "--height", "64")
+    out = run("throughput.py", *tiny, "--engines", "eager", "--precisions", "fp32", "--cold", "--json")
+    result = json.loads(out)
+    a, b, ours = result["rows"]
+    assert "1.68 M" in a["name"]
+    assert "0.42 M" in b["name"]
+    assert a["times_a"] == b["times_b"] == 1
+    assert ours["times_a"] == pytest.approx(a["ms_per_frame"] / ours["ms_per_frame"])
+    assert ours["startup_seconds"] > 0
+    assert result["judged"]["name"] == ours["name"] == "flowbrush eager fp32"
+
+
+def test_latency_prints_a_line_a_figure_and_verdicts() -> None:
+    out = run("latency.py", "--seconds", "3", "--height", "64", "--engine", "eager", "--cold")
+    lines = out.splitlines()
+    assert "torch threads" in lines[0]
+    for name in ("default", "3 times slower"):
+        of_run = [line for line in lines if line.startswith(f"{name}: ")]
+        assert len(of_run) == 3
+        assert re.search(r"p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms; [\d.]+ fps delivered; \d+ captured", of_run[0])
+    assert sum(line.startswith(("MET: ", "NOT MET: ")) for line in lines) == 4
+
+
+def test_memory_prints_a_line_a_clip_and_verdicts() -> None:
+    tiny = ("--seconds", "0.1", "0.2", "--height", "64", "--large-seconds", "0")
+    lines = run("memory.py", *tiny, "--engine", "eager", "--no-first-run").splitlines()
+    assert len(lines) == 4
+    assert all("MB" in line for line in lines[:2])
+    assert all("MET: " in line for line in lines[2:])
+
+
+def test_threads_prints_a_line_a_combination() -> None:
+    combination = "OMP_WAIT_POLICY=PASSIVE torch=1 encode=1 decode=1 depth=2"
+    out = run(
+        "threads.py", "--frames", "4", "--rounds", "1", "--height", "64", "--engine", "eager", "--only", combination
+    )
+    assert out.splitlines()[-1].startswith(combination)
+
+
+def test_threads_refuses_a_combination_that_it_does_not_know() -> None:
+    command = [sys.executable, str(BENCHMARKS / "threads.py"), "--only", "encoder=1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "'encoder=1' is neither" in done.stderr
+
+
+def test_cuda_measures_or_says_that_it_cannot() -> None:
+    # The CPU takes the same path through the script, where there is no GPU.
+    tiny = ("--height", "64", "--count", "1", "--frames", "0", "--engines", "eager", "--precisions", "bf16")
+    assert "network eager   bf16" in run("cuda.py", "--device", "cpu", *tiny)
+    out = run("cuda.py", *tiny)
+    assert out == "no CUDA device: not measured\n" or "network eager   bf16" in out
+
+
+def test_fidelity_finds_a_clip_whole(clip: Path) -> None:
+    assert "ok   clip.mp4" in run("fidelity.py", clip.parent, "--identity")
+
+
+def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> None:
+    cards, sheet, painting = tmp_path / "cards.json", tmp_path / "sheet.png", tmp_path / "wave.png"
+    cards.write_text(json.dumps({"great-wave": {"painter": "Hokusai", "figures": {"other": 1}}, "b": {}}))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90, 3), np.uint8)).save(painting)
+    torch.save(loss_state(), tmp_path / "vgg.pth")
+    options = ("--styles", "great-wave", "--set", "engine=eager", "--set", "strength=0.9", "--frames", "0")
+    files = ("--paintings", tmp_path, "--painting", "great-wave=wave.png", "--loss-weights", tmp_path / "vgg.pth")
+    lines = run("gallery.py", "--clips", clip, *options, *files, "--cards", cards, "--sheet", sheet).splitlines()
+    printed = {line.split()[1]: float(line.split()[2]) for line in lines[:-1]}
+    assert set(printed) == {f"clip_{name}" for name in ("e_stab", "style", "content", "input_e_stab")}
+    assert printed["clip_e_stab"] > printed["clip_input_e_stab"] > 0
+    assert "stiller for free" in lines[-1]
+    written = json.loads(cards.read_text())
+    assert written["great-wave"] == {"painter": "Hokusai", "figures": {"other": 1} | printed}
+    assert written["b"] == {}
+    with Image.open(sheet) as picture:
+        assert picture.size == (220 + 2 * (320 + 6), 2 * (183 + 6) + 6)
+
+
+def test_gallery_refuses_what_it_does_not_know() -> None:
+    for arguments, reason in (
+        (("--styles", "nosuch"), "holds no style 'nosuch'"),
+        (("--set", "nosuch=1"), "'nosuch' cannot be set"),
+    ):
+        command = [sys.executable, str(BENCHMARKS / "gallery.py"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode
+        assert reason in done.stdout + done.stderr
+
+
+def test_every_script_is_listed() -> None:
+    listed = (BENCHMARKS / "README.md").read_text()
+    scripts = [path.name for path in BENCHMARKS.glob("*.py") if path.name != "__init__.py"]
+    assert [name for name in scripts if name not in listed] == []

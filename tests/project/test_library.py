@@ -1,0 +1,135 @@
+"""flowbrush as a library: the README's code as it stands there, and what goes wrong."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+import cli
+import models.engines.engine
+import pipeline
+from pipeline import PipelineError, StylizeConfig, stylize_clip, stylize_frames
+from tests.support.media import Clip, contents, make_clip, moving_square
+
+ROOT = Path(cli.__file__).parent
+PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+
+
+def examples() -> list[str]:
+    """The Python blocks of the README."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_readme_shows_each_way() -> None:
+    shown = "\n".join(examples())
+    for name in ("stylize_clip", "stylize_folder", "stylize_frames"):
+        assert f"{name}(" in shown
+    for example in examples():
+        assert len([line for line in example.splitlines() if line.strip()]) <= 5
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda text: re.search(r"stylize_\w+", text)[0])  # type: ignore[index]
+def test_the_code_in_the_readme_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
+    (tmp_path / "clips").mkdir()
+    short = Clip(pts=range(0, 2560, 512))
+    for name in ("holiday.mp4", "clips/a.mp4", "clips/b.mkv"):
+        make_clip(tmp_path / name, short)
+    shown: list[Any] = []
+    pictures = [moving_square(number) for number in range(3)]
+    exec(example, {"pictures": pictures, "show": shown.append, "print": lambda *values: shown.append(values)})
+    if "stylize_clip" in example:
+        assert len(contents(tmp_path / "painted.mp4").times) == shown[0][0] == 5
+    elif "stylize_folder" in example:
+        assert shown[0][:2] == (4, 0)
+        assert len(list((tmp_path / "painted").glob("*_*.m*"))) == 4
+        assert contents(tmp_path / "painted" / "a_great-wave.mp4").height == 360
+    else:
+        assert [picture.shape for picture in shown] == [(48, 64, 3)] * 3
+        difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, pictures, strict=True)]
+        assert min(difference) > 3
+
+
+def test_frames_are_painted_as_those_of_a_clip(tmp_path: Path) -> None:
+    pictures = [moving_square(number) for number in range(8)]
+
+    def endless() -> Iterator[Any]:
+        yield from pictures
+        raise AssertionError("more was read than is needed")
+
+    painting = stylize_frames(endless(), PLAIN)
+    first = next(painting)
+    painting.close()  # type: ignore[attr-defined]
+    assert np.array_equal(first, next(stylize_frames(iter(pictures), PLAIN)))
+    deep = [picture.astype(np.uint16) * 257 for picture in pictures[:2]]
+    assert [picture.dtype.name for picture in stylize_frames(deep, PLAIN)] == ["uint16"] * 2
+    assert list(stylize_frames([], PLAIN)) == []
+
+
+def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> None:
+    pictures = [moving_square(number) for number in range(6)]
+    expected = list(stylize_frames(pictures, PLAIN))
+
+    def refilled() -> Iterator[Any]:
+        buffer = np.empty_like(pictures[0])
+        for picture in pictures:
+            buffer[...] = picture
+            yield buffer
+
+    mirrored = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
+    for frames in (refilled(), (picture[..., ::-1] for picture in mirrored)):
+        painted = list(stylize_frames(frames, PLAIN))
+        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+    deep = [picture.astype(np.uint16) * 257 for picture in pictures[:3]]
+    big_endian = list(stylize_frames((picture.astype(">u2") for picture in deep), PLAIN))
+    for one, other in zip(big_endian, stylize_frames(deep, PLAIN), strict=True):
+        assert one.dtype == np.uint16
+        assert np.array_equal(one, other)
+
+
+def test_what_the_frames_raise_comes_behind_those_before_it() -> None:
+    pictures = [moving_square(number) for number in range(3)]
+    expected = list(stylize_frames(pictures, PLAIN))
+
+    def breaking() -> Iterator[Any]:
+        yield from pictures
+        raise OSError("the camera is gone")
+
+    for frames, reason in ((breaking(), "camera is gone"), ([*pictures, pictures[0][:10]], "the first was")):
+        painting = stylize_frames(frames, PLAIN)
+        painted = [next(painting) for _ in pictures]
+        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+        with pytest.raises((OSError, ValueError), match=reason):
+            next(painting)
+
+
+def test_what_cannot_be_painted_is_an_error_of_the_right_kind(tmp_path: Path) -> None:
+    picture = moving_square(0)
+    for wrong in ([picture[..., :1]], [picture.astype(float)], [picture, picture[:10]], [picture[:0]], [None]):
+        with pytest.raises(ValueError, match="a frame is"):
+            list(stylize_frames(wrong, PLAIN))
+    with pytest.raises(ValueError, match="cannot fade"):
+        stylize_frames([picture], StylizeConfig("great-wave", style_end="minotaur"))
+    for fps in (0, -5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="fps must be a number above 0"):
+            stylize_frames([picture], PLAIN, fps=fps)
+    with pytest.raises(PipelineError, match="no such file"):
+        stylize_clip(tmp_path / "none.mp4", tmp_path / "out.mp4", "great-wave")
+    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
+        _ = pipeline.stylise  # type: ignore[attr-defined]
+    assert all(getattr(pipeline, name) is not None for name in pipeline.__all__)
+    assert {kind.__name__ for kind in get_args(pipeline.Event)} <= set(pipeline.__all__)
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, pipeline; print([name for name in ('torch', 'av', 'cv2', 'numpy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,241 @@
+import errno
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.errors import EncodeError, InputError, OutputError, StyleError
+from pipeline.progress import Progress
+from pipeline.resume.segments import SegmentWriter
+from pipeline.run import stylize_video
+from pipeline.stylize.stylizer import Stylizer
+from tests.support.media import SHARED, Clip, Sound, contents, make_clip
+
+PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+UNEVEN = (0, 512, 600, 1536, 2048, 4096, 4097, 5000, 9000, 9512)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("flowbrush-")]
+
+
+def uneven_clip(folder: Path, name: str = "in.mp4") -> Path:
+    sounds = [Sound(metadata={"language": "deu"}), Sound(hertz=880, metadata={"language": "eng"})]
+    return make_clip(folder / name, Clip(pts=UNEVEN, sounds=sounds, metadata={"title": "Élan"}))
+
+
+def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
+    return VideoConfig(str(source), str(target), **({"stylize": PLAIN} | changes))
+
+
+def test_same_times_and_sound_another_picture(tmp_path: Path) -> None:
+    source, target = uneven_clip(tmp_path), tmp_path / "out.mp4"
+    summary = stylize_video(config(source, target))
+    before, after = contents(source), contents(target)
+    assert after.times == before.times
+    assert after.sounds == before.sounds
+    assert after.offset == before.offset
+    assert after.metadata["title"] == "Élan"
+    assert "great-wave" in after.metadata["comment"]
+    assert (summary.frames, summary.audio_packets) == (len(UNEVEN), sum(map(len, before.sounds)))
+    difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(after.planes, before.planes, strict=True)]
+    assert min(difference) > 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_the_summary_tells_what_happened(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    summary = stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mp4"), progress=seen.append)
+    assert [state.frames for state in seen] == list(range(1, len(UNEVEN) + 1))
+    assert set(summary.busy) == {"decode", "stylize", "encode"}
+    assert all(0 <= share <= 1 for share in summary.busy.values())
+    assert summary.bottleneck in summary.busy
+    assert (summary.style, summary.engine, summary.precision, summary.device) == ("great-wave", "eager", "fp32", "cpu")
+    assert summary.fps > 0
+    assert summary.peak_memory_bytes is None or summary.peak_memory_bytes > 2**20
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "webm"])
+def test_the_tag_leaves_the_comment_of_the_source(tmp_path: Path, ending: str) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), metadata={"comment": "On the pier"}))
+    stylize_video(config(source, tmp_path / f"out.{ending}"))
+    metadata = {key.casefold(): text for key, text in contents(tmp_path / f"out.{ending}").metadata.items()}
+    assert metadata["comment"] == "On the pier; painted by flowbrush in the style great-wave"
+
+
+def test_damage_is_said_once(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(options={"crf": "12", "preset": "ultrafast", "g": "5"}))
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packet = next(packet for number, packet in enumerate(container.demux(video=0)) if number == 10)
+        assert packet.pos is not None
+        data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    source.write_bytes(data)
+    said: list[str] = []
+    summary = stylize_video(config(source, tmp_path / "out.mp4"), notify=said.append)
+    assert summary.damage
+    assert [line for line in said if "could not be read" in line] == [summary.notices[-1]]
+
+
+def test_no_tag_leaves_no_name(tmp_path: Path) -> None:
+    stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mkv", tag=False))
+    assert "flowbrush" not in str(contents(tmp_path / "out.mkv").metadata)
+
+
+def test_strength_0_gives_the_video_back(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pixel_format="yuv444p", tags=(1, 1, 1, 1)))
+    stylize = StylizeConfig("great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
+    stylize_video(config(source, tmp_path / "out.mkv", stylize=stylize, encode=EncodeConfig(quality=0)))
+    before, after = contents(source), contents(tmp_path / "out.mkv")
+    assert after.times == before.times
+    assert after.tags == before.tags
+
+
+def test_compare_side_is_twice_as_wide(tmp_path: Path) -> None:
+    stylize = StylizeConfig("great-wave", engine="eager", device="cpu", compare="side")
+    stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mp4", stylize=stylize))
+    after = contents(tmp_path / "out.mp4")
+    assert (after.width, after.height) == (128, 48)
+
+
+def test_height_and_a_part(tmp_path: Path) -> None:
+    decode = DecodeConfig(start_seconds=Fraction(1, 10), duration_seconds=Fraction(2, 10), height=24)
+    stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mp4", decode=decode))
+    after = contents(tmp_path / "out.mp4")
+    assert (after.width, after.height) == (32, 24)
+    kept = [Fraction(pts, 15360) for pts in UNEVEN if Fraction(1, 10) <= Fraction(pts, 15360) < Fraction(3, 10)]
+    assert after.relative_times == [time - kept[0] for time in kept]
+
+
+@pytest.mark.parametrize("stage", ["decode", "stylize", "encode"])
+def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    count = 0
+
+    def dies_at_the_fourth(function: Any) -> Any:
+        def wrapped(*args: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == 4:
+                raise RuntimeError(f"{stage} died")
+            return function(*args)
+
+        return wrapped
+
+    if stage == "decode":
+        from pipeline.decode import decoder as decode
+
+        monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
+    elif stage == "stylize":
+        monkeypatch.setattr(Stylizer, "_paint", dies_at_the_fourth(Stylizer._paint))
+    else:
+        monkeypatch.setattr(SegmentWriter, "write", dies_at_the_fourth(SegmentWriter.write))
+    source = uneven_clip(tmp_path)
+    with pytest.raises(RuntimeError, match=f"{stage} died"):
+        stylize_video(config(source, tmp_path / "out.mp4"))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: SegmentWriter, frame: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SegmentWriter, "write", full)
+    source = uneven_clip(tmp_path)
+    with pytest.raises(EncodeError, match="No space left"):
+        stylize_video(config(source, tmp_path / "out.mp4"))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_interruption_leaves_nothing_and_keeps_the_old_output(tmp_path: Path) -> None:
+    source, target = uneven_clip(tmp_path), tmp_path / "out.mp4"
+    target.write_bytes(b"the old one")
+
+    def interrupt(state: Progress) -> None:
+        if state.frames == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(config(source, target, encode=EncodeConfig(overwrite=True)), progress=interrupt)
+    assert target.read_bytes() == b"the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(Stylizer, "__init__", loaded)
+    source, existing = uneven_clip(tmp_path), tmp_path / "existing.mp4"
+    existing.touch()
+    silent = make_clip(tmp_path / "sound.mkv", Clip(sounds=[Sound()]))
+    with pytest.raises(OutputError, match="exists already"):
+        stylize_video(config(source, existing))
+    with pytest.raises(OutputError, match="no folder"):
+        stylize_video(config(source, tmp_path / "nowhere" / "out.mp4"))
+    with pytest.raises(OutputError, match="cannot hold h264"):
+        stylize_video(config(source, tmp_path / "out.webm", encode=EncodeConfig("h264")))
+    with pytest.raises(StyleError, match="starry-night"):
+        stylize_video(config(source, tmp_path / "out.mp4", stylize=StylizeConfig("stary-night")))
+    with pytest.raises(InputError, match="no such file"):
+        stylize_video(config(tmp_path / "missing.mp4", tmp_path / "out.mp4"))
+    silent.write_bytes(b"no video at all")
+    with pytest.raises(InputError):
+        stylize_video(config(silent, tmp_path / "out.mp4"))
+
+
+@pytest.mark.slow
+def test_compiled_and_eager_paint_alike(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2560, 512)))
+    for engine in ("compile", "eager"):
+        stylize = StylizeConfig("great-wave", engine=engine, device="cpu", precision="fp32")
+        stylize_video(config(source, tmp_path / f"{engine}.mkv", stylize=stylize, encode=EncodeConfig(quality=1)))
+    eager, compiled = contents(tmp_path / "eager.mkv"), contents(tmp_path / "compile.mkv")
+    assert np.abs(np.stack(eager.planes).astype(int) - np.stack(compiled.planes)).mean() < 0.5
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder of real clips is not there")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchcodec__nasa_13013_rotated.mp4",
+        "torchcodec__test_non_zero_start.mp4",
+        "exoplayer__bear-vp9-odd-dimensions.webm",
+    ],
+)
+def test_real_clips(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "out.mkv"
+    decode = DecodeConfig(duration_seconds=Fraction(1, 3))
+    summary = stylize_video(config(SHARED / name, target, decode=decode))
+    assert len(contents(target).times) == summary.frames > 3
+
+
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24", src_colorspace=1) for frame in container.decode(video=0)]
+
+
+def test_black_in_the_mask_leaves_the_video(tmp_path: Path) -> None:
+    mask = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=0))
+    mask.resize((64, 48), Image.Resampling.NEAREST).save(tmp_path / "mask.png")
+    source = make_clip(tmp_path / "in.mkv", Clip(pixel_format="yuv444p", tags=(1, 1, 1, 1)))
+    masked = config(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig("ffv1"))
+    stylize_video(masked)
+    before, after = pictures(source), pictures(tmp_path / "out.mkv")
+    assert len(before) == 30
+    for old, new in zip(before, after, strict=True):
+        change = np.abs(new.astype(int) - old)
+        assert change[:, :30].max() <= 2
+        assert change[:, 34:].mean() > 10

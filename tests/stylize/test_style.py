@@ -1,0 +1,227 @@
+"""Blends and fades: how they are written, what they are made of, and when each moment comes."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.blend import blend, differ
+from models.network import Architecture, Style, StyleNetwork
+from models.registry import Painter, StyleCard, WeightsError, save
+from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
+from pipeline.errors import InputError, StyleError
+from pipeline.frames import Color, Frame, VideoInfo
+from pipeline.run import stylize_video
+from pipeline.stylize.style import Look, Part, find_style, last_frame_seconds, load_look, parse_blend
+from pipeline.stylize.stylizer import Stylizer
+from tests.support.media import Clip, make_clip, moving_square
+
+TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
+CLIP = VideoInfo(
+    path="clip.mp4",
+    container="mov",
+    codec="h264",
+    width=64,
+    height=48,
+    rotation=0,
+    sample_aspect_ratio=Fraction(1),
+    time_base=Fraction(1, 90000),
+    average_rate=Fraction(25),
+    frame_count=50,
+    duration_seconds=2.0,
+    color=Color(1, False, 1, 1),
+)
+
+
+def painter(name: str, seed: int, base: StyleNetwork | None = None) -> Painter:
+    """A style with vectors of its own; its network is ``base`` trained on a little, or unlike any other."""
+    torch.manual_seed(seed)
+    network = StyleNetwork(TINY)
+    if base is not None:
+        own = network.state_dict()
+        network.load_state_dict({key: value + 0.1 * own[key] for key, value in base.state_dict().items()})
+    plain = network.neutral_style()
+    style = Style(plain.scale + torch.randn_like(plain.scale), plain.shift, plain.weight, plain.bias)
+    return Painter(network.requires_grad_(False), style, StyleCard(name))
+
+
+def write(path: Path, *painters: Painter) -> str:
+    save(path, painters[0].network, [p.style for p in painters], [p.card for p in painters], {})
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A file with the styles ``reeds`` and ``rain``, and one with ``mine``, trained on from its network."""
+    reeds = painter("reeds", 1)
+    rain = replace(painter("rain", 3), network=reeds.network)
+    mine = painter("mine", 2, base=reeds.network)
+    return write(tmp_path / "gallery.safetensors", reeds, rain), write(tmp_path / "mine.safetensors", mine)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("a", [("a", 1)]),
+        ("a:0.5", [("a", 1)]),
+        ("a:0.7,b:0.3", [("a", 0.7), ("b", 0.3)]),
+        ("a:3, b:1", [("a", 0.75), ("b", 0.25)]),
+        ("a,b", [("a", 0.5), ("b", 0.5)]),
+        ("a:0,b:2", [("a", 0), ("b", 1)]),
+        ("C:\\my.safetensors", [("C:\\my.safetensors", 1)]),
+        ("C:\\my.safetensors#x:1,b:1e0", [("C:\\my.safetensors#x", 0.5), ("b", 0.5)]),
+        ("night: rain:.5,b:.5", [("night: rain", 0.5), ("b", 0.5)]),
+        ("/my, own/x.safetensors:1,b:3", [("/my, own/x.safetensors", 0.25), ("b", 0.75)]),
+    ],
+)
+def test_how_a_blend_is_written(spec: str, parts: list[tuple[str, float]]) -> None:
+    found = parse_blend(spec)
+    assert [part.style for part in found] == [name for name, _ in parts]
+    assert [part.weight for part in found] == pytest.approx([weight for _, weight in parts])
+
+
+def test_a_file_whose_name_holds_a_comma_is_one_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one,two.safetensors").touch()
+    assert parse_blend("one,two.safetensors") == (Part("one,two.safetensors", 1.0),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("", "lacks a name"),
+        ("a:1,", "lacks a name"),
+        (":0.5", "lacks a name"),
+        ("a:0.7,b", "give one to each, or to none"),
+        ("a:-1,b:2", "between 0 and"),
+        ("a:1e400,b:1", "between 0 and"),
+        ("a:0,b:0", "above 0"),
+    ],
+)
+def test_a_blend_that_makes_no_sense_is_a_mistake_in_the_usage(spec: str, reason: str) -> None:
+    for wrong in ({"style": spec}, {"style": "a", "style_end": spec}):
+        with pytest.raises(ValueError, match=reason):
+            StylizeConfig(**wrong)
+
+
+def test_what_people_read(files: tuple[str, str]) -> None:
+    gallery, mine = files
+    assert find_style("great-wave").painter == "Katsushika Hokusai"
+    both = f"{gallery}#reeds:2,{mine}:1"
+    assert find_style(both).name == "reeds:0.667,mine:0.333"
+    assert find_style(both, f"{gallery}#rain").name == "reeds:0.667,mine:0.333 -> rain"
+    assert load_look(both, f"{gallery}#rain", 1.0).name == "reeds:0.667,mine:0.333 -> rain"
+
+
+def test_an_unknown_style_in_a_blend_names_the_nearest() -> None:
+    for style, end in (("great-wave:1,stary-night:1", None), ("great-wave", "stary-night")):
+        with pytest.raises(StyleError, match=r"'stary-night'; did you mean starry-night"):
+            find_style(style, end)
+
+
+def test_styles_of_one_network_blend_by_their_vectors(files: tuple[str, str]) -> None:
+    gallery, _ = files
+    reeds, rain = load_look(f"{gallery}#reeds").start, load_look(f"{gallery}#rain").start
+    both = load_look(f"{gallery}#reeds:0.7,{gallery}#rain:0.3").start
+    assert not differ(both.network, reeds.network)
+    for mixed, wanted in zip(both.style.tensors(), reeds.style.lerp(rain.style, 0.3).tensors(), strict=True):
+        torch.testing.assert_close(mixed, wanted)
+
+
+def test_styles_of_different_files_blend_their_networks_too(files: tuple[str, str]) -> None:
+    gallery, mine = files
+    a, b = load_look(f"{gallery}#reeds").start, load_look(mine).start
+    both = load_look(f"{gallery}#reeds:1,{mine}:3").start
+    for name, tensor in both.network.named_parameters():
+        wanted = 0.25 * a.network.state_dict()[name] + 0.75 * b.network.state_dict()[name]
+        torch.testing.assert_close(tensor, wanted)
+    torch.testing.assert_close(both.style.scale, 0.25 * a.style.scale + 0.75 * b.style.scale)
+    assert differ(a.network, b.network)
+
+
+def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str], tmp_path: Path) -> None:
+    gallery, mine = files
+    stranger = write(tmp_path / "stranger.safetensors", painter("stranger", 9))
+    for style, end in ((f"{mine}:1,{stranger}:1", None), (mine, stranger)):
+        with pytest.raises(StyleError, match=r"mine and stranger cannot be mixed: .* were trained apart"):
+            load_look(style, end, 1.0)
+    torch.manual_seed(0)
+    large = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=2, kernel=3))
+    other = Painter(large, large.neutral_style(), StyleCard("large"))
+    with pytest.raises(WeightsError, match=r"reeds and large cannot be mixed: .* different sizes"):
+        blend([load_look(f"{gallery}#reeds").start, other], [0.5, 0.5], "both")
+
+
+def test_a_fade_goes_from_the_one_to_the_other(files: tuple[str, str]) -> None:
+    gallery, mine = files
+    fade = load_look(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
+    assert [fade.share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
+    assert fade.end_network is None, "one network needs no interpolation"
+    assert fade.end is not None
+    torch.testing.assert_close(fade.style(0.25).scale, torch.lerp(fade.start.style.scale, fade.end.style.scale, 0.25))
+    assert load_look(f"{gallery}#reeds", mine, 2.0).end_network is not None
+    still = Look("reeds", fade.start)
+    assert still.share(1.0) == 0
+    assert still.style(0.0) is fade.start.style
+
+
+def test_the_last_frame_is_where_a_fade_ends() -> None:
+    assert last_frame_seconds(CLIP) == pytest.approx(1.96)
+    assert last_frame_seconds(replace(CLIP, frame_count=None)) == pytest.approx(1.96)
+    assert last_frame_seconds(replace(CLIP, frame_count=None, average_rate=None)) == 2.0
+    with pytest.raises(InputError, match=r"clip.mp4: its length is not known .* give --duration"):
+        last_frame_seconds(replace(CLIP, duration_seconds=None))
+
+
+def test_a_fade_needs_its_length(files: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="time of the last frame"):
+        load_look(files[1], files[1])
+
+
+@pytest.mark.parametrize("compare", [None, "side", "split"])
+def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str | None) -> None:
+    config = StylizeConfig(
+        "great-wave:0.6,starry-night:0.4",
+        strength=0.8,
+        style_end="starry-night",
+        keep_colors=True,
+        stroke_size=1.7,
+        compare=compare,
+        engine="eager",
+        device="cpu",
+        precision="fp32",
+        threads=3,
+        stability="none",
+    )
+    stylizer = Stylizer(config, height=47, width=65, last_seconds=0.4)
+    frames = [Frame(moving_square(n, width=65, height=47), n, Fraction(1, 10)) for n in range(5)]
+    painted = [frame.pixels for frame in stylizer(frames)]
+    assert stylizer.workers == 3
+    for frame, pixels in zip(frames, painted, strict=True):
+        assert np.array_equal(pixels, stylizer.paint(frame.pixels, frame.seconds)), "which worker paints it matters"
+        assert pixels.shape == ((47, 130, 3) if compare == "side" else (47, 65, 3))
+        if compare:
+            assert np.array_equal(pixels[:, :31], frame.pixels[:, :31])
+    assert not np.array_equal(*(stylizer.paint(frames[0].pixels, seconds)[:, -20:] for seconds in (0.0, 0.2)))
+
+
+def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> None:
+    plain = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+    fade = Stylizer(replace(plain, style_end="starry-night"), height=48, width=64, last_seconds=2.0)
+    pixels = moving_square(2)
+    for style, seconds in (("great-wave", Fraction(0)), ("starry-night", Fraction(2))):
+        alone = Stylizer(replace(plain, style=style), height=48, width=64).paint(pixels)
+        assert np.array_equal(fade.paint(pixels, seconds), alone)
+
+
+def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.h264", Clip(pts=range(0, 5120, 512)), form="h264")
+    stylize = StylizeConfig("great-wave", style_end="starry-night", engine="eager", device="cpu")
+    config = VideoConfig(str(source), str(tmp_path / "out.mp4"), stylize)
+    with pytest.raises(InputError, match=r"in.h264: its length is not known"):
+        stylize_video(config)
+    cut = replace(config, decode=DecodeConfig(duration_seconds=Fraction(1, 5)))
+    assert stylize_video(cut).style == "great-wave -> starry-night"

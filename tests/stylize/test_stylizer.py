@@ -1,0 +1,252 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import models.engines.engine
+from pipeline.config import StylizeConfig
+from pipeline.decode.mask import Mask
+from pipeline.errors import DeviceError, StyleError
+from pipeline.frames import Frame
+from pipeline.stylize.style import find_style
+from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, output_size
+from tests.support.media import moving_square
+
+PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return Stylizer(PLAIN, height=48, width=64)
+
+
+def frames(count: int) -> Iterator[Frame]:
+    for number in range(count):
+        yield Frame(moving_square(number), 7 * number, Fraction(1, 90000), 6)
+
+
+def test_only_the_pixels_change(stylizer: Stylizer) -> None:
+    before, after = list(frames(3)), list(stylizer(frames(3)))
+    assert [replace(frame, pixels=before[0].pixels) for frame in after] == [
+        replace(frame, pixels=before[0].pixels) for frame in before
+    ]
+    for old, new in zip(before, after, strict=True):
+        assert new.pixels.shape == old.pixels.shape
+        assert new.pixels.dtype == np.uint8
+        assert np.abs(new.pixels.astype(int) - old.pixels).mean() > 10
+
+
+def test_what_is_no_frame_passes_by_in_its_place(stylizer: Stylizer) -> None:
+    packet = object()
+    first, second = frames(2)
+    items: list[Any] = [packet, first, packet, packet, second]
+    kinds = [item if item is packet else "frame" for item in stylizer(items)]
+    assert kinds == [packet, "frame", packet, packet, "frame"]
+
+
+def test_strength_0_gives_the_pixels_back_and_half_is_between() -> None:
+    pixels = moving_square(1)
+    untouched = Stylizer(replace(PLAIN, strength=0.0), height=48, width=64).paint(pixels)
+    assert np.array_equal(untouched, pixels)
+    half = Stylizer(replace(PLAIN, strength=0.5), height=48, width=64).paint(pixels)
+    full = Stylizer(PLAIN, height=48, width=64).paint(pixels)
+    assert np.abs(half.astype(int) - (pixels.astype(int) + full) / 2).max() <= 1
+
+
+def test_a_frame_does_not_depend_on_those_before_it(stylizer: Stylizer) -> None:
+    alone = stylizer.paint(moving_square(5))
+    for number in range(5):
+        stylizer.paint(moving_square(number))
+    assert np.array_equal(stylizer.paint(moving_square(5)), alone)
+
+
+def test_pixels_that_must_not_be_written_are_left_alone(stylizer: Stylizer) -> None:
+    pixels = moving_square(0)
+    pixels.flags.writeable = False
+    assert stylizer.paint(pixels).shape == (48, 64, 3)
+
+
+def test_compare_shows_both() -> None:
+    original, painted = np.full((4, 8, 3), 10, np.uint8), np.full((4, 8, 3), 200, np.uint8)
+    side = compose(original, painted, "side")
+    assert side.shape == (4, 16, 3)
+    assert (side[:, :8] == 10).all()
+    assert (side[:, 8:] == 200).all()
+    split = compose(original, painted, "split")
+    assert split[0, :, 0].tolist() == [10, 10, 10, 255, 255, 200, 200, 200]
+    assert output_size("side", 8, 4) == (16, 4)
+    assert output_size("split", 8, 4) == output_size(None, 8, 4) == (8, 4)
+
+
+def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
+    both = Stylizer(replace(PLAIN, compare="side"), height=48, width=64)
+    pixels = moving_square(3)
+    shown = both.paint(pixels)
+    assert np.array_equal(shown[:, :64], pixels)
+    assert np.array_equal(shown[:, 64:], stylizer.paint(pixels))
+    assert both.output_size == (128, 48)
+
+
+def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
+    said: list[str] = []
+    automatic = Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append)
+    assert automatic.engine == "eager"
+    assert len(said) == 1
+    assert "g++" in said[0]
+
+
+def test_auto_tries_the_next_engine_where_one_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = models.engines.engine.build_engine
+
+    def broken(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "compile":
+            raise RuntimeError("the compiler crashed\nand told a long story")
+        return build(name, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["compile", "eager"])
+    monkeypatch.setattr(models.engines.engine, "build_engine", broken)
+    said: list[str] = []
+    assert Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append).engine == "eager"
+    assert "the compiler crashed" in said[0]
+    with pytest.raises(DeviceError, match=r"the compiler crashed$"):
+        Stylizer(replace(PLAIN, engine="compile"), height=16, width=16)
+
+
+def test_a_notice_names_only_what_is_missing() -> None:
+    assert _slower("cpu", ["compile", "eager"]).startswith("no OpenVINO found")
+    assert _slower("cpu", ["openvino", "eager"]).startswith("no C++ compiler found")
+    assert _slower("cpu", ["compile", "openvino", "eager"]).startswith("running eager")
+    assert _slower("cuda", ["eager"]).startswith("no Triton found")
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr(models.engines.engine, "build_engine", locked)
+    with pytest.raises(DeviceError, match="Permission denied: /locked; set FLOWBRUSH_CACHE"):
+        Stylizer(PLAIN, height=16, width=16)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(DeviceError, match="flowbrush doctor"):
+        Stylizer(replace(PLAIN, device="cuda"), height=16, width=16)
+
+
+def test_an_unknown_style_names_the_nearest() -> None:
+    with pytest.raises(StyleError, match="great-wave"):
+        find_style("graet-wave")
+    with pytest.raises(StyleError, match="cannot be read"):
+        find_style("/nowhere/mine.safetensors")
+
+
+def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("FLOWBRUSH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_folder() == tmp_path / "flowbrush"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strength": 1.5},
+        {"strength": -0.1},
+        {"device": "gpu"},
+        {"device": "cuda:x"},
+        {"precision": "int8"},
+        {"engine": "onnx"},
+        {"compare": "above"},
+        {"threads": -1},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        replace(PLAIN, **wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(stylizer: Stylizer) -> None:
+    on_gpu = Stylizer(replace(PLAIN, device="cuda"), height=48, width=64).paint(moving_square(0))
+    assert np.abs(on_gpu.astype(int) - stylizer.paint(moving_square(0))).mean() < 1
+
+
+def noisy_frames(count: int, *, cut_at: int | None = None, seed: int = 0) -> Iterator[Frame]:
+    """A still scene under a sensor's noise; another scene from ``cut_at`` on."""
+    draw = np.random.default_rng(seed)
+    for number in range(count):
+        scene = moving_square(3).astype(float)
+        if cut_at is not None and number >= cut_at:
+            scene = 255 - scene[::-1] / 2
+        noise = draw.normal(0, 4, scene.shape)
+        yield Frame((scene + noise).clip(0, 255).astype(np.uint8), 7 * number, Fraction(1, 90000), 6)
+
+
+def painted(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[Any, Any]]:
+    stylizer = Stylizer(config, height=48, width=64)
+    return [frame.pixels.astype(float) for frame in stylizer(source)]
+
+
+def test_a_still_scene_with_noise_does_not_boil() -> None:
+    boil = {}
+    for stability in ("none", "smooth", "flow"):
+        result = painted(replace(PLAIN, stability=stability), noisy_frames(24))[8:]
+        boil[stability] = np.abs(np.diff(result, axis=0)).mean()
+    unpainted = np.abs(np.diff([frame.pixels.astype(float) for frame in noisy_frames(16)], axis=0)).mean()
+    assert boil["smooth"] < 0.5 * boil["none"]
+    assert boil["flow"] < boil["smooth"]
+    assert boil["smooth"] < unpainted
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
+    stability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(PLAIN, stability=stability, threads=4)
+    several = painted(config, noisy_frames(14))
+    monkeypatch.setattr("pipeline.stylize.stylizer.MOST_WORKERS", 1)
+    one = painted(config, noisy_frames(14))
+    assert max(np.abs(a - b).max() for a, b in zip(several, one, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("stability", ["smooth", "flow"])
+def test_a_shot_is_painted_as_if_none_had_been_before(stability: str) -> None:
+    config = replace(PLAIN, stability=stability)
+    frames_ = list(noisy_frames(16, cut_at=8))
+    after_cut, alone = painted(config, iter(frames_))[8:], painted(config, iter(frames_[8:]))
+    assert all(np.array_equal(a, b) for a, b in zip(after_cut, alone, strict=True))
+
+
+def test_strength_0_leaves_every_pixel_of_a_clip_as_it_is() -> None:
+    before = list(noisy_frames(8))
+    after = painted(replace(PLAIN, strength=0.0), iter(before))
+    assert all(np.array_equal(new, old.pixels) for new, old in zip(after, before, strict=True))
+
+
+def test_an_unknown_stability_is_refused() -> None:
+    with pytest.raises(ValueError, match="none, smooth, flow"):
+        replace(PLAIN, stability="calm")
+
+
+def test_a_mask_says_where_to_paint(tmp_path: Path) -> None:
+    picture = np.zeros((48, 64), np.uint8)
+    picture[:, 32:] = 255
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    with Mask(tmp_path / "mask.png", width=64, height=48) as mask:
+        masked = list(Stylizer(PLAIN, height=48, width=64, mask=mask)(frames(2)))
+    whole = list(Stylizer(PLAIN, height=48, width=64)(frames(2)))
+    for before, after, everywhere in zip(frames(2), masked, whole, strict=True):
+        assert (after.pixels[:, :30] == before.pixels[:, :30]).all()
+        assert (after.pixels[:, 34:] == everywhere.pixels[:, 34:]).all()
+        assert np.abs(after.pixels[:, 34:].astype(int) - before.pixels[:, 34:]).mean() > 10

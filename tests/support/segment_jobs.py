@@ -1,0 +1,129 @@
+"""Clips in parts: what they are made of, an engine in this process, and what is asked of the outputs."""
+
+import os
+import pickle
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.errors import InputError, PipelineError
+from pipeline.resume.lock import is_held_here
+from pipeline.resume.manifest import work_folder
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer
+from pipeline.workers import merge as divided
+from pipeline.workers import partition as seams
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.segment_job import paint_part
+from tests.support.media import Clip, Sound, make_clip, moving_square
+
+PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
+WARM = 12
+
+
+@dataclass
+class Noisy(Clip):
+    """A square that moves through noise, and another picture from frame ``cut`` on."""
+
+    cut: int | None = None
+
+    def frame(self, number: int) -> av.VideoFrame:
+        picture = moving_square(number, width=self.width, height=self.height, step=1).astype(np.int16)
+        picture += np.random.default_rng(number).integers(-4, 5, picture.shape, np.int16)
+        if self.cut is not None and number >= self.cut:
+            picture = 255 - picture[::-1]
+        return av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), "rgb24").reformat(format="yuv420p")
+
+
+@dataclass
+class Inline:
+    """An engine in this process, to which descriptions come as bytes, as they would over a network.
+
+    Attributes:
+        fails: numbers of the parts that fail.
+    """
+
+    workers: int = 2
+    threads: int = 1
+    sharers: int = 1
+    fails: set[int] = field(default_factory=set)
+    make: MakeStylizer = Stylizer
+    tasks: list[SegmentTask] = field(default_factory=list)
+    cancelled: int = 0
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        sent = pickle.dumps(task)
+        assert len(sent) < 10_000
+        self.tasks.append(pickle.loads(sent))
+        future: Future[SegmentResult] = Future()
+        if task.number in self.fails:
+            future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
+        else:
+            try:
+                future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1], self.make))))
+            except PipelineError as error:
+                future.set_exception(error)
+        return future
+
+    def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
+        assert is_held_here(os.path.join(work_folder(self.tasks[-1].config.target), "lock"))
+        self.cancelled += len(futures)
+
+    def close(self) -> None:
+        pass
+
+
+def two(info: object, workers: int) -> int:
+    return 2
+
+
+def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
+    encode = EncodeConfig("ffv1", threads=1)
+    return VideoConfig(
+        str(source),
+        str(target),
+        changes.pop("stylize", PAINTED_SMALL),
+        encode=encode,
+        segment_seconds=Fraction(1, 2),
+        **changes,
+    )
+
+
+def frames_of(path: Path) -> list[tuple[int | None, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [(frame.pts, frame.to_ndarray(format="gbrp")) for frame in container.decode(video=0)]
+
+
+def difference(path: Path, other: Path) -> list[int]:
+    """The largest difference in each frame."""
+    a, b = frames_of(path), frames_of(other)
+    assert [frame[0] for frame in a] == [frame[0] for frame in b]
+    return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
+
+
+def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
+    monkeypatch.setattr(divided, "MEAN_LEVELS", mean)
+    monkeypatch.setattr(divided, "MOST_LEVELS", most)
+
+
+def warm_up_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few frames are enough only for tests of other things than seams."""
+    bound(monkeypatch, 256, 256)
+    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
+    monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
+
+
+def make_clips(folder: Path) -> dict[int | None, Path]:
+    """Of 60 frames with sound: with a cut at 35, near where it is divided best, and without."""
+    pts = range(0, 60 * 512, 512)
+    return {
+        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
+        for cut in (35, None)
+    }

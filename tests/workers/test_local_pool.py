@@ -1,0 +1,382 @@
+"""Clips painted by several workers: what is gone on with, workers and parents that die, and engines of another kind."""
+
+import contextlib
+import errno
+import json
+import multiprocessing
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from models.registry import BUNDLED
+from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.session import plan, run_batch
+from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.frames import Mark
+from pipeline.progress import Progress
+from pipeline.resume.manifest import work_folder
+from pipeline.resume.segments import SegmentWriter
+from pipeline.resume.work_dir import WorkFolder, what_is_left
+from pipeline.run import stylize_video
+from pipeline.stylize.stylizer import Stylizer
+from pipeline.workers import local_pool as local_engine
+from pipeline.workers import long_clip as long
+from pipeline.workers import partition as seams
+from pipeline.workers.local_pool import LocalEngine
+from pipeline.workers.long_clip import paint_on
+from pipeline.workers.merge import Divided
+from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.segment_job import PAINTED, folder_of, paint_part
+from pipeline.workers.worker_process import Failure
+from tests.support.batching import command, names_of, outputs_in, run, streams_of
+from tests.support.media import make_clip
+from tests.support.segment_jobs import Inline, Noisy, config, make_clips, two, warm_up_briefly
+
+
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    warm_up_briefly(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    engine = LocalEngine(2, "cpu")
+    yield engine
+    engine.close()
+
+
+# --- going on ---
+
+
+def test_what_a_failed_part_leaves_is_gone_on_with(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
+    paint_on(config(clips[None], alone), Inline(), count=two)
+    engine = Inline(fails={1})
+    with pytest.raises(InputError, match="cannot be read on this machine") as caught:
+        paint_on(config(clips[None], target), engine, count=two)
+    assert engine.cancelled == 2
+    kept = re.fullmatch(r"(\d+) frames of \d+ are kept in (.+); the same command goes on", caught.value.__notes__[0])
+    assert kept is not None
+    assert kept[2] == work_folder(str(target))
+    engine = Inline(workers=5)
+    summary = paint_on(config(clips[None], target), engine, count=lambda info, workers: 5)
+    assert len(engine.tasks) == 2
+    assert summary.frames_reused == int(kept[1]) > 0
+    assert streams_of(target) == streams_of(alone)
+    assert set(os.listdir(tmp_path)) == {"out.mkv", "alone.mkv"}
+
+
+def test_a_part_goes_on_behind_its_last_segment(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
+    paint_on(config(clips[None], alone), Inline(), count=two)
+    with pytest.raises(InputError):
+        paint_on(config(clips[None], target), Inline(fails={0, 1}), count=two)
+    with pytest.raises(InputError, match="is gone") as caught:
+        paint_on(config(clips[None], target), Inline(make=Breaking), count=two)
+    assert caught.value.__notes__[0].startswith("30 frames of ")
+    summary = paint_on(config(clips[None], target), Inline(), count=two)
+    assert summary.frames_reused == 30
+    assert streams_of(target) == streams_of(alone)
+
+
+class Breaking(Stylizer):
+    """Fails behind the first segment."""
+
+    def __call__(self, items: Any, state: Any = None) -> Iterator[Any]:
+        for item in super().__call__(items, state):
+            yield item
+            if isinstance(item, Mark):
+                raise InputError("in.mkv", "is gone")
+
+
+def test_the_speed_is_that_of_the_frames_painted_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1000.0, 1000.0, 1002.0])
+    monkeypatch.setattr(long, "time", SimpleNamespace(time=lambda: 0.0, perf_counter=lambda: next(clock)))
+    painted, told = iter([30, 51]), list[Progress]()
+    watch = long._Watch(cast(Divided, SimpleNamespace(reused=30, painted=lambda: next(painted))), 60, told.append)
+    for _ in range(2):
+        watch()
+    assert (told[1].reused, told[1].fps) == (30, 10.0)
+
+
+def test_errors_of_a_part_name_the_output(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: SegmentWriter, frame: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SegmentWriter, "write", write)
+    target = str(tmp_path / "out.mkv")
+    with pytest.raises(OutputError) as caught:
+        paint_on(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
+    assert caught.value.path == target
+    assert str(caught.value).startswith(f"{target}: ")
+
+
+def test_one_worker_does_not_go_on_with_what_several_began(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
+) -> None:
+    target = tmp_path / "out.mkv"
+    with pytest.raises(InputError):
+        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+    kept = sorted(tmp_path.rglob("*"))
+    assert "what several workers began is kept" in what_is_left(str(target), is_fresh=False)
+    with pytest.raises(OutputError, match=r"several workers.* go on with that batch, or begin anew with --fresh"):
+        stylize_video(config(clips[None], target))
+    assert sorted(tmp_path.rglob("*")) == kept
+    assert stylize_video(replace(config(clips[None], target), fresh=True)).frames_reused == 0
+    assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+# --- another engine ---
+
+
+class Elsewhere(Inline):
+    """Paints in another folder, as another machine does."""
+
+    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+        with contextlib.chdir("/"):
+            return super().submit(task)
+
+
+def test_an_engine_is_all_that_a_cluster_needs(
+    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
+    for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
+        shutil.copy(source, name)
+    options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
+    asked = BatchConfig(("in.mkv",), Path("out"), ("great-wave:1,w.safetensors#minotaur:2",), options=options)
+    engine = Elsewhere()
+    ended = run_batch(asked, plan(asked), engine=engine)
+    assert (ended.painted, len(engine.tasks)) == (1, 2)
+
+    task = engine.tasks[0]
+    os.unlink("w.safetensors")
+    assert isinstance(Inline().submit(task).exception(), StyleError)
+    Path("w.safetensors").write_bytes(BUNDLED.read_bytes())
+    identity = {**task.identity, "mask": {}, "software": {**task.identity["software"], "torch": "1.0"}}
+    with pytest.raises(DeviceError, match=r"in\.mkv: the worker on .+ has other mask and software \(torch\) than"):
+        paint_part(replace(task, identity=identity))
+
+
+# --- workers ---
+
+
+def test_workers_paint_what_one_process_would(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine, one_thread: None
+) -> None:
+    paint_on(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
+    summary = paint_on(config(clips[None], tmp_path / "there.mkv"), engine, count=two)
+    assert (summary.frames, summary.engine, summary.device) == (60, "eager", "cpu")
+    assert streams_of(tmp_path / "here.mkv") == streams_of(tmp_path / "there.mkv")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C in another way")
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="what a process does not hear is found in /proc")
+def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalEngine) -> None:
+    """It would end in a traceback on the user's screen, somewhere in its imports."""
+    while len(multiprocessing.active_children()) < engine.workers:
+        time.sleep(0.01)
+    for worker in multiprocessing.active_children():
+        blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{worker.pid}/status").read_text())
+        assert blocked
+        assert int(blocked[1], 16) >> (signal.SIGINT - 1) & 1
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine) -> None:
+    error = engine.submit(SegmentTask(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
+    assert isinstance(error, InputError)
+    assert error.path == str(tmp_path / "no.mkv")
+    assert "there is no such file" in str(error)
+
+
+def test_errors_of_every_kind_can_be_sent() -> None:
+    sent = OutputError("a.mp4", "is full")
+    sent.add_note("a note")
+    error = pickle.loads(pickle.dumps(Failure.of(sent))).arrived()
+    assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
+
+    class Local(Exception):
+        pass
+
+    failure = Failure.of(Local("what"))
+    error = pickle.loads(pickle.dumps(failure)).arrived()
+    assert str(error) == "Local: what"
+    assert "test_errors_of_every_kind_can_be_sent.<locals>.Local: what" in str(error.__cause__)
+
+
+def kill_workers(folder: Path) -> None:
+    """As soon as somebody paints in ``folder``."""
+    while not (folder / PAINTED).exists():
+        time.sleep(0.01)
+    for child in multiprocessing.active_children():
+        if child.name.startswith("flowbrush worker") and child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    (folder / PAINTED).unlink(missing_ok=True)
+
+
+def test_a_worker_that_dies_is_replaced_once(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine
+) -> None:
+    target = tmp_path / "out.mkv"
+    future = engine.submit(SegmentTask(config(clips[None], target), {}))
+    kill_workers(Path(folder_of(str(target), 0)))
+    assert future.result(60).notices[-1].startswith("a worker died (SIGKILL); another went on with its part")
+    assert sum(len(segment.pts) for segment in future.result().segments) == 60
+
+    future = engine.submit(SegmentTask(config(clips[None], tmp_path / "other.mkv"), {}))
+    for _ in range(2):
+        kill_workers(Path(folder_of(str(tmp_path / "other.mkv"), 0)))
+    error = future.exception(60)
+    assert isinstance(error, DeviceError)
+    assert "two workers died of one part" in str(error)
+    assert "(SIGKILL, then SIGKILL), for want of memory perhaps" in str(error)
+
+
+def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
+    engine = LocalEngine(1, "cpu")
+    painted, waiting, left = (
+        engine.submit(SegmentTask(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
+    )
+    folder = folder_of(str(tmp_path / "0.mkv"), 0)
+    while not os.path.exists(os.path.join(folder, PAINTED)):
+        time.sleep(0.01)
+    with pytest.raises(OutputError, match="another run"):
+        WorkFolder("0.mkv", folder)
+    engine.cancel([painted, left])
+    assert painted.exception() is not None
+    assert left.cancelled()
+    WorkFolder("0.mkv", folder).leave(is_kept=False)
+    engine.close()
+    assert waiting.done()
+    assert engine.submit(SegmentTask(config(clips[None], tmp_path / "3.mkv"), {})).done()
+    assert not [thread for thread in threading.enumerate() if thread in engine._threads]
+
+
+class Odd:
+    """A worker without a process.
+
+    Attributes:
+        does: what comes of its tasks, one after another.
+        made: how many there were.
+    """
+
+    does: ClassVar[list[Exception | None]] = []
+    made = 0
+    is_alive = True
+
+    def __init__(self, number: int, place: object) -> None:
+        type(self).made += 1
+        self.has_started = False
+
+    def paint(self, task: SegmentTask, is_over: object) -> SegmentResult | None:
+        what = self.does.pop(0)
+        if what is not None:
+            raise what
+        return None
+
+    def end(self, **patience: float) -> str:
+        self.is_alive = False
+        return "exit code 1"
+
+
+def test_whatever_happens_an_answer_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine, "Worker", Odd)
+    monkeypatch.setattr(Odd, "does", [KeyError("what"), None])
+    monkeypatch.setattr(Odd, "made", 0)
+    engine = LocalEngine(1, "cpu")
+    task = SegmentTask(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {})
+    assert isinstance(engine.submit(task).exception(10), KeyError)
+    for _ in range(2):
+        error = engine.submit(task).exception(10)
+        assert isinstance(error, DeviceError)
+        assert str(error).startswith("a worker cannot be started (exit code 1); a script of your own must be a file")
+    assert Odd.made == 2
+    engine.close()
+
+
+# --- the command ---
+
+
+def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Processes of Python that it started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process.pid:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for_end(pids: list[int]) -> None:
+    while [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        time.sleep(0.02)
+
+
+def first_progress(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress" and event["frames"] > 0:
+            return
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found in /proc")
+def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        make_clip(tmp_path / "in" / f"{name}.mkv", Noisy(pts=range(0, 300 * 512, 512)))
+    where = [tmp_path / "in", "--output", tmp_path / "out", "--workers", "2"]
+    process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    first_progress(process)
+    workers = workers_of(process)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    wait_for_end(workers)
+    parts = list((tmp_path / "out").glob("*/part0000.flowbrush/manifest.json"))
+    assert not any(json.loads(path.read_text())["is_whole"] for path in parts)
+
+    process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first_progress(process)
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on" in err
+    assert b"Traceback" not in err
+    wait_for_end(workers)
+
+    code, events = run(*where)
+    assert code == 0
+    assert len(names_of(events, "finished")) + len(names_of(events, "skipped")) == 2
+    for path in outputs_in(tmp_path / "out").values():
+        assert sorted(packet[1] or 0 for packet in streams_of(path)) == [round(n * 1000 / 30) for n in range(300)]
