@@ -95,7 +95,7 @@ def video(
     ] = None,
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
-    duration: Annotated[str | None, typer.Option(metavar="T", help="Paint only this long.")] = None,
+    duration: Annotated[str | None, typer.Option(metavar="T", help="FrameGraph only this long.")] = None,
     codec: Annotated[
         str, typer.Option(help="h264, h265, av1, vp9, prores, ffv1, an encoder's name, or auto: by the container.")
     ] = "auto",
@@ -156,13 +156,13 @@ def video(
                 fresh=fresh,
             )
         from pipeline.resume.resumable import is_resumable
-        from pipeline.resume.work_dir import what_is_left
+        from pipeline.resume.work_dir import describe_partial_output
         from pipeline.run import stylize_video
 
         bar = Bar("painting", quiet, say=_say)
 
         def at_last() -> None:
-            left = what_is_left(target, is_fresh=fresh)
+            left = describe_partial_output(target, is_fresh=fresh)
             bar.stop()
             _say(f"interrupted; {left or 'nothing of the output is kept'}")
 
@@ -217,13 +217,13 @@ def live(
         float, typer.Option(metavar="MS", help="From camera to picture; the resolution follows.")
     ] = 100.0,
     height: Annotated[
-        int | None, typer.Option(metavar="PX", help="Paint and show at this height, whatever it takes.")
+        int | None, typer.Option(metavar="PX", help="FrameGraph and show at this height, whatever it takes.")
     ] = None,
     camera_size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Ask the camera for this size: 1280x720.")
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace.")] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin the file anew at its end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="SegmentStart the file anew at its end.")] = False,
     clean: Annotated[bool, typer.Option("--clean", help="No figures in the window.")] = False,
     stills: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For stills (key s). Default: here.")] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Record and stream the picture alone.")] = False,
@@ -271,15 +271,15 @@ def live(
                 realtime=realtime,
                 loop=loop,
             )
-        from pipeline.live.capture.source import find_device
+        from pipeline.live.capture.source import find_capture_device
         from pipeline.live.controls import Controls
         from pipeline.live.session import run_live
-        from pipeline.live.sinks.outputs import check_record, make_sinks, make_sound
+        from pipeline.live.sinks.outputs import check_record, make_audio, make_sinks
         from pipeline.live.style_mixer import style_names
 
         with _usage():
             check_record(outputs, source)
-        live_device = find_device(config)
+        live_device = find_capture_device(config)
         controls = Controls(
             style_names(style),
             strength=strength,
@@ -287,7 +287,7 @@ def live(
             mirror=mirror,
             recording=record is not None,
         )
-        sound = make_sound(outputs, config, live_device, note)
+        sound = make_audio(outputs, config, live_device, note)
         with _usage():
             sinks = make_sinks(outputs, controls, note, sound=sound is not None)
         summary = run_live(config, sinks, controls, note, sound=sound, device=live_device)
@@ -582,7 +582,7 @@ def train(
     start: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weight file to begin with. Default: the bundled styles.")
     ] = None,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Begin with random weights.")] = False,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="SegmentStart with random weights.")] = False,
     no_early_end: Annotated[
         bool, typer.Option("--no-early-end", help="Go on to the end even where nothing improves.")
     ] = False,

@@ -22,9 +22,9 @@ import torch
 from benchmarks.clips import make_clip, width_for
 from benchmarks.command import CommandError, machine, machine_line, paint
 from models.engines.engine import DTYPES, EngineName, Precision, build_engine
-from models.engines.frame_graph import Paint, no_statistics
+from models.engines.frame_graph import FrameGraph, no_statistics
 from models.network import StyleNetwork
-from models.registry import Painter, load
+from models.registry import LoadedStyle, load
 from pipeline.stylize.stylizer import cache_folder
 
 
@@ -52,14 +52,14 @@ def _wall_ms(call: Callable[[], object], device: torch.device) -> float:
 
 
 def network_call(
-    painter: Painter, engine: EngineName, precision: Precision, device: torch.device, height: int
+    painter: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
 ) -> Callable[[], object]:
     """One frame through the network, all of it on ``device``."""
     dtype = DTYPES[precision]
     network = StyleNetwork(painter.network.architecture)
     network.load_state_dict(painter.network.state_dict())
     network = network.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    run = Paint(network)
+    run = FrameGraph(network)
     if engine == "compile":
         run = torch.compile(run, dynamic=False)
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
@@ -75,7 +75,7 @@ def network_call(
 
 
 def copying_call(
-    painter: Painter, engine: EngineName, precision: Precision, device: torch.device, height: int
+    painter: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
 ) -> Callable[[], object]:
     """One frame as the pipeline runs it: from main memory to main memory."""
     width = width_for(height)

@@ -80,7 +80,7 @@ def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
         return []
 
 
-def differences(source: Contents, result: Contents, *, has_sound: bool) -> Iterator[str]:
+def differences(source: Contents, result: Contents, *, has_audio: bool) -> Iterator[str]:
     """What is not as it should be, a few words each."""
     if len(source.times) != len(result.times):
         yield f"{len(source.times)} frames became {len(result.times)}"
@@ -93,7 +93,7 @@ def differences(source: Contents, result: Contents, *, has_sound: bool) -> Itera
             yield f"times differ by {float(worst) * 1000:.3f} ms"
     if result.rotation:
         yield f"turned by {result.rotation}"
-    if has_sound and len(source.audio_names) != len(result.audio_names):
+    if has_audio and len(source.audio_names) != len(result.audio_names):
         yield f"{len(source.audio_names)} sound tracks became {len(result.audio_names)}"
     for number, (ours, theirs) in enumerate(zip(result.audio_bytes, source.audio_bytes, strict=False)):
         yield from _sound_differences(source, result, number, is_copied=_is_copied(source, result, number))
@@ -181,7 +181,7 @@ def check(path: Path, target: Path, arguments: argparse.Namespace) -> tuple[str,
         return f"failed: {error}", False
     seconds = time.perf_counter() - start
     source, result = contents(path), contents(target)
-    found = list(differences(source, result, has_sound=arguments.container not in ("gif", "webp")))
+    found = list(differences(source, result, has_audio=arguments.container not in ("gif", "webp")))
     if not arguments.height and not _same_size(source, result):
         found.append(f"{source.size} turned by {source.rotation} became {result.size}")
     copied = sum(_is_copied(source, result, number) for number in range(len(result.audio_names)))

@@ -98,11 +98,11 @@ def session(run: Run) -> dict[str, Any]:
 
 def slow_down(times: int) -> None:
     """Let every engine paint each picture ``times`` times."""
-    from pipeline.live.engine_pool import Engines
+    from pipeline.live.engine_pool import EnginePool
 
-    get = Engines.get
+    get = EnginePool.get
 
-    def slow_get(self: Engines, size: tuple[int, int]) -> Any:
+    def slow_get(self: EnginePool, size: tuple[int, int]) -> Any:
         kind, engine = get(self, size)
 
         def slow(*arguments: Any) -> Any:
@@ -112,22 +112,22 @@ def slow_down(times: int) -> None:
 
         return kind, slow
 
-    Engines.get = slow_get  # type: ignore[method-assign]
+    EnginePool.get = slow_get  # type: ignore[method-assign]
 
 
 def quit_when_fast(controls: Any) -> None:
     """End the session with the first picture that a fast engine has painted."""
-    from pipeline.live.live_stylizer import Painter
+    from pipeline.live.live_stylizer import LoadedStyle
 
-    paint = Painter.paint
+    paint = LoadedStyle.paint
 
-    def watched(self: Painter, *arguments: Any) -> Any:
+    def watched(self: LoadedStyle, *arguments: Any) -> Any:
         frame = paint(self, *arguments)
         if self.engine != "eager":
             controls.quit()
         return frame
 
-    Painter.paint = watched  # type: ignore[method-assign]
+    LoadedStyle.paint = watched  # type: ignore[method-assign]
 
 
 def in_a_process(run: Run) -> dict[str, Any]:

@@ -28,22 +28,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.clips import RATE, make_clip
 from benchmarks.command import machine, machine_line
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.workers.local_pool import LocalEngine
-from pipeline.workers.long_clip import paint_on
+from pipeline.workers.local_pool import LocalPool
+from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import MEAN_LEVELS, MOST_LEVELS
-from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 GOAL = 0.85
 # So much behind a seam is compared.
 BEHIND_SECONDS = 5
 
 
-class Pinned(LocalEngine):
+class Pinned(LocalPool):
     """Workers with a core each; remembers what they were given."""
 
     def __init__(self, cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)  # what is started from here on inherits it
-        self.tasks: list[SegmentTask] = []
+        self.tasks: list[SegmentJob] = []
         before = set(_children())
         super().__init__(len(cores), "cpu")
         while len(mine := sorted(set(_children()) - before)) < len(cores):
@@ -52,8 +52,8 @@ class Pinned(LocalEngine):
             for thread in os.listdir(f"/proc/{process}/task"):
                 os.sched_setaffinity(int(thread), {core})
 
-    def submit(self, task: SegmentTask) -> Future[SegmentResult]:
-        """As `LocalEngine.submit`."""
+    def submit(self, task: SegmentJob) -> Future[SegmentResult]:
+        """As `LocalPool.submit`."""
         self.tasks.append(task)
         return super().submit(task)
 
@@ -77,7 +77,7 @@ def timed(cores: list[int], clip: Path, folder: Path, arguments: argparse.Namesp
     engine = Pinned(cores)
     try:
         for _ in range(2):
-            paint_on(config(clip, folder / "out.mp4", arguments), engine)
+            stylize_long_clip(config(clip, folder / "out.mp4", arguments), engine)
             seconds.append(time.perf_counter() - begun)
             begun = time.perf_counter()
     finally:
@@ -92,16 +92,18 @@ def seams(
     parts, whole = folder / "parts.mkv", folder / "whole.mkv"
     engine = Pinned(cores)
     try:
-        paint_on(config(clip, parts, arguments, "ffv1"), engine)
+        stylize_long_clip(config(clip, parts, arguments, "ffv1"), engine)
         places = [_seconds(task, clip) for task in engine.tasks if task.begin is not None]
         until = DecodeConfig(duration_seconds=max(places, default=Fraction(0)) + BEHIND_SECONDS)
-        paint_on(replace(config(clip, whole, arguments, "ffv1"), decode=until), engine, count=lambda info, workers: 1)
+        stylize_long_clip(
+            replace(config(clip, whole, arguments, "ffv1"), decode=until), engine, count=lambda info, workers: 1
+        )
     finally:
         engine.close()
     return [(float(place), *_apart(parts, whole, place)) for place in places]
 
 
-def _seconds(task: SegmentTask, clip: Path) -> Fraction:
+def _seconds(task: SegmentJob, clip: Path) -> Fraction:
     with av.open(str(clip)) as container:
         base = container.streams.video[0].time_base
     assert task.begin is not None

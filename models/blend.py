@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from models.network import Style, StyleNetwork
-from models.registry import Painter, StyleCard, WeightsError
+from models.registry import LoadedStyle, StyleMetadata, WeightsError
 
 # Cosine between the parameters of two networks. Fine-tuned from one another they keep above 0.9; trained from
 # different random numbers they have about 0, and what lies between two such networks paints nothing.
 RELATED = 0.5
 
 
-def blend(painters: Sequence[Painter], weights: Sequence[float], name: str) -> Painter:
+def blend(painters: Sequence[LoadedStyle], weights: Sequence[float], name: str) -> LoadedStyle:
     """One painter between several.
 
     Styles of one network by interpolating their vectors (Dumoulin et al., ICLR 2017, arXiv:1610.07629); different
@@ -39,7 +39,7 @@ def blend(painters: Sequence[Painter], weights: Sequence[float], name: str) -> P
         network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
         network = network.eval().requires_grad_(False)
     vectors = zip(*(painter.style.tensors() for painter in painters), strict=True)
-    return Painter(network, Style(*(_mean(tensors, weights) for tensors in vectors)), StyleCard(name))
+    return LoadedStyle(network, Style(*(_mean(tensors, weights) for tensors in vectors)), StyleMetadata(name))
 
 
 def differ(a: StyleNetwork, b: StyleNetwork) -> bool:
@@ -48,7 +48,7 @@ def differ(a: StyleNetwork, b: StyleNetwork) -> bool:
     return first.keys() != second.keys() or not all(torch.equal(first[key], second[key]) for key in first)
 
 
-def check_related(a: Painter, b: Painter) -> None:
+def check_related(a: LoadedStyle, b: LoadedStyle) -> None:
     """Make sure that there is something to see between two painters' networks.
 
     Raises:

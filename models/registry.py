@@ -34,7 +34,7 @@ class WeightsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class StyleCard:
+class StyleMetadata:
     """What is known of a style.
 
     Attributes:
@@ -78,12 +78,12 @@ class Catalog:
     """
 
     path: Path
-    cards: Mapping[str, StyleCard]
+    cards: Mapping[str, StyleMetadata]
     recipe: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Painter:
+class LoadedStyle:
     """A network and the style that it is to paint in.
 
     Attributes:
@@ -94,7 +94,7 @@ class Painter:
 
     network: "StyleNetwork"
     style: "Style"
-    card: StyleCard
+    card: StyleMetadata
 
 
 def read_catalog(path: Path = BUNDLED) -> Catalog:
@@ -105,8 +105,10 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
     """
     metadata = _metadata(path)
     try:
-        known = {f.name for f in fields(StyleCard)}
-        cards = [StyleCard(**{k: v for k, v in card.items() if k in known}) for card in json.loads(metadata["styles"])]
+        known = {f.name for f in fields(StyleMetadata)}
+        cards = [
+            StyleMetadata(**{k: v for k, v in card.items() if k in known}) for card in json.loads(metadata["styles"])
+        ]
         recipe = json.loads(metadata.get("recipe", "{}"))
         for card in cards:
             _check_card(card)
@@ -122,7 +124,7 @@ def is_in_file(style: str) -> bool:
     return style.endswith(".safetensors") or "/" in style or "\\" in style or ".safetensors#" in style
 
 
-def find(style: str) -> tuple[Catalog, StyleCard]:
+def find(style: str) -> tuple[Catalog, StyleMetadata]:
     """The weight file and the card for ``style``: a bundled style's name, a weight file's path, or ``FILE#NAME``.
 
     Raises:
@@ -138,7 +140,7 @@ def find(style: str) -> tuple[Catalog, StyleCard]:
     raise WeightsError(f"no style is named {style!r}; {hint} (a file of your own ends in .safetensors)")
 
 
-def _find_in_file(style: str) -> tuple[Catalog, StyleCard]:
+def _find_in_file(style: str) -> tuple[Catalog, StyleMetadata]:
     path, mark, name = style.rpartition("#")
     if not mark or style.endswith(".safetensors"):  # a folder's name may hold the mark too
         path, name = style, ""
@@ -151,7 +153,7 @@ def _find_in_file(style: str) -> tuple[Catalog, StyleCard]:
     raise WeightsError(f"{path}: {reason}; choose {' or '.join(f'{path}#{card}' for card in catalog.cards)}")
 
 
-def load(style: str) -> Painter:
+def load(style: str) -> LoadedStyle:
     """Load the network and the vectors of ``style``; see `find`.
 
     Raises:
@@ -176,7 +178,7 @@ def load(style: str) -> Painter:
             raise WeightsError(f"{catalog.path}: {name} is {tuple(got.shape)}, should be {tuple(wanted.shape)}")
     if not all(tensor.isfinite().all() for tensor in (*network.state_dict().values(), *loaded.tensors())):
         raise WeightsError(f"{catalog.path}: holds weights that are not numbers; train the style again")
-    return Painter(network.eval().requires_grad_(False), loaded, card)
+    return LoadedStyle(network.eval().requires_grad_(False), loaded, card)
 
 
 def _floats(file: Any, name: str) -> "Tensor":
@@ -186,7 +188,7 @@ def _floats(file: Any, name: str) -> "Tensor":
     return tensor.float()
 
 
-def _check_card(card: StyleCard) -> None:
+def _check_card(card: StyleMetadata) -> None:
     """Whether the fields are of the kind that they should be; a file can hold anything."""
     for name, value in asdict(card).items():
         if name in ("weights", "figures"):
@@ -202,7 +204,7 @@ def save(
     path: Path,
     network: "StyleNetwork",
     styles: Sequence["Style"],
-    cards: Sequence[StyleCard],
+    cards: Sequence[StyleMetadata],
     recipe: Mapping[str, Any],
 ) -> None:
     """Write a weight file in float16, whole or not at all.
@@ -229,7 +231,7 @@ def save(
     write_whole(path, serialise(half, metadata=metadata))  # `save_file` hides it from other users, mode 600
 
 
-def write_cards(path: Path, cards: Sequence[StyleCard]) -> None:
+def write_cards(path: Path, cards: Sequence[StyleMetadata]) -> None:
     """Replace the cards of a weight file, whole or not at all; its tensors stay as they are, byte for byte.
 
     Raises:

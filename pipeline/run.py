@@ -10,7 +10,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.plan_output import plan_output
 from pipeline.progress import Meter, ProgressCallback
 from pipeline.resume.resumable import Finished, is_resumable, open_render
-from pipeline.stylize.memory_budget import waiting_frames
+from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import find_style, last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
 from pipeline.summary import Notices, Notify, Summary, summarize
@@ -46,7 +46,7 @@ def stylize_video(
         open_source(config.source, part, reads_along=not is_resumable(config), whole=True) as source,
         open_mask(config.mask, source.info, part) as mask,
     ):
-        info, depth = source.info, waiting_frames(config.depth, source.info)
+        info, depth = source.info, queue_depth(config.depth, source.info)
         last = last_frame_seconds(info) if style.style_end else None
         of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
         size = output_size(style.compare, info.width, info.height)

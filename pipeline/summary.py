@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.encode.writer import Report
+from pipeline.encode.writer import EncodeReport
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.media.stream_kinds import StreamPlan
 from pipeline.progress import Meter, Progress, peak_memory_bytes
@@ -76,7 +76,7 @@ class Summary:
 
 
 def summarize(
-    written: Report,
+    written: EncodeReport,
     meter: Meter,
     stylizer: Stylizer,
     notices: Notices,
@@ -100,7 +100,7 @@ def summarize(
 
 
 def summary_of(
-    written: Report,
+    written: EncodeReport,
     state: Progress,
     engine: Mapping[str, Any],
     notices: Notices,

@@ -36,7 +36,7 @@ def render(name: str, folder: Path) -> Path:
         )
         audio.bit_rate = 96_000
         write_pictures(container, video, scene(name))
-        write_sound(container, audio, TRACKS[name](FRAMES / FPS))
+        write_audio(container, audio, TRACKS[name](FRAMES / FPS))
     return path
 
 
@@ -66,7 +66,7 @@ def write_pictures(container: OutputContainer, stream: VideoStream, scenery: Sce
     container.mux(stream.encode(None))
 
 
-def write_sound(container: OutputContainer, stream: AudioStream, samples: sound.Samples) -> None:
+def write_audio(container: OutputContainer, stream: AudioStream, samples: sound.Samples) -> None:
     """Encode the sound track."""
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
     frame.sample_rate, frame.pts, frame.time_base = sound.RATE, 0, Fraction(1, sound.RATE)

@@ -26,7 +26,7 @@ import models.engines.fused_kernels
 import models.network
 import models.temporal
 from models.engines.engine import DTYPES, Engine, EngineError, Precision, can_compile, canvas_size
-from models.engines.frame_graph import Paint, no_statistics
+from models.engines.frame_graph import FrameGraph, no_statistics
 from models.network import Style, StyleNetwork
 
 GRAPH, INPUTS = "graph.bin", "inputs.json"
@@ -139,9 +139,9 @@ class Ahead:
 
         return engine
 
-    def _paint(self) -> Paint:
+    def _paint(self) -> FrameGraph:
         canvas = canvas_size(self.height, self.width, self.stroke_size)
-        paint = copy.deepcopy(Paint(self.network, self.end, canvas)).to(self.device, DTYPES[self.precision])
+        paint = copy.deepcopy(FrameGraph(self.network, self.end, canvas)).to(self.device, DTYPES[self.precision])
         return paint.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def _example(self) -> tuple[Tensor, ...]:
@@ -174,7 +174,7 @@ class Ahead:
                 whole.rename(self.folder)
 
 
-def _named(paint: Paint, names: list[str]) -> list[Tensor]:
+def _named(paint: FrameGraph, names: list[str]) -> list[Tensor]:
     """The weights in the order in which the compiled graph takes them."""
     tensors = dict(paint.named_parameters(remove_duplicate=False)) | dict(paint.named_buffers(remove_duplicate=False))
     return [tensors[name] for name in names]

@@ -26,10 +26,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from models.engines.frame_graph import Paint, no_statistics
+from models.engines.frame_graph import FrameGraph, no_statistics
 from models.engines.fused_kernels import upsample_convolve
 from models.network import Style, StyleNetwork
-from models.tiled.tiled_graph import TiledPaint
+from models.tiled.tiled_graph import TiledFrameGraph
 from models.tiled.tiling import Tiling
 
 EngineName = Literal["eager", "compile", "openvino"]
@@ -38,7 +38,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Engine = Callable[[Tensor, Style, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""``(pixels, style, past, keep, strength, colors, share) -> (painted pixels, statistics)``; see `Paint.forward`."""
+"""``(pixels, style, past, keep, strength, colors, share) -> (pixels, statistics)``; see `FrameGraph.forward`."""
 
 
 class EngineError(RuntimeError):
@@ -117,7 +117,7 @@ def build_engine(
         precision: of the convolutions.
         cache: folder in which compiled code is kept from run to run.
         workers: how many threads will call at once; on a CPU each uses as many cores as torch's number of threads.
-        end: what ``network`` turns into as ``share`` grows, of the same architecture; see `Paint`.
+        end: what ``network`` turns into as ``share`` grows, of the same architecture; see `FrameGraph`.
         stroke_size: the network sees the picture smaller by this factor, so that its strokes are as much larger.
         deep: whether pictures are uint16, and so the paintings; uint8 otherwise.
         tiling: the strips to paint in, which eager alone does; None for whole pictures.
@@ -131,12 +131,12 @@ def build_engine(
     if name == "openvino":
         # OpenVINO's way from PyTorch knows no uint16.
         example = torch.zeros(height, width, 3, dtype=torch.int32 if deep else torch.uint8)
-        return _openvino(Paint(network, end, canvas), example, device, precision, cache, workers)
+        return _openvino(FrameGraph(network, end, canvas), example, device, precision, cache, workers)
     dtype = DTYPES[precision]
-    paint = copy.deepcopy(Paint(network, end, canvas))
+    paint = copy.deepcopy(FrameGraph(network, end, canvas))
     paint = paint.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     if tiling is not None:
-        return _run_by(TiledPaint(paint, tiling), device, dtype)
+        return _run_by(TiledFrameGraph(paint, tiling), device, dtype)
     return _torch_engine(paint, device, dtype, compiled=name == "compile", cache=cache)
 
 
@@ -146,7 +146,9 @@ def canvas_size(height: int, width: int, stroke_size: float) -> tuple[int, int] 
     return None if size == (height, width) else size
 
 
-def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path) -> Engine:
+def _torch_engine(
+    paint: FrameGraph, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path
+) -> Engine:
     run: Callable[..., Any] = paint
     if compiled:
         if not can_compile(device):
@@ -160,12 +162,12 @@ def _torch_engine(paint: Paint, device: torch.device, dtype: torch.dtype, *, com
     return _run_by(run, device, dtype)
 
 
-def _give_own_code(paint: Paint) -> None:
+def _give_own_code(paint: FrameGraph) -> None:
     """Let ``paint`` be compiled apart from all others.
 
     Dynamo counts what it compiles by code object, and from the ninth size on runs uncompiled, which is slow.
     """
-    shared = Paint.forward
+    shared = FrameGraph.forward
     own = types.FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__, shared.__defaults__)
     paint.forward = types.MethodType(own, paint)  # type: ignore[method-assign]
 
@@ -180,7 +182,7 @@ def _run_by(run: Callable[..., Any], device: torch.device, dtype: torch.dtype) -
 
 
 def _openvino(
-    paint: Paint,
+    paint: FrameGraph,
     example: Tensor,
     device: torch.device,
     precision: Precision,
@@ -217,13 +219,13 @@ def _openvino(
     return engine
 
 
-def _openvino_model(paint: Paint, pixels: Tensor, folder: Path) -> Path:
+def _openvino_model(paint: FrameGraph, pixels: Tensor, folder: Path) -> Path:
     """The graph in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
     import openvino
 
     network, sizes = paint.network, f"{tuple(pixels.shape)} {pixels.dtype} {paint.canvas}"
     digest = hashlib.sha256(f"{sizes} {network.architecture} {openvino.__version__}".encode())
-    for source in (Paint, StyleNetwork, upsample_convolve):
+    for source in (FrameGraph, StyleNetwork, upsample_convolve):
         digest.update(Path(inspect.getfile(source)).read_bytes())
     for name, tensor in paint.state_dict().items():
         digest.update(name.encode())

@@ -21,7 +21,7 @@ BLACK, DARK = 3 / 255, 28 / 255
 BLOCK_PX = 8
 
 
-class Paint(nn.Module):
+class FrameGraph(nn.Module):
     """The whole graph from pixels to pixels, so that a compiler sees it in one piece.
 
     Instance normalisation gives every picture the same contrast: a fade to black would stay bright and end in the

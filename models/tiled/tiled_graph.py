@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.engines.frame_graph import (
-    Paint,
+    FrameGraph,
     beyond_black,
     block_count,
     from_unit,
@@ -26,15 +26,15 @@ from models.tiled.tiling import StripPass, Sums, Tall, Tiling, strips
 BEYOND = 3
 
 
-class TiledPaint:
-    """Paints as `Paint` does, up to rounding, in strips.
+class TiledFrameGraph:
+    """Paints as `FrameGraph` does, up to rounding, in strips.
 
     Args:
         paint: what to do as; its network in the precision it is to run in.
         tiling: the strips.
     """
 
-    def __init__(self, paint: Paint, tiling: Tiling) -> None:
+    def __init__(self, paint: FrameGraph, tiling: Tiling) -> None:
         self._paint = paint
         self._tiling = tiling
 
@@ -51,7 +51,7 @@ class TiledPaint:
         colors: Tensor,
         share: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Paint one picture; arguments and results are those of `Paint.forward`, the picture comes on the CPU."""
+        """Paint one picture; arguments and results are those of `FrameGraph.forward`, the picture comes on the CPU."""
         picture = _picture(pixels)
         style = Style(scale, shift, weight, bias)
         way = StripPass(self._paint.network, self._weights(share), style, past[..., :-1], keep, self._tiling)

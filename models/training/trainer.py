@@ -77,7 +77,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class TrainingReport:
     """What one step did.
 
     Attributes:
@@ -184,7 +184,7 @@ class Trainer:
             torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
         )
 
-    def run(self) -> Iterator[Report]:
+    def run(self) -> Iterator[TrainingReport]:
         """Train to the end, a report a step; the caller may stop at any of them.
 
         A validation counts once it was accepted, which happens at the latest when the caller asks for the next report.
@@ -201,7 +201,7 @@ class Trainer:
             if self._due():
                 yield from self._judged(losses)
             else:
-                yield Report(self.step, losses, progress=self.schedule.progress)
+                yield TrainingReport(self.step, losses, progress=self.schedule.progress)
 
     @property
     def overfitting(self) -> bool:
@@ -217,7 +217,7 @@ class Trainer:
             return "plateau"
         return "steps" if self.step >= self.config.steps else "minutes"
 
-    def accept(self, report: Report) -> None:
+    def accept(self, report: TrainingReport) -> None:
         """Count the validation of ``report``, once; call it when the weights of a best one are safe."""
         if report.validation is None or report.step == self.validated:
             return
@@ -244,13 +244,15 @@ class Trainer:
     def _due(self) -> bool:
         return self.step % self.config.validate_every == 0 or self.schedule.is_over
 
-    def _judged(self, losses: Mapping[str, float]) -> Iterator[Report]:
+    def _judged(self, losses: Mapping[str, float]) -> Iterator[TrainingReport]:
         validation = self.validate()
         total = sum(validation.values())
         if not math.isfinite(total):
             raise DivergedError(f"at step {self.step} the losses are no longer numbers: {validation}")
         overfitting = self._worse(total) >= self.config.patience
-        report = Report(self.step, losses, validation, total < self.best_loss, overfitting, self.schedule.progress)
+        report = TrainingReport(
+            self.step, losses, validation, total < self.best_loss, overfitting, self.schedule.progress
+        )
         yield report
         self.accept(report)
 

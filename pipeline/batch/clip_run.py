@@ -16,7 +16,7 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import VideoConfig
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
-from pipeline.resume.work_dir import look_of
+from pipeline.resume.work_dir import file_signature
 from pipeline.summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Outcome:
 
 
 Message = Event | Outcome
-Paint = Callable[..., Summary]
+FrameGraph = Callable[..., Summary]
 """Called as `pipeline.run.stylize_video`, without ``make``."""
 
 
@@ -57,7 +57,7 @@ def run_clip(
     step: Step,
     record: Record,
     records: Records,
-    paint: Paint,
+    paint: FrameGraph,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -96,7 +96,7 @@ def _paint(
     step: Step,
     record: Record,
     records: Records,
-    paint: Paint,
+    paint: FrameGraph,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -113,13 +113,13 @@ def _paint(
         raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
     _make_folder(config)
     record.status, record.error = "started", None
-    look, identity = look_of(config.source), identity_of(config)
+    look, identity = file_signature(config.source), identity_of(config)
 
     def finished() -> None:
         records.forget_pictures(job.name)
-        is_same = look_of(config.source) == look or identity_of(config) == identity
+        is_same = file_signature(config.source) == look or identity_of(config) == identity
         record.identity = identity if is_same else {}  # else what was hashed may not be what was painted
-        record.status, record.look = "done", look_of(config.target)
+        record.status, record.look = "done", file_signature(config.target)
         _keep(record, records, tell)
 
     summary = paint(config, progress=_Teller(job.name, tell, stopped), notify=notify, finished=finished)

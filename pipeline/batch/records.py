@@ -23,7 +23,7 @@ from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_of, mask_of, styles_of
 from pipeline.resume.manifest import is_placed
-from pipeline.resume.work_dir import look_of, remove
+from pipeline.resume.work_dir import file_signature, remove
 
 FORMAT = 2
 # What changes neither a picture nor its encoding; styles stand among the weights, by their content.
@@ -151,7 +151,7 @@ def recorded_outputs(folder: Path) -> Iterator[str]:
 
 def _is_its(record: Record, job: Job) -> bool:
     """Whether what stands in the place of the job's output is what the record is about, and of what is known."""
-    return bool(record.identity) and record.look == look_of(job.config.target)
+    return bool(record.identity) and record.look == file_signature(job.config.target)
 
 
 def _asked(config: VideoConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batch.arrivals import Arrivals
-from pipeline.batch.clip_run import Interrupted, Message, Outcome, Paint, run_clip
+from pipeline.batch.clip_run import FrameGraph, Interrupted, Message, Outcome, run_clip
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
 from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.plan import Step
@@ -22,11 +22,11 @@ from pipeline.batch.records import Record, Records, new_record
 from pipeline.frames import VideoInfo
 from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
-from pipeline.stylize.engine_cache import Painters
-from pipeline.workers.local_pool import LocalEngine, default_workers
-from pipeline.workers.long_clip import paint_on
+from pipeline.stylize.engine_cache import EngineCache
+from pipeline.workers.local_pool import LocalPool, default_workers
+from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.partition import count_parts
-from pipeline.workers.protocol import SegmentEngine
+from pipeline.workers.protocol import SegmentExecutor
 
 # One is painted; the next waits with its first frames; the one before is put together.
 IN_FLIGHT = 3
@@ -72,7 +72,7 @@ class Runner:
         emit: Emit,
         *,
         arrivals: Arrivals | None = None,
-        engine: SegmentEngine | None = None,
+        engine: SegmentExecutor | None = None,
         meanwhile: Callable[[], None] = lambda: None,
         owns_process: bool = False,
     ) -> None:
@@ -83,8 +83,8 @@ class Runner:
         self._owns_process = owns_process
         self._kept = Records(config.state_folder)
         self._stopped = threading.Event()
-        self._painters = Painters(self._stopped)
-        self._paint: Paint = partial(stylize_video, make=self._painters.stylizer)
+        self._painters = EngineCache(self._stopped)
+        self._paint: FrameGraph = partial(stylize_video, make=self._painters.stylizer)
         self._in_flight = IN_FLIGHT
         self._engine = engine
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Runner:
         own = self._started_workers() if self._engine is None else None
         engine = self._engine if own is None else own
         if engine is not None:
-            self._paint = partial(paint_on, engine=engine, count=self._count_parts)
+            self._paint = partial(stylize_long_clip, engine=engine, count=self._count_parts)
             self._in_flight = IN_FLIGHT - 1 + engine.workers
         try:
             for entry in self.entries.values():
@@ -132,11 +132,11 @@ class Runner:
         left = len(records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
-    def _started_workers(self) -> LocalEngine | None:
+    def _started_workers(self) -> LocalPool | None:
         """Processes that paint; none where one is enough, which is this one."""
         device = str(self._config.options.get("device") or "auto")
         workers = self._config.workers or default_workers(device)
-        return LocalEngine(workers, device) if workers > 1 else None
+        return LocalPool(workers, device) if workers > 1 else None
 
     def _count_parts(self, info: VideoInfo, workers: int) -> int:
         others = len(self._waiting) + len(self._running) - 1

@@ -18,7 +18,7 @@ from pipeline.errors import InputError, OutputError
 from pipeline.resume.disk_space import size_text
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.stylize.device import find_device
-from pipeline.workers.protocol import SegmentEngine
+from pipeline.workers.protocol import SegmentExecutor
 
 # How often the report of a batch without an end is written.
 REPORT_SECONDS = 30.0
@@ -51,7 +51,7 @@ def run_batch(
     planned: BatchPlan,
     emit: Emit = lambda event: None,
     *,
-    engine: SegmentEngine | None = None,
+    engine: SegmentExecutor | None = None,
     owns_process: bool = False,
 ) -> Ended:
     """Paint the clips of a plan, and write the reports, however it ends.
@@ -103,7 +103,7 @@ class _Session:
         config: BatchConfig,
         planned: BatchPlan,
         emit: Emit,
-        engine: SegmentEngine | None,
+        engine: SegmentExecutor | None,
         owns_process: bool,
     ) -> None:
         self._config = config

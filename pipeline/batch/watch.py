@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.batch.inputs import Found, find_clips
 from pipeline.errors import InputError
-from pipeline.resume.work_dir import look_of
+from pipeline.resume.work_dir import file_signature
 
 # A recorder or a copy writes more often than this; a file that was last written long ago needs no second look.
 STANDS_SECONDS = 5.0
@@ -36,7 +36,7 @@ class Watcher:
         self._output = output
         self._seen: dict[str, _Seen] = {}
         for path in known:
-            look = look_of(path)
+            look = file_signature(path)
             if look is not None:
                 self._seen[path] = _Seen(look, 0.0, is_taken=True)
 
@@ -54,7 +54,7 @@ class Watcher:
 
     def expects(self, path: str) -> bool:
         """Whether a file has changed since it was given, and will be given again when it stands still."""
-        look, seen = look_of(path), self._seen.get(path)
+        look, seen = file_signature(path), self._seen.get(path)
         if look is None or (seen is not None and seen.is_taken and seen.look == look):
             return False
         return any(found.path == path for found in self._found())
@@ -65,7 +65,7 @@ class Watcher:
                 yield from find_clips([folder], self._output)
 
     def _stands_still(self, path: str, now: float) -> bool:
-        look = look_of(path)
+        look = file_signature(path)
         if look is None or look[0] == 0:
             return False
         seen = self._seen.get(path)
@@ -79,7 +79,7 @@ class Watcher:
 
 def may_grow(path: str) -> bool:
     """Whether a file was written to just now, or may be."""
-    look = look_of(path)
+    look = file_signature(path)
     return look is None or time.time() - look[1] / 1e9 < STANDS_SECONDS or is_being_written(path)
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import sample_videos
-from models.registry import StyleCard
+from models.registry import StyleMetadata
 from pipeline.config import DecodeConfig, StylizeConfig, check_device
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.media.stills import check_place, write_picture
-from pipeline.stylize.style import bundled_styles, find_style, load_look, styles_in
+from pipeline.stylize.style import bundled_styles, find_style, load_style_settings, styles_in
 from pipeline.stylize.stylizer import Stylizer
 
 SAMPLE, SAMPLE_SECONDS = "harbor", Fraction(3)
@@ -146,7 +146,7 @@ def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[P
 
     stylizer: Stylizer | None = None
     for style in styles:
-        look = load_look(style)
+        look = load_style_settings(style)
         if stylizer is None or differ(stylizer.look.network, look.network):
             config = StylizeConfig(style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
@@ -154,7 +154,7 @@ def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[P
         yield stylizer.paint(pixels)
 
 
-def _label(card: StyleCard) -> tuple[str, str]:
+def _label(card: StyleMetadata) -> tuple[str, str]:
     return card.name, ", ".join(text for text in (card.painter, card.painting) if text)
 
 

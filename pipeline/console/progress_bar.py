@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import notes_of
 
 if TYPE_CHECKING:
-    from models.training.trainer import Report
+    from models.training.trainer import TrainingReport
     from pipeline.progress import Progress
 
 Say = Callable[[str], None]
@@ -92,7 +92,7 @@ class Bar:
         most = max(total, done) if total else None
         self._bar.update(self._task, description=self._verb, total=most, completed=done, state=f"{done}{of} {what}")
 
-    def steps(self, report: "Report") -> None:
+    def steps(self, report: "TrainingReport") -> None:
         """Show where a training stands; a line for each validation."""
         losses = "  ".join(f"{name} {value:.2f}" for name, value in report.losses.items())
         text = f"step {report.step}  {self._speed()} steps/s  {losses}"

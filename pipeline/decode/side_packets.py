@@ -11,7 +11,7 @@ from av.stream import Discard, Stream
 from pipeline.config import DecodeConfig
 from pipeline.decode.demuxer import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
 from pipeline.decode.open import Storage, open_container, packets_of
-from pipeline.decode.trim import Cut
+from pipeline.decode.trim import Trim
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
 from pipeline.media.stream_kinds import is_cover
@@ -34,7 +34,7 @@ def read_packets(
         return
     reader = PacketReader(path, indexes, damage)
     try:
-        cut = Cut(reader, config, has_frames=False)
+        cut = Trim(reader, config, has_frames=False)
         if cut.begin_seconds is not None:
             reader.seek(cut.begin_seconds - SEEK_SECONDS)
         yield from cast("Iterator[StreamPacket]", cut.items())

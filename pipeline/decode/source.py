@@ -21,7 +21,7 @@ from pipeline.decode.animation import WebpReader, is_webp
 from pipeline.decode.container_check import what_is_missing
 from pipeline.decode.demuxer import MediaReader, Reader, StreamPacket
 from pipeline.decode.side_packets import read_packets
-from pipeline.decode.trim import Cut
+from pipeline.decode.trim import Trim
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
@@ -54,7 +54,7 @@ class Source:
         self,
         info: VideoInfo,
         reader: Reader,
-        cut: Cut,
+        cut: Trim,
         begins_seconds: Fraction,
         covers: dict[int, bytes],
         items: Iterator[VideoFrame | StreamPacket],
@@ -127,7 +127,7 @@ class Source:
             self._reader.close()
         self._reader = reader
         reader.damage = self._opened.damage
-        self._items = _to_the_end(Cut(reader, self._config), reader)
+        self._items = _to_the_end(Trim(reader, self._config), reader)
 
     def stop(self) -> None:
         """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
@@ -206,7 +206,7 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
 
     None where a seek failed, or landed behind the wanted start, so that frames would be missing.
     """
-    cut = Cut(reader, config)
+    cut = Trim(reader, config)
     reader.damage.limit(cut.begin_seconds, cut.end_seconds)
     if config.strict and config.duration_seconds is None:
         missing = what_is_missing(name, reader.container)
@@ -236,7 +236,7 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
     raise InputError(name, _why_no_frame(reader, cut, config))
 
 
-def _to_the_end(cut: Cut, reader: Reader) -> "Iterator[VideoFrame | StreamPacket]":
+def _to_the_end(cut: Trim, reader: Reader) -> "Iterator[VideoFrame | StreamPacket]":
     """The items of ``cut``; the last frame is shown until the end that the file tells.
 
     An mp4 or mov says of each picture how long until the next is decoded, not how long it is shown.
@@ -261,7 +261,7 @@ def _to_the_end(cut: Cut, reader: Reader) -> "Iterator[VideoFrame | StreamPacket
         yield held
 
 
-def _why_no_frame(reader: Reader, cut: Cut, config: DecodeConfig) -> str:
+def _why_no_frame(reader: Reader, cut: Trim, config: DecodeConfig) -> str:
     if cut.first_seconds is not None:
         start = float(config.start_seconds or 0)
         return f"has no frame from {start:g} s on in the part that is wanted; choose another start or duration"

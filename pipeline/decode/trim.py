@@ -38,7 +38,7 @@ class Readable(Protocol):
         """Frames and packets in the file's order."""
 
 
-class Cut:
+class Trim:
     """The part of ``reader`` that ``config`` asks for: ``start <= time < start + duration`` from the clip's start.
 
     The clip's start is that of its earliest stream. A part with neither start nor duration is everything. A subtitle

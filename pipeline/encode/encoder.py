@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.animation import Palette
 from pipeline.decode.demuxer import VideoPacket
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import bits_of_format, has_alpha
 from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.media.alpha import composited
@@ -21,7 +21,7 @@ from pipeline.media.bit_depth import DeepWriter
 from pipeline.media.colorspace import EXACT, swscale_matrix
 
 
-def add_video(container: OutputContainer, plan: Plan) -> VideoStream:
+def add_video(container: OutputContainer, plan: OutputPlan) -> VideoStream:
     """The video stream of ``container``, its encoder set as ``plan`` says; opened with the container's header."""
     # SVT-AV1 speaks to the terminal past FFmpeg's log; it reads this when it is first opened.
     os.environ.setdefault("SVT_LOG", "0")
@@ -41,7 +41,7 @@ def add_video(container: OutputContainer, plan: Plan) -> VideoStream:
 class VideoTrack:
     """The video stream of an output: RGB in, packets out with exact pts and duration; one instance a thread."""
 
-    def __init__(self, stream: VideoStream, plan: Plan) -> None:
+    def __init__(self, stream: VideoStream, plan: OutputPlan) -> None:
         self._stream = stream
         self._plan = plan
         self._reformatter = VideoReformatter()

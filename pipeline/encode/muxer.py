@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.encode.display_size import ROOM, set_display_size
 from pipeline.encode.encoder import VideoTrack, add_video
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
@@ -56,7 +56,7 @@ class Muxer:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: OutputPlan,
         file: str | IO[bytes],
         *,
         tag: Mapping[str, str] | None = None,
@@ -147,7 +147,7 @@ class Muxer:
             self.audio_packets += track.stream.type == "audio"
 
 
-def _add_picture(container: OutputContainer, plan: Plan, template: VideoStream | None) -> VideoStream:
+def _add_picture(container: OutputContainer, plan: OutputPlan, template: VideoStream | None) -> VideoStream:
     """The stream of the picture, with what the source says of it."""
     stream = add_video(container, plan)
     if template is not None:
@@ -161,7 +161,7 @@ def _add_picture(container: OutputContainer, plan: Plan, template: VideoStream |
     return stream
 
 
-def display_size(plan: Plan) -> tuple[int, int] | None:
+def display_size(plan: OutputPlan) -> tuple[int, int] | None:
     """Width and height at which the pictures are shown, where they have to be written behind the muxer's back."""
     is_matroska = plan.container.name in ("matroska", "webm")
     if not is_matroska or plan.sample_aspect_ratio == 1 or plan.encoder.codec in ("h264", "h265"):
@@ -176,7 +176,7 @@ def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, st
     return own | {key: f"{said[key]}; {text}" if said.get(key) else text for key, text in tag.items()}
 
 
-def _muxer_options(plan: Plan, is_trial: bool) -> dict[str, str]:
+def _muxer_options(plan: OutputPlan, is_trial: bool) -> dict[str, str]:
     if plan.container.name in ("gif", "webp"):
         return {"loop": "0"}
     if plan.container.name in ("mp4", "mov"):

@@ -11,7 +11,7 @@ from pipeline.media.stream_kinds import StreamPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OutputPlan:
     """Everything about the output but its pixels; made by `plan_output`.
 
     Attributes:

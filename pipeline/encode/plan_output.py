@@ -13,7 +13,7 @@ from pipeline.config import EncodeConfig
 from pipeline.decode.source import Source
 from pipeline.encode.metadata import plan_metadata
 from pipeline.encode.muxer import Muxer, display_size, new_temporary
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import plan_picture
 from pipeline.encode.stream_map import plan_streams
 from pipeline.errors import OutputError
@@ -27,7 +27,7 @@ _FINEST_MP4 = Fraction(1, 1_000_000)
 
 def plan_output(
     source: Source, target: str | Path, config: EncodeConfig | None = None, *, size: tuple[int, int] | None = None
-) -> Plan:
+) -> OutputPlan:
     """Decide how the painted frames of ``source`` become ``target`` (``-`` for standard output).
 
     Args:
@@ -62,7 +62,7 @@ def plan_output(
     streams, stream_notices = plan_streams(
         source.others, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
     )
-    plan = Plan(
+    plan = OutputPlan(
         target=name,
         replaces=config.overwrite or os.path.lexists(os.path.realpath(name)),
         container=container,
@@ -148,7 +148,7 @@ def _chapter_notices(source: Source, container: Container, config: EncodeConfig)
     return [f"chapters are dropped: {container.suffix} files cannot hold them"]
 
 
-def _try(plan: Plan) -> None:
+def _try(plan: OutputPlan) -> None:
     """Open all encoders and write a header to memory, so that what fails does so now.
 
     Raises:

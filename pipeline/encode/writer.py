@@ -9,13 +9,13 @@ from typing import IO, cast
 from pipeline.atomic import explained, put_in_place
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.encode.muxer import Muxer, new_temporary
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EncodeReport:
     """What was written.
 
     Attributes:
@@ -29,7 +29,9 @@ class Report:
     audio_packets: int
 
 
-def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[str, str] | None = None) -> Report:
+def encode(
+    items: Iterable[Frame | StreamPacket], plan: OutputPlan, *, tag: Mapping[str, str] | None = None
+) -> EncodeReport:
     """Write ``items`` as ``plan`` says; the target appears when all of it has been written, or stays as it was.
 
     Args:
@@ -60,8 +62,8 @@ def encode(items: Iterable[Frame | StreamPacket], plan: Plan, *, tag: Mapping[st
 
 
 def encode_into(
-    items: Iterable[Frame | StreamPacket], plan: Plan, file: str | IO[bytes], tag: Mapping[str, str] | None
-) -> Report:
+    items: Iterable[Frame | StreamPacket], plan: OutputPlan, file: str | IO[bytes], tag: Mapping[str, str] | None
+) -> EncodeReport:
     """As `encode`, into a path behind ``file:`` or a file object; what is half written is removed."""
     with explained(plan.target):
         muxer = Muxer(plan, file, tag=tag)
@@ -81,7 +83,7 @@ def encode_into(
         raise
     if muxer.video_packets != frames and plan.container.name != "webp":
         raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} pictures of {frames} frames")
-    return Report(plan.target, frames, muxer.audio_packets)
+    return EncodeReport(plan.target, frames, muxer.audio_packets)
 
 
 class _Pipe:

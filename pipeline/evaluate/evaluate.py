@@ -15,8 +15,8 @@ import numpy as np
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, InputError
-from pipeline.evaluate.perceptual import Likeness
-from pipeline.evaluate.scores import Scores, Tally
+from pipeline.evaluate.perceptual import PerceptualMetrics
+from pipeline.evaluate.scores import ScoreAccumulator, Scores
 from pipeline.frames import Frame
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_picture
@@ -86,7 +86,7 @@ def evaluate(
             open_now.enter_context(prefetch(decode(source), depth=DEPTH, name="decode", stop=source.stop))
             for source in (original, stylized)
         )
-        tally = Tally(finder, likeness, total=total, pairs=config.frames)
+        tally = ScoreAccumulator(finder, likeness, total=total, pairs=config.frames)
         for frame, painting in _together(originals, painted, config):
             tally.add(_fitted(frame, painting), painting)
             progress(tally.frames, total)
@@ -107,7 +107,7 @@ def _flow_finder() -> "FlowFinder":
         raise DeviceError(f"OpenCV cannot be loaded ({error}); `flowbrush doctor` tells what is missing") from error
 
 
-def _likeness(config: EvaluateConfig, notify: Notify) -> tuple[Likeness | None, str | None]:
+def _likeness(config: EvaluateConfig, notify: Notify) -> tuple[PerceptualMetrics | None, str | None]:
     """What measures style and content, and by which network; a download that fails leaves both out."""
     import torch
 
@@ -120,7 +120,7 @@ def _likeness(config: EvaluateConfig, notify: Notify) -> tuple[Likeness | None, 
             raise
         notify(f"style and content are not measured: {error}")
         return None, None
-    return Likeness(networks[0], painting), networks[0].name
+    return PerceptualMetrics(networks[0], painting), networks[0].name
 
 
 def _check_shapes(original: Source, stylized: Source, notify: Notify) -> None:

@@ -17,7 +17,7 @@ LARGEST_PX = 720
 """Short side beyond which pictures are shrunk first: the features of a 4K frame take 8 GB."""
 
 
-class Likeness:
+class PerceptualMetrics:
     """Compares painted frames with a painting and with the frames that they were made from.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pipeline.evaluate.perceptual import Likeness
+from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.frames import Frame
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Scores:
     curve: tuple[Pair, ...] = field(repr=False)
 
 
-class Tally:
+class ScoreAccumulator:
     """Takes two clips frame by frame and measures as many of their pairs as are wanted.
 
     Args:
@@ -95,7 +95,9 @@ class Tally:
         frames: taken so far.
     """
 
-    def __init__(self, finder: "FlowFinder", likeness: Likeness | None, *, total: int | None, pairs: int) -> None:
+    def __init__(
+        self, finder: "FlowFinder", likeness: PerceptualMetrics | None, *, total: int | None, pairs: int
+    ) -> None:
         self.frames = 0
         self._finder = finder
         self._likeness = likeness

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pipeline.errors import first_line
-from pipeline.live.sinks.sink import SoundSource
-from pipeline.live.sinks.thread import Outlet
+from pipeline.live.sinks.sink import AudioSource
+from pipeline.live.sinks.thread import SinkThread
 
 STOP_SECONDS = 2.0
 
 
-class SoundFeed(threading.Thread):
+class AudioThread(threading.Thread):
     """Reads ``source`` and offers each piece to all outlets; a source that breaks is said once, and left out.
 
     Args:
@@ -19,7 +19,7 @@ class SoundFeed(threading.Thread):
         notify: called with what the user should know, in this thread.
     """
 
-    def __init__(self, source: SoundSource, outlets: Sequence[Outlet], notify: Callable[[str], None]) -> None:
+    def __init__(self, source: AudioSource, outlets: Sequence[SinkThread], notify: Callable[[str], None]) -> None:
         super().__init__(name="sound", daemon=True)
         self._source, self._outlets, self._notify = source, outlets, notify
         self._stopping = threading.Event()
@@ -31,14 +31,14 @@ class SoundFeed(threading.Thread):
                 frame = self._source.read()
                 if frame is not None:
                     for outlet in self._outlets:
-                        outlet.put_sound(frame)
+                        outlet.put_audio(frame)
         except Exception as error:  # noqa: BLE001 - the picture goes on without
             self._notify(f"{first_line(error)}; going on without sound")
         finally:
             self._source.close()
 
     def stop(self) -> None:
-        """End, and wait for it: `SoundSource.read` takes half a second at most."""
+        """End, and wait for it: `AudioSource.read` takes half a second at most."""
         self._stopping.set()
         if self.ident is None:
             self._source.close()

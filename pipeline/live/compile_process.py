@@ -17,7 +17,7 @@ class Order:
     """What is to be got ready.
 
     Attributes:
-        styles: see `pipeline.live.style_mixer.load_palette`.
+        styles: see `pipeline.live.style_mixer.load_style_mixer`.
         engine: ``compile`` or ``openvino``.
         height: of the pictures, in pixels.
         width: of the pictures, in pixels.
@@ -60,9 +60,9 @@ def fill(order: Order) -> None:
 
     from models.engines.aot import Ahead
     from models.engines.engine import build_engine
-    from pipeline.live.style_mixer import load_palette
+    from pipeline.live.style_mixer import load_style_mixer
 
-    palette = load_palette(order.styles)
+    palette = load_style_mixer(order.styles)
     size = {"height": order.height, "width": order.width, "stroke_size": order.stroke_size}
     where = {"device": torch.device(order.device), "precision": order.precision, "cache": Path(order.cache)}
     if order.engine == "compile":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError, first_line
 from pipeline.live.compile_process import Order
-from pipeline.live.style_mixer import Palette
+from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.device import device_errors
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Place:
     stroke_size: float = 1.0
 
 
-class Engines:
+class EnginePool:
     """Builds engines and keeps them.
 
     The eager engine is there at once and is used first. A fast one is prepared in the background: by a process of its
@@ -67,7 +67,7 @@ class Engines:
         DeviceError: the engine that is wanted is not to be had.
     """
 
-    def __init__(self, palette: Palette, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
+    def __init__(self, palette: StyleMixer, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
         from models.engines.engine import available_engines
 
         found = available_engines(place.device)

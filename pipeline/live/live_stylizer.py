@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
-from pipeline.live.engine_pool import Engines, Place, Size
+from pipeline.live.engine_pool import EnginePool, Place, Size
 from pipeline.live.frames import Captured, LiveFrame
-from pipeline.live.style_mixer import Palette
+from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.device import device_errors, find_device
 from pipeline.stylize.stabilizer import Stability, Stabilizer, cv, opencv_is_there
 from pipeline.stylize.stylizer import cache_folder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.engines.engine import Precision
 
 
-class Painter:
+class LiveStylizer:
     """Paints one picture at a time with all cores; all methods are called in one thread.
 
     What a picture leaves to the next lives in a `pipeline.stylize.stabilizer.Stabilizer`, which is begun anew
@@ -47,7 +47,7 @@ class Painter:
         DeviceError: the device, the precision or the engine is not to be had.
     """
 
-    def __init__(self, config: LiveConfig, palette: Palette, size: Size, notify: Callable[[str], None]) -> None:
+    def __init__(self, config: LiveConfig, palette: StyleMixer, size: Size, notify: Callable[[str], None]) -> None:
         import torch
 
         from models.engines.engine import native_precision
@@ -64,7 +64,7 @@ class Painter:
         threads = wanted.threads or (os.cpu_count() or 1)
         place = Place(self.device, precision, cache_folder(), threads, wanted.stroke_size)
         self._threads = threads
-        self.engines = Engines(palette, place, wanted.engine, notify)
+        self.engines = EnginePool(palette, place, wanted.engine, notify)
         self._palette = palette
         self._stability = cast("Stability", wanted.stability)
         if self._stability != "none" and not opencv_is_there():

@@ -47,7 +47,7 @@ class _Cost:
     at: float
 
 
-class Quality:
+class ResolutionControl:
     """Steers the resolution by the time that painting takes, and by the latency.
 
     Args:

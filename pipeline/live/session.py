@@ -7,21 +7,21 @@ from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 
-from pipeline.live.audio_thread import SoundFeed
+from pipeline.live.audio_thread import AudioThread
 from pipeline.live.capture.device import Device
-from pipeline.live.capture.source import find_device
+from pipeline.live.capture.source import find_capture_device
 from pipeline.live.capture.thread import Capture
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import Captured
-from pipeline.live.live_stylizer import Painter
+from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.notices import Notices
-from pipeline.live.sinks.sink import Sink, SinkError, SoundSource
-from pipeline.live.sinks.thread import IDLE_SECONDS, Outlet
+from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
+from pipeline.live.sinks.thread import IDLE_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
-from pipeline.live.style_mixer import Palette, load_palette
-from pipeline.live.stylize_thread import Painting
+from pipeline.live.style_mixer import StyleMixer, load_style_mixer
+from pipeline.live.stylize_thread import StylizeThread
 
 # For the picture that is being painted.
 PAINT_SECONDS = 10.0
@@ -35,7 +35,7 @@ def run_live(
     controls: Controls,
     notify: Callable[[str], None] = lambda line: None,
     *,
-    sound: SoundSource | None = None,
+    sound: AudioSource | None = None,
     device: Device | None = None,
 ) -> LiveSummary:
     """Paint what ``config.source`` shows into ``sinks``, until it is told to end.
@@ -50,7 +50,7 @@ def run_live(
             told to quit.
         notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
             that the sinks were given too bring what those said into the summary.
-        sound: where sound comes from, see `pipeline.live.sinks.outputs.make_sound`; None for none.
+        sound: where sound comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
         device: in place of the one that ``config.source`` means.
 
     Raises:
@@ -62,7 +62,7 @@ def run_live(
     if not sinks:
         raise ValueError("a live session needs a sink")
     notices = notify if isinstance(notify, Notices) else Notices(notify)
-    session = _Session(config, sinks, controls, notices, sound, device or find_device(config))
+    session = _Session(config, sinks, controls, notices, sound, device or find_capture_device(config))
     try:
         session.start()
         session.run()
@@ -80,26 +80,26 @@ class _Session:
         sinks: Sequence[Sink],
         controls: Controls,
         notices: Notices,
-        sound: SoundSource | None,
+        sound: AudioSource | None,
         device: Device,
     ) -> None:
         self._config, self._controls = config, controls
         self._notices = notices
-        self._lost: list[Outlet] = []
+        self._lost: list[SinkThread] = []
         self._losing = threading.Lock()
         self._begun = self._ended = time.monotonic()
         self._captured: Mailbox[Captured] = Mailbox()
         self._device = device
         self._capture = Capture(device, self._captured, notices)
-        self._outlets = [Outlet(sink, notices, self._lose) for sink in sinks]
-        self._sound = SoundFeed(sound, self._outlets, notices) if sound is not None else None
-        self._painting: Painting | None = None
-        self._painter: Painter | None = None
+        self._outlets = [SinkThread(sink, notices, self._lose) for sink in sinks]
+        self._sound = AudioThread(sound, self._outlets, notices) if sound is not None else None
+        self._painting: StylizeThread | None = None
+        self._painter: LiveStylizer | None = None
 
     def start(self) -> None:
         """Up to the moment when pictures flow."""
         self._capture.start()
-        palette = load_palette(self._controls.names)  # imports torch; the device is being opened meanwhile
+        palette = load_style_mixer(self._controls.names)  # imports torch; the device is being opened meanwhile
         while not self._capture.first.wait(IDLE_SECONDS):
             if self._controls.quitting.is_set():
                 return
@@ -110,10 +110,10 @@ class _Session:
             raise self._capture.error
         self._begin_painting(palette)
 
-    def _begin_painting(self, palette: Palette) -> None:
+    def _begin_painting(self, palette: StyleMixer) -> None:
         size = output_size(self._capture.size, self._config.height)
-        self._painter = Painter(self._config, palette, size, self._notices)
-        self._painting = Painting(
+        self._painter = LiveStylizer(self._config, palette, size, self._notices)
+        self._painting = StylizeThread(
             self._config, self._painter, self._capture, self._captured, self._outlets, self._controls, self._notices
         )
         self._painting.start()
@@ -143,7 +143,7 @@ class _Session:
         """Whether sinks have been lost, and those that have not show nobody anything."""
         return bool(self._lost) and not any(outlet.is_wanted for outlet in self._outlets if outlet not in self._lost)
 
-    def _lose(self, outlet: Outlet, line: str) -> None:
+    def _lose(self, outlet: SinkThread, line: str) -> None:
         """A sink has failed: says so, unless it was the last, of which the error that ends the session tells."""
         with self._losing:
             self._lost.append(outlet)

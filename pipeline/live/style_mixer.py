@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from models.registry import WeightsError
 from pipeline.errors import StyleError
-from pipeline.stylize.style import bundled_styles, load_look, parse_blend, styles_in
+from pipeline.stylize.style import bundled_styles, load_style_settings, parse_blend, styles_in
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
-    from models.registry import Painter
+    from models.registry import LoadedStyle
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
+class StyleMixer:
     """Styles that one graph can paint.
 
     Attributes:
@@ -64,7 +64,7 @@ def style_names(spec: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def load_palette(names: Sequence[str]) -> Palette:
+def load_style_mixer(names: Sequence[str]) -> StyleMixer:
     """Load the styles ``names``, whose networks are two at most, as `style_names` sees to.
 
     Raises:
@@ -81,14 +81,14 @@ def load_palette(names: Sequence[str]) -> Palette:
         if strange or not _are_related(painters[0], painter):
             raise StyleError(f"{painter.card.name} and {painters[0].card.name} cannot be painted in one session")
     shares = tuple(float(end is not None and differ(network, painter.network)) for painter in painters)
-    return Palette(tuple(names), network, end, tuple(painter.style for painter in painters), shares)
+    return StyleMixer(tuple(names), network, end, tuple(painter.style for painter in painters), shares)
 
 
-def _load(name: str) -> "Painter":
-    return load_look(name).start
+def _load(name: str) -> "LoadedStyle":
+    return load_style_settings(name).start
 
 
-def _are_related(first: "Painter", second: "Painter") -> bool:
+def _are_related(first: "LoadedStyle", second: "LoadedStyle") -> bool:
     from models.blend import check_related
 
     try:

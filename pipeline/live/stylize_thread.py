@@ -9,10 +9,10 @@ from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.engine_pool import Size
 from pipeline.live.frames import Captured, LiveFrame
-from pipeline.live.live_stylizer import Painter
+from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.resolution import Quality, first_step, working_sizes
-from pipeline.live.sinks.thread import Outlet
+from pipeline.live.resolution import ResolutionControl, first_step, working_sizes
+from pipeline.live.sinks.thread import SinkThread
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
 # What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
@@ -23,7 +23,7 @@ PREPARE_AFTER_SECONDS = 1.0
 NEARLY = 1.15
 
 
-class Painting(threading.Thread):
+class StylizeThread(threading.Thread):
     """Paints what comes into ``captured`` and offers it to all outlets; ends when the mailbox is closed.
 
     Args:
@@ -45,10 +45,10 @@ class Painting(threading.Thread):
     def __init__(
         self,
         config: LiveConfig,
-        painter: Painter,
+        painter: LiveStylizer,
         capture: Capture,
         captured: Mailbox[Captured],
-        outlets: Sequence[Outlet],
+        outlets: Sequence[SinkThread],
         controls: Controls,
         notify: Callable[[str], None],
     ) -> None:
@@ -62,7 +62,9 @@ class Painting(threading.Thread):
         fixed = config.height is not None
         self._sizes: tuple[Size, ...] = (painter.size,) if fixed else working_sizes(*painter.size)
         step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if painter.device.type == "cpu" else 0
-        self._quality = Quality(self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000)
+        self._quality = ResolutionControl(
+            self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000
+        )
         self.working = self._sizes[step]
         self._due_at = 0.0
 

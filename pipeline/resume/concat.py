@@ -11,17 +11,17 @@ import numpy as np
 from pipeline.atomic import explained
 from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.encode.muxer import Muxer
-from pipeline.encode.output_plan import Plan
-from pipeline.encode.writer import Report, encode_into
+from pipeline.encode.output_plan import OutputPlan
+from pipeline.encode.writer import EncodeReport, encode_into
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame
 from pipeline.resume.manifest import Manifest
-from pipeline.resume.segments import ANIMATIONS, Joint
+from pipeline.resume.segments import ANIMATIONS, SegmentConcat
 
 
-def assemble(
-    file: str, folder: str, manifest: Manifest, plan: Plan, others: Iterator[StreamPacket], tag: Mapping[str, str]
-) -> Report:
+def concat(
+    file: str, folder: str, manifest: Manifest, plan: OutputPlan, others: Iterator[StreamPacket], tag: Mapping[str, str]
+) -> EncodeReport:
     """Write the output to ``file`` and look whether it is what it should be.
 
     Args:
@@ -37,7 +37,7 @@ def assemble(
     """
     if plan.container.name in ANIMATIONS:
         return encode_into(_decoded(folder, manifest), plan, f"file:{file}", tag)
-    joint = Joint(folder, manifest.segments, manifest.time_base, plan)
+    joint = SegmentConcat(folder, manifest.segments, manifest.time_base, plan)
     try:
         report = _joined(file, joint, plan, others, tag)
     except (ValueError, LookupError) as error:
@@ -50,7 +50,9 @@ def assemble(
     return report
 
 
-def _joined(file: str, joint: Joint, plan: Plan, others: Iterator[StreamPacket], tag: Mapping[str, str]) -> Report:
+def _joined(
+    file: str, joint: SegmentConcat, plan: OutputPlan, others: Iterator[StreamPacket], tag: Mapping[str, str]
+) -> EncodeReport:
     with explained(plan.target):
         muxer = Muxer(plan, f"file:{file}", tag=tag, template=joint.template)
     try:
@@ -65,7 +67,7 @@ def _joined(file: str, joint: Joint, plan: Plan, others: Iterator[StreamPacket],
     except BaseException:
         muxer.abandon()
         raise
-    return Report(plan.target, muxer.video_packets, muxer.audio_packets)
+    return EncodeReport(plan.target, muxer.video_packets, muxer.audio_packets)
 
 
 def _merged(picture: Iterator[VideoPacket], others: Iterator[StreamPacket]) -> Iterator[tuple[bool, StreamPacket]]:
@@ -92,7 +94,7 @@ def _decoded(folder: str, manifest: Manifest) -> Iterator[Frame]:
                 yield Frame(pixels[..., :3], time, manifest.time_base, duration, alpha)
 
 
-def fault_of(file: str, pts: list[int], last_duration: int | None, time_base: Fraction, plan: Plan) -> str | None:
+def fault_of(file: str, pts: list[int], last_duration: int | None, time_base: Fraction, plan: OutputPlan) -> str | None:
     """What is wrong with the picture of a finished file: its frames' number, order, times or last duration.
 
     Args:

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.codecs import Encoder
@@ -31,7 +31,7 @@ _CLEARLY_TOO_LITTLE = 0.15
 def check_space(
     folder: str,
     manifest: Manifest,
-    plan: Plan,
+    plan: OutputPlan,
     info: VideoInfo,
     source_bytes: int,
     notify: Callable[[str], None],
@@ -65,7 +65,7 @@ def check_space(
     notify(f"{text} on the disk of {os.path.basename(plan.target)}: it may become full")
 
 
-def _needed_bytes(manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes: int) -> float | None:
+def _needed_bytes(manifest: Manifest, plan: OutputPlan, info: VideoInfo, source_bytes: int) -> float | None:
     if not info.frame_count:
         return None
     kept = sum(segment.bytes for segment in manifest.segments)
@@ -79,7 +79,7 @@ def _needed_bytes(manifest: Manifest, plan: Plan, info: VideoInfo, source_bytes:
     return segments - kept + output + others
 
 
-def _of_segments(plan: Plan) -> float:
+def _of_segments(plan: OutputPlan) -> float:
     """Those of animations are written without loss."""
     is_lossless = plan.container.name in ("gif", "webp")
     return BITS_PER_PIXEL["ffv1"] if is_lossless else bits_per_pixel(plan.encoder, plan.options)

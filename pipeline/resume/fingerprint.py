@@ -16,7 +16,7 @@ from pipeline.errors import InputError, StyleError
 from pipeline.stylize.style import parse_blend
 
 if TYPE_CHECKING:
-    from pipeline.encode.output_plan import Plan
+    from pipeline.encode.output_plan import OutputPlan
     from pipeline.stylize.stylizer import Stylizer
 
 # A file up to this size is hashed whole; of a larger one, `SAMPLES` pieces spread evenly, its size and its time.
@@ -32,7 +32,7 @@ _IRRELEVANT = {
 _PACKAGES = ("flowbrush", "torch", "av", "numpy", "opencv-python")
 
 
-def identify(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
+def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
     """Everything that the frames of a render, and their encoding, depend on; as JSON knows it.
 
     Raises:
@@ -156,7 +156,7 @@ def _weights_of(style: str) -> tuple[str, str]:
         raise StyleError(str(error)) from error
 
 
-def _settings(config: VideoConfig, plan: "Plan") -> dict[str, Any]:
+def _settings(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
     """All that was asked for, and what became of it in the plan."""
     stages = {name: asdict(getattr(config, name)) for name in ("stylize", "decode", "encode")}
     asked = {

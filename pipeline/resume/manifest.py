@@ -196,7 +196,7 @@ def read_manifest(folder: str) -> Manifest | None:
         raise ManifestError(str(error)) from error
 
 
-def work_folder(target: str) -> str:
+def work_dir(target: str) -> str:
     """The folder beside the output ``target`` in which its segments are kept."""
     path = os.path.realpath(target)
     folder, name = os.path.split(path)
@@ -209,7 +209,7 @@ def work_folder(target: str) -> str:
 def is_placed(target: str) -> bool:
     """Whether ``target`` is the result of a render that was killed before it could clear up after itself."""
     try:
-        manifest = read_manifest(work_folder(target))
+        manifest = read_manifest(work_dir(target))
         found = os.stat(os.path.realpath(target))
     except (ManifestError, OSError):
         return False

@@ -14,17 +14,17 @@ from pipeline.atomic import explained, put_in_place
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
-from pipeline.encode.output_plan import Plan
-from pipeline.encode.writer import Report, encode
+from pipeline.encode.output_plan import OutputPlan
+from pipeline.encode.writer import EncodeReport, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.frames import Frame, Mark, State
-from pipeline.resume.concat import assemble
+from pipeline.resume.concat import concat
 from pipeline.resume.disk_space import check_space
 from pipeline.resume.fingerprint import content_of, engine_of, identify, is_same
 from pipeline.resume.manifest import Manifest
-from pipeline.resume.resume_point import Decode, frames_behind, is_finished, kept_work
+from pipeline.resume.resume_point import Decode, find_partial_output, frames_after_kept, is_finished
 from pipeline.resume.segments import SegmentWriter, marked, segment_plan
-from pipeline.resume.work_dir import WorkFolder, look_of, remove
+from pipeline.resume.work_dir import WorkDir, file_signature, remove
 from pipeline.stylize.stylizer import Stylizer
 
 Notify = Callable[[str], None]
@@ -40,21 +40,23 @@ def is_resumable(config: VideoConfig) -> bool:
 
 
 def open_render(
-    config: VideoConfig, plan: Plan, source: Source, notify: Notify
-) -> "AbstractContextManager[Passage | Render]":
+    config: VideoConfig, plan: OutputPlan, source: Source, notify: Notify
+) -> "AbstractContextManager[SinglePass | ResumableRender]":
     """The way on which ``source`` becomes the output of ``plan``: in segments that are kept, or in one pass.
 
     Raises:
         OutputError: another run paints the same output, or the room on the disk does not suffice.
         InputError: the input cannot be read.
     """
-    return Render(config, plan, source, notify) if is_resumable(config) else nullcontext(Passage(plan, source))
+    return (
+        ResumableRender(config, plan, source, notify) if is_resumable(config) else nullcontext(SinglePass(plan, source))
+    )
 
 
-class Passage:
-    """One pass, of which nothing is kept; see `Render`."""
+class SinglePass:
+    """One pass, of which nothing is kept; see `ResumableRender`."""
 
-    def __init__(self, plan: Plan, source: Source) -> None:
+    def __init__(self, plan: OutputPlan, source: Source) -> None:
         self.frames_reused = 0
         self.state: State | None = None
         self._plan = plan
@@ -68,12 +70,12 @@ class Passage:
         """All frames, and packets between them."""
         return decode(self._source)
 
-    def encode(self, items: Items, tag: Mapping[str, str]) -> Report:
+    def encode(self, items: Items, tag: Mapping[str, str]) -> EncodeReport:
         """Write ``items`` as they come."""
         return encode((item for item in items if not isinstance(item, Mark)), self._plan, tag=tag)
 
 
-class Render:
+class ResumableRender:
     """Work in segments; a context manager, which leaves what is worth keeping and says so in a note on the exception.
 
     Its methods are called in the order `load`, `decoded`, `encode`.
@@ -93,14 +95,14 @@ class Render:
         InputError: the input cannot be read.
     """
 
-    def __init__(self, config: VideoConfig, plan: Plan, source: Source, notify: Notify) -> None:
+    def __init__(self, config: VideoConfig, plan: OutputPlan, source: Source, notify: Notify) -> None:
         self.frames_reused = 0
         self.state: State | None = None
         self._config = config
         self._plan = plan
         self._source = source
         self._notify = notify
-        self._input = look_of(config.source)
+        self._input = file_signature(config.source)
         self._folder = self._open_folder()
         self._manifest = Manifest({})
         self._is_stale = True
@@ -114,7 +116,7 @@ class Render:
     def _begin(self) -> None:
         info, identity = self._source.info, self._identity()
         self._manifest = Manifest(identity, time_base=info.time_base, seconds=info.duration_seconds)
-        kept = kept_work(self._folder, self._config, identity, self._notify)
+        kept = find_partial_output(self._folder, self._config, identity, self._notify)
         if kept is not None:
             self._is_stale = False
             self._manifest, self.state = kept
@@ -128,9 +130,9 @@ class Render:
         """What a kept work must have been made from and with."""
         return identify(self._config, self._plan)
 
-    def _open_folder(self) -> WorkFolder:
+    def _open_folder(self) -> WorkDir:
         """In which segments are kept."""
-        return WorkFolder(self._plan.target)
+        return WorkDir(self._plan.target)
 
     def _check_space(self) -> None:
         source_bytes = self._input[0] if self._input else 0
@@ -190,7 +192,7 @@ class Render:
         config = self._config
         return marked(items, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
 
-    def encode(self, items: Items, tag: Mapping[str, str]) -> Report:
+    def encode(self, items: Items, tag: Mapping[str, str]) -> EncodeReport:
         """Write the segments, then the output, and put it in place.
 
         Raises:
@@ -198,7 +200,7 @@ class Render:
             InputError: the input was changed or removed meanwhile.
         """
         if is_finished(self._manifest, self._config):
-            return Report(self._plan.target, self._manifest.frames, 0)
+            return EncodeReport(self._plan.target, self._manifest.frames, 0)
         self._write_segments(items)
         part = self._folder.file("output.part")
         try:
@@ -208,7 +210,7 @@ class Render:
             raise
 
     def _behind_kept(self, decode: Decode) -> Iterator[Frame | StreamPacket] | None:
-        items = frames_behind(self._source, decode, self._manifest)
+        items = frames_after_kept(self._source, decode, self._manifest)
         if items is None:
             self._start_afresh("the last kept frame is not met with in the input any more")
             self._source.restart(None)
@@ -264,13 +266,13 @@ class Render:
         newest_two = sum(len(each.pts) for each in manifest.segments[-2:])  # should the disk lose the last one
         self._folder.forget_state(manifest.frames - newest_two)
 
-    def _assembled(self, part: str, tag: Mapping[str, str]) -> Report:
+    def _assembled(self, part: str, tag: Mapping[str, str]) -> EncodeReport:
         indexes = {stream.stream.index for stream in self._plan.carried}
         others = self._source.packets(indexes)
-        report = assemble(part, self._folder.path, self._manifest, self._plan, others, tag)
+        report = concat(part, self._folder.path, self._manifest, self._plan, others, tag)
         self._check_input()
         with explained(self._plan.target):
-            self._manifest.placed = look_of(part)
+            self._manifest.placed = file_signature(part)
             self._manifest.write(self._folder.path)
             put_in_place(part, os.path.realpath(self._plan.target), replaces=self._plan.replaces)
         return report
@@ -278,7 +280,7 @@ class Render:
     def _check_input(self) -> None:
         """What was painted of one file must not be joined with the sound of another."""
         path = self._config.source
-        now = look_of(path)
+        now = file_signature(path)
         if now is None:
             raise InputError(path, "has vanished while it was painted; put it back")
         if now != self._input and not is_same(content_of(path), self._manifest.identity["input"]):

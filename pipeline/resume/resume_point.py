@@ -9,8 +9,8 @@ from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.resume.fingerprint import changes
 from pipeline.resume.manifest import Manifest, ManifestError, read_manifest
-from pipeline.resume.segments import digest_of
-from pipeline.resume.work_dir import WorkFolder, look_of
+from pipeline.resume.segments import frame_digest
+from pipeline.resume.work_dir import WorkDir, file_signature
 
 if TYPE_CHECKING:
     from pipeline.decode.demuxer import StreamPacket
@@ -23,8 +23,8 @@ Decode = Callable[["Source"], "Iterator[Frame | StreamPacket]"]
 MARGINS_SECONDS = (1, 10)
 
 
-def kept_work(
-    folder: WorkFolder, config: VideoConfig, identity: dict[str, Any], notify: Callable[[str], None]
+def find_partial_output(
+    folder: WorkDir, config: VideoConfig, identity: dict[str, Any], notify: Callable[[str], None]
 ) -> tuple[Manifest, State | None] | None:
     """What an earlier run kept, as far as it can be gone on with, and the state behind it; None, said, without any.
 
@@ -73,12 +73,10 @@ def _painted_as(before: Mapping[str, Any], now: dict[str, Any]) -> dict[str, Any
 
 def is_finished(manifest: Manifest, config: VideoConfig) -> bool:
     """Whether the output is in its place already, and only the folder was not removed any more."""
-    return manifest.placed is not None and manifest.placed == look_of(os.path.realpath(config.target))
+    return manifest.placed is not None and manifest.placed == file_signature(os.path.realpath(config.target))
 
 
-def _whole_part(
-    folder: WorkFolder, kept: Manifest, notify: Callable[[str], None]
-) -> tuple[Manifest, State | None] | None:
+def _whole_part(folder: WorkDir, kept: Manifest, notify: Callable[[str], None]) -> tuple[Manifest, State | None] | None:
     """The segments up to the last that is whole and behind which the state is known."""
     named, state = len(kept.segments), None
     del kept.segments[folder.count_whole(kept.segments) :]
@@ -94,7 +92,7 @@ def _whole_part(
     return (kept, state) if kept.segments or kept.split is not None else None
 
 
-def frames_behind(source: "Source", decode: Decode, manifest: Manifest) -> "Iterator[Frame | StreamPacket] | None":
+def frames_after_kept(source: "Source", decode: Decode, manifest: Manifest) -> "Iterator[Frame | StreamPacket] | None":
     """What ``decode`` yields behind the last kept frame, which is found by its time and its picture.
 
     None where the input does not hold that frame any more.
@@ -114,7 +112,7 @@ def frames_from(
         source: a file.
         decode: as `pipeline.decode.decoder.decode`.
         pts: of a frame, in units of the source's time base.
-        digest: see `pipeline.resume.segments.digest_of`.
+        digest: see `pipeline.resume.segments.frame_digest`.
         margins: how many seconds before it reading begins, one attempt after another; the last is from the beginning.
     """
     for margin in (*margins, None):
@@ -129,5 +127,5 @@ def _passes(items: "Iterator[Frame | StreamPacket]", pts: int, digest: str) -> b
     """Iterate up to the frame at ``pts``; False where it is not met with, or looks otherwise."""
     for item in items:
         if isinstance(item, Frame) and item.pts >= pts:
-            return item.pts == pts and digest_of(item) == digest
+            return item.pts == pts and frame_digest(item) == digest
     return False

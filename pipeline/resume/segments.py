@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from pipeline.atomic import put_in_place
 from pipeline.decode.demuxer import VideoPacket
 from pipeline.encode.encoder import VideoTrack, add_video
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
@@ -51,17 +51,17 @@ def marked(items: Iterable[Frame | T], index: int, *, seconds: Fraction, frames:
     for item in items:
         if isinstance(item, Frame):
             if last is not None and (count >= frames or item.seconds - begun >= seconds):
-                yield Mark(index, digest_of(last))
+                yield Mark(index, frame_digest(last))
                 count = 0
             if not count:
                 begun = item.seconds
             index, count, last = index + 1, count + 1, item
         yield item
     if last is not None:
-        yield Mark(index, digest_of(last))
+        yield Mark(index, frame_digest(last))
 
 
-def digest_of(frame: Frame) -> str:
+def frame_digest(frame: Frame) -> str:
     """By which a decoded frame is known again."""
     digest = hashlib.blake2b(np.ascontiguousarray(frame.pixels).data, digest_size=16)
     if frame.alpha is not None:
@@ -69,7 +69,7 @@ def digest_of(frame: Frame) -> str:
     return digest.hexdigest()
 
 
-def segment_plan(plan: Plan, time_base: Fraction) -> Plan:
+def segment_plan(plan: OutputPlan, time_base: Fraction) -> OutputPlan:
     """How segments of the output are encoded: as the output, but animations without loss, on the source's clock.
 
     Very fine clocks become coarser.
@@ -98,7 +98,7 @@ class SegmentWriter:
         av.FFmpegError, OSError: from every method, where the encoder or the disk refuses.
     """
 
-    def __init__(self, folder: str, index: int, plan: Plan) -> None:
+    def __init__(self, folder: str, index: int, plan: OutputPlan) -> None:
         form, suffix = _FORMATS.get(plan.encoder.codec, ("mp4", ".mp4"))
         if plan.encoder.codec == "vp9" and has_alpha(plan.pixel_format):
             form, suffix = "matroska", ".mkv"  # which alone keeps the alpha that comes beside a packet
@@ -163,7 +163,7 @@ class SegmentWriter:
             self._container.mux_one(cast("Packet[Stream]", packet))
 
 
-class Joint:
+class SegmentConcat:
     """The segments of a folder as one stream of packets with exact times.
 
     Every encoder keeps the order of presentation, so that a packet is known by its place in it. Decoding times are made
@@ -176,7 +176,7 @@ class Joint:
         plan: of the output.
     """
 
-    def __init__(self, folder: str, segments: list[Segment], time_base: Fraction, plan: Plan) -> None:
+    def __init__(self, folder: str, segments: list[Segment], time_base: Fraction, plan: OutputPlan) -> None:
         self._folder = folder
         self._segments = segments
         self._time_base = time_base

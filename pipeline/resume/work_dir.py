@@ -9,7 +9,7 @@ from pipeline.atomic import write_in_place
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
-from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_folder
+from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_dir
 
 _LOCK = "lock"
 # Nothing else is ever removed, should the folder be used for more.
@@ -18,7 +18,7 @@ _UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json)\.part")
 _PART = re.compile(r"part\d{4,}" + re.escape(SUFFIX))
 
 
-class WorkFolder:
+class WorkDir:
     """Made, and locked, where it is opened; see `pipeline.resume.manifest` for what lies in it.
 
     Args:
@@ -33,7 +33,7 @@ class WorkFolder:
     """
 
     def __init__(self, target: str, path: str | None = None) -> None:
-        self.path = work_folder(target) if path is None else path
+        self.path = work_dir(target) if path is None else path
         try:
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:
@@ -49,7 +49,7 @@ class WorkFolder:
     def count_whole(self, segments: Sequence[Segment]) -> int:
         """How many of ``segments``, from the first on, are there in their full size."""
         for number, segment in enumerate(segments):
-            found = look_of(self.file(segment.file))
+            found = file_signature(self.file(segment.file))
             if found is None or found[0] != segment.bytes:
                 return number
         return len(segments)
@@ -122,12 +122,12 @@ class WorkFolder:
         return self.file(f"{index:08}.safetensors")
 
 
-def what_is_left(target: str, *, is_fresh: bool) -> str:
+def describe_partial_output(target: str, *, is_fresh: bool) -> str:
     """What the work on ``target`` leaves when it ends at once, for people; without any its folder is removed.
 
     For a process that has no time left to do so itself. What another one works in, or what cannot be read, stays.
     """
-    path = work_folder(target)
+    path = work_dir(target)
     try:
         manifest = read_manifest(path)
     except ManifestError:
@@ -138,7 +138,7 @@ def what_is_left(target: str, *, is_fresh: bool) -> str:
     return kept
 
 
-def look_of(path: str) -> tuple[int, int] | None:
+def file_signature(path: str) -> tuple[int, int] | None:
     """Size in bytes and time in nanoseconds by which a file is known again; None where it is not there."""
     try:
         found = os.stat(path)
@@ -149,9 +149,9 @@ def look_of(path: str) -> tuple[int, int] | None:
 
 def clear_remains(target: str) -> None:
     """Remove the folder of the finished output ``target``, should its run have been killed in its very last steps."""
-    if os.path.isdir(work_folder(target)):
+    if os.path.isdir(work_dir(target)):
         with suppress(OutputError):  # another run works in it
-            folder = WorkFolder(target)
+            folder = WorkDir(target)
             folder.leave(is_kept=folder.holds_work)
 
 
@@ -172,7 +172,7 @@ def _remove_own(path: str) -> None:
 def _own_bytes(path: str) -> int:
     own = (name for name in _names_in(path) if _OWN.fullmatch(name))
     parts = (name for name in _names_in(path) if _PART.fullmatch(name))
-    sizes = (look_of(os.path.join(path, name)) for name in own)
+    sizes = (file_signature(os.path.join(path, name)) for name in own)
     return sum(size[0] for size in sizes if size) + sum(_own_bytes(os.path.join(path, name)) for name in parts)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame, Glimpse, Mark, State
-from pipeline.stylize.fair_lock import Turn
+from pipeline.stylize.fair_lock import FairLock
 from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Key = tuple[object, ...]
 MOST_KEPT = 16
 
 
-class Painters:
+class EngineCache:
     """What the stylizers of a batch share.
 
     Args:
@@ -38,8 +38,8 @@ class Painters:
     """
 
     def __init__(self, stopped: threading.Event) -> None:
-        self.turn = Turn(stopped)
-        self.making = Turn(stopped)
+        self.turn = FairLock(stopped)
+        self.making = FairLock(stopped)
         self._kept: OrderedDict[Key, Engine] = OrderedDict()
 
     def stylizer(self, config: StylizeConfig, **of_clip: Any) -> Stylizer:
@@ -66,7 +66,7 @@ class Painters:
 class _Sharing(Stylizer):
     """A stylizer of one clip whose engine may have painted others before."""
 
-    def __init__(self, painters: Painters, config: StylizeConfig, **of_clip: Any) -> None:
+    def __init__(self, painters: EngineCache, config: StylizeConfig, **of_clip: Any) -> None:
         self._painters = painters
         self._new: tuple[Key, Engine] | None = None
         self._has_turn = False
@@ -76,7 +76,7 @@ class _Sharing(Stylizer):
             finally:
                 if self._has_turn:
                     self._has_turn = False
-                    painters.turn.give_back()
+                    painters.turn.release()
             if self._new is not None:
                 painters.keep(*self._new)
 

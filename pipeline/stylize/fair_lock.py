@@ -8,7 +8,7 @@ from types import TracebackType
 LOOK_SECONDS = 0.1
 
 
-class Turn:
+class FairLock:
     """A lock that is given in the order of asking, and for which nobody waits once all is to end.
 
     Args:
@@ -36,7 +36,7 @@ class Turn:
                     self._changed.notify_all()
                     raise KeyboardInterrupt
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the next one have it."""
         with self._changed:
             self._queue.popleft()
@@ -48,4 +48,4 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.give_back()
+        self.release()

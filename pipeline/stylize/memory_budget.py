@@ -45,7 +45,7 @@ SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(I?B)?", re.ASCII | re.IGNORECA
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ExecutionMode:
     """How frames are painted.
 
     Attributes:
@@ -58,7 +58,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class MemoryEstimate:
     """What decides how much memory painting takes.
 
     Attributes:
@@ -79,7 +79,7 @@ class Need:
     on_gpu: bool
     deep: bool = False
 
-    def bytes(self, engine: str, way: Way) -> int:
+    def bytes(self, engine: str, way: ExecutionMode) -> int:
         """What painting ``way`` with ``engine`` takes: all of the process, or of it what is on a GPU."""
         return self._around() + way.workers * self._network(engine, way.tiling)
 
@@ -99,22 +99,28 @@ class Need:
         return peak_bytes(self.architecture, tiling, height, width, 4 if self.precision == "fp32" else 2)
 
 
-def whole_ways(workers: int) -> list[Way]:
+def whole_frame_modes(workers: int) -> list[ExecutionMode]:
     """Whole pictures, fewer and fewer at once."""
-    return [Way(count) for count in range(workers, 0, -1)]
+    return [ExecutionMode(count) for count in range(workers, 0, -1)]
 
 
-def strip_ways(workers: int, height: int, *, on_gpu: bool) -> list[Way]:
+def strip_modes(workers: int, height: int, *, on_gpu: bool) -> list[ExecutionMode]:
     """Strips, each way with less memory than the one before, the last with the least there is."""
     from models.tiled.tiling import Tiling
 
     rows = [count for count in (STRIPS if on_gpu else STRIPS_OF_CPU) if count < height] or [SMALLEST_STRIPS[-1]]
-    first = [Way(count, Tiling(rows[0])) for count in range(workers, 0, -1)]
-    smaller = [Way(1, Tiling(count)) for count in rows[1:]]
-    return first + smaller + [Way(1, Tiling(count, keeps_half=False)) for count in SMALLEST_STRIPS if count <= rows[-1]]
+    first = [ExecutionMode(count, Tiling(rows[0])) for count in range(workers, 0, -1)]
+    smaller = [ExecutionMode(1, Tiling(count)) for count in rows[1:]]
+    return (
+        first
+        + smaller
+        + [ExecutionMode(1, Tiling(count, keeps_half=False)) for count in SMALLEST_STRIPS if count <= rows[-1]]
+    )
 
 
-def choose_way(ways: list[Way], bytes_of: Callable[[Way], int], bound: int) -> Way | None:
+def choose_mode(
+    ways: list[ExecutionMode], bytes_of: Callable[[ExecutionMode], int], bound: int
+) -> ExecutionMode | None:
     """The first that stays within ``bound`` bytes; None where none does."""
     return next((way for way in ways if bytes_of(way) <= bound), None)
 
@@ -127,7 +133,7 @@ def too_little(bound: int, least: int) -> TooLittleMemoryError:
     )
 
 
-def waiting_frames(depth: int, info: VideoInfo) -> int:
+def queue_depth(depth: int, info: VideoInfo) -> int:
     """How many frames may wait between two stages: ``depth``, fewer where they are large."""
     frame_bytes = info.height * info.width * (6 if info.deep else 3)
     return max(min(depth, WAITING_BYTES // frame_bytes), 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.registry import Painter, StyleCard, WeightsError, find, load, read_catalog
+from models.registry import LoadedStyle, StyleMetadata, WeightsError, find, load, read_catalog
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
 
@@ -32,7 +32,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StyleSettings:
     """A style at each moment of a clip.
 
     Attributes:
@@ -43,8 +43,8 @@ class Look:
     """
 
     name: str
-    start: Painter
-    end: Painter | None = None
+    start: LoadedStyle
+    end: LoadedStyle | None = None
     seconds: float = 1.0
 
     @property
@@ -102,7 +102,7 @@ def with_names(spec: str, renamed: Callable[[str], str]) -> str:
     return ",".join(renamed(name) + text[len(name) :] for name, text in names)
 
 
-def bundled_styles() -> tuple[StyleCard, ...]:
+def bundled_styles() -> tuple[StyleMetadata, ...]:
     """The cards of the styles that come along.
 
     Raises:
@@ -127,7 +127,7 @@ def styles_in(file: str) -> list[str]:
     return [f"{file}#{name}" for name in catalog.cards] if file.endswith(".safetensors") else [file]
 
 
-def find_style(style: str, style_end: str | None = None) -> StyleCard:
+def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
     """The card of a style or a blend, or of a fade to ``style_end``; reads no weights and imports no torch.
 
     Raises:
@@ -137,10 +137,10 @@ def find_style(style: str, style_end: str | None = None) -> StyleCard:
     card = _find_blend(parse_blend(style))
     if style_end is None:
         return card
-    return StyleCard(f"{card.name} -> {_find_blend(parse_blend(style_end)).name}")
+    return StyleMetadata(f"{card.name} -> {_find_blend(parse_blend(style_end)).name}")
 
 
-def load_look(style: str, style_end: str | None = None, seconds: float | None = None) -> Look:
+def load_style_settings(style: str, style_end: str | None = None, seconds: float | None = None) -> StyleSettings:
     """Load what is needed to paint in ``style``, or to fade from it to ``style_end``.
 
     Args:
@@ -154,7 +154,7 @@ def load_look(style: str, style_end: str | None = None, seconds: float | None = 
     """
     name = find_style(style, style_end).name
     if style_end is None:
-        return Look(name, _load_blend(parse_blend(style)))
+        return StyleSettings(name, _load_blend(parse_blend(style)))
     if seconds is None:
         raise ValueError("a fade needs the time of the last frame")
     start, end = _load_blend(parse_blend(style)), _load_blend(parse_blend(style_end))
@@ -164,7 +164,7 @@ def load_look(style: str, style_end: str | None = None, seconds: float | None = 
         check_related(start, end)
     except WeightsError as error:
         raise StyleError(str(error)) from error
-    return Look(name, start, end, max(seconds, 1e-9))
+    return StyleSettings(name, start, end, max(seconds, 1e-9))
 
 
 def last_frame_seconds(info: VideoInfo) -> float:
@@ -202,17 +202,17 @@ def _name_and_weight(text: str) -> tuple[str, float | None]:
     return text, None
 
 
-def _find_blend(parts: Sequence[Part]) -> StyleCard:
+def _find_blend(parts: Sequence[Part]) -> StyleMetadata:
     try:
         cards = [find(part.style)[1] for part in parts]
     except WeightsError as error:
         raise StyleError(str(error)) from error
     if len(cards) == 1:
         return cards[0]
-    return StyleCard(",".join(f"{card.name}:{part.weight:.3g}" for card, part in zip(cards, parts, strict=True)))
+    return StyleMetadata(",".join(f"{card.name}:{part.weight:.3g}" for card, part in zip(cards, parts, strict=True)))
 
 
-def _load_blend(parts: Sequence[Part]) -> Painter:
+def _load_blend(parts: Sequence[Part]) -> LoadedStyle:
     name = _find_blend(parts).name
     try:
         painters = [load(part.style) for part in parts]

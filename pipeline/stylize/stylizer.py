@@ -18,17 +18,17 @@ from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
 from pipeline.stylize.device import OutOfMemoryError, device_errors, find_device, free_memory
 from pipeline.stylize.memory_budget import (
-    Need,
-    Way,
-    choose_way,
+    ExecutionMode,
+    MemoryEstimate,
+    choose_mode,
     default_bound,
     shown,
-    strip_ways,
+    strip_modes,
     too_little,
-    whole_ways,
+    whole_frame_modes,
 )
 from pipeline.stylize.stabilizer import Prepared, Stability, Stabilizer, opencv_is_there
-from pipeline.stylize.style import load_look
+from pipeline.stylize.style import load_style_settings
 from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Stylizer:
         from models.engines.engine import build_engine, native_precision
         from models.engines.frame_graph import no_statistics
 
-        self.look = load_look(config.style, config.style_end, last_seconds)
+        self.look = load_style_settings(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)
         self._cores = config.threads or (os.cpu_count() or 1)
         self.workers = min(self._cores, MOST_WORKERS) if self.device.type == "cpu" else 1
@@ -247,33 +247,33 @@ class Stylizer:
                 self._notify(_slower(self.device.type, candidates))
             return
 
-    def _choose(self, name: "EngineName", bound: int | None) -> "tuple[EngineName, Way]":
+    def _choose(self, name: "EngineName", bound: int | None) -> "tuple[EngineName, ExecutionMode]":
         """The engine, and how it stays within the bound: fewer frames at once, then strips, which eager alone paints.
 
         Raises:
             DeviceError: the bound is too small for the smallest strips.
         """
         if bound is None:
-            return name, Way(self.workers)
+            return name, ExecutionMode(self.workers)
         need = self._need()
-        way = choose_way(whole_ways(self.workers), partial(need.bytes, name), bound)
+        way = choose_mode(whole_frame_modes(self.workers), partial(need.bytes, name), bound)
         if way is not None:
             return name, way
-        strips = strip_ways(self.workers, need.canvas[0], on_gpu=need.on_gpu)
-        way = choose_way(strips, partial(need.bytes, "eager"), bound)
+        strips = strip_modes(self.workers, need.canvas[0], on_gpu=need.on_gpu)
+        way = choose_mode(strips, partial(need.bytes, "eager"), bound)
         if way is None:
             raise too_little(bound, need.bytes("eager", strips[-1]))
         return "eager", way
 
-    def _need(self) -> Need:
+    def _need(self) -> MemoryEstimate:
         from models.engines.engine import canvas_size
 
         height, width = self._size
         canvas = canvas_size(height, width, self._stroke_size) or (height, width)
         architecture, on_gpu = self.look.network.architecture, self.device.type != "cpu"
-        return Need(height * width, canvas, architecture, self.precision, self._stability, on_gpu, self._deep)
+        return MemoryEstimate(height * width, canvas, architecture, self.precision, self._stability, on_gpu, self._deep)
 
-    def _build(self, name: "EngineName", way: Way) -> None:
+    def _build(self, name: "EngineName", way: ExecutionMode) -> None:
         import torch
 
         self.engine, self.tiling, self.workers = name, way.tiling, way.workers
@@ -309,7 +309,7 @@ class Stylizer:
         with self._shrinking:
             if self._run is not run:  # another frame ran out before this one
                 return
-            strips = strip_ways(1, self._need().canvas[0], on_gpu=self.device.type != "cpu")
+            strips = strip_modes(1, self._need().canvas[0], on_gpu=self.device.type != "cpu")
             tilings = [way.tiling for way in strips]
             left = strips[tilings.index(self.tiling) + 1 :] if self.tiling in tilings else strips
             if not left or left[0].tiling is None:

@@ -35,7 +35,7 @@ class TrainConfig:
         loss_weights: files of loss networks; none means torchvision's VGG-19, downloaded once.
         start: weight file whose network and styles are the beginning; None begins at random.
         cards: JSON file of what is known of the paintings, by style name: painting, painter, year, status, licence,
-            painting_px, weights and figures, as in `StyleCard`.
+            painting_px, weights and figures, as in `StyleMetadata`.
         licence: of the weights.
         painting_px: short side at which the paintings are seen where ``stroke_size`` is 1.
         stroke_size: of the strokes; 2 shows the paintings twice as large.

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.registry import StyleCard, WeightsError, load, read_catalog
+from models.registry import StyleMetadata, WeightsError, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.stylize.device import find_device
 from pipeline.train.config import TrainConfig
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]
 
 
-def set_up(config: TrainConfig, cards: Sequence[StyleCard], notify: Notify) -> tuple["Trainer", dict[str, Any]]:
+def set_up(config: TrainConfig, cards: Sequence[StyleMetadata], notify: Notify) -> tuple["Trainer", dict[str, Any]]:
     """Read all that the run needs; the time this takes, a download apart, counts as training.
 
     Returns:
@@ -84,7 +84,7 @@ def _move_a_picture(device: "torch.device") -> None:
     torch.nn.functional.grid_sample(picture, grid, "bicubic", "reflection", align_corners=True)
 
 
-def _paintings(config: TrainConfig, cards: Sequence[StyleCard], notify: Notify) -> list["torch.Tensor"]:
+def _paintings(config: TrainConfig, cards: Sequence[StyleMetadata], notify: Notify) -> list["torch.Tensor"]:
     seen = []
     for path, card in zip(config.paintings.values(), cards, strict=True):
         pictures = read_painting(path)
@@ -126,7 +126,7 @@ def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "T
     return replace(settings, compile=False)
 
 
-def _recipe(config: TrainConfig, cards: Sequence[StyleCard], content: Content) -> dict[str, Any]:
+def _recipe(config: TrainConfig, cards: Sequence[StyleMetadata], content: Content) -> dict[str, Any]:
     """What the run is made from; a checkpoint goes on only with the same."""
     import torch
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from models.registry import StyleCard
+from models.registry import StyleMetadata
 from pipeline.errors import InputError
 from pipeline.train.config import SMALLEST_PAINTING_PX, TrainConfig
 
 TEXTS = ("painting", "painter", "year", "status", "source", "licence")
 
 
-def cards_of(config: TrainConfig) -> list[StyleCard]:
+def cards_of(config: TrainConfig) -> list[StyleMetadata]:
     """A card for each painting of ``config``, in order; what the file of cards does not tell comes from the options.
 
     Raises:
@@ -29,7 +29,7 @@ def cards_of(config: TrainConfig) -> list[StyleCard]:
             raise InputError(config.cards, f"cannot be read as JSON ({error})") from error
         if wrong := _wrong_in(known, list(usual)):
             raise InputError(config.cards, wrong)
-    cards = [StyleCard(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+    cards = [StyleMetadata(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
     return [replace(card, weights=usual | dict(card.weights)) for card in cards]
 
 

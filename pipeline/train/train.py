@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.registry import StyleCard, save
+from models.registry import StyleMetadata, save
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.media.stills import write_picture
 from pipeline.train.checkpoint import go_on, read_checkpoint, write_checkpoint
@@ -17,7 +17,7 @@ from pipeline.train.setup import set_up
 from pipeline.train.style_metadata import cards_of
 
 if TYPE_CHECKING:
-    from models.training.trainer import Report, Trainer
+    from models.training.trainer import Trainer, TrainingReport
 
 __all__ = ["Notify", "Progress", "TrainConfig", "Trained", "train"]
 
@@ -43,7 +43,7 @@ class Trained:
     loss_networks: Sequence[str] = ()
 
 
-Progress = Callable[["Report"], None]
+Progress = Callable[["TrainingReport"], None]
 Notify = Callable[[str], None]
 
 
@@ -81,7 +81,7 @@ def train(
 
 
 def _learn(
-    config: TrainConfig, trainer: "Trainer", cards: Sequence[StyleCard], recipe: dict[str, Any], progress: Progress
+    config: TrainConfig, trainer: "Trainer", cards: Sequence[StyleMetadata], recipe: dict[str, Any], progress: Progress
 ) -> None:
     """Train to the end; keep the best weights, a preview, and a checkpoint until then."""
     try:
@@ -102,7 +102,7 @@ def _learn(
     config.checkpoint.unlink(missing_ok=True)
 
 
-def _reports(trainer: "Trainer") -> Iterator["Report"]:
+def _reports(trainer: "Trainer") -> Iterator["TrainingReport"]:
     from models.training.trainer import DivergedError
 
     try:
@@ -127,7 +127,7 @@ def _check_output(config: TrainConfig) -> None:
         raise InputError(config.checkpoint, "no checkpoint to go on from; leave --resume away")
 
 
-def _save(path: Path, trainer: "Trainer", cards: Sequence[StyleCard], recipe: Mapping[str, Any]) -> None:
+def _save(path: Path, trainer: "Trainer", cards: Sequence[StyleMetadata], recipe: Mapping[str, Any]) -> None:
     validation = {f"validation_{name}": round(value, 4) for name, value in recipe["validation"].items()}
     scored = [replace(card, figures={**card.figures, **validation}) for card in cards]
     try:

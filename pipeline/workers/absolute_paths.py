@@ -9,7 +9,7 @@ from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import differences_here
 from pipeline.stylize.style import with_names
-from pipeline.workers.protocol import SegmentTask
+from pipeline.workers.protocol import SegmentJob
 
 
 def for_elsewhere(config: VideoConfig) -> VideoConfig:
@@ -36,7 +36,7 @@ def _whole_style(style: str) -> str:
     return _whole(style) if is_in_file(style) else style
 
 
-def check_here(task: SegmentTask) -> None:
+def check_here(task: SegmentJob) -> None:
     """Find out whether what lies here is what the clip was begun with.
 
     Raises:

@@ -21,7 +21,7 @@ class Edge:
     Attributes:
         pixels: as it was painted.
         pts: its time, in units of the source's time base.
-        digest: of it as it was decoded; see `pipeline.resume.segments.digest_of`.
+        digest: of it as it was decoded; see `pipeline.resume.segments.frame_digest`.
     """
 
     pixels: Pixels

@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import ceil
 
 from pipeline.errors import DeviceError
-from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.worker_process import END_SECONDS, Place, Worker
 
 # What is about to die has so long to tell how.
@@ -46,7 +46,7 @@ class _Work(Future[SegmentResult]):
         is_over: whether nobody waits for it any more.
     """
 
-    def __init__(self, task: SegmentTask) -> None:
+    def __init__(self, task: SegmentJob) -> None:
         super().__init__()
         self.task = task
         self.deaths: list[str] = []
@@ -68,8 +68,8 @@ class _Work(Future[SegmentResult]):
             self.fail(DeviceError("the workers were ended"))
 
 
-class LocalEngine:
-    """See `pipeline.workers.protocol.SegmentEngine`.
+class LocalPool:
+    """See `pipeline.workers.protocol.SegmentExecutor`.
 
     The workers start at once, and stay until `close`. Each has its share of the cores; which ones is left to the
     system. A worker that dies is replaced, and what it painted is given to another, once.
@@ -101,8 +101,8 @@ class LocalEngine:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: SegmentTask) -> Future[SegmentResult]:
-        """Paint ``task`` as soon as a worker is free; see `pipeline.workers.protocol.SegmentEngine.submit`."""
+    def submit(self, task: SegmentJob) -> Future[SegmentResult]:
+        """Paint ``task`` as soon as a worker is free; see `pipeline.workers.protocol.SegmentExecutor.submit`."""
         work = _Work(task)
         self._put(work)
         return work

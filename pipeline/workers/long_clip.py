@@ -16,16 +16,16 @@ from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.stylize.stylizer import output_size
 from pipeline.summary import Notices, Summary, summary_of
-from pipeline.workers.merge import CountParts, Divided, is_begun_alone
+from pipeline.workers.merge import CountParts, DividedRender, is_begun_alone
 from pipeline.workers.partition import count_parts
-from pipeline.workers.protocol import SegmentEngine, SegmentResult, SegmentTask
+from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 
 LOOK_SECONDS = 0.25
 
 
-def paint_on(
+def stylize_long_clip(
     config: VideoConfig,
-    engine: SegmentEngine,
+    engine: SegmentExecutor,
     *,
     progress: ProgressCallback = lambda state: None,
     notify: Notify = lambda line: None,
@@ -58,7 +58,7 @@ def paint_on(
             notify("one worker began it: one goes on with it")
             return stylize_video(config, progress=progress, notify=notify, finished=finished)
         notices.say(plan.notices)
-        with Divided(config, plan, source, notices) as render:
+        with DividedRender(config, plan, source, notices) as render:
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
@@ -84,7 +84,7 @@ def paint_on(
 class _Watch:
     """Tells how far all parts are."""
 
-    def __init__(self, render: Divided, total: int | None, report: ProgressCallback) -> None:
+    def __init__(self, render: DividedRender, total: int | None, report: ProgressCallback) -> None:
         self.first_frame_at = time.time()
         self.frames = 0
         self._render = render
@@ -106,7 +106,7 @@ class _Watch:
         return Progress(frames, self._total, seconds, {"stylize": 1.0}, min(self._render.reused, frames))
 
 
-def _painted(tasks: Sequence[SegmentTask], engine: SegmentEngine, look: Callable[[], None]) -> list[SegmentResult]:
+def _painted(tasks: Sequence[SegmentJob], engine: SegmentExecutor, look: Callable[[], None]) -> list[SegmentResult]:
     """The results of all tasks; the first failure ends the others."""
     futures: list[Future[SegmentResult]] = []
     try:

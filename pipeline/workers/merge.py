@@ -14,19 +14,19 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.config import VideoConfig
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, TooLittleMemoryError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import damage_from
 from pipeline.resume.fingerprint import changes, identify
-from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifest, work_folder
-from pipeline.resume.resumable import Render
+from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifest, work_dir
+from pipeline.resume.resumable import ResumableRender
 from pipeline.resume.work_dir import remove
 from pipeline.summary import Notices
 from pipeline.workers.absolute_paths import for_elsewhere
 from pipeline.workers.boundary_frames import Edge, edges
-from pipeline.workers.partition import find_seams, lengthened
-from pipeline.workers.protocol import Begin, SegmentEngine, SegmentResult, SegmentTask
+from pipeline.workers.partition import find_boundaries, lengthened
+from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
 from pipeline.workers.segment_job import folder_of, painted_in, tell_painted
 
 # By how much the frame behind a seam may differ from an undivided render, in levels of 255.
@@ -35,18 +35,18 @@ MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
 CountParts = Callable[[VideoInfo, int], int]
 
 
-def is_begun_alone(config: VideoConfig, plan: Plan) -> bool:
+def is_begun_alone(config: VideoConfig, plan: OutputPlan) -> bool:
     """Whether an earlier run painted some of the output undivided, and as it is asked for now.
 
     Raises:
         InputError: the input cannot be read.
         StyleError: a weight file cannot be read.
     """
-    kept = None if config.fresh else _manifest_in(work_folder(config.target))
+    kept = None if config.fresh else _manifest_in(work_dir(config.target))
     return kept is not None and kept.split is None and not changes(kept.identity, identify(config, plan))
 
 
-class Divided(Render):
+class DividedRender(ResumableRender):
     """The render of a clip whose parts others paint."""
 
     reused = 0
@@ -66,7 +66,7 @@ class Divided(Render):
         super()._begin()
         self.reused = self.frames_reused  # all, where only the joining is left
 
-    def divide(self, engine: SegmentEngine, count: CountParts) -> None:
+    def divide(self, engine: SegmentExecutor, count: CountParts) -> None:
         """Decide on the parts, unless an earlier run did."""
         if self._manifest.split is not None:
             self.reused = self._kept_frames()
@@ -75,20 +75,20 @@ class Divided(Render):
             return
         self._throw_away_stale()
         parts = count(self._source.info, engine.workers)
-        begins = [list(astuple(seam)) for seam in find_seams(self._source, self._config, parts)]
+        begins = [list(astuple(seam)) for seam in find_boundaries(self._source, self._config, parts)]
         if parts > 1 and not begins:
             self._notify("it cannot be divided, as no way leads into its middle: one worker paints it")
         self._manifest.split = {"threads": engine.threads, "sharers": engine.sharers, "begins": begins, "again": []}
         self._manifest.write(self._folder.path)
 
-    def tasks(self) -> list[SegmentTask]:
+    def tasks(self) -> list[SegmentJob]:
         """A description of each part."""
         begins = [None, *self._begins()]
         ends = [*(begin.pts for begin in self._begins()), None]
         split, identity = self._manifest.split or {}, self._manifest.identity
         config = for_elsewhere(_with_threads(self._config, split["threads"]))
         return [
-            SegmentTask(config, identity, number, begin, end, split["sharers"])
+            SegmentJob(config, identity, number, begin, end, split["sharers"])
             for number, (begin, end) in enumerate(zip(begins, ends, strict=True))
         ]
 
@@ -105,7 +105,7 @@ class Divided(Render):
             self._manifest.write(self._folder.path)
         return bool(again)
 
-    def _mended(self, results: Sequence[SegmentResult], done: Sequence[int]) -> dict[int, Begin]:
+    def _mended(self, results: Sequence[SegmentResult], done: Sequence[int]) -> dict[int, SegmentStart]:
         """How parts ought to begin that do not fit the one before, by their numbers."""
         begins, apart = self._begins(), self._apart(results)
         if apart is None:
@@ -174,9 +174,9 @@ class Divided(Render):
         folders = self._folders()
         return {number: edges(folders[number - 1], folders[number]) for number in range(1, len(folders))}
 
-    def _begins(self) -> list[Begin]:
+    def _begins(self) -> list[SegmentStart]:
         split = self._manifest.split
-        return [] if split is None else [Begin(*begin) for begin in split["begins"]]
+        return [] if split is None else [SegmentStart(*begin) for begin in split["begins"]]
 
     def _seconds(self, number: int) -> float:
         return float(self._begins()[number - 1].pts * self._manifest.time_base)

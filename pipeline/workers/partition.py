@@ -12,10 +12,10 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
-from pipeline.resume.segments import digest_of
+from pipeline.resume.segments import frame_digest
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
 from pipeline.threads import prefetch
-from pipeline.workers.protocol import Begin
+from pipeline.workers.protocol import SegmentStart
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
 # before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
@@ -71,7 +71,7 @@ def count_parts(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int
     return max(min(workers * each, frames // shortest), 1)
 
 
-def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
+def find_boundaries(source: Source, config: VideoConfig, parts: int) -> list[SegmentStart]:
     """Where each part but the first begins; fewer than asked for where the clip is shorter than its header says.
 
     Args:
@@ -80,7 +80,7 @@ def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
         parts: how many, at least 1.
     """
     info, (seen_only, warm) = source.info, warm_up_frames(config)
-    seams: list[Begin] = []
+    seams: list[SegmentStart] = []
     if parts < 2 or not info.duration_seconds or not info.frame_count:
         return seams
     length, a_frame = Fraction(info.duration_seconds), Fraction(info.duration_seconds) / info.frame_count
@@ -101,12 +101,12 @@ def find_seams(source: Source, config: VideoConfig, parts: int) -> list[Begin]:
     return seams
 
 
-def lengthened(source: Source, begin: Begin) -> Begin:
+def lengthened(source: Source, begin: SegmentStart) -> SegmentStart:
     """The same seam with `LONGER` times as many frames before it; the same at a cut, which needs none.
 
     Args:
         source: of the clip; restarted.
-        begin: of a part, of `find_seams`.
+        begin: of a part, of `find_boundaries`.
     """
     clock = source.info.time_base
     back = (begin.pts - begin.before_pts) * clock * LONGER
@@ -133,7 +133,7 @@ def _looked_at(items: Iterable[Frame | StreamPacket], end: Fraction) -> Iterator
     is_cut = CutDetector() if opencv_is_there() else None
     for item in items:
         if isinstance(item, Frame):
-            yield _Seen(item.pts, item.seconds, is_cut is not None and is_cut(item.pixels), digest_of(item))
+            yield _Seen(item.pts, item.seconds, is_cut is not None and is_cut(item.pixels), frame_digest(item))
             if item.seconds > end:
                 return
 
@@ -152,7 +152,7 @@ class _Segments:
 
 def _choose(
     seen: list[_Seen], wanted: Fraction, reach: Fraction, seen_only: int, warm: int, segments: _Segments
-) -> Begin | None:
+) -> SegmentStart | None:
     """The nearest cut within reach; else the nearest end of a segment behind which enough frames are to warm up on."""
 
     def distance(place: int) -> Fraction:
@@ -173,6 +173,6 @@ def _choose(
     return _begin(seen, place, max(start, place - warm), start)
 
 
-def _begin(seen: list[_Seen], place: int, warm: int, start: int) -> Begin:
+def _begin(seen: list[_Seen], place: int, warm: int, start: int) -> SegmentStart:
     before = seen[start - 1]
-    return Begin(seen[place].pts, seen[warm].pts, seen[start].pts, before.pts, before.digest)
+    return SegmentStart(seen[place].pts, seen[warm].pts, seen[start].pts, before.pts, before.digest)

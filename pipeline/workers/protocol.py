@@ -14,7 +14,7 @@ from pipeline.resume.manifest import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class SegmentStart:
     """Where a part begins that is not the first.
 
     Attributes:
@@ -23,7 +23,7 @@ class Begin:
         seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
             are the same.
         before_pts: of the frame before all these, by which they are found.
-        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.digest_of`. Empty where
+        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.frame_digest`. Empty where
             the input must be
             read from its beginning, as seeking in it misleads.
     """
@@ -36,7 +36,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentTask:
+class SegmentJob:
     """A part of a clip that is to be painted; says all that is needed, and can be pickled.
 
     Attributes:
@@ -51,7 +51,7 @@ class SegmentTask:
     config: VideoConfig
     identity: dict[str, Any]
     number: int = 0
-    begin: Begin | None = None
+    begin: SegmentStart | None = None
     end_pts: int | None = None
     sharers: int = 1
 
@@ -75,8 +75,8 @@ class SegmentResult:
     notices: tuple[str, ...] = ()
 
 
-class SegmentEngine(Protocol):
-    """Paints parts of clips, several at once: somewhere it calls `pipeline.workers.segment_job.paint_part`."""
+class SegmentExecutor(Protocol):
+    """Paints parts of clips, several at once: somewhere it calls `pipeline.workers.segment_job.run_segment_job`."""
 
     workers: int
     """How many parts are painted at once."""
@@ -85,10 +85,10 @@ class SegmentEngine(Protocol):
     sharers: int
     """How many of them share a device, and its memory."""
 
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
         """Begin with ``task`` as soon as somebody is free.
 
-        The future fails with what `pipeline.workers.segment_job.paint_part` raises, and with a
+        The future fails with what `pipeline.workers.segment_job.run_segment_job` raises, and with a
         `PipelineError` where nobody is
         there to do it.
         """

@@ -27,23 +27,23 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.plan_output import plan_output
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
-from pipeline.resume.manifest import work_folder
-from pipeline.resume.resumable import Render
+from pipeline.resume.manifest import work_dir
+from pipeline.resume.resumable import ResumableRender
 from pipeline.resume.resume_point import Decode, frames_from
-from pipeline.resume.segments import digest_of, marked
-from pipeline.resume.work_dir import WorkFolder
+from pipeline.resume.segments import frame_digest, marked
+from pipeline.resume.work_dir import WorkDir
 from pipeline.stylize.device import find_device
-from pipeline.stylize.memory_budget import waiting_frames
+from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
 from pipeline.threads import prefetch
 from pipeline.workers.absolute_paths import check_here
 from pipeline.workers.boundary_frames import BEHIND, FIRST, Edge
-from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 PAINTED = "painted.part"
 # So often it is told how many frames are painted.
@@ -54,7 +54,7 @@ Item = Frame | Mark | StreamPacket
 
 def folder_of(target: str, number: int) -> str:
     """The work folder of a part of the output ``target``."""
-    return work_folder(os.path.join(work_folder(target), f"part{number:04}"))
+    return work_dir(os.path.join(work_dir(target), f"part{number:04}"))
 
 
 def tell_painted(folder: str, count: int) -> None:
@@ -70,7 +70,7 @@ def painted_in(folder: str) -> int:
     return 0
 
 
-def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResult:
+def run_segment_job(task: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentResult:
     """Paint a part, or what is missing of it.
 
     Args:
@@ -94,7 +94,7 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
             if part.is_whole:
                 return part.result(notices)
             stylizer = part.load(style, partial(make, **of_clip, notify=notices.append))
-            depth = waiting_frames(config.depth, info)
+            depth = queue_depth(config.depth, info)
             with (
                 prefetch(part.frames(decode), depth=depth, name="decode", stop=source.stop) as decoded,
                 prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as painted,
@@ -103,16 +103,16 @@ def paint_part(task: SegmentTask, make: MakeStylizer = Stylizer) -> SegmentResul
             return part.result(notices)
 
 
-def _plan(config: VideoConfig, source: Source, size: tuple[int, int]) -> Plan:
+def _plan(config: VideoConfig, source: Source, size: tuple[int, int]) -> OutputPlan:
     """How the picture is encoded; whether the output may be written was asked before, its other streams come later."""
     encode = replace(config.encode, streams="none", overwrite=True)
     return plan_output(source, config.target, encode, size=size)
 
 
-class _Part(Render):
+class _Part(ResumableRender):
     """The render of a part: nothing is put together, and what is finished stays."""
 
-    def __init__(self, task: SegmentTask, plan: Plan, source: Source, notify: Callable[[str], None]) -> None:
+    def __init__(self, task: SegmentJob, plan: OutputPlan, source: Source, notify: Callable[[str], None]) -> None:
         self._task = task
         self._edges: dict[int, str] = {}
         super().__init__(task.config, plan, source, notify)
@@ -131,7 +131,7 @@ class _Part(Render):
         return SegmentResult(segments, manifest.engine, self.frames_reused, damage, tuple(notices))
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
-        """As `Render.load`, but on another device of the same kind, as the worker that began it may be gone."""
+        """As `ResumableRender.load`, but on another device of the same kind."""
         here = str(find_device(config.device))
         if self.frames_reused and _kind(self._manifest.engine["device"]) == _kind(here):
             self._manifest.engine["device"] = here
@@ -149,14 +149,14 @@ class _Part(Render):
             for item in items:
                 if isinstance(item, Frame) and item.pts >= begin.pts:
                     first.append(item)
-                    self._edges[item.pts] = digest_of(item)
+                    self._edges[item.pts] = frame_digest(item)
                     break
                 yield Glimpse(item.pixels) if isinstance(item, Frame) and item.pts < begin.warm_pts else item
         config, behind = self._config, list[Frame]()
         own = _before(chain(first, items), self._task.end_pts, behind)
         yield from marked(own, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
         for frame in behind:
-            self._edges[frame.pts] = digest_of(frame)
+            self._edges[frame.pts] = frame_digest(frame)
             yield frame
 
     def write(self, items: Iterable[Item]) -> None:
@@ -181,8 +181,8 @@ class _Part(Render):
         times = [] if begin is None else [begin.seen_pts, begin.warm_pts, begin.pts]
         return self._task.identity | {"part": [*times, self._task.end_pts]}
 
-    def _open_folder(self) -> WorkFolder:
-        return WorkFolder(self._plan.target, folder_of(self._plan.target, self._task.number))
+    def _open_folder(self) -> WorkDir:
+        return WorkDir(self._plan.target, folder_of(self._plan.target, self._task.number))
 
     def _check_space(self) -> None:
         """That was done for the whole clip."""

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 from pipeline.errors import first_line
 from pipeline.process import set_up_logging
-from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 # What a killed process may take to be gone.
 END_SECONDS = 1.0
@@ -36,7 +36,7 @@ class Place:
     device: str | None
     threads: int
 
-    def here(self, task: SegmentTask) -> SegmentTask:
+    def here(self, task: SegmentJob) -> SegmentJob:
         """``task`` as it is done here."""
         from pipeline.stylize.device import find_device
         from pipeline.stylize.memory_budget import default_bound
@@ -118,7 +118,7 @@ class Worker:
         """Whether tasks can be given to it."""
         return self._process.is_alive()
 
-    def paint(self, task: SegmentTask, is_over: Callable[[], bool]) -> SegmentResult | Exception | None:
+    def paint(self, task: SegmentJob, is_over: Callable[[], bool]) -> SegmentResult | Exception | None:
         """What it answers; None where it died, or where nobody waits for an answer any more.
 
         Args:
@@ -173,25 +173,25 @@ def _work(connection: Connection, place: Place, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
     from pipeline.process import keep_freed_memory
-    from pipeline.stylize.engine_cache import Painters
+    from pipeline.stylize.engine_cache import EngineCache
     from pipeline.stylize.stabilizer import cv
-    from pipeline.workers.segment_job import paint_part
+    from pipeline.workers.segment_job import run_segment_job
 
     set_up_logging(level)
     keep_freed_memory()
     if cv is not None:
         cv.setNumThreads(place.threads)
-    painters = Painters(threading.Event())
+    painters = EngineCache(threading.Event())
     connection.send(_Ready())
     importlib.import_module("torch")  # takes a second, while the parent decides on parts
     while True:
         try:
-            task: SegmentTask = connection.recv()
+            task: SegmentJob = connection.recv()
         except (EOFError, OSError):
             return
         answer: SegmentResult | Failure
         try:
-            answer = paint_part(place.here(task), painters.stylizer)
+            answer = run_segment_job(place.here(task), painters.stylizer)
         except Exception as error:  # noqa: BLE001 - raised again in the parent
             answer = Failure.of(error)
         connection.send(answer)

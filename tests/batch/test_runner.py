@@ -35,8 +35,8 @@ from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.media.damage import Damage, damage_notice
 from pipeline.resume.lock import Lock
 from pipeline.resume.segments import SegmentWriter
-from pipeline.resume.work_dir import WorkFolder
-from pipeline.stylize.fair_lock import Turn
+from pipeline.resume.work_dir import WorkDir
+from pipeline.stylize.fair_lock import FairLock
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.batching import outputs_in
 from tests.support.media import Clip, make_clip
@@ -150,7 +150,7 @@ def test_what_a_clip_leaves_is_let_go(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_turn_is_given_in_the_order_of_asking_and_ends_with_the_batch() -> None:
     stopped, order, threads = threading.Event(), [], []
-    turn = Turn(stopped)
+    turn = FairLock(stopped)
 
     def take(number: int) -> None:
         with turn:
@@ -205,13 +205,13 @@ def test_a_finished_output_is_noted_before_what_was_kept_of_it_goes(
 ) -> None:
     """A kill at any moment leaves the one or the other; the figures and the pictures of the report come behind."""
     clips(tmp_path, "a.mp4")
-    leave, noted = WorkFolder.leave, []
+    leave, noted = WorkDir.leave, []
 
-    def watched(self: WorkFolder, *, is_kept: bool) -> None:
+    def watched(self: WorkDir, *, is_kept: bool) -> None:
         noted.extend(path.read_text() for path in (tmp_path / "out" / ".flowbrush-batch").glob("*.json"))
         leave(self, is_kept=is_kept)
 
-    monkeypatch.setattr(WorkFolder, "leave", watched)
+    monkeypatch.setattr(WorkDir, "leave", watched)
     batch(config(tmp_path))
     (record,) = (tmp_path / "out" / ".flowbrush-batch").glob("*.json")
     record.write_text(noted[0])

@@ -160,7 +160,7 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
     text, empty, sound = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "sound.mp4"
     text.write_text("ffconcat version 1.0\nfile in.mp4\n")
     empty.touch()
-    make_sound(sound)
+    make_audio(sound)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"\x80\x04" * 100)
     out = tmp_path / "out.mp4"
@@ -222,7 +222,7 @@ def test_an_interrupted_training_tells_what_is_kept(
     assert ("nothing to keep" in error) != begun
 
 
-def make_sound(path: Path) -> None:
+def make_audio(path: Path) -> None:
     """A file with a sound track and no picture."""
     import av
     import numpy as np

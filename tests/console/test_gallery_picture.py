@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import cli
 from models.network import Architecture, StyleNetwork
-from models.registry import StyleCard, read_catalog, save
+from models.registry import StyleMetadata, read_catalog, save
 from pipeline.console import gallery_picture as preview
 from pipeline.console.gallery_picture import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
 from pipeline.errors import InputError, OutputError, StyleError
@@ -79,7 +79,13 @@ def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path, pages:
     torch.manual_seed(0)
     network = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=1, kernel=3))
     file = tmp_path / "mine.safetensors"
-    save(file, network, [network.neutral_style(), network.neutral_style()], [StyleCard("hay"), StyleCard("snow")], {})
+    save(
+        file,
+        network,
+        [network.neutral_style(), network.neutral_style()],
+        [StyleMetadata("hay"), StyleMetadata("snow")],
+        {},
+    )
     draw_preview(PreviewConfig(tmp_path / "page.png", clip, style_files=(str(file), f"{file}#snow")))
     assert [tile.title for tile in pages[0]][-3:] == ["hay", "snow", "snow"]
     assert np.array_equal(pages[0][-1].pixels, pages[0][-2].pixels)

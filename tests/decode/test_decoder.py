@@ -18,7 +18,7 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode, turned
 from pipeline.decode.demuxer import MediaReader, main_video
 from pipeline.decode.source import open_source
-from pipeline.decode.trim import Cut
+from pipeline.decode.trim import Trim
 from pipeline.errors import InputError
 from pipeline.frames import Frame
 from pipeline.threads import prefetch
@@ -286,7 +286,7 @@ def test_a_bare_stream_without_times_gets_even_ones(tmp_path):
 
 def test_missing_double_and_backward_times_become_increasing():
     reader = SimpleNamespace(start_seconds=None, time_base=Fraction(1, 30), average_rate=Fraction(30), read_along=())
-    cut = Cut(reader, DecodeConfig())
+    cut = Trim(reader, DecodeConfig())
     given = [0, None, 2, 2, 1, 10, None]
     frames = [SimpleNamespace(pts=pts, dts=None, duration=1) for pts in given]
     assert [cut._stamp(frame) for frame in frames] == [0, 1, 2, 3, 4, 10, 11]

@@ -24,7 +24,7 @@ from pipeline.decode.demuxer import MOST_FRAMES
 from pipeline.decode.open import DEMUXERS, MOST_PIXELS, open_container, packets_of
 from pipeline.decode.sample_counts import what_is_pretended
 from pipeline.decode.source import open_source
-from pipeline.decode.trim import Cut
+from pipeline.decode.trim import Trim
 from pipeline.errors import InputError, StyleError, printable
 from pipeline.stylize.style import find_style
 from tests.support.extras import FONT, Extras, enrich
@@ -302,7 +302,7 @@ def test_times_that_cannot_be_are_taken_for_missing(absurd: int) -> None:
     reader = SimpleNamespace(
         start_seconds=None, time_base=Fraction(1, 30), average_rate=Fraction(30), read_along=(), audio=()
     )
-    cut = Cut(reader, DecodeConfig())  # type: ignore[arg-type]
+    cut = Trim(reader, DecodeConfig())  # type: ignore[arg-type]
     given = [0, 1, absurd, 3, None]
     frames = [SimpleNamespace(pts=pts, dts=None, duration=1) for pts in given]
     assert [cut._stamp(frame) for frame in frames] == [0, 1, 2, 3, 4]  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.metadata import plan_metadata, stream_metadata
 from pipeline.encode.muxer import Muxer
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.plan_output import plan_output
 from pipeline.encode.stream_map import plan_streams
 from pipeline.encode.writer import encode
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def repaint(path: Path, target: Path, *, streams: str = "all", **part: Fraction) -> tuple[Plan, Film]:
+def repaint(path: Path, target: Path, *, streams: str = "all", **part: Fraction) -> tuple[OutputPlan, Film]:
     with open_source(path, DecodeConfig(**part)) as source:
         plan = plan_output(source, target, EncodeConfig(overwrite=True, streams=streams))
         encode(decode(source), plan)

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode.output_plan import Plan
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.plan_output import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import Overlaps
@@ -23,7 +23,7 @@ PICTURE = b"\x16\x00\x0b" + b"\x02\x80\x01\xe0\x10\x00\x00\x80\x00\x00\x00" + b"
 PLAIN = ["Guten Tag", "☃ – zwei Zeilen\\Nübereinander"]
 
 
-def repaint(path: Path, target: Path, **part: Fraction) -> Plan:
+def repaint(path: Path, target: Path, **part: Fraction) -> OutputPlan:
     with open_source(path, DecodeConfig(**part)) as source:
         plan = plan_output(source, target, EncodeConfig(overwrite=True))
         encode(decode(source), plan)

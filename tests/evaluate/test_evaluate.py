@@ -23,9 +23,9 @@ from models.flow import DisFlow
 from models.metrics import e_stab, find_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
 from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
-from pipeline.evaluate.perceptual import Likeness
+from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.plot import CUT, ORIGINAL, STYLIZED, check_plot, draw_plot, ticks
-from pipeline.evaluate.scores import Pair, Sample, Scores, Tally
+from pipeline.evaluate.scores import Pair, Sample, ScoreAccumulator, Scores
 from pipeline.frames import Frame
 from tests.support.media import moving_square
 from tests.support.tiny import loss_network, loss_state
@@ -157,7 +157,7 @@ def test_likeness_agrees_with_plain_convolutions() -> None:
     pairs = [(gram(layer), gram(target)) for layer, target in zip(after, wanted, strict=True)]
     style = np.mean([float(((g - t) ** 2).sum() / (t**2).sum()) for g, t in pairs])
     content = float(((after[2] - before[2]) ** 2).mean() / before[2].var())
-    assert Likeness(loss_network(), painting)(original, painted) == pytest.approx((style, content), rel=1e-4)
+    assert PerceptualMetrics(loss_network(), painting)(original, painted) == pytest.approx((style, content), rel=1e-4)
 
 
 def test_large_frames_are_shrunk_for_likeness(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_large_frames_are_shrunk_for_likeness(monkeypatch: pytest.MonkeyPatch) -
     network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[-2:])))
     monkeypatch.setattr(pipeline.evaluate.perceptual, "LARGEST_PX", 24)
     (frame,), painting = scene(1), scene(1, seed=3, height=60, width=70)[0]
-    assert Likeness(network, painting)(frame, frame)[1] == 0
+    assert PerceptualMetrics(network, painting)(frame, frame)[1] == 0
     assert seen == [(24, 32), (24, 32), (24, 28)]
 
 
@@ -195,7 +195,7 @@ def test_without_a_network_stillness_is_measured(
 
 
 def test_pairs_across_a_cut_are_left_out() -> None:
-    tally = Tally(lost_at_cuts, None, total=None, pairs=0)
+    tally = ScoreAccumulator(lost_at_cuts, None, total=None, pairs=0)
     pictures = [*scene(12), *(frame // 8 for frame in scene(12))]
     for index, (picture, painted) in enumerate(zip(pictures, flickered(pictures), strict=True)):
         tally.add(*(Frame(pixels, index, Fraction(1, 25)) for pixels in (picture, painted)))
@@ -208,7 +208,7 @@ def test_pairs_across_a_cut_are_left_out() -> None:
 
 
 def test_a_clip_of_nothing_but_cuts_has_no_figures() -> None:
-    tally = Tally(lost_at_cuts, None, total=None, pairs=0)
+    tally = ScoreAccumulator(lost_at_cuts, None, total=None, pairs=0)
     for index, picture in enumerate(scene(4)):
         frame = Frame(picture // 4**index, index, Fraction(1, 25))
         tally.add(frame, frame)
@@ -303,7 +303,7 @@ def test_a_sample_can_hold_all() -> None:
 
 @pytest.mark.parametrize(("pairs", "total", "expected"), [(5, 31, 5), (5, None, 7), (0, 31, 30), (100, 31, 30)])
 def test_as_many_pairs_as_are_wanted(pairs: int, total: int | None, expected: int) -> None:
-    tally = Tally(still_flow, None, total=total, pairs=pairs)
+    tally = ScoreAccumulator(still_flow, None, total=total, pairs=pairs)
     for frame in frames_one_by_one(31):
         tally.add(frame, frame)
     scores = tally.scores(None, None, ())
@@ -312,7 +312,7 @@ def test_as_many_pairs_as_are_wanted(pairs: int, total: int | None, expected: in
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:
-    tally = Tally(still_flow, None, total=None, pairs=10)
+    tally = ScoreAccumulator(still_flow, None, total=None, pairs=10)
     alive: list[weakref.ref[Pixels]] = []
     for frame in frames_one_by_one(60):
         alive.append(weakref.ref(frame.pixels))

@@ -9,11 +9,11 @@ from pipeline.live.capture.address import read_address
 from pipeline.live.capture.camera import OpenCvCamera
 from pipeline.live.capture.inputs import PROTOCOLS
 from pipeline.live.capture.playback import Playback
-from pipeline.live.capture.source import find_device
+from pipeline.live.capture.source import find_capture_device
 from pipeline.live.capture.stream import ContainerDevice
 from pipeline.live.config import LiveConfig, read_size
 from pipeline.live.session import output_size
-from pipeline.live.sinks.outputs import Outputs, make_sinks, make_sound
+from pipeline.live.sinks.outputs import Outputs, make_audio, make_sinks
 from tests.support.live import plain_config
 from tests.support.media import Clip, Sound, make_clip
 
@@ -61,8 +61,8 @@ def test_a_source_means_what_it_looks_like(tmp_path: Path, monkeypatch: pytest.M
         "screen": ContainerDevice,
     }
     for source, kind in kinds.items():
-        assert isinstance(find_device(plain_config(source=source)), kind), source
-    assert isinstance(find_device(plain_config(source=str(clip), realtime=True)), Playback)
+        assert isinstance(find_capture_device(plain_config(source=source)), kind), source
+    assert isinstance(find_capture_device(plain_config(source=str(clip), realtime=True)), Playback)
 
 
 def test_a_source_that_means_nothing_is_told_so(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_source_that_means_nothing_is_told_so(tmp_path: Path) -> None:
         "file:///etc/passwd": "file is not opened",
     }.items():
         with pytest.raises(InputError, match=said) as caught:
-            find_device(plain_config(source=source))
+            find_capture_device(plain_config(source=source))
         assert "\n" not in str(caught.value)
 
 
@@ -83,12 +83,12 @@ def test_wayland_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     monkeypatch.setenv("DISPLAY", ":0")  # of XWayland, which shows nothing but black
     with pytest.raises(InputError, match="Wayland, where no program may read the screen; log in with an Xorg session"):
-        find_device(plain_config(source="screen"))
+        find_capture_device(plain_config(source="screen"))
     monkeypatch.delenv("WAYLAND_DISPLAY")
     monkeypatch.delenv("XDG_SESSION_TYPE", raising=False)
     monkeypatch.delenv("DISPLAY")
     with pytest.raises(InputError, match="no display"):
-        find_device(plain_config(source="screen"))
+        find_capture_device(plain_config(source="screen"))
 
 
 def test_a_url_opens_nothing_but_what_its_scheme_needs() -> None:
@@ -99,7 +99,7 @@ def test_a_url_opens_nothing_but_what_its_scheme_needs() -> None:
 
 
 def test_a_password_is_never_said() -> None:
-    device = find_device(plain_config(source="rtsp://me:secret@camera:554/a?b=c"))
+    device = find_capture_device(plain_config(source="rtsp://me:secret@camera:554/a?b=c"))
     assert device.name == "rtsp://camera:554"  # nor a path or a query, where keys of streams and passwords stand too
 
 
@@ -135,7 +135,7 @@ def test_measuring_has_one_sink_and_no_microphone() -> None:
     outputs = Outputs(null=True, window=False)
     assert [sink.name for sink in make_sinks(outputs, Controls(["great-wave"]), print)] == ["null"]
     config = plain_config()
-    assert make_sound(outputs, config, find_device(config), print) is None
+    assert make_audio(outputs, config, find_capture_device(config), print) is None
 
 
 def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> No
     for clip, wanted, found in ((silent, True, False), (loud, True, True), (loud, False, False)):
         config = plain_config(source=str(clip), realtime=True)
         outputs = Outputs(record=tmp_path / "out.mkv", window=False, sound=wanted)
-        sound = make_sound(outputs, config, find_device(config), print)
+        sound = make_audio(outputs, config, find_capture_device(config), print)
         assert (sound is not None) == found
         if sound is not None:
             sound.close()

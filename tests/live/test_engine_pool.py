@@ -18,8 +18,8 @@ from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live import compile_process as compiling
 from pipeline.live import engine_pool as engines
-from pipeline.live.engine_pool import Engines, Place
-from pipeline.live.style_mixer import Palette, load_palette
+from pipeline.live.engine_pool import EnginePool, Place
+from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from tests.support.media import moving_square
 from tests.support.tiny import TINY
 
@@ -34,15 +34,15 @@ pytestmark = [
 
 
 @pytest.fixture
-def palette() -> Palette:
-    return load_palette(["great-wave", "the-scream"])
+def palette() -> StyleMixer:
+    return load_style_mixer(["great-wave", "the-scream"])
 
 
 def place(folder: Path, **changes: Any) -> Place:
     return replace(Place(CPU, "fp32", folder, threads=1), **changes)
 
 
-def painted(engine: Any, palette: Palette, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
+def painted(engine: Any, palette: StyleMixer, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
     pixels = torch.from_numpy(moving_square(3))
     values = (torch.tensor(value) for value in (0.0, strength, 0.0, share))
     picture, used = engine(pixels, palette.styles[0], no_statistics(palette.network), *values)
@@ -96,7 +96,7 @@ def test_what_was_compiled_ahead_paints_as_eager_does(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(torch.export, "export", None)  # nothing is traced any more
         loaded = again.load()
-    palette = Palette(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
+    palette = StyleMixer(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
     eager = build_engine(
         "eager", ahead.network, height=48, width=64, device=CPU, precision="fp32", cache=tmp_path, end=ahead.end
     )
@@ -162,13 +162,13 @@ def in_no_hurry_but_not_last(command: list[str], **options: Any) -> "subprocess.
 @pytest.mark.timeout(400)
 @NEEDS_COMPILER
 def test_a_fast_engine_comes_while_the_slow_one_paints(
-    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     names = {"Popen": in_no_hurry_but_not_last, "DEVNULL": subprocess.DEVNULL, "PIPE": subprocess.PIPE}
     monkeypatch.setattr(engines, "subprocess", SimpleNamespace(**names))  # torch has other uses for the real one
     lines: list[str] = []
-    kept = Engines(palette, place(tmp_path), "compile", lines.append)
+    kept = EnginePool(palette, place(tmp_path), "compile", lines.append)
     kind, slow = kept.get(SIZE)
     assert kind == "eager"
     assert kept.can_be_faster(SIZE)
@@ -187,7 +187,7 @@ def test_a_fast_engine_comes_while_the_slow_one_paints(
     kept.close()
     # The second time nothing is compiled any more.
     monkeypatch.setattr(engines, "subprocess", None)
-    again = Engines(palette, place(tmp_path), "auto", lines.append)
+    again = EnginePool(palette, place(tmp_path), "auto", lines.append)
     again.prepare(SIZE)
     assert again._worker is not None
     again._worker.join(60)
@@ -196,9 +196,9 @@ def test_a_fast_engine_comes_while_the_slow_one_paints(
 
 
 @pytest.mark.slow
-def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, palette: Palette) -> None:
+def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, palette: StyleMixer) -> None:
     pytest.importorskip("openvino")
-    kept = Engines(palette, place(tmp_path), "openvino", print)
+    kept = EnginePool(palette, place(tmp_path), "openvino", print)
     wanted, _ = painted(kept.get(SIZE)[1], palette)
     kept.prepare(SIZE)
     assert kept._worker is not None
@@ -210,18 +210,18 @@ def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, palette: Palette) ->
 
 
 def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
-    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
 
-    def fail(self: Engines, kind: str, size: object) -> None:
+    def fail(self: EnginePool, kind: str, size: object) -> None:
         tried.append(kind)
         raise RuntimeError(f"{kind} is broken\nin many lines")
 
-    monkeypatch.setattr(Engines, "_prepare", fail)
+    monkeypatch.setattr(EnginePool, "_prepare", fail)
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
     lines: list[str] = []
-    kept = Engines(palette, place(tmp_path), "auto", lines.append)
+    kept = EnginePool(palette, place(tmp_path), "auto", lines.append)
     for size in (SIZE, SIZE, (64, 64)):
         kept.prepare(size)
         if kept._worker is not None:
@@ -236,7 +236,7 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
 
 
 def test_a_size_that_is_forgotten_gets_no_engine_any_more(
-    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even the one that was being prepared meanwhile."""
     begun, go_on = threading.Event(), threading.Event()
@@ -246,10 +246,10 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
         go_on.wait(20)
         return object()
 
-    monkeypatch.setattr(Engines, "_prepare", prepare)
-    monkeypatch.setattr(Engines, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(EnginePool, "_prepare", prepare)
+    monkeypatch.setattr(EnginePool, "_warm_up", lambda *_: None)
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
-    kept = Engines(palette, place(tmp_path), "auto", print)
+    kept = EnginePool(palette, place(tmp_path), "auto", print)
     kept.get(SIZE)
     kept.prepare(SIZE)
     assert begun.wait(20)
@@ -262,20 +262,20 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 
 
 def test_an_engine_that_is_not_there_is_refused(
-    tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["eager"])
     with pytest.raises(DeviceError, match="the engine openvino is not to be had on cpu"):
-        Engines(palette, place(tmp_path), "openvino", print)
-    kept = Engines(palette, place(tmp_path), "eager", print)
+        EnginePool(palette, place(tmp_path), "openvino", print)
+    kept = EnginePool(palette, place(tmp_path), "eager", print)
     kept.prepare(SIZE)
     assert kept._worker is None
 
 
-def test_closing_ends_the_process(tmp_path: Path, palette: Palette, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_ends_the_process(tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
     lines: list[str] = []
-    kept = Engines(palette, place(tmp_path), "auto", lines.append)
+    kept = EnginePool(palette, place(tmp_path), "auto", lines.append)
     kept.prepare(SIZE)
     end = time.monotonic() + 20
     while kept._child is None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.live.resolution import SMALLEST_PX, Quality, first_step, working_sizes
+from pipeline.live.resolution import SMALLEST_PX, ResolutionControl, first_step, working_sizes
 
 SIZES = working_sizes(360, 640)
 
@@ -29,7 +29,7 @@ class Machine:
     now: float = 0.0
     changes: int = 0
 
-    def run(self, quality: Quality, seconds: float, *, fps: float = 30.0) -> None:
+    def run(self, quality: ResolutionControl, seconds: float, *, fps: float = 30.0) -> None:
         end = self.now + seconds
         while self.now < end:
             before = quality.step
@@ -43,9 +43,9 @@ class Machine:
             quality.add_latency(took + self.elsewhere_ms / 1000)
 
 
-def new(**changes: float) -> Quality:
+def new(**changes: float) -> ResolutionControl:
     settings = {"step": 0, "fps": 30.0, "latency_seconds": 0.1} | changes
-    return Quality(SIZES, **settings)  # type: ignore[arg-type]
+    return ResolutionControl(SIZES, **settings)  # type: ignore[arg-type]
 
 
 def test_steps_go_down_in_multiples_of_four_and_end_in_time() -> None:

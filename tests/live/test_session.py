@@ -17,19 +17,19 @@ import pytest
 import cli
 from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live.capture.device import Taken
-from pipeline.live.capture.source import find_device
+from pipeline.live.capture.source import find_capture_device
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.session import run_live
 from pipeline.live.sinks import thread as outlet
-from pipeline.live.sinks.outputs import Outputs, make_sound
+from pipeline.live.sinks.outputs import Outputs, make_audio
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import Latencies, LiveSummary
-from pipeline.live.style_mixer import load_palette, style_names
-from pipeline.live.stylize_thread import Painting
+from pipeline.live.style_mixer import load_style_mixer, style_names
+from pipeline.live.stylize_thread import StylizeThread
 from tests.support.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Clip, Sound, make_clip
 
@@ -247,7 +247,7 @@ def test_what_is_let_go_while_nobody_is_reached_is_not_delivered() -> None:
 
 
 def test_a_sink_that_has_died_says_nothing_about_latency() -> None:
-    sink = outlet.Outlet(Memory(), print)
+    sink = outlet.SinkThread(Memory(), print)
     assert sink.takes
     sink._fail(OSError("gone"))
     assert not sink.takes
@@ -256,12 +256,12 @@ def test_a_sink_that_has_died_says_nothing_about_latency() -> None:
 def test_a_second_interruption_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
-    def interrupted(self: Painting, timeout: float | None = None) -> None:
+    def interrupted(self: StylizeThread, timeout: float | None = None) -> None:
         threading.Thread.join(self, timeout)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Painting, "join", interrupted)
-    monkeypatch.setattr("pipeline.live.live_stylizer.Painter.close", lambda self: closed.append(self))
+    monkeypatch.setattr(StylizeThread, "join", interrupted)
+    monkeypatch.setattr("pipeline.live.live_stylizer.LiveStylizer.close", lambda self: closed.append(self))
     memory = Memory()
     with pytest.raises(KeyboardInterrupt):
         run(memory, camera=FakeCamera(count=5))
@@ -273,7 +273,7 @@ def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
     hanging = Blocking(30, at=1)
     hanging.kill = hanging.released.set  # type: ignore[method-assign]
     hanging.finish_seconds = 0.1
-    sink = outlet.Outlet(hanging, lines.append)
+    sink = outlet.SinkThread(hanging, lines.append)
     sink.start(64, 48, Fraction(30))
     sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
     while not hanging.frames:
@@ -287,7 +287,7 @@ def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
 def test_an_interruption_while_a_sink_finishes_kills_it() -> None:
     hanging = Blocking(30, at=1)
     hanging.kill = hanging.released.set  # type: ignore[method-assign]
-    sink = outlet.Outlet(hanging, print)
+    sink = outlet.SinkThread(hanging, print)
     sink.start(64, 48, Fraction(30))
     sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
     sink.finish()
@@ -305,7 +305,7 @@ def test_an_interruption_while_a_sink_finishes_kills_it() -> None:
 def test_a_sink_that_blocks_before_it_has_reached_anyone_is_not_yet_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet, "BLOCKED_SECONDS", -1.0)
     lines, memory = list[str](), Memory()
-    sink = outlet.Outlet(memory, lines.append)
+    sink = outlet.SinkThread(memory, lines.append)
     sink._busy_since = time.monotonic()
     picture = np.zeros((48, 64, 3), np.uint8)
     for memory.is_connected in (False, True):
@@ -341,7 +341,7 @@ def test_what_sinks_say_stands_among_the_notices() -> None:
 
 
 def test_sound_that_fails_while_the_sink_ends_is_no_accident() -> None:
-    sink = outlet.Outlet(Memory(), print)
+    sink = outlet.SinkThread(Memory(), print)
 
     class Fails:
         def full(self) -> bool:
@@ -362,7 +362,7 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: object) -> None:
         raise DeviceError("the memory of cuda does not suffice")
 
-    monkeypatch.setattr("pipeline.live.live_stylizer.Painter.paint", fail)
+    monkeypatch.setattr("pipeline.live.live_stylizer.LiveStylizer.paint", fail)
     memory = Memory()
     with pytest.raises(DeviceError, match="does not suffice"):
         run(memory, camera=FakeCamera())
@@ -370,16 +370,16 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.live.live_stylizer import Painter
+    from pipeline.live.live_stylizer import LiveStylizer
 
-    painted = Painter._painted
+    painted = LiveStylizer._painted
 
-    def scarce(self: Painter, pixels: np.ndarray, *arguments: object) -> object:
+    def scarce(self: LiveStylizer, pixels: np.ndarray, *arguments: object) -> object:
         if pixels.shape[0] > 100:
             raise RuntimeError("CUDA out of memory")
         return painted(self, pixels, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Painter, "_painted", scarce)
+    monkeypatch.setattr(LiveStylizer, "_painted", scarce)
     memory = Memory()
     summary = run(memory, camera=FakeCamera(size=(128, 128), fps=20, count=20))
     assert memory.frames
@@ -401,15 +401,15 @@ def test_without_a_sink_there_is_no_session() -> None:
 
 def test_latency_does_not_grow_where_painting_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times as many pictures as can be painted: each that comes out is as new as the first ones were."""
-    from pipeline.live.live_stylizer import Painter
+    from pipeline.live.live_stylizer import LiveStylizer
 
-    paint = Painter.paint
+    paint = LiveStylizer.paint
 
-    def slow(self: Painter, *arguments: object) -> object:
+    def slow(self: LiveStylizer, *arguments: object) -> object:
         time.sleep(0.05)
         return paint(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Painter, "paint", slow)
+    monkeypatch.setattr(LiveStylizer, "paint", slow)
     memory = Memory()
     summary = run(memory, camera=FakeCamera(fps=200), seconds=3)
     late = [taken - captured for _, captured, taken in memory.frames]
@@ -459,7 +459,7 @@ def test_controls_reach_the_picture() -> None:
 
 
 def test_styles_between_two_are_between_them() -> None:
-    palette = load_palette(["great-wave", "the-scream", "mondrian"])
+    palette = load_style_mixer(["great-wave", "the-scream", "mondrian"])
     first, share = palette.mix((0.5, 0.5, 0.0))
     assert share == 0
     expected = palette.styles[0].lerp(palette.styles[1], 0.5)
@@ -477,7 +477,7 @@ def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
     assert names[0] == "mondrian"
     assert len(names) == len(set(names)) == 11
     assert style_names("mondrian:0.5,the-scream:0.5")[0] == "mondrian:0.5,the-scream:0.5"
-    assert load_palette(names).end is None
+    assert load_style_mixer(names).end is None
 
 
 def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> None:
@@ -494,8 +494,8 @@ def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> N
     def listen(*, sound: bool) -> Hearing:
         hearing = Hearing()
         config, outputs = LiveConfig(str(clip), PLAIN, realtime=True), Outputs(null=True, sound=sound)
-        playback = find_device(config)
-        source = make_sound(outputs, config, playback, print)
+        playback = find_capture_device(config)
+        source = make_audio(outputs, config, playback, print)
         run_live(config, [hearing, Memory()], Controls(["great-wave"]), sound=source, device=playback)
         return hearing
 
@@ -507,10 +507,10 @@ def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> N
 
 
 def test_a_sink_that_is_deaf_for_long_loses_the_oldest_sound() -> None:
-    sink = outlet.Outlet(Memory(), print)
+    sink = outlet.SinkThread(Memory(), print)
     sink._sound_thread = threading.current_thread()
     for number in range(outlet.SOUND_PIECES + 10):
-        sink.put_sound(number)  # type: ignore[arg-type]
+        sink.put_audio(number)  # type: ignore[arg-type]
     assert sink._sounds.qsize() == outlet.SOUND_PIECES
     assert sink._sounds.get_nowait() == 10
 

@@ -12,10 +12,10 @@ from pipeline.errors import DeviceError
 from pipeline.live import stylize_thread as painting
 from pipeline.live.controls import Controls
 from pipeline.live.frames import Captured
-from pipeline.live.live_stylizer import Painter
+from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.style_mixer import Palette
-from pipeline.live.stylize_thread import Painting
+from pipeline.live.style_mixer import StyleMixer
+from pipeline.live.stylize_thread import StylizeThread
 from pipeline.stylize.device import OutOfMemoryError
 from pipeline.stylize.stabilizer import Stabilizer
 from tests.support.live import plain_config
@@ -27,16 +27,16 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (144, 192)
 
 
-def new(lines: list[str]) -> Painting:
+def new(lines: list[str]) -> StylizeThread:
     """Of pictures of `SIZE`, which may be painted at 144, 120, 96 and 72 rows."""
     network = StyleNetwork(TINY).eval().requires_grad_(False)
-    palette = Palette(("tiny",), network, None, (network.neutral_style(),), (0.0,))
-    painter = Painter(plain_config(), palette, SIZE, lines.append)
+    palette = StyleMixer(("tiny",), network, None, (network.neutral_style(),), (0.0,))
+    painter = LiveStylizer(plain_config(), palette, SIZE, lines.append)
     capture: Any = SimpleNamespace(fps=30.0)
-    return Painting(plain_config(), painter, capture, Mailbox(), [], Controls(("tiny",)), lines.append)
+    return StylizeThread(plain_config(), painter, capture, Mailbox(), [], Controls(("tiny",)), lines.append)
 
 
-def paint_all(thread: Painting, count: int) -> None:
+def paint_all(thread: StylizeThread, count: int) -> None:
     for index in range(count):
         thread._paint(Captured(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
 

@@ -15,11 +15,11 @@ import torch
 
 from models import registry
 from models.network import Architecture, StyleNetwork
-from models.registry import BUNDLED, StyleCard, WeightsError, find, load, read_catalog, save, write_cards
+from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, save, write_cards
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CARDS = [
-    StyleCard(
+    StyleMetadata(
         "waves",
         "The Wave",
         "Somebody",
@@ -31,7 +31,7 @@ CARDS = [
         {"style": 8.0},
         {"pan_style": 0.5},
     ),
-    StyleCard("stars", painter="Van Gögh"),
+    StyleMetadata("stars", painter="Van Gögh"),
 ]
 RECIPE = {"settings": {"steps": 3}, "torch": "2"}
 
@@ -114,7 +114,7 @@ def test_fields_of_later_versions_are_passed_over(weights: Path) -> None:
         header["__metadata__"]["styles"] = json.dumps([{"name": "waves", "mood": "calm"}])
 
     rewrite(weights, add)
-    assert read_catalog(weights).cards == {"waves": StyleCard("waves")}
+    assert read_catalog(weights).cards == {"waves": StyleMetadata("waves")}
 
 
 def test_reading_cards_imports_no_torch() -> None:

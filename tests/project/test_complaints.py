@@ -24,7 +24,7 @@ import models.engines.engine
 import pipeline.run
 import pipeline.stylize.memory_budget
 from models.network import StyleNetwork
-from models.registry import StyleCard, save
+from models.registry import StyleMetadata, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.encode.encoder import VideoTrack
 from pipeline.errors import DeviceError, EncodeError
@@ -56,7 +56,7 @@ def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     network = StyleNetwork(TINY)
     path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
-    card = StyleCard("tiny", licence="none")
+    card = StyleMetadata("tiny", licence="none")
     save(path, network, [network.neutral_style()], [card], {})
     return str(path)
 

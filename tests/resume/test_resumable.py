@@ -29,9 +29,9 @@ from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
 from pipeline.progress import Progress
 from pipeline.resume.lock import HeldError, Lock
-from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_folder
+from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir
 from pipeline.resume.segments import SegmentWriter, _decoding_times, marked
-from pipeline.resume.work_dir import WorkFolder, what_is_left
+from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
@@ -225,7 +225,7 @@ def test_killed_anywhere_the_same_command_gives_the_same_frames(tmp_path: Path, 
         summary = stylize_video(config(clip, target))
         assert (summary.frames, summary.frames_reused) == (40, reused), place
         assert target.read_bytes() == whole, place
-        assert not Path(work_folder(str(target))).exists(), place
+        assert not Path(work_dir(str(target))).exists(), place
 
 
 @pytest.mark.slow
@@ -299,14 +299,14 @@ def leave_eager_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, engine="auto", precision="auto"))
-    manifest = read_manifest(work_folder(str(tmp_path / "out.mp4")))
+    manifest = read_manifest(work_dir(str(tmp_path / "out.mp4")))
     assert manifest is not None
     leave_eager_alone(monkeypatch)
     stylize = replace(PAINTED, engine="auto", precision="auto")
     named = f"painted with {manifest.engine['engine']} .* not to be had now .it was removed.: .* --fresh"
     with pytest.raises(DeviceError, match=named):
         stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize))
-    assert read_manifest(work_folder(str(tmp_path / "out.mp4"))) == manifest
+    assert read_manifest(work_dir(str(tmp_path / "out.mp4"))) == manifest
     fresh = stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize, fresh=True))
     assert (fresh.frames, fresh.frames_reused, fresh.engine) == (40, 0, "eager")
 
@@ -364,7 +364,7 @@ def test_what_a_killed_run_was_writing_makes_room(tmp_path: Path, clip: Path, mo
 
 def test_a_finished_output_needs_no_room(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.resume.resumable.WorkFolder, "leave", lambda self, is_kept: self._lock.release())
+        patch.setattr(pipeline.resume.resumable.WorkDir, "leave", lambda self, is_kept: self._lock.release())
         stylize_video(config(clip, tmp_path / "out.mp4"))
     monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
@@ -470,21 +470,21 @@ def test_a_process_that_ends_at_once_removes_nothing_of_another(tmp_path: Path) 
     target, folder = str(tmp_path / "out.mp4"), tmp_path / "out.mp4.flowbrush"
     folder.mkdir()
     (folder / "00000000.mp4.part").touch()
-    assert what_is_left(target, is_fresh=False) == ""
+    assert describe_partial_output(target, is_fresh=False) == ""
     assert (folder / "00000000.mp4.part").exists()
     lock = Lock(str(folder / "lock"))
     (folder / "manifest.json").write_text("{}")
-    assert what_is_left(target, is_fresh=False) == ""
+    assert describe_partial_output(target, is_fresh=False) == ""
     assert (folder / "manifest.json").exists(), "which another version may read"
     (folder / "manifest.json").unlink()
-    assert what_is_left(target, is_fresh=False) == ""
+    assert describe_partial_output(target, is_fresh=False) == ""
     assert not folder.exists()
     lock.release()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")
 def test_the_lock_is_held_until_its_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, release = WorkFolder(str(tmp_path / "out.mp4")), Lock.release
+    folder, release = WorkDir(str(tmp_path / "out.mp4")), Lock.release
     seen: list[bool] = []
 
     def watch(self: Lock) -> None:
@@ -884,11 +884,11 @@ def test_decoding_times_grow_and_never_lie_behind_presentation() -> None:
 
 @pytest.mark.parametrize("name", ["film.mp4", "n" * 250 + ".mp4", "é" * 125 + ".mp4", "a" * 245 + "b.mp4"])
 def test_the_folder_lies_beside_the_output_whatever_its_name(tmp_path: Path, name: str) -> None:
-    folder = Path(work_folder(str(tmp_path / name)))
+    folder = Path(work_dir(str(tmp_path / name)))
     assert folder.parent == tmp_path
     assert len(os.fsencode(folder.name)) <= 255
     assert folder.name.endswith(".flowbrush")
-    assert folder != Path(work_folder(str(tmp_path / f"x{name[1:]}")))
+    assert folder != Path(work_dir(str(tmp_path / f"x{name[1:]}")))
     folder.mkdir()
 
 

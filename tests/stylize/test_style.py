@@ -10,12 +10,12 @@ import torch
 
 from models.blend import blend, differ
 from models.network import Architecture, Style, StyleNetwork
-from models.registry import Painter, StyleCard, WeightsError, save
+from models.registry import LoadedStyle, StyleMetadata, WeightsError, save
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import Color, Frame, VideoInfo
 from pipeline.run import stylize_video
-from pipeline.stylize.style import Look, Part, find_style, last_frame_seconds, load_look, parse_blend
+from pipeline.stylize.style import Part, StyleSettings, find_style, last_frame_seconds, load_style_settings, parse_blend
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import Clip, make_clip, moving_square
 
@@ -36,7 +36,7 @@ CLIP = VideoInfo(
 )
 
 
-def painter(name: str, seed: int, base: StyleNetwork | None = None) -> Painter:
+def painter(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedStyle:
     """A style with vectors of its own; its network is ``base`` trained on a little, or unlike any other."""
     torch.manual_seed(seed)
     network = StyleNetwork(TINY)
@@ -45,10 +45,10 @@ def painter(name: str, seed: int, base: StyleNetwork | None = None) -> Painter:
         network.load_state_dict({key: value + 0.1 * own[key] for key, value in base.state_dict().items()})
     plain = network.neutral_style()
     style = Style(plain.scale + torch.randn_like(plain.scale), plain.shift, plain.weight, plain.bias)
-    return Painter(network.requires_grad_(False), style, StyleCard(name))
+    return LoadedStyle(network.requires_grad_(False), style, StyleMetadata(name))
 
 
-def write(path: Path, *painters: Painter) -> str:
+def write(path: Path, *painters: LoadedStyle) -> str:
     save(path, painters[0].network, [p.style for p in painters], [p.card for p in painters], {})
     return str(path)
 
@@ -113,7 +113,7 @@ def test_what_people_read(files: tuple[str, str]) -> None:
     both = f"{gallery}#reeds:2,{mine}:1"
     assert find_style(both).name == "reeds:0.667,mine:0.333"
     assert find_style(both, f"{gallery}#rain").name == "reeds:0.667,mine:0.333 -> rain"
-    assert load_look(both, f"{gallery}#rain", 1.0).name == "reeds:0.667,mine:0.333 -> rain"
+    assert load_style_settings(both, f"{gallery}#rain", 1.0).name == "reeds:0.667,mine:0.333 -> rain"
 
 
 def test_an_unknown_style_in_a_blend_names_the_nearest() -> None:
@@ -124,8 +124,8 @@ def test_an_unknown_style_in_a_blend_names_the_nearest() -> None:
 
 def test_styles_of_one_network_blend_by_their_vectors(files: tuple[str, str]) -> None:
     gallery, _ = files
-    reeds, rain = load_look(f"{gallery}#reeds").start, load_look(f"{gallery}#rain").start
-    both = load_look(f"{gallery}#reeds:0.7,{gallery}#rain:0.3").start
+    reeds, rain = load_style_settings(f"{gallery}#reeds").start, load_style_settings(f"{gallery}#rain").start
+    both = load_style_settings(f"{gallery}#reeds:0.7,{gallery}#rain:0.3").start
     assert not differ(both.network, reeds.network)
     for mixed, wanted in zip(both.style.tensors(), reeds.style.lerp(rain.style, 0.3).tensors(), strict=True):
         torch.testing.assert_close(mixed, wanted)
@@ -133,8 +133,8 @@ def test_styles_of_one_network_blend_by_their_vectors(files: tuple[str, str]) ->
 
 def test_styles_of_different_files_blend_their_networks_too(files: tuple[str, str]) -> None:
     gallery, mine = files
-    a, b = load_look(f"{gallery}#reeds").start, load_look(mine).start
-    both = load_look(f"{gallery}#reeds:1,{mine}:3").start
+    a, b = load_style_settings(f"{gallery}#reeds").start, load_style_settings(mine).start
+    both = load_style_settings(f"{gallery}#reeds:1,{mine}:3").start
     for name, tensor in both.network.named_parameters():
         wanted = 0.25 * a.network.state_dict()[name] + 0.75 * b.network.state_dict()[name]
         torch.testing.assert_close(tensor, wanted)
@@ -147,23 +147,23 @@ def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str]
     stranger = write(tmp_path / "stranger.safetensors", painter("stranger", 9))
     for style, end in ((f"{mine}:1,{stranger}:1", None), (mine, stranger)):
         with pytest.raises(StyleError, match=r"mine and stranger cannot be mixed: .* were trained apart"):
-            load_look(style, end, 1.0)
+            load_style_settings(style, end, 1.0)
     torch.manual_seed(0)
     large = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=2, kernel=3))
-    other = Painter(large, large.neutral_style(), StyleCard("large"))
+    other = LoadedStyle(large, large.neutral_style(), StyleMetadata("large"))
     with pytest.raises(WeightsError, match=r"reeds and large cannot be mixed: .* different sizes"):
-        blend([load_look(f"{gallery}#reeds").start, other], [0.5, 0.5], "both")
+        blend([load_style_settings(f"{gallery}#reeds").start, other], [0.5, 0.5], "both")
 
 
 def test_a_fade_goes_from_the_one_to_the_other(files: tuple[str, str]) -> None:
     gallery, mine = files
-    fade = load_look(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
+    fade = load_style_settings(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
     assert [fade.share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
     assert fade.end_network is None, "one network needs no interpolation"
     assert fade.end is not None
     torch.testing.assert_close(fade.style(0.25).scale, torch.lerp(fade.start.style.scale, fade.end.style.scale, 0.25))
-    assert load_look(f"{gallery}#reeds", mine, 2.0).end_network is not None
-    still = Look("reeds", fade.start)
+    assert load_style_settings(f"{gallery}#reeds", mine, 2.0).end_network is not None
+    still = StyleSettings("reeds", fade.start)
     assert still.share(1.0) == 0
     assert still.style(0.0) is fade.start.style
 
@@ -178,7 +178,7 @@ def test_the_last_frame_is_where_a_fade_ends() -> None:
 
 def test_a_fade_needs_its_length(files: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="time of the last frame"):
-        load_look(files[1], files[1])
+        load_style_settings(files[1], files[1])
 
 
 @pytest.mark.parametrize("compare", [None, "side", "split"])

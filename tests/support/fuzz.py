@@ -268,18 +268,20 @@ class Worker:
 
 
 @dataclass
-class Tally:
+class ScoreAccumulator:
     """What came of all seeds: how often each outcome, and the seeds that found something."""
 
     outcomes: Counter[str]
     found: dict[int, str]
 
 
-def fuzz(seeds: Iterable[int], folder: Path, *, workers: int = 2, progress: Callable[[int], None] = print) -> Tally:
+def fuzz(
+    seeds: Iterable[int], folder: Path, *, workers: int = 2, progress: Callable[[int], None] = print
+) -> ScoreAccumulator:
     """Try ``seeds`` in ``workers`` processes; ``progress`` is called with the number that is done, now and then."""
     make_originals(folder / "originals")
     waiting: Iterator[int] = iter(list(seeds))
-    tally, lock = Tally(Counter(), {}), threading.Lock()
+    tally, lock = ScoreAccumulator(Counter(), {}), threading.Lock()
 
     def work(number: int) -> None:
         worker = Worker(folder / f"worker-{number}", folder / "originals")

@@ -16,12 +16,12 @@ import pytest
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.resume.lock import is_held_here
-from pipeline.resume.manifest import work_folder
+from pipeline.resume.manifest import work_dir
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from pipeline.workers import merge as divided
 from pipeline.workers import partition as seams
-from pipeline.workers.protocol import SegmentResult, SegmentTask
-from pipeline.workers.segment_job import paint_part
+from pipeline.workers.protocol import SegmentJob, SegmentResult
+from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Clip, Sound, make_clip, moving_square
 
 PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
@@ -55,10 +55,10 @@ class Inline:
     sharers: int = 1
     fails: set[int] = field(default_factory=set)
     make: MakeStylizer = Stylizer
-    tasks: list[SegmentTask] = field(default_factory=list)
+    tasks: list[SegmentJob] = field(default_factory=list)
     cancelled: int = 0
 
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
         sent = pickle.dumps(task)
         assert len(sent) < 10_000
         self.tasks.append(pickle.loads(sent))
@@ -67,13 +67,13 @@ class Inline:
             future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
         else:
             try:
-                future.set_result(pickle.loads(pickle.dumps(paint_part(self.tasks[-1], self.make))))
+                future.set_result(pickle.loads(pickle.dumps(run_segment_job(self.tasks[-1], self.make))))
             except PipelineError as error:
                 future.set_exception(error)
         return future
 
     def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
-        assert is_held_here(os.path.join(work_folder(self.tasks[-1].config.target), "lock"))
+        assert is_held_here(os.path.join(work_dir(self.tasks[-1].config.target), "lock"))
         self.cancelled += len(futures)
 
     def close(self) -> None:

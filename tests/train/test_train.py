@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 import cli
 from models.network import Architecture
-from models.registry import Painter, load, read_catalog
+from models.registry import LoadedStyle, load, read_catalog
 from models.training.content import central_crops
 from models.training.objective import Weights
 from models.training.pairs import MARGIN_PX, ClipPair, Pairs, clip_crops
-from models.training.trainer import Report
+from models.training.trainer import TrainingReport
 from pipeline.arguments import read_paintings
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.train.config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
@@ -89,7 +89,7 @@ def ready(config: TrainConfig) -> TrainConfig:
 
 
 def test_training_from_files_to_a_file(ready: TrainConfig) -> None:
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     trained = train(ready, reports.append)
     assert trained.steps == len(reports) == 3
     assert trained.ended == "steps"
@@ -247,11 +247,11 @@ def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, exis
     assert read_catalog(ready.output).cards.keys() == {"stripes"}
 
 
-def tensors(painter: Painter) -> list[Tensor]:
+def tensors(painter: LoadedStyle) -> list[Tensor]:
     return [*painter.network.state_dict().values(), *painter.style.tensors()]
 
 
-def stop_at(step: int, report: Report) -> None:
+def stop_at(step: int, report: TrainingReport) -> None:
     if report.step == step:
         raise KeyboardInterrupt
 
@@ -262,7 +262,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(ready: TrainConfig, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         train(ready, lambda report: stop_at(1, report))
     assert ready.checkpoint.exists()
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     trained = train(dataclasses.replace(ready, resume=True), reports.append)
     assert [report.step for report in reports] == [2, 3]
     assert trained.steps == 3
@@ -302,7 +302,7 @@ def test_an_interrupted_validation_is_made_again(
             train(ready)
     assert ready.checkpoint.exists()
     assert not ready.output.exists()
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     trained = train(dataclasses.replace(ready, resume=True), reports.append)
     assert [(report.step, report.losses, report.best) for report in reports] == [(3, {}, True)]
     assert trained.validation == reports[0].validation
@@ -320,7 +320,7 @@ def test_the_checkpoint_stays_while_there_is_no_output(ready: TrainConfig) -> No
 
 
 def test_a_finished_run_knows_its_best_when_resumed(ready: TrainConfig) -> None:
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     with pytest.raises(KeyboardInterrupt):
         train(ready, lambda report: reports.append(report) or stop_at(3, report))  # type: ignore[func-returns-value]
     trained = train(dataclasses.replace(ready, resume=True))
@@ -431,7 +431,7 @@ def test_flat_pictures_train_without_running_away(ready: TrainConfig, tmp_path: 
     for photo in ready.content[0].iterdir():
         write(photo, torch.zeros(3, 70, 70, dtype=torch.uint8))
     black = write(tmp_path / "black.png", torch.zeros(3, 70, 70, dtype=torch.uint8))
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     notes: list[str] = []
     train(dataclasses.replace(ready, paintings={"black": black}), reports.append, notify=notes.append)
     assert notes == [f"{black} is of one colour: there are no strokes to learn, and what it paints will be flat too"]

@@ -27,19 +27,19 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
 from pipeline.progress import Progress
-from pipeline.resume.manifest import work_folder
+from pipeline.resume.manifest import work_dir
 from pipeline.resume.segments import SegmentWriter
-from pipeline.resume.work_dir import WorkFolder, what_is_left
+from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.workers import local_pool as local_engine
 from pipeline.workers import long_clip as long
 from pipeline.workers import partition as seams
-from pipeline.workers.local_pool import LocalEngine
-from pipeline.workers.long_clip import paint_on
-from pipeline.workers.merge import Divided
-from pipeline.workers.protocol import SegmentResult, SegmentTask
-from pipeline.workers.segment_job import PAINTED, folder_of, paint_part
+from pipeline.workers.local_pool import LocalPool
+from pipeline.workers.long_clip import stylize_long_clip
+from pipeline.workers.merge import DividedRender
+from pipeline.workers.protocol import SegmentJob, SegmentResult
+from pipeline.workers.segment_job import PAINTED, folder_of, run_segment_job
 from pipeline.workers.worker_process import Failure
 from tests.support.batching import command, names_of, outputs_in, run, streams_of
 from tests.support.media import make_clip
@@ -57,8 +57,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[LocalEngine]:
-    engine = LocalEngine(2, "cpu")
+def engine() -> Iterator[LocalPool]:
+    engine = LocalPool(2, "cpu")
     yield engine
     engine.close()
 
@@ -70,16 +70,16 @@ def test_what_a_failed_part_leaves_is_gone_on_with(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None
 ) -> None:
     target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
-    paint_on(config(clips[None], alone), Inline(), count=two)
+    stylize_long_clip(config(clips[None], alone), Inline(), count=two)
     engine = Inline(fails={1})
     with pytest.raises(InputError, match="cannot be read on this machine") as caught:
-        paint_on(config(clips[None], target), engine, count=two)
+        stylize_long_clip(config(clips[None], target), engine, count=two)
     assert engine.cancelled == 2
     kept = re.fullmatch(r"(\d+) frames of \d+ are kept in (.+); the same command goes on", caught.value.__notes__[0])
     assert kept is not None
-    assert kept[2] == work_folder(str(target))
+    assert kept[2] == work_dir(str(target))
     engine = Inline(workers=5)
-    summary = paint_on(config(clips[None], target), engine, count=lambda info, workers: 5)
+    summary = stylize_long_clip(config(clips[None], target), engine, count=lambda info, workers: 5)
     assert len(engine.tasks) == 2
     assert summary.frames_reused == int(kept[1]) > 0
     assert streams_of(target) == streams_of(alone)
@@ -90,13 +90,13 @@ def test_a_part_goes_on_behind_its_last_segment(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None
 ) -> None:
     target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
-    paint_on(config(clips[None], alone), Inline(), count=two)
+    stylize_long_clip(config(clips[None], alone), Inline(), count=two)
     with pytest.raises(InputError):
-        paint_on(config(clips[None], target), Inline(fails={0, 1}), count=two)
+        stylize_long_clip(config(clips[None], target), Inline(fails={0, 1}), count=two)
     with pytest.raises(InputError, match="is gone") as caught:
-        paint_on(config(clips[None], target), Inline(make=Breaking), count=two)
+        stylize_long_clip(config(clips[None], target), Inline(make=Breaking), count=two)
     assert caught.value.__notes__[0].startswith("30 frames of ")
-    summary = paint_on(config(clips[None], target), Inline(), count=two)
+    summary = stylize_long_clip(config(clips[None], target), Inline(), count=two)
     assert summary.frames_reused == 30
     assert streams_of(target) == streams_of(alone)
 
@@ -115,7 +115,7 @@ def test_the_speed_is_that_of_the_frames_painted_now(monkeypatch: pytest.MonkeyP
     clock = iter([0.0, 1000.0, 1000.0, 1002.0])
     monkeypatch.setattr(long, "time", SimpleNamespace(time=lambda: 0.0, perf_counter=lambda: next(clock)))
     painted, told = iter([30, 51]), list[Progress]()
-    watch = long._Watch(cast(Divided, SimpleNamespace(reused=30, painted=lambda: next(painted))), 60, told.append)
+    watch = long._Watch(cast(DividedRender, SimpleNamespace(reused=30, painted=lambda: next(painted))), 60, told.append)
     for _ in range(2):
         watch()
     assert (told[1].reused, told[1].fps) == (30, 10.0)
@@ -130,7 +130,7 @@ def test_errors_of_a_part_name_the_output(
     monkeypatch.setattr(SegmentWriter, "write", write)
     target = str(tmp_path / "out.mkv")
     with pytest.raises(OutputError) as caught:
-        paint_on(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
+        stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
     assert caught.value.path == target
     assert str(caught.value).startswith(f"{target}: ")
 
@@ -140,9 +140,9 @@ def test_one_worker_does_not_go_on_with_what_several_began(
 ) -> None:
     target = tmp_path / "out.mkv"
     with pytest.raises(InputError):
-        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+        stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
     kept = sorted(tmp_path.rglob("*"))
-    assert "what several workers began is kept" in what_is_left(str(target), is_fresh=False)
+    assert "what several workers began is kept" in describe_partial_output(str(target), is_fresh=False)
     with pytest.raises(OutputError, match=r"several workers.* go on with that batch, or begin anew with --fresh"):
         stylize_video(config(clips[None], target))
     assert sorted(tmp_path.rglob("*")) == kept
@@ -156,7 +156,7 @@ def test_one_worker_does_not_go_on_with_what_several_began(
 class Elsewhere(Inline):
     """Paints in another folder, as another machine does."""
 
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
         with contextlib.chdir("/"):
             return super().submit(task)
 
@@ -180,24 +180,24 @@ def test_an_engine_is_all_that_a_cluster_needs(
     Path("w.safetensors").write_bytes(BUNDLED.read_bytes())
     identity = {**task.identity, "mask": {}, "software": {**task.identity["software"], "torch": "1.0"}}
     with pytest.raises(DeviceError, match=r"in\.mkv: the worker on .+ has other mask and software \(torch\) than"):
-        paint_part(replace(task, identity=identity))
+        run_segment_job(replace(task, identity=identity))
 
 
 # --- workers ---
 
 
 def test_workers_paint_what_one_process_would(
-    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine, one_thread: None
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool, one_thread: None
 ) -> None:
-    paint_on(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
-    summary = paint_on(config(clips[None], tmp_path / "there.mkv"), engine, count=two)
+    stylize_long_clip(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
+    summary = stylize_long_clip(config(clips[None], tmp_path / "there.mkv"), engine, count=two)
     assert (summary.frames, summary.engine, summary.device) == (60, "eager", "cpu")
     assert streams_of(tmp_path / "here.mkv") == streams_of(tmp_path / "there.mkv")
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C in another way")
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="what a process does not hear is found in /proc")
-def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalEngine) -> None:
+def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalPool) -> None:
     """It would end in a traceback on the user's screen, somewhere in its imports."""
     while len(multiprocessing.active_children()) < engine.workers:
         time.sleep(0.01)
@@ -208,8 +208,8 @@ def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalEngin
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine) -> None:
-    error = engine.submit(SegmentTask(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
+def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool) -> None:
+    error = engine.submit(SegmentJob(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
     assert isinstance(error, InputError)
     assert error.path == str(tmp_path / "no.mkv")
     assert "there is no such file" in str(error)
@@ -240,16 +240,14 @@ def kill_workers(folder: Path) -> None:
     (folder / PAINTED).unlink(missing_ok=True)
 
 
-def test_a_worker_that_dies_is_replaced_once(
-    tmp_path: Path, clips: dict[int | None, Path], engine: LocalEngine
-) -> None:
+def test_a_worker_that_dies_is_replaced_once(tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool) -> None:
     target = tmp_path / "out.mkv"
-    future = engine.submit(SegmentTask(config(clips[None], target), {}))
+    future = engine.submit(SegmentJob(config(clips[None], target), {}))
     kill_workers(Path(folder_of(str(target), 0)))
     assert future.result(60).notices[-1].startswith("a worker died (SIGKILL); another went on with its part")
     assert sum(len(segment.pts) for segment in future.result().segments) == 60
 
-    future = engine.submit(SegmentTask(config(clips[None], tmp_path / "other.mkv"), {}))
+    future = engine.submit(SegmentJob(config(clips[None], tmp_path / "other.mkv"), {}))
     for _ in range(2):
         kill_workers(Path(folder_of(str(tmp_path / "other.mkv"), 0)))
     error = future.exception(60)
@@ -259,22 +257,22 @@ def test_a_worker_that_dies_is_replaced_once(
 
 
 def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
-    engine = LocalEngine(1, "cpu")
+    engine = LocalPool(1, "cpu")
     painted, waiting, left = (
-        engine.submit(SegmentTask(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
+        engine.submit(SegmentJob(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
     )
     folder = folder_of(str(tmp_path / "0.mkv"), 0)
     while not os.path.exists(os.path.join(folder, PAINTED)):
         time.sleep(0.01)
     with pytest.raises(OutputError, match="another run"):
-        WorkFolder("0.mkv", folder)
+        WorkDir("0.mkv", folder)
     engine.cancel([painted, left])
     assert painted.exception() is not None
     assert left.cancelled()
-    WorkFolder("0.mkv", folder).leave(is_kept=False)
+    WorkDir("0.mkv", folder).leave(is_kept=False)
     engine.close()
     assert waiting.done()
-    assert engine.submit(SegmentTask(config(clips[None], tmp_path / "3.mkv"), {})).done()
+    assert engine.submit(SegmentJob(config(clips[None], tmp_path / "3.mkv"), {})).done()
     assert not [thread for thread in threading.enumerate() if thread in engine._threads]
 
 
@@ -294,7 +292,7 @@ class Odd:
         type(self).made += 1
         self.has_started = False
 
-    def paint(self, task: SegmentTask, is_over: object) -> SegmentResult | None:
+    def paint(self, task: SegmentJob, is_over: object) -> SegmentResult | None:
         what = self.does.pop(0)
         if what is not None:
             raise what
@@ -309,8 +307,8 @@ def test_whatever_happens_an_answer_comes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(local_engine, "Worker", Odd)
     monkeypatch.setattr(Odd, "does", [KeyError("what"), None])
     monkeypatch.setattr(Odd, "made", 0)
-    engine = LocalEngine(1, "cpu")
-    task = SegmentTask(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {})
+    engine = LocalPool(1, "cpu")
+    task = SegmentJob(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {})
     assert isinstance(engine.submit(task).exception(10), KeyError)
     for _ in range(2):
         error = engine.submit(task).exception(10)

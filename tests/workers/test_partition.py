@@ -29,10 +29,10 @@ from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from pipeline.workers import partition as seams
 from pipeline.workers.boundary_frames import BEHIND, Edge
-from pipeline.workers.long_clip import paint_on
-from pipeline.workers.merge import Divided
-from pipeline.workers.partition import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_seams
-from pipeline.workers.protocol import SegmentResult, SegmentTask
+from pipeline.workers.long_clip import stylize_long_clip
+from pipeline.workers.merge import DividedRender
+from pipeline.workers.partition import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_boundaries
+from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import folder_of
 from pipeline.workers.worker_process import Place
 from tests.support.batching import streams_of
@@ -71,7 +71,7 @@ def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clips[35], whole, stylize=stylize))
     engine = Inline()
-    summary = paint_on(config(clips[35], parts, stylize=stylize), engine, count=two)
+    summary = stylize_long_clip(config(clips[35], parts, stylize=stylize), engine, count=two)
     begin = engine.tasks[1].begin
     assert begin is not None
     assert begin.pts == begin.warm_pts == begin.seen_pts
@@ -95,7 +95,7 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clip, whole, stylize=stylize))
     engine = Inline()
-    summary = paint_on(config(clip, parts, stylize=stylize), engine, count=two)
+    summary = stylize_long_clip(config(clip, parts, stylize=stylize), engine, count=two)
     begin = engine.tasks[1].begin
     assert begin is not None
     assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (5000, 1667)
@@ -121,7 +121,7 @@ def test_a_part_whose_seam_shows_is_painted_again(
     whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     stylize_video(config(clips[None], whole))
     engine = Inline()
-    summary = paint_on(config(clips[None], target), engine, count=two)
+    summary = stylize_long_clip(config(clips[None], target), engine, count=two)
     assert summary.notices == ("behind 1.00 s a seam would show: painting that part again",)
     first, again = engine.tasks[1].begin, engine.tasks[3].begin
     assert first is not None
@@ -134,7 +134,7 @@ def test_a_seam_that_shows_all_the_same_is_said(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_seams_show(monkeypatch, longer=1)
-    summary = paint_on(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
+    summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
     (notice,) = summary.notices
     found = re.fullmatch(r"behind 1.00 s, where another worker took over, .* differs by up to (\d+) levels .*", notice)
     assert found is not None
@@ -157,7 +157,7 @@ def test_only_what_lies_around_the_seams_is_decoded(
     monkeypatch.setattr(Source, "restart", lambda self, seconds: begun.append(seconds) or restart(self, seconds))
     decode = DecodeConfig(start_seconds=Fraction(1, 2))
     with open_source(clips[None], decode) as source:
-        (seam,) = find_seams(source, config(clips[None], tmp_path / "out.mkv", decode=decode), 2)
+        (seam,) = find_boundaries(source, config(clips[None], tmp_path / "out.mkv", decode=decode), 2)
         assert source.begins_seconds == 0
     assert None not in begun
     assert len(begun) == 1
@@ -185,7 +185,7 @@ def test_parts_that_do_not_meet_are_painted_again_from_the_beginning(
     stylize_video(config(source, whole))
     unknown_times(monkeypatch)
     engine = Inline()
-    summary = paint_on(config(source, target), engine, count=lambda info, workers: 3)
+    summary = stylize_long_clip(config(source, target), engine, count=lambda info, workers: 3)
     assert len(engine.tasks) == 6
     assert len(summary.notices) == 2
     assert max(difference(whole, target)) < 30  # frames are the same; the warm-up is short
@@ -195,7 +195,7 @@ def test_parts_that_do_not_meet_are_painted_again_from_the_beginning(
 class Apart(Inline):
     """Each part is told to end before another frame than the next begins with."""
 
-    def submit(self, task: SegmentTask) -> "Future[SegmentResult]":
+    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
         future = super().submit(task)
         if task.end_pts is not None:
             path = Path(folder_of(task.config.target, task.number)) / BEHIND
@@ -206,7 +206,7 @@ class Apart(Inline):
 def test_parts_that_never_meet_are_no_clip(tmp_path: Path, clips: dict[int | None, Path]) -> None:
     engine, target = Apart(), tmp_path / "out.mkv"
     with pytest.raises(EncodeError, match=r"behind 1\.00 s the parts .* do not meet; paint it with --workers 1"):
-        paint_on(config(clips[None], target), engine, count=two)
+        stylize_long_clip(config(clips[None], target), engine, count=two)
     assert len(engine.tasks) == 4
     assert not target.exists()
 
@@ -216,7 +216,7 @@ def test_where_nothing_leads_into_the_middle_one_worker_paints(
 ) -> None:
     monkeypatch.setattr(MediaReader, "seek", lambda self, seconds: sum(1 for _ in self._packets()) and None)
     engine = Inline()
-    summary = paint_on(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
+    summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
     assert summary.notices == ("it cannot be divided, as no way leads into its middle: one worker paints it",)
     assert (len(engine.tasks), summary.frames) == (1, 60)
 
@@ -244,18 +244,18 @@ def test_a_part_is_lengthened_once_however_often_it_is_gone_on_with(
     monkeypatch.setattr(seams, "WARM_UP_FRAMES", 2)
     monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
     engine = Inline()
-    lengthen = Divided.lengthen
+    lengthen = DividedRender.lengthen
 
     def dying(*given: Any) -> bool:
         assert lengthen(*given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dies:
-        dies.setattr(Divided, "lengthen", dying)
+        dies.setattr(DividedRender, "lengthen", dying)
         with pytest.raises(KeyboardInterrupt):
-            paint_on(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
+            stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
     again = Inline()
-    paint_on(config(clips[None], tmp_path / "out.mkv"), again, count=two)
+    stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), again, count=two)
     warm = [1000 - task.begin.warm_pts for task in (*engine.tasks, *again.tasks) if task.begin is not None]
     assert warm == [67, 200]
 
@@ -276,7 +276,7 @@ def test_what_one_worker_began_one_goes_on_with(
     stylize_video(config(clips[None], alone))
     begin_alone(clips[None], target)
     engine, finished = Inline(), Mock()
-    summary = paint_on(config(clips[None], target), engine, count=two, notify=said.append, finished=finished)
+    summary = stylize_long_clip(config(clips[None], target), engine, count=two, notify=said.append, finished=finished)
     assert (summary.frames_reused, engine.tasks) == (30, [])
     finished.assert_called_once_with()
     assert said == ["one worker began it: one goes on with it"]
@@ -284,12 +284,12 @@ def test_what_one_worker_began_one_goes_on_with(
 
     begin_alone(clips[None], target.with_name("b.mkv"))
     changed = replace(config(clips[None], target.with_name("b.mkv")), segment_seconds=Fraction(1, 4))
-    assert paint_on(changed, engine, count=two).frames_reused == 0
+    assert stylize_long_clip(changed, engine, count=two).frames_reused == 0
     assert len(engine.tasks) == 2
 
 
-@pytest.mark.parametrize("begins", [stylize_video, partial(paint_on, engine=Inline(), count=two)])
-@pytest.mark.parametrize("ends", [stylize_video, partial(paint_on, engine=Inline(), count=two)])
+@pytest.mark.parametrize("begins", [stylize_video, partial(stylize_long_clip, engine=Inline(), count=two)])
+@pytest.mark.parametrize("ends", [stylize_video, partial(stylize_long_clip, engine=Inline(), count=two)])
 def test_whole_work_is_put_together_by_either(
     tmp_path: Path,
     clips: dict[int | None, Path],
@@ -317,7 +317,7 @@ def test_what_parts_have_painted_needs_no_room_any_more(
 ) -> None:
     target, seen = tmp_path / "out.mkv", list[int]()
     with pytest.raises(InputError):
-        paint_on(config(clips[None], target), Inline(fails={1}), count=two)
+        stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
 
     def full(folder: str, manifest: Manifest, *rest: Any, **more: Any) -> None:
         seen.append(manifest.frames)
@@ -325,7 +325,7 @@ def test_what_parts_have_painted_needs_no_room_any_more(
 
     monkeypatch.setattr("pipeline.resume.resumable.check_space", full)
     with pytest.raises(OutputError) as caught:
-        paint_on(config(clips[None], target), Inline(), count=two)
+        stylize_long_clip(config(clips[None], target), Inline(), count=two)
     assert seen == [30]
     assert caught.value.__notes__[0].startswith("30 frames of ")
 
@@ -335,15 +335,15 @@ def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
 ) -> None:
     target, again = tmp_path / "out.mkv", Inline(sharers=3)
     with pytest.raises(InputError):
-        paint_on(config(clips[None], target), Inline(sharers=2, fails={1}), count=two)
-    paint_on(config(clips[None], target), again, count=two)
+        stylize_long_clip(config(clips[None], target), Inline(sharers=2, fails={1}), count=two)
+    stylize_long_clip(config(clips[None], target), again, count=two)
     assert [task.sharers for task in again.tasks] == [2, 2]
 
     clip = config(clips[None], target, stylize=replace(PAINTED_SMALL, max_memory=3000))
-    task = Place(None, 1).here(SegmentTask(clip, {}, sharers=3))
+    task = Place(None, 1).here(SegmentJob(clip, {}, sharers=3))
     assert task.config.stylize.max_memory == 1000
     with pytest.raises(DeviceError, match="of memory are too little") as caught:
-        paint_on(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
+        stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
     assert caught.value.__notes__ == ["3 workers share what there is"]
 
 

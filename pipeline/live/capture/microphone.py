@@ -55,7 +55,7 @@ class DeviceClock:
 
 
 class Microphone:
-    """A microphone, opened; a `pipeline.live.sinks.sink.SoundSource`.
+    """A microphone, opened; a `pipeline.live.sinks.sink.AudioSource`.
 
     Args:
         name: as users know it.

@@ -133,7 +133,7 @@ class Playback:
         return 1 / self.fps if self.fps else 1 / 30
 
 
-def has_sound(path: str) -> bool:
+def has_audio(path: str) -> bool:
     """Whether there is sound in a file.
 
     Raises:
@@ -143,8 +143,8 @@ def has_sound(path: str) -> bool:
         return bool(container.streams.audio)
 
 
-class FileSound:
-    """The sound of a file that is played; a `pipeline.live.sinks.sink.SoundSource`.
+class FileAudio:
+    """The sound of a file that is played; a `pipeline.live.sinks.sink.AudioSource`.
 
     Args:
         path: of the file.

@@ -11,7 +11,7 @@ from pipeline.live.config import USUAL_FPS, LiveConfig
 from pipeline.stylize.stabilizer import opencv_is_there
 
 
-def find_device(config: LiveConfig) -> Device:
+def find_capture_device(config: LiveConfig) -> Device:
     """What ``config.source`` means; nothing is opened yet.
 
     Raises:

@@ -15,7 +15,7 @@ LAYOUT = "stereo"
 TOLERANCE_SECONDS = 0.06
 
 
-class SoundTrack:
+class AudioTrack:
     """Turns pieces of sound with times into one track without gaps: silence for what is missing, overlaps cut.
 
     Args:

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from pipeline.frames import Pixels
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sinks.audio_track import LAYOUT, RATE, SoundTrack
+from pipeline.live.sinks.audio_track import LAYOUT, RATE, AudioTrack
 from pipeline.media.colorspace import BT709, EXACT, swscale_matrix
 
 TICK = Fraction(1, 90000)
@@ -47,7 +47,7 @@ class Form:
     video_options: Mapping[str, str] = field(default_factory=dict)
 
 
-class SoundQueue:
+class AudioQueue:
     """Pieces of sound between the thread that hears them and the one that writes; the oldest go first."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class LiveMuxer:
         fps: Fraction,
         origin: float,
         *,
-        has_sound: bool,
+        has_audio: bool,
     ) -> None:
         self._origin = origin
         self._width, self._height = size[0] // 2 * 2, size[1] // 2 * 2
@@ -105,8 +105,8 @@ class LiveMuxer:
         self._container: OutputContainer = av.open(target, "w", format=form.container, container_options=options)
         try:
             self._video = self._add_video(form, fps)
-            self._sound = self._add_sound() if has_sound else None
-            self._track = SoundTrack(origin)
+            self._sound = self._add_sound() if has_audio else None
+            self._track = AudioTrack(origin)
             self._container.start_encoding()
         except BaseException:
             self.abandon()
@@ -114,10 +114,10 @@ class LiveMuxer:
 
     def write(self, frame: LiveFrame, sound: list[AudioFrame]) -> None:
         """Add a picture at the moment it was captured, and the sound that has come until then."""
-        self.write_sound(sound)
+        self.write_audio(sound)
         self._container.mux(self._video.encode(self._picture(frame)))
 
-    def write_sound(self, sound: list[AudioFrame]) -> None:
+    def write_audio(self, sound: list[AudioFrame]) -> None:
         """Add pieces of sound, each at its moment; without a track of sound they are let go."""
         if self._sound is None:
             return

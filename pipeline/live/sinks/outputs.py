@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pipeline.errors import first_line
 from pipeline.live.capture.device import Device
-from pipeline.live.capture.playback import FileSound, Playback, has_sound
+from pipeline.live.capture.playback import FileAudio, Playback, has_audio
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.sinks.display import has_display
-from pipeline.live.sinks.sink import Sink, SinkError, SoundSource
+from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ def make_sinks(
     return sinks
 
 
-def make_sound(
+def make_audio(
     outputs: Outputs, config: LiveConfig, device: Device, notify: Callable[[str], None]
-) -> SoundSource | None:
+) -> AudioSource | None:
     """Where sound comes from: a file that is played has its own; else the microphone.
 
     No microphone is opened unless something is to be recorded or streamed from the start.
@@ -112,7 +112,7 @@ def make_sound(
     if not outputs.sound:
         return None
     if isinstance(device, Playback):
-        return FileSound(device.name, device.clock, loop=config.loop) if has_sound(device.name) else None
+        return FileAudio(device.name, device.clock, loop=config.loop) if has_audio(device.name) else None
     if outputs.record is None and outputs.stream is None:
         return None
     from pipeline.live.capture.microphone import open_microphone

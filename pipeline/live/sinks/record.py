@@ -11,7 +11,7 @@ from pipeline.errors import reason_of
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.files import new_name
-from pipeline.live.sinks.muxer import Form, LiveMuxer, SoundQueue
+from pipeline.live.sinks.muxer import AudioQueue, Form, LiveMuxer
 from pipeline.live.sinks.sink import Sink, SinkError
 
 # Written so that a session that is killed leaves a file that plays: Matroska in clusters of a second, mp4 and mov in
@@ -60,7 +60,7 @@ class RecordSink(Sink):
         self._folder, self._ending = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
         self._first = self._given = path
         self._has_sound = sound
-        self._sounds = SoundQueue()
+        self._sounds = AudioQueue()
         self._muxer: LiveMuxer | None = None
         self._path = Path()
 
@@ -99,7 +99,7 @@ class RecordSink(Sink):
             self._finish()
         elif self._muxer is not None:
             try:
-                self._muxer.write_sound(self._sounds.take())
+                self._muxer.write_audio(self._sounds.take())
             except (av.FFmpegError, OSError) as error:
                 raise self._broken(error) from error
 
@@ -114,7 +114,7 @@ class RecordSink(Sink):
     def _begin(self, origin: float) -> LiveMuxer:
         self._path, self._given = self._given or new_name(self._folder, "flowbrush", self._ending), None
         form = FORMS[self._path.suffix.lower()]
-        self._muxer = LiveMuxer(f"file:{self._path}", form, self._size, self._fps, origin, has_sound=self._has_sound)
+        self._muxer = LiveMuxer(f"file:{self._path}", form, self._size, self._fps, origin, has_audio=self._has_sound)
         self._tell(f"recording {self._path}")
         return self._muxer
 
@@ -123,7 +123,7 @@ class RecordSink(Sink):
             return
         muxer, self._muxer = self._muxer, None
         try:
-            muxer.write_sound(self._sounds.take())
+            muxer.write_audio(self._sounds.take())
             muxer.finish()
         except (av.FFmpegError, OSError) as error:
             raise self._broken(error) from error

@@ -77,7 +77,7 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class SoundSink(Protocol):
+class AudioSink(Protocol):
     """A sink that takes sound as well."""
 
     def sound(self, frame: AudioFrame) -> None:
@@ -91,13 +91,13 @@ class SoundSink(Protocol):
         """
 
 
-class SoundSource(Protocol):
+class AudioSource(Protocol):
     """Where sound comes from, other than from a file that is painted: a microphone."""
 
     name: str
 
     def read(self) -> AudioFrame | None:
-        """Wait for the next piece of sound, at most half a second; None for nothing yet. Times as in `SoundSink`.
+        """Wait for the next piece of sound, at most half a second; None for nothing yet. Times as in `AudioSink`.
 
         Raises:
             PipelineError: it is broken for good, or cannot be had; called in a thread of its own, opened at the first.

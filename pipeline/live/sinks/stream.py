@@ -18,7 +18,7 @@ from av.audio.frame import AudioFrame
 from pipeline.live.capture.address import END, shown
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import stream_process
-from pipeline.live.sinks.muxer import Form, LiveMuxer, SoundQueue
+from pipeline.live.sinks.muxer import AudioQueue, Form, LiveMuxer
 from pipeline.live.sinks.sink import Sink, SinkError
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
@@ -70,7 +70,7 @@ class StreamSink(Sink):
         self._url, self._notify, self._clock = url, notify, clock
         self.name = f"stream {shown(url)}"
         self._has_sound = sound
-        self._sounds = SoundQueue()
+        self._sounds = AudioQueue()
         self._link: _Link | None = None
         self._wait = FIRST_WAIT_SECONDS
         self._next_try = -math.inf
@@ -126,7 +126,7 @@ class StreamSink(Sink):
         return _Link(
             self._url,
             self._format,
-            lambda file: LiveMuxer(file, form, self._size, self._fps, origin, has_sound=self._has_sound),
+            lambda file: LiveMuxer(file, form, self._size, self._fps, origin, has_audio=self._has_sound),
         )
 
     def _send(self, link: "_Link", frame: LiveFrame | None, sounds: list[AudioFrame]) -> None:
@@ -192,7 +192,7 @@ class _Link:
         if self._muxer is None:
             raise BrokenPipeError
         if frame is None:
-            self._muxer.write_sound(sounds)
+            self._muxer.write_audio(sounds)
         else:
             self._muxer.write(frame, sounds)
 

@@ -12,7 +12,7 @@ from av.audio.frame import AudioFrame
 from pipeline.errors import PipelineError, first_line
 from pipeline.live.frames import LiveFrame
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.sinks.sink import Sink, SoundSink
+from pipeline.live.sinks.sink import AudioSink, Sink
 from pipeline.live.statistics import Deliveries, SinkSummary
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ LET_GO_SECONDS = 2.0
 SOUND_PIECES = 100
 
 
-class Outlet:
+class SinkThread:
     """Drives one sink. What goes wrong there is said in one line, and concerns no other.
 
     Args:
@@ -41,7 +41,7 @@ class Outlet:
     """
 
     def __init__(
-        self, sink: Sink, notify: Callable[[str], None], lose: Callable[["Outlet", str], None] | None = None
+        self, sink: Sink, notify: Callable[[str], None], lose: Callable[["SinkThread", str], None] | None = None
     ) -> None:
         self.sink = sink
         self.deliveries = Deliveries()
@@ -90,7 +90,7 @@ class Outlet:
             self._is_told = True
             self._notify(f"{self.sink.name}: blocks; pictures are dropped there until it takes them again")
 
-    def put_sound(self, frame: AudioFrame) -> None:
+    def put_audio(self, frame: AudioFrame) -> None:
         """Offer a piece of sound, where the sink takes any; never blocks."""
         if self._sound_thread is None or self._ended:
             return
@@ -158,13 +158,13 @@ class Outlet:
         except Exception as error:  # noqa: BLE001 - see `_step`
             self._fail(error)
             return False
-        if isinstance(self.sink, SoundSink):
+        if isinstance(self.sink, AudioSink):
             self._sound_thread = threading.Thread(target=self._hear, name=f"sound for {self.sink.name}", daemon=True)
             self._sound_thread.start()
         return True
 
     def _hear(self) -> None:
-        assert isinstance(self.sink, SoundSink)
+        assert isinstance(self.sink, AudioSink)
         while (frame := self._sounds.get()) is not None:
             try:
                 self.sink.sound(frame)

@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.live.capture.camera import OpenCvCamera
 from pipeline.live.capture.device import Device
 from pipeline.live.capture.inputs import stream
-from pipeline.live.capture.playback import FileSound, Playback
+from pipeline.live.capture.playback import FileAudio, Playback
 from pipeline.live.capture.stream import ContainerDevice
 from pipeline.live.capture.thread import Capture
 from pipeline.live.frames import Captured
@@ -186,7 +186,7 @@ def test_who_is_late_by_much_moves_the_rest(clip: Path) -> None:
 
 def test_the_sound_of_a_file_runs_on_the_clock_of_its_pictures(clip: Path) -> None:
     playback = Playback(str(clip), loop=True)
-    sound = FileSound(str(clip), playback.clock, loop=True)
+    sound = FileAudio(str(clip), playback.clock, loop=True)
     assert sound.read() is None  # no picture has begun the round
     reader = threading.Thread(target=read_all, args=(playback, 22))
     reader.start()
@@ -214,7 +214,7 @@ def test_a_file_without_sound_is_silent(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "silent.mkv")
     playback = Playback(str(path))
     playback.clock.begin(time.monotonic())
-    sound = FileSound(str(path), playback.clock)
+    sound = FileAudio(str(path), playback.clock)
     assert sound.read() is None
     sound.close()
 
@@ -227,7 +227,7 @@ def test_a_damaged_piece_of_sound_is_left_out_and_the_rest_is_heard(tmp_path: Pa
     path.write_bytes(data.replace(pieces[10], b"\xff" * len(pieces[10])))
     playback = Playback(str(path))
     playback.clock.begin(time.monotonic() - 100)
-    sound = FileSound(str(path), playback.clock)
+    sound = FileAudio(str(path), playback.clock)
     heard = 0
     while (frame := sound.read()) is not None:
         heard += frame.samples
@@ -243,8 +243,8 @@ def test_sound_that_cannot_be_read_any_further_says_so(tmp_path: Path, monkeypat
     def fail(*_: object) -> None:
         raise av.PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(FileSound, "_round", fail)
-    sound = FileSound(str(path), playback.clock)
+    monkeypatch.setattr(FileAudio, "_round", fail)
+    sound = FileAudio(str(path), playback.clock)
     with pytest.raises(InputError, match=r"cannot be read any further \(Operation not permitted\)"):
         sound.read()
 

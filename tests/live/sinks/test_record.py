@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sinks.audio_track import RATE, SoundTrack
-from pipeline.live.sinks.muxer import SOUND_SECONDS, SoundQueue
+from pipeline.live.sinks.audio_track import RATE, AudioTrack
+from pipeline.live.sinks.muxer import SOUND_SECONDS, AudioQueue
 from pipeline.live.sinks.record import FORMS, RecordSink
-from pipeline.live.sinks.sink import SinkError, SoundSink
-from pipeline.live.sinks.thread import Outlet
+from pipeline.live.sinks.sink import AudioSink, SinkError
+from pipeline.live.sinks.thread import SinkThread
 from tests.support.media import click_seconds, color_bars, contents, moving_square
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -126,7 +126,7 @@ def test_the_key_ends_a_file_and_begins_another(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_is_not_running_delivers_nothing() -> None:
-    outlet = Outlet(RecordSink(Controls(["a"]), print), print)
+    outlet = SinkThread(RecordSink(Controls(["a"]), print), print)
     outlet.start(64, 48, Fraction(30))
     outlet.put(frame(0, 0))
     outlet.finish()
@@ -212,7 +212,7 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, ending: str) -> None:
 
 
 def test_the_sink_takes_sound() -> None:
-    assert isinstance(RecordSink(Controls(["a"]), print), SoundSink)
+    assert isinstance(RecordSink(Controls(["a"]), print), AudioSink)
 
 
 def joined(pieces: list[av.AudioFrame]) -> tuple[int, np.ndarray]:
@@ -223,7 +223,7 @@ def joined(pieces: list[av.AudioFrame]) -> tuple[int, np.ndarray]:
 
 
 def test_what_is_missing_between_pieces_is_silence_and_overlaps_are_cut() -> None:
-    track = SoundTrack(START)
+    track = AudioTrack(START)
     pieces = []
     for begin, seconds in ((-0.3, 0.4), (0.1, 0.2), (1.0, 0.5), (1.1, 1.0), (2.1, 0.1)):
         pieces += list(track.pieces(sound_piece(begin, seconds, rate=RATE)))
@@ -233,7 +233,7 @@ def test_what_is_missing_between_pieces_is_silence_and_overlaps_are_cut() -> Non
 
 
 def test_small_differences_of_clocks_are_let_be() -> None:
-    track = SoundTrack(START)
+    track = AudioTrack(START)
     pieces = [piece for number in range(50) for piece in track.pieces(sound_piece(number * 0.0205, 0.02, rate=RATE))]
     _, samples = joined(pieces)
     assert samples.shape[1] == pytest.approx(50 * 0.0205 * RATE, abs=0.06 * RATE)
@@ -241,12 +241,12 @@ def test_small_differences_of_clocks_are_let_be() -> None:
 
 def test_two_sinks_may_take_the_same_piece() -> None:
     piece = sound_piece(0.5, 0.02)
-    starts = [next(SoundTrack(START).pieces(piece)).pts for _ in range(2)]
+    starts = [next(AudioTrack(START).pieces(piece)).pts for _ in range(2)]
     assert starts == [RATE // 2] * 2
 
 
 def test_sound_that_nobody_fetches_does_not_pile_up() -> None:
-    queue = SoundQueue()
+    queue = AudioQueue()
     for number in range(1000):
         queue.put(sound_piece(number * 0.02, 0.02))
     pieces = queue.take()

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import stream_process
-from pipeline.live.sinks.sink import SinkError, SoundSink
+from pipeline.live.sinks.sink import AudioSink, SinkError
 from pipeline.live.sinks.stream import StreamSink, shown
 from pipeline.live.sinks.virtual_camera import VirtualCameraSink
 from tests.live.sinks.test_record import START, frame, sound_piece
@@ -240,7 +240,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_the_sink_takes_sound() -> None:
-    assert isinstance(StreamSink("udp://127.0.0.1:9", print), SoundSink)
+    assert isinstance(StreamSink("udp://127.0.0.1:9", print), AudioSink)
 
 
 class FakeCamera:

@@ -19,7 +19,7 @@ from models.engines.engine import (
     build_engine,
     native_precision,
 )
-from models.engines.frame_graph import Paint, no_statistics
+from models.engines.frame_graph import FrameGraph, no_statistics
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load, read_catalog
 
@@ -71,7 +71,7 @@ def mean_difference(a: Tensor, b: Tensor) -> float:
 def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
     painted, used = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
-    expected, statistics = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
+    expected, statistics = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
     assert painted.shape == (37, 50, 3)
     assert painted.dtype == torch.uint8
     assert painted.is_contiguous()
@@ -80,7 +80,7 @@ def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Pat
 
 
 def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, style: Style) -> None:
-    painted, used = Paint(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
+    painted, used = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
     expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
     assert torch.equal(painted, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
     assert torch.equal(used[..., :-1], statistics)

@@ -15,15 +15,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import models.engines.engine
 import pipeline.stylize.memory_budget
 from models.engines.engine import EngineError, build_engine
-from models.engines.frame_graph import Paint, no_statistics
+from models.engines.frame_graph import FrameGraph, no_statistics
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load
-from models.tiled.tiled_graph import TiledPaint
+from models.tiled.tiled_graph import TiledFrameGraph
 from models.tiled.tiling import Tiling, peak_bytes
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame
-from pipeline.stylize.memory_budget import Need, Way, choose_way, read_size, shown, strip_ways, whole_ways
+from pipeline.stylize.memory_budget import (
+    ExecutionMode,
+    MemoryEstimate,
+    choose_mode,
+    read_size,
+    shown,
+    strip_modes,
+    whole_frame_modes,
+)
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import moving_square
 from tests.support.tiny import blobs
@@ -59,11 +67,11 @@ def picture(height: int, width: int) -> Tensor:
 
 
 def both(
-    paint: Paint, tiling: Tiling, style: Style, pixels: Tensor, *controls: Tensor
+    paint: FrameGraph, tiling: Tiling, style: Style, pixels: Tensor, *controls: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """What the whole picture becomes, and what its strips become; each with the statistics."""
     with torch.inference_mode():
-        return paint(pixels, *style.tensors(), *controls), TiledPaint(paint, tiling)(
+        return paint(pixels, *style.tensors(), *controls), TiledFrameGraph(paint, tiling)(
             pixels, *style.tensors(), *controls
         )
 
@@ -77,7 +85,7 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, style: Style) -> None:
     pixels = picture(*size)
     controls = no_statistics(NETWORK), NONE, FULL, NONE, NONE
-    (expected, statistics), (painted, used) = both(Paint(NETWORK), tiling, style, pixels, *controls)
+    (expected, statistics), (painted, used) = both(FrameGraph(NETWORK), tiling, style, pixels, *controls)
     assert apart(painted, expected).max() <= 1
     assert (painted != expected).float().mean() < 0.01
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
@@ -87,7 +95,7 @@ def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, 
 @pytest.mark.parametrize("stroke_size", [0.5, 1.0, 1.3, 2.0])
 def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
     height, width = 45, 58
-    paint = Paint(NETWORK, END, models.engines.engine.canvas_size(height, width, stroke_size))
+    paint = FrameGraph(NETWORK, END, models.engines.engine.canvas_size(height, width, stroke_size))
     pixels = picture(height, width)
     with torch.inference_mode():
         _, past = paint(pixels // 2, *style.tensors(), no_statistics(NETWORK), NONE, FULL, NONE, NONE)
@@ -100,14 +108,16 @@ def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
 def test_strips_of_deep_pictures(style: Style) -> None:
     pixels = (picture(40, 52).int() * 257 + 3).to(torch.uint16)
     controls = no_statistics(NETWORK), NONE, FULL, NONE, NONE
-    (expected, _), (painted, _) = both(Paint(NETWORK), Tiling(8), style, pixels, *controls)
+    (expected, _), (painted, _) = both(FrameGraph(NETWORK), Tiling(8), style, pixels, *controls)
     assert painted.dtype == torch.uint16
     assert apart(painted, expected).max() <= 8  # of 65,535
 
 
 def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
     pixels = picture(120, 64)
-    _, (painted, _) = both(Paint(NETWORK), Tiling(4), style, pixels, no_statistics(NETWORK), NONE, FULL, NONE, NONE)
+    _, (painted, _) = both(
+        FrameGraph(NETWORK), Tiling(4), style, pixels, no_statistics(NETWORK), NONE, FULL, NONE, NONE
+    )
     assert int(painted[:12].max()) == 0
     assert apart(painted[40:], pixels[40:]).float().mean() > 5
 
@@ -167,12 +177,12 @@ def most_bytes(call: Callable[[], object]) -> int:
 
 def test_strips_need_as_much_memory_as_is_reckoned_and_far_less_than_the_whole() -> None:
     painter, (height, width) = load("great-wave"), (512, 128)
-    pixels, paint = picture(height, width), Paint(painter.network)
+    pixels, paint = picture(height, width), FrameGraph(painter.network)
     arguments = *painter.style.tensors(), no_statistics(painter.network), NONE, FULL, NONE, NONE
     whole = most_bytes(lambda: paint(pixels, *arguments))
     before = whole
     for tiling in (Tiling(32), Tiling(32, keeps_half=False), Tiling(4, keeps_half=False)):
-        painted = TiledPaint(paint, tiling)
+        painted = TiledFrameGraph(paint, tiling)
         most = most_bytes(lambda painted=painted: painted(pixels, *arguments))  # type: ignore[misc]
         reckoned = peak_bytes(painter.network.architecture, tiling, height, width, 4)
         assert most < before, "each step down must take less"
@@ -202,28 +212,30 @@ def test_only_eager_paints_strips(tmp_path_factory: pytest.TempPathFactory) -> N
             )
 
 
-def need(height: int, width: int, **changes: Any) -> Need:
-    return replace(Need(height * width, (height, width), Architecture(), "bf16", "smooth", False), **changes)
+def need(height: int, width: int, **changes: Any) -> MemoryEstimate:
+    return replace(MemoryEstimate(height * width, (height, width), Architecture(), "bf16", "smooth", False), **changes)
 
 
 def test_less_memory_means_fewer_frames_at_once_then_strips_then_smaller_ones() -> None:
     large = need(4320, 7680)
-    ways = [("compile", way) for way in whole_ways(4)] + [("eager", way) for way in strip_ways(1, 4320, on_gpu=False)]
+    ways = [("compile", way) for way in whole_frame_modes(4)] + [
+        ("eager", way) for way in strip_modes(1, 4320, on_gpu=False)
+    ]
     needed = [large.bytes(engine, way) for engine, way in ways]
     assert needed == sorted(needed, reverse=True)
-    assert [way.workers for way in whole_ways(4)] == [4, 3, 2, 1]
-    on_gpu = strip_ways(1, 4320, on_gpu=True)
+    assert [way.workers for way in whole_frame_modes(4)] == [4, 3, 2, 1]
+    on_gpu = strip_modes(1, 4320, on_gpu=True)
     needed = [need(4320, 7680, on_gpu=True).bytes("eager", way) for way in on_gpu]
     assert needed == sorted(needed, reverse=True)
-    assert choose_way(on_gpu, partial(large.bytes, "eager"), 1) is None
-    assert choose_way([Way(2), Way(1)], lambda way: 10 * way.workers, 15) == Way(1)
+    assert choose_mode(on_gpu, partial(large.bytes, "eager"), 1) is None
+    assert choose_mode([ExecutionMode(2), ExecutionMode(1)], lambda way: 10 * way.workers, 15) == ExecutionMode(1)
 
 
 @pytest.mark.parametrize(
     "change", [{"precision": "fp32"}, {"deep": True}, {"stability": "flow"}, {"canvas": (8640, 15360)}]
 )
 def test_what_takes_more_is_reckoned_to_take_more(change: dict[str, Any]) -> None:
-    way = strip_ways(1, 4320, on_gpu=False)[0]
+    way = strip_modes(1, 4320, on_gpu=False)[0]
     assert need(4320, 7680, **change).bytes("eager", way) > need(4320, 7680).bytes("eager", way)
 
 
@@ -254,9 +266,9 @@ def test_a_bound_makes_the_stylizer_paint_in_strips(tight: None) -> None:
     whole = Stylizer(PLAIN, height=80, width=64)
     assert whole.tiling is None
     reckoned = whole._need()
-    least = strip_ways(1, 80, on_gpu=False)[-1]
+    least = strip_modes(1, 80, on_gpu=False)[-1]
     for bound, tiling in (
-        (reckoned.bytes("eager", Way(1)) - 1, Tiling(32)),
+        (reckoned.bytes("eager", ExecutionMode(1)) - 1, Tiling(32)),
         (reckoned.bytes("eager", least), least.tiling),
     ):
         stylizer = Stylizer(replace(PLAIN, max_memory=bound), height=80, width=64, notify=notices.append)

@@ -14,7 +14,7 @@ from models.training.content import painting_at
 from models.training.objective import Painted, Weights
 from models.training.pairs import Pairs
 from models.training.schedule import COOL_DOWN, Schedule, one_cycle
-from models.training.trainer import Report, Trainer, TrainingConfig
+from models.training.trainer import Trainer, TrainingConfig, TrainingReport
 from tests.support.tiny import TINY, photos, stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,7 +147,7 @@ def trainer(losses: Sequence[float], **changes: object) -> Trainer:
     return Trainer(network, starts, [painting], photos(4), Curve(losses), config, torch.device("cpu"))
 
 
-def reports(trainer: Trainer) -> list[Report]:
+def reports(trainer: Trainer) -> list[TrainingReport]:
     return list(trainer.run())
 
 

@@ -15,7 +15,7 @@ from models.training.content import central_crops, painting_at, random_crops, sp
 from models.training.objective import Objective, Painted, PaintingObjective, Weights
 from models.training.pairs import ClipPair, Pairs
 from models.training.schedule import one_cycle
-from models.training.trainer import DivergedError, Report, Trainer, TrainingConfig
+from models.training.trainer import DivergedError, Trainer, TrainingConfig, TrainingReport
 from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ def growing_trainer(objective: Objective, **settings: float) -> Trainer:
     return Trainer(network, [network.neutral_style()], [painting], photos(4), objective, config, CPU)
 
 
-def run_with(objective: Objective, **settings: float) -> list[Report]:
+def run_with(objective: Objective, **settings: float) -> list[TrainingReport]:
     return list(growing_trainer(objective, **settings).run())
 
 
