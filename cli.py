@@ -289,8 +289,8 @@ def live(
         )
         sound = make_audio(outputs, config, live_device, note)
         with _usage():
-            sinks = make_sinks(outputs, controls, note, sound=sound is not None)
-        summary = run_live(config, sinks, controls, note, sound=sound, device=live_device)
+            sinks = make_sinks(outputs, controls, note, audio=sound is not None)
+        summary = run_live(config, sinks, controls, note, audio=sound, device=live_device)
     if as_json:
         print(json.dumps(asdict(summary)))
     elif not quiet:

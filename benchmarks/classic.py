@@ -85,10 +85,10 @@ def classic_loop(network: TransformerNet, clip: Path, target: Path, *, frames: i
         there, picture = capture.read()
         if not there:
             raise RuntimeError(f"{clip} ends after {index} frames, {warm_up + frames} are needed")
-        painted = _painted(network, picture)
-        if painted.shape != picture.shape:  # the writer would only warn
+        stylized = _stylized(network, picture)
+        if stylized.shape != picture.shape:  # the writer would only warn
             raise ValueError(f"width and height must be multiples of 4, not {size[0]}x{size[1]}")
-        writer.write(painted)
+        writer.write(stylized)
     writer.release()
     seconds = time.perf_counter() - begun
     capture.release()
@@ -96,8 +96,8 @@ def classic_loop(network: TransformerNet, clip: Path, target: Path, *, frames: i
 
 
 @torch.no_grad()
-def _painted(network: TransformerNet, picture: np.ndarray) -> np.ndarray:
+def _stylized(network: TransformerNet, picture: np.ndarray) -> np.ndarray:
     rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     result = network(torch.from_numpy(rgb.transpose(2, 0, 1)).float()[None])
-    painted = result[0].clamp(0, 255).numpy().transpose(1, 2, 0).astype(np.uint8)
-    return cv2.cvtColor(np.ascontiguousarray(painted), cv2.COLOR_RGB2BGR)
+    stylized = result[0].clamp(0, 255).numpy().transpose(1, 2, 0).astype(np.uint8)
+    return cv2.cvtColor(np.ascontiguousarray(stylized), cv2.COLOR_RGB2BGR)

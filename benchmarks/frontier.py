@@ -78,11 +78,11 @@ def _points(path: Path, arguments: argparse.Namespace) -> list[Point]:
     with tempfile.TemporaryDirectory() as folder:
         for stability in MODES:
             for strength in arguments.strengths:
-                painted = Path(folder) / f"{stability}{strength}.mkv"
+                stylized = Path(folder) / f"{stability}{strength}.mkv"
                 look = StylizeConfig(arguments.style, strength, stability=stability)
                 scores = painted_scores(
                     path,
-                    painted,
+                    stylized,
                     look,
                     painting=arguments.painting,
                     loss_weights=arguments.loss_weights,

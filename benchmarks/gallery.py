@@ -99,11 +99,11 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
     network = None
     with tempfile.TemporaryDirectory() as folder:
         for path in arguments.clips:
-            painted = Path(folder) / f"{path.stem}.mkv"
+            stylized = Path(folder) / f"{path.stem}.mkv"
             config = StylizeConfig(style=f"{arguments.weights}#{style}", **dict(arguments.set))
             scores = painted_scores(
                 path,
-                painted,
+                stylized,
                 config,
                 painting=painting,
                 loss_weights=arguments.loss_weights,
@@ -113,8 +113,8 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
             measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
             figures |= {key: value for key, value in measured.items() if value is not None}
             network = scores.loss_network
-            pictures += _moments(painted)
-            painted.unlink()
+            pictures += _moments(stylized)
+            stylized.unlink()
     return figures, pictures, network
 
 

@@ -114,12 +114,12 @@ def _train(name: str, painting: Path, work: Path, options: list[str]) -> None:
 
 def _measure(name: str, arguments: argparse.Namespace, folder: Path) -> str | None:
     """Paint the clip in the new style, and print its figures; returns the network that judged."""
-    painted = folder / name / "painted.mkv"
+    stylized = folder / name / "painted.mkv"
     style = StylizeConfig(style=str(folder / name / "own.safetensors"), engine=arguments.engine)
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
     painting = folder / "painting.png"
     scores = painted_scores(
-        arguments.content, painted, style, painting=painting, loss_weights=judge, frames=arguments.frames
+        arguments.content, stylized, style, painting=painting, loss_weights=judge, frames=arguments.frames
     )
     for figure in FIGURES:
         value = getattr(scores, figure)

@@ -27,7 +27,7 @@ def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
 
 def painted_scores(
     path: Path,
-    painted: Path,
+    stylized: Path,
     look: StylizeConfig,
     *,
     painting: Path | None,
@@ -36,8 +36,8 @@ def painted_scores(
     notify: Notify = lambda line: None,
 ) -> Scores:
     """Paint the clip at ``path`` losslessly into ``painted``, and measure it against the painting."""
-    stylize_video(VideoConfig(str(path), str(painted), look, encode=EncodeConfig("ffv1")), notify=notify)
-    return evaluate(EvaluateConfig(str(path), str(painted), painting, loss_weights, frames), notify=notify)
+    stylize_video(VideoConfig(str(path), str(stylized), look, encode=EncodeConfig("ffv1")), notify=notify)
+    return evaluate(EvaluateConfig(str(path), str(stylized), painting, loss_weights, frames), notify=notify)
 
 
 def cell(pixels: Pixels) -> Pixels:

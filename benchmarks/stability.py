@@ -52,12 +52,12 @@ def _arguments() -> argparse.Namespace:
 
 def _compare(style: str, path: Path, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        painted = {mode: Path(folder) / f"{mode}.mkv" for mode in arguments.modes}
+        stylized = {mode: Path(folder) / f"{mode}.mkv" for mode in arguments.modes}
         rounds = [
-            {mode: _milliseconds(path, target, style, mode) for mode, target in painted.items()}
+            {mode: _milliseconds(path, target, style, mode) for mode, target in stylized.items()}
             for _ in range(arguments.rounds)
         ]
-        for mode, target in painted.items():
+        for mode, target in stylized.items():
             took = statistics.median(times[mode] for times in rounds)
             against = statistics.median(times[mode] / times[arguments.modes[0]] for times in rounds)
             scores = evaluate(

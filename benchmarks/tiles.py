@@ -56,9 +56,9 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     before, seconds = peak_memory_bytes() or 0, []
     for _ in range(arguments.rounds):
         begun = time.perf_counter()
-        painted, _ = run(pixels, painter.style, no_statistics(painter.network, device), zero, one, zero, zero)
+        stylized, _ = run(pixels, painter.style, no_statistics(painter.network, device), zero, one, zero, zero)
         seconds.append(time.perf_counter() - begun)
-    Image.fromarray(painted.numpy()).save(arguments.save, compress_level=0)
+    Image.fromarray(stylized.numpy()).save(arguments.save, compress_level=0)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else (peak_memory_bytes() or 0) - before
     return {"seconds": min(seconds), "peak_bytes": peak}
 

@@ -91,14 +91,14 @@ def style_score(features: Mapping[str, Tensor], painting: Mapping[str, Tensor]) 
     return sum(float(style_loss(features[name], target)) for name, target in painting.items()) / len(painting)
 
 
-def content_score(painted: Tensor, original: Tensor) -> float:
+def content_score(stylized: Tensor, original: Tensor) -> float:
     """Mean squared distance of features over the variance of the original's; 0 is equal, 2 is unrelated.
 
     Args:
-        painted: ``(1, C, H, W)`` features of the painted frame.
+        stylized: ``(1, C, H, W)`` features of the painted frame.
         original: of the frame itself.
     """
-    return float(content_loss(painted, original))
+    return float(content_loss(stylized, original))
 
 
 def to_pixels(picture: Picture) -> Tensor:

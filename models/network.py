@@ -277,7 +277,7 @@ class StyleNetwork(nn.Module):
         if keep is None:
             keep = past.new_zeros(())
         norms = _Norms(self.architecture, style, past, keep)
-        painting = self._paint(self._encode(picture, norms), style, norms)
+        painting = self._stylize(self._encode(picture, norms), style, norms)
         return painting[..., : picture.shape[-2], : picture.shape[-1]], norms.statistics()
 
     def with_features(self, picture: Tensor, style: Style) -> tuple[Tensor, Tensor]:
@@ -293,13 +293,13 @@ class StyleNetwork(nn.Module):
         past = picture.new_zeros((picture.shape[0], 2, self.statistics_size), dtype=torch.float32)
         norms = _Norms(self.architecture, style, past, past.new_zeros(()))
         features = self._encode(picture, norms)
-        painting = self._paint(features, style, norms)
+        painting = self._stylize(features, style, norms)
         return painting[..., : picture.shape[-2], : picture.shape[-1]], features
 
     def _encode(self, picture: Tensor, norms: "_Norms") -> Tensor:
         return _through(self.encoder(), pad(picture, self.MULTIPLE, self.SMALLEST), norms)
 
-    def _paint(self, x: Tensor, style: Style, norms: "_Norms") -> Tensor:
+    def _stylize(self, x: Tensor, style: Style, norms: "_Norms") -> Tensor:
         x = _through(self.decoder(), x, norms)
         return torch.sigmoid(convolve_in_fours(x, style.weight.to(x.dtype), style.bias.to(x.dtype)))
 

@@ -12,21 +12,23 @@ SMALLEST_SPREAD = 1e-4
 """Keeps the feature loss finite where the features are all but constant."""
 
 
-def output_loss(painted: Tensor, past: Tensor, frame: Tensor, past_frame: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+def output_loss(
+    stylized: Tensor, past: Tensor, frame: Tensor, past_frame: Tensor, flow: Tensor, mask: Tensor
+) -> Tensor:
     """How far the painting is from the last one carried along the flow; a scalar, 0 is still.
 
     ReCoNet, equation 8: where the light in the scene changes, the painting may change by as much. We divide by the
     visible pixels and the channels instead of by all pixels, so that 0.001 is 0.03 a pixel whatever is hidden.
 
     Args:
-        painted: ``(N, 3, H, W)`` of frame t, in [0, 1].
+        stylized: ``(N, 3, H, W)`` of frame t, in [0, 1].
         past: ``(N, 3, H, W)`` of frame t - 1.
         frame: ``(N, 3, H, W)`` frame t itself; without noise where that is known.
         past_frame: ``(N, 3, H, W)`` frame t - 1.
         flow: ``(N, 2, H, W)`` from t to t - 1, in pixels.
         mask: ``(N, 1, H, W)`` in [0, 1], 1 where both frames show the same.
     """
-    change = painted.float() - warp(past, flow)
+    change = stylized.float() - warp(past, flow)
     light = luma(frame.float() - warp(past_frame, flow))
     return _over_visible((change - light).square(), mask)
 

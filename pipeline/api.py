@@ -120,10 +120,10 @@ def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fract
         raise ValueError("frames without a known number cannot fade; leave style_end out")
     if not (isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a number above 0, not {fps}")
-    return _painted(iter(frames), config, 1 / Fraction(fps))
+    return _stylized(iter(frames), config, 1 / Fraction(fps))
 
 
-def _painted(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
+def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
     from pipeline.stylize.stylizer import Stylizer
 
     pictures = map(_copied, frames)

@@ -34,8 +34,8 @@ class Progress:
     @property
     def fps(self) -> float:
         """Frames a second after the first."""
-        painted = self.frames - self.reused
-        return (painted - 1) / self.seconds if painted > 1 and self.seconds > 0 else 0.0
+        stylized = self.frames - self.reused
+        return (stylized - 1) / self.seconds if stylized > 1 and self.seconds > 0 else 0.0
 
     @property
     def bottleneck(self) -> str:
@@ -51,7 +51,7 @@ class Meter:
 
     Args:
         decoded: the thread of the first stage.
-        painted: the thread of the second; the third runs in the consumer of `watch`.
+        stylized: the thread of the second; the third runs in the consumer of `watch`.
         total: an estimate of the frames to come.
         report: called after each frame that the last stage took.
         reused: frames that earlier runs painted.
@@ -65,7 +65,7 @@ class Meter:
     def __init__(
         self,
         decoded: Prefetch[Any],
-        painted: Prefetch[Any],
+        stylized: Prefetch[Any],
         *,
         total: int | None,
         report: ProgressCallback,
@@ -75,7 +75,7 @@ class Meter:
         self.reused = reused
         self.first_frame_at = time.time()
         self._decoded = decoded
-        self._painted = painted
+        self._stylized = stylized
         self._total = total
         self._report = report
         self._first = time.perf_counter()
@@ -103,11 +103,11 @@ class Meter:
 
     def _waited(self) -> tuple[float, float, float]:
         """Seconds for which each stage has waited for its neighbours."""
-        decoded, painted = self._decoded, self._painted
+        decoded, stylized = self._decoded, self._stylized
         return (
             decoded.blocked_seconds,
-            decoded.starved_seconds + painted.blocked_seconds,
-            painted.starved_seconds,
+            decoded.starved_seconds + stylized.blocked_seconds,
+            stylized.starved_seconds,
         )
 
 

@@ -56,9 +56,9 @@ def stylize_video(
             stylizer = render.load(style, partial(make, **of_clip, notify=notices))
             with (
                 prefetch(render.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
-                prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as painted,
+                prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as stylized,
             ):
-                meter = Meter(decoded, painted, total=info.frame_count, reused=render.frames_reused, report=progress)
-                written = render.encode(meter.watch(painted), card.tag if config.tag else {})
+                meter = Meter(decoded, stylized, total=info.frame_count, reused=render.frames_reused, report=progress)
+                written = render.encode(meter.watch(stylized), card.tag if config.tag else {})
             finished()
         return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, begun=begun)

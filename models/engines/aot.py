@@ -90,15 +90,15 @@ class Ahead:
             raise EngineError(f"torch.compile needs {missing}, not found here")
         self._use_cache()
         torch.set_num_threads(self.threads)
-        paint, example = self._paint(), self._example()
+        stylize, example = self._stylize(), self._example()
         with torch.no_grad():
-            exported = torch.export.export(paint, example, strict=False)
+            exported = torch.export.export(stylize, example, strict=False)
             names = [spec.target for spec in exported.graph_signature.input_specs if spec.target is not None]
             # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
             options = {"config_patches": {"cpp_wrapper": self.device.type == "cpu"}}
             graph = standalone_compile(
                 exported.graph_module,
-                [*_named(paint, names), *example],
+                [*_named(stylize, names), *example],
                 dynamic_shapes="from_example_inputs",
                 options=options,
             )
@@ -120,7 +120,7 @@ class Ahead:
         try:
             names = json.loads((self.folder / INPUTS).read_text())
             graph: Callable[..., Any] = CompiledArtifact.load(path=str(self.folder / GRAPH), format="binary")
-            weights = _named(self._paint(), names)
+            weights = _named(self._stylize(), names)
         except Exception as error:  # whatever torch makes of a file that is damaged
             raise EngineError(f"what was compiled for {self.width}x{self.height} cannot be loaded ({error})") from error
         return self._engine(graph, weights)
@@ -134,15 +134,15 @@ class Ahead:
 
         def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():
-                painted, used = graph(*weights, pixels.to(device), *style.to(device, dtype).tensors(), *controls)
-                return painted.cpu(), used
+                stylized, used = graph(*weights, pixels.to(device), *style.to(device, dtype).tensors(), *controls)
+                return stylized.cpu(), used
 
         return engine
 
-    def _paint(self) -> FrameGraph:
+    def _stylize(self) -> FrameGraph:
         canvas = canvas_size(self.height, self.width, self.stroke_size)
-        paint = copy.deepcopy(FrameGraph(self.network, self.end, canvas)).to(self.device, DTYPES[self.precision])
-        return paint.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        stylize = copy.deepcopy(FrameGraph(self.network, self.end, canvas)).to(self.device, DTYPES[self.precision])
+        return stylize.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def _example(self) -> tuple[Tensor, ...]:
         pixels = torch.zeros(self.height, self.width, 3, dtype=torch.uint8, device=self.device)
@@ -174,9 +174,11 @@ class Ahead:
                 whole.rename(self.folder)
 
 
-def _named(paint: FrameGraph, names: list[str]) -> list[Tensor]:
+def _named(stylize: FrameGraph, names: list[str]) -> list[Tensor]:
     """The weights in the order in which the compiled graph takes them."""
-    tensors = dict(paint.named_parameters(remove_duplicate=False)) | dict(paint.named_buffers(remove_duplicate=False))
+    tensors = dict(stylize.named_parameters(remove_duplicate=False)) | dict(
+        stylize.named_buffers(remove_duplicate=False)
+    )
     return [tensors[name] for name in names]
 
 

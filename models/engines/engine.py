@@ -133,11 +133,11 @@ def build_engine(
         example = torch.zeros(height, width, 3, dtype=torch.int32 if deep else torch.uint8)
         return _openvino(FrameGraph(network, end, canvas), example, device, precision, cache, workers)
     dtype = DTYPES[precision]
-    paint = copy.deepcopy(FrameGraph(network, end, canvas))
-    paint = paint.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    stylize = copy.deepcopy(FrameGraph(network, end, canvas))
+    stylize = stylize.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     if tiling is not None:
-        return _run_by(TiledFrameGraph(paint, tiling), device, dtype)
-    return _torch_engine(paint, device, dtype, compiled=name == "compile", cache=cache)
+        return _run_by(TiledFrameGraph(stylize, tiling), device, dtype)
+    return _torch_engine(stylize, device, dtype, compiled=name == "compile", cache=cache)
 
 
 def canvas_size(height: int, width: int, stroke_size: float) -> tuple[int, int] | None:
@@ -147,9 +147,9 @@ def canvas_size(height: int, width: int, stroke_size: float) -> tuple[int, int] 
 
 
 def _torch_engine(
-    paint: FrameGraph, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path
+    stylize: FrameGraph, device: torch.device, dtype: torch.dtype, *, compiled: bool, cache: Path
 ) -> Engine:
-    run: Callable[..., Any] = paint
+    run: Callable[..., Any] = stylize
     if compiled:
         if not can_compile(device):
             missing = "Triton" if device.type == "cuda" else "a C++ compiler and Python's headers"
@@ -157,32 +157,32 @@ def _torch_engine(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
         # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
         options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": device.type == "cpu"}
-        _give_own_code(paint)
-        run = torch.compile(paint, dynamic=False, options=options)
+        _give_own_code(stylize)
+        run = torch.compile(stylize, dynamic=False, options=options)
     return _run_by(run, device, dtype)
 
 
-def _give_own_code(paint: FrameGraph) -> None:
+def _give_own_code(stylize: FrameGraph) -> None:
     """Let ``paint`` be compiled apart from all others.
 
     Dynamo counts what it compiles by code object, and from the ninth size on runs uncompiled, which is slow.
     """
     shared = FrameGraph.forward
     own = types.FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__, shared.__defaults__)
-    paint.forward = types.MethodType(own, paint)  # type: ignore[method-assign]
+    stylize.forward = types.MethodType(own, stylize)  # type: ignore[method-assign]
 
 
 def _run_by(run: Callable[..., Any], device: torch.device, dtype: torch.dtype) -> Engine:
     def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
-            painted, used = run(pixels.to(device), *style.to(device, dtype).tensors(), *controls)
-            return painted.cpu(), used
+            stylized, used = run(pixels.to(device), *style.to(device, dtype).tensors(), *controls)
+            return stylized.cpu(), used
 
     return engine
 
 
 def _openvino(
-    paint: FrameGraph,
+    stylize: FrameGraph,
     example: Tensor,
     device: torch.device,
     precision: Precision,
@@ -203,7 +203,7 @@ def _openvino(
         # Decoder and encoder want the same cores: threads pinned to them would wait for these instead of moving.
         "ENABLE_CPU_PINNING": False,
     }
-    model = _openvino_model(paint, example, cache / "openvino")
+    model = _openvino_model(stylize, example, cache / "openvino")
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     own = threading.local()
 
@@ -213,21 +213,21 @@ def _openvino(
         request = own.request
         inputs = (pixels.to(example.dtype), *style.to("cpu", torch.float32).tensors(), *controls)
         request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
-        painted, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
-        return painted.to(pixels.dtype), used
+        stylized, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
+        return stylized.to(pixels.dtype), used
 
     return engine
 
 
-def _openvino_model(paint: FrameGraph, pixels: Tensor, folder: Path) -> Path:
+def _openvino_model(stylize: FrameGraph, pixels: Tensor, folder: Path) -> Path:
     """The graph in OpenVINO's own format, converted at its first use: that takes 3 s, reading it a few ms."""
     import openvino
 
-    network, sizes = paint.network, f"{tuple(pixels.shape)} {pixels.dtype} {paint.canvas}"
+    network, sizes = stylize.network, f"{tuple(pixels.shape)} {pixels.dtype} {stylize.canvas}"
     digest = hashlib.sha256(f"{sizes} {network.architecture} {openvino.__version__}".encode())
     for source in (FrameGraph, StyleNetwork, upsample_convolve):
         digest.update(Path(inspect.getfile(source)).read_bytes())
-    for name, tensor in paint.state_dict().items():
+    for name, tensor in stylize.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy())
     target = folder / digest.hexdigest()[:32]
@@ -236,7 +236,7 @@ def _openvino_model(paint: FrameGraph, pixels: Tensor, folder: Path) -> Path:
         past = no_statistics(network)
         example = (pixels, *network.neutral_style().tensors(), past, *(torch.zeros(()) for _ in range(4)))
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch's own code, by torch 2.11
-            model = openvino.convert_model(torch.export.export(paint, example, strict=False))
+            model = openvino.convert_model(torch.export.export(stylize, example, strict=False))
         # Conversion forgets the sizes; the convolution whose kernel is an input does not run without them.
         model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as part:

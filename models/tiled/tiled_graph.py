@@ -30,12 +30,12 @@ class TiledFrameGraph:
     """Paints as `FrameGraph` does, up to rounding, in strips.
 
     Args:
-        paint: what to do as; its network in the precision it is to run in.
+        stylize: what to do as; its network in the precision it is to run in.
         tiling: the strips.
     """
 
-    def __init__(self, paint: FrameGraph, tiling: Tiling) -> None:
-        self._paint = paint
+    def __init__(self, stylize: FrameGraph, tiling: Tiling) -> None:
+        self._stylize = stylize
         self._tiling = tiling
 
     def __call__(
@@ -54,29 +54,29 @@ class TiledFrameGraph:
         """Paint one picture; arguments and results are those of `FrameGraph.forward`, the picture comes on the CPU."""
         picture = _picture(pixels)
         style = Style(scale, shift, weight, bias)
-        way = StripPass(self._paint.network, self._weights(share), style, past[..., :-1], keep, self._tiling)
-        seen = picture if self._paint.canvas is None else resized(picture, self._paint.canvas)
-        painting = cropped(way.paint(self._padded(seen)), seen.height, seen.width)
+        way = StripPass(self._stylize.network, self._weights(share), style, past[..., :-1], keep, self._tiling)
+        seen = picture if self._stylize.canvas is None else resized(picture, self._stylize.canvas)
+        painting = cropped(way.stylize(self._padded(seen)), seen.height, seen.width)
         painting = resized(painting, (picture.height, picture.width))
         own, light = self._survey(picture)
         own = torch.lerp(own, past[..., -1:], keep)
         most = strength * thickness(own)[..., None]
         lit = resampled(light, (picture.height, picture.width), "bilinear")
-        painted = torch.empty(pixels.shape, dtype=pixels.dtype)
+        stylized = torch.empty(pixels.shape, dtype=pixels.dtype)
         for first, last in strips(picture.height, self._tiling.rows):
             over = painting.rows(first, last).float(), most * lit.rows(first, last)[:, 0]
-            painted[first:last] = from_unit(lay_over(picture.rows(first, last), *over, colors), pixels.dtype).cpu()
-        return painted, torch.cat((way.statistics(), own), dim=2)
+            stylized[first:last] = from_unit(lay_over(picture.rows(first, last), *over, colors), pixels.dtype).cpu()
+        return stylized, torch.cat((way.statistics(), own), dim=2)
 
     def _weights(self, share: Tensor) -> list[Tensor]:
-        starts = _weights_of(self._paint.network)
-        if self._paint.end is None:
+        starts = _weights_of(self._stylize.network)
+        if self._stylize.end is None:
             return starts
-        return [part_way(a, b, share) for a, b in zip(starts, _weights_of(self._paint.end), strict=True)]
+        return [part_way(a, b, share) for a, b in zip(starts, _weights_of(self._stylize.end), strict=True)]
 
     def _padded(self, seen: Tall) -> Tall:
         """What the network sees: its sides are made multiples of 4."""
-        network, dtype = self._paint.network, next(self._paint.network.parameters()).dtype
+        network, dtype = self._stylize.network, next(self._stylize.network.parameters()).dtype
         below, right = (missing(size, network.MULTIPLE, network.SMALLEST) for size in (seen.height, seen.width))
 
         def rows(first: int, last: int) -> Tensor:

@@ -88,7 +88,7 @@ class StripPass:
         self._norms = iter(zip(*parts, strict=True))
         self._used: list[Tensor] = []
 
-    def paint(self, picture: Tall) -> Tall:
+    def stylize(self, picture: Tall) -> Tall:
         """The painting of a picture in [0, 1] whose sides are multiples of 4; each strip of it is worked out anew."""
         half = picture.height // 2
         x = picture
@@ -101,7 +101,7 @@ class StripPass:
         return self._colored(x)
 
     def statistics(self) -> Tensor:
-        """Those that were used, ``(1, 2, C)`` float32; complete when `paint` has returned."""
+        """Those that were used, ``(1, 2, C)`` float32; complete when `stylize` has returned."""
         return torch.cat(self._used, dim=2)
 
     def _plain(self, layer: Layer, before: Tall, half: int) -> Tall:

@@ -42,7 +42,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class Stylized:
     """What the network made of `Pairs`.
 
     Attributes:
@@ -61,12 +61,12 @@ class Painted:
 class Objective(Protocol):
     """What training minimises."""
 
-    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """Weighted scalar losses by name.
 
         Args:
             pairs: what was to be painted.
-            painted: what the network made of it.
+            stylized: what the network made of it.
             targets: what `targets` of the same objective returned for the painting.
         """
         ...
@@ -110,24 +110,24 @@ class PaintingObjective:
         by_network = ((network.layers.style, network(picture)) for network in self.networks)
         return [gram_matrix(features[layer])[0] for layers, features in by_network for layer in layers]
 
-    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """The terms ``style``, ``content``, ``variation``, ``output`` and ``feature``."""
-        style, content = self._likeness(pairs.clean_first, painted.first, targets[1:])
+        style, content = self._likeness(pairs.clean_first, stylized.first, targets[1:])
         frames = (pairs.clean_second, pairs.clean_first)
         losses = {
             "style": style,
             "content": content,
-            "variation": total_variation(painted.first),
-            "output": output_loss(painted.second, painted.first, *frames, pairs.flow, pairs.mask),
-            "feature": feature_loss(painted.second_features, painted.first_features, pairs.flow, pairs.mask),
+            "variation": total_variation(stylized.first),
+            "output": output_loss(stylized.second, stylized.first, *frames, pairs.flow, pairs.mask),
+            "feature": feature_loss(stylized.second_features, stylized.first_features, pairs.flow, pairs.mask),
         }
         return {name: weight * loss for (name, loss), weight in zip(losses.items(), targets[0].unbind(), strict=True)}
 
-    def _likeness(self, pictures: Tensor, painted: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _likeness(self, pictures: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         style, content = [], []
         remaining = iter(grams)
         for network in self.networks:
-            of_painted = network(painted)
+            of_painted = network(stylized)
             with torch.no_grad():
                 of_pictures = network(pictures)
             style += [style_loss(of_painted[layer], next(remaining)) for layer in network.layers.style]

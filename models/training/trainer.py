@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.engines.engine import native_precision
 from models.network import Style, StyleNetwork
 from models.training.content import central_crops, random_crops, split
-from models.training.objective import Objective, Painted, Weights
+from models.training.objective import Objective, Stylized, Weights
 from models.training.pairs import MARGIN_PX, ClipPair, Motion, Pairs, clip_crops, moved_pairs
 from models.training.schedule import Schedule, one_cycle
 
@@ -181,7 +181,7 @@ class Trainer:
         groups = [{"params": list(part.parameters())} for part in (self.network, self.bank)]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self._terms = (
-            torch.compile(self._paint_and_compare, dynamic=False) if config.compile else self._paint_and_compare
+            torch.compile(self._stylize_and_compare, dynamic=False) if config.compile else self._stylize_and_compare
         )
 
     def run(self) -> Iterator[TrainingReport]:
@@ -290,15 +290,15 @@ class Trainer:
         crops = crops.to(self.device)
         return moved_pairs(crops, crops.roll(1, 0), generator, self._motion)
 
-    def _paint_and_compare(
+    def _stylize_and_compare(
         self, pairs: tuple[Tensor, ...], style: Style, targets: Sequence[Tensor]
     ) -> dict[str, Tensor]:
         frames = Pairs(*pairs)
         both = torch.cat((frames.first, frames.second)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_mixed):
             painting, features = self.network.with_features(both, style)
-            painted = Painted(*painting.float().chunk(2), *features.chunk(2))
-            return self.objective.terms(frames, painted, targets)
+            stylized = Stylized(*painting.float().chunk(2), *features.chunk(2))
+            return self.objective.terms(frames, stylized, targets)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -306,7 +306,7 @@ class Trainer:
         sums: dict[str, float] = {}
         for index, targets in enumerate(self._targets):
             for chunk in self.validation.split(self.config.batch):
-                terms = self._paint_and_compare(chunk.tensors(), self.bank.style(index), targets)
+                terms = self._stylize_and_compare(chunk.tensors(), self.bank.style(index), targets)
                 share = len(chunk) / len(self.validation) / len(self._targets)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + share * float(value)
@@ -322,8 +322,8 @@ class Trainer:
         pictures = self.validation.clean_first[:count]
         rows = [pictures]
         for index in range(len(self._targets)):
-            painted, _ = self.network(pictures, self.bank.style(index))
-            rows.append(painted.float())
+            stylized, _ = self.network(pictures, self.bank.style(index))
+            rows.append(stylized.float())
         return rows
 
     def styles(self) -> list[Style]:

@@ -57,7 +57,7 @@ def run_clip(
     step: Step,
     record: Record,
     records: Records,
-    paint: FrameGraph,
+    stylize: FrameGraph,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -67,13 +67,13 @@ def run_clip(
         step: what to do.
         record: of it; brought up to date, and kept when the output is in its place.
         records: where it is kept.
-        paint: paints it.
+        stylize: paints it.
         tell: called with what happens, and with the `Outcome` at the end.
         stopped: set from outside when all is to end.
     """
     error: BaseException | None = None
     try:
-        _paint(step, record, records, paint, tell, stopped)
+        _stylize(step, record, records, stylize, tell, stopped)
     except KeyboardInterrupt:
         error = Interrupted()
     except BaseException as caught:
@@ -92,11 +92,11 @@ def _reason(error: BaseException) -> str:
     return text + notes_of(error)
 
 
-def _paint(
+def _stylize(
     step: Step,
     record: Record,
     records: Records,
-    paint: FrameGraph,
+    stylize: FrameGraph,
     tell: Callable[[Message], None],
     stopped: threading.Event,
 ) -> None:
@@ -122,11 +122,11 @@ def _paint(
         record.status, record.look = "done", file_signature(config.target)
         _keep(record, records, tell)
 
-    summary = paint(config, progress=_Teller(job.name, tell, stopped), notify=notify, finished=finished)
+    summary = stylize(config, progress=_Teller(job.name, tell, stopped), notify=notify, finished=finished)
     record.figures = _figures(summary)
     _keep(record, records, tell)
-    painted = summary.frames - summary.frames_reused
-    remember_speed(step, painted, painted / summary.fps if summary.fps else 0.0)
+    stylized = summary.frames - summary.frames_reused
+    remember_speed(step, stylized, stylized / summary.fps if summary.fps else 0.0)
     if not stopped.is_set():
         draw_thumbnails(config, step.clip.seconds, records.thumbnail(job.name, 0), records.thumbnail(job.name, 1))
 

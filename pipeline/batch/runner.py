@@ -83,8 +83,8 @@ class Runner:
         self._owns_process = owns_process
         self._kept = Records(config.state_folder)
         self._stopped = threading.Event()
-        self._painters = EngineCache(self._stopped)
-        self._paint: FrameGraph = partial(stylize_video, make=self._painters.stylizer)
+        self._engines = EngineCache(self._stopped)
+        self._stylize: FrameGraph = partial(stylize_video, make=self._engines.stylizer)
         self._in_flight = IN_FLIGHT
         self._engine = engine
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Runner:
         own = self._started_workers() if self._engine is None else None
         engine = self._engine if own is None else own
         if engine is not None:
-            self._paint = partial(stylize_long_clip, engine=engine, count=self._count_parts)
+            self._stylize = partial(stylize_long_clip, engine=engine, count=self._count_parts)
             self._in_flight = IN_FLIGHT - 1 + engine.workers
         try:
             for entry in self.entries.values():
@@ -186,7 +186,7 @@ class Runner:
             step, record = self.entries[name].step, self.entries[name].record
             record.attempts += 1
             self._emit(Started(name, step.job.config.source, record.attempts, step.megapixels))
-            work = (step, record, self._kept, self._paint, self._messages.put, self._stopped)
+            work = (step, record, self._kept, self._stylize, self._messages.put, self._stopped)
             thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {name}", daemon=True)
             self._running[name] = thread
             thread.start()

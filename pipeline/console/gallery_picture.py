@@ -88,8 +88,8 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     cards = [find_style(style) for style in styles]
     pixels, aspect = _pick_frame(config)
     tiles = [Tile(pixels, "original")]
-    for card, painted in zip(cards, _paintings(pixels, styles, config.device), strict=True):
-        tiles.append(Tile(painted, *_label(card)))
+    for card, stylized in zip(cards, _paintings(pixels, styles, config.device), strict=True):
+        tiles.append(Tile(stylized, *_label(card)))
         progress(len(tiles), len(cards) + 1)
     write_picture(config.target, draw_page(tiles, aspect))
     return len(tiles)
@@ -151,7 +151,7 @@ def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[P
             config = StylizeConfig(style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
         stylizer.look = look
-        yield stylizer.paint(pixels)
+        yield stylizer.stylize(pixels)
 
 
 def _label(card: StyleMetadata) -> tuple[str, str]:

@@ -67,11 +67,11 @@ class Mask:
             self._shown = self._scaled(latest)
         return self._shown
 
-    def __call__(self, original: Pixels, painted: Pixels, seconds: Fraction) -> Pixels:
+    def __call__(self, original: Pixels, stylized: Pixels, seconds: Fraction) -> Pixels:
         """``painted`` where the mask is white, ``original`` where it is black; both ``(height, width, 3)``."""
         amount = self.at(seconds)
-        mixed = original + amount * (painted.astype(np.float32) - original)
-        return np.asarray(np.rint(mixed), painted.dtype)
+        mixed = original + amount * (stylized.astype(np.float32) - original)
+        return np.asarray(np.rint(mixed), stylized.dtype)
 
     def close(self) -> None:
         """Let go of the file."""

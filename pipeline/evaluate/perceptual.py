@@ -34,20 +34,20 @@ class PerceptualMetrics:
         self._style_layers = STYLE_LAYERS if is_vgg else network.layers.style
         self._content_layer = CONTENT_LAYER if is_vgg else network.layers.content[-1]
 
-    def __call__(self, original: Pixels, painted: Pixels) -> tuple[float | None, float]:
+    def __call__(self, original: Pixels, stylized: Pixels) -> tuple[float | None, float]:
         """Style and content score of a painted frame; style is None where there is no painting.
 
         Args:
             original: ``(height, width, 3)`` uint8 RGB.
-            painted: the same size.
+            stylized: the same size.
         """
         from models.metrics import content_score, style_score
 
-        scale = min(LARGEST_PX / min(painted.shape[:2]), 1.0)
+        scale = min(LARGEST_PX / min(stylized.shape[:2]), 1.0)
         content = self._features(scaled(original, scale))[self._content_layer]
-        features = self._features(scaled(painted, scale))
+        features = self._features(scaled(stylized, scale))
         if self._painting is not None and not self._targets:
-            self._targets = self._look_at(self._painting, min(painted.shape[:2]) * scale)
+            self._targets = self._look_at(self._painting, min(stylized.shape[:2]) * scale)
         style = style_score(features, self._targets) if self._targets else None
         return style, content_score(features[self._content_layer], content)
 

@@ -15,13 +15,13 @@ class AudioThread(threading.Thread):
 
     Args:
         source: where sound comes from.
-        outlets: where it goes.
+        sink_threads: where it goes.
         notify: called with what the user should know, in this thread.
     """
 
-    def __init__(self, source: AudioSource, outlets: Sequence[SinkThread], notify: Callable[[str], None]) -> None:
+    def __init__(self, source: AudioSource, sink_threads: Sequence[SinkThread], notify: Callable[[str], None]) -> None:
         super().__init__(name="sound", daemon=True)
-        self._source, self._outlets, self._notify = source, outlets, notify
+        self._source, self._sink_threads, self._notify = source, sink_threads, notify
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -30,8 +30,8 @@ class AudioThread(threading.Thread):
             while not self._stopping.is_set():
                 frame = self._source.read()
                 if frame is not None:
-                    for outlet in self._outlets:
-                        outlet.put_audio(frame)
+                    for sink_thread in self._sink_threads:
+                        sink_thread.put_audio(frame)
         except Exception as error:  # noqa: BLE001 - the picture goes on without
             self._notify(f"{first_line(error)}; going on without sound")
         finally:

@@ -62,14 +62,14 @@ def fill(order: Order) -> None:
     from models.engines.engine import build_engine
     from pipeline.live.style_mixer import load_style_mixer
 
-    palette = load_style_mixer(order.styles)
+    mixer = load_style_mixer(order.styles)
     size = {"height": order.height, "width": order.width, "stroke_size": order.stroke_size}
     where = {"device": torch.device(order.device), "precision": order.precision, "cache": Path(order.cache)}
     if order.engine == "compile":
-        Ahead(palette.network, **size, **where, end=palette.end, threads=order.threads).compile()  # type: ignore[arg-type]
+        Ahead(mixer.network, **size, **where, end=mixer.end, threads=order.threads).compile()  # type: ignore[arg-type]
     else:
         torch.set_num_threads(order.threads)
-        build_engine(order.engine, palette.network, **size, **where, end=palette.end)  # type: ignore[arg-type]
+        build_engine(order.engine, mixer.network, **size, **where, end=mixer.end)  # type: ignore[arg-type]
 
 
 def main(arguments: Sequence[str]) -> int:

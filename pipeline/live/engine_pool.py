@@ -55,7 +55,7 @@ class EnginePool:
     that loads what that process has left in the cache.
 
     Args:
-        palette: what is painted.
+        mixer: what is painted.
         place: where.
         wanted: ``auto``, or the engine to use.
         notify: called with what the user should know, a line each; from any thread.
@@ -67,14 +67,14 @@ class EnginePool:
         DeviceError: the engine that is wanted is not to be had.
     """
 
-    def __init__(self, palette: StyleMixer, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
+    def __init__(self, mixer: StyleMixer, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
         from models.engines.engine import available_engines
 
         found = available_engines(place.device)
         if wanted not in ("auto", *found):
             raise DeviceError(f"the engine {wanted} is not to be had on {place.device}; --engine auto takes what is")
         self._kinds: list[EngineName] = [name for name in found if name != "eager" and wanted in ("auto", name)]
-        self._palette = palette
+        self._mixer = mixer
         self._place = place
         self._notify = notify
         self._slow: dict[Size, Engine] = {}
@@ -174,13 +174,13 @@ class EnginePool:
 
         place, (height, width) = self._place, size
         return Ahead(
-            self._palette.network,
+            self._mixer.network,
             height=height,
             width=width,
             device=place.device,
             precision=place.precision,
             cache=place.cache,
-            end=self._palette.end,
+            end=self._mixer.end,
             stroke_size=place.stroke_size,
             threads=place.threads,
         )
@@ -189,7 +189,7 @@ class EnginePool:
         """Run `pipeline.live.compile_process`, and wait for its end."""
         place, (height, width) = self._place, size
         order = Order(
-            styles=self._palette.names,
+            styles=self._mixer.names,
             engine=kind,
             height=height,
             width=width,
@@ -224,13 +224,13 @@ class EnginePool:
         with device_errors(place.device):
             return build_engine(
                 kind,
-                self._palette.network,
+                self._mixer.network,
                 height=height,
                 width=width,
                 device=place.device,
                 precision=place.precision,
                 cache=place.cache,
-                end=self._palette.end,
+                end=self._mixer.end,
                 stroke_size=place.stroke_size,
             )
 
@@ -240,10 +240,10 @@ class EnginePool:
 
         from models.engines.frame_graph import no_statistics
 
-        device, network = self._place.device, self._palette.network
+        device, network = self._place.device, self._mixer.network
         zero = torch.zeros((), device=device)
         nothing = torch.zeros((*size, 3), dtype=torch.uint8)
-        engine(nothing, self._palette.styles[0], no_statistics(network, device), zero, zero, zero, zero)
+        engine(nothing, self._mixer.styles[0], no_statistics(network, device), zero, zero, zero, zero)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

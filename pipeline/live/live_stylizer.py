@@ -32,7 +32,7 @@ class LiveStylizer:
 
     Args:
         config: what to paint like, and on what.
-        palette: the styles.
+        mixer: the styles.
         size: height and width of the pictures that come out, in pixels.
         notify: called with what the user should know, a line each; from any thread.
 
@@ -47,7 +47,7 @@ class LiveStylizer:
         DeviceError: the device, the precision or the engine is not to be had.
     """
 
-    def __init__(self, config: LiveConfig, palette: StyleMixer, size: Size, notify: Callable[[str], None]) -> None:
+    def __init__(self, config: LiveConfig, mixer: StyleMixer, size: Size, notify: Callable[[str], None]) -> None:
         import torch
 
         from models.engines.engine import native_precision
@@ -64,14 +64,14 @@ class LiveStylizer:
         threads = wanted.threads or (os.cpu_count() or 1)
         place = Place(self.device, precision, cache_folder(), threads, wanted.stroke_size)
         self._threads = threads
-        self.engines = EnginePool(palette, place, wanted.engine, notify)
-        self._palette = palette
+        self.engines = EnginePool(mixer, place, wanted.engine, notify)
+        self._mixer = mixer
         self._stability = cast("Stability", wanted.stability)
         if self._stability != "none" and not opencv_is_there():
             notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
             self._stability = "none"
         self._stabilizer = Stabilizer(self._stability)
-        self._no_past = no_statistics(palette.network, self.device)
+        self._no_past = no_statistics(mixer.network, self.device)
         self._forget = torch.zeros((), device=self.device)
         self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)
         self._last: tuple[Any, ...] = ()
@@ -82,7 +82,7 @@ class LiveStylizer:
 
         torch.set_num_threads(self._threads)
 
-    def paint(self, captured: Captured, look: Snapshot, working: Size) -> LiveFrame:
+    def stylize(self, captured: Captured, look: Snapshot, working: Size) -> LiveFrame:
         """Paint a picture of any size at ``working`` height and width.
 
         Raises:
@@ -90,9 +90,9 @@ class LiveStylizer:
             DeviceError: the network cannot run.
         """
         with device_errors(self.device):
-            return self._paint(captured, look, working)
+            return self._stylize(captured, look, working)
 
-    def _paint(self, captured: Captured, look: Snapshot, working: Size) -> LiveFrame:
+    def _stylize(self, captured: Captured, look: Snapshot, working: Size) -> LiveFrame:
         begun = time.perf_counter()
         original = self._original(captured.pixels, look.mirror)
         kind, engine = self.engines.get(working)
@@ -101,8 +101,8 @@ class LiveStylizer:
         if self._last and (working, look.mirror) != (self._last[0], self._last[2]):
             self._stabilizer = Stabilizer(self._stability)
         self._last, self.engine = now, kind
-        painted = self._painted(_resized(original, working), look, engine)
-        picture = _resized(painted, self.size)
+        stylized = self._stylized(_resized(original, working), look, engine)
+        picture = _resized(stylized, self.size)
         self.seconds = time.perf_counter() - begun
         return LiveFrame(picture, original, captured.captured_at, captured.index)
 
@@ -115,10 +115,10 @@ class LiveStylizer:
         scaled = _resized(pixels, self.size)
         return np.ascontiguousarray(scaled[:, ::-1]) if mirror else scaled
 
-    def _painted(self, pixels: Pixels, look: Snapshot, engine: Any) -> Pixels:
+    def _stylized(self, pixels: Pixels, look: Snapshot, engine: Any) -> Pixels:
         import torch
 
-        style, share = self._palette.mix(look.weights)
+        style, share = self._mixer.mix(look.weights)
         ready = self._stabilizer.prepare(pixels)
         memory = (self._no_past, self._forget) if ready.past is None else (ready.past, self._keep)
         scalars = (self._scalar(value) for value in (look.strength, float(look.keep_colors), share))

@@ -35,7 +35,7 @@ def run_live(
     controls: Controls,
     notify: Callable[[str], None] = lambda line: None,
     *,
-    sound: AudioSource | None = None,
+    audio: AudioSource | None = None,
     device: Device | None = None,
 ) -> LiveSummary:
     """Paint what ``config.source`` shows into ``sinks``, until it is told to end.
@@ -50,7 +50,7 @@ def run_live(
             told to quit.
         notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
             that the sinks were given too bring what those said into the summary.
-        sound: where sound comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
+        audio: where sound comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
         device: in place of the one that ``config.source`` means.
 
     Raises:
@@ -62,7 +62,7 @@ def run_live(
     if not sinks:
         raise ValueError("a live session needs a sink")
     notices = notify if isinstance(notify, Notices) else Notices(notify)
-    session = _Session(config, sinks, controls, notices, sound, device or find_capture_device(config))
+    session = _Session(config, sinks, controls, notices, audio, device or find_capture_device(config))
     try:
         session.start()
         session.run()
@@ -80,7 +80,7 @@ class _Session:
         sinks: Sequence[Sink],
         controls: Controls,
         notices: Notices,
-        sound: AudioSource | None,
+        audio: AudioSource | None,
         device: Device,
     ) -> None:
         self._config, self._controls = config, controls
@@ -91,15 +91,15 @@ class _Session:
         self._captured: Mailbox[Captured] = Mailbox()
         self._device = device
         self._capture = Capture(device, self._captured, notices)
-        self._outlets = [SinkThread(sink, notices, self._lose) for sink in sinks]
-        self._sound = AudioThread(sound, self._outlets, notices) if sound is not None else None
-        self._painting: StylizeThread | None = None
-        self._painter: LiveStylizer | None = None
+        self._sink_threads = [SinkThread(sink, notices, self._lose) for sink in sinks]
+        self._audio = AudioThread(audio, self._sink_threads, notices) if audio is not None else None
+        self._stylize_thread: StylizeThread | None = None
+        self._stylizer: LiveStylizer | None = None
 
     def start(self) -> None:
         """Up to the moment when pictures flow."""
         self._capture.start()
-        palette = load_style_mixer(self._controls.names)  # imports torch; the device is being opened meanwhile
+        mixer = load_style_mixer(self._controls.names)  # imports torch; the device is being opened meanwhile
         while not self._capture.first.wait(IDLE_SECONDS):
             if self._controls.quitting.is_set():
                 return
@@ -108,20 +108,26 @@ class _Session:
                 return
         if self._capture.error is not None:
             raise self._capture.error
-        self._begin_painting(palette)
+        self._begin_painting(mixer)
 
-    def _begin_painting(self, palette: StyleMixer) -> None:
+    def _begin_painting(self, mixer: StyleMixer) -> None:
         size = output_size(self._capture.size, self._config.height)
-        self._painter = LiveStylizer(self._config, palette, size, self._notices)
-        self._painting = StylizeThread(
-            self._config, self._painter, self._capture, self._captured, self._outlets, self._controls, self._notices
+        self._stylizer = LiveStylizer(self._config, mixer, size, self._notices)
+        self._stylize_thread = StylizeThread(
+            self._config,
+            self._stylizer,
+            self._capture,
+            self._captured,
+            self._sink_threads,
+            self._controls,
+            self._notices,
         )
-        self._painting.start()
-        fps = Fraction(self._painting.fps).limit_denominator(1001)
-        for outlet in self._outlets:
-            outlet.start(size[1], size[0], fps)
-        if self._sound is not None:
-            self._sound.start()
+        self._stylize_thread.start()
+        fps = Fraction(self._stylize_thread.fps).limit_denominator(1001)
+        for sink_thread in self._sink_threads:
+            sink_thread.start(size[1], size[0], fps)
+        if self._audio is not None:
+            self._audio.start()
 
     def run(self) -> None:
         """Wait for the end."""
@@ -133,39 +139,41 @@ class _Session:
         return (
             self._controls.quitting.is_set()
             or (deadline is not None and time.monotonic() >= deadline)
-            or self._painting is None
-            or not self._painting.is_alive()
+            or self._stylize_thread is None
+            or not self._stylize_thread.is_alive()
             or self._is_alone
         )
 
     @property
     def _is_alone(self) -> bool:
         """Whether sinks have been lost, and those that have not show nobody anything."""
-        return bool(self._lost) and not any(outlet.is_wanted for outlet in self._outlets if outlet not in self._lost)
+        return bool(self._lost) and not any(
+            sink_thread.is_wanted for sink_thread in self._sink_threads if sink_thread not in self._lost
+        )
 
-    def _lose(self, outlet: SinkThread, line: str) -> None:
+    def _lose(self, sink_thread: SinkThread, line: str) -> None:
         """A sink has failed: says so, unless it was the last, of which the error that ends the session tells."""
         with self._losing:
-            self._lost.append(outlet)
+            self._lost.append(sink_thread)
             if self._is_alone:
                 return
-            others = any(other.works and other.is_wanted for other in self._outlets)
+            others = any(other.works and other.is_wanted for other in self._sink_threads)
         goes_on = others and not self._controls.quitting.is_set()
         self._notices(f"{line}; going on without it" if goes_on else line)
 
     def end(self) -> None:
         """Close everything, the source first, so that each stage behind it can finish what it has."""
         self._ended = time.monotonic()
-        painting, sound, painter = self._painting, self._sound, self._painter
+        stylize_thread, audio, stylizer = self._stylize_thread, self._audio, self._stylizer
         steps: list[Callable[[], object]] = [
             self._controls.quit,  # a window that hangs waits for it
             self._capture.stop,
             self._captured.close,
-            *([painter.close] if painter is not None else []),
-            *([partial(painting.join, PAINT_SECONDS)] if painting is not None else []),
-            *([sound.stop] if sound is not None else []),
-            *(outlet.finish for outlet in self._outlets),
-            *(outlet.join for outlet in self._outlets),
+            *([stylizer.close] if stylizer is not None else []),
+            *([partial(stylize_thread.join, PAINT_SECONDS)] if stylize_thread is not None else []),
+            *([audio.stop] if audio is not None else []),
+            *(sink_thread.finish for sink_thread in self._sink_threads),
+            *(sink_thread.join for sink_thread in self._sink_threads),
             partial(self._capture.join, CAPTURE_SECONDS),
         ]
         with ExitStack() as closing:  # another Ctrl-C cuts a wait short, and leaves none of the rest out
@@ -174,16 +182,16 @@ class _Session:
 
     def summary(self) -> LiveSummary:
         """What was done, or the error that ended it."""
-        for thread in (self._painting, self._capture):
+        for thread in (self._stylize_thread, self._capture):
             if thread is not None and thread.error is not None:
                 raise thread.error
         if self._is_alone:
             last = self._lost[-1]
             failure = last.failure
             raise failure if isinstance(failure, SinkError) else SinkError(last.sink.name, str(failure)) from failure
-        sinks = tuple(outlet.summary() for outlet in self._outlets)
+        sinks = tuple(sink_thread.summary() for sink_thread in self._sink_threads)
         best = max(sinks, key=lambda sink: sink.delivered)
-        painting, painter = self._painting, self._painter
+        stylize_thread, stylizer = self._stylize_thread, self._stylizer
         return LiveSummary(
             fps=best.fps,
             latency_ms=best.latency_ms,
@@ -191,11 +199,11 @@ class _Session:
             delivered=best.delivered,
             dropped=max(self._capture.captured - best.delivered, 0),
             seconds=self._ended - self._begun,
-            size=painter.size[::-1] if painter else (0, 0),
-            painted_at=painting.working[::-1] if painting else (0, 0),
-            engine=painter.engine if painter else "",
-            first_picture_seconds=self._since_begun(painting.first_at if painting else None),
-            fast_after_seconds=self._since_begun(painting.fast_at if painting else None),
+            size=stylizer.size[::-1] if stylizer else (0, 0),
+            painted_at=stylize_thread.working[::-1] if stylize_thread else (0, 0),
+            engine=stylizer.engine if stylizer else "",
+            first_picture_seconds=self._since_begun(stylize_thread.first_at if stylize_thread else None),
+            fast_after_seconds=self._since_begun(stylize_thread.fast_at if stylize_thread else None),
             sinks=sinks,
             notices=self._notices.lines,
         )

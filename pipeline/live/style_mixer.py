@@ -74,14 +74,14 @@ def load_style_mixer(names: Sequence[str]) -> StyleMixer:
 
     painters = [_load(name) for name in names]
     network = painters[0].network
-    others = [painter.network for painter in painters if differ(network, painter.network)]
+    others = [stylizer.network for stylizer in painters if differ(network, stylizer.network)]
     end = others[0] if others else None
-    for painter in painters[1:]:
-        strange = end is not None and differ(network, painter.network) and differ(end, painter.network)
-        if strange or not _are_related(painters[0], painter):
-            raise StyleError(f"{painter.card.name} and {painters[0].card.name} cannot be painted in one session")
-    shares = tuple(float(end is not None and differ(network, painter.network)) for painter in painters)
-    return StyleMixer(tuple(names), network, end, tuple(painter.style for painter in painters), shares)
+    for stylizer in painters[1:]:
+        strange = end is not None and differ(network, stylizer.network) and differ(end, stylizer.network)
+        if strange or not _are_related(painters[0], stylizer):
+            raise StyleError(f"{stylizer.card.name} and {painters[0].card.name} cannot be painted in one session")
+    shares = tuple(float(end is not None and differ(network, stylizer.network)) for stylizer in painters)
+    return StyleMixer(tuple(names), network, end, tuple(stylizer.style for stylizer in painters), shares)
 
 
 def _load(name: str) -> "LoadedStyle":

@@ -28,10 +28,10 @@ class StylizeThread(threading.Thread):
 
     Args:
         config: which targets to keep.
-        painter: who paints.
+        stylizer: who paints.
         capture: where pictures come from, for its rate.
         captured: where they come in.
-        outlets: where painted pictures go.
+        sink_threads: where painted pictures go.
         controls: how they are to look.
         notify: called with what the user should know, in this thread.
 
@@ -45,10 +45,10 @@ class StylizeThread(threading.Thread):
     def __init__(
         self,
         config: LiveConfig,
-        painter: LiveStylizer,
+        stylizer: LiveStylizer,
         capture: Capture,
         captured: Mailbox[Captured],
-        outlets: Sequence[SinkThread],
+        sink_threads: Sequence[SinkThread],
         controls: Controls,
         notify: Callable[[str], None],
     ) -> None:
@@ -56,12 +56,12 @@ class StylizeThread(threading.Thread):
         self.first_at: float | None = None
         self.fast_at: float | None = None
         self.error: BaseException | None = None
-        self._config, self._painter, self._capture = config, painter, capture
-        self._captured, self._outlets, self._controls = captured, outlets, controls
+        self._config, self._stylizer, self._capture = config, stylizer, capture
+        self._captured, self._sink_threads, self._controls = captured, sink_threads, controls
         self._notify = notify
         fixed = config.height is not None
-        self._sizes: tuple[Size, ...] = (painter.size,) if fixed else working_sizes(*painter.size)
-        step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if painter.device.type == "cpu" else 0
+        self._sizes: tuple[Size, ...] = (stylizer.size,) if fixed else working_sizes(*stylizer.size)
+        step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if stylizer.device.type == "cpu" else 0
         self._quality = ResolutionControl(
             self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000
         )
@@ -77,15 +77,15 @@ class StylizeThread(threading.Thread):
     def run(self) -> None:
         """Paint until no more pictures come."""
         try:
-            self._painter.begin()
+            self._stylizer.begin()
             while (captured := self._captured.get()) is not None:
                 if self._is_due(captured.captured_at):
-                    self._paint(captured)
+                    self._stylize(captured)
         except BaseException as error:  # noqa: BLE001 - raised again by the session
             self.error = error
         finally:
-            for outlet in self._outlets:
-                outlet.finish()
+            for sink_thread in self._sink_threads:
+                sink_thread.finish()
 
     def _is_due(self, at: float) -> bool:
         """Whether a picture taken then is one of those that are wanted, where the source gives more."""
@@ -98,22 +98,22 @@ class StylizeThread(threading.Thread):
         self._due_at = max(self._due_at + interval, at)
         return True
 
-    def _paint(self, captured: Captured) -> None:
-        ready = self._painter.engines.ready
+    def _stylize(self, captured: Captured) -> None:
+        ready = self._stylizer.engines.ready
         step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
         self.working = self._sizes[step]
-        frame = self._painted(captured, step)
+        frame = self._stylized(captured, step)
         if frame is None:
             self._make_smaller(step)
             return
-        for outlet in self._outlets:
-            outlet.put(frame)
+        for sink_thread in self._sink_threads:
+            sink_thread.put(frame)
         self._learn(time.monotonic())
 
-    def _painted(self, captured: Captured, step: int) -> LiveFrame | None:
+    def _stylized(self, captured: Captured, step: int) -> LiveFrame | None:
         """None where the memory does not suffice, but may for less; the error would hold what was made so far."""
         try:
-            return self._painter.paint(captured, self._controls.snapshot(), self.working)
+            return self._stylizer.stylize(captured, self._controls.snapshot(), self.working)
         except OutOfMemoryError:
             if step == len(self._sizes) - 1:
                 raise
@@ -123,24 +123,26 @@ class StylizeThread(threading.Thread):
         """Give up the size of this step and all larger ones, and what is kept for them."""
         self._quality.forbid(step)
         for size in self._sizes[: step + 1]:
-            self._painter.engines.forget(size)
-        (height, width), device = self._sizes[step + 1], self._painter.device
+            self._stylizer.engines.forget(size)
+        (height, width), device = self._sizes[step + 1], self._stylizer.device
         free_memory(device)
         self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")
 
     def _learn(self, now: float) -> None:
         """Tell the quality what it took, and prepare the engine that would serve best."""
-        fast = self._painter.engine != "eager"
+        fast = self._stylizer.engine != "eager"
         self.first_at = self.first_at or now
         self.fast_at = self.fast_at or (now if fast else None)
-        if self._painter.is_settled:
-            self._quality.add(now, self._painter.seconds, fast=fast)
+        if self._stylizer.is_settled:
+            self._quality.add(now, self._stylizer.seconds, fast=fast)
         latencies = [
-            outlet.deliveries.last_seconds for outlet in self._outlets if outlet.takes and outlet.deliveries.delivered
+            sink_thread.deliveries.last_seconds
+            for sink_thread in self._sink_threads
+            if sink_thread.takes and sink_thread.deliveries.delivered
         ]
         if latencies:
             self._quality.add_latency(min(latencies))
         self._quality.set_fps(self.fps)
         step = self._quality.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
         if step is not None:
-            self._painter.engines.prepare(self._sizes[step])
+            self._stylizer.engines.prepare(self._sizes[step])

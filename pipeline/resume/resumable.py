@@ -138,9 +138,11 @@ class ResumableRender:
         source_bytes = self._input[0] if self._input else 0
         freed = self._folder.own_bytes() if self._is_stale else 0
         info = self._source.info
-        check_space(self._folder.path, self._painted(), self._plan, info, source_bytes, self._notify, freed_bytes=freed)
+        check_space(
+            self._folder.path, self._stylized(), self._plan, info, source_bytes, self._notify, freed_bytes=freed
+        )
 
-    def _painted(self) -> Manifest:
+    def _stylized(self) -> Manifest:
         """What is painted already."""
         return self._manifest
 
@@ -294,8 +296,8 @@ def _add_note(error: BaseException, line: str) -> None:
 
 
 def _lacks(engine: Mapping[str, Any], reason: str) -> str:
-    painted = f"the kept frames were painted with {_engine_text(engine)}"
-    return f"{painted}, which is not to be had now ({reason}): bring it back, or begin anew with --fresh"
+    stylized = f"the kept frames were painted with {_engine_text(engine)}"
+    return f"{stylized}, which is not to be had now ({reason}): bring it back, or begin anew with --fresh"
 
 
 def _engine_text(engine: Mapping[str, Any]) -> str:

@@ -48,11 +48,11 @@ def find_partial_output(
     if kept is None:
         return None
     is_placed = is_finished(kept, config)
-    is_painted = is_placed or (kept.is_whole and folder.count_whole(kept.segments) == len(kept.segments))
-    different = changes(kept.identity, _painted_as(kept.identity, identity) if is_painted else identity)
+    is_stylized = is_placed or (kept.is_whole and folder.count_whole(kept.segments) == len(kept.segments))
+    different = changes(kept.identity, _painted_as(kept.identity, identity) if is_stylized else identity)
     if is_placed and os.path.realpath(config.source) == os.path.realpath(config.target):
         different = [what for what in different if what != "input"]  # by now that is the painted clip
-    if kept.split is not None and "workers" not in identity["settings"] and not is_painted:
+    if kept.split is not None and "workers" not in identity["settings"] and not is_stylized:
         began = f"a batch began it on several workers, whose work is kept in {folder.path}"
         raise OutputError(config.target, f"{began}; go on with that batch, or begin anew with --fresh")
     if different:

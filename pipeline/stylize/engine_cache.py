@@ -66,24 +66,24 @@ class EngineCache:
 class _Sharing(Stylizer):
     """A stylizer of one clip whose engine may have painted others before."""
 
-    def __init__(self, painters: EngineCache, config: StylizeConfig, **of_clip: Any) -> None:
-        self._painters = painters
+    def __init__(self, engines: EngineCache, config: StylizeConfig, **of_clip: Any) -> None:
+        self._engines = engines
         self._new: tuple[Key, Engine] | None = None
         self._has_turn = False
-        with painters.making:
+        with engines.making:
             try:
                 super().__init__(config, build=self._found_or_built, **of_clip)
             finally:
                 if self._has_turn:
                     self._has_turn = False
-                    painters.turn.release()
+                    engines.turn.release()
             if self._new is not None:
-                painters.keep(*self._new)
+                engines.keep(*self._new)
 
     def __call__(
         self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
     ) -> Iterator[Frame | Mark | T]:
-        with self._painters.turn:
+        with self._engines.turn:
             self._has_turn = True
             yield from super().__call__(items, state)
 
@@ -95,12 +95,12 @@ class _Sharing(Stylizer):
         of_networks = tuple(_digest(each) for each in (network, settings["end"]))
         others = tuple(sorted((option, value) for option, value in settings.items() if option != "end"))
         key = (name, *of_networks, others, torch.get_num_threads())
-        kept = self._painters.find(key)
+        kept = self._engines.find(key)
         if kept is not None:
             self._new = None
             return kept
         if not self._has_turn:
-            self._painters.turn.take()
+            self._engines.turn.take()
             self._has_turn = True
         engine = build_engine(name, network, **settings)  # type: ignore[arg-type]
         self._new = key, engine

@@ -84,7 +84,7 @@ class Stabilizer:
         self._shot = 0
         self._before: Pixels | None = None
         self._averages: dict[int, torch.Tensor] = {}
-        self._painted: Pixels | None = None
+        self._stylized: Pixels | None = None
         self._own = threading.local()
         if state:
             self._go_on(state, device)
@@ -102,7 +102,7 @@ class Stabilizer:
             return {}
         oldest = max(self._averages, default=0) - self.LAG + 1
         state = {f"average.{key}": value.cpu().numpy() for key, value in self._averages.items() if key >= oldest}
-        return state if self._painted is None else state | {"painted": self._painted}
+        return state if self._stylized is None else state | {"painted": self._stylized}
 
     def _go_on(self, state: State, device: "torch.device | str") -> None:
         import torch
@@ -111,7 +111,7 @@ class Stabilizer:
         self._begins_shot.go_on(state)
         self._calm.go_on(state)
         self._before = state["calm"]
-        self._painted = state.get("painted")
+        self._stylized = state.get("painted")
         for name, value in state.items():
             if name.startswith("average."):
                 self._averages[int(name.removeprefix("average."))] = torch.from_numpy(value).to(device)
@@ -142,25 +142,25 @@ class Stabilizer:
         field: Field = self._own.find(_shallow(prepared.pixels), _shallow(prepared.before))
         return field
 
-    def finish(self, prepared: Prepared, painted: Pixels, used: "torch.Tensor", flow: "Field | None") -> Pixels:
+    def finish(self, prepared: Prepared, stylized: Pixels, used: "torch.Tensor", flow: "Field | None") -> Pixels:
         """The picture to show: ``painted``, or in mode ``flow`` its blend with the frame before.
 
         Args:
             prepared: what `prepare` returned for the frame.
-            painted: ``(H, W, 3)``, what the network made of it.
+            stylized: ``(H, W, 3)``, what the network made of it.
             used: the statistics ``(1, 2, C + 1)`` that the network used.
             flow: what `flow` returned for the frame.
         """
         if self._mode == "none":
-            return painted
+            return stylized
         self._remember(prepared, used)
         if self._mode == "smooth":
-            return painted
-        if flow is None or prepared.before is None or self._painted is None:
-            self._painted = painted
+            return stylized
+        if flow is None or prepared.before is None or self._stylized is None:
+            self._stylized = stylized
         else:
-            self._painted = self._blend(painted, self._painted, prepared.pixels, prepared.before, flow)
-        return self._painted
+            self._stylized = self._blend(stylized, self._stylized, prepared.pixels, prepared.before, flow)
+        return self._stylized
 
     def _remember(self, prepared: Prepared, used: "torch.Tensor") -> None:
         before = None if prepared.first else self._averages.get(prepared.index - 1)
@@ -269,11 +269,11 @@ class FlowBlend:
     def __init__(self) -> None:
         self._share = self.SHARE * (1 - _ramp(self.AGREE, self.DIFFER))
 
-    def __call__(self, painted: Pixels, past: Pixels, frame: Pixels, past_frame: Pixels, flow: "Field") -> Pixels:
+    def __call__(self, stylized: Pixels, past: Pixels, frame: Pixels, past_frame: Pixels, flow: "Field") -> Pixels:
         """Blend.
 
         Args:
-            painted: ``(H, W, 3)``, frame t as the network painted it.
+            stylized: ``(H, W, 3)``, frame t as the network painted it.
             past: ``(H, W, 3)``, frame t - 1 as this returned it.
             frame: ``(H, W, 3)``, frame t of the input.
             past_frame: ``(H, W, 3)``, frame t - 1 of the input.
@@ -289,10 +289,10 @@ class FlowBlend:
         apart = cv.blur(_strongest(cv.absdiff(_shallow(frame), was)), (self.REACH, self.REACH))
         outside = cv.bitwise_not(cv.inRange(places, (0, 0), (width - 1, height - 1)))
         share = cv.LUT(cv.max(apart, outside), self._share)
-        if painted.dtype == np.uint8:
-            return np.asarray(cv.blendLinear(carried, painted, share, 1 - share), np.uint8)
-        wide = cv.blendLinear(carried.astype(np.float32), painted.astype(np.float32), share, 1 - share)
-        return _rounded(wide, painted.dtype)
+        if stylized.dtype == np.uint8:
+            return np.asarray(cv.blendLinear(carried, stylized, share, 1 - share), np.uint8)
+        wide = cv.blendLinear(carried.astype(np.float32), stylized.astype(np.float32), share, 1 - share)
+        return _rounded(wide, stylized.dtype)
 
 
 def _ramp(low: int, high: int) -> Wide:

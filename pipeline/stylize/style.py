@@ -215,11 +215,11 @@ def _find_blend(parts: Sequence[Part]) -> StyleMetadata:
 def _load_blend(parts: Sequence[Part]) -> LoadedStyle:
     name = _find_blend(parts).name
     try:
-        painters = [load(part.style) for part in parts]
-        if len(painters) == 1:
-            return painters[0]
+        engines = [load(part.style) for part in parts]
+        if len(engines) == 1:
+            return engines[0]
         from models.blend import blend
 
-        return blend(painters, [part.weight for part in parts], name)
+        return blend(engines, [part.weight for part in parts], name)
     except WeightsError as error:
         raise StyleError(str(error)) from error

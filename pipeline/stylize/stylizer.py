@@ -155,19 +155,19 @@ class Stylizer:
                     item.state = stabilizer.prepared_state()
                 yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None
 
-        def painted(
+        def stylized(
             task: tuple[Frame | Mark | T, Prepared | None],
         ) -> tuple[Frame | Mark | T, Callable[[], Pixels] | None]:
             item, ready = task
             if ready is None or not isinstance(item, Frame):
                 return item, None
-            picture, used = self._paint(ready.pixels, item.seconds, ready.past)
+            picture, used = self._stylize(ready.pixels, item.seconds, ready.past)
             return item, partial(stabilizer.finish, ready, picture, used, stabilizer.flow(ready))
 
         # The number of threads is a setting of each thread that calls torch.
         own_threads = partial(torch.set_num_threads, self._threads)
         work = ordered_map(
-            painted, prepared(), workers=self.workers, ahead=AHEAD, initializer=own_threads, name="painter"
+            stylized, prepared(), workers=self.workers, ahead=AHEAD, initializer=own_threads, name="painter"
         )
         with closing(work):
             for item, finish in work:
@@ -175,7 +175,7 @@ class Stylizer:
                     item.state = {**item.state, **stabilizer.finished_state()}
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
-    def paint(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
+    def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
         """Paint a single picture ``(height, width, 3)`` RGB; returns pixels of `output_size`.
 
         Args:
@@ -185,7 +185,7 @@ class Stylizer:
         Raises:
             DeviceError: the memory of the device does not suffice.
         """
-        picture, _ = self._paint(pixels, seconds, None)
+        picture, _ = self._stylize(pixels, seconds, None)
         return compose(pixels, picture, self._compare) if self._compare else picture
 
     def _shown(self, frame: Frame, picture: Pixels) -> Frame:
@@ -198,7 +198,7 @@ class Stylizer:
             alpha = np.concatenate((alpha, alpha), axis=1)
         return replace(frame, pixels=compose(frame.pixels, picture, self._compare), alpha=alpha)
 
-    def _paint(
+    def _stylize(
         self, pixels: Pixels, seconds: Fraction | float, past: "torch.Tensor | None"
     ) -> "tuple[Pixels, torch.Tensor]":
         """The painting, and the statistics that were used: the picture's own, or in part those of the ``past``."""
@@ -213,7 +213,7 @@ class Stylizer:
             run = self._run
             try:
                 with device_errors(self.device):
-                    painted, used = run(
+                    stylized, used = run(
                         torch.from_numpy(pixels),
                         self.look.style(share),
                         *memory,
@@ -221,7 +221,7 @@ class Stylizer:
                         self._colors,
                         of_network,
                     )
-                return painted.numpy(), used
+                return stylized.numpy(), used
             except OutOfMemoryError as error:
                 reason = str(error)  # the error itself would hold the features until the frame is painted
             self._shrink(run, reason)
@@ -321,7 +321,7 @@ class Stylizer:
         self._notify(f"{self.device} ran out of memory: going on in strips of {self.tiling.rows} rows{less}")
 
     def _warm_up(self) -> None:
-        self._paint(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
+        self._stylize(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
 
 
 MakeStylizer = Callable[..., Stylizer]
@@ -345,12 +345,12 @@ def output_size(compare: str | None, width: int, height: int) -> tuple[int, int]
     return (2 * width if compare == "side" else width, height)
 
 
-def compose(original: Pixels, painted: Pixels, compare: Literal["side", "split"] | str) -> Pixels:
+def compose(original: Pixels, stylized: Pixels, compare: Literal["side", "split"] | str) -> Pixels:
     """Show both: side by side, or the left half of the one and the right half of the other with a line between."""
     if compare == "side":
-        return np.concatenate((original, painted), axis=1)
+        return np.concatenate((original, stylized), axis=1)
     middle = original.shape[1] // 2
-    split = painted.copy()
+    split = stylized.copy()
     split[:, :middle] = original[:, :middle]
     split[:, max(middle - 1, 0) : middle + 1] = np.iinfo(split.dtype).max
     return split

@@ -166,7 +166,7 @@ class LocalPool:
 
     def _do(self, work: _Work, worker: Worker) -> None:
         """Have it painted, and make the answer known."""
-        answer = worker.paint(work.task, lambda: work.is_over or self._closed.is_set())
+        answer = worker.stylize(work.task, lambda: work.is_over or self._closed.is_set())
         if isinstance(answer, SegmentResult):
             told = tuple(f"a worker died ({how}); another went on with its part" for how in work.deaths)
             work.set_result(replace(answer, notices=(*answer.notices, *told)))

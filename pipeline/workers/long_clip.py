@@ -62,9 +62,9 @@ def stylize_long_clip(
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
-                results = _painted(render.tasks(), engine, watch)
+                results = _stylized(render.tasks(), engine, watch)
                 if render.lengthen(results, notices):
-                    results = _painted(render.tasks(), engine, watch)
+                    results = _stylized(render.tasks(), engine, watch)
                 render.join(results, notices)
             written = render.encode((), card.tag if config.tag else {})
             finished()
@@ -94,7 +94,7 @@ class _Watch:
 
     def __call__(self) -> None:
         """Look, and tell."""
-        frames = max(self._render.painted(), self.frames)
+        frames = max(self._render.stylized(), self.frames)
         if frames <= self._render.reused:  # the first new one comes behind this moment
             self.first_frame_at, self._first = time.time(), time.perf_counter()
         self.frames = frames
@@ -106,7 +106,7 @@ class _Watch:
         return Progress(frames, self._total, seconds, {"stylize": 1.0}, min(self._render.reused, frames))
 
 
-def _painted(tasks: Sequence[SegmentJob], engine: SegmentExecutor, look: Callable[[], None]) -> list[SegmentResult]:
+def _stylized(tasks: Sequence[SegmentJob], engine: SegmentExecutor, look: Callable[[], None]) -> list[SegmentResult]:
     """The results of all tasks; the first failure ends the others."""
     futures: list[Future[SegmentResult]] = []
     try:

@@ -27,7 +27,7 @@ from pipeline.workers.absolute_paths import for_elsewhere
 from pipeline.workers.boundary_frames import Edge, edges
 from pipeline.workers.partition import find_boundaries, lengthened
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
-from pipeline.workers.segment_job import folder_of, painted_in, tell_painted
+from pipeline.workers.segment_job import folder_of, read_progress, write_progress
 
 # By how much the frame behind a seam may differ from an undivided render, in levels of 255.
 MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
@@ -71,7 +71,7 @@ class DividedRender(ResumableRender):
         if self._manifest.split is not None:
             self.reused = self._kept_frames()
             for folder in self._folders():  # a killed worker had told of frames that are lost
-                tell_painted(folder, _frames_in(folder))
+                write_progress(folder, _frames_in(folder))
             return
         self._throw_away_stale()
         parts = count(self._source.info, engine.workers)
@@ -116,9 +116,9 @@ class DividedRender(ResumableRender):
             found = {number: replace(begins[number - 1], before_digest="") for number in behind}
         return {number: begin for number, begin in found.items() if begin != begins[number - 1]}
 
-    def painted(self) -> int:
+    def stylized(self) -> int:
         """How many frames of all parts are painted so far, as they say themselves."""
-        return sum(painted_in(folder) for folder in self._folders())
+        return sum(read_progress(folder) for folder in self._folders())
 
     def join(self, results: Sequence[SegmentResult], notices: Notices) -> None:
         """Take over what the parts are made of, and look at the seams.
@@ -185,7 +185,7 @@ class DividedRender(ResumableRender):
         identity = super()._identity()
         return identity | {"settings": identity["settings"] | {"workers": "several"}}
 
-    def _painted(self) -> Manifest:
+    def _stylized(self) -> Manifest:
         if self.is_whole:
             return self._manifest
         parts = [_manifest_in(folder) for folder in self._folders()]

@@ -57,14 +57,14 @@ def folder_of(target: str, number: int) -> str:
     return work_dir(os.path.join(work_dir(target), f"part{number:04}"))
 
 
-def tell_painted(folder: str, count: int) -> None:
+def write_progress(folder: str, count: int) -> None:
     """Note in the folder of a part how many of its frames are painted."""
     with suppress(OSError), open(os.path.join(folder, PAINTED), "w", encoding="ascii") as file:
         file.write(str(count))
 
 
-def painted_in(folder: str) -> int:
-    """What `tell_painted` noted; 0 where nobody has."""
+def read_progress(folder: str) -> int:
+    """What `write_progress` noted; 0 where nobody has."""
     with suppress(OSError, ValueError), open(os.path.join(folder, PAINTED), encoding="ascii") as file:
         return int(file.read())
     return 0
@@ -97,9 +97,9 @@ def run_segment_job(task: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentR
             depth = queue_depth(config.depth, info)
             with (
                 prefetch(part.frames(decode), depth=depth, name="decode", stop=source.stop) as decoded,
-                prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as painted,
+                prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as stylized,
             ):
-                part.write(painted)
+                part.write(stylized)
             return part.result(notices)
 
 
@@ -240,7 +240,7 @@ class _Teller:
 
     def now(self) -> None:
         """Tell."""
-        tell_painted(self._folder, self._count)
+        write_progress(self._folder, self._count)
         self._told = time.monotonic()
 
 

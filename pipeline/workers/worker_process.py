@@ -118,7 +118,7 @@ class Worker:
         """Whether tasks can be given to it."""
         return self._process.is_alive()
 
-    def paint(self, task: SegmentJob, is_over: Callable[[], bool]) -> SegmentResult | Exception | None:
+    def stylize(self, task: SegmentJob, is_over: Callable[[], bool]) -> SegmentResult | Exception | None:
         """What it answers; None where it died, or where nobody waits for an answer any more.
 
         Args:

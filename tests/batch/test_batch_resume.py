@@ -114,11 +114,11 @@ def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
     options = {"engine": "eager", "device": "cpu"}
     config = BatchConfig((str(tmp_path / "in"),), tmp_path / "out", ("great-wave",), options=options)
 
-    painted: list[str] = []
+    stylized: list[str] = []
 
     def interrupt(event: Event) -> None:
         if isinstance(event, Progressed):
-            painted.append(event.output)
+            stylized.append(event.output)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -128,7 +128,7 @@ def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
     while time.monotonic() < deadline and any(map(_is_ours, threading.enumerate())):
         time.sleep(0.05)
     assert not [thread.name for thread in threading.enumerate() if _is_ours(thread)]
-    assert painted[0] not in outputs_in(tmp_path / "out")
+    assert stylized[0] not in outputs_in(tmp_path / "out")
 
 
 def _is_ours(thread: Any) -> bool:

@@ -133,17 +133,17 @@ def test_wide_gamut_is_written_and_tagged_as_bt709_and_said(tmp_path):
 
 def test_ffv1_is_lossless(tmp_path):
     path = make_clip(tmp_path / "in.mp4")
-    painted = []
+    stylized = []
 
     def remember(items):
         for item in items:
-            painted.append(item.pixels)
+            stylized.append(item.pixels)
             yield item
 
     repaint(path, tmp_path / "out.mkv", codec="ffv1", change=remember)
     with av.open(str(tmp_path / "out.mkv")) as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert all(np.array_equal(a, b) for a, b in zip(painted, pictures, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(stylized, pictures, strict=True))
 
 
 def test_pixels_keep_their_aspect_and_upright_frames_are_not_turned_again(tmp_path):

@@ -139,14 +139,14 @@ def test_measuring_has_one_sink_and_no_microphone() -> None:
 
 
 def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> None:
-    silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(sounds=[Sound()]))
+    silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(audios=[Sound()]))
     for clip, wanted, found in ((silent, True, False), (loud, True, True), (loud, False, False)):
         config = plain_config(source=str(clip), realtime=True)
-        outputs = Outputs(record=tmp_path / "out.mkv", window=False, sound=wanted)
-        sound = make_audio(outputs, config, find_capture_device(config), print)
-        assert (sound is not None) == found
-        if sound is not None:
-            sound.close()
+        outputs = Outputs(record=tmp_path / "out.mkv", window=False, audio=wanted)
+        audio = make_audio(outputs, config, find_capture_device(config), print)
+        assert (audio is not None) == found
+        if audio is not None:
+            audio.close()
 
 
 def test_what_comes_out_has_even_sides() -> None:

@@ -34,7 +34,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def palette() -> StyleMixer:
+def mixer() -> StyleMixer:
     return load_style_mixer(["great-wave", "the-scream"])
 
 
@@ -42,10 +42,10 @@ def place(folder: Path, **changes: Any) -> Place:
     return replace(Place(CPU, "fp32", folder, threads=1), **changes)
 
 
-def painted(engine: Any, palette: StyleMixer, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
+def stylized(engine: Any, mixer: StyleMixer, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
     pixels = torch.from_numpy(moving_square(3))
     values = (torch.tensor(value) for value in (0.0, strength, 0.0, share))
-    picture, used = engine(pixels, palette.styles[0], no_statistics(palette.network), *values)
+    picture, used = engine(pixels, mixer.styles[0], no_statistics(mixer.network), *values)
     return picture.numpy().astype(int), used
 
 
@@ -96,18 +96,18 @@ def test_what_was_compiled_ahead_paints_as_eager_does(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(torch.export, "export", None)  # nothing is traced any more
         loaded = again.load()
-    palette = StyleMixer(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
+    mixer = StyleMixer(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
     eager = build_engine(
         "eager", ahead.network, height=48, width=64, device=CPU, precision="fp32", cache=tmp_path, end=ahead.end
     )
     for share in (0.0, 0.4, 1.0):
-        (picture, used), (wanted, wanted_used) = (painted(engine, palette, share=share) for engine in (loaded, eager))
+        (picture, used), (wanted, wanted_used) = (stylized(engine, mixer, share=share) for engine in (loaded, eager))
         assert np.abs(picture - wanted).max() <= 1
         assert torch.allclose(used, wanted_used, atol=1e-4)
     # The weights are no part of what was compiled.
     other = replace(ahead, network=ahead.end or ahead.network)
     assert other.folder == ahead.folder
-    assert not np.array_equal(painted(other.load(), palette)[0], painted(loaded, palette)[0])
+    assert not np.array_equal(stylized(other.load(), mixer)[0], stylized(loaded, mixer)[0])
 
 
 def test_all_that_compiled_code_depends_on_tells_it_apart(tmp_path: Path) -> None:
@@ -162,32 +162,32 @@ def in_no_hurry_but_not_last(command: list[str], **options: Any) -> "subprocess.
 @pytest.mark.timeout(400)
 @NEEDS_COMPILER
 def test_a_fast_engine_comes_while_the_slow_one_paints(
-    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     names = {"Popen": in_no_hurry_but_not_last, "DEVNULL": subprocess.DEVNULL, "PIPE": subprocess.PIPE}
     monkeypatch.setattr(engines, "subprocess", SimpleNamespace(**names))  # torch has other uses for the real one
     lines: list[str] = []
-    kept = EnginePool(palette, place(tmp_path), "compile", lines.append)
+    kept = EnginePool(mixer, place(tmp_path), "compile", lines.append)
     kind, slow = kept.get(SIZE)
     assert kind == "eager"
     assert kept.can_be_faster(SIZE)
     kept.prepare(SIZE)
-    wanted, _ = painted(slow, palette)
+    wanted, _ = stylized(slow, mixer)
     end = time.monotonic() + 300
     while SIZE not in kept.ready:
         assert time.monotonic() < end
         assert not lines
-        assert np.array_equal(painted(kept.get(SIZE)[1], palette)[0], wanted)
+        assert np.array_equal(stylized(kept.get(SIZE)[1], mixer)[0], wanted)
         time.sleep(0.05)
     kind, fast = kept.get(SIZE)
     assert kind == "compile"
-    assert np.abs(painted(fast, palette)[0] - wanted).max() <= 1
+    assert np.abs(stylized(fast, mixer)[0] - wanted).max() <= 1
     assert not lines
     kept.close()
     # The second time nothing is compiled any more.
     monkeypatch.setattr(engines, "subprocess", None)
-    again = EnginePool(palette, place(tmp_path), "auto", lines.append)
+    again = EnginePool(mixer, place(tmp_path), "auto", lines.append)
     again.prepare(SIZE)
     assert again._worker is not None
     again._worker.join(60)
@@ -196,21 +196,21 @@ def test_a_fast_engine_comes_while_the_slow_one_paints(
 
 
 @pytest.mark.slow
-def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, palette: StyleMixer) -> None:
+def test_openvino_is_prepared_elsewhere_too(tmp_path: Path, mixer: StyleMixer) -> None:
     pytest.importorskip("openvino")
-    kept = EnginePool(palette, place(tmp_path), "openvino", print)
-    wanted, _ = painted(kept.get(SIZE)[1], palette)
+    kept = EnginePool(mixer, place(tmp_path), "openvino", print)
+    wanted, _ = stylized(kept.get(SIZE)[1], mixer)
     kept.prepare(SIZE)
     assert kept._worker is not None
     kept._worker.join(120)
     kind, engine = kept.get(SIZE)
     assert kind == "openvino"
-    assert np.abs(painted(engine, palette)[0] - wanted).max() <= 2
+    assert np.abs(stylized(engine, mixer)[0] - wanted).max() <= 2
     kept.close()
 
 
 def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
-    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
     monkeypatch.setattr(EnginePool, "_prepare", fail)
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
     lines: list[str] = []
-    kept = EnginePool(palette, place(tmp_path), "auto", lines.append)
+    kept = EnginePool(mixer, place(tmp_path), "auto", lines.append)
     for size in (SIZE, SIZE, (64, 64)):
         kept.prepare(size)
         if kept._worker is not None:
@@ -236,7 +236,7 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
 
 
 def test_a_size_that_is_forgotten_gets_no_engine_any_more(
-    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even the one that was being prepared meanwhile."""
     begun, go_on = threading.Event(), threading.Event()
@@ -249,7 +249,7 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
     monkeypatch.setattr(EnginePool, "_prepare", prepare)
     monkeypatch.setattr(EnginePool, "_warm_up", lambda *_: None)
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
-    kept = EnginePool(palette, place(tmp_path), "auto", print)
+    kept = EnginePool(mixer, place(tmp_path), "auto", print)
     kept.get(SIZE)
     kept.prepare(SIZE)
     assert begun.wait(20)
@@ -262,20 +262,20 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 
 
 def test_an_engine_that_is_not_there_is_refused(
-    tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["eager"])
     with pytest.raises(DeviceError, match="the engine openvino is not to be had on cpu"):
-        EnginePool(palette, place(tmp_path), "openvino", print)
-    kept = EnginePool(palette, place(tmp_path), "eager", print)
+        EnginePool(mixer, place(tmp_path), "openvino", print)
+    kept = EnginePool(mixer, place(tmp_path), "eager", print)
     kept.prepare(SIZE)
     assert kept._worker is None
 
 
-def test_closing_ends_the_process(tmp_path: Path, palette: StyleMixer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_ends_the_process(tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
     lines: list[str] = []
-    kept = EnginePool(palette, place(tmp_path), "auto", lines.append)
+    kept = EnginePool(mixer, place(tmp_path), "auto", lines.append)
     kept.prepare(SIZE)
     end = time.monotonic() + 20
     while kept._child is None:

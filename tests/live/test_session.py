@@ -23,7 +23,7 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.session import run_live
-from pipeline.live.sinks import thread as outlet
+from pipeline.live.sinks import thread as sink_thread
 from pipeline.live.sinks.outputs import Outputs, make_audio
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
@@ -107,7 +107,7 @@ def test_a_sink_is_used_in_one_thread_of_its_own() -> None:
 
 
 def test_a_sink_that_blocks_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet, "BLOCKED_SECONDS", 0.2)
+    monkeypatch.setattr(sink_thread, "BLOCKED_SECONDS", 0.2)
     steady, blocking, lines = Memory("steady"), Blocking(1.0), list[str]()
     summary = run(steady, blocking, camera=FakeCamera(fps=50, count=100), lines=lines)
     assert lines == ["blocking: blocks; pictures are dropped there until it takes them again"]
@@ -162,7 +162,7 @@ def test_what_fails_at_the_end_is_said_once() -> None:
 
 
 def test_a_sink_that_hangs_at_the_end_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet, "LET_GO_SECONDS", 0.1)
+    monkeypatch.setattr(sink_thread, "LET_GO_SECONDS", 0.1)
     steady, hanging, lines = Memory("steady"), Blocking(60.0), list[str]()
     hanging.finish_seconds = 0.3
     run(steady, hanging, lines=lines)
@@ -247,7 +247,7 @@ def test_what_is_let_go_while_nobody_is_reached_is_not_delivered() -> None:
 
 
 def test_a_sink_that_has_died_says_nothing_about_latency() -> None:
-    sink = outlet.SinkThread(Memory(), print)
+    sink = sink_thread.SinkThread(Memory(), print)
     assert sink.takes
     sink._fail(OSError("gone"))
     assert not sink.takes
@@ -273,7 +273,7 @@ def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
     hanging = Blocking(30, at=1)
     hanging.kill = hanging.released.set  # type: ignore[method-assign]
     hanging.finish_seconds = 0.1
-    sink = outlet.SinkThread(hanging, lines.append)
+    sink = sink_thread.SinkThread(hanging, lines.append)
     sink.start(64, 48, Fraction(30))
     sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
     while not hanging.frames:
@@ -287,7 +287,7 @@ def test_a_sink_that_hangs_is_killed_where_it_can_be() -> None:
 def test_an_interruption_while_a_sink_finishes_kills_it() -> None:
     hanging = Blocking(30, at=1)
     hanging.kill = hanging.released.set  # type: ignore[method-assign]
-    sink = outlet.SinkThread(hanging, print)
+    sink = sink_thread.SinkThread(hanging, print)
     sink.start(64, 48, Fraction(30))
     sink.put(LiveFrame(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 3), np.uint8), 0.0, 0))
     sink.finish()
@@ -303,9 +303,9 @@ def test_an_interruption_while_a_sink_finishes_kills_it() -> None:
 
 
 def test_a_sink_that_blocks_before_it_has_reached_anyone_is_not_yet_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet, "BLOCKED_SECONDS", -1.0)
+    monkeypatch.setattr(sink_thread, "BLOCKED_SECONDS", -1.0)
     lines, memory = list[str](), Memory()
-    sink = outlet.SinkThread(memory, lines.append)
+    sink = sink_thread.SinkThread(memory, lines.append)
     sink._busy_since = time.monotonic()
     picture = np.zeros((48, 64, 3), np.uint8)
     for memory.is_connected in (False, True):
@@ -341,7 +341,7 @@ def test_what_sinks_say_stands_among_the_notices() -> None:
 
 
 def test_sound_that_fails_while_the_sink_ends_is_no_accident() -> None:
-    sink = outlet.SinkThread(Memory(), print)
+    sink = sink_thread.SinkThread(Memory(), print)
 
     class Fails:
         def full(self) -> bool:
@@ -362,7 +362,7 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: object) -> None:
         raise DeviceError("the memory of cuda does not suffice")
 
-    monkeypatch.setattr("pipeline.live.live_stylizer.LiveStylizer.paint", fail)
+    monkeypatch.setattr("pipeline.live.live_stylizer.LiveStylizer.stylize", fail)
     memory = Memory()
     with pytest.raises(DeviceError, match="does not suffice"):
         run(memory, camera=FakeCamera())
@@ -372,12 +372,12 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
 def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.live.live_stylizer import LiveStylizer
 
-    painted = LiveStylizer._painted
+    stylized = LiveStylizer._stylized
 
     def scarce(self: LiveStylizer, pixels: np.ndarray, *arguments: object) -> object:
         if pixels.shape[0] > 100:
             raise RuntimeError("CUDA out of memory")
-        return painted(self, pixels, *arguments)  # type: ignore[arg-type]
+        return stylized(self, pixels, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LiveStylizer, "_painted", scarce)
     memory = Memory()
@@ -403,13 +403,13 @@ def test_latency_does_not_grow_where_painting_is_too_slow(monkeypatch: pytest.Mo
     """Ten times as many pictures as can be painted: each that comes out is as new as the first ones were."""
     from pipeline.live.live_stylizer import LiveStylizer
 
-    paint = LiveStylizer.paint
+    stylize = LiveStylizer.stylize
 
     def slow(self: LiveStylizer, *arguments: object) -> object:
         time.sleep(0.05)
-        return paint(self, *arguments)  # type: ignore[arg-type]
+        return stylize(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LiveStylizer, "paint", slow)
+    monkeypatch.setattr(LiveStylizer, "stylize", slow)
     memory = Memory()
     summary = run(memory, camera=FakeCamera(fps=200), seconds=3)
     late = [taken - captured for _, captured, taken in memory.frames]
@@ -459,17 +459,17 @@ def test_controls_reach_the_picture() -> None:
 
 
 def test_styles_between_two_are_between_them() -> None:
-    palette = load_style_mixer(["great-wave", "the-scream", "mondrian"])
-    first, share = palette.mix((0.5, 0.5, 0.0))
+    mixer = load_style_mixer(["great-wave", "the-scream", "mondrian"])
+    first, share = mixer.mix((0.5, 0.5, 0.0))
     assert share == 0
-    expected = palette.styles[0].lerp(palette.styles[1], 0.5)
+    expected = mixer.styles[0].lerp(mixer.styles[1], 0.5)
     for got, wanted in zip(first.tensors(), expected.tensors(), strict=True):
         assert np.allclose(got.numpy(), wanted.numpy(), atol=1e-6)
-    third, _ = palette.mix((0.2, 0.3, 0.5))
-    mean = sum(weight * style.shift for weight, style in zip((0.2, 0.3, 0.5), palette.styles, strict=True))
+    third, _ = mixer.mix((0.2, 0.3, 0.5))
+    mean = sum(weight * style.shift for weight, style in zip((0.2, 0.3, 0.5), mixer.styles, strict=True))
     assert np.allclose(third.shift.numpy(), mean, atol=1e-5)
     with pytest.raises(ValueError, match="above 0"):
-        palette.mix((0.0, 0.0, 0.0))
+        mixer.mix((0.0, 0.0, 0.0))
 
 
 def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
@@ -481,37 +481,37 @@ def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
 
 
 def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mkv", Clip(audios=[Sound()]))
 
     class Hearing(Memory):
         def __init__(self) -> None:
             super().__init__("hearing")
             self.heard: list[float] = []
 
-        def sound(self, frame: object) -> None:
+        def audio(self, frame: object) -> None:
             self.heard.append(float(frame.pts * frame.time_base))  # type: ignore[attr-defined]
 
-    def listen(*, sound: bool) -> Hearing:
+    def listen(*, audio: bool) -> Hearing:
         hearing = Hearing()
-        config, outputs = LiveConfig(str(clip), PLAIN, realtime=True), Outputs(null=True, sound=sound)
+        config, outputs = LiveConfig(str(clip), PLAIN, realtime=True), Outputs(null=True, audio=audio)
         playback = find_capture_device(config)
         source = make_audio(outputs, config, playback, print)
-        run_live(config, [hearing, Memory()], Controls(["great-wave"]), sound=source, device=playback)
+        run_live(config, [hearing, Memory()], Controls(["great-wave"]), audio=source, device=playback)
         return hearing
 
-    hearing = listen(sound=True)
+    hearing = listen(audio=True)
     assert len(hearing.heard) > 20
     first = min(captured for _, captured, _ in hearing.frames)
     assert hearing.heard[0] == pytest.approx(first, abs=0.5)
-    assert not listen(sound=False).heard
+    assert not listen(audio=False).heard
 
 
 def test_a_sink_that_is_deaf_for_long_loses_the_oldest_sound() -> None:
-    sink = outlet.SinkThread(Memory(), print)
+    sink = sink_thread.SinkThread(Memory(), print)
     sink._sound_thread = threading.current_thread()
-    for number in range(outlet.SOUND_PIECES + 10):
+    for number in range(sink_thread.SOUND_PIECES + 10):
         sink.put_audio(number)  # type: ignore[arg-type]
-    assert sink._sounds.qsize() == outlet.SOUND_PIECES
+    assert sink._sounds.qsize() == sink_thread.SOUND_PIECES
     assert sink._sounds.get_nowait() == 10
 
 

@@ -30,15 +30,15 @@ SIZE = (144, 192)
 def new(lines: list[str]) -> StylizeThread:
     """Of pictures of `SIZE`, which may be painted at 144, 120, 96 and 72 rows."""
     network = StyleNetwork(TINY).eval().requires_grad_(False)
-    palette = StyleMixer(("tiny",), network, None, (network.neutral_style(),), (0.0,))
-    painter = LiveStylizer(plain_config(), palette, SIZE, lines.append)
+    mixer = StyleMixer(("tiny",), network, None, (network.neutral_style(),), (0.0,))
+    stylizer = LiveStylizer(plain_config(), mixer, SIZE, lines.append)
     capture: Any = SimpleNamespace(fps=30.0)
-    return StylizeThread(plain_config(), painter, capture, Mailbox(), [], Controls(("tiny",)), lines.append)
+    return StylizeThread(plain_config(), stylizer, capture, Mailbox(), [], Controls(("tiny",)), lines.append)
 
 
 def paint_all(thread: StylizeThread, count: int) -> None:
     for index in range(count):
-        thread._paint(Captured(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
+        thread._stylize(Captured(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
 
 
 def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypat
         return engine
 
     thread = new(lines)
-    engines = thread._painter.engines
+    engines = thread._stylizer.engines
     monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
     monkeypatch.setattr(painting, "free_memory", lambda device: freed.append(set(engines._slow)))
     paint_all(thread, 3)

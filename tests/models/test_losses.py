@@ -52,11 +52,11 @@ def test_unrelated_content_is_two() -> None:
 
 @pytest.mark.parametrize("factor", [1e-2, 1e2])
 def test_losses_are_relative_to_their_target(factor: float) -> None:
-    painted, other = features(0), features(1)
+    stylized, other = features(0), features(1)
     painting = gram_matrix(other)[0]
     scaled = gram_matrix(factor * other)[0]
-    torch.testing.assert_close(style_loss(factor * painted, scaled), style_loss(painted, painting))
-    torch.testing.assert_close(content_loss(factor * painted, factor * other), content_loss(painted, other))
+    torch.testing.assert_close(style_loss(factor * stylized, scaled), style_loss(stylized, painting))
+    torch.testing.assert_close(content_loss(factor * stylized, factor * other), content_loss(stylized, other))
 
 
 def test_empty_targets_stay_finite() -> None:

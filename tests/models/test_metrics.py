@@ -87,7 +87,9 @@ def test_less_paint_is_stiller_for_free() -> None:
     scenery = torch.full((1, 3, 32, 32), 0.5)
     first, second = (torch.rand(1, 3, 32, 32, generator=generator) for _ in range(2))
     strong, weak = (
-        e_stab([warp_error(*(torch.lerp(scenery, paint, share) for paint in (first, second)), motion(0, 0, 32, 32))])
+        e_stab(
+            [warp_error(*(torch.lerp(scenery, stylize, share) for stylize in (first, second)), motion(0, 0, 32, 32))]
+        )
         for share in (1.0, 0.5)
     )
     assert weak == pytest.approx(strong / 2, rel=1e-4)
@@ -96,19 +98,19 @@ def test_less_paint_is_stiller_for_free() -> None:
 @pytest.mark.parametrize("back", [1, 3])
 def test_agrees_with_numpy_and_opencv(back: int) -> None:
     frames = textured(6)
-    painted = [cv2.applyColorMap(frame[..., 1].copy(), cv2.COLORMAP_JET) for frame in frames]
+    stylized = [cv2.applyColorMap(frame[..., 1].copy(), cv2.COLORMAP_JET) for frame in frames]
     finder = DisFlow("medium")
     errors, expected = [], []
     for index in range(back, len(frames)):
         found = find_motion(frames[index], frames[index - back], finder)
-        errors.append(warp_error(to_pixels(painted[index]), to_pixels(painted[index - back]), found))
-        mask, error = ruler(frames[index], frames[index - back], painted[index], painted[index - back])
+        errors.append(warp_error(to_pixels(stylized[index]), to_pixels(stylized[index - back]), found))
+        mask, error = ruler(frames[index], frames[index - back], stylized[index], stylized[index - back])
         assert found.visible == pytest.approx(mask.mean(), abs=2e-3)
         expected.append(error)
     assert 0.01 < e_stab(errors) == pytest.approx(math.sqrt(np.mean(expected)), rel=2e-3)
 
 
-def ruler(current: Pixels, earlier: Pixels, painted: Pixels, painted_earlier: Pixels) -> tuple[Floats, float]:
+def ruler(current: Pixels, earlier: Pixels, stylized: Pixels, painted_earlier: Pixels) -> tuple[Floats, float]:
     """Mask and warp error by other means: `cv2.remap`, `numpy.gradient`, sums."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, grey_earlier = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (current, earlier))
@@ -124,7 +126,7 @@ def ruler(current: Pixels, earlier: Pixels, painted: Pixels, painted_earlier: Pi
     bend = sum(np.gradient(back[..., part], axis=axis) ** 2 for part in (0, 1) for axis in (0, 1))
     hidden |= bend > 0.01 * (back**2).sum(-1) + 0.002
     mask = ~hidden & (x >= 0) & (x <= grey.shape[1] - 1) & (y >= 0) & (y <= grey.shape[0] - 1)
-    new, old = painted.astype(np.float32) / 255, painted_earlier.astype(np.float32) / 255
+    new, old = stylized.astype(np.float32) / 255, painted_earlier.astype(np.float32) / 255
     return mask, float((((new - warped(old)) ** 2).mean(-1) * mask).sum() / mask.sum())
 
 

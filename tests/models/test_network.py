@@ -39,11 +39,11 @@ def picture(seed: int, height: int = 24, width: int = 32, count: int = 1) -> Ten
     ("height", "width"), [(1, 1), (1, 40), (7, 5), (16, 16), (17, 33), (18, 16), (19, 21), (64, 64), (63, 90)]
 )
 def test_any_size_comes_back_exactly(network: StyleNetwork, style: Style, height: int, width: int) -> None:
-    painted, used = network(picture(0, height, width), style)
-    assert painted.shape == (1, 3, height, width)
+    stylized, used = network(picture(0, height, width), style)
+    assert stylized.shape == (1, 3, height, width)
     assert used.shape == (1, 2, network.statistics_size)
-    assert painted.isfinite().all()
-    assert ((painted >= 0) & (painted <= 1)).all()
+    assert stylized.isfinite().all()
+    assert ((stylized >= 0) & (stylized <= 1)).all()
 
 
 def test_padding_is_cut_off_at_the_right_and_bottom_alone(network: StyleNetwork, style: Style) -> None:
@@ -57,15 +57,15 @@ def test_padding_is_cut_off_at_the_right_and_bottom_alone(network: StyleNetwork,
 def test_the_past_does_not_matter_where_it_is_not_kept(network: StyleNetwork, style: Style) -> None:
     past = torch.full((1, 2, network.statistics_size), 123.0)
     expected, statistics = network(picture(0), style)
-    painted, used = network(picture(0), style, past, KEEP_NONE)
-    assert torch.equal(painted, expected)
+    stylized, used = network(picture(0), style, past, KEEP_NONE)
+    assert torch.equal(stylized, expected)
     assert torch.equal(used, statistics)
 
 
 def test_a_picture_with_its_own_statistics_is_the_same(network: StyleNetwork, style: Style) -> None:
-    painted, statistics = network(picture(0), style)
+    stylized, statistics = network(picture(0), style)
     again, used = network(picture(0), style, statistics, KEEP_ALL)
-    torch.testing.assert_close(again, painted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(again, stylized, rtol=0, atol=1e-5)
     assert torch.equal(used, statistics)
 
 
@@ -85,8 +85,8 @@ def test_the_painting_with_its_features_is_the_painting(
     network: StyleNetwork, style: Style, height: int, width: int
 ) -> None:
     pictures = picture(0, height, width, count=2)
-    painted, features = network.with_features(pictures, style)
-    assert torch.equal(painted, network(pictures, style)[0])
+    stylized, features = network.with_features(pictures, style)
+    assert torch.equal(stylized, network(pictures, style)[0])
     assert features.shape == (2, TINY.widths[2], -(-height // 4), -(-width // 4))
 
 
@@ -94,8 +94,8 @@ def test_features_are_what_the_painting_is_made_of() -> None:
     torch.manual_seed(1)
     learning = StyleNetwork(TINY)
     drawn = Style(*(t.requires_grad_() for t in random_style(learning).tensors()))
-    painted, features = learning.with_features(picture(0), drawn)
-    (gradient,) = torch.autograd.grad(painted.sum(), features, retain_graph=True)
+    stylized, features = learning.with_features(picture(0), drawn)
+    (gradient,) = torch.autograd.grad(stylized.sum(), features, retain_graph=True)
     assert gradient.abs().sum() > 0
     weights = [*learning.encode.parameters(), *learning.residual.parameters()]
     assert all(g.abs().sum() > 0 for g in torch.autograd.grad(features.square().sum(), weights, retain_graph=True))
@@ -122,10 +122,10 @@ def test_pictures_of_a_batch_do_not_see_each_other(network: StyleNetwork, style:
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_flat_pictures_stay_finite(network: StyleNetwork, style: Style, level: float, dtype: torch.dtype) -> None:
-    painted, used = network.to(dtype)(torch.full((1, 3, 24, 20), level, dtype=dtype), style.to("cpu", dtype))
-    assert painted.dtype == dtype
+    stylized, used = network.to(dtype)(torch.full((1, 3, 24, 20), level, dtype=dtype), style.to("cpu", dtype))
+    assert stylized.dtype == dtype
     assert used.dtype == torch.float32
-    assert painted.isfinite().all()
+    assert stylized.isfinite().all()
     assert used.isfinite().all()
     assert (used[:, 1] >= 0).all()
 
@@ -133,8 +133,8 @@ def test_flat_pictures_stay_finite(network: StyleNetwork, style: Style, level: f
 def test_a_flat_picture_gets_no_border(network: StyleNetwork, style: Style) -> None:
     # In float64: normalisation blows the rounding of a picture without contrast up, layer by layer.
     exact = network.double()
-    painted, _ = exact(torch.full((1, 3, 32, 24), 0.4).double(), Style(*(t.double() for t in style.tensors())))
-    torch.testing.assert_close(painted, painted[..., 12:13, 12:13].expand_as(painted), rtol=0, atol=2e-3)
+    stylized, _ = exact(torch.full((1, 3, 32, 24), 0.4).double(), Style(*(t.double() for t in style.tensors())))
+    torch.testing.assert_close(stylized, stylized[..., 12:13, 12:13].expand_as(stylized), rtol=0, atol=2e-3)
 
 
 def test_reflect_mirrors_without_repeating_the_edge() -> None:

@@ -302,9 +302,9 @@ def test_bundled_styles_paint_and_blend() -> None:
     styles = [painters[0].style, painters[1].style, blend]
     with torch.no_grad():
         first, second, between = (network(picture, style)[0] for style in styles)
-    for painted in (first, second, between):
-        assert painted.isfinite().all()
-        assert painted.std() > 0.02
+    for stylized in (first, second, between):
+        assert stylized.isfinite().all()
+        assert stylized.std() > 0.02
     assert (first - second).abs().mean() > 0.02
     assert (first - between).abs().mean() < (first - second).abs().mean()
 

@@ -31,9 +31,9 @@ def test_luma_is_that_of_bt709() -> None:
 def test_paint_that_moves_with_the_scene_is_still() -> None:
     flow = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1) + noise(2, (2, 2, 12, 16))
     past, past_frame = noise(0), noise(1)
-    painted, frame = warp(past, flow), warp(past_frame, flow)
-    assert output_loss(painted, past, frame, past_frame, flow, ALL) == 0
-    assert output_loss(painted, past, frame, past_frame, -flow, ALL) > 0.01
+    stylized, frame = warp(past, flow), warp(past_frame, flow)
+    assert output_loss(stylized, past, frame, past_frame, flow, ALL) == 0
+    assert output_loss(stylized, past, frame, past_frame, -flow, ALL) > 0.01
     assert output_loss(past, past, frame, past_frame, flow, ALL) > 0.01
 
 
@@ -63,10 +63,10 @@ def test_hidden_pixels_do_not_count() -> None:
     past, frame = noise(0), noise(1)
     mask = ALL.clone()
     mask[..., 8:] = 0
-    painted, other = past.clone(), frame.clone()
-    painted[..., 8:] = other[..., 8:] = 0.77
-    assert output_loss(painted, past, other, frame, STILL, mask) < 1e-12
-    assert output_loss(painted, past, other, frame, STILL, ALL) > 0.01
+    stylized, other = past.clone(), frame.clone()
+    stylized[..., 8:] = other[..., 8:] = 0.77
+    assert output_loss(stylized, past, other, frame, STILL, mask) < 1e-12
+    assert output_loss(stylized, past, other, frame, STILL, ALL) > 0.01
     features = torch.cat((past, frame), dim=1)
     changed = features.clone()
     changed[..., 8:] = 9
@@ -85,22 +85,22 @@ def test_the_share_that_is_hidden_does_not_matter() -> None:
 
 
 def test_all_hidden_is_zero_and_passes_zero_gradients() -> None:
-    painted = noise(0).requires_grad_()
+    stylized = noise(0).requires_grad_()
     losses = (
-        output_loss(painted, noise(1), noise(2), noise(3), STILL, NOWHERE),
-        feature_loss(painted, noise(1), STILL, NOWHERE),
+        output_loss(stylized, noise(1), noise(2), noise(3), STILL, NOWHERE),
+        feature_loss(stylized, noise(1), STILL, NOWHERE),
     )
     for loss in losses:
         assert loss == 0
-        (gradient,) = torch.autograd.grad(loss, painted)
+        (gradient,) = torch.autograd.grad(loss, stylized)
         assert not gradient.any()
 
 
 def test_both_frames_learn_to_be_still() -> None:
-    painted, past = noise(0).requires_grad_(), noise(1).requires_grad_()
-    losses = output_loss(painted, past, noise(2), noise(3), STILL, ALL), feature_loss(painted, past, STILL, ALL)
+    stylized, past = noise(0).requires_grad_(), noise(1).requires_grad_()
+    losses = output_loss(stylized, past, noise(2), noise(3), STILL, ALL), feature_loss(stylized, past, STILL, ALL)
     for loss in losses:
-        assert all(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(loss, (painted, past)))
+        assert all(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(loss, (stylized, past)))
 
 
 def test_features_follow_the_flow_at_their_own_scale() -> None:
@@ -137,9 +137,9 @@ def test_the_variance_is_no_way_out() -> None:
 
 def test_half_precision_is_compared_in_float32() -> None:
     past, frame = noise(0), noise(1)
-    painted = (past + 0.1).bfloat16()
+    stylized = (past + 0.1).bfloat16()
     losses = (
-        output_loss(painted, past.bfloat16(), frame.bfloat16(), frame, STILL, ALL),
-        feature_loss(painted, past.bfloat16(), STILL, ALL),
+        output_loss(stylized, past.bfloat16(), frame.bfloat16(), frame, STILL, ALL),
+        feature_loss(stylized, past.bfloat16(), STILL, ALL),
     )
     assert all(loss.dtype == torch.float32 for loss in losses)

@@ -323,24 +323,24 @@ def test_gpu_idle_behind_the_encoder(
     tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """video2x#1358, RVM#168: the network waits while each frame is encoded, as all stages share one loop."""
-    painted = threading.Semaphore(0)
-    paint_one = pipeline.run.Stylizer._paint
+    stylized = threading.Semaphore(0)
+    paint_one = pipeline.run.Stylizer._stylize
     write = VideoTrack.packets
     went_on: list[bool] = []
 
     def counted(self: Any, *args: Any) -> Any:
         done = paint_one(self, *args)
-        painted.release()
+        stylized.release()
         return done
 
     def slow(self: VideoTrack, *args: Any) -> Any:
         if len(went_on) < 3:  # the encoder is busy until the network has painted one more
-            while painted.acquire(blocking=False):
+            while stylized.acquire(blocking=False):
                 pass
-            went_on.append(painted.acquire(timeout=20))
+            went_on.append(stylized.acquire(timeout=20))
         return write(self, *args)
 
-    monkeypatch.setattr(pipeline.run.Stylizer, "_paint", counted)
+    monkeypatch.setattr(pipeline.run.Stylizer, "_stylize", counted)
     monkeypatch.setattr(VideoTrack, "packets", slow)
     paint(make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)))), tmp_path / "out.mp4")
     assert went_on[0]
@@ -399,8 +399,8 @@ def test_keep_colors(tmp_path: Path, paint: Callable[..., Summary]) -> None:
     ffv1 = EncodeConfig("ffv1")
     paint(source, tmp_path / "kept.mkv", keep_colors=True, style="great-wave", encode=ffv1)
     paint(source, tmp_path / "painted.mkv", style="great-wave", encode=ffv1)
-    before, kept, painted = (pictures(tmp_path / f"{name}.mkv")[0] for name in ("in", "kept", "painted"))
-    lost = np.abs(chroma(painted) - chroma(before)).max()
+    before, kept, stylized = (pictures(tmp_path / f"{name}.mkv")[0] for name in ("in", "kept", "painted"))
+    lost = np.abs(chroma(stylized) - chroma(before)).max()
     assert lost > 20
     assert np.abs(chroma(kept) - chroma(before)).max() < lost / 2  # not less: what is lighter than white is cut off
     assert np.abs(kept.astype(int) - before).mean() > 8

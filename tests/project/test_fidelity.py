@@ -229,16 +229,16 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
     nothing = torch.zeros(())
     style = network.neutral_style()
     same, _ = run(pixels, style, no_statistics(network), nothing, nothing, nothing, nothing)
-    painted, _ = run(pixels, style, no_statistics(network), nothing, nothing + 1, nothing, nothing)
-    assert same.dtype == painted.dtype == torch.uint16
+    stylized, _ = run(pixels, style, no_statistics(network), nothing, nothing + 1, nothing, nothing)
+    assert same.dtype == stylized.dtype == torch.uint16
     assert torch.equal(same.int(), pixels.int())
-    assert len(np.unique(painted.numpy())) > 600
+    assert len(np.unique(stylized.numpy())) > 600
 
 
 def test_the_painting_of_16_bits_is_that_of_8():
     pixels = media.moving_square(2)
-    plain = Stylizer(PAINTED, height=48, width=64).paint(pixels)
-    deep = Stylizer(PAINTED, height=48, width=64, deep=True).paint(pixels.astype(np.uint16) * 257)
+    plain = Stylizer(PAINTED, height=48, width=64).stylize(pixels)
+    deep = Stylizer(PAINTED, height=48, width=64, deep=True).stylize(pixels.astype(np.uint16) * 257)
     assert np.abs(deep / 257 - plain).max() <= 0.51
     assert abs((deep / 257 - plain).mean()) < 0.02
 
@@ -401,8 +401,8 @@ def test_transparency_is_kept_where_it_can_be(see_through, tmp_path, codec, endi
     picture, alpha = disc()
     assert np.abs(rgba[..., 3].astype(int) - alpha).mean() < 2
     assert np.abs(rgba[..., 3].astype(int) - alpha)[(alpha == 0) | (alpha == 255)].mean() < 1
-    is_painted = np.abs(rgba[16:32, 24:40, :3].astype(int) - picture[16:32, 24:40]).mean() > 12
-    assert is_painted == (stylize is PAINTED)
+    is_stylized = np.abs(rgba[16:32, 24:40, :3].astype(int) - picture[16:32, 24:40]).mean() > 12
+    assert is_stylized == (stylize is PAINTED)
     assert not any("transparen" in notice for notice in plan.notices)
 
 
@@ -559,8 +559,8 @@ def test_a_flat_logo_is_painted(tmp_path):
     logo = np.zeros((48, 64, 3), np.uint8)
     logo[..., 0] = 230
     stylizer = Stylizer(replace(PAINTED, stability="none"), height=48, width=64)
-    painted = stylizer.paint(filled(logo, disc()[1]))
-    assert np.abs(painted.astype(int) - logo)[disc()[1] == 255].mean() > 20
+    stylized = stylizer.stylize(filled(logo, disc()[1]))
+    assert np.abs(stylized.astype(int) - logo)[disc()[1] == 255].mean() > 20
 
 
 def test_laying_over_is_exact_in_8_and_16_bits():

@@ -83,8 +83,8 @@ def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> N
 
     mirrored = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
     for frames in (refilled(), (picture[..., ::-1] for picture in mirrored)):
-        painted = list(stylize_frames(frames, PLAIN))
-        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+        stylized = list(stylize_frames(frames, PLAIN))
+        assert all(np.array_equal(one, other) for one, other in zip(stylized, expected, strict=True))
     deep = [picture.astype(np.uint16) * 257 for picture in pictures[:3]]
     big_endian = list(stylize_frames((picture.astype(">u2") for picture in deep), PLAIN))
     for one, other in zip(big_endian, stylize_frames(deep, PLAIN), strict=True):
@@ -102,8 +102,8 @@ def test_what_the_frames_raise_comes_behind_those_before_it() -> None:
 
     for frames, reason in ((breaking(), "camera is gone"), ([*pictures, pictures[0][:10]], "the first was")):
         painting = stylize_frames(frames, PLAIN)
-        painted = [next(painting) for _ in pictures]
-        assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
+        stylized = [next(painting) for _ in pictures]
+        assert all(np.array_equal(one, other) for one, other in zip(stylized, expected, strict=True))
         with pytest.raises((OSError, ValueError), match=reason):
             next(painting)
 

@@ -138,7 +138,7 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
 
         monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
     elif stage == "stylize":
-        monkeypatch.setattr(Stylizer, "_paint", dies_at_the_fourth(Stylizer._paint))
+        monkeypatch.setattr(Stylizer, "_stylize", dies_at_the_fourth(Stylizer._stylize))
     else:
         monkeypatch.setattr(SegmentWriter, "write", dies_at_the_fourth(SegmentWriter.write))
     source = uneven_clip(tmp_path)

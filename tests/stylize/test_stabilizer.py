@@ -139,8 +139,8 @@ def _past_of(stabilizer: Stabilizer, *, waiting: int) -> list[float | None]:
 
 
 def _finish(stabilizer: Stabilizer, prepared: Prepared) -> None:
-    painted = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    stabilizer.finish(prepared, painted, torch.tensor(float(prepared.index)), None)
+    stylized = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    stabilizer.finish(prepared, stylized, torch.tensor(float(prepared.index)), None)
 
 
 def test_a_cut_ends_all_memory() -> None:
@@ -183,8 +183,8 @@ def test_flow_blending_halves_what_flickers() -> None:
     for index in range(12):
         frame = scene(9, shift=index)
         prepared = stabilizer.prepare(frame)
-        painted = noisy(frame, index, 20.0)
-        out.append(stabilizer.finish(prepared, painted, torch.zeros(()), stabilizer.flow(prepared)).astype(float))
+        stylized = noisy(frame, index, 20.0)
+        out.append(stabilizer.finish(prepared, stylized, torch.zeros(()), stabilizer.flow(prepared)).astype(float))
     flicker = np.std(out[-1] - noisy(scene(9, shift=11), 99, 0.0))
 
     assert flicker < 0.75 * 20

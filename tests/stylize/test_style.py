@@ -198,14 +198,14 @@ def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str
     )
     stylizer = Stylizer(config, height=47, width=65, last_seconds=0.4)
     frames = [Frame(moving_square(n, width=65, height=47), n, Fraction(1, 10)) for n in range(5)]
-    painted = [frame.pixels for frame in stylizer(frames)]
+    stylized = [frame.pixels for frame in stylizer(frames)]
     assert stylizer.workers == 3
-    for frame, pixels in zip(frames, painted, strict=True):
-        assert np.array_equal(pixels, stylizer.paint(frame.pixels, frame.seconds)), "which worker paints it matters"
+    for frame, pixels in zip(frames, stylized, strict=True):
+        assert np.array_equal(pixels, stylizer.stylize(frame.pixels, frame.seconds)), "which worker paints it matters"
         assert pixels.shape == ((47, 130, 3) if compare == "side" else (47, 65, 3))
         if compare:
             assert np.array_equal(pixels[:, :31], frame.pixels[:, :31])
-    assert not np.array_equal(*(stylizer.paint(frames[0].pixels, seconds)[:, -20:] for seconds in (0.0, 0.2)))
+    assert not np.array_equal(*(stylizer.stylize(frames[0].pixels, seconds)[:, -20:] for seconds in (0.0, 0.2)))
 
 
 def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> None:
@@ -213,8 +213,8 @@ def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> N
     fade = Stylizer(replace(plain, style_end="starry-night"), height=48, width=64, last_seconds=2.0)
     pixels = moving_square(2)
     for style, seconds in (("great-wave", Fraction(0)), ("starry-night", Fraction(2))):
-        alone = Stylizer(replace(plain, style=style), height=48, width=64).paint(pixels)
-        assert np.array_equal(fade.paint(pixels, seconds), alone)
+        alone = Stylizer(replace(plain, style=style), height=48, width=64).stylize(pixels)
+        assert np.array_equal(fade.stylize(pixels, seconds), alone)
 
 
 def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:

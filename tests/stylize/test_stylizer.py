@@ -52,33 +52,33 @@ def test_what_is_no_frame_passes_by_in_its_place(stylizer: Stylizer) -> None:
 
 def test_strength_0_gives_the_pixels_back_and_half_is_between() -> None:
     pixels = moving_square(1)
-    untouched = Stylizer(replace(PLAIN, strength=0.0), height=48, width=64).paint(pixels)
+    untouched = Stylizer(replace(PLAIN, strength=0.0), height=48, width=64).stylize(pixels)
     assert np.array_equal(untouched, pixels)
-    half = Stylizer(replace(PLAIN, strength=0.5), height=48, width=64).paint(pixels)
-    full = Stylizer(PLAIN, height=48, width=64).paint(pixels)
+    half = Stylizer(replace(PLAIN, strength=0.5), height=48, width=64).stylize(pixels)
+    full = Stylizer(PLAIN, height=48, width=64).stylize(pixels)
     assert np.abs(half.astype(int) - (pixels.astype(int) + full) / 2).max() <= 1
 
 
 def test_a_frame_does_not_depend_on_those_before_it(stylizer: Stylizer) -> None:
-    alone = stylizer.paint(moving_square(5))
+    alone = stylizer.stylize(moving_square(5))
     for number in range(5):
-        stylizer.paint(moving_square(number))
-    assert np.array_equal(stylizer.paint(moving_square(5)), alone)
+        stylizer.stylize(moving_square(number))
+    assert np.array_equal(stylizer.stylize(moving_square(5)), alone)
 
 
 def test_pixels_that_must_not_be_written_are_left_alone(stylizer: Stylizer) -> None:
     pixels = moving_square(0)
     pixels.flags.writeable = False
-    assert stylizer.paint(pixels).shape == (48, 64, 3)
+    assert stylizer.stylize(pixels).shape == (48, 64, 3)
 
 
 def test_compare_shows_both() -> None:
-    original, painted = np.full((4, 8, 3), 10, np.uint8), np.full((4, 8, 3), 200, np.uint8)
-    side = compose(original, painted, "side")
+    original, stylized = np.full((4, 8, 3), 10, np.uint8), np.full((4, 8, 3), 200, np.uint8)
+    side = compose(original, stylized, "side")
     assert side.shape == (4, 16, 3)
     assert (side[:, :8] == 10).all()
     assert (side[:, 8:] == 200).all()
-    split = compose(original, painted, "split")
+    split = compose(original, stylized, "split")
     assert split[0, :, 0].tolist() == [10, 10, 10, 255, 255, 200, 200, 200]
     assert output_size("side", 8, 4) == (16, 4)
     assert output_size("split", 8, 4) == output_size(None, 8, 4) == (8, 4)
@@ -87,9 +87,9 @@ def test_compare_shows_both() -> None:
 def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
     both = Stylizer(replace(PLAIN, compare="side"), height=48, width=64)
     pixels = moving_square(3)
-    shown = both.paint(pixels)
+    shown = both.stylize(pixels)
     assert np.array_equal(shown[:, :64], pixels)
-    assert np.array_equal(shown[:, 64:], stylizer.paint(pixels))
+    assert np.array_equal(shown[:, 64:], stylizer.stylize(pixels))
     assert both.output_size == (128, 48)
 
 
@@ -178,8 +178,8 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(stylizer: Stylizer) -> None:
-    on_gpu = Stylizer(replace(PLAIN, device="cuda"), height=48, width=64).paint(moving_square(0))
-    assert np.abs(on_gpu.astype(int) - stylizer.paint(moving_square(0))).mean() < 1
+    on_gpu = Stylizer(replace(PLAIN, device="cuda"), height=48, width=64).stylize(moving_square(0))
+    assert np.abs(on_gpu.astype(int) - stylizer.stylize(moving_square(0))).mean() < 1
 
 
 def noisy_frames(count: int, *, cut_at: int | None = None, seed: int = 0) -> Iterator[Frame]:
@@ -193,7 +193,7 @@ def noisy_frames(count: int, *, cut_at: int | None = None, seed: int = 0) -> Ite
         yield Frame((scene + noise).clip(0, 255).astype(np.uint8), 7 * number, Fraction(1, 90000), 6)
 
 
-def painted(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[Any, Any]]:
+def stylized(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[Any, Any]]:
     stylizer = Stylizer(config, height=48, width=64)
     return [frame.pixels.astype(float) for frame in stylizer(source)]
 
@@ -201,12 +201,12 @@ def painted(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[A
 def test_a_still_scene_with_noise_does_not_boil() -> None:
     boil = {}
     for stability in ("none", "smooth", "flow"):
-        result = painted(replace(PLAIN, stability=stability), noisy_frames(24))[8:]
+        result = stylized(replace(PLAIN, stability=stability), noisy_frames(24))[8:]
         boil[stability] = np.abs(np.diff(result, axis=0)).mean()
-    unpainted = np.abs(np.diff([frame.pixels.astype(float) for frame in noisy_frames(16)], axis=0)).mean()
+    unstylized = np.abs(np.diff([frame.pixels.astype(float) for frame in noisy_frames(16)], axis=0)).mean()
     assert boil["smooth"] < 0.5 * boil["none"]
     assert boil["flow"] < boil["smooth"]
-    assert boil["smooth"] < unpainted
+    assert boil["smooth"] < unstylized
 
 
 @pytest.mark.parametrize("stability", ["smooth", "flow"])
@@ -214,9 +214,9 @@ def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
     stability: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(PLAIN, stability=stability, threads=4)
-    several = painted(config, noisy_frames(14))
+    several = stylized(config, noisy_frames(14))
     monkeypatch.setattr("pipeline.stylize.stylizer.MOST_WORKERS", 1)
-    one = painted(config, noisy_frames(14))
+    one = stylized(config, noisy_frames(14))
     assert max(np.abs(a - b).max() for a, b in zip(several, one, strict=True)) <= 1
 
 
@@ -224,13 +224,13 @@ def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
 def test_a_shot_is_painted_as_if_none_had_been_before(stability: str) -> None:
     config = replace(PLAIN, stability=stability)
     frames_ = list(noisy_frames(16, cut_at=8))
-    after_cut, alone = painted(config, iter(frames_))[8:], painted(config, iter(frames_[8:]))
+    after_cut, alone = stylized(config, iter(frames_))[8:], stylized(config, iter(frames_[8:]))
     assert all(np.array_equal(a, b) for a, b in zip(after_cut, alone, strict=True))
 
 
 def test_strength_0_leaves_every_pixel_of_a_clip_as_it_is() -> None:
     before = list(noisy_frames(8))
-    after = painted(replace(PLAIN, strength=0.0), iter(before))
+    after = stylized(replace(PLAIN, strength=0.0), iter(before))
     assert all(np.array_equal(new, old.pixels) for new, old in zip(after, before, strict=True))
 
 

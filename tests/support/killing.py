@@ -56,7 +56,7 @@ class Killer:
         self._whole = folder / "whole.mp4"
         self._target = folder / "out.mp4"
         begun = time.monotonic()
-        self._paint(self._whole)
+        self._stylize(self._whole)
         self._seconds = time.monotonic() - begun
 
     def kill(self, draw: random.Random) -> Outcome:
@@ -65,7 +65,7 @@ class Killer:
         while waited is None:  # a run that ended before it was to be killed tells nothing
             self._target.unlink(missing_ok=True)
             waited = self._killed(draw.uniform(0, 0.7 * self._seconds))
-        summary = self._paint(self._target)
+        summary = self._stylize(self._target)
         whole, found = _frames(self._whole), _frames(self._target)
         same = sum(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(whole, found, strict=False))
         return Outcome(
@@ -84,7 +84,7 @@ class Killer:
         process.wait()
         return time.monotonic() - begun if manifest.exists() else None
 
-    def _paint(self, target: Path) -> dict[str, Any]:
+    def _stylize(self, target: Path) -> dict[str, Any]:
         done = subprocess.run([*self._command, str(target), *self._options], capture_output=True, text=True, check=True)
         summary: dict[str, Any] = json.loads(done.stdout)
         return summary

@@ -114,8 +114,10 @@ class Breaking(Stylizer):
 def test_the_speed_is_that_of_the_frames_painted_now(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1000.0, 1000.0, 1002.0])
     monkeypatch.setattr(long, "time", SimpleNamespace(time=lambda: 0.0, perf_counter=lambda: next(clock)))
-    painted, told = iter([30, 51]), list[Progress]()
-    watch = long._Watch(cast(DividedRender, SimpleNamespace(reused=30, painted=lambda: next(painted))), 60, told.append)
+    stylized, told = iter([30, 51]), list[Progress]()
+    watch = long._Watch(
+        cast(DividedRender, SimpleNamespace(reused=30, stylized=lambda: next(stylized))), 60, told.append
+    )
     for _ in range(2):
         watch()
     assert (told[1].reused, told[1].fps) == (30, 10.0)
@@ -258,7 +260,7 @@ def test_a_worker_that_dies_is_replaced_once(tmp_path: Path, clips: dict[int | N
 
 def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
     engine = LocalPool(1, "cpu")
-    painted, waiting, left = (
+    stylized, waiting, left = (
         engine.submit(SegmentJob(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
     )
     folder = folder_of(str(tmp_path / "0.mkv"), 0)
@@ -266,8 +268,8 @@ def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -
         time.sleep(0.01)
     with pytest.raises(OutputError, match="another run"):
         WorkDir("0.mkv", folder)
-    engine.cancel([painted, left])
-    assert painted.exception() is not None
+    engine.cancel([stylized, left])
+    assert stylized.exception() is not None
     assert left.cancelled()
     WorkDir("0.mkv", folder).leave(is_kept=False)
     engine.close()

@@ -105,32 +105,32 @@ class LiveMuxer:
         self._container: OutputContainer = av.open(target, "w", format=form.container, container_options=options)
         try:
             self._video = self._add_video(form, fps)
-            self._sound = self._add_sound() if has_audio else None
+            self._audio = self._add_sound() if has_audio else None
             self._track = AudioTrack(origin)
             self._container.start_encoding()
         except BaseException:
             self.abandon()
             raise
 
-    def write(self, frame: LiveFrame, sound: list[AudioFrame]) -> None:
+    def write(self, frame: LiveFrame, audio: list[AudioFrame]) -> None:
         """Add a picture at the moment it was captured, and the sound that has come until then."""
-        self.write_audio(sound)
+        self.write_audio(audio)
         self._container.mux(self._video.encode(self._picture(frame)))
 
-    def write_audio(self, sound: list[AudioFrame]) -> None:
+    def write_audio(self, audio: list[AudioFrame]) -> None:
         """Add pieces of sound, each at its moment; without a track of sound they are let go."""
-        if self._sound is None:
+        if self._audio is None:
             return
-        for frame in sound:
+        for frame in audio:
             for piece in self._track.pieces(frame):
-                self._container.mux(self._sound.encode(piece))
+                self._container.mux(self._audio.encode(piece))
 
     def finish(self) -> None:
         """Flush the encoders, write what the container wants at its end, and close it."""
         try:
             self._container.mux(self._video.encode(None))
-            if self._sound is not None:
-                self._container.mux(self._sound.encode(None))
+            if self._audio is not None:
+                self._container.mux(self._audio.encode(None))
         finally:
             self._container.close()
 

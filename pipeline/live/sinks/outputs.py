@@ -26,7 +26,7 @@ class Outputs:
         clean: no overlay in the window.
         stills: folder for stills; None for the working folder.
         overwrite: whether ``record`` may be replaced.
-        sound: whether recording and stream get sound.
+        audio: whether recording and stream get sound.
         microphone: its name; None for the system's usual one.
     """
 
@@ -38,7 +38,7 @@ class Outputs:
     clean: bool = False
     stills: Path | None = None
     overwrite: bool = False
-    sound: bool = True
+    audio: bool = True
     microphone: str | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ def check_record(outputs: Outputs, source: str) -> None:
 
 
 def make_sinks(
-    outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, sound: bool = False
+    outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, audio: bool = False
 ) -> list[Sink]:
     """The sinks, none of them opened; ``sound`` says whether they are going to get any.
 
@@ -90,11 +90,11 @@ def make_sinks(
     if outputs.stream is not None:
         from pipeline.live.sinks.stream import StreamSink
 
-        sinks.append(StreamSink(outputs.stream, notify, sound=sound))
+        sinks.append(StreamSink(outputs.stream, notify, audio=audio))
     if outputs.record is not None or outputs.has_window:
         from pipeline.live.sinks.record import RecordSink
 
-        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite, sound=sound))
+        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite, audio=audio))
     if outputs.null:
         from pipeline.live.sinks.null import NullSink
 
@@ -109,7 +109,7 @@ def make_audio(
 
     No microphone is opened unless something is to be recorded or streamed from the start.
     """
-    if not outputs.sound:
+    if not outputs.audio:
         return None
     if isinstance(device, Playback):
         return FileAudio(device.name, device.clock, loop=config.loop) if has_audio(device.name) else None

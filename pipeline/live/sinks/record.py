@@ -33,7 +33,7 @@ class RecordSink(Sink):
         notify: told, in one line, what is written where.
         path: of the first recording, its ending one of `FORMS`; None, as for those after it, for a name by the time.
         overwrite: whether ``path`` may be replaced.
-        sound: whether sound will come.
+        audio: whether sound will come.
 
     Raises:
         ValueError: the ending is none of `FORMS`.
@@ -47,7 +47,7 @@ class RecordSink(Sink):
         path: Path | None = None,
         *,
         overwrite: bool = False,
-        sound: bool = False,
+        audio: bool = False,
     ) -> None:
         if path is not None and path.suffix.lower() not in FORMS:
             raise ValueError(f"{path}: a live recording ends in {', '.join(FORMS)}")
@@ -59,7 +59,7 @@ class RecordSink(Sink):
         self._controls, self._notify = controls, notify
         self._folder, self._ending = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
         self._first = self._given = path
-        self._has_sound = sound
+        self._has_sound = audio
         self._sounds = AudioQueue()
         self._muxer: LiveMuxer | None = None
         self._path = Path()
@@ -103,7 +103,7 @@ class RecordSink(Sink):
             except (av.FFmpegError, OSError) as error:
                 raise self._broken(error) from error
 
-    def sound(self, frame: AudioFrame) -> None:
+    def audio(self, frame: AudioFrame) -> None:
         """Take sound; written with the next picture."""
         self._sounds.put(frame)
 

@@ -80,7 +80,7 @@ class Sink(Protocol):
 class AudioSink(Protocol):
     """A sink that takes sound as well."""
 
-    def sound(self, frame: AudioFrame) -> None:
+    def audio(self, frame: AudioFrame) -> None:
         """Take sound, in a thread of its own; may be called before `open` has returned and until `close` is called.
 
         ``frame.pts * frame.time_base`` is the moment on `time.monotonic` at which its first sample was heard, the clock

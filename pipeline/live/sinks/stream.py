@@ -51,7 +51,7 @@ class StreamSink(Sink):
     Args:
         url: where to, see `FORMATS`.
         notify: told, in one line each, when the connection is lost and when it is there again.
-        sound: whether sound will come.
+        audio: whether sound will come.
         clock: monotonic seconds.
 
     Raises:
@@ -63,13 +63,13 @@ class StreamSink(Sink):
         url: str,
         notify: Callable[[str], None],
         *,
-        sound: bool = False,
+        audio: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._format = check_stream(url)
         self._url, self._notify, self._clock = url, notify, clock
         self.name = f"stream {shown(url)}"
-        self._has_sound = sound
+        self._has_sound = audio
         self._sounds = AudioQueue()
         self._link: _Link | None = None
         self._wait = FIRST_WAIT_SECONDS
@@ -91,12 +91,12 @@ class StreamSink(Sink):
         Raises:
             SinkError: the very first connection fails, as with a wrong address.
         """
-        sounds = self._sounds.take()
+        audios = self._sounds.take()
         if self._link is None:
             if self._clock() < self._next_try:
                 return
             self._link = self._connect(frame.captured_at)
-        self._send(self._link, frame, sounds)
+        self._send(self._link, frame, audios)
 
     def idle(self) -> None:
         """Keep the sound flowing while no pictures come.
@@ -104,11 +104,11 @@ class StreamSink(Sink):
         Raises:
             SinkError: see `write`.
         """
-        sounds = self._sounds.take()
+        audios = self._sounds.take()
         if self._link is not None:
-            self._send(self._link, None, sounds)
+            self._send(self._link, None, audios)
 
-    def sound(self, frame: AudioFrame) -> None:
+    def audio(self, frame: AudioFrame) -> None:
         """Take sound; sent with the next picture."""
         self._sounds.put(frame)
 
@@ -129,9 +129,9 @@ class StreamSink(Sink):
             lambda file: LiveMuxer(file, form, self._size, self._fps, origin, has_audio=self._has_sound),
         )
 
-    def _send(self, link: "_Link", frame: LiveFrame | None, sounds: list[AudioFrame]) -> None:
+    def _send(self, link: "_Link", frame: LiveFrame | None, audios: list[AudioFrame]) -> None:
         try:
-            link.send(frame, sounds)
+            link.send(frame, audios)
         except (av.FFmpegError, OSError):
             self._link = None
             reason = link.close()  # after which all is heard that the connection had to say
@@ -183,7 +183,7 @@ class _Link:
         with suppress(av.FFmpegError, OSError):  # it has ended already; sending tells
             self._muxer = make_muxer(cast("IO[bytes]", self._process.stdin))
 
-    def send(self, frame: LiveFrame | None, sounds: list[AudioFrame]) -> None:
+    def send(self, frame: LiveFrame | None, audios: list[AudioFrame]) -> None:
         """Send sound, and a picture where there is one.
 
         Raises:
@@ -192,9 +192,9 @@ class _Link:
         if self._muxer is None:
             raise BrokenPipeError
         if frame is None:
-            self._muxer.write_audio(sounds)
+            self._muxer.write_audio(audios)
         else:
-            self._muxer.write(frame, sounds)
+            self._muxer.write(frame, audios)
 
     def close(self) -> str:
         """End the connection; return why it broke, if it did."""

@@ -167,7 +167,7 @@ class SinkThread:
         assert isinstance(self.sink, AudioSink)
         while (frame := self._sounds.get()) is not None:
             try:
-                self.sink.sound(frame)
+                self.sink.audio(frame)
             except Exception as error:
                 logger.debug("sound for %s", self.sink.name, exc_info=True)
                 self._notify(f"{self.sink.name}: goes on without sound ({first_line(error)})")
@@ -200,8 +200,8 @@ class SinkThread:
                 self._lose(self, f"{self.sink.name}: could not be finished ({first_line(error)})")
 
 
-def _drop_one(sounds: "queue.Queue[AudioFrame | None]") -> None:
+def _drop_one(audios: "queue.Queue[AudioFrame | None]") -> None:
     try:
-        sounds.get_nowait()
+        audios.get_nowait()
     except queue.Empty:
         return

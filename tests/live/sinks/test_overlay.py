@@ -8,10 +8,10 @@ from pipeline.live.sinks.overlay import LEGIBLE, PART, WORD, Meter, _width, _wra
 
 
 def test_of_the_original_nothing_is_said_that_is_of_the_painting() -> None:
-    painted = Snapshot((1.0,), 0, 0.7, keep_colors=True, mirror=True, show_original=False)
+    stylized = Snapshot((1.0,), 0, 0.7, keep_colors=True, mirror=True, show_original=False)
     original = Snapshot((1.0,), 0, 0.7, keep_colors=True, mirror=True, show_original=True)
     figures = "0 fps   0 ms"
-    assert readings(painted, ["great-wave"], Meter()) == f"great-wave   70%   own colours   mirrored   {figures}"
+    assert readings(stylized, ["great-wave"], Meter()) == f"great-wave   70%   own colours   mirrored   {figures}"
     assert readings(original, ["great-wave"], Meter()) == f"original   mirrored   {figures}"
 
 

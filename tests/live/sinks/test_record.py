@@ -44,14 +44,14 @@ def sound_piece(begin: float, seconds: float, *, click: float | None = None, rat
     return piece
 
 
-def record(path: Path, moments: list[float], *, sound: bool = False, click: float | None = None) -> list[str]:
+def record(path: Path, moments: list[float], *, audio: bool = False, click: float | None = None) -> list[str]:
     notes: list[str] = []
-    sink = RecordSink(Controls(["a"], recording=True), notes.append, path, sound=sound)
+    sink = RecordSink(Controls(["a"], recording=True), notes.append, path, audio=audio)
     sink.open(64, 48, Fraction(30))
     heard = -0.5
     for index, moment in enumerate(moments):
-        while sound and heard < moment:
-            sink.sound(sound_piece(heard, 0.02, click=click))
+        while audio and heard < moment:
+            sink.audio(sound_piece(heard, 0.02, click=click))
             heard = round(heard + 0.02, 6)
         sink.write(frame(index, moment))
     sink.close()
@@ -65,7 +65,7 @@ def test_each_picture_is_at_the_moment_it_was_captured(tmp_path: Path, ending: s
     found = contents(path)
     assert [float(moment) for moment in found.relative_times] == pytest.approx(MOMENTS, abs=0.0011)
     assert notes == [f"recording {path}", f"recorded {path}"]
-    assert found.sounds == []
+    assert found.audios == []
 
 
 def test_colors_are_right_and_tagged(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_odd_sizes_lose_a_row_and_a_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 def test_sound_is_in_step_with_the_picture(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"live{ending}"
-    record(path, [number / 30 for number in range(45)], sound=True, click=0.913)
-    assert len(contents(path).sounds) == 1
+    record(path, [number / 30 for number in range(45)], audio=True, click=0.913)
+    assert len(contents(path).audios) == 1
     assert click_seconds(path) == pytest.approx(0.913, abs=0.025)  # an AAC encoder begins 21 ms early
 
 
 def test_sound_that_is_expected_and_never_comes_stops_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "silent.mkv"
-    sink = RecordSink(Controls(["a"], recording=True), print, path, sound=True)
+    sink = RecordSink(Controls(["a"], recording=True), print, path, audio=True)
     sink.open(64, 48, Fraction(30))
     for index in range(60):
         sink.write(frame(index, index / 30))
@@ -126,13 +126,13 @@ def test_the_key_ends_a_file_and_begins_another(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_is_not_running_delivers_nothing() -> None:
-    outlet = SinkThread(RecordSink(Controls(["a"]), print), print)
-    outlet.start(64, 48, Fraction(30))
-    outlet.put(frame(0, 0))
-    outlet.finish()
-    outlet.join()
-    assert outlet.summary().delivered == 0
-    assert outlet.failure is None
+    sink_thread = SinkThread(RecordSink(Controls(["a"]), print), print)
+    sink_thread.start(64, 48, Fraction(30))
+    sink_thread.put(frame(0, 0))
+    sink_thread.finish()
+    sink_thread.join()
+    assert sink_thread.summary().delivered == 0
+    assert sink_thread.failure is None
 
 
 def test_a_file_ends_while_the_camera_is_gone(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, ending: str) -> None:
     found = contents(path)
     most_lost_seconds = 2.1 if ending in (".mp4", ".mov") else 1.1  # up to the last key picture; up to the last cluster
     assert len(found.times) >= 300 - 30 * most_lost_seconds
-    assert found.sounds[0]
+    assert found.audios[0]
 
 
 def test_the_sink_takes_sound() -> None:

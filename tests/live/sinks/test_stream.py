@@ -39,7 +39,7 @@ class Receiver(threading.Thread):
         self.frames: list[np.ndarray] = []
         self.times: list[Fraction] = []
         self.keys = 0
-        self.sounds = 0
+        self.audios = 0
         self.error: Exception | None = None
         self.first = threading.Event()
         self.start()
@@ -55,7 +55,7 @@ class Receiver(threading.Thread):
         for packet in container.demux():
             for decoded in packet.decode():
                 if isinstance(decoded, av.AudioFrame):
-                    self.sounds += 1
+                    self.audios += 1
                     continue
                 self.frames.append(decoded.to_ndarray(format="rgb24", src_colorspace=1, dst_color_range=2))
                 if decoded.key_frame:
@@ -74,10 +74,10 @@ def connect(sink: StreamSink) -> None:
     sink.write(frame(0, 0))
 
 
-def send(sink: StreamSink, count: int, *, sound: bool = False, pause: float = 0) -> None:
+def send(sink: StreamSink, count: int, *, audio: bool = False, pause: float = 0) -> None:
     for index in range(1, count):
-        if sound:
-            sink.sound(sound_piece((index - 1) / 30, 1 / 30))
+        if audio:
+            sink.audio(sound_piece((index - 1) / 30, 1 / 30))
         sink.write(frame(index, index / 30))
         time.sleep(pause)
 
@@ -89,15 +89,15 @@ def test_a_server_sees_the_pictures_and_hears_the_sound(protocol: str) -> None:
     address = f"{url}?listen=1" if protocol == "tcp" else url
     receiver = Receiver(address, **({} if protocol == "tcp" else options))
     notes: list[str] = []
-    sink = StreamSink(url, notes.append, sound=True)
+    sink = StreamSink(url, notes.append, audio=True)
     connect(sink)
-    send(sink, 90, sound=True)
+    send(sink, 90, audio=True)
     sink.close()
     receiver.join(30)
     assert notes == []
     assert receiver.error is None or protocol == "rtmp"  # there, a goodbye is an error
     assert len(receiver.frames) == 90
-    assert receiver.sounds > 50
+    assert receiver.audios > 50
     assert float(receiver.times[-1] - receiver.times[-31]) == pytest.approx(1, abs=0.01)
     assert np.abs(receiver.frames[0].astype(int) - moving_square(0)).mean() < 12
     assert receiver.keys == 2, "one each two seconds"
@@ -160,7 +160,7 @@ class BrokenLink:
 
     is_connected = False
 
-    def send(self, frame: LiveFrame | None, sounds: list[av.AudioFrame]) -> None:
+    def send(self, frame: LiveFrame | None, audios: list[av.AudioFrame]) -> None:
         raise BrokenPipeError
 
     def close(self) -> str:

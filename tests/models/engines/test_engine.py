@@ -70,19 +70,19 @@ def mean_difference(a: Tensor, b: Tensor) -> float:
 
 def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    painted, used = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    stylized, used = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     expected, statistics = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
-    assert painted.shape == (37, 50, 3)
-    assert painted.dtype == torch.uint8
-    assert painted.is_contiguous()
-    assert (painted.int() - expected.int()).abs().max() <= 1
+    assert stylized.shape == (37, 50, 3)
+    assert stylized.dtype == torch.uint8
+    assert stylized.is_contiguous()
+    assert (stylized.int() - expected.int()).abs().max() <= 1
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
 
 def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, style: Style) -> None:
-    painted, used = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
+    stylized, used = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
     expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
-    assert torch.equal(painted, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
+    assert torch.equal(stylized, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
     assert torch.equal(used[..., :-1], statistics)
 
 
@@ -120,14 +120,14 @@ def test_the_past_reaches_the_network(network: StyleNetwork, style: Style, tmp_p
 @pytest.mark.parametrize("name", read_catalog().cards)
 def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
     painter = load(name)
-    painted = [
+    stylized = [
         build("eager", painter.network, tmp_path, precision=precision, size=(120, 160))(
             scenery(120, 160), painter.style, no_past(painter.network), NONE, FULL, NONE, NONE
         )[0]
         for precision in ("fp32", "bf16")
     ]
-    assert mean_difference(*painted) < 2
-    assert painted[0].float().std() > 10
+    assert mean_difference(*stylized) < 2
+    assert stylized[0].float().std() > 10
 
 
 def test_engines_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +186,9 @@ def test_compile_agrees_with_eager(
     arguments = (scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of torch's own compiler
-        painted, used = build("compile", network, tmp_path, size=(37, 50))(*arguments)
+        stylized, used = build("compile", network, tmp_path, size=(37, 50))(*arguments)
     expected, statistics = build("eager", network, tmp_path, size=(37, 50))(*arguments)
-    assert (painted.int() - expected.int()).abs().max() <= 1
+    assert (stylized.int() - expected.int()).abs().max() <= 1
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
 
@@ -209,9 +209,9 @@ def test_openvino_agrees_with_eager(network: StyleNetwork, style: Style, convert
         (scenery().flip(0), other, no_past(network), NONE, FULL, NONE, NONE),
         (scenery(), style, past, HALF, HALF, HALF, NONE),
     ):
-        painted, used = run(*arguments)
+        stylized, used = run(*arguments)
         expected, statistics = eager(*arguments)
-        assert (painted.int() - expected.int()).abs().max() <= 1
+        assert (stylized.int() - expected.int()).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)
     assert torch.equal(run(scenery(), style, no_past(network), NONE, NONE, NONE, NONE)[0], scenery())
 
@@ -256,10 +256,10 @@ def test_the_bars_of_a_letterbox_stay_black_and_the_picture_between_is_painted(
     run = build("eager", network, tmp_path, size=(96, 64))
     framed = torch.zeros(96, 64, 3, dtype=torch.uint8)
     framed[32:64] = torch.randint(60, 256, (32, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    painted, _ = run(framed, style, no_past(network), NONE, FULL, NONE, NONE)
-    assert int(painted[:24].max()) == 0
-    assert int(painted[72:].max()) == 0
-    assert mean_difference(painted[36:60], framed[36:60]) > 20
+    stylized, _ = run(framed, style, no_past(network), NONE, FULL, NONE, NONE)
+    assert int(stylized[:24].max()) == 0
+    assert int(stylized[72:].max()) == 0
+    assert mean_difference(stylized[36:60], framed[36:60]) > 20
 
 
 def test_contrast_can_come_from_elsewhere_as_all_statistics(
@@ -275,7 +275,7 @@ def test_kept_colors_differ_from_the_picture_by_light_alone(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
     run = build("eager", network, tmp_path, size=(37, 50))
-    painted, toned, half = (
+    stylized, toned, half = (
         run(scenery(), style, no_past(network), NONE, FULL, share, NONE)[0].float() for share in (NONE, FULL, HALF)
     )
     change = toned - scenery().float()
@@ -283,9 +283,9 @@ def test_kept_colors_differ_from_the_picture_by_light_alone(
     assert whole.float().mean() > 0.3
     assert (change.amax(dim=2) - change.amin(dim=2))[whole].max() <= 1, "the three channels must move alike"
     weights = torch.tensor([0.2126, 0.7152, 0.0722])
-    assert ((toned - painted) @ weights)[whole].abs().max() <= 1, "the light is not the painting's"
-    assert (half - (painted + toned) / 2).abs().max() <= 1
-    assert mean_difference(painted, toned) > 5
+    assert ((toned - stylized) @ weights)[whole].abs().max() <= 1, "the light is not the painting's"
+    assert (half - (stylized + toned) / 2).abs().max() <= 1
+    assert mean_difference(stylized, toned) > 5
 
 
 def test_larger_strokes_are_those_of_a_smaller_picture(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
@@ -295,9 +295,9 @@ def test_larger_strokes_are_those_of_a_smaller_picture(network: StyleNetwork, st
     run = build_engine(
         "eager", network, height=36, width=52, device=CPU, precision="fp32", cache=tmp_path, stroke_size=2.0
     )
-    painted, used = run(picture, style, no_past(network), NONE, FULL, NONE, NONE)
+    stylized, used = run(picture, style, no_past(network), NONE, FULL, NONE, NONE)
     torch.testing.assert_close(used[..., :-1], of_half, rtol=1e-4, atol=1e-4)
-    again = torch.nn.functional.avg_pool2d(painted.permute(2, 0, 1)[None].float() / 255, 2)
+    again = torch.nn.functional.avg_pool2d(stylized.permute(2, 0, 1)[None].float() / 255, 2)
     assert (again - expected).abs().mean() < 0.03
 
 
@@ -338,12 +338,12 @@ def test_a_share_is_a_network_between_two(
     between.load_state_dict({name: torch.lerp(states[0][name], states[1][name], 0.5) for name in states[0]})
     run = build_engine("eager", network, height=37, width=50, device=CPU, precision="fp32", cache=tmp_path, end=end)
     for share, wanted in ((NONE, network), (HALF, between), (FULL, end)):
-        painted, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, share)
+        stylized, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, share)
         alone = build("eager", wanted, tmp_path, size=(37, 50))
         expected, _ = alone(scenery(), style, no_past(network), NONE, FULL, NONE, FULL)  # a share of nothing
-        assert (painted.int() - expected.int()).abs().max() <= 1
-    painted = [run(scenery(), style, no_past(network), NONE, FULL, NONE, share)[0] for share in (NONE, HALF, FULL)]
-    assert min(mean_difference(a, b) for a, b in itertools.pairwise(painted)) > 1
+        assert (stylized.int() - expected.int()).abs().max() <= 1
+    stylized = [run(scenery(), style, no_past(network), NONE, FULL, NONE, share)[0] for share in (NONE, HALF, FULL)]
+    assert min(mean_difference(a, b) for a, b in itertools.pairwise(stylized)) > 1
 
 
 def test_openvino_honours_every_control(
@@ -357,7 +357,7 @@ def test_openvino_honours_every_control(
         for name in ("openvino", "eager")
     )
     for controls in ((FULL, NONE, NONE), (FULL, FULL, NONE), (FULL, NONE, FULL), (HALF, HALF, HALF)):
-        painted, used = openvino(scenery(), style, no_past(network), NONE, *controls)
+        stylized, used = openvino(scenery(), style, no_past(network), NONE, *controls)
         expected, statistics = eager(scenery(), style, no_past(network), NONE, *controls)
-        assert (painted.int() - expected.int()).abs().max() <= 1
+        assert (stylized.int() - expected.int()).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)

@@ -85,11 +85,11 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, style: Style) -> None:
     pixels = picture(*size)
     controls = no_statistics(NETWORK), NONE, FULL, NONE, NONE
-    (expected, statistics), (painted, used) = both(FrameGraph(NETWORK), tiling, style, pixels, *controls)
-    assert apart(painted, expected).max() <= 1
-    assert (painted != expected).float().mean() < 0.01
+    (expected, statistics), (stylized, used) = both(FrameGraph(NETWORK), tiling, style, pixels, *controls)
+    assert apart(stylized, expected).max() <= 1
+    assert (stylized != expected).float().mean() < 0.01
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
-    assert size == (3, 5) or apart(painted, pixels).float().mean() > 5
+    assert size == (3, 5) or apart(stylized, pixels).float().mean() > 5
 
 
 @pytest.mark.parametrize("stroke_size", [0.5, 1.0, 1.3, 2.0])
@@ -100,26 +100,26 @@ def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
     with torch.inference_mode():
         _, past = paint(pixels // 2, *style.tensors(), no_statistics(NETWORK), NONE, FULL, NONE, NONE)
     for controls in ((past, HALF, FULL, NONE, FULL), (past, FULL, HALF, FULL, HALF), (past, NONE, FULL, HALF, NONE)):
-        (expected, statistics), (painted, used) = both(paint, Tiling(8), style, pixels, *controls)
-        assert apart(painted, expected).max() <= 1
+        (expected, statistics), (stylized, used) = both(paint, Tiling(8), style, pixels, *controls)
+        assert apart(stylized, expected).max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
 
 def test_strips_of_deep_pictures(style: Style) -> None:
     pixels = (picture(40, 52).int() * 257 + 3).to(torch.uint16)
     controls = no_statistics(NETWORK), NONE, FULL, NONE, NONE
-    (expected, _), (painted, _) = both(FrameGraph(NETWORK), Tiling(8), style, pixels, *controls)
-    assert painted.dtype == torch.uint16
-    assert apart(painted, expected).max() <= 8  # of 65,535
+    (expected, _), (stylized, _) = both(FrameGraph(NETWORK), Tiling(8), style, pixels, *controls)
+    assert stylized.dtype == torch.uint16
+    assert apart(stylized, expected).max() <= 8  # of 65,535
 
 
 def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
     pixels = picture(120, 64)
-    _, (painted, _) = both(
+    _, (stylized, _) = both(
         FrameGraph(NETWORK), Tiling(4), style, pixels, no_statistics(NETWORK), NONE, FULL, NONE, NONE
     )
-    assert int(painted[:12].max()) == 0
-    assert apart(painted[40:], pixels[40:]).float().mean() > 5
+    assert int(stylized[:12].max()) == 0
+    assert apart(stylized[40:], pixels[40:]).float().mean() > 5
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -138,8 +138,8 @@ def test_a_real_style_in_strips_has_no_seams(precision: Any, tmp_path_factory: p
     arguments = pixels, painter.style, no_statistics(painter.network), NONE, FULL, NONE, NONE
     expected, _ = build()(*arguments)
     for keeps_half in (True, False):
-        painted, _ = build(tiling=Tiling(rows, keeps_half))(*arguments)
-        difference = apart(painted, expected).float()
+        stylized, _ = build(tiling=Tiling(rows, keeps_half))(*arguments)
+        difference = apart(stylized, expected).float()
         assert difference.mean() <= (0.01 if precision == "fp32" else 1)
         assert difference.max() <= (1 if precision == "fp32" else 4)
         seams = [row for border in range(rows, 130, rows) for row in (border - 1, border)]
@@ -182,8 +182,8 @@ def test_strips_need_as_much_memory_as_is_reckoned_and_far_less_than_the_whole()
     whole = most_bytes(lambda: paint(pixels, *arguments))
     before = whole
     for tiling in (Tiling(32), Tiling(32, keeps_half=False), Tiling(4, keeps_half=False)):
-        painted = TiledFrameGraph(paint, tiling)
-        most = most_bytes(lambda painted=painted: painted(pixels, *arguments))  # type: ignore[misc]
+        stylized = TiledFrameGraph(paint, tiling)
+        most = most_bytes(lambda stylized=stylized: stylized(pixels, *arguments))  # type: ignore[misc]
         reckoned = peak_bytes(painter.network.architecture, tiling, height, width, 4)
         assert most < before, "each step down must take less"
         assert 0.5 * reckoned < most <= reckoned, tiling
@@ -274,7 +274,7 @@ def test_a_bound_makes_the_stylizer_paint_in_strips(tight: None) -> None:
         stylizer = Stylizer(replace(PLAIN, max_memory=bound), height=80, width=64, notify=notices.append)
         assert stylizer.tiling == tiling
         assert f"painting in strips of {tiling.rows if tiling else 0} rows, to stay within" in notices.pop()
-        assert np.abs(stylizer.paint(pixels).astype(int) - whole.paint(pixels)).max() <= 1
+        assert np.abs(stylizer.stylize(pixels).astype(int) - whole.stylize(pixels)).max() <= 1
 
 
 def test_a_bound_below_the_smallest_strips_names_the_least(tight: None) -> None:
@@ -329,9 +329,9 @@ def test_running_out_of_memory_makes_strips_smaller_and_loses_no_frame(
     stylizer = Stylizer(replace(PLAIN, threads=2), height=48, width=64, notify=notices.append)
     expected = [frame.pixels for frame in stylizer(frames(6))]
     greedy.is_greedy = True
-    painted = list(stylizer(frames(6)))
-    assert [frame.pts for frame in painted] == list(range(6))
-    for frame, pixels in zip(painted, expected, strict=True):
+    stylized = list(stylizer(frames(6)))
+    assert [frame.pts for frame in stylized] == list(range(6))
+    for frame, pixels in zip(stylized, expected, strict=True):
         assert np.abs(frame.pixels.astype(int) - pixels).max() <= 1
     assert notices == [
         "cpu ran out of memory: going on in strips of 32 rows",
@@ -350,7 +350,7 @@ def test_running_out_of_memory_with_the_smallest_strips_is_an_error_of_the_devic
     stylizer = Stylizer(PLAIN, height=48, width=64)
     greedy.is_greedy = True
     with pytest.raises(DeviceError, match="the memory of cpu does not suffice; choose a smaller --height"):
-        stylizer.paint(moving_square(0))
+        stylizer.stylize(moving_square(0))
 
 
 def test_other_errors_of_an_engine_shrink_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,5 +359,5 @@ def test_other_errors_of_an_engine_shrink_nothing(monkeypatch: pytest.MonkeyPatc
     stylizer = Stylizer(PLAIN, height=48, width=64)
     greedy.is_greedy = True
     with pytest.raises(DeviceError, match="memory format"):
-        stylizer.paint(moving_square(0))
+        stylizer.stylize(moving_square(0))
     assert stylizer.tiling is None

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.flow import warp
 from models.losses import gram_matrix
 from models.training.content import painting_at
-from models.training.objective import Painted, PaintingObjective, Weights
+from models.training.objective import PaintingObjective, Stylized, Weights
 from models.training.pairs import Pairs
 from tests.support.tiny import blobs, loss_network, stripes
 
@@ -35,26 +35,26 @@ def pairs() -> Pairs:
 
 
 @pytest.fixture
-def painted() -> Painted:
+def stylized() -> Stylized:
     """Paintings that have nothing to do with each other, learning."""
     generator = torch.Generator().manual_seed(2)
     shapes = [(2, 3, 32, 32)] * 2 + [(2, 8, 8, 8)] * 2
-    return Painted(*(torch.rand(shape, generator=generator).requires_grad_() for shape in shapes))
+    return Stylized(*(torch.rand(shape, generator=generator).requires_grad_() for shape in shapes))
 
 
 def painting() -> Tensor:
     return painting_at(stripes(), 64)
 
 
-def learning(term: Tensor, painted: Painted) -> set[str]:
+def learning(term: Tensor, stylized: Stylized) -> set[str]:
     """Names of what of ``painted`` the term would change."""
-    tensors = {f.name: getattr(painted, f.name) for f in dataclasses.fields(Painted)}
+    tensors = {f.name: getattr(stylized, f.name) for f in dataclasses.fields(Stylized)}
     gradients = torch.autograd.grad(term, list(tensors.values()), allow_unused=True, retain_graph=True)
     return {name for name, gradient in zip(tensors, gradients, strict=True) if gradient is not None and gradient.any()}
 
 
-def test_every_term_is_positive_and_finite(objective: PaintingObjective, pairs: Pairs, painted: Painted) -> None:
-    terms = objective.terms(pairs, painted, objective.targets(painting(), Weights()))
+def test_every_term_is_positive_and_finite(objective: PaintingObjective, pairs: Pairs, stylized: Stylized) -> None:
+    terms = objective.terms(pairs, stylized, objective.targets(painting(), Weights()))
     assert list(terms) == NAMES
     for term in terms.values():
         assert term.shape == ()
@@ -62,9 +62,9 @@ def test_every_term_is_positive_and_finite(objective: PaintingObjective, pairs: 
         assert term > 0
 
 
-def test_each_term_looks_at_its_own(objective: PaintingObjective, pairs: Pairs, painted: Painted) -> None:
-    terms = objective.terms(pairs, painted, objective.targets(painting(), Weights()))
-    found = {name: learning(term, painted) for name, term in terms.items()}
+def test_each_term_looks_at_its_own(objective: PaintingObjective, pairs: Pairs, stylized: Stylized) -> None:
+    terms = objective.terms(pairs, stylized, objective.targets(painting(), Weights()))
+    found = {name: learning(term, stylized) for name, term in terms.items()}
     assert found == {name: {"first"} for name in PERCEPTUAL} | {
         "output": {"first", "second"},
         "feature": {"first_features", "second_features"},
@@ -73,10 +73,10 @@ def test_each_term_looks_at_its_own(objective: PaintingObjective, pairs: Pairs, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_weight_is_that_of_the_term_of_its_name(
-    objective: PaintingObjective, pairs: Pairs, painted: Painted, name: str
+    objective: PaintingObjective, pairs: Pairs, stylized: Stylized, name: str
 ) -> None:
     def terms(**weights: float) -> dict[str, Tensor]:
-        return objective.terms(pairs, painted, objective.targets(painting(), Weights(**NONE | weights)))
+        return objective.terms(pairs, stylized, objective.targets(painting(), Weights(**NONE | weights)))
 
     one, three = terms(**{name: 1.0}), terms(**{name: 3.0})
     torch.testing.assert_close(three[name], 3 * one[name])
@@ -84,9 +84,9 @@ def test_each_weight_is_that_of_the_term_of_its_name(
     assert all(term == 0 for other, term in one.items() if other != name)
 
 
-def test_weights_are_those_of_each_painting(objective: PaintingObjective, pairs: Pairs, painted: Painted) -> None:
+def test_weights_are_those_of_each_painting(objective: PaintingObjective, pairs: Pairs, stylized: Stylized) -> None:
     weak, strong = (objective.targets(painting(), Weights(style=style)) for style in (1.0, 10.0))
-    weak_terms, strong_terms = (objective.terms(pairs, painted, targets) for targets in (weak, strong))
+    weak_terms, strong_terms = (objective.terms(pairs, stylized, targets) for targets in (weak, strong))
     torch.testing.assert_close(strong_terms.pop("style"), 10 * weak_terms.pop("style"))
     assert strong_terms == weak_terms
 
@@ -107,18 +107,18 @@ def test_targets_are_the_weights_and_the_grams_of_the_painting(objective: Painti
         assert not target.requires_grad
 
 
-def test_two_loss_networks_count_the_same(pairs: Pairs, painted: Painted) -> None:
+def test_two_loss_networks_count_the_same(pairs: Pairs, stylized: Stylized) -> None:
     def terms(networks: Sequence[object]) -> dict[str, Tensor]:
         objective = PaintingObjective(networks)  # type: ignore[arg-type]
-        return objective.terms(pairs, painted, objective.targets(painting(), Weights()))
+        return objective.terms(pairs, stylized, objective.targets(painting(), Weights()))
 
     one, two = terms([loss_network()]), terms([loss_network(), loss_network()])
     for name in NAMES:
         torch.testing.assert_close(one[name], two[name])
 
 
-def test_the_painting_itself_has_no_style_loss(objective: PaintingObjective, pairs: Pairs, painted: Painted) -> None:
-    itself = dataclasses.replace(painted, first=painting().expand(2, -1, -1, -1))
+def test_the_painting_itself_has_no_style_loss(objective: PaintingObjective, pairs: Pairs, stylized: Stylized) -> None:
+    itself = dataclasses.replace(stylized, first=painting().expand(2, -1, -1, -1))
     clean = dataclasses.replace(pairs, clean_first=itself.first)
     targets = objective.targets(painting(), Weights(**NONE | {"style": 1.0, "content": 1.0}))
     style, content = objective._likeness(clean.clean_first, itself.first, targets[1:])
@@ -126,14 +126,14 @@ def test_the_painting_itself_has_no_style_loss(objective: PaintingObjective, pai
     assert content < 1e-9
 
 
-def test_noise_is_not_to_be_painted(objective: PaintingObjective, pairs: Pairs, painted: Painted) -> None:
+def test_noise_is_not_to_be_painted(objective: PaintingObjective, pairs: Pairs, stylized: Stylized) -> None:
     """What is compared is the scene without noise; a painting of it with the noise scores worse."""
     targets = objective.targets(painting(), Weights())
-    terms = objective.terms(pairs, painted, targets)
+    terms = objective.terms(pairs, stylized, targets)
     unseen = dataclasses.replace(pairs, first=torch.zeros_like(pairs.first), second=torch.zeros_like(pairs.second))
-    assert objective.terms(unseen, painted, targets) == terms
+    assert objective.terms(unseen, stylized, targets) == terms
     faithful, noisy = (
-        objective.terms(pairs, dataclasses.replace(painted, first=first), targets)["content"]
+        objective.terms(pairs, dataclasses.replace(stylized, first=first), targets)["content"]
         for first in (pairs.clean_first, pairs.first)
     )
     assert faithful < 1e-9
@@ -141,21 +141,21 @@ def test_noise_is_not_to_be_painted(objective: PaintingObjective, pairs: Pairs, 
 
 
 def test_paint_that_stays_on_a_still_scene_costs_nothing(
-    objective: PaintingObjective, pairs: Pairs, painted: Painted
+    objective: PaintingObjective, pairs: Pairs, stylized: Stylized
 ) -> None:
-    still = Painted(painted.first, painted.first, painted.first_features, painted.first_features)
+    still = Stylized(stylized.first, stylized.first, stylized.first_features, stylized.first_features)
     terms = objective.terms(pairs, still, objective.targets(painting(), Weights()))
     assert terms["output"] < 1e-9
     assert terms["feature"] < 1e-9
 
 
 def test_paint_that_moves_and_grows_lighter_with_the_scene_costs_nothing(
-    objective: PaintingObjective, pairs: Pairs, painted: Painted
+    objective: PaintingObjective, pairs: Pairs, stylized: Stylized
 ) -> None:
     flow = torch.tensor([4.0, -8.0]).view(1, 2, 1, 1).repeat(2, 1, 32, 32)
     moving = dataclasses.replace(pairs, clean_second=warp(pairs.clean_first, flow) + 0.1, flow=flow)
-    features = warp(painted.first_features, flow[..., :8, :8] / 4)
-    along = Painted(painted.first, warp(painted.first, flow) + 0.1, painted.first_features, features)
+    features = warp(stylized.first_features, flow[..., :8, :8] / 4)
+    along = Stylized(stylized.first, warp(stylized.first, flow) + 0.1, stylized.first_features, features)
     terms = objective.terms(moving, along, objective.targets(painting(), Weights()))
     assert terms["output"] < 1e-6
     assert terms["feature"] < 1e-6

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.network import StyleNetwork
 from models.training.content import painting_at
-from models.training.objective import Painted, Weights
+from models.training.objective import Stylized, Weights
 from models.training.pairs import Pairs
 from models.training.schedule import COOL_DOWN, Schedule, one_cycle
 from models.training.trainer import Trainer, TrainingConfig, TrainingReport
@@ -131,9 +131,9 @@ class Curve:
     def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
         return [painting.mean()]
 
-    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        if painted.first.requires_grad:
-            return {"style": painted.first.square().mean()}
+    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        if stylized.first.requires_grad:
+            return {"style": stylized.first.square().mean()}
         return {"style": torch.tensor(next(self._losses))}
 
 

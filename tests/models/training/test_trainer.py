@@ -12,7 +12,7 @@ from torch import Tensor
 from models.network import StyleNetwork
 from models.temporal import feature_loss, output_loss
 from models.training.content import central_crops, painting_at, random_crops, split
-from models.training.objective import Objective, Painted, PaintingObjective, Weights
+from models.training.objective import Objective, PaintingObjective, Stylized, Weights
 from models.training.pairs import ClipPair, Pairs
 from models.training.schedule import one_cycle
 from models.training.trainer import DivergedError, Trainer, TrainingConfig, TrainingReport
@@ -85,9 +85,9 @@ class GrowingObjective(Objective):
     def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
         return [painting.mean()]
 
-    def terms(self, pairs: Pairs, painted: Painted, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        if painted.first.requires_grad:
-            return {"style": painted.first.square().mean()}
+    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        if stylized.first.requires_grad:
+            return {"style": stylized.first.square().mean()}
         self.calls += 1
         return {"style": torch.tensor(1.0 + self.grows * self.calls)}
 
@@ -157,9 +157,9 @@ def flicker(trainer: Trainer) -> tuple[float, float]:
     pairs = trainer.validation
     with torch.no_grad():
         both = [trainer.network.with_features(frame, trainer.bank.style(0)) for frame in (pairs.first, pairs.second)]
-    (past, past_features), (painted, features) = both
+    (past, past_features), (stylized, features) = both
     frames = (pairs.clean_second, pairs.clean_first)
-    output = output_loss(painted, past, *frames, pairs.flow, pairs.mask)
+    output = output_loss(stylized, past, *frames, pairs.flow, pairs.mask)
     return float(output), float(feature_loss(features, past_features, pairs.flow, pairs.mask))
 
 
@@ -248,7 +248,7 @@ def test_validation_is_the_mean_over_pictures_and_styles() -> None:
     for index, targets in enumerate(trainer._targets):
         with torch.no_grad():
             parts = [
-                trainer._paint_and_compare(part.tensors(), trainer.bank.style(index), targets)
+                trainer._stylize_and_compare(part.tensors(), trainer.bank.style(index), targets)
                 for part in trainer.validation.split(1)
             ]
         by_style.append({name: sum(float(part[name]) for part in parts) / 3 for name in found})
