@@ -95,7 +95,7 @@ def video(
     ] = None,
     height: Annotated[int | None, typer.Option(metavar="PX", help="Scale to this height; the width follows.")] = None,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin here: 83.5, 1:23.5 or 0:01:23.5.")] = None,
-    duration: Annotated[str | None, typer.Option(metavar="T", help="FrameGraph only this long.")] = None,
+    duration: Annotated[str | None, typer.Option(metavar="T", help="Stylize only this long.")] = None,
     codec: Annotated[
         str, typer.Option(help="h264, h265, av1, vp9, prores, ffv1, an encoder's name, or auto: by the container.")
     ] = "auto",
@@ -131,25 +131,30 @@ def video(
         from pipeline.stylize.memory_budget import read_size
 
         with _usage():
-            encode = EncodeConfig(codec, quality, preset, overwrite=overwrite, streams=streams)
+            encode = EncodeConfig(codec=codec, quality=quality, preset=preset, overwrite=overwrite, streams=streams)
             _check_encoder(target, encode)
             config = VideoConfig(
                 source=source,
                 target=target,
                 stylize=StylizeConfig(
-                    style,
-                    strength,
-                    device,
-                    precision,
-                    engine,
-                    compare,
+                    style=style,
+                    strength=strength,
+                    device=device,
+                    precision=precision,
+                    engine=engine,
+                    compare=compare,
                     style_end=style_end,
                     keep_colors=keep_colors,
                     stroke_size=stroke_size,
                     stability=stability,
                     max_memory=None if max_memory is None else read_size(max_memory),
                 ),
-                decode=DecodeConfig(read_seconds(start), read_seconds(duration), height, strict=strict),
+                decode=DecodeConfig(
+                    start_seconds=read_seconds(start),
+                    duration_seconds=read_seconds(duration),
+                    height=height,
+                    strict=strict,
+                ),
                 encode=encode,
                 mask=mask,
                 tag=not no_tag,
@@ -217,13 +222,13 @@ def live(
         float, typer.Option(metavar="MS", help="From camera to picture; the resolution follows.")
     ] = 100.0,
     height: Annotated[
-        int | None, typer.Option(metavar="PX", help="FrameGraph and show at this height, whatever it takes.")
+        int | None, typer.Option(metavar="PX", help="Stylize and show at this height, whatever it takes.")
     ] = None,
     camera_size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Ask the camera for this size: 1280x720.")
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace.")] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="SegmentStart the file anew at its end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Start the file again at its end.")] = False,
     clean: Annotated[bool, typer.Option("--clean", help="No figures in the window.")] = False,
     stills: Annotated[Path | None, typer.Option(metavar="FOLDER", help="For stills (key s). Default: here.")] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Record and stream the picture alone.")] = False,
@@ -251,12 +256,21 @@ def live(
             source = read_address(source)
             stream = stream and read_address(stream)
             outputs = Outputs(
-                window, virtual_camera, record, stream, null, clean, stills, overwrite, not no_sound, microphone
+                window=window,
+                virtual_camera=virtual_camera,
+                record=record,
+                stream=stream,
+                null=null,
+                clean=clean,
+                stills=stills,
+                overwrite=overwrite,
+                audio=not no_sound,
+                microphone=microphone,
             )
             config = LiveConfig(
                 source=source,
                 stylize=StylizeConfig(
-                    style,
+                    style=style,
                     device=device,
                     precision=precision,
                     engine=engine,
@@ -379,7 +393,16 @@ def batch(
         view = BatchView(quiet, say=_say, show=_json_lines() if json_lines else None)
         with _usage():
             chosen = read_styles(style or ())
-            config = BatchConfig(tuple(inputs), output, chosen, name, of_video, keep_going, watch, workers)
+            config = BatchConfig(
+                inputs=tuple(inputs),
+                output=output,
+                styles=chosen,
+                name=name,
+                options=of_video,
+                keep_going=keep_going,
+                watch=watch,
+                workers=workers,
+            )
         left = "nothing was begun"
         with Bar("looking at", quiet, say=_say, left=lambda: left, first="looking for clips") as bar, _usage():
             planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))
@@ -495,7 +518,14 @@ def _preview(
         from pipeline.console.gallery_picture import PreviewConfig, draw_preview
 
         with _usage():
-            config = PreviewConfig(target, clip, read_seconds(at), files, device, overwrite)
+            config = PreviewConfig(
+                target=target,
+                clip=clip,
+                at_seconds=read_seconds(at),
+                style_files=files,
+                device=device,
+                overwrite=overwrite,
+            )
         with Bar("painting", as_json, say=_say) as bar:
             tiles = draw_preview(config, progress=lambda done, total: bar.counts(done, total, "tiles"))
     if as_json:
@@ -546,7 +576,9 @@ def evaluate(
         from pipeline.evaluate.scores import figures
 
         with _usage():
-            config = EvaluateConfig(original, stylized, painting, loss_weights, frames)
+            config = EvaluateConfig(
+                original=original, stylized=stylized, painting=painting, loss_weights=loss_weights, frames=frames
+            )
         if plot is not None:
             check_plot(plot, overwrite=overwrite)
         with Bar("measuring", quiet, say=_say, left=lambda: "nothing was measured to the end") as bar:
@@ -582,7 +614,7 @@ def train(
     start: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weight file to begin with. Default: the bundled styles.")
     ] = None,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="SegmentStart with random weights.")] = False,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start with random weights.")] = False,
     no_early_end: Annotated[
         bool, typer.Option("--no-early-end", help="Go on to the end even where nothing improves.")
     ] = False,

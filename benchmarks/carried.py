@@ -308,11 +308,11 @@ def run(path: Path, target: Path, height: int, seconds: Fraction | None) -> Row:
     from pipeline.run import stylize_video
 
     config = VideoConfig(
-        str(path),
-        str(target),
-        StylizeConfig("great-wave", engine="eager", stability="none"),
-        DecodeConfig(height=height, duration_seconds=seconds),
-        EncodeConfig(overwrite=True),
+        source=str(path),
+        target=str(target),
+        stylize=StylizeConfig(style="great-wave", engine="eager", stability="none"),
+        decode=DecodeConfig(height=height, duration_seconds=seconds),
+        encode=EncodeConfig(overwrite=True),
     )
     try:
         summary = stylize_video(config)

@@ -79,7 +79,7 @@ def _points(path: Path, arguments: argparse.Namespace) -> list[Point]:
         for stability in MODES:
             for strength in arguments.strengths:
                 stylized = Path(folder) / f"{stability}{strength}.mkv"
-                look = StylizeConfig(arguments.style, strength, stability=stability)
+                look = StylizeConfig(style=arguments.style, strength=strength, stability=stability)
                 scores = painted_scores(
                     path,
                     stylized,

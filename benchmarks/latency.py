@@ -89,8 +89,8 @@ def session(run: Run) -> dict[str, Any]:
     if run.until_fast:
         quit_when_fast(controls)
     sink = Watching()
-    stylize = StylizeConfig(run.style, engine=run.engine)
-    config = LiveConfig(run.clip, stylize, seconds=run.seconds, realtime=True, loop=True)
+    stylize = StylizeConfig(style=run.style, engine=run.engine)
+    config = LiveConfig(source=run.clip, stylize=stylize, seconds=run.seconds, realtime=True, loop=True)
     summary = run_live(config, [sink], controls, lambda line: print(f"note: {line}", file=sys.stderr))
     begun = sink.taken[0][0] if sink.taken else 0.0
     return asdict(summary) | {"taken": [(round(at - begun, 4), round(late * 1000, 2)) for at, late in sink.taken]}

@@ -36,8 +36,16 @@ def painted_scores(
     notify: Notify = lambda line: None,
 ) -> Scores:
     """Paint the clip at ``path`` losslessly into ``painted``, and measure it against the painting."""
-    stylize_video(VideoConfig(str(path), str(stylized), look, encode=EncodeConfig("ffv1")), notify=notify)
-    return evaluate(EvaluateConfig(str(path), str(stylized), painting, loss_weights, frames), notify=notify)
+    stylize_video(
+        VideoConfig(source=str(path), target=str(stylized), stylize=look, encode=EncodeConfig(codec="ffv1")),
+        notify=notify,
+    )
+    return evaluate(
+        EvaluateConfig(
+            original=str(path), stylized=str(stylized), painting=painting, loss_weights=loss_weights, frames=frames
+        ),
+        notify=notify,
+    )
 
 
 def cell(pixels: Pixels) -> Pixels:

@@ -29,9 +29,9 @@ def run(clip: Path, target: Path, arguments: argparse.Namespace, *, in_segments:
     """Seconds of the wall clock from the first painted frame on, and of the processor from the opening on."""
     from pipeline.run import stylize_video
 
-    stylize = StylizeConfig(arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")
-    encode = EncodeConfig(arguments.codec, overwrite=True)
-    config = VideoConfig(str(clip), str(target), stylize, encode=encode, in_segments=in_segments)
+    stylize = StylizeConfig(style=arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")
+    encode = EncodeConfig(codec=arguments.codec, overwrite=True)
+    config = VideoConfig(source=str(clip), target=str(target), stylize=stylize, encode=encode, in_segments=in_segments)
     begun = time.process_time()
     summary = stylize_video(config)
     return (summary.frames - 1) / summary.fps, time.process_time() - begun

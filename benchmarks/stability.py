@@ -61,7 +61,13 @@ def _compare(style: str, path: Path, arguments: argparse.Namespace) -> None:
             took = statistics.median(times[mode] for times in rounds)
             against = statistics.median(times[mode] / times[arguments.modes[0]] for times in rounds)
             scores = evaluate(
-                EvaluateConfig(str(path), str(target), arguments.painting, arguments.loss_weights, arguments.frames)
+                EvaluateConfig(
+                    original=str(path),
+                    stylized=str(target),
+                    painting=arguments.painting,
+                    loss_weights=arguments.loss_weights,
+                    frames=arguments.frames,
+                )
             )
             figures = "  ".join(
                 f"{name} {value:.4f}"

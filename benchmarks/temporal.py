@@ -94,7 +94,11 @@ def _measured(path: Path, weights: Path, arguments: argparse.Namespace) -> Score
     target = weights.with_name(f"{weights.stem}-{path.stem}.mkv")
     paint(path, target, "--style", str(weights), "--stability", "none", "--codec", "ffv1")
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
-    scores = evaluate(EvaluateConfig(str(path), str(target), arguments.painting, judge, frames=0))
+    scores = evaluate(
+        EvaluateConfig(
+            original=str(path), stylized=str(target), painting=arguments.painting, loss_weights=judge, frames=0
+        )
+    )
     print(
         f"{weights.stem} {path.stem}: e_stab {scores.e_stab:.4f}  e_stab10 {scores.e_stab10:.4f}  "
         f"style {scores.style:.4f}  content {scores.content:.3f}",

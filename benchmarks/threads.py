@@ -77,7 +77,7 @@ def run_one(clip: str, target: str, counts: dict[str, int], arguments: argparse.
     config = VideoConfig(
         source=clip,
         target=target,
-        stylize=StylizeConfig(arguments.style, device="cpu", engine=arguments.engine, threads=counts["torch"]),
+        stylize=StylizeConfig(style=arguments.style, device="cpu", engine=arguments.engine, threads=counts["torch"]),
         decode=DecodeConfig(threads=counts["decode"]),
         encode=EncodeConfig(threads=counts["encode"], overwrite=True),
         depth=counts["depth"],

@@ -66,8 +66,10 @@ def _children() -> list[int]:
 
 def config(clip: Path, target: Path, arguments: argparse.Namespace, codec: str = "auto") -> VideoConfig:
     """How everything is painted here."""
-    stylize = StylizeConfig(arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")
-    return VideoConfig(str(clip), str(target), stylize, encode=EncodeConfig(codec, overwrite=True))
+    stylize = StylizeConfig(style=arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")
+    return VideoConfig(
+        source=str(clip), target=str(target), stylize=stylize, encode=EncodeConfig(codec=codec, overwrite=True)
+    )
 
 
 def timed(cores: list[int], clip: Path, folder: Path, arguments: argparse.Namespace) -> tuple[float, float]:

@@ -52,7 +52,13 @@ def stylize_clip(
     """
     from pipeline.run import stylize_video
 
-    config = VideoConfig(str(source), str(target), _config(style), decode or DecodeConfig(), encode or EncodeConfig())
+    config = VideoConfig(
+        source=str(source),
+        target=str(target),
+        stylize=_config(style),
+        decode=decode or DecodeConfig(),
+        encode=encode or EncodeConfig(),
+    )
     return stylize_video(config, progress=progress or (lambda state: None), notify=notify or (lambda line: None))
 
 
@@ -90,7 +96,9 @@ def stylize_folder(
     from pipeline.batch.session import plan, run_batch
 
     styles = read_styles([style])
-    config = BatchConfig((str(source),), Path(output), styles, options=options or {}, workers=workers)
+    config = BatchConfig(
+        inputs=(str(source),), output=Path(output), styles=styles, options=options or {}, workers=workers
+    )
     return run_batch(config, plan(config), emit or (lambda event: None))
 
 
@@ -164,4 +172,4 @@ def _copied(picture: Pixels) -> Pixels:
 
 
 def _config(style: Style) -> StylizeConfig:
-    return style if isinstance(style, StylizeConfig) else StylizeConfig(style)
+    return style if isinstance(style, StylizeConfig) else StylizeConfig(style=style)

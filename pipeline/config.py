@@ -28,7 +28,7 @@ def check_device(name: str) -> None:
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeConfig:
     """Which part of the input is read, and how.
 
@@ -60,7 +60,7 @@ class DecodeConfig:
             raise ValueError(f"threads must be 0 (automatic) or more, not {self.threads}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeConfig:
     """How the output is compressed.
 
@@ -87,7 +87,7 @@ class EncodeConfig:
             raise ValueError(f"streams must be one of {', '.join(STREAMS)}, not {self.streams!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StylizeConfig:
     """What the frames are painted like, and on what.
 
@@ -145,7 +145,7 @@ class StylizeConfig:
             raise ValueError(f"max memory must be above 0 bytes, not {self.max_memory}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoConfig:
     """A whole run: which video, painted how, written where.
 

@@ -26,7 +26,7 @@ _NOT_FOR_OUTPUTS = (STATE_FOLDER, "report.json", "report.html")
 _USUAL_SUFFIX = ".mkv"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchConfig:
     """A whole batch.
 

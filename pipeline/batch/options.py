@@ -149,11 +149,11 @@ def video_config(source: str, target: str, options: Mapping[str, object]) -> Vid
         except ValueError as error:
             raise ValueError(f"{name.replace('_', ' ')} {error}") from error
     config = VideoConfig(
-        source,
-        target,
-        StylizeConfig(**given["stylize"]),
-        DecodeConfig(**given["decode"]),
-        EncodeConfig(**given["encode"]),
+        source=source,
+        target=target,
+        stylize=StylizeConfig(**given["stylize"]),
+        decode=DecodeConfig(**given["decode"]),
+        encode=EncodeConfig(**given["encode"]),
         **given[""],
     )
     container = container_for(target)

@@ -30,7 +30,7 @@ ProgressCallback = Callable[[int, int], None]
 """``(tiles drawn, tiles in all)``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewConfig:
     """What is drawn, and where.
 
@@ -148,7 +148,7 @@ def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[P
     for style in styles:
         look = load_style_settings(style)
         if stylizer is None or differ(stylizer.look.network, look.network):
-            config = StylizeConfig(style, device=device, engine="eager")  # compiling takes longer than all frames
+            config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
         stylizer.look = look
         yield stylizer.stylize(pixels)

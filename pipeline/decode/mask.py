@@ -103,7 +103,7 @@ class Mask:
 
 def _opened(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:
     """The clip, and its frames in ``part``; where it has ended before that, its last one."""
-    cut = DecodeConfig(part.start_seconds, part.duration_seconds, threads=part.threads)
+    cut = DecodeConfig(start_seconds=part.start_seconds, duration_seconds=part.duration_seconds, threads=part.threads)
     try:
         source = open_source(path, cut)
     except InputError:

@@ -35,7 +35,7 @@ TOGETHER = "the scores stand together: less paint is stiller for free"
 Progress = Callable[[int, int | None], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig:
     """What is measured.
 

@@ -27,7 +27,7 @@ def read_size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveConfig:
     """A live session: what is painted, how, and how long. Where it goes is in the sinks.
 

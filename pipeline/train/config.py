@@ -24,7 +24,7 @@ NETWORK_RATE, VECTORS_FIRST, PLATEAU = 0.3, 0.2, 4
 """From a trained network on: its share of the rate, the share of steps that leave it as it is; patience."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """What to learn, from what, into which file.
 

@@ -112,7 +112,9 @@ def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
 
     make_folder(tmp_path / "in", 4, long_every=1)
     options = {"engine": "eager", "device": "cpu"}
-    config = BatchConfig((str(tmp_path / "in"),), tmp_path / "out", ("great-wave",), options=options)
+    config = BatchConfig(
+        inputs=(str(tmp_path / "in"),), output=tmp_path / "out", styles=("great-wave",), options=options
+    )
 
     stylized: list[str] = []
 

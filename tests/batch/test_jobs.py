@@ -42,7 +42,7 @@ def touch(*paths: Path) -> None:
 
 def jobs(folder: Path, *inputs: str | Path, **changes: Any) -> list[Job]:
     config = {"styles": ("great-wave",)} | changes
-    return make_jobs(BatchConfig(tuple(map(str, inputs)), folder / "out", **config))
+    return make_jobs(BatchConfig(inputs=tuple(map(str, inputs)), output=folder / "out", **config))
 
 
 def test_folders_keep_their_structure_and_leave_out_what_is_ours(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_nothing_is_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.Monk
     is_closed = {str(folder / name) for name in ("closed", "bad", "data")}
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in is_closed and access(path, mode))
     monkeypatch.setattr(os, "scandir", refuse)
-    config = BatchConfig((str(folder),), tmp_path / "out", ("great-wave",), options=PLAIN)
+    config = BatchConfig(inputs=(str(folder),), output=tmp_path / "out", styles=("great-wave",), options=PLAIN)
     planned = plan(config)
     assert [step.job.name for step in planned.steps] == [
         "a_great-wave.mp4",
@@ -171,11 +171,11 @@ def test_options_mean_what_they_mean_to_video() -> None:
     given |= {"max_memory": "2G", "duration": 1.5, "style": "great-wave", "mask": "", "preset": None, "overwrite": "no"}
     named = {option_named(name): value for name, value in given.items()}
     assert video_config("a.mp4", "b.mp4", named) == VideoConfig(
-        "a.mp4",
-        "b.mp4",
-        StylizeConfig("great-wave", strength=0.5, keep_colors=True, max_memory=2 * 2**30),
-        DecodeConfig(Fraction(125, 2), Fraction(3, 2), 240),
-        EncodeConfig(quality=30),
+        source="a.mp4",
+        target="b.mp4",
+        stylize=StylizeConfig(style="great-wave", strength=0.5, keep_colors=True, max_memory=2 * 2**30),
+        decode=DecodeConfig(start_seconds=Fraction(125, 2), duration_seconds=Fraction(3, 2), height=240),
+        encode=EncodeConfig(quality=30),
         tag=False,
     )
 
@@ -314,21 +314,26 @@ def test_collisions_are_refused(tmp_path: Path) -> None:
     make_clip(tmp_path / "x" / "a.mp4", SHORT) if (tmp_path / "x").mkdir() is None else None
     both = (str(tmp_path / "a.mp4"), str(tmp_path / "x" / "a.mp4"))
     cases: list[tuple[BatchConfig, str]] = [
-        (BatchConfig(both, tmp_path / "out", ("great-wave",)), "would be the output of .* and "),
+        (BatchConfig(inputs=both, output=tmp_path / "out", styles=("great-wave",)), "would be the output of .* and "),
         (
-            BatchConfig(both[:1], tmp_path / "out", ("great-wave", "minotaur"), "{stem}{suffix}"),
+            BatchConfig(
+                inputs=both[:1], output=tmp_path / "out", styles=("great-wave", "minotaur"), name="{stem}{suffix}"
+            ),
             "in great-wave and in minotaur",
         ),
-        (BatchConfig(both[:1], tmp_path, ("great-wave",), "{stem}{suffix}"), "is an input of the batch"),
+        (
+            BatchConfig(inputs=both[:1], output=tmp_path, styles=("great-wave",), name="{stem}{suffix}"),
+            "is an input of the batch",
+        ),
     ]
     for config, message in cases:
         with pytest.raises(OutputError, match=message):
             plan_batch(config, make_jobs(config))
     touch(tmp_path / "out" / "a_great-wave.mp4")
-    config = BatchConfig(both[:1], tmp_path / "out", ("great-wave",))
+    config = BatchConfig(inputs=both[:1], output=tmp_path / "out", styles=("great-wave",))
     with pytest.raises(OutputError, match="exists already"):
         plan_batch(config, make_jobs(config))
-    config = BatchConfig(both[:1], tmp_path / "out", ("great-wave",), options={"overwrite": True})
+    config = BatchConfig(inputs=both[:1], output=tmp_path / "out", styles=("great-wave",), options={"overwrite": True})
     assert len(plan_batch(config, make_jobs(config)).to_do) == 1
 
 
@@ -370,7 +375,7 @@ def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None
 
     for ending in ("png", "jpg", "webp", "gif"):
         Image.new("RGB", (64, 48)).save(folder / f"still.{ending}")
-    config = BatchConfig((str(folder),), tmp_path / "out", ("great-wave", "minotaur"))
+    config = BatchConfig(inputs=(str(folder),), output=tmp_path / "out", styles=("great-wave", "minotaur"))
     plan = plan_batch(config, make_jobs(config))
     assert [step.job.name for step in plan.steps if not step.clip.fault] == [
         f"{stem}_{style}.{ending}"
@@ -392,7 +397,7 @@ def test_time_is_told_by_clips_of_about_the_same_size(monkeypatch: pytest.Monkey
     monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
 
     def step(width: int, height: int, frames: int = 100) -> Step:
-        config = VideoConfig("a.mp4", "out/a.mp4", StylizeConfig("great-wave"))
+        config = VideoConfig(source="a.mp4", target="out/a.mp4", stylize=StylizeConfig(style="great-wave"))
         return Step(Job("a.mp4", config), planning.Clip(width, height, frames=frames))
 
     usual = seconds_for(step(640, 360))

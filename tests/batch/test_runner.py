@@ -67,7 +67,7 @@ def clips(folder: Path, *names: str, frames: int = 6, width: int = 64) -> Path:
 
 def config(folder: Path, styles: tuple[str, ...] = ("great-wave",), **changes: Any) -> BatchConfig:
     options = OPTIONS | changes.pop("options", {})
-    return BatchConfig((str(folder / "in"),), folder / "out", styles, options=options, **changes)
+    return BatchConfig(inputs=(str(folder / "in"),), output=folder / "out", styles=styles, options=options, **changes)
 
 
 def batch(asked: BatchConfig, react: Callable[[Event], None] = lambda event: None) -> tuple[Ended, list[Event]]:
@@ -263,7 +263,7 @@ def test_a_batch_is_known_again_wherever_it_is_and_however_it_is_called(
     folder = clips(tmp_path, "a.mp4")
     shutil.copy(models.registry.BUNDLED, tmp_path / "w.safetensors")
     monkeypatch.chdir(tmp_path)
-    here = BatchConfig(("in",), Path("in"), ("w.safetensors#great-wave",), options=OPTIONS)
+    here = BatchConfig(inputs=("in",), output=Path("in"), styles=("w.safetensors#great-wave",), options=OPTIONS)
     assert batch(here)[0].painted == 1
     style = f"{tmp_path / 'w.safetensors'}#great-wave"
     assert batch(replace(here, inputs=(str(folder),), output=folder, styles=(style,)))[0].done_before == 1
@@ -284,7 +284,7 @@ def test_a_clip_that_is_only_touched_is_done(tmp_path: Path, monkeypatch: pytest
 
 def test_paintings_in_the_folder_of_the_clips_are_not_painted_again(tmp_path: Path) -> None:
     folder = clips(tmp_path, "a.mp4")
-    here = BatchConfig((str(folder),), folder, ("great-wave",), options=OPTIONS)
+    here = BatchConfig(inputs=(str(folder),), output=folder, styles=("great-wave",), options=OPTIONS)
     assert batch(here)[0].painted == 1
     ended, events = batch(here)
     assert (ended.painted, ended.done_before) == (0, 1)
@@ -354,9 +354,9 @@ def test_without_keep_going_the_first_failure_is_the_last(tmp_path: Path) -> Non
     clips(tmp_path, *(f"{number}.mp4" for number in range(6)))
     (tmp_path / "in" / "5.mp4").write_bytes(b"broken")
     asked = BatchConfig(
-        tuple(str(path) for path in sorted((tmp_path / "in").iterdir())),
-        tmp_path / "out",
-        ("great-wave",),
+        inputs=tuple(str(path) for path in sorted((tmp_path / "in").iterdir())),
+        output=tmp_path / "out",
+        styles=("great-wave",),
         options=OPTIONS,
         keep_going=False,
     )

@@ -15,7 +15,7 @@ from tests.support.media import Clip, Sound, contents, make_clip
 
 def repaint(source: Path, target: Path, codec: str) -> None:
     with open_source(source) as opened:
-        encode(decode(opened), plan_output(opened, target, EncodeConfig(codec)))
+        encode(decode(opened), plan_output(opened, target, EncodeConfig(codec=codec)))
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_a_pipe_that_cannot_hold_the_shape_says_so(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), sample_aspect_ratio=Fraction(3, 2)))
     with open_source(source) as opened:
         lost = "the shape of the pixels is lost"
-        assert any(lost in line for line in plan_output(opened, "-", EncodeConfig("ffv1")).notices)
-        assert not any(lost in line for line in plan_output(opened, "-", EncodeConfig("h264")).notices)
+        assert any(lost in line for line in plan_output(opened, "-", EncodeConfig(codec="ffv1")).notices)
+        assert not any(lost in line for line in plan_output(opened, "-", EncodeConfig(codec="h264")).notices)

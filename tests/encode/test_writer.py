@@ -571,7 +571,7 @@ def test_a_clip_of_few_frames_is_written_in_h265(tmp_path, count, decoding):
     repaint(path, target, codec="h265")
     assert media.contents(target).relative_times == [Fraction(each, 1000) for each in clip.pts]
     with open_source(path) as source, av.open(io.BytesIO(), "w", format="mp4") as container:
-        plan = plan_output(source, tmp_path / "plain.mp4", EncodeConfig("h265"))
+        plan = plan_output(source, tmp_path / "plain.mp4", EncodeConfig(codec="h265"))
         track = VideoTrack(add_video(container, plan), plan)
         packets = [packet for frame in decode(source) for packet in track.packets(frame)] + list(track.flush())
     assert [packet.dts for packet in packets] == decoding

@@ -94,7 +94,7 @@ def test_figures_are_those_of_all_pairs(clips: tuple[str, str], weights: Path, p
             errors.append(warp_error(to_pixels(frames[index]), to_pixels(frames[index - back]), motion))
         return e_stab(errors)
 
-    scores = evaluate(EvaluateConfig(*clips, painting, weights))
+    scores = evaluate(EvaluateConfig(original=clips[0], stylized=clips[1], painting=painting, loss_weights=weights))
     assert (scores.frames, scores.pairs, scores.pairs10) == (14, 13, 4)
     assert (scores.left_out, scores.left_out10) == (0, 0)
     assert scores.e_stab == pytest.approx(expected(after, 1), rel=1e-6)
@@ -118,13 +118,17 @@ def test_an_unpainted_clip_keeps_its_content_and_a_clip_of_the_painting_its_styl
     frames = scene(6)
     clip = str(write_clip(tmp_path / "in.mkv", frames))
     Image.fromarray(frames[0]).save(tmp_path / "still.png")
-    scores = evaluate(EvaluateConfig(clip, clip, tmp_path / "still.png", weights))
+    scores = evaluate(
+        EvaluateConfig(original=clip, stylized=clip, painting=tmp_path / "still.png", loss_weights=weights)
+    )
     assert scores.content == 0
     assert scores.style is not None
     assert scores.style < 0.02
     assert scores.e_stab == scores.input_e_stab
     flickering = str(write_clip(tmp_path / "out.mkv", flickered(frames, 60)))
-    other = evaluate(EvaluateConfig(clip, flickering, tmp_path / "still.png", weights))
+    other = evaluate(
+        EvaluateConfig(original=clip, stylized=flickering, painting=tmp_path / "still.png", loss_weights=weights)
+    )
     assert other.content is not None
     assert other.style is not None
     assert other.content > 0.1
@@ -171,7 +175,7 @@ def test_large_frames_are_shrunk_for_likeness(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_a_painting_there_is_no_style(clips: tuple[str, str], weights: Path) -> None:
-    scores = evaluate(EvaluateConfig(*clips, loss_weights=weights))
+    scores = evaluate(EvaluateConfig(original=clips[0], stylized=clips[1], loss_weights=weights))
     assert (scores.style, scores.painting) == (None, None)
     assert scores.content is not None
 
@@ -184,7 +188,7 @@ def test_without_a_network_stillness_is_measured(
 
     monkeypatch.setattr(pipeline.train.loss_networks, "_torchvision_vgg19", offline)
     said: list[str] = []
-    scores = evaluate(EvaluateConfig(*clips, painting), notify=said.append)
+    scores = evaluate(EvaluateConfig(original=clips[0], stylized=clips[1], painting=painting), notify=said.append)
     assert scores.e_stab is not None
     assert scores.e_warp10 is not None
     assert (scores.style, scores.content, scores.loss_network, scores.pictures) == (None, None, None, 0)
@@ -233,7 +237,9 @@ def test_another_number_of_frames_is_refused(tmp_path: Path, weights: Path, long
         write_clip(path, scene(5 + 2 * (number == longer)))
     said: list[str] = []
     with pytest.raises(InputError, match="paint or cut both") as caught:
-        evaluate(EvaluateConfig(str(paths[0]), str(paths[1]), loss_weights=weights), notify=said.append)
+        evaluate(
+            EvaluateConfig(original=str(paths[0]), stylized=str(paths[1]), loss_weights=weights), notify=said.append
+        )
     assert f"{paths[1 - longer]}: ends after 5 frames, {paths[longer]} goes on" in str(caught.value)
     assert any("headers tell of" in line for line in said)
 
@@ -242,7 +248,7 @@ def test_the_original_is_scaled_to_the_painting(tmp_path: Path, weights: Path) -
     small = write_clip(tmp_path / "out.mkv", scene(4, height=48, width=64))
     large = [np.array(Image.fromarray(frame).resize((128, 96))) for frame in scene(4)]
     original = write_clip(tmp_path / "in.mkv", large)
-    scores = evaluate(EvaluateConfig(str(original), str(small), loss_weights=weights))
+    scores = evaluate(EvaluateConfig(original=str(original), stylized=str(small), loss_weights=weights))
     assert "128x96" in scores.notes[0]
     assert "64x48" in scores.notes[0]
     assert scores.content is not None
@@ -253,23 +259,23 @@ def test_another_shape_is_refused(tmp_path: Path, weights: Path) -> None:
     original = write_clip(tmp_path / "in.mkv", scene(3))
     side = write_clip(tmp_path / "out.mkv", [np.concatenate((frame, frame), axis=1) for frame in scene(3)])
     with pytest.raises(InputError, match=r"128x48, .*64x48: another shape; .*--compare"):
-        evaluate(EvaluateConfig(str(original), str(side), loss_weights=weights))
+        evaluate(EvaluateConfig(original=str(original), stylized=str(side), loss_weights=weights))
 
 
 def test_a_single_frame_and_tiny_frames_are_refused(tmp_path: Path, weights: Path) -> None:
     single = str(write_clip(tmp_path / "one.mkv", scene(1)))
     tiny = str(write_clip(tmp_path / "tiny.mkv", scene(3, height=8, width=8)))
     with pytest.raises(InputError, match="single frame"):
-        evaluate(EvaluateConfig(single, single, loss_weights=weights))
+        evaluate(EvaluateConfig(original=single, stylized=single, loss_weights=weights))
     with pytest.raises(InputError, match="8x8 px; 16 px or more"):
-        evaluate(EvaluateConfig(tiny, tiny, loss_weights=weights))
+        evaluate(EvaluateConfig(original=tiny, stylized=tiny, loss_weights=weights))
 
 
 def test_what_cannot_be_asked_for() -> None:
     with pytest.raises(ValueError, match="frames"):
-        EvaluateConfig("a", "b", frames=-1)
+        EvaluateConfig(original="a", stylized="b", frames=-1)
     with pytest.raises(ValueError, match="standard input"):
-        EvaluateConfig("-", "-")
+        EvaluateConfig(original="-", stylized="-")
 
 
 # --- long clips -------------------------------------------------------------------------------------------------------
@@ -333,7 +339,10 @@ def frames_one_by_one(count: int) -> Iterator[Frame]:
 
 def test_progress_counts_every_frame(clips: tuple[str, str], weights: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    evaluate(EvaluateConfig(*clips, loss_weights=weights, frames=3), lambda *state: seen.append(state))
+    evaluate(
+        EvaluateConfig(original=clips[0], stylized=clips[1], loss_weights=weights, frames=3),
+        lambda *state: seen.append(state),
+    )
     assert seen == [(count, 14) for count in range(1, 15)]
 
 

@@ -29,8 +29,8 @@ from tests.support.media import Clip, Sound, make_clip
         ({"seconds": 0}, "seconds"),
         ({"seconds": float("nan")}, "seconds"),
         ({"loop": True}, "--realtime"),
-        ({"stylize": StylizeConfig("great-wave", compare="side")}, "neither compared"),
-        ({"stylize": StylizeConfig("great-wave", style_end="mondrian")}, "nor faded"),
+        ({"stylize": StylizeConfig(style="great-wave", compare="side")}, "neither compared"),
+        ({"stylize": StylizeConfig(style="great-wave", style_end="mondrian")}, "nor faded"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
@@ -156,4 +156,4 @@ def test_what_comes_out_has_even_sides() -> None:
 
 
 def test_live_config_is_found() -> None:
-    assert LiveConfig("0", StylizeConfig("great-wave")).latency_target_ms == 100
+    assert LiveConfig(source="0", stylize=StylizeConfig(style="great-wave")).latency_target_ms == 100

@@ -493,7 +493,7 @@ def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> N
 
     def listen(*, audio: bool) -> Hearing:
         hearing = Hearing()
-        config, outputs = LiveConfig(str(clip), PLAIN, realtime=True), Outputs(null=True, audio=audio)
+        config, outputs = LiveConfig(source=str(clip), stylize=PLAIN, realtime=True), Outputs(null=True, audio=audio)
         playback = find_capture_device(config)
         source = make_audio(outputs, config, playback, print)
         run_live(config, [hearing, Memory()], Controls(["great-wave"]), audio=source, device=playback)

@@ -68,8 +68,10 @@ def paint(tiny_style: str) -> Callable[..., Summary]:
     def run(source: Path, target: Path, *, encode: EncodeConfig | None = None, **options: Any) -> Summary:
         calls = {name: options.pop(name) for name in ("progress", "notify") if name in options}
         whole = {name: options.pop(name) for name in ("mask", "segment_seconds") if name in options}
-        stylize = replace(StylizeConfig(tiny_style, engine="eager", device="cpu", precision="fp32"), **options)
-        config = VideoConfig(str(source), str(target), stylize, encode=encode or EncodeConfig(), **whole)
+        stylize = replace(StylizeConfig(style=tiny_style, engine="eager", device="cpu", precision="fp32"), **options)
+        config = VideoConfig(
+            source=str(source), target=str(target), stylize=stylize, encode=encode or EncodeConfig(), **whole
+        )
         return stylize_video(config, **calls)
 
     return run
@@ -116,7 +118,7 @@ def test_last_frames_lost(tmp_path: Path, paint: Callable[..., Summary], codec: 
     """video2x#1318, #1350: what the decoder or the encoder holds back is never asked for."""
     count = 37
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * count, 512)), width=128, height=96))
-    summary = paint(source, tmp_path / f"out.{ending}", encode=EncodeConfig(codec))
+    summary = paint(source, tmp_path / f"out.{ending}", encode=EncodeConfig(codec=codec))
     assert summary.frames == count
     assert len(pictures(tmp_path / f"out.{ending}")) == count
 
@@ -222,7 +224,7 @@ def test_colours_shifted(tmp_path: Path, paint: Callable[..., Summary], matrix: 
     tags = (matrix, 2 if full_range else 1, matrix, matrix)
     clip = Clip(pts=(0, 512, 1024), width=288, planes=planes, tags=tags, pixel_format="yuv444p")
     source = make_clip(tmp_path / "in.mkv", replace(clip, options={"qp": "0", "preset": "ultrafast"}))
-    paint(source, tmp_path / "out.mkv", strength=0.0, encode=EncodeConfig("ffv1"))
+    paint(source, tmp_path / "out.mkv", strength=0.0, encode=EncodeConfig(codec="ffv1"))
     paint(source, tmp_path / "out.mp4", strength=0.0, encode=EncodeConfig(quality=1))
     for ending in ("mkv", "mp4"):
         for picture in pictures(tmp_path / f"out.{ending}"):
@@ -396,7 +398,7 @@ def chroma(picture: Pixels) -> NDArray[np.float64]:
 def test_keep_colors(tmp_path: Path, paint: Callable[..., Summary]) -> None:
     """fast-style-transfer#150: the video's own colours cannot be kept."""
     source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), pixel_format="yuv444p", tags=(1, 1, 1, 1)))
-    ffv1 = EncodeConfig("ffv1")
+    ffv1 = EncodeConfig(codec="ffv1")
     paint(source, tmp_path / "kept.mkv", keep_colors=True, style="great-wave", encode=ffv1)
     paint(source, tmp_path / "painted.mkv", style="great-wave", encode=ffv1)
     before, kept, stylized = (pictures(tmp_path / f"{name}.mkv")[0] for name in ("in", "kept", "painted"))
@@ -411,7 +413,9 @@ def test_strength_at_inference(tmp_path: Path, paint: Callable[..., Summary]) ->
     source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), pixel_format="yuv444p", tags=(1, 1, 1, 1)))
     changes = []
     for strength in (0.0, 0.5, 1.0):
-        paint(source, tmp_path / f"{strength}.mkv", strength=strength, stability="none", encode=EncodeConfig("ffv1"))
+        paint(
+            source, tmp_path / f"{strength}.mkv", strength=strength, stability="none", encode=EncodeConfig(codec="ffv1")
+        )
         changes.append(np.abs(pictures(tmp_path / f"{strength}.mkv")[0].astype(int) - pictures(source)[0]).mean())
     assert changes[0] < 1
     assert changes[1] == pytest.approx(changes[2] / 2, rel=0.05)
@@ -425,7 +429,7 @@ def test_stroke_size_changes_with_resolution(tmp_path: Path, paint: Callable[...
         clip = Clip(pts=(0, 512), width=height * 4 // 3, height=height, pixel_format="yuv444p", tags=(1, 1, 1, 1))
         source = make_clip(tmp_path / "in.mkv", clip)
         target = tmp_path / f"{height}-{stroke_size}.mkv"
-        paint(source, target, style="great-wave", stroke_size=stroke_size, encode=EncodeConfig("ffv1"))
+        paint(source, target, style="great-wave", stroke_size=stroke_size, encode=EncodeConfig(codec="ffv1"))
         shown = Image.fromarray(pictures(target)[0]).resize((160, 120), Image.Resampling.BOX)
         return np.asarray(shown, np.float64)
 
@@ -437,7 +441,7 @@ def test_masks(tmp_path: Path, paint: Callable[..., Summary]) -> None:
     """artistic-videos#55: a part of the picture cannot be left as it is."""
     Image.fromarray(np.repeat(np.uint8([[0] * 32 + [255] * 32]), 48, axis=0)).save(tmp_path / "mask.png")
     source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), pixel_format="yuv444p", tags=(1, 1, 1, 1)))
-    paint(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig("ffv1"))
+    paint(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig(codec="ffv1"))
     for before, after in zip(pictures(source), pictures(tmp_path / "out.mkv"), strict=True):
         change = np.abs(after.astype(int) - before)
         assert change[:, :31].max() <= 2
@@ -462,10 +466,10 @@ def test_out_of_memory_skips_a_frame(
         return engine
 
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 12, 512)), pixel_format="yuv444p"))
-    paint(source, tmp_path / "whole.mkv", encode=EncodeConfig("ffv1"))
+    paint(source, tmp_path / "whole.mkv", encode=EncodeConfig(codec="ffv1"))
     monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
     notices: list[str] = []
-    paint(source, tmp_path / "out.mkv", encode=EncodeConfig("ffv1"), notify=notices.append)
+    paint(source, tmp_path / "out.mkv", encode=EncodeConfig(codec="ffv1"), notify=notices.append)
     assert any("ran out of memory: going on in strips" in notice for notice in notices)
     assert len(pictures(tmp_path / "out.mkv")) == 12
     for whole, strips in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "out.mkv"), strict=True):
@@ -477,7 +481,7 @@ def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary], monkeypatch
     monkeypatch.setattr(pipeline.stylize.memory_budget, "BASE_BYTES", 0)
     clip = Clip(pts=(0, 512, 1024), width=96, height=160, pixel_format="yuv444p", tags=(1, 1, 1, 1))
     source = make_clip(tmp_path / "in.mkv", clip)
-    options = {"style": "great-wave", "encode": EncodeConfig("ffv1")}
+    options = {"style": "great-wave", "encode": EncodeConfig(codec="ffv1")}
     paint(source, tmp_path / "whole.mkv", **options)
     notices: list[str] = []
     paint(source, tmp_path / "tiled.mkv", max_memory=5 * 2**20, notify=notices.append, **options)

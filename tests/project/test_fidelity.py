@@ -26,7 +26,7 @@ from tests.support import media
 from tests.support.media import Clip, make_clip
 from tests.support.tiny import TINY
 
-IDENTITY = StylizeConfig("great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
+IDENTITY = StylizeConfig(style="great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
 PAINTED = replace(IDENTITY, strength=1.0)
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
@@ -481,8 +481,10 @@ def test_transparency_goes_through_the_segments_of_a_whole_run(tmp_path, name, c
         av.VideoFrame.from_ndarray(np.dstack((picture, other)), "rgba").reformat(format="bgra") for other in alphas
     ]
     path = write(tmp_path / "in.mkv", frames, "ffv1")
-    encoding = EncodeConfig(codec)
-    stylize_video(VideoConfig(str(path), str(tmp_path / name), IDENTITY, encode=encoding, segment_frames=9))
+    encoding = EncodeConfig(codec=codec)
+    stylize_video(
+        VideoConfig(source=str(path), target=str(tmp_path / name), stylize=IDENTITY, encode=encoding, segment_frames=9)
+    )
     if decoder is None:  # FFmpeg reads no animated WebP
         with open_source(tmp_path / name, whole=True) as source:
             found = [item.alpha / (np.iinfo(item.alpha.dtype).max / 255) for item in decode(source)]
@@ -502,7 +504,10 @@ def test_an_interrupted_render_of_such_pictures_goes_on_as_if_it_had_not_been(tm
     flow = replace(PAINTED, stability="flow")
 
     def run(name, progress):
-        stylize_video(VideoConfig(str(path), str(tmp_path / name), flow, segment_frames=6), progress=progress)
+        stylize_video(
+            VideoConfig(source=str(path), target=str(tmp_path / name), stylize=flow, segment_frames=6),
+            progress=progress,
+        )
 
     def stop(state):
         if state.frames == 16:

@@ -16,7 +16,7 @@ from pipeline import PipelineError, StylizeConfig, stylize_clip, stylize_frames
 from tests.support.media import Clip, contents, make_clip, moving_square
 
 ROOT = Path(cli.__file__).parent
-PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
 
 
 def examples() -> list[str]:
@@ -114,7 +114,7 @@ def test_what_cannot_be_painted_is_an_error_of_the_right_kind(tmp_path: Path) ->
         with pytest.raises(ValueError, match="a frame is"):
             list(stylize_frames(wrong, PLAIN))
     with pytest.raises(ValueError, match="cannot fade"):
-        stylize_frames([picture], StylizeConfig("great-wave", style_end="minotaur"))
+        stylize_frames([picture], StylizeConfig(style="great-wave", style_end="minotaur"))
     for fps in (0, -5, math.inf, math.nan):
         with pytest.raises(ValueError, match="fps must be a number above 0"):
             stylize_frames([picture], PLAIN, fps=fps)

@@ -19,7 +19,7 @@ from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import SHARED, Clip, Sound, contents, make_clip
 
-PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
 UNEVEN = (0, 512, 600, 1536, 2048, 4096, 4097, 5000, 9000, 9512)
 
 
@@ -35,7 +35,7 @@ def uneven_clip(folder: Path, name: str = "in.mp4") -> Path:
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
-    return VideoConfig(str(source), str(target), **({"stylize": PLAIN} | changes))
+    return VideoConfig(source=str(source), target=str(target), **({"stylize": PLAIN} | changes))
 
 
 def test_same_times_and_sound_another_picture(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_no_tag_leaves_no_name(tmp_path: Path) -> None:
 
 def test_strength_0_gives_the_video_back(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip(pixel_format="yuv444p", tags=(1, 1, 1, 1)))
-    stylize = StylizeConfig("great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
+    stylize = StylizeConfig(style="great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
     stylize_video(config(source, tmp_path / "out.mkv", stylize=stylize, encode=EncodeConfig(quality=0)))
     before, after = contents(source), contents(tmp_path / "out.mkv")
     assert after.times == before.times
@@ -102,7 +102,7 @@ def test_strength_0_gives_the_video_back(tmp_path: Path) -> None:
 
 
 def test_compare_side_is_twice_as_wide(tmp_path: Path) -> None:
-    stylize = StylizeConfig("great-wave", engine="eager", device="cpu", compare="side")
+    stylize = StylizeConfig(style="great-wave", engine="eager", device="cpu", compare="side")
     stylize_video(config(uneven_clip(tmp_path), tmp_path / "out.mp4", stylize=stylize))
     after = contents(tmp_path / "out.mp4")
     assert (after.width, after.height) == (128, 48)
@@ -185,9 +185,9 @@ def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monke
     with pytest.raises(OutputError, match="no folder"):
         stylize_video(config(source, tmp_path / "nowhere" / "out.mp4"))
     with pytest.raises(OutputError, match="cannot hold h264"):
-        stylize_video(config(source, tmp_path / "out.webm", encode=EncodeConfig("h264")))
+        stylize_video(config(source, tmp_path / "out.webm", encode=EncodeConfig(codec="h264")))
     with pytest.raises(StyleError, match="starry-night"):
-        stylize_video(config(source, tmp_path / "out.mp4", stylize=StylizeConfig("stary-night")))
+        stylize_video(config(source, tmp_path / "out.mp4", stylize=StylizeConfig(style="stary-night")))
     with pytest.raises(InputError, match="no such file"):
         stylize_video(config(tmp_path / "missing.mp4", tmp_path / "out.mp4"))
     silent.write_bytes(b"no video at all")
@@ -199,7 +199,7 @@ def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monke
 def test_compiled_and_eager_paint_alike(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2560, 512)))
     for engine in ("compile", "eager"):
-        stylize = StylizeConfig("great-wave", engine=engine, device="cpu", precision="fp32")
+        stylize = StylizeConfig(style="great-wave", engine=engine, device="cpu", precision="fp32")
         stylize_video(config(source, tmp_path / f"{engine}.mkv", stylize=stylize, encode=EncodeConfig(quality=1)))
     eager, compiled = contents(tmp_path / "eager.mkv"), contents(tmp_path / "compile.mkv")
     assert np.abs(np.stack(eager.planes).astype(int) - np.stack(compiled.planes)).mean() < 0.5
@@ -231,7 +231,7 @@ def test_black_in_the_mask_leaves_the_video(tmp_path: Path) -> None:
     mask = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=0))
     mask.resize((64, 48), Image.Resampling.NEAREST).save(tmp_path / "mask.png")
     source = make_clip(tmp_path / "in.mkv", Clip(pixel_format="yuv444p", tags=(1, 1, 1, 1)))
-    masked = config(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig("ffv1"))
+    masked = config(source, tmp_path / "out.mkv", mask=str(tmp_path / "mask.png"), encode=EncodeConfig(codec="ffv1"))
     stylize_video(masked)
     before, after = pictures(source), pictures(tmp_path / "out.mkv")
     assert len(before) == 30

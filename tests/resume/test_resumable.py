@@ -41,14 +41,14 @@ from tests.support.media import Clip, Contents, Sound, contents, make_clip, movi
 ROOT = Path(pipeline.resume.resumable.__file__).parents[2]
 # Gaps, steps of one tick, and a last frame that stays: 40 frames in 5 segments of 8.
 UNEVEN = tuple(int(step) for step in np.cumsum([0, *([512, 512, 1, 700, 300] * 8)][:40]))
-PAINTED = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
+PAINTED = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
 
 # A container that tells no durations.
 FLASH = Clip(pts=range(0, 24 * 40, 40), time_base=Fraction(1, 1000), codec="flv", options={"g": "4"})
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
-    return VideoConfig(str(source), str(target), **({"stylize": PAINTED, "segment_frames": 8} | changes))
+    return VideoConfig(source=str(source), target=str(target), **({"stylize": PAINTED, "segment_frames": 8} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -689,7 +689,7 @@ def test_every_codec_and_container_gives_every_frame_at_its_time(
     """N frames in, N frames out, for codecs that look ahead and reorder; exact times, and the last one's duration."""
     target = tmp_path / f"out.{ending}"
     plain = replace(PAINTED, strength=0.0)
-    summary = stylize_video(config(uneven, target, stylize=plain, encode=EncodeConfig(codec), segment_frames=11))
+    summary = stylize_video(config(uneven, target, stylize=plain, encode=EncodeConfig(codec=codec), segment_frames=11))
     before, after = contents(uneven), contents(target)
     assert summary.frames == len(after.times) == 40
     assert after.relative_times == before.relative_times
@@ -705,7 +705,7 @@ def test_every_codec_and_container_gives_every_frame_at_its_time(
 def test_a_last_segment_of_one_or_two_frames_is_written_in_h265(tmp_path: Path, count: int, ending: str) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 40 * count, 40), time_base=Fraction(1, 1000)))
     plain = replace(PAINTED, strength=0.0, stability="none")
-    stylize_video(config(source, tmp_path / f"out.{ending}", stylize=plain, encode=EncodeConfig("h265")))
+    stylize_video(config(source, tmp_path / f"out.{ending}", stylize=plain, encode=EncodeConfig(codec="h265")))
     assert contents(tmp_path / f"out.{ending}").relative_times == contents(source).relative_times
 
 
@@ -754,7 +754,7 @@ def _far_from_square(path: Path) -> float:
 @pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "prores"])
 def test_segments_and_one_pass_write_the_same_pictures_head_and_tags(tmp_path: Path, clip: Path, codec: str) -> None:
     ending = "mov" if codec == "prores" else "mp4"
-    encode = EncodeConfig(codec)
+    encode = EncodeConfig(codec=codec)
     stylize_video(config(clip, tmp_path / f"kept.{ending}", encode=encode, segment_frames=600))
     stylize_video(config(clip, tmp_path / f"plain.{ending}", encode=encode, in_segments=False))
     kept, plain = (_stream_of(tmp_path / f"{name}.{ending}") for name in ("kept", "plain"))

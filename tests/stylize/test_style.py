@@ -184,7 +184,7 @@ def test_a_fade_needs_its_length(files: tuple[str, str]) -> None:
 @pytest.mark.parametrize("compare", [None, "side", "split"])
 def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str | None) -> None:
     config = StylizeConfig(
-        "great-wave:0.6,starry-night:0.4",
+        style="great-wave:0.6,starry-night:0.4",
         strength=0.8,
         style_end="starry-night",
         keep_colors=True,
@@ -209,7 +209,7 @@ def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str
 
 
 def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> None:
-    plain = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+    plain = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
     fade = Stylizer(replace(plain, style_end="starry-night"), height=48, width=64, last_seconds=2.0)
     pixels = moving_square(2)
     for style, seconds in (("great-wave", Fraction(0)), ("starry-night", Fraction(2))):
@@ -219,8 +219,8 @@ def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> N
 
 def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.h264", Clip(pts=range(0, 5120, 512)), form="h264")
-    stylize = StylizeConfig("great-wave", style_end="starry-night", engine="eager", device="cpu")
-    config = VideoConfig(str(source), str(tmp_path / "out.mp4"), stylize)
+    stylize = StylizeConfig(style="great-wave", style_end="starry-night", engine="eager", device="cpu")
+    config = VideoConfig(source=str(source), target=str(tmp_path / "out.mp4"), stylize=stylize)
     with pytest.raises(InputError, match=r"in.h264: its length is not known"):
         stylize_video(config)
     cut = replace(config, decode=DecodeConfig(duration_seconds=Fraction(1, 5)))

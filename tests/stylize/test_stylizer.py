@@ -18,7 +18,7 @@ from pipeline.stylize.style import find_style
 from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, output_size
 from tests.support.media import moving_square
 
-PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32")
+PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")

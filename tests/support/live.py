@@ -16,7 +16,7 @@ from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import Sink, SinkError
 from tests.support.media import moving_square
 
-PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="none", threads=1)
+PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="none", threads=1)
 
 
 def plain_config(**changes: object) -> LiveConfig:

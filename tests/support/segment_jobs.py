@@ -24,7 +24,7 @@ from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Clip, Sound, make_clip, moving_square
 
-PAINTED_SMALL = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
+PAINTED_SMALL = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
 WARM = 12
 
 
@@ -85,11 +85,11 @@ def two(info: object, workers: int) -> int:
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
-    encode = EncodeConfig("ffv1", threads=1)
+    encode = EncodeConfig(codec="ffv1", threads=1)
     return VideoConfig(
-        str(source),
-        str(target),
-        changes.pop("stylize", PAINTED_SMALL),
+        source=str(source),
+        target=str(target),
+        stylize=changes.pop("stylize", PAINTED_SMALL),
         encode=encode,
         segment_seconds=Fraction(1, 2),
         **changes,

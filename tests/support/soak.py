@@ -50,7 +50,7 @@ def held() -> dict[str, int]:
 
 def run(clip: str, stylize: StylizeConfig, seconds: float) -> tuple[Watching, dict[str, Any]]:
     sink = Watching()
-    config = LiveConfig(clip, stylize, seconds=seconds, realtime=True, loop=True)
+    config = LiveConfig(source=clip, stylize=stylize, seconds=seconds, realtime=True, loop=True)
     summary = run_live(config, [sink], Controls(["great-wave", "the-scream"]))
     return sink, {"fps": summary.fps, "captured": summary.captured, "delivered": summary.delivered}
 
@@ -61,7 +61,7 @@ def median(values: list[float]) -> float:
 
 def main() -> None:
     seconds, clip, settle = float(sys.argv[1]), sys.argv[2], float(sys.argv[5])
-    stylize = StylizeConfig("great-wave", engine=sys.argv[3], threads=int(sys.argv[4]))
+    stylize = StylizeConfig(style="great-wave", engine=sys.argv[3], threads=int(sys.argv[4]))
     keep_freed_memory()
     run(clip, stylize, 2.0)  # what libraries keep for good is there from now on
     before, begun = held(), time.monotonic()

@@ -171,7 +171,9 @@ def test_an_engine_is_all_that_a_cluster_needs(
     for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
         shutil.copy(source, name)
     options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
-    asked = BatchConfig(("in.mkv",), Path("out"), ("great-wave:1,w.safetensors#minotaur:2",), options=options)
+    asked = BatchConfig(
+        inputs=("in.mkv",), output=Path("out"), styles=("great-wave:1,w.safetensors#minotaur:2",), options=options
+    )
     engine = Elsewhere()
     ended = run_batch(asked, plan(asked), engine=engine)
     assert (ended.painted, len(engine.tasks)) == (1, 2)

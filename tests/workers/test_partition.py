@@ -350,7 +350,9 @@ def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
 def test_workers_are_busy_as_long_as_each_has_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[bool]()
     monkeypatch.setattr(runner, "count_parts", lambda info, workers, are_busy: asked.append(are_busy))
-    running = Runner(BatchConfig((str(tmp_path),), tmp_path, ("great-wave",)), [], lambda event: None)
+    running = Runner(
+        BatchConfig(inputs=(str(tmp_path),), output=tmp_path, styles=("great-wave",)), [], lambda event: None
+    )
     for clips in range(1, 4):
         running._running = dict.fromkeys(range(clips), threading.Thread())
         running._count_parts(Mock(), 2)

@@ -13,7 +13,7 @@ from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
     """Where painted pictures are to go.
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = Architecture(widths=(4, 6, 8), blocks=2, kernel=5)
 FULL, HALF, NONE = torch.ones(()), torch.full((), 0.5), torch.zeros(())
-PLAIN = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="none")
+PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="none")
 
 
 def network(seed: int) -> StyleNetwork:
