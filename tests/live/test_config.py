@@ -139,7 +139,7 @@ def test_measuring_has_one_sink_and_no_microphone() -> None:
 
 
 def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> None:
-    silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(audios=[Sound()]))
+    silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(sounds=[Sound()]))
     for clip, wanted, found in ((silent, True, False), (loud, True, True), (loud, False, False)):
         config = plain_config(source=str(clip), realtime=True)
         outputs = Outputs(record=tmp_path / "out.mkv", window=False, audio=wanted)

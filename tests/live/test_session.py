@@ -379,7 +379,7 @@ def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.Monk
             raise RuntimeError("CUDA out of memory")
         return stylized(self, pixels, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LiveStylizer, "_painted", scarce)
+    monkeypatch.setattr(LiveStylizer, "_stylized", scarce)
     memory = Memory()
     summary = run(memory, camera=FakeCamera(size=(128, 128), fps=20, count=20))
     assert memory.frames
@@ -481,7 +481,7 @@ def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
 
 
 def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mkv", Clip(audios=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
 
     class Hearing(Memory):
         def __init__(self) -> None:

@@ -34,13 +34,13 @@ def check(found: dict[str, Any], least: int) -> None:
 
 @pytest.mark.slow
 def test_twenty_seconds(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 45, 512), width=160, height=96, audios=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 45, 512), width=160, height=96, sounds=[Sound()]))
     check(soak(20, clip, "eager", 1, 6), least=400)
 
 
 @pytest.mark.prove
 def test_ten_minutes(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 150, 512), width=640, height=360, audios=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 150, 512), width=640, height=360, sounds=[Sound()]))
     check(soak(600, clip, "auto", 0, 60), least=17_000)
 
 

@@ -117,7 +117,7 @@ def test_a_file_that_breaks_is_not_opened_again() -> None:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second: 15 pictures, the last of which ends at 0.5 s, and as much sound."""
     sound = Sound("flac", seconds=Fraction(1, 2))
-    return make_clip(tmp_path_factory.mktemp("live") / "clip.mkv", Clip(pts=range(0, 512 * 15, 512), audios=[sound]))
+    return make_clip(tmp_path_factory.mktemp("live") / "clip.mkv", Clip(pts=range(0, 512 * 15, 512), sounds=[sound]))
 
 
 def read_all(device: Device, count: int) -> list[tuple[float, np.ndarray]]:  # type: ignore[type-arg]
@@ -220,7 +220,7 @@ def test_a_file_without_sound_is_silent(tmp_path: Path) -> None:
 
 
 def test_a_damaged_piece_of_sound_is_left_out_and_the_rest_is_heard(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "clip.mkv", Clip(audios=[Sound()]))
+    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
     with av.open(str(path)) as container:
         pieces = [bytes(packet) for packet in container.demux(audio=0)]
     data = path.read_bytes()
@@ -236,7 +236,7 @@ def test_a_damaged_piece_of_sound_is_left_out_and_the_rest_is_heard(tmp_path: Pa
 
 
 def test_sound_that_cannot_be_read_any_further_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip(tmp_path / "clip.mkv", Clip(audios=[Sound()]))
+    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
     playback = Playback(str(path))
     playback.clock.begin(time.monotonic())
 

@@ -65,7 +65,7 @@ def test_each_picture_is_at_the_moment_it_was_captured(tmp_path: Path, ending: s
     found = contents(path)
     assert [float(moment) for moment in found.relative_times] == pytest.approx(MOMENTS, abs=0.0011)
     assert notes == [f"recording {path}", f"recorded {path}"]
-    assert found.audios == []
+    assert found.sounds == []
 
 
 def test_colors_are_right_and_tagged(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_odd_sizes_lose_a_row_and_a_column(tmp_path: Path) -> None:
 def test_sound_is_in_step_with_the_picture(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"live{ending}"
     record(path, [number / 30 for number in range(45)], audio=True, click=0.913)
-    assert len(contents(path).audios) == 1
+    assert len(contents(path).sounds) == 1
     assert click_seconds(path) == pytest.approx(0.913, abs=0.025)  # an AAC encoder begins 21 ms early
 
 
@@ -187,10 +187,10 @@ from pathlib import Path
 from pipeline.live.controls import Controls
 from pipeline.live.sinks.record import RecordSink
 from tests.live.sinks.test_record import frame, sound_piece
-sink = RecordSink(Controls(["a"], recording=True), lambda line: None, Path(sys.argv[1]), sound=True)
+sink = RecordSink(Controls(["a"], recording=True), lambda line: None, Path(sys.argv[1]), audio=True)
 sink.open(64, 48, Fraction(30))
 for index in range(300):
-    sink.sound(sound_piece(index / 30, 1 / 30))
+    sink.audio(sound_piece(index / 30, 1 / 30))
     sink.write(frame(index, index / 30))
 print("ready", flush=True)
 time.sleep(60)
@@ -208,7 +208,7 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, ending: str) -> None:
     found = contents(path)
     most_lost_seconds = 2.1 if ending in (".mp4", ".mov") else 1.1  # up to the last key picture; up to the last cluster
     assert len(found.times) >= 300 - 30 * most_lost_seconds
-    assert found.audios[0]
+    assert found.sounds[0]
 
 
 def test_the_sink_takes_sound() -> None:
