@@ -1,7 +1,7 @@
 """Two convolutions of the decoder, computed exactly but with fewer multiplications.
 
 Both are rewritten on the weights alone, inside the graph, so that nothing differs in training or in weight files. On a
-CPU they take a quarter off a frame: see docs/decisions.md.
+CPU they take a quarter off a frame: see docs/decisions/network.md.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """How much memory painting takes, how much there is, and which way of painting stays within it.
 
-What a way takes is reckoned from figures that were measured (docs/decisions.md): bytes a pixel for each engine, and
-what lies around the network. The reckoning errs on the safe side; what a codec takes is known only roughly.
+Estimates come from measurements (docs/decisions/memory.md): bytes a pixel for each engine, plus decoder, encoder and
+stabilizer. They err on the safe side; what a codec takes is known only roughly.
 """
 
 import os

@@ -18,7 +18,7 @@ from pipeline.threads import prefetch
 from pipeline.workers.protocol import SegmentStart
 
 # Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
-# before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions.md.
+# before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions/workers.md.
 WARM_UP_FRAMES = 150
 SEEN_FRAMES = 150
 # So many are decoded and filtered while one is painted, on one core.
