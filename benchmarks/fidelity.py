@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.config import EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from pipeline.errors import InputError, PipelineError
 

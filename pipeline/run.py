@@ -7,8 +7,9 @@ from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.progress import Meter, ProgressCallback
+from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import Finished, is_resumable, open_render
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import find_style, last_frame_seconds
@@ -50,7 +51,7 @@ def stylize_video(
         last = last_frame_seconds(info) if style.style_end else None
         of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
         size = output_size(style.compare, info.width, info.height)
-        plan = plan_output(source, config.target, config.encode, size=size)
+        plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         notices.say(plan.notices)
         with open_render(config, plan, source, notices) as render:
             stylizer = render.load(style, partial(make, **of_clip, notify=notices))

@@ -7,7 +7,6 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
@@ -16,6 +15,7 @@ from pipeline.media.bit_depth import DeepReader
 from pipeline.media.colorspace import EXACT, hdr_of, reading, swscale_matrix
 from pipeline.media.deinterlace import deinterlaced
 from pipeline.media.orientation import turned
+from pipeline.media.packets import StreamPacket
 
 # They tell no durations: FFmpeg makes some up from the frame rate, but not for what it reads ahead on opening.
 _WITHOUT_DURATIONS = ("flv", "asf")

@@ -6,11 +6,10 @@ A reader knows neither where a clip is cut nor what pixels are wanted; `pipeline
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -23,13 +22,8 @@ from pipeline.decode.reorder import Ordering
 from pipeline.errors import InputError, reason_of
 from pipeline.media.chapters import Chapter, read_chapters
 from pipeline.media.damage import MARKED, Damage, DamageLog
+from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.media.stream_kinds import is_chapter_track, is_cover
-
-if TYPE_CHECKING:
-    StreamPacket = Packet[Stream]
-    VideoPacket = Packet[VideoStream]
-else:  # generic in the type stubs alone
-    StreamPacket = VideoPacket = Packet
 
 # A clip is given up when so many packets have failed before a first frame.
 HOPELESS_PACKETS = 500
@@ -137,7 +131,7 @@ class MediaReader:
                 for packet in self._packets():
                     # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
                     if packet.stream.index == self._video.index:
-                        yield from self._decode(cast("VideoPacket", packet))
+                        yield from self._decode(cast(VideoPacket, packet))
                     elif packet.size:
                         self.damage.note_marked(packet, packet.stream.type, is_numbered=self._is_whole)
                         yield packet
@@ -151,7 +145,7 @@ class MediaReader:
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
 
-    def _packets(self) -> Iterator["Packet[Stream]"]:
+    def _packets(self) -> Iterator[StreamPacket]:
         for packet in packets_of(self._input, (self._video, *self.read_along)):
             raise_what_came(self._pipe)
             self._storage.count(packet.pos)

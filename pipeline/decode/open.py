@@ -5,7 +5,7 @@ import select
 import sys
 import threading
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import av
 from av.container import InputContainer
@@ -15,9 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from pipeline.decode.container_check import what_is_missing
 from pipeline.decode.sample_counts import what_is_pretended
 from pipeline.errors import InputError, reason_of
-
-if TYPE_CHECKING:
-    from av.packet import Packet
+from pipeline.media.packets import StreamPacket
 
 # A whitelist of protocols alone is no defence: a playlist or script named .mp4 opens its neighbours.
 DEMUXERS = (
@@ -112,7 +110,7 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
     return container
 
 
-def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator["Packet[Stream]"]:
+def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator[StreamPacket]:
     """As ``container.demux(streams)``, also where more streams turn up than the header told.
 
     PyAV 18.1 then stumbles in its flush, behind the empty packets of the streams that it knows.

@@ -9,11 +9,12 @@ import av
 from av.stream import Discard, Stream
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.demuxer import MOST_FAILURES, StreamPacket, has_packets, main_video, start_seconds
+from pipeline.decode.demuxer import MOST_FAILURES, has_packets, main_video, start_seconds
 from pipeline.decode.open import Storage, open_container, packets_of
 from pipeline.decode.trim import Trim
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
 # So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.

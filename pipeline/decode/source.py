@@ -17,11 +17,11 @@ import av
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.animation import WebpReader, is_webp
 from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.demuxer import MediaReader, Reader, StreamPacket
+from pipeline.decode.demuxer import MediaReader, Reader
 from pipeline.decode.side_packets import read_packets
 from pipeline.decode.trim import Trim
+from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
@@ -30,6 +30,7 @@ from pipeline.media.colorspace import arriving, hdr_of, peak_nits, reading
 from pipeline.media.damage import Damage
 from pipeline.media.deinterlace import has_fields
 from pipeline.media.orientation import is_flipped
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
 # How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.

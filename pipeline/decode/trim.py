@@ -14,8 +14,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from pipeline.config import LONGEST_SECONDS, DecodeConfig
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.media.chapters import Chapter
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
 # Sound may lie this far behind the picture in a file; a cut ends at the latest so long after its last frame.

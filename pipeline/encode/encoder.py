@@ -11,14 +11,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from pipeline.decode.animation import Palette
-from pipeline.decode.demuxer import VideoPacket
+from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import bits_of_format, has_alpha
 from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.media.alpha import composited
 from pipeline.media.bit_depth import DeepWriter
 from pipeline.media.colorspace import EXACT, swscale_matrix
+from pipeline.media.packets import VideoPacket
 
 
 def add_video(container: OutputContainer, plan: OutputPlan) -> VideoStream:
@@ -45,7 +45,7 @@ class VideoTrack:
         self._stream = stream
         self._plan = plan
         self._reformatter = VideoReformatter()
-        self._palette = Palette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
+        self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
         self._has_alpha = has_alpha(plan.pixel_format)
         bits = bits_of_format(plan.pixel_format)
         self._deep = DeepWriter(plan.pixel_format, plan.color) if bits > 8 else None

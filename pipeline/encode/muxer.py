@@ -12,13 +12,13 @@ from av.rational import AVRational
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.encode.display_size import ROOM, set_display_size
 from pipeline.encode.encoder import VideoTrack, add_video
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
+from pipeline.media.packets import StreamPacket, VideoPacket
 
 
 def new_temporary(path: str) -> str:
@@ -138,7 +138,7 @@ class Muxer:
 
     def _write_video(self, packets: Iterator[VideoPacket]) -> None:
         for packet in packets:
-            self._container.mux_one(cast("StreamPacket", packet))
+            self._container.mux_one(cast(StreamPacket, packet))
             self.video_packets += 1
 
     def _write_carried(self, track: CarriedTrack, packets: list[StreamPacket]) -> None:

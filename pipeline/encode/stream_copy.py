@@ -15,6 +15,7 @@ from pipeline.encode.metadata import stream_metadata
 from pipeline.encode.subtitles import CLOCK, SubtitleConverter
 from pipeline.errors import reason_of
 from pipeline.media.damage import Damage
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import StreamPlan, codec_of
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
@@ -27,10 +28,10 @@ class Converter(Protocol):
 
     stream: Stream
 
-    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
         """What ``packet`` becomes, if anything yet."""
 
-    def flush(self) -> list["Packet[Stream]"]:
+    def flush(self) -> list[StreamPacket]:
         """What was held back."""
 
 
@@ -60,7 +61,7 @@ class CarriedTrack:
         self.stream.disposition = plan.stream.disposition
         self._times = _Times(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
 
-    def head(self) -> list["Packet[Stream]"]:
+    def head(self) -> list[StreamPacket]:
         """What is written before all else: the picture of a cover, where it is no attachment."""
         if self.plan.payload is None or self._is_attached:
             return []
@@ -70,7 +71,7 @@ class CarriedTrack:
         packet.is_keyframe = True
         return [self._times.fitted(packet)]
 
-    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
         """What is written for ``packet`` of the source; a damaged one is left out of a converted track, and noted.
 
         Raises:
@@ -79,7 +80,7 @@ class CarriedTrack:
         given = [packet] if self._converter is None else self._converter.packets(packet)
         return [self._times.fitted(each) for each in given]
 
-    def flush(self) -> list["Packet[Stream]"]:
+    def flush(self) -> list[StreamPacket]:
         """What a converter held back."""
         given = [] if self._converter is None else self._converter.flush()
         return [self._times.fitted(each) for each in given]
@@ -95,7 +96,7 @@ class _Times:
         self._next_dts = 0
         self._pending_pts: list[int] = []
 
-    def fitted(self, packet: "Packet[Stream]") -> "Packet[Stream]":
+    def fitted(self, packet: StreamPacket) -> StreamPacket:
         packet.stream = self._stream
         if self._stream.time_base:
             packet.rescale_ts(AVRational(self._stream.time_base))
@@ -108,7 +109,7 @@ class _Times:
         self._next_dts = dts + (packet.duration or 1)
         return packet
 
-    def _guessed_dts(self, packet: "Packet[Stream]") -> int:
+    def _guessed_dts(self, packet: StreamPacket) -> int:
         """The pts, or what follows; for pictures, which may be out of order, the pts seen, sorted and moved ahead."""
         if packet.pts is None:
             return self._next_dts
@@ -160,7 +161,7 @@ class _AudioConverter:
         self._count = 0
         self._is_lost = False
 
-    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
         self._count += 1
         try:
             frames = cast("list[av.AudioFrame]", packet.decode())
@@ -170,10 +171,10 @@ class _AudioConverter:
         self._is_lost = False
         return [encoded for frame in frames for encoded in self._encoded(frame)]
 
-    def flush(self) -> list["Packet[Stream]"]:
+    def flush(self) -> list[StreamPacket]:
         return self._encoded(None)
 
-    def _note(self, packet: "Packet[Stream]", reason: str) -> None:
+    def _note(self, packet: StreamPacket, reason: str) -> None:
         """The first of neighbours that do not decode."""
         if self._damaged is not None and not self._is_lost:
             time = packet.pts if packet.pts is not None else packet.dts
@@ -181,8 +182,8 @@ class _AudioConverter:
             self._damaged(Damage(self._count - 1, seconds, reason, f"audio {packet.stream_index}"))
         self._is_lost = True
 
-    def _encoded(self, frame: av.AudioFrame | None) -> list["Packet[Stream]"]:
-        return cast("list[Packet[Stream]]", self._context.encode(frame))
+    def _encoded(self, frame: av.AudioFrame | None) -> list[StreamPacket]:
+        return cast(list[StreamPacket], self._context.encode(frame))
 
 
 def _nearest_rate(encoder: str, rate: int) -> int:

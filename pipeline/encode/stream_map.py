@@ -14,9 +14,9 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.media.codecs import Container
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import (
     Action,
     StreamPlan,

@@ -11,6 +11,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
+from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import codec_of
 
 # FFmpeg hands all text subtitles on as events of an ASS script, whose head the encoder has to know.
@@ -100,7 +101,7 @@ class SubtitleConverter:
         self._overlaps = Overlaps() if encoder == "mov_text" else None
         self._number = 0
 
-    def packets(self, packet: "Packet[Stream]") -> list["Packet[Stream]"]:
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
         """What is shown for ``packet``; nothing where it is empty, as mp4 fills its gaps, or cannot be read."""
         text = _text(packet)
         time = packet.pts if packet.pts is not None else packet.dts
@@ -110,11 +111,11 @@ class SubtitleConverter:
         cue = Cue(begin, begin + (packet.duration or 0) * packet.time_base, text)
         return [self._encoded(each) for each in ([cue] if self._overlaps is None else self._overlaps.add(cue))]
 
-    def flush(self) -> list["Packet[Stream]"]:
+    def flush(self) -> list[StreamPacket]:
         """What is shown longer than what began after it."""
         return [] if self._overlaps is None else [self._encoded(cue) for cue in self._overlaps.rest()]
 
-    def _encoded(self, cue: Cue) -> "Packet[Stream]":
+    def _encoded(self, cue: Cue) -> StreamPacket:
         pts, length = round(cue.begin / CLOCK), round(cue.end / CLOCK) - round(cue.begin / CLOCK)
         event = b"%d,0,Default,,0,0,0,," % self._number + cue.text
         self._number += 1
@@ -123,7 +124,7 @@ class SubtitleConverter:
         return packet
 
 
-def _text(packet: "Packet[Stream]") -> bytes:
+def _text(packet: StreamPacket) -> bytes:
     r"""In ASS markup, lines parted by ``\N``; empty where there is none."""
     try:
         cue = cast(SubtitleStream, packet.stream).codec_context.decode2(_in_utf_8(packet))
@@ -133,7 +134,7 @@ def _text(packet: "Packet[Stream]") -> bytes:
     return _DRAWING.sub(rb"\1", rb"\N".join(lines))
 
 
-def _in_utf_8(packet: "Packet[Stream]") -> "Packet[Stream]":
+def _in_utf_8(packet: StreamPacket) -> StreamPacket:
     """FFmpeg refuses other text; what is none is taken for Windows-1252, as old files of Western Europe are."""
     if codec_of(packet.stream) not in _PLAIN_TEXT:
         return packet
@@ -141,7 +142,7 @@ def _in_utf_8(packet: "Packet[Stream]") -> "Packet[Stream]":
     try:
         payload.decode()
     except UnicodeDecodeError:
-        text: Packet[Stream] = Packet(payload.decode("cp1252", "replace").encode())
+        text: StreamPacket = Packet(payload.decode("cp1252", "replace").encode())
         text.stream, text.time_base = packet.stream, packet.time_base
         text.pts, text.dts, text.duration = packet.pts, packet.dts, packet.duration
         return text

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from pipeline.atomic import explained, put_in_place
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.encode.muxer import Muxer, new_temporary
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
+from pipeline.media.packets import StreamPacket
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def encode(
 
     Args:
         items: frames in presentation order, audio packets of the source between them.
-        plan: made by `pipeline.encode.plan_output.plan_output`.
+        plan: made by `pipeline.encode.planner.plan_output`.
         tag: metadata in addition to the source's.
 
     Raises:

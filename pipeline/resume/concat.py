@@ -9,12 +9,12 @@ import av
 import numpy as np
 
 from pipeline.atomic import explained
-from pipeline.decode.demuxer import StreamPacket, VideoPacket
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode_into
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame
+from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.resume.manifest import Manifest
 from pipeline.resume.segments import ANIMATIONS, SegmentConcat
 

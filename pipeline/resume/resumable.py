@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from pipeline.atomic import explained, put_in_place
 from pipeline.config import StylizeConfig, VideoConfig
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.frames import Frame, Mark, State
+from pipeline.media.packets import StreamPacket
 from pipeline.resume.concat import concat
 from pipeline.resume.disk_space import check_space
 from pipeline.resume.fingerprint import content_of, engine_of, identify, is_same

@@ -13,8 +13,8 @@ from pipeline.resume.segments import frame_digest
 from pipeline.resume.work_dir import WorkDir, file_signature
 
 if TYPE_CHECKING:
-    from pipeline.decode.demuxer import StreamPacket
     from pipeline.decode.source import Source
+    from pipeline.media.packets import StreamPacket
 
 Decode = Callable[["Source"], "Iterator[Frame | StreamPacket]"]
 

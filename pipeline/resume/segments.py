@@ -15,13 +15,13 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.atomic import put_in_place
-from pipeline.decode.demuxer import VideoPacket
 from pipeline.encode.encoder import VideoTrack, add_video
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
 from pipeline.media.codecs import CODECS, encoder_options
+from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment
 
 T = TypeVar("T")

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from models.engines.engine import Engine, EngineName, Precision
     from models.tiled.tiling import Tiling
-    from pipeline.decode.mask import Mask
 
 
 # Each holds a frame's features: 0.2 GB at 1920x1080.
@@ -93,7 +92,7 @@ class Stylizer:
         width: int,
         deep: bool = False,
         last_seconds: float | None = None,
-        mask: "Mask | None" = None,
+        mask: Callable[[Pixels, Pixels, Fraction], Pixels] | None = None,
         notify: Notify = lambda notice: None,
         build: "Build | None" = None,
     ) -> None:

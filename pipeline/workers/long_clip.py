@@ -9,8 +9,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.progress import Progress, ProgressCallback
+from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style
@@ -53,7 +54,7 @@ def stylize_long_clip(
     card = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
         size = output_size(config.stylize.compare, source.info.width, source.info.height)
-        plan = plan_output(source, config.target, config.encode, size=size)
+        plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         if is_begun_alone(config, plan):
             notify("one worker began it: one goes on with it")
             return stylize_video(config, progress=progress, notify=notify, finished=finished)

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
+from pipeline.media.packets import StreamPacket
 from pipeline.resume.segments import frame_digest
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
 from pipeline.threads import prefetch

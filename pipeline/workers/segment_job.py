@@ -24,13 +24,13 @@ from typing import Any
 from pipeline.atomic import explained
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Glimpse, Mark
+from pipeline.media.packets import StreamPacket
 from pipeline.resume.manifest import work_dir
 from pipeline.resume.resumable import ResumableRender
 from pipeline.resume.resume_point import Decode, frames_from

@@ -8,7 +8,7 @@ from pipeline.config import EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.display_size import ROOM, set_display_size
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from tests.support.media import Clip, Sound, contents, make_clip
 

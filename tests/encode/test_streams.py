@@ -13,7 +13,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.metadata import plan_metadata, stream_metadata
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.encode.stream_map import plan_streams
 from pipeline.encode.writer import encode
 from pipeline.frames import Frame

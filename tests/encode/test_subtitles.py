@@ -8,7 +8,7 @@ from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import Overlaps
 from pipeline.encode.writer import encode

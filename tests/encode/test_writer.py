@@ -13,11 +13,11 @@ import pytest
 from av.stream import Disposition
 
 from pipeline.config import DecodeConfig, EncodeConfig
-from pipeline.decode.animation import Palette
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.encoder import VideoTrack, add_video
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.gif_palette import GifPalette
+from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from pipeline.errors import EncodeError, InputError, OutputError
 from pipeline.frames import Frame
@@ -319,7 +319,7 @@ import resource, signal, sys
 from pipeline.decode.decoder import decode
 from pipeline.encode.writer import encode
 from pipeline.errors import OutputError
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.decode.source import open_source
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -535,7 +535,7 @@ def test_animated_pictures_keep_frames_and_times(tmp_path, ending):
 
 
 def test_a_palette_is_made_without_looking_ahead():
-    palette = Palette(64, 48, Fraction(1, 100))
+    palette = GifPalette(64, 48, Fraction(1, 100))
     for number in range(3):
         picture = av.VideoFrame.from_ndarray(media.moving_square(number), "rgb24")
         picture.pts, picture.time_base = number * 4, Fraction(1, 100)

@@ -14,7 +14,7 @@ from models.network import StyleNetwork
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode.plan_output import plan_output
+from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from pipeline.frames import Frame
 from pipeline.media.alpha import composited, filled

@@ -167,7 +167,7 @@ def read_and_write(seed: int, originals: list[Path], folder: Path) -> str:
     from pipeline.config import EncodeConfig
     from pipeline.decode.decoder import decode
     from pipeline.decode.source import open_source
-    from pipeline.encode.plan_output import plan_output
+    from pipeline.encode.planner import plan_output
     from pipeline.encode.writer import encode
     from pipeline.errors import PipelineError
     from pipeline.frames import Frame

@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 from pipeline.config import EncodeConfig
-from pipeline.decode.source import Source
 from pipeline.encode.metadata import plan_metadata
 from pipeline.encode.muxer import Muxer, display_size, new_temporary
 from pipeline.encode.output_plan import OutputPlan
@@ -18,15 +20,47 @@ from pipeline.encode.pixel_format import plan_picture
 from pipeline.encode.stream_map import plan_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
+from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
-from pipeline.resume.manifest import is_placed
+from pipeline.media.damage import Damage
+
+
+class Source(Protocol):
+    """What an opened input tells the planner; `pipeline.decode.source.Source` is one.
+
+    Attributes:
+        info: size, colour and times of the frames.
+        video: the main video stream; None if PyAV does not read the file.
+        others: all other streams.
+        is_cut: whether the clip starts later than the file.
+        covers: cover images as stored in the file, by stream index.
+        chapters: of the clip, on its own timeline.
+        metadata: of the file.
+    """
+
+    info: VideoInfo
+    video: VideoStream | None
+    others: tuple[Stream, ...]
+    is_cut: bool
+    covers: dict[int, bytes]
+    chapters: list[Chapter]
+    metadata: dict[str, str]
+
+    def note(self, place: Damage) -> None:
+        """Record a place where a converted stream does not decode."""
+
 
 # A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)
 
 
 def plan_output(
-    source: Source, target: str | Path, config: EncodeConfig | None = None, *, size: tuple[int, int] | None = None
+    source: Source,
+    target: str | Path,
+    config: EncodeConfig | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    may_replace: bool = False,
 ) -> OutputPlan:
     """Decide how the painted frames of ``source`` become ``target`` (``-`` for standard output).
 
@@ -35,6 +69,7 @@ def plan_output(
         target: a file name, whose ending names the container.
         config: what was asked for.
         size: width and height of the frames that will come; None where they are as large as the source's.
+        may_replace: whether an existing target may be replaced although ``config`` does not say so.
 
     Raises:
         ValueError: a codec, quality, preset or ending that does not exist.
@@ -47,7 +82,7 @@ def plan_output(
         raise OutputError(name, str(error)) from error
     encoder = encoder_for(config.codec, container)
     encoder_options(encoder, config.quality, config.preset)
-    _check_place(name, config.overwrite)
+    _check_place(name, may_replace=config.overwrite or may_replace)
     _check_held(name, encoder, container)
     width, height = size or (source.info.width, source.info.height)
     picture = plan_picture(name, source.info, encoder, container, config.preset, (width, height))
@@ -97,7 +132,7 @@ def plan_output(
     return plan
 
 
-def _check_place(target: str, overwrite: bool) -> None:
+def _check_place(target: str, *, may_replace: bool) -> None:
     """Refuse what cannot be written, or should not be, before any work is done."""
     if target == "-":
         if sys.stdout is None:  # closed by the shell, as by >&-
@@ -111,7 +146,7 @@ def _check_place(target: str, overwrite: bool) -> None:
     if os.path.exists(path):
         if not os.path.isfile(path):
             raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
-        if not overwrite and not is_placed(target):
+        if not may_replace:
             raise OutputError(target, "exists already; give another name or --overwrite")
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):

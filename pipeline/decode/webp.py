@@ -1,4 +1,4 @@
-"""Animated pictures: WebP read through Pillow, as FFmpeg decodes stills alone, and GIF palettes made on the way."""
+"""Read animated WebP with Pillow: FFmpeg decodes only still WebP images."""
 
 import io
 import os
@@ -6,19 +6,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import IO
 
-import av
 import numpy as np
-from av.filter import Graph
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.demuxer import StreamPacket
 from pipeline.decode.open import refuse_size
 from pipeline.errors import InputError
 from pipeline.media.chapters import Chapter
 from pipeline.media.damage import Damage, DamageLog
+from pipeline.media.packets import StreamPacket
 
 
 def is_webp(path: str) -> bool:
@@ -109,41 +107,3 @@ def _whole_part(path: str) -> IO[bytes]:
             break
         place += 8 + length + length % 2
     return io.BytesIO(data[:4] + (place - 8).to_bytes(4, "little") + data[8:place])
-
-
-class Palette:
-    """Turns RGB frames into 256 colours, with a palette of its own for each frame, without a look ahead."""
-
-    def __init__(self, width: int, height: int, time_base: Fraction) -> None:
-        self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=width, height=height, format=av.VideoFormat("rgb24"), time_base=time_base, name="in"
-        )
-        split = self._graph.add("split")
-        generate = self._graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        # An ordered dither stays in place from frame to frame, error diffusion crawls.
-        use = self._graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
-        sink = self._graph.add("buffersink")
-        source.link_to(split)
-        split.link_to(use, 0, 0)
-        split.link_to(generate, 1, 0)
-        generate.link_to(use, 0, 1)
-        use.link_to(sink)
-        self._graph.configure()
-
-    def __call__(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """The pictures that are ready after ``frame``, with its pts."""
-        self._graph.vpush(frame)
-        yield from self._ready()
-
-    def flush(self) -> Iterator[VideoFrame]:
-        """The pictures that were held back."""
-        self._graph.vpush(None)
-        yield from self._ready()
-
-    def _ready(self) -> Iterator[VideoFrame]:
-        while True:
-            try:
-                yield self._graph.vpull()
-            except (BlockingIOError, EOFError):
-                return
