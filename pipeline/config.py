@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pipeline.stylize.style import parse_blend
+from pipeline.style_spec import parse_blend
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "eager", "compile", "openvino")
@@ -93,7 +93,7 @@ class StylizeConfig:
 
     Attributes:
         style: name of a bundled style, path of a weight file, or ``FILE#NAME`` for one of several in a file; or a
-            blend of these, ``NAME:0.7,NAME:0.3``, see `pipeline.stylize.style.parse_blend`.
+            blend of these, ``NAME:0.7,NAME:0.3``, see `pipeline.style_spec.parse_blend`.
         strength: 0 leaves the video as it is, 1 paints it fully.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.

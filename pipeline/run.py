@@ -13,7 +13,7 @@ from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import Finished, is_resumable, open_render
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import find_style, last_frame_seconds
-from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
 from pipeline.summary import Notices, Notify, Summary, summarize
 from pipeline.threads import prefetch
 
@@ -50,7 +50,7 @@ def stylize_video(
         info, depth = source.info, queue_depth(config.depth, source.info)
         last = last_frame_seconds(info) if style.style_end else None
         of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
-        size = output_size(style.compare, info.width, info.height)
+        size = stylized_width_px(info.width, style.compare), info.height
         plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         notices.say(plan.notices)
         with open_render(config, plan, source, notices) as render:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from pipeline.batch.inputs import Found, Note, find_clips
 from pipeline.batch.options import option_named, read_styles
 from pipeline.errors import InputError, PipelineError
-from pipeline.stylize.style import with_names
+from pipeline.style_spec import rename_styles
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _styles(path: Path, value: object) -> tuple[str, ...]:
 def _style(path: Path, text: str) -> str:
     """Its weight files, where they lie beside the job file; or as it stands."""
     is_one = "," not in text.partition("#")[2] and _weights(path, text) != text  # whatever stands in the file's name
-    return _weights(path, text) if is_one else with_names(text, partial(_weights, path))
+    return _weights(path, text) if is_one else rename_styles(text, partial(_weights, path))
 
 
 def _weights(path: Path, style: str) -> str:

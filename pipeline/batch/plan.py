@@ -20,7 +20,7 @@ from pipeline.media.codecs import container_for, encoder_for, encoder_options
 from pipeline.media.stills import is_still
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed
-from pipeline.stylize.stylizer import cache_folder, output_size
+from pipeline.stylize.stylizer import cache_folder, stylized_width_px
 
 # Seconds for a million pixels on one core, `--stability smooth`, where no clip was painted on this machine before.
 USUAL_SECONDS = 0.24
@@ -74,8 +74,8 @@ class Step:
         container = container_for(config.target)
         encoder = encoder_for(config.encode.codec, container)
         options = encoder_options(encoder, config.encode.quality, config.encode.preset)
-        width, height = output_size(config.stylize.compare, clip.width, clip.height)
-        bits = bits_per_pixel(encoder, options) * width * height * (clip.frames or 0)
+        width = stylized_width_px(clip.width, config.stylize.compare)
+        bits = bits_per_pixel(encoder, options) * width * clip.height * (clip.frames or 0)
         others = os.path.getsize(config.source) / 10 if os.path.isfile(config.source) else 0
         return round(bits / 8 + others) if clip.frames else 0
 

@@ -111,7 +111,7 @@ class _Session:
         self._begin_painting(mixer)
 
     def _begin_painting(self, mixer: StyleMixer) -> None:
-        size = output_size(self._capture.size, self._config.height)
+        size = output_size_px(self._capture.size, self._config.height)
         self._stylizer = LiveStylizer(self._config, mixer, size, self._notices)
         self._stylize_thread = StylizeThread(
             self._config,
@@ -212,9 +212,11 @@ class _Session:
         return None if at is None else round(at - self._begun, 3)
 
 
-def output_size(source: tuple[int, int], height: int | None) -> tuple[int, int]:
-    """Height and width in pixels of what comes out; even, as most encoders want them."""
-    own_height, own_width = source
-    if height is None:
-        return max(own_height // 2 * 2, 2), max(own_width // 2 * 2, 2)
-    return max(height // 2 * 2, 2), max(round(own_width * height / own_height / 2) * 2, 2)
+def output_size_px(source_size_px: tuple[int, int], height_px: int | None) -> tuple[int, int]:
+    """Return height and width of the output frames for those of the source; even, as most encoders require."""
+    source_height, source_width = source_size_px
+    if height_px is None:
+        height_px, width = source_height, source_width // 2 * 2
+    else:
+        width = round(source_width * height_px / source_height / 2) * 2
+    return max(height_px // 2 * 2, 2), max(width, 2)

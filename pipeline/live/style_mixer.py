@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from models.registry import WeightsError
 from pipeline.errors import StyleError
-from pipeline.stylize.style import bundled_styles, load_style_settings, parse_blend, styles_in
+from pipeline.style_spec import parse_blend
+from pipeline.stylize.style import bundled_styles, load_style_settings, styles_in
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
@@ -52,7 +53,7 @@ def style_names(spec: str) -> tuple[str, ...]:
 
     Raises:
         StyleError: there is no such style, or its weights cannot be used.
-        ValueError: see `pipeline.stylize.style.parse_blend`.
+        ValueError: see `pipeline.style_spec.parse_blend`.
     """
     names = [spec]
     parts = parse_blend(spec)

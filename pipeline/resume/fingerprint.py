@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
-from pipeline.stylize.style import parse_blend
+from pipeline.style_spec import parse_blend
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan

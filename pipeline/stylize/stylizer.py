@@ -45,6 +45,8 @@ AHEAD = 2
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
+MaskBlend = Callable[[Pixels, Pixels, Fraction], Pixels]
+"""Called as ``mask(original, stylized, seconds)``; returns the pixels to show, as `pipeline.decode.mask.Mask` does."""
 Build = Callable[..., "Engine"]
 """Called as `models.engines.engine.build_engine`."""
 
@@ -64,8 +66,7 @@ class Stylizer:
         width: of the frames, in pixels.
         deep: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
-        mask: mixes the original and the painted picture of a moment; see `pipeline.decode.mask.Mask`. None
-            paints everywhere.
+        mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
         notify: called with what the user should know, a line each.
         build: makes the engine as `models.engines.engine.build_engine` does, which it is where None is given;
             several clips
@@ -92,7 +93,7 @@ class Stylizer:
         width: int,
         deep: bool = False,
         last_seconds: float | None = None,
-        mask: Callable[[Pixels, Pixels, Fraction], Pixels] | None = None,
+        mask: MaskBlend | None = None,
         notify: Notify = lambda notice: None,
         build: "Build | None" = None,
     ) -> None:
@@ -125,11 +126,6 @@ class Stylizer:
         self._notify = notify
         self._shrinking = threading.Lock()
         self._start(config.engine, config.max_memory)
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        """Width and height of the painted frames, in pixels."""
-        return output_size(self._compare, self._size[1], self._size[0])
 
     def __call__(
         self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
@@ -175,7 +171,7 @@ class Stylizer:
                 yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
 
     def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
-        """Paint a single picture ``(height, width, 3)`` RGB; returns pixels of `output_size`.
+        """Paint a single picture ``(height, width, 3)`` RGB; twice as wide for the comparison ``side``.
 
         Args:
             pixels: of the frame.
@@ -205,7 +201,7 @@ class Stylizer:
 
         if not pixels.flags.writeable:  # torch warns of tensors over memory that must not be written
             pixels = pixels.copy()
-        share = self.look.share(float(seconds))
+        share = self.look.end_share(float(seconds))
         memory = (self._no_past, self._forget) if past is None else (past, self._keep)
         of_network = torch.tensor(share, device=self.device)
         while True:
@@ -339,9 +335,9 @@ def _slower(device: str, tried: Sequence[str]) -> str:
     return f"{found} found: running eager, which is slower; {', or '.join(how for _, how in missing)}"
 
 
-def output_size(compare: str | None, width: int, height: int) -> tuple[int, int]:
-    """Width and height of the frames that `Stylizer` makes of frames of ``width`` x ``height``."""
-    return (2 * width if compare == "side" else width, height)
+def stylized_width_px(width_px: int, compare: str | None) -> int:
+    """Return the width of the stylized frames; their height is that of the original."""
+    return 2 * width_px if compare == "side" else width_px
 
 
 def compose(original: Pixels, stylized: Pixels, compare: Literal["side", "split"] | str) -> Pixels:

@@ -8,7 +8,7 @@ from models.registry import is_in_file
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import differences_here
-from pipeline.stylize.style import with_names
+from pipeline.style_spec import rename_styles
 from pipeline.workers.protocol import SegmentJob
 
 
@@ -22,8 +22,8 @@ def for_elsewhere(config: VideoConfig) -> VideoConfig:
         mask=None if config.mask is None else _whole(config.mask),
         stylize=replace(
             config.stylize,
-            style=with_names(style, _whole_style),
-            style_end=None if end is None else with_names(end, _whole_style),
+            style=rename_styles(style, _whole_style),
+            style_end=None if end is None else rename_styles(end, _whole_style),
         ),
     )
 

@@ -15,7 +15,7 @@ from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import Finished, Notify, is_resumable
 from pipeline.run import stylize_video
 from pipeline.stylize.style import find_style
-from pipeline.stylize.stylizer import output_size
+from pipeline.stylize.stylizer import stylized_width_px
 from pipeline.summary import Notices, Summary, summary_of
 from pipeline.workers.merge import CountParts, DividedRender, is_begun_alone
 from pipeline.workers.partition import count_parts
@@ -53,7 +53,7 @@ def stylize_long_clip(
     begun, notices = time.perf_counter(), Notices(notify)
     card = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
-        size = output_size(config.stylize.compare, source.info.width, source.info.height)
+        size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
         plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         if is_begun_alone(config, plan):
             notify("one worker began it: one goes on with it")

@@ -39,7 +39,7 @@ from pipeline.resume.work_dir import WorkDir
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import last_frame_seconds
-from pipeline.stylize.stylizer import MakeStylizer, Stylizer, output_size
+from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
 from pipeline.threads import prefetch
 from pipeline.workers.absolute_paths import check_here
 from pipeline.workers.boundary_frames import BEHIND, FIRST, Edge
@@ -87,7 +87,7 @@ def run_segment_job(task: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentR
         open_mask(config.mask, source.info, config.decode) as mask,
     ):
         info = source.info
-        size = output_size(style.compare, info.width, info.height)
+        size = stylized_width_px(info.width, style.compare), info.height
         last = last_frame_seconds(info) if style.style_end else None
         of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
         with _Part(task, _plan(config, source, size), source, notices.append) as part:

@@ -12,7 +12,7 @@ from pipeline.live.capture.playback import Playback
 from pipeline.live.capture.source import find_capture_device
 from pipeline.live.capture.stream import ContainerDevice
 from pipeline.live.config import LiveConfig, read_size
-from pipeline.live.session import output_size
+from pipeline.live.session import output_size_px
 from pipeline.live.sinks.outputs import Outputs, make_audio, make_sinks
 from tests.support.live import plain_config
 from tests.support.media import Clip, Sound, make_clip
@@ -150,9 +150,9 @@ def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> No
 
 
 def test_what_comes_out_has_even_sides() -> None:
-    assert output_size((49, 65), None) == (48, 64)
-    assert output_size((480, 640), 240) == (240, 320)
-    assert output_size((1080, 1920), 361) == (360, 642)
+    assert output_size_px((49, 65), None) == (48, 64)
+    assert output_size_px((480, 640), 240) == (240, 320)
+    assert output_size_px((1080, 1920), 361) == (360, 642)
 
 
 def test_live_config_is_found() -> None:

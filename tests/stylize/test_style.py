@@ -15,7 +15,8 @@ from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import Color, Frame, VideoInfo
 from pipeline.run import stylize_video
-from pipeline.stylize.style import Part, StyleSettings, find_style, last_frame_seconds, load_style_settings, parse_blend
+from pipeline.style_spec import WeightedStyle, parse_blend
+from pipeline.stylize.style import StyleSettings, find_style, last_frame_seconds, load_style_settings
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import Clip, make_clip, moving_square
 
@@ -86,7 +87,7 @@ def test_how_a_blend_is_written(spec: str, parts: list[tuple[str, float]]) -> No
 def test_a_file_whose_name_holds_a_comma_is_one_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("one,two.safetensors").touch()
-    assert parse_blend("one,two.safetensors") == (Part("one,two.safetensors", 1.0),)
+    assert parse_blend("one,two.safetensors") == (WeightedStyle("one,two.safetensors", 1.0),)
 
 
 @pytest.mark.parametrize(
@@ -158,13 +159,13 @@ def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str]
 def test_a_fade_goes_from_the_one_to_the_other(files: tuple[str, str]) -> None:
     gallery, mine = files
     fade = load_style_settings(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
-    assert [fade.share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
+    assert [fade.end_share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
     assert fade.end_network is None, "one network needs no interpolation"
     assert fade.end is not None
     torch.testing.assert_close(fade.style(0.25).scale, torch.lerp(fade.start.style.scale, fade.end.style.scale, 0.25))
     assert load_style_settings(f"{gallery}#reeds", mine, 2.0).end_network is not None
     still = StyleSettings("reeds", fade.start)
-    assert still.share(1.0) == 0
+    assert still.end_share(1.0) == 0
     assert still.style(0.0) is fade.start.style
 
 
@@ -172,7 +173,7 @@ def test_the_last_frame_is_where_a_fade_ends() -> None:
     assert last_frame_seconds(CLIP) == pytest.approx(1.96)
     assert last_frame_seconds(replace(CLIP, frame_count=None)) == pytest.approx(1.96)
     assert last_frame_seconds(replace(CLIP, frame_count=None, average_rate=None)) == 2.0
-    with pytest.raises(InputError, match=r"clip.mp4: its length is not known .* give --duration"):
+    with pytest.raises(InputError, match=r"clip.mp4: its duration is unknown .* give --duration"):
         last_frame_seconds(replace(CLIP, duration_seconds=None))
 
 
@@ -221,7 +222,7 @@ def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.h264", Clip(pts=range(0, 5120, 512)), form="h264")
     stylize = StylizeConfig(style="great-wave", style_end="starry-night", engine="eager", device="cpu")
     config = VideoConfig(source=str(source), target=str(tmp_path / "out.mp4"), stylize=stylize)
-    with pytest.raises(InputError, match=r"in.h264: its length is not known"):
+    with pytest.raises(InputError, match=r"in.h264: its duration is unknown"):
         stylize_video(config)
     cut = replace(config, decode=DecodeConfig(duration_seconds=Fraction(1, 5)))
     assert stylize_video(cut).style == "great-wave -> starry-night"

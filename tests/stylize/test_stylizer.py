@@ -15,7 +15,7 @@ from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
 from pipeline.stylize.style import find_style
-from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, output_size
+from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, stylized_width_px
 from tests.support.media import moving_square
 
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
@@ -80,8 +80,7 @@ def test_compare_shows_both() -> None:
     assert (side[:, 8:] == 200).all()
     split = compose(original, stylized, "split")
     assert split[0, :, 0].tolist() == [10, 10, 10, 255, 255, 200, 200, 200]
-    assert output_size("side", 8, 4) == (16, 4)
-    assert output_size("split", 8, 4) == output_size(None, 8, 4) == (8, 4)
+    assert [stylized_width_px(8, compare) for compare in ("side", "split", None)] == [16, 8, 8]
 
 
 def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
@@ -90,7 +89,6 @@ def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
     shown = both.stylize(pixels)
     assert np.array_equal(shown[:, :64], pixels)
     assert np.array_equal(shown[:, 64:], stylizer.stylize(pixels))
-    assert both.output_size == (128, 48)
 
 
 def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,78 @@
+r"""How a style is written on the command line and in job files: a name, a file, or a blend of several.
+
+    great-wave                      a bundled style
+    mine.safetensors                the style of a weight file
+    styles/many.safetensors#rain    one of the styles of a weight file
+    great-wave:0.7,mondrian:0.3     a blend; the weights are scaled to a sum of 1
+
+A weight follows the last colon and is a number, so names and paths may contain colons (``C:\mine.safetensors``).
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LARGEST_WEIGHT = 1e6
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedStyle:
+    """One style of a blend.
+
+    Attributes:
+        style: name of a bundled style, path of a weight file, or ``FILE#NAME``.
+        weight: its share of the blend in [0, 1]; the weights of a blend sum to 1.
+    """
+
+    style: str
+    weight: float
+
+
+def parse_blend(spec: str) -> tuple[WeightedStyle, ...]:
+    """Return the styles of ``spec`` with their weights; without any weights, all styles count equally.
+
+    Raises:
+        ValueError: a name is missing, only some styles have a weight, or a weight is out of range.
+    """
+    named = [_name_and_weight(text) for text in _split(spec)]
+    if not all(name for name, _ in named):
+        raise ValueError(f"style {spec!r} lacks a name; write NAME or NAME:0.7,NAME:0.3")
+    given = [weight for _, weight in named if weight is not None]
+    if given and len(given) < len(named):
+        raise ValueError(f"style {spec!r} has weights for some styles only; give one to each, or to none")
+    if any(not 0 <= weight <= LARGEST_WEIGHT for weight in given):
+        raise ValueError(f"style {spec!r}: weights must be between 0 and {LARGEST_WEIGHT:g}")
+    total = sum(given) if given else len(named)
+    if total < 1 / LARGEST_WEIGHT:
+        raise ValueError(f"style {spec!r}: at least one weight must be above 0")
+    return tuple(WeightedStyle(name, (1.0 if weight is None else weight) / total) for name, weight in named)
+
+
+def rename_styles(spec: str, rename: Callable[[str], str]) -> str:
+    """Return ``spec`` with ``rename(name)`` in place of each name; the weights stay as they are written."""
+    if os.path.isfile(spec):
+        return rename(spec)
+    names = [(_name_and_weight(text)[0], text) for text in _split(spec)]
+    return ",".join(rename(name) + text[len(name) :] for name, text in names)
+
+
+def _split(spec: str) -> list[str]:
+    """Split at commas, except in the name of a file or of a folder before ``.safetensors``."""
+    if os.path.isfile(spec):
+        return [spec]
+    texts: list[str] = []
+    for text in spec.split(","):
+        if texts and ("/" in texts[-1] or "\\" in texts[-1]) and ".safetensors" not in texts[-1]:
+            texts[-1] += f",{text}"
+        else:
+            texts.append(text)
+    return [text.strip() for text in texts]
+
+
+def _name_and_weight(text: str) -> tuple[str, float | None]:
+    name, colon, weight = text.rpartition(":")
+    if colon and _NUMBER.fullmatch(weight.strip()):
+        return name.strip(), float(weight)
+    return text, None
