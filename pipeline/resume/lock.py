@@ -1,21 +1,25 @@
-"""One run on an output at a time: a lock that the system itself lets go of when its holder dies."""
+"""One run per output at a time: a lock that the operating system releases when its holder dies."""
 
-import contextlib
 import errno
+import logging
 import os
-from typing import IO
+from contextlib import suppress
+from pathlib import Path
+from weakref import WeakValueDictionary
 
-# On Windows a locked byte cannot be read by others: one far behind the number of the process.
-_FAR = 2**30
-_held_here: set[str] = set()
-_HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK)
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
+
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_held_here: "WeakValueDictionary[str, Lock]" = WeakValueDictionary()
 
 
 class HeldError(Exception):
     """Another run holds the lock.
 
     Attributes:
-        process: its number; None where it is not known.
+        process: id of the process that holds it, None if unknown.
     """
 
     def __init__(self, process: int | None) -> None:
@@ -24,74 +28,51 @@ class HeldError(Exception):
 
 
 class Lock:
-    """Held from when it is made until `release`, or until the process ends in whatever way.
+    """A lock file, locked until `release` or until the process ends.
+
+    Where the file system does not support locks, the run continues without one and logs a warning.
 
     Args:
-        path: of a file, whose folder is made where it is missing; both stay when the lock is let go.
+        path: path of the lock file. Its folder is created if missing; neither is removed on release.
 
     Raises:
-        HeldError: another process holds it.
-        OSError: the file cannot be made.
+        HeldError: another run holds the lock.
+        OSError: the file cannot be created.
     """
 
     def __init__(self, path: str) -> None:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         self._path = os.path.realpath(path)
-        self._file = _locked(path)
-        while not _is_still(path, self._file):  # the run before removed it while we waited for it
-            self._file.close()
-            self._file = _locked(path)
-        with contextlib.suppress(OSError):  # the number is for people; the lock holds on a full disk, too
-            os.truncate(self._file.fileno(), 0)
-            os.write(self._file.fileno(), str(os.getpid()).encode())
-        _held_here.add(self._path)
+        self._lock = FileLock(path, timeout=0, thread_local=False, on_acquired=_write_process_id)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise HeldError(_read_process_id(path)) from error
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            logger.warning("%s: the file system does not support locks; start no second run on this output", path)
+        _held_here[self._path] = self
 
     def release(self) -> None:
-        """Let go; may be called more than once."""
-        if not self._file.closed:
-            _held_here.discard(self._path)
-            self._file.close()
+        """Release the lock; may be called more than once."""
+        self._lock.release()
+        if _held_here.get(self._path) is self:
+            del _held_here[self._path]
 
 
 def is_held_here(path: str) -> bool:
-    """Whether it is this process that holds the lock; its number tells little, as each container counts anew."""
+    """Return whether this process holds the lock at ``path``; process ids repeat between containers."""
     return os.path.realpath(path) in _held_here
 
 
-def _locked(path: str) -> IO[bytes]:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    file = open(path, "ab+")  # noqa: SIM115 - held open as long as the lock
-    try:
-        _lock(file)
-    except OSError as error:
-        if error.errno not in _HELD:
-            return file  # a network's file system without locks: better without one than not at all
-        process = _process_in(file)
-        file.close()
-        raise HeldError(process) from error
-    return file
+def _write_process_id(descriptor: int) -> None:
+    with suppress(OSError):  # only shown to users; the lock works on a full disk too
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
 
 
-def _lock(file: IO[bytes]) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        file.seek(_FAR)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _process_in(file: IO[bytes]) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        file.seek(0)
-        return int(file.read(20))
+def _read_process_id(path: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return int(Path(path).read_bytes())
     return None
-
-
-def _is_still(path: str, file: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except OSError:
-        return False

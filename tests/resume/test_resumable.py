@@ -1,6 +1,5 @@
 """Work that survives: segments, what is kept, going on, and the output that is made of them."""
 
-import errno
 import json
 import os
 import random
@@ -28,7 +27,7 @@ from pipeline.decode.source import Source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame, Mark
 from pipeline.progress import Progress
-from pipeline.resume.lock import HeldError, Lock
+from pipeline.resume.lock import Lock
 from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir
 from pipeline.resume.segments import SegmentWriter, _decoding_times, marked
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
@@ -438,32 +437,6 @@ def test_two_at_once_leave_one_output(tmp_path: Path, clip: Path) -> None:
 
     assert stylize_video(config(clip, tmp_path / "out.mp4"), progress=second).frames == 40
     assert os.listdir(tmp_path) == ["out.mp4"]
-
-
-def test_a_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
-    lock = Lock(str(tmp_path / "lock"))
-    with pytest.raises(HeldError) as caught:
-        Lock(str(tmp_path / "lock"))
-    assert caught.value.process is None
-    lock.release()
-
-
-def test_a_lock_whose_file_was_removed_locks_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "work" / "lock"
-    first = Lock(str(path))
-    with pytest.raises(HeldError):
-        Lock(str(path))
-    path.unlink()
-    second = Lock(str(path))
-    first.release()
-    with pytest.raises(HeldError) as caught:
-        Lock(str(path))
-    assert caught.value.process == os.getpid()
-    second.release()
 
 
 def test_a_process_that_ends_at_once_removes_nothing_of_another(tmp_path: Path) -> None:
