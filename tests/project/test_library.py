@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,11 +21,13 @@ PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precisio
 
 
 def examples() -> list[str]:
-    """The Python blocks of the README."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    """Return the Python blocks of README.md and docs/python.md, each once."""
+    pages = (ROOT / name for name in ("README.md", "docs/python.md"))
+    blocks = (re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL) for page in pages)
+    return list(dict.fromkeys(chain.from_iterable(blocks)))
 
 
-def test_the_readme_shows_each_way() -> None:
+def test_the_docs_show_each_way() -> None:
     shown = "\n".join(examples())
     for name in ("stylize_clip", "stylize_folder", "stylize_frames"):
         assert f"{name}(" in shown
@@ -33,7 +36,7 @@ def test_the_readme_shows_each_way() -> None:
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda text: re.search(r"stylize_\w+", text)[0])  # type: ignore[index]
-def test_the_code_in_the_readme_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
     (tmp_path / "clips").mkdir()
