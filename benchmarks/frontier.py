@@ -26,7 +26,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import TOGETHER
 from pipeline.evaluate.plot import ticks
 from pipeline.frames import Pixels
-from pipeline.media.stills import write_picture
+from pipeline.media.stills import write_image
 
 MODES = {"none": "#8a8a8a", "smooth": "#1f5fa8", "flow": "#2f8f4e"}
 PANEL, MARGIN, DOT = 560, 80, 7
@@ -48,7 +48,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         found = {path: _points(path, arguments) for path in arguments.clips}
-        write_picture(arguments.output, draw(found, arguments.target, arguments.style))
+        write_image(arguments.output, draw(found, arguments.target, arguments.style))
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1

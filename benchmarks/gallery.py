@@ -29,7 +29,7 @@ from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import TOGETHER
 from pipeline.frames import Frame, Pixels
-from pipeline.media.stills import write_picture
+from pipeline.media.stills import write_image
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
 MOMENTS = (0.25, 0.75)
@@ -49,7 +49,7 @@ def main() -> int:
                 write_figures(arguments.cards, name, figures)
         if arguments.sheet:
             originals = [picture for path in arguments.clips for picture in _moments(path)]
-            write_picture(arguments.sheet, contact_sheet({"original": originals} | rows))
+            write_image(arguments.sheet, contact_sheet({"original": originals} | rows))
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1

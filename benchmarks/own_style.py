@@ -29,7 +29,7 @@ from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import TOGETHER
 from pipeline.frames import Pixels
-from pipeline.media.stills import read_picture, write_picture
+from pipeline.media.stills import read_image, write_image
 from sample_videos import clip
 
 GOAL_SECONDS = 600
@@ -56,7 +56,7 @@ def main() -> int:
                 if arguments.keep:
                     (work / "own.safetensors").replace(arguments.keep / f"{name}.safetensors")
             if arguments.sheet:
-                write_picture(arguments.sheet, contact_sheet(rows))
+                write_image(arguments.sheet, contact_sheet(rows))
     except (PipelineError, CommandError, OSError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
@@ -82,8 +82,8 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
 
 def _painting(arguments: argparse.Namespace, folder: Path) -> Pixels:
     """The painting, written to where training finds it."""
-    picture = read_picture(arguments.painting) if arguments.painting else woodcut()
-    write_picture(folder / "painting.png", picture)
+    picture = read_image(arguments.painting) if arguments.painting else woodcut()
+    write_image(folder / "painting.png", picture)
     return picture
 
 

@@ -139,7 +139,7 @@ def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fracti
     if first is None:
         return
     height, width, _ = first.shape
-    stylizer = Stylizer(config, height=height, width=width, deep=first.dtype.itemsize == 2)
+    stylizer = Stylizer(config, height=height, width=width, is_16_bit=first.dtype.itemsize == 2)
     failure: Exception | None = None
 
     def items() -> Iterator[Frame]:

@@ -18,7 +18,7 @@ class Frame:
 
     Attributes:
         pixels: ``(height, width, 3)`` RGB, full range, upright, C-contiguous; uint8, or uint16 up to 65535 where
-            `VideoInfo.deep` says so.
+            `VideoInfo.is_16_bit` says so.
         pts: presentation time in units of ``time_base``.
         time_base: seconds per unit of ``pts``, exact.
         duration: units of ``time_base`` for which the picture is shown; None where the source does not say.
@@ -114,7 +114,7 @@ class VideoInfo:
         duration_seconds: an estimate for progress bars.
         color: of the frames as they are yielded; how the samples are read, BT.709 after tone mapping.
         flipped: whether stored frames are mirrored top to bottom before they are turned by ``rotation``.
-        deep: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
+        is_16_bit: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
         has_alpha: whether frames come with their alpha.
         interlaced: whether the source says that it is; frames that are so come deinterlaced.
         tone_mapped_from: ``PQ`` or ``HLG`` where the source is HDR, which arrives tone-mapped; None otherwise.
@@ -134,7 +134,7 @@ class VideoInfo:
     duration_seconds: float | None
     color: Color
     flipped: bool = False
-    deep: bool = False
+    is_16_bit: bool = False
     has_alpha: bool = False
     interlaced: bool = False
     tone_mapped_from: str | None = None

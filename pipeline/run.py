@@ -44,12 +44,18 @@ def stylize_video(
     begun, notices, style, part = time.perf_counter(), Notices(notify), config.stylize, config.decode
     card = find_style(style.style, style.style_end)
     with (
-        open_source(config.source, part, reads_along=not is_resumable(config), whole=True) as source,
+        open_source(config.source, part, reads_along=not is_resumable(config), keep_alpha_and_depth=True) as source,
         open_mask(config.mask, source.info, part) as mask,
     ):
         info, depth = source.info, queue_depth(config.depth, source.info)
         last = last_frame_seconds(info) if style.style_end else None
-        of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
+        of_clip = {
+            "height": info.height,
+            "width": info.width,
+            "is_16_bit": info.is_16_bit,
+            "last_seconds": last,
+            "mask": mask,
+        }
         size = stylized_width_px(info.width, style.compare), info.height
         plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         notices.say(plan.notices)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.encode.output_plan import StreamMapping
 from pipeline.encode.writer import EncodeReport
 from pipeline.media.damage import Damage, damage_notice
-from pipeline.media.stream_kinds import StreamPlan
 from pipeline.progress import Meter, Progress, peak_memory_bytes
 from pipeline.stylize.stylizer import Stylizer
 
@@ -82,7 +82,7 @@ def summarize(
     notices: Notices,
     damage: list[Damage],
     *,
-    streams: Sequence[StreamPlan] = (),
+    streams: Sequence[StreamMapping] = (),
     begun: float,
 ) -> Summary:
     """Gather what the stages know at the end of a run that began at ``begun``, by `time.perf_counter`."""
@@ -108,7 +108,7 @@ def summary_of(
     *,
     style: str,
     first_frame_at: float,
-    streams: Sequence[StreamPlan],
+    streams: Sequence[StreamMapping],
     begun: float,
 ) -> Summary:
     """What a run came to; where the input was damaged, the last notice says so.

@@ -103,7 +103,7 @@ def build_engine(
     workers: int = 1,
     end: StyleNetwork | None = None,
     stroke_size: float = 1.0,
-    deep: bool = False,
+    is_16_bit: bool = False,
     tiling: Tiling | None = None,
 ) -> Engine:
     """Make ``network`` ready for pictures of one size; what comes out may be called from several threads at once.
@@ -119,7 +119,7 @@ def build_engine(
         workers: how many threads will call at once; on a CPU each uses as many cores as torch's number of threads.
         end: what ``network`` turns into as ``share`` grows, of the same architecture; see `FrameGraph`.
         stroke_size: the network sees the picture smaller by this factor, so that its strokes are as much larger.
-        deep: whether pictures are uint16, and so the paintings; uint8 otherwise.
+        is_16_bit: whether pictures are uint16, and so the paintings; uint8 otherwise.
         tiling: the strips to paint in, which eager alone does; None for whole pictures.
 
     Raises:
@@ -130,7 +130,7 @@ def build_engine(
         raise EngineError(f"the engine {name} paints whole pictures alone; strips need --engine eager")
     if name == "openvino":
         # OpenVINO's way from PyTorch knows no uint16.
-        example = torch.zeros(height, width, 3, dtype=torch.int32 if deep else torch.uint8)
+        example = torch.zeros(height, width, 3, dtype=torch.int32 if is_16_bit else torch.uint8)
         return _openvino(FrameGraph(network, end, canvas), example, device, precision, cache, workers)
     dtype = DTYPES[precision]
     stylize = copy.deepcopy(FrameGraph(network, end, canvas))

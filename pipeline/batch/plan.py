@@ -17,7 +17,7 @@ from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, OutputError
 from pipeline.media.codecs import container_for, encoder_for, encoder_options
-from pipeline.media.stills import is_still
+from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed
 from pipeline.stylize.stylizer import cache_folder, stylized_width_px
@@ -33,7 +33,7 @@ class Clip:
     Attributes:
         width: of the frames to paint, in pixels.
         height: of the frames to paint, in pixels.
-        deep: whether they have 16 bits.
+        is_16_bit: whether they have 16 bits.
         frames: to paint; None where the header does not tell.
         seconds: how long it plays; None where the header does not tell.
         fault: why it cannot be read; None where it can.
@@ -41,7 +41,7 @@ class Clip:
 
     width: int = 0
     height: int = 0
-    deep: bool = False
+    is_16_bit: bool = False
     frames: int | None = None
     seconds: float | None = None
     fault: str | None = None
@@ -85,7 +85,7 @@ class Step:
         stylize = self.job.config.stylize
         files = tuple(text.partition("#")[0] for text in (stylize.style, stylize.style_end or "") if "#" in text)
         kind = (files, bool(stylize.style_end), stylize.stroke_size, stylize.engine, stylize.precision, stylize.device)
-        return (*kind, self.clip.width, self.clip.height, self.clip.deep)
+        return (*kind, self.clip.width, self.clip.height, self.clip.is_16_bit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def look_at(job: Job, records: Records) -> Step | None:
     clip = _probe(job.config)
     if clip.fault is not None and not job.is_named and not looks_like_video(job.config.source):
         return None
-    if not job.is_named and clip.fault is None and is_still(Path(job.config.source)):
+    if not job.is_named and clip.fault is None and is_still_image(Path(job.config.source)):
         return None
     return Step(job, clip, records.is_done(job, records.of(job)))
 
@@ -231,9 +231,11 @@ def remember_speed(step: Step, frames: int, seconds: float) -> None:
 
 def _probe(config: VideoConfig) -> Clip:
     try:
-        with open_source(config.source, replace(config.decode, threads=1), reads_along=False, whole=True) as source:
+        with open_source(
+            config.source, replace(config.decode, threads=1), reads_along=False, keep_alpha_and_depth=True
+        ) as source:
             info = source.info
-            return Clip(info.width, info.height, info.deep, info.frame_count, info.duration_seconds)
+            return Clip(info.width, info.height, info.is_16_bit, info.frame_count, info.duration_seconds)
     except InputError as error:
         return Clip(fault=str(error))
 

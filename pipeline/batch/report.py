@@ -15,7 +15,7 @@ from pipeline.batch.events import Ended
 from pipeline.batch.inputs import STATE_FOLDER
 from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
-from pipeline.media.damage import IN_NOTICE
+from pipeline.media.damage import MAX_IN_NOTICE
 
 WORDS = {"done": "painted", "failed": "failed", "waiting": "not come to", "started": "interrupted"}
 
@@ -124,7 +124,7 @@ def _page(clips: Iterator[Shown], ended: Ended, begun: datetime, notes: list[str
 
 def _row(clip: Shown) -> str:
     record = clip.record
-    others = record.figures.get("damage", [])[IN_NOTICE:]
+    others = record.figures.get("damage", [])[MAX_IN_NOTICE:]
     notes = _list([*([record.error] if record.error else []), *record.notices, *others])
     pictures = _picture(clip.before, "before") + _picture(clip.after, "after") if record.status == "done" else ""
     names = f'{_text(record.output)}<p class="small">of {_text(record.source)}<br>in {_text(record.style)}'

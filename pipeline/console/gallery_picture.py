@@ -16,7 +16,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.media.stills import check_place, write_picture
+from pipeline.media.stills import check_image_target, write_image
 from pipeline.stylize.style import bundled_styles, find_style, load_style_settings, styles_in
 from pipeline.stylize.stylizer import Stylizer
 
@@ -82,7 +82,7 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`; an existing target before anything is painted.
     """
-    check_place(config.target, overwrite=config.overwrite)
+    check_image_target(config.target, overwrite=config.overwrite)
     styles = [card.name for card in bundled_styles()]
     styles += [style for file in config.style_files for style in styles_in(file)]
     cards = [find_style(style) for style in styles]
@@ -91,7 +91,7 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     for card, stylized in zip(cards, _paintings(pixels, styles, config.device), strict=True):
         tiles.append(Tile(stylized, *_label(card)))
         progress(len(tiles), len(cards) + 1)
-    write_picture(config.target, draw_page(tiles, aspect))
+    write_image(config.target, draw_page(tiles, aspect))
     return len(tiles)
 
 

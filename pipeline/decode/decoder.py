@@ -11,8 +11,8 @@ from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.media.alpha import background, composited, filled, may_be_transparent
-from pipeline.media.bit_depth import DeepReader
-from pipeline.media.colorspace import EXACT, hdr_of, reading, swscale_matrix
+from pipeline.media.bit_depth import HighDepthToRgb
+from pipeline.media.colorspace import EXACT, hdr_of, source_color, swscale_matrix
 from pipeline.media.deinterlace import deinterlaced
 from pipeline.media.orientation import turned
 from pipeline.media.packets import StreamPacket
@@ -55,15 +55,15 @@ class _Upright:
 
     def __init__(self, info: VideoInfo) -> None:
         self._reformatter = VideoReformatter()
-        self._deep = DeepReader(info)
+        self._to_rgb = HighDepthToRgb(info)
         self._info = info
         self._quarters = info.rotation // 90
         self._size = (info.width, info.height) if self._quarters % 2 == 0 else (info.height, info.width)
 
     def __call__(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """Pixels, and the alpha where `VideoInfo.has_alpha` wants one."""
-        if self._info.deep or hdr_of(reading(frame)) is not None:
-            pixels, alpha = self._deep(frame, *self._size, _interpolation(frame, *self._size))
+        if self._info.is_16_bit or hdr_of(source_color(frame)) is not None:
+            pixels, alpha = self._to_rgb(frame, *self._size, _interpolation(frame, *self._size))
         else:
             pixels, alpha = self._shallow(frame)
         if self._info.has_alpha:
@@ -76,7 +76,7 @@ class _Upright:
 
     def _shallow(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """By swscale, which is exact within a level for 8 bits, and fast."""
-        color = reading(frame)
+        color = source_color(frame)
         width, height = self._size
         rgb = self._reformatter.reformat(
             frame,

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from pipeline.config import LONGEST_SECONDS
 from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.open import Storage, check_size, open_container, packets_of, raise_what_came, standard_input
+from pipeline.decode.open import Storage, limit_frame_size, open_container, packets_of, raise_what_came, standard_input
 from pipeline.decode.reorder import Ordering
 from pipeline.errors import InputError, reason_of
 from pipeline.media.chapters import Chapter, read_chapters
@@ -47,7 +47,7 @@ class Reader(Protocol):
     duration_seconds: float | None
     start_seconds: Fraction | None
     video: VideoStream | None
-    others: tuple[Stream, ...]
+    other_streams: tuple[Stream, ...]
     read_along: tuple[Stream, ...]
     chapters: list[Chapter]
     metadata: dict[str, str]
@@ -84,7 +84,7 @@ class MediaReader:
         self._input = open_container(path, self._pipe)
         try:
             self._video = main_video(self._input, path)
-            check_size(path, self._video.codec_context)
+            limit_frame_size(path, self._video.codec_context)
         except InputError:
             self._input.close()
             raise
@@ -92,8 +92,10 @@ class MediaReader:
         self._video.codec_context.thread_type = "AUTO"
         self._video.codec_context.thread_count = threads
         self.video: VideoStream | None = self._video
-        self.others = tuple(stream for stream in self._input.streams if stream.index != self._video.index)
-        self.read_along = tuple(stream for stream in self.others if has_packets(stream, only_covers=not reads_along))
+        self.other_streams = tuple(stream for stream in self._input.streams if stream.index != self._video.index)
+        self.read_along = tuple(
+            stream for stream in self.other_streams if has_packets(stream, only_covers=not reads_along)
+        )
         self.damage = DamageLog(path, strict=strict)
         self._storage = Storage(path)
         self._order = Ordering(self._video.codec_context.name)
@@ -133,7 +135,7 @@ class MediaReader:
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast(VideoPacket, packet))
                     elif packet.size:
-                        self.damage.note_marked(packet, packet.stream.type, is_numbered=self._is_whole)
+                        self.damage.add_if_corrupt(packet, packet.stream.type, is_numbered=self._is_whole)
                         yield packet
                 self._storage.check()
                 self._note_shortfall()
@@ -224,7 +226,7 @@ class MediaReader:
             self._note(self._packet_index, self._reached_seconds, reason)
 
     def _note(self, packet_index: int, seconds: Fraction | None, reason: str) -> None:
-        self.damage.note(Damage(packet_index, seconds, reason, is_numbered=self._is_whole))
+        self.damage.add(Damage(packet_index, seconds, reason, is_numbered=self._is_whole))
 
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index can be trusted."""

@@ -16,9 +16,9 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
-from pipeline.media.colorspace import EXACT, reading
+from pipeline.media.colorspace import EXACT, source_color
 from pipeline.media.orientation import turned
-from pipeline.media.stills import is_still, read_picture
+from pipeline.media.stills import is_still_image, read_image
 
 # Rec. 709 weights of red, green and blue, for a picture that is not grey.
 _LUMA = (0.2126, 0.7152, 0.0722)
@@ -50,8 +50,8 @@ class Mask:
         self._size = (width, height)
         self._source: Source | None = None
         self._frames: Iterator[VideoFrame] = iter(())
-        if is_still(Path(path)):
-            self._shown = self._scaled(VideoFrame.from_ndarray(read_picture(Path(path)), format="rgb24"))
+        if is_still_image(Path(path)):
+            self._shown = self._scaled(VideoFrame.from_ndarray(read_image(Path(path)), format="rgb24"))
             self._next: VideoFrame | None = None
         else:
             self._source, self._frames = _opened(path, part or DecodeConfig())
@@ -93,7 +93,11 @@ class Mask:
         quarters = self._source.info.rotation // 90 if self._source else 0
         width, height = self._size if quarters % 2 == 0 else self._size[::-1]
         rgb = frame.reformat(
-            width, height, format="rgb24", src_color_range=2 if reading(frame).full_range else 1, interpolation=EXACT
+            width,
+            height,
+            format="rgb24",
+            src_color_range=2 if source_color(frame).full_range else 1,
+            interpolation=EXACT,
         )
         is_flipped = self._source is not None and self._source.info.flipped
         upright = turned(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)

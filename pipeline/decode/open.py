@@ -25,10 +25,10 @@ DEMUXERS = (
 )
 
 # Of the picture: 12K is 80 million pixels. FFmpeg's own limit is three times as high, and decoders keep 16 and more.
-MOST_PIXELS, LONGEST_SIDE_PX = 100_000_000, 16_384
+MAX_PIXELS, LONGEST_SIDE_PX = 100_000_000, 16_384
 
 # Fonts count too: a film has a hundred at the most. FFmpeg leaves out what is beyond the limit, without a word.
-MOST_STREAMS = 1000
+MAX_STREAMS = 1000
 
 # Read again where FFmpeg met an end or a failure, to tell a damaged file from a failing disk.
 PROBED_BYTES = 4 * 2**20
@@ -94,8 +94,8 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file",
-        "max_pixels": str(MOST_PIXELS),
-        "max_streams": str(MOST_STREAMS),
+        "max_pixels": str(MAX_PIXELS),
+        "max_streams": str(MAX_STREAMS),
     }
     try:
         # Bytes that are no UTF-8 are carried as they are; only the terminal is spared them.
@@ -104,9 +104,9 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
         raise_what_came(pipe)
         raise InputError(path, _why_unopened(path, error)) from error
     raise_what_came(pipe)
-    if len(container.streams) >= MOST_STREAMS:
+    if len(container.streams) >= MAX_STREAMS:
         container.close()
-        raise InputError(path, f"holds {MOST_STREAMS} streams or more; so many are not read")
+        raise InputError(path, f"holds {MAX_STREAMS} streams or more; so many are not read")
     return container
 
 
@@ -124,24 +124,24 @@ def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterat
         yield packet
 
 
-def check_size(path: str, video: VideoCodecContext) -> None:
+def limit_frame_size(path: str, video: VideoCodecContext) -> None:
     """Refuse a picture that is too large to be painted, and have the decoder refuse one that grows later.
 
     Raises:
         InputError: the header tells such a size.
     """
-    refuse_size(path, max(video.width, video.coded_width), max(video.height, video.coded_height))
-    video.options = {**video.options, "max_pixels": str(MOST_PIXELS)}
+    check_frame_size(path, max(video.width, video.coded_width), max(video.height, video.coded_height))
+    video.options = {**video.options, "max_pixels": str(MAX_PIXELS)}
 
 
-def refuse_size(path: str, width: int, height: int) -> None:
+def check_frame_size(path: str, width: int, height: int) -> None:
     """Refuse frames that are too large to be painted.
 
     Raises:
         InputError: they are.
     """
-    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE_PX:
-        most = f"{MOST_PIXELS // 10**6} million pixels, {LONGEST_SIDE_PX} a side"
+    if width * height > MAX_PIXELS or max(width, height) > LONGEST_SIDE_PX:
+        most = f"{MAX_PIXELS // 10**6} million pixels, {LONGEST_SIDE_PX} a side"
         raise InputError(path, f"its frames are said to be {width}x{height}; more than {most}, are not read")
 
 
@@ -166,7 +166,7 @@ class Storage:
         """
         self._packets += 1
         self._place = max(self._place, place or 0)
-        if self._size is not None and self._packets > self._size + MOST_STREAMS:
+        if self._size is not None and self._packets > self._size + MAX_STREAMS:
             raise InputError(self._path, "gives packets without end; it is damaged, or made to be so")
 
     def check(self) -> None:

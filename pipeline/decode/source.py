@@ -26,7 +26,7 @@ from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
 from pipeline.media.bit_depth import bits_of
-from pipeline.media.colorspace import arriving, hdr_of, peak_nits, reading
+from pipeline.media.colorspace import arriving, hdr_of, peak_nits, source_color
 from pipeline.media.damage import Damage
 from pipeline.media.deinterlace import has_fields
 from pipeline.media.orientation import is_flipped
@@ -43,9 +43,9 @@ class Source:
     Attributes:
         info: the frames as `pipeline.decode.decoder` yields them: upright, and scaled where that was asked for.
         video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
-        others: all other streams.
+        other_streams: all other streams.
         is_cut: whether it begins later than the file.
-        begins_seconds: time of the first frame, as `items` gives it.
+        first_frame_seconds: time of the first frame, as `items` gives it.
         covers: the pictures that belong to the file, whole, by the index of their stream.
         chapters: of the wanted part, moved as its frames are.
         metadata: of the whole file.
@@ -56,14 +56,14 @@ class Source:
         info: VideoInfo,
         reader: Reader,
         cut: Trim,
-        begins_seconds: Fraction,
+        first_frame_seconds: Fraction,
         covers: dict[int, bytes],
         items: Iterator[VideoFrame | StreamPacket],
     ) -> None:
         self.info = info
         self.video = reader.video
-        self.others = reader.others
-        self.begins_seconds = begins_seconds
+        self.other_streams = reader.other_streams
+        self.first_frame_seconds = first_frame_seconds
         self.covers = covers
         self.is_cut = cut.begin_seconds is not None
         self._shift_seconds = cut.shift_seconds
@@ -91,18 +91,18 @@ class Source:
         """The places where the file could not be read as it was written, so far."""
         return self._reader.damage.places
 
-    def note(self, place: Damage) -> None:
+    def add_damage(self, place: Damage) -> None:
         """Note a place that is met with behind `items` or `packets`, whose times count from the wanted start.
 
         Raises:
             InputError: damage is an error.
         """
         seconds = None if place.seconds is None else place.seconds + self._shift_seconds
-        self._reader.damage.note(replace(place, seconds=seconds))
+        self._reader.damage.add(replace(place, seconds=seconds))
 
-    def recall(self, damage: Iterable[Mapping[str, Any]]) -> None:
+    def restore_damage(self, damage: Iterable[Mapping[str, Any]]) -> None:
         """Take over the places that an earlier run noted in what is not decoded again; see `Damage.as_json`."""
-        self._reader.damage.recall(damage)
+        self._reader.damage.restore(damage)
 
     def restart(self, from_seconds: Fraction | None) -> None:
         """Let `items` give the same frames once more, in a new pass over a file, without packets between them.
@@ -150,7 +150,11 @@ class Source:
 
 
 def open_source(
-    path: str | Path, config: DecodeConfig | None = None, *, reads_along: bool = True, whole: bool = False
+    path: str | Path,
+    config: DecodeConfig | None = None,
+    *,
+    reads_along: bool = True,
+    keep_alpha_and_depth: bool = False,
 ) -> Source:
     """Open the video at ``path``, or on standard input for ``-``, and decode its first wanted frame.
 
@@ -159,8 +163,8 @@ def open_source(
         config: which part is read, and how.
         reads_along: whether `Source.items` gives packets of the other streams too; without them they are left to
             `Source.packets`.
-        whole: whether frames keep 16 bits and their alpha, where the source has more than 8 bits and any; without it
-            they have 8, and transparent places show a background.
+        keep_alpha_and_depth: whether frames keep their alpha, and 16 bits if the source has more than 8; otherwise
+            frames have 8 bits and transparent pixels show a background.
 
     Raises:
         InputError: there is no such file, it holds no video, or none of its frames decodes or is wanted.
@@ -172,7 +176,7 @@ def open_source(
     for margin in (*margins, None):
         reader = _open_reader(name, config, reads_along)
         try:
-            source = _try_from(name, reader, config, margin, whole)
+            source = _try_from(name, reader, config, margin, keep_alpha_and_depth)
         except BaseException:
             reader.close()
             raise
@@ -230,8 +234,8 @@ def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | Non
             if margin is not None and cut.landed_late:
                 return None
             info = _describe(name, reader, config, item, whole)
-            begins_seconds = (item.pts or 0) * reader.time_base
-            return Source(info, reader, cut, begins_seconds, covers, chain(head, items))
+            first_frame_seconds = (item.pts or 0) * reader.time_base
+            return Source(info, reader, cut, first_frame_seconds, covers, chain(head, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, cut, config))
@@ -279,7 +283,7 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
     if config.height is not None and config.height != height:
         width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
     seconds, count = _wanted_length(reader, config)
-    color = reading(first)
+    color = source_color(first)
     return VideoInfo(
         path=name,
         container=reader.container,
@@ -294,7 +298,7 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         duration_seconds=seconds,
         color=arriving(color),
         flipped=is_flipped(first),
-        deep=whole and bits_of(first) > 8,
+        is_16_bit=whole and bits_of(first) > 8,
         has_alpha=whole and is_transparent(first, reader.codec),
         interlaced=first.interlaced_frame or (reader.video is not None and has_fields(reader.video)),
         tone_mapped_from=hdr_of(color),

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.open import refuse_size
+from pipeline.decode.open import check_frame_size
 from pipeline.errors import InputError
 from pipeline.media.chapters import Chapter
 from pipeline.media.damage import Damage, DamageLog
@@ -47,7 +47,7 @@ class WebpReader:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
         try:
-            refuse_size(path, *self._image.size)
+            check_frame_size(path, *self._image.size)
         except InputError:
             self._image.close()
             raise
@@ -59,7 +59,7 @@ class WebpReader:
         self.duration_seconds: float | None = None
         self.start_seconds: Fraction | None = Fraction(0)
         self.video: VideoStream | None = None
-        self.others: tuple[Stream, ...] = ()
+        self.other_streams: tuple[Stream, ...] = ()
         self.read_along: tuple[Stream, ...] = ()
         self.chapters: list[Chapter] = []
         self.metadata: dict[str, str] = {}
@@ -76,14 +76,14 @@ class WebpReader:
                     np.asarray(self._image.convert(mode)), format={"RGB": "rgb24", "RGBA": "rgba"}[mode]
                 )
             except (OSError, EOFError, ValueError) as error:
-                self.damage.note(Damage(index, pts * self.time_base, str(error)))
+                self.damage.add(Damage(index, pts * self.time_base, str(error)))
                 return
             frame.pts, frame.time_base = pts, self.time_base
             frame.duration = int(self._image.info.get("duration") or 100)
             pts += frame.duration
             yield frame
         if self._missing is not None:
-            self.damage.note(Damage(self.frame_count or 1, pts * self.time_base, self._missing))
+            self.damage.add(Damage(self.frame_count or 1, pts * self.time_base, self._missing))
 
     def seek(self, seconds: Fraction) -> None:
         """Stay at the beginning: frames build on those before."""

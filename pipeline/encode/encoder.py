@@ -16,12 +16,12 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import bits_of_format, has_alpha
 from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.media.alpha import composited
-from pipeline.media.bit_depth import DeepWriter
+from pipeline.media.bit_depth import RgbToHighDepth
 from pipeline.media.colorspace import EXACT, swscale_matrix
 from pipeline.media.packets import VideoPacket
 
 
-def add_video(container: OutputContainer, plan: OutputPlan) -> VideoStream:
+def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStream:
     """The video stream of ``container``, its encoder set as ``plan`` says; opened with the container's header."""
     # SVT-AV1 speaks to the terminal past FFmpeg's log; it reads this when it is first opened.
     os.environ.setdefault("SVT_LOG", "0")
@@ -38,7 +38,7 @@ def add_video(container: OutputContainer, plan: OutputPlan) -> VideoStream:
     return stream
 
 
-class VideoTrack:
+class VideoEncoder:
     """The video stream of an output: RGB in, packets out with exact pts and duration; one instance a thread."""
 
     def __init__(self, stream: VideoStream, plan: OutputPlan) -> None:
@@ -48,7 +48,7 @@ class VideoTrack:
         self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
         self._has_alpha = has_alpha(plan.pixel_format)
         bits = bits_of_format(plan.pixel_format)
-        self._deep = DeepWriter(plan.pixel_format, plan.color) if bits > 8 else None
+        self._from_rgb = RgbToHighDepth(plan.pixel_format, plan.color) if bits > 8 else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
         self._sent = 0
@@ -95,8 +95,8 @@ class VideoTrack:
         """What the encoder is given of a picture; for a palette its RGB."""
         if alpha is not None and not self._has_alpha:
             pixels, alpha = composited(pixels, alpha, self._plan.background), None
-        if self._deep is not None and pixels.dtype == np.uint16:
-            return self._deep(pixels, alpha)
+        if self._from_rgb is not None and pixels.dtype == np.uint16:
+            return self._from_rgb(pixels, alpha)
         pixels = in_8_bits(pixels)
         if alpha is not None:
             pixels = np.dstack((pixels, in_8_bits(alpha)))

@@ -13,7 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pipeline.encode.display_size import ROOM, set_display_size
-from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.frames import Frame
@@ -76,7 +76,7 @@ class Muxer:
         )
         try:
             self._stream = _add_picture(self._container, plan, template)
-            self._video = VideoTrack(self._stream, plan) if template is None else None
+            self._video = VideoEncoder(self._stream, plan) if template is None else None
             self._tracks = {stream.stream.index: CarriedTrack(self._container, stream) for stream in plan.carried}
             if self._shape is not None:
                 self._stream.metadata["title"] = self._stream.metadata.get("title", "") + ROOM
@@ -149,7 +149,7 @@ class Muxer:
 
 def _add_picture(container: OutputContainer, plan: OutputPlan, template: VideoStream | None) -> VideoStream:
     """The stream of the picture, with what the source says of it."""
-    stream = add_video(container, plan)
+    stream = add_video_stream(container, plan)
     if template is not None:
         # Not made from the template, which would leave frame rate and aspect of the pixels behind. The head of the
         # packets has to be theirs: the encoder's own is in another form.

@@ -54,7 +54,7 @@ def plan_picture(
     if keeps_alpha and encoder.alpha_presets:
         preset = preset or encoder.alpha_presets[0]
     is_odd = any(side % 2 for side in size)
-    kind = encoder.format_for(is_odd=is_odd, is_deep=info.deep, has_alpha=keeps_alpha)
+    kind = encoder.format_for(is_odd=is_odd, is_deep=info.is_16_bit, has_alpha=keeps_alpha)
     if kind is None:
         width, height = size
         raise OutputError(target, f"{encoder.name} cannot write {width}x{height}; choose an even --height or h264")
@@ -103,7 +103,7 @@ def _odd_notices(encoder: Encoder, kind: str, size: tuple[int, int]) -> list[str
 
 
 def _depth_notices(info: VideoInfo, encoder: Encoder, container: Container, kind: str) -> list[str]:
-    if not info.deep:
+    if not info.is_16_bit:
         return []
     if bits_of_format(kind) <= 8:
         with_alpha = " with transparency" if has_alpha(kind) and encoder.deep_pixel_format else ""

@@ -31,7 +31,7 @@ class Source(Protocol):
     Attributes:
         info: size, colour and times of the frames.
         video: the main video stream; None if PyAV does not read the file.
-        others: all other streams.
+        other_streams: all other streams.
         is_cut: whether the clip starts later than the file.
         covers: cover images as stored in the file, by stream index.
         chapters: of the clip, on its own timeline.
@@ -40,13 +40,13 @@ class Source(Protocol):
 
     info: VideoInfo
     video: VideoStream | None
-    others: tuple[Stream, ...]
+    other_streams: tuple[Stream, ...]
     is_cut: bool
     covers: dict[int, bytes]
     chapters: list[Chapter]
     metadata: dict[str, str]
 
-    def note(self, place: Damage) -> None:
+    def add_damage(self, place: Damage) -> None:
         """Record a place where a converted stream does not decode."""
 
 
@@ -95,7 +95,7 @@ def plan_output(
         has_cover=container.name == "mp4" and config.streams == "all" and bool(source.covers),
     )
     streams, stream_notices = plan_streams(
-        source.others, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
+        source.other_streams, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
     )
     plan = OutputPlan(
         target=name,
@@ -112,7 +112,7 @@ def plan_output(
         sample_aspect_ratio=source.info.sample_aspect_ratio,
         color=picture.color,
         background=picture.background,
-        streams=tuple(replace(stream, damaged=source.note) for stream in streams),
+        streams=tuple(replace(stream, damaged=source.add_damage) for stream in streams),
         chapters=tuple(source.chapters) if config.streams == "all" else (),
         metadata=metadata.whole,
         video_metadata=metadata.picture,

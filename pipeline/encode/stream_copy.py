@@ -12,11 +12,12 @@ from av.rational import AVRational
 from av.stream import Stream
 
 from pipeline.encode.metadata import stream_metadata
+from pipeline.encode.output_plan import StreamMapping
 from pipeline.encode.subtitles import CLOCK, SubtitleConverter
 from pipeline.errors import reason_of
 from pipeline.media.damage import Damage
 from pipeline.media.packets import StreamPacket
-from pipeline.media.stream_kinds import StreamPlan, codec_of
+from pipeline.media.stream_kinds import codec_name
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 # So many frames a decoder of B-frames may hold back; dts run ahead of pts by as many where the source has none.
@@ -47,7 +48,7 @@ class CarriedTrack:
         av.FFmpegError: an encoder refuses what it would be given.
     """
 
-    def __init__(self, output: OutputContainer, plan: StreamPlan) -> None:
+    def __init__(self, output: OutputContainer, plan: StreamMapping) -> None:
         self.plan = plan
         self._converter = _converter(output, plan)
         self._is_attached = plan.payload is not None and output.format.name == "matroska"
@@ -126,19 +127,19 @@ class _Times:
 def _copied(output: OutputContainer, template: Stream) -> Stream:
     # The decoder as it is: asking for an encoder of a picture that is only copied fails where there is none.
     stream = output.add_stream_from_template(template, opaque=True)
-    if codec_of(template) == "mov_text":
+    if codec_name(template) == "mov_text":
         stream.time_base = CLOCK
     return stream
 
 
-def _attached(output: OutputContainer, plan: StreamPlan) -> Stream:
+def _attached(output: OutputContainer, plan: StreamMapping) -> Stream:
     """A cover as Matroska holds it: as a file that is attached."""
-    codec = codec_of(plan.stream)
+    codec = codec_name(plan.stream)
     kind, suffix = {"mjpeg": ("image/jpeg", "jpg")}.get(codec or "", (f"image/{codec}", codec))
     return output.add_attachment(f"cover.{suffix}", kind, plan.payload or b"")
 
 
-def _converter(output: OutputContainer, plan: StreamPlan) -> Converter | None:
+def _converter(output: OutputContainer, plan: StreamMapping) -> Converter | None:
     if plan.encoder is None:
         return None
     if plan.stream.type == "subtitle":
@@ -149,7 +150,7 @@ def _converter(output: OutputContainer, plan: StreamPlan) -> Converter | None:
 class _AudioConverter:
     """Transcodes sound; see `Converter`."""
 
-    def __init__(self, output: OutputContainer, plan: StreamPlan, encoder: str) -> None:
+    def __init__(self, output: OutputContainer, plan: StreamMapping, encoder: str) -> None:
         rate = _nearest_rate(encoder, cast(AudioStream, plan.stream).rate)
         stream = cast(AudioStream, output.add_stream(encoder, rate=rate))
         stream.layout = plan.layout

@@ -14,19 +14,18 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
+from pipeline.encode.output_plan import Action, StreamMapping
 from pipeline.encode.stream_copy import CarriedTrack
 from pipeline.media.codecs import Container
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import (
-    Action,
-    StreamPlan,
-    called,
-    codec_of,
+    codec_name,
     is_chapter_track,
     is_cover,
     is_text,
     is_timecode,
-    kind_of,
+    stream_kind,
+    stream_label,
 )
 
 # What text subtitles become where the container refuses them as they are.
@@ -43,7 +42,7 @@ def plan_streams(
     *,
     covers: Mapping[int, bytes] = MappingProxyType({}),
     timecode_fault: str | None = None,
-) -> tuple[tuple[StreamPlan, ...], list[str]]:
+) -> tuple[tuple[StreamMapping, ...], list[str]]:
     """What becomes of each of ``streams`` in ``container``, and a line for each that is not copied.
 
     Args:
@@ -64,13 +63,13 @@ def plan_streams(
     return plans, [_notice(plan) for plan in spoken]
 
 
-def _notice(plan: StreamPlan) -> str:
+def _notice(plan: StreamMapping) -> str:
     fate = "is dropped" if plan.action == "drop" else f"becomes {plan.to}"
-    return f"{called(plan.stream)} {fate}: {plan.reason}"
+    return f"{stream_label(plan.stream)} {fate}: {plan.reason}"
 
 
-def _summary(plans: Sequence[StreamPlan], container: Container) -> str:
-    names = ", ".join(called(plan.stream) for plan in plans)
+def _summary(plans: Sequence[StreamMapping], container: Container) -> str:
+    names = ", ".join(stream_label(plan.stream) for plan in plans)
     are, them = ("is", "it") if len(plans) == 1 else ("are", "them")
     return f"{names} {are} dropped: {container.suffix} files cannot hold {them}"
 
@@ -81,28 +80,28 @@ def _is_wanted(stream: Stream, wanted: str) -> bool:
 
 def _plan(
     stream: Stream, container: Container, wanted: str, cover: bytes | None, timecode_fault: str | None
-) -> StreamPlan:
+) -> StreamMapping:
     if not _is_wanted(stream, wanted):
-        return StreamPlan(stream, "drop", reason=f"left out by --streams {wanted}")
+        return StreamMapping(stream, "drop", reason=f"left out by --streams {wanted}")
     if is_timecode(stream) and container.name not in _ANIMATIONS:
         action: Action = "convert" if timecode_fault is None else "drop"
         reason = timecode_fault or f"{container.suffix} files are given it anew"
-        return StreamPlan(stream, action, "timecode", reason=reason, has_track=False)
+        return StreamMapping(stream, action, "timecode", reason=reason, has_track=False)
     held = next((plan for plan in _ways(stream, container, cover) if _is_held(plan, container)), None)
-    return held or StreamPlan(stream, "drop", reason=_why_dropped(stream, container))
+    return held or StreamMapping(stream, "drop", reason=_why_dropped(stream, container))
 
 
-def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamPlan]:
+def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamMapping]:
     """How ``stream`` could be carried, best first."""
     if container.name in _ANIMATIONS or not _is_copyable(stream) or (is_cover(stream) and cover is None):
         return
-    yield StreamPlan(stream, payload=cover)
+    yield StreamMapping(stream, payload=cover)
     refused = f"{container.suffix} files cannot hold it as it is"
     if isinstance(stream, AudioStream) and container.audio_encoder is not None:
         for layout in dict.fromkeys((stream.layout.name, "stereo")):
-            yield StreamPlan(stream, "convert", container.audio_encoder, layout, refused)
+            yield StreamMapping(stream, "convert", container.audio_encoder, layout, refused)
     if is_text(stream):
-        yield StreamPlan(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
+        yield StreamMapping(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
 
 
 def _is_copyable(stream: Stream) -> bool:
@@ -117,20 +116,20 @@ def _is_copyable(stream: Stream) -> bool:
 
 
 def _why_dropped(stream: Stream, container: Container) -> str:
-    if codec_of(stream) in (None, "bin_data") and stream.type != "attachment" and not _is_copyable(stream):
+    if codec_name(stream) in (None, "bin_data") and stream.type != "attachment" and not _is_copyable(stream):
         return "what it holds is not known"
     return f"{container.suffix} files cannot hold it"
 
 
-def _is_held(plan: StreamPlan, container: Container) -> bool:
+def _is_held(plan: StreamMapping, container: Container) -> bool:
     """Whether a throw-away file of the container opens with the stream; no table of ours could be as right."""
-    file, kind = io.BytesIO(), kind_of(plan.stream)
+    file, kind = io.BytesIO(), stream_kind(plan.stream)
     trial = av.open(file, "w", format=container.name, metadata_errors="surrogateescape")
     try:
         if kind not in _SILENTLY_LOST:
             track = CarriedTrack(trial, plan)
             trial.start_encoding()
-            if plan.encoder is None and (codec_of(plan.stream) or "").startswith("pcm_"):
+            if plan.encoder is None and (codec_name(plan.stream) or "").startswith("pcm_"):
                 # Channels without a layout are refused with the index, at the very end.
                 trial.mux(_any_packet(track))
                 trial.close()
@@ -162,6 +161,6 @@ def _comes_back(file: io.BytesIO, kind: str) -> bool:
     file.seek(0)
     try:
         with av.open(file, metadata_errors="surrogateescape") as written:
-            return any(kind_of(stream) == kind for stream in written.streams)
+            return any(stream_kind(stream) == kind for stream in written.streams)
     except av.FFmpegError:
         return False

@@ -12,7 +12,7 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from pipeline.media.packets import StreamPacket
-from pipeline.media.stream_kinds import codec_of
+from pipeline.media.stream_kinds import codec_name
 
 # FFmpeg hands all text subtitles on as events of an ASS script, whose head the encoder has to know.
 _ASS_HEADER = b"""[Script Info]
@@ -136,7 +136,7 @@ def _text(packet: StreamPacket) -> bytes:
 
 def _in_utf_8(packet: StreamPacket) -> StreamPacket:
     """FFmpeg refuses other text; what is none is taken for Windows-1252, as old files of Western Europe are."""
-    if codec_of(packet.stream) not in _PLAIN_TEXT:
+    if codec_name(packet.stream) not in _PLAIN_TEXT:
         return packet
     payload = bytes(packet)
     try:

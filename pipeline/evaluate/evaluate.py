@@ -19,7 +19,7 @@ from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.scores import ScoreAccumulator, Scores
 from pipeline.frames import Frame
 from pipeline.media.damage import damage_notice
-from pipeline.media.stills import read_picture
+from pipeline.media.stills import read_image
 from pipeline.summary import Notices, Notify
 from pipeline.threads import prefetch
 from pipeline.train.loss_networks import find_loss_networks
@@ -111,7 +111,7 @@ def _likeness(config: EvaluateConfig, notify: Notify) -> tuple[PerceptualMetrics
     """What measures style and content, and by which network; a download that fails leaves both out."""
     import torch
 
-    painting = None if config.painting is None else read_picture(config.painting)
+    painting = None if config.painting is None else read_image(config.painting)
     files = [] if config.loss_weights is None else [config.loss_weights]
     try:
         networks, _ = find_loss_networks(files, torch.device("cpu"), notify)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.evaluate.scores import Pair, Scores
 from pipeline.frames import Pixels
-from pipeline.media.stills import check_place, write_picture
+from pipeline.media.stills import check_image_target, write_image
 
 ENDINGS = (".png", ".jpg", ".webp")
 
@@ -52,7 +52,7 @@ def check_plot(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it cannot.
     """
-    check_place(path, overwrite=overwrite, what="plot", endings=ENDINGS)
+    check_image_target(path, overwrite=overwrite, what="plot", endings=ENDINGS)
 
 
 def write_plot(path: Path, scores: Scores) -> None:
@@ -61,7 +61,7 @@ def write_plot(path: Path, scores: Scores) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_picture(path, draw_plot(scores.curve))
+    write_image(path, draw_plot(scores.curve))
 
 
 def draw_plot(pairs: Sequence[Pair]) -> Pixels:

@@ -13,7 +13,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.frames import Color, Pixels, VideoInfo
-from pipeline.media.colorspace import EXACT, RGB, hdr_of, reading
+from pipeline.media.colorspace import EXACT, RGB, hdr_of, source_color
 
 if TYPE_CHECKING:
     from models.color import ToneMap, YuvMatrix
@@ -28,7 +28,7 @@ def bits_of(frame: VideoFrame) -> int:
     return max((component.bits for component in frame.format.components), default=8)
 
 
-class DeepReader:
+class HighDepthToRgb:
     """Turns decoded frames of any depth into RGB by the definitions of their colours; one instance a thread.
 
     HDR comes out tone-mapped, see `models.color.ToneMap`.
@@ -46,8 +46,8 @@ class DeepReader:
     def __call__(
         self, frame: VideoFrame, width: int, height: int, interpolation: Interpolation
     ) -> tuple[Pixels, Pixels | None]:
-        """Pixels ``(height, width, 3)`` and alpha ``(height, width)``, uint16 or uint8 as `VideoInfo.deep` says."""
-        color, bits = reading(frame), next(depth for depth in _DEPTHS if depth >= min(bits_of(frame), 16))
+        """Return pixels ``(height, width, 3)`` and alpha ``(height, width)``; uint16 if `VideoInfo.is_16_bit`."""
+        color, bits = source_color(frame), next(depth for depth in _DEPTHS if depth >= min(bits_of(frame), 16))
         has_alpha = any(component.is_alpha for component in frame.format.components)
         whole = self._reformatter.reformat(
             frame,
@@ -64,8 +64,8 @@ class DeepReader:
         planes = _planes(whole)
         if color.matrix == RGB:
             planes[:3] = [planes[2], planes[0], planes[1]]
-        most = np.float32(65535 if self._info.deep else 255)
-        kind = np.uint16 if self._info.deep else np.uint8
+        most = np.float32(65535 if self._info.is_16_bit else 255)
+        kind = np.uint16 if self._info.is_16_bit else np.uint8
         alpha = None
         if has_alpha:
             alpha = np.rint(planes[3] * (most / np.float32(2**bits - 1))).astype(kind)
@@ -107,7 +107,7 @@ class DeepReader:
         return self._tone_maps[key]
 
 
-class DeepWriter:
+class RgbToHighDepth:
     """Turns RGB of 16 bits into what an encoder of more than 8 takes; one instance a thread.
 
     Args:

@@ -38,7 +38,7 @@ def swscale_matrix(matrix: int) -> int:
     return _SWSCALE_MATRIX.get(matrix, BT709)
 
 
-def reading(frame: VideoFrame) -> Color:
+def source_color(frame: VideoFrame) -> Color:
     """How the samples of ``frame`` are to be read; nothing is left unspecified.
 
     An untagged picture is BT.709 from 1280 columns or 577 lines on, BT.601 below, as in mpv and most players.

@@ -11,7 +11,7 @@ MARKED = "the container marks it as damaged"
 # A decoder tells of a damage a few pictures late at most: among so many of the newest places it is looked for.
 NEWEST_PLACES = 100
 # So many places stand in the notice.
-IN_NOTICE = 3
+MAX_IN_NOTICE = 3
 
 
 class Marked(Protocol):
@@ -49,6 +49,13 @@ class Damage:
         packet = self.packet_index if self.is_numbered else None
         return {"stream": self.stream, "packet": packet, "seconds": seconds, "reason": self.reason}
 
+    @classmethod
+    def from_json(cls, place: Mapping[str, Any]) -> "Damage":
+        """Return the damage whose `as_json` is ``place``."""
+        seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
+        packet = place["packet"]
+        return cls(-1 if packet is None else packet, seconds, place["reason"], place["stream"], packet is not None)
+
     @property
     def key(self) -> tuple[str, object]:
         """The same for the same place, whoever comes upon it."""
@@ -59,13 +66,6 @@ class Damage:
         packet = f" packet {self.packet_index}" if self.is_numbered else ""
         at = "" if self.seconds is None else f" at {float(self.seconds):.3f} s"
         return f"{self.stream}{packet}{at}: {self.reason}"
-
-
-def damage_from(place: Mapping[str, Any]) -> Damage:
-    """The inverse of `Damage.as_json`."""
-    seconds = None if place["seconds"] is None else Fraction(place["seconds"]).limit_denominator(10**6)
-    packet = place["packet"]
-    return Damage(-1 if packet is None else packet, seconds, place["reason"], place["stream"], packet is not None)
 
 
 class DamageLog:
@@ -93,7 +93,7 @@ class DamageLog:
         self._begin, self._end = begin_seconds, end_seconds
         self.places[:] = [place for place in self.places if self._is_wanted(place)]
 
-    def note(self, place: Damage) -> None:
+    def add(self, place: Damage) -> None:
         """Note ``place``, unless it is known already or outside the part that is wanted.
 
         Raises:
@@ -105,7 +105,7 @@ class DamageLog:
         self.places.append(place)
         self._refuse(place)
 
-    def note_marked(self, packet: "Marked", kind: str, *, is_numbered: bool) -> None:
+    def add_if_corrupt(self, packet: "Marked", kind: str, *, is_numbered: bool) -> None:
         """Note a packet beside the picture that its container marks: transport streams do so behind a gap.
 
         Args:
@@ -121,15 +121,15 @@ class DamageLog:
             return
         time = packet.pts if packet.pts is not None else packet.dts
         seconds = None if time is None else time * packet.time_base
-        self.note(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}", is_numbered))
+        self.add(Damage(index, seconds, MARKED, f"{kind} {packet.stream_index}", is_numbered))
 
-    def recall(self, places: Iterable[Mapping[str, Any]]) -> None:
+    def restore(self, places: Iterable[Mapping[str, Any]]) -> None:
         """Take over what an earlier run noted, as `Damage.as_json` gives it.
 
         Raises:
             InputError: the log is strict, and something was noted.
         """
-        for place in map(damage_from, places):
+        for place in map(Damage.from_json, places):
             self.places.append(place)
             self._known.add(place.key)
         if self.places:
@@ -157,9 +157,9 @@ class DamageLog:
 
 
 def damage_notice(damage: Sequence[Damage]) -> list[str]:
-    """One line with the number of places and the first `IN_NOTICE`; none where there is no damage."""
+    """One line with the number of places and the first `MAX_IN_NOTICE`; none where there is no damage."""
     if not damage:
         return []
     places = "1 place" if len(damage) == 1 else f"{len(damage)} places"
-    more = f"; and {len(damage) - IN_NOTICE} more, all in --json" if len(damage) > IN_NOTICE else ""
-    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:IN_NOTICE]))}{more})"]
+    more = f"; and {len(damage) - MAX_IN_NOTICE} more, all in --json" if len(damage) > MAX_IN_NOTICE else ""
+    return [f"{places} of the input could not be read as written ({'; '.join(map(str, damage[:MAX_IN_NOTICE]))}{more})"]

@@ -10,13 +10,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.errors import InputError, OutputError
 from pipeline.frames import Pixels
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MOVING = frozenset({"GIF", "WEBP"})
 LARGEST_PIXELS = 250_000_000
 REDUCIBLE = frozenset({"L", "RGB", "RGBA", "CMYK"})
 
 
-def read_picture(path: Path, short_px: int | None = None) -> Pixels:
+def read_image(path: Path, short_px: int | None = None) -> Pixels:
     """Read a picture as ``(height, width, 3)`` uint8 RGB; turned upright, transparency laid on white.
 
     Args:
@@ -66,16 +66,18 @@ def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image
     return file.reduce(factor) if factor > 1 and file.mode in REDUCIBLE else file
 
 
-def is_still(path: Path) -> bool:
+def is_still_image(path: Path) -> bool:
     """Whether the file at ``path`` is a picture that does not move; one that is no picture may be a clip."""
     try:
         with _of_any_size(), Image.open(path) as file:
             return file.format not in MOVING or getattr(file, "n_frames", 1) == 1
     except (OSError, EOFError, SyntaxError, ValueError):
-        return path.suffix.lower() in ENDINGS  # a picture, though a broken one
+        return path.suffix.lower() in IMAGE_SUFFIXES  # a picture, though a broken one
 
 
-def check_place(path: Path, *, overwrite: bool, what: str = "picture", endings: Collection[str] = ENDINGS) -> None:
+def check_image_target(
+    path: Path, *, overwrite: bool, what: str = "picture", endings: Collection[str] = IMAGE_SUFFIXES
+) -> None:
     """Find out whether a picture can be written at ``path`` before any work is done for it.
 
     Args:
@@ -97,7 +99,7 @@ def check_place(path: Path, *, overwrite: bool, what: str = "picture", endings: 
         raise OutputError(path, f"there is no folder {path.parent}; create it first")
 
 
-def write_picture(path: Path, pixels: Pixels) -> None:
+def write_image(path: Path, pixels: Pixels) -> None:
     """Write ``(height, width, 3)`` uint8 RGB, whole or not at all, in the format that the ending of ``path`` names.
 
     Raises:

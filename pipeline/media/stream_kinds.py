@@ -1,68 +1,11 @@
 """What becomes of one stream of the source, and how a stream is spoken of."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
 from av.stream import Discard, Disposition, Stream
-
-from pipeline.media.damage import Damage
-
-Action = Literal["copy", "convert", "drop"]
 
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPlan:
-    """What becomes of one stream.
-
-    Attributes:
-        stream: of the source, as PyAV knows it.
-        action: ``copy`` (bit for bit), ``convert`` or ``drop``.
-        encoder: FFmpeg's name of the encoder of a stream that is converted.
-        layout: of the channels where sound is converted.
-        reason: why it is not copied; empty where it is.
-        payload: the whole picture of a cover.
-        has_track: whether it is a stream of the output too; a time code becomes metadata.
-        damaged: called with each place of a stream that is converted which does not decode, in the time of the output.
-        entry: for a summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and ``reason``; still
-            there when the source is closed, and the stream must not be touched any more.
-    """
-
-    stream: Stream = field(repr=False)  # PyAV reads freed memory where the file is closed
-    action: Action = "copy"
-    encoder: str | None = None
-    layout: str = "stereo"
-    reason: str = ""
-    payload: bytes | None = None
-    has_track: bool = True
-    damaged: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
-    entry: Mapping[str, object] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "entry", self._described())
-
-    @property
-    def to(self) -> str | None:
-        """The codec in the output; None where the stream is dropped."""
-        if self.action == "drop":
-            return None
-        return self.encoder or codec_of(self.stream)
-
-    def _described(self) -> dict[str, object]:
-        return {
-            "index": self.stream.index,
-            "type": kind_of(self.stream),
-            "codec": codec_of(self.stream),
-            "language": printable(self.stream.language or "") or None,
-            "action": self.action,
-            "to": self.to,
-            "reason": self.reason or None,
-        }
-
-
-def codec_of(stream: Stream) -> str | None:
+def codec_name(stream: Stream) -> str | None:
     """FFmpeg's name of the codec, or the kind of an attachment, where there is one."""
     if stream.codec_context is not None:
         return stream.codec_context.codec.canonical_name
@@ -78,14 +21,14 @@ def is_cover(stream: Stream) -> bool:
     return stream.type == "video" and bool(stream.disposition & _COVERS)
 
 
-def kind_of(stream: Stream) -> str:
+def stream_kind(stream: Stream) -> str:
     """``audio``, ``subtitle``, ``video``, ``cover``, ``attachment``, ``data`` or ``unknown``."""
     return "cover" if is_cover(stream) else stream.type
 
 
-def called(stream: Stream) -> str:
+def stream_label(stream: Stream) -> str:
     """How a stream is named in notices: ``audio stream 2 (aac, eng)``."""
-    name = stream.metadata.get("filename") if stream.type == "attachment" else codec_of(stream)
+    name = stream.metadata.get("filename") if stream.type == "attachment" else codec_name(stream)
     told = ", ".join(printable(part) for part in (name, stream.language) if part and part != "und")
     kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
     return f"{kind} {stream.index}" + (f" ({told})" if told else "")

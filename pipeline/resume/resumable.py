@@ -120,7 +120,7 @@ class ResumableRender:
         if kept is not None:
             self._is_stale = False
             self._manifest, self.state = kept
-            self._source.recall(self._manifest.damage)
+            self._source.restore_damage(self._manifest.damage)
             self.frames_reused = self._manifest.frames
         self._folder.forget_unfinished()
         if not is_finished(self._manifest, self._config):

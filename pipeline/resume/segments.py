@@ -15,7 +15,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.atomic import put_in_place
-from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
@@ -110,8 +110,8 @@ class SegmentWriter:
         self._order: list[int] = []
         self._container = av.open(f"file:{self._part}", "w", format=form)
         try:
-            self._stream = add_video(self._container, plan)
-            self._track = VideoTrack(self._stream, plan)
+            self._stream = add_video_stream(self._container, plan)
+            self._track = VideoEncoder(self._stream, plan)
             self._container.start_encoding()
         except BaseException:
             self.abandon()
@@ -240,7 +240,7 @@ class SegmentConcat:
             packet.duration = end - cast(int, packet.pts)
 
     def _ranks(self, segment: Segment, clock: Fraction) -> dict[int, int]:
-        """The place of each frame by its time in the file, which `VideoTrack` moved where another had it."""
+        """The place of each frame by its time in the file, which `VideoEncoder` moved where another had it."""
         times = _increasing(round((pts - segment.pts[0]) * self._time_base / clock) for pts in segment.pts)
         return {pts: rank for rank, pts in enumerate(times)}
 

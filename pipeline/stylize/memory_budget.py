@@ -68,7 +68,7 @@ class MemoryEstimate:
         precision: of its convolutions.
         stability: see `pipeline.stylize.stabilizer`.
         on_gpu: whether the network runs elsewhere, so that its memory is all that counts.
-        deep: whether frames have 16 bits.
+        is_16_bit: whether frames have 16 bits.
     """
 
     pixels: int
@@ -77,7 +77,7 @@ class MemoryEstimate:
     precision: str
     stability: str
     on_gpu: bool
-    deep: bool = False
+    is_16_bit: bool = False
 
     def bytes(self, engine: str, way: ExecutionMode) -> int:
         """What painting ``way`` with ``engine`` takes: all of the process, or of it what is on a GPU."""
@@ -86,7 +86,7 @@ class MemoryEstimate:
     def _around(self) -> int:
         if self.on_gpu:
             return 12 * self.pixels  # the frame, its painting, and what torch keeps of the last ones
-        around = AROUND_BYTES_PER_PX[self.stability] * (2 if self.deep else 1)
+        around = AROUND_BYTES_PER_PX[self.stability] * (2 if self.is_16_bit else 1)
         return BASE_BYTES + around * self.pixels
 
     def _network(self, engine: str, tiling: "Tiling | None") -> int:
@@ -135,7 +135,7 @@ def too_little(bound: int, least: int) -> TooLittleMemoryError:
 
 def queue_depth(depth: int, info: VideoInfo) -> int:
     """How many frames may wait between two stages: ``depth``, fewer where they are large."""
-    frame_bytes = info.height * info.width * (6 if info.deep else 3)
+    frame_bytes = info.height * info.width * (6 if info.is_16_bit else 3)
     return max(min(depth, WAITING_BYTES // frame_bytes), 1)
 
 

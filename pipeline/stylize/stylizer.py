@@ -64,7 +64,7 @@ class Stylizer:
         config: what to paint like, and on what.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
-        deep: whether frames are uint16; uint8 otherwise.
+        is_16_bit: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
         mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
         notify: called with what the user should know, a line each.
@@ -91,7 +91,7 @@ class Stylizer:
         *,
         height: int,
         width: int,
-        deep: bool = False,
+        is_16_bit: bool = False,
         last_seconds: float | None = None,
         mask: MaskBlend | None = None,
         notify: Notify = lambda notice: None,
@@ -110,7 +110,7 @@ class Stylizer:
         self.precision: Precision = native_precision(self.device) if automatic else cast("Precision", config.precision)
         self._size = (height, width)
         self._build_engine: Build = build or build_engine
-        self._deep = deep
+        self._is_16_bit = is_16_bit
         self._compare = config.compare
         self._mask = mask
         self._stroke_size = config.stroke_size
@@ -266,7 +266,9 @@ class Stylizer:
         height, width = self._size
         canvas = canvas_size(height, width, self._stroke_size) or (height, width)
         architecture, on_gpu = self.look.network.architecture, self.device.type != "cpu"
-        return MemoryEstimate(height * width, canvas, architecture, self.precision, self._stability, on_gpu, self._deep)
+        return MemoryEstimate(
+            height * width, canvas, architecture, self.precision, self._stability, on_gpu, self._is_16_bit
+        )
 
     def _build(self, name: "EngineName", way: ExecutionMode) -> None:
         import torch
@@ -291,7 +293,7 @@ class Stylizer:
             workers=self.workers,
             end=self.look.end_network,
             stroke_size=self._stroke_size,
-            deep=self._deep,
+            is_16_bit=self._is_16_bit,
             tiling=tiling,
         )
 
@@ -316,7 +318,7 @@ class Stylizer:
         self._notify(f"{self.device} ran out of memory: going on in strips of {self.tiling.rows} rows{less}")
 
     def _warm_up(self) -> None:
-        self._stylize(np.zeros((*self._size, 3), np.uint16 if self._deep else np.uint8), 0.0, None)
+        self._stylize(np.zeros((*self._size, 3), np.uint16 if self._is_16_bit else np.uint8), 0.0, None)
 
 
 MakeStylizer = Callable[..., Stylizer]

@@ -12,7 +12,7 @@ import sample_videos
 from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
-from pipeline.media.stills import ENDINGS, is_still, read_picture
+from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
 
 if TYPE_CHECKING:
     import torch
@@ -94,14 +94,14 @@ def read_content(
 def _found_in(source: Path) -> tuple[list[Path], list[Path]]:
     """Photos and clips below a folder, sorted, or the file itself."""
     if source.is_file():
-        return ([source], []) if is_still(source) else ([], [source])
+        return ([source], []) if is_still_image(source) else ([], [source])
     if not source.is_dir():
         raise InputError(source, "no such file or folder; check the path")
     visible = sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith("."))
-    pictures = [path for path in visible if path.suffix.lower() in ENDINGS]
+    pictures = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
     clips = [path for path in visible if path.suffix.lower() in CLIP_ENDINGS]
     if not pictures and not clips:
-        raise InputError(source, f"no pictures and no clips in it ({', '.join(sorted(ENDINGS | CLIP_ENDINGS))})")
+        raise InputError(source, f"no pictures and no clips in it ({', '.join(sorted(IMAGE_SUFFIXES | CLIP_ENDINGS))})")
     return pictures, clips
 
 
@@ -131,7 +131,7 @@ def _photo(path: Path) -> "torch.Tensor":
     """A photo, shrunk so that its short side is at most what crops need."""
     from PIL import Image
 
-    pixels = read_picture(path, 2 * LARGEST_CONTENT_PX)
+    pixels = read_image(path, 2 * LARGEST_CONTENT_PX)
     factor = LARGEST_CONTENT_PX / min(pixels.shape[:2])
     if factor < 1:
         size = (max(round(pixels.shape[1] * factor), 1), max(round(pixels.shape[0] * factor), 1))

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
-from pipeline.media.stills import is_still, read_picture
+from pipeline.media.stills import is_still_image, read_image
 from pipeline.train.config import SMALLEST_PAINTING_PX
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read_painting(path: Path) -> list[Pixels]:
         raise InputError(path, "is a folder; name one picture in it")
     if not path.exists():
         raise InputError(path, "no such file; check the path")
-    pictures = [read_picture(path, SUFFICIENT_PX)] if is_still(path) else _frames(path)
+    pictures = [read_image(path, SUFFICIENT_PX)] if is_still_image(path) else _frames(path)
     height, width, _ = pictures[0].shape
     if min(height, width) < SMALLEST_PAINTING_PX:
         reason = f"{width}x{height} px is too small for a painting; use one of {SMALLEST_PAINTING_PX} px or more"

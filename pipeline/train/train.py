@@ -10,7 +10,7 @@ import numpy as np
 
 from models.registry import StyleMetadata, save
 from pipeline.errors import InputError, OutputError, StyleError
-from pipeline.media.stills import write_picture
+from pipeline.media.stills import write_image
 from pipeline.train.checkpoint import go_on, read_checkpoint, write_checkpoint
 from pipeline.train.config import TrainConfig
 from pipeline.train.setup import set_up
@@ -139,4 +139,4 @@ def _save(path: Path, trainer: "Trainer", cards: Sequence[StyleMetadata], recipe
 def _write_preview(trainer: "Trainer", path: Path) -> None:
     """Photos in the first row, then a row for each style."""
     rows = [np.concatenate(list(row.permute(0, 2, 3, 1).cpu().numpy()), axis=1) for row in trainer.preview()]
-    write_picture(path, (np.concatenate(rows) * 255).round().astype(np.uint8))
+    write_image(path, (np.concatenate(rows) * 255).round().astype(np.uint8))

@@ -52,7 +52,7 @@ def stylize_long_clip(
         return stylize_video(config, progress=progress, notify=notify, finished=finished)
     begun, notices = time.perf_counter(), Notices(notify)
     card = find_style(config.stylize.style, config.stylize.style_end)
-    with open_source(config.source, config.decode, reads_along=False, whole=True) as source:
+    with open_source(config.source, config.decode, reads_along=False, keep_alpha_and_depth=True) as source:
         size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
         plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         if is_begun_alone(config, plan):

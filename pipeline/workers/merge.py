@@ -17,7 +17,7 @@ from pipeline.config import VideoConfig
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, TooLittleMemoryError
 from pipeline.frames import VideoInfo
-from pipeline.media.damage import damage_from
+from pipeline.media.damage import Damage
 from pipeline.resume.fingerprint import changes, identify
 from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifest, work_dir
 from pipeline.resume.resumable import ResumableRender
@@ -152,8 +152,8 @@ class DividedRender(ResumableRender):
         found = {damage.key: damage.as_json() for damage in self._source.damage}
         known = len(found)
         for place in (place for result in results for place in result.damage):
-            found.setdefault(damage_from(place).key, place)
-        self._source.recall(list(found.values())[known:])
+            found.setdefault(Damage.from_json(place).key, place)
+        self._source.restore_damage(list(found.values())[known:])
         self._manifest.damage = [place.as_json() for place in self._source.damage]
 
     def _showing(self) -> list[tuple[int, float, float]]:

@@ -84,7 +84,7 @@ def find_boundaries(source: Source, config: VideoConfig, parts: int) -> list[Seg
     if parts < 2 or not info.duration_seconds or not info.frame_count:
         return seams
     length, a_frame = Fraction(info.duration_seconds), Fraction(info.duration_seconds) / info.frame_count
-    origin = source.begins_seconds
+    origin = source.first_frame_seconds
     warming = (warm + seen_only / SEEING_FRAMES) * a_frame
     share = (length + (parts - 1) * warming) / parts  # for all the same work, the first does not warm up
     reach, segments = Fraction(REACH) * share, _Segments(origin, config.segment_seconds)

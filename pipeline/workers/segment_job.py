@@ -83,13 +83,19 @@ def run_segment_job(task: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentR
     check_here(task)
     config, notices, style = task.config, list[str](), task.config.stylize
     with (
-        open_source(config.source, config.decode, reads_along=False, whole=True) as source,
+        open_source(config.source, config.decode, reads_along=False, keep_alpha_and_depth=True) as source,
         open_mask(config.mask, source.info, config.decode) as mask,
     ):
         info = source.info
         size = stylized_width_px(info.width, style.compare), info.height
         last = last_frame_seconds(info) if style.style_end else None
-        of_clip = {"height": info.height, "width": info.width, "deep": info.deep, "last_seconds": last, "mask": mask}
+        of_clip = {
+            "height": info.height,
+            "width": info.width,
+            "is_16_bit": info.is_16_bit,
+            "last_seconds": last,
+            "mask": mask,
+        }
         with _Part(task, _plan(config, source, size), source, notices.append) as part:
             if part.is_whole:
                 return part.result(notices)

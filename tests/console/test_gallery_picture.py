@@ -17,7 +17,7 @@ from pipeline.console import gallery_picture as preview
 from pipeline.console.gallery_picture import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.frames import Pixels
-from pipeline.media.stills import read_picture
+from pipeline.media.stills import read_image
 from tests.support.media import Clip, make_clip, moving_square
 
 BUNDLED = list(read_catalog().cards)
@@ -58,7 +58,7 @@ def test_every_style_has_its_tile(clip: str, tmp_path: Path, pages: list[list[Ti
     assert said == [(number + 2, count) for number in range(len(BUNDLED))]
     for one, other in itertools.pairwise(tiles):
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() > 5
-    assert read_picture(target).std() > 10
+    assert read_image(target).std() > 10
 
 
 def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(
@@ -144,7 +144,7 @@ def test_the_command(clip: str, tmp_path: Path) -> None:
     arguments = ["styles", "--preview", str(target), "--clip", clip, "--at", "0:01"]
     result = CliRunner().invoke(cli.app, [*arguments, "--json"])
     assert json.loads(result.stdout) == {"preview": str(target), "tiles": len(BUNDLED) + 1}
-    assert read_picture(target).shape[1] > 480
+    assert read_image(target).shape[1] > 480
     again = CliRunner().invoke(cli.app, arguments)
     assert again.exit_code == 4
     assert again.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ import cli
 from models.registry import WeightsError, load, read_catalog
 from pipeline.config import DecodeConfig
 from pipeline.decode.demuxer import MOST_FRAMES
-from pipeline.decode.open import DEMUXERS, MOST_PIXELS, open_container, packets_of
+from pipeline.decode.open import DEMUXERS, MAX_PIXELS, open_container, packets_of
 from pipeline.decode.sample_counts import what_is_pretended
 from pipeline.decode.source import open_source
 from pipeline.decode.trim import Trim
@@ -232,7 +232,7 @@ def test_an_enormous_picture_is_refused_before_it_is_allocated(tmp_path: Path) -
 
 
 def test_a_picture_that_grows_later_is_refused_by_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.decode.open.MOST_PIXELS", 64 * 64)
+    monkeypatch.setattr("pipeline.decode.open.MAX_PIXELS", 64 * 64)
     options = {"preset": "ultrafast", "crf": "40"}
     parts = [
         make_clip(
@@ -268,7 +268,7 @@ def test_an_index_of_more_samples_than_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def test_streams_beyond_the_limit_are_an_error_and_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.decode.open.MOST_STREAMS", 20)
+    monkeypatch.setattr("pipeline.decode.open.MAX_STREAMS", 20)
     clip = make_clip(tmp_path / "clip.mkv", Clip(**SHORT))
     fonts = [(f"{number}.ttf", "font/ttf", FONT) for number in range(30)]
     assert frames_of(enrich(clip, tmp_path / "some.mkv", Extras(attachments=fonts[:15]))) == 3
@@ -466,6 +466,6 @@ def test_a_style_that_is_a_folder_or_a_device_is_refused(tmp_path: Path) -> None
 
 def test_the_decoder_keeps_its_own_limit(tmp_path: Path) -> None:
     container = open_container(str(make_clip(tmp_path / "clip.mp4", Clip(**SHORT))), None)
-    assert MOST_PIXELS < 2**27
-    assert container.options["max_pixels"] == str(MOST_PIXELS)
+    assert MAX_PIXELS < 2**27
+    assert container.options["max_pixels"] == str(MAX_PIXELS)
     container.close()

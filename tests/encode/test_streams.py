@@ -217,7 +217,7 @@ def given(path: Path, form: str, **part: Fraction) -> list[tuple[Any, ...]]:
             packets = [item for item in source.items() if isinstance(item, av.Packet)]
         else:
             assert not [item for item in source.items() if isinstance(item, av.Packet)]
-            packets = list(source.packets([stream.index for stream in source.others]))
+            packets = list(source.packets([stream.index for stream in source.other_streams]))
         return [(p.stream_index, p.pts, p.dts, p.duration, p.time_base, bytes(p)) for p in packets]
 
 

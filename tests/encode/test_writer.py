@@ -15,7 +15,7 @@ from av.stream import Disposition
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode.encoder import VideoTrack, add_video
+from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
@@ -279,8 +279,8 @@ def test_a_default_track_stays_the_default(tmp_path):
     path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound(), Sound(hertz=880)]))
 
     with open_source(path) as source:
-        source.others[0].disposition = Disposition(0)
-        source.others[1].disposition = Disposition.default | Disposition.visual_impaired
+        source.other_streams[0].disposition = Disposition(0)
+        source.other_streams[1].disposition = Disposition.default | Disposition.visual_impaired
         encode(decode(source), plan_output(source, tmp_path / "out.mkv"))
     after = media.contents(tmp_path / "out.mkv")
     assert after.sound_dispositions == [0, int(Disposition.default | Disposition.visual_impaired)]
@@ -572,6 +572,6 @@ def test_a_clip_of_few_frames_is_written_in_h265(tmp_path, count, decoding):
     assert media.contents(target).relative_times == [Fraction(each, 1000) for each in clip.pts]
     with open_source(path) as source, av.open(io.BytesIO(), "w", format="mp4") as container:
         plan = plan_output(source, tmp_path / "plain.mp4", EncodeConfig(codec="h265"))
-        track = VideoTrack(add_video(container, plan), plan)
+        track = VideoEncoder(add_video_stream(container, plan), plan)
         packets = [packet for frame in decode(source) for packet in track.packets(frame)] + list(track.flush())
     assert [packet.dts for packet in packets] == decoding

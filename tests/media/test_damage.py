@@ -249,28 +249,28 @@ def test_only_the_wanted_part_counts(tmp_path: Path) -> None:
 
 def test_the_log_keeps_each_place_once_and_takes_over_what_was_noted_before() -> None:
     log = DamageLog("x")
-    log.note(Damage(3, Fraction(1, 3), "bad"))
-    log.note(Damage(4, Fraction(1, 3), "worse"))
-    log.note(Damage(5, None, "bad"))
+    log.add(Damage(3, Fraction(1, 3), "bad"))
+    log.add(Damage(4, Fraction(1, 3), "worse"))
+    log.add(Damage(5, None, "bad"))
     again = DamageLog("x")
-    again.recall([place.as_json() for place in log.places])
-    again.note(Damage(0, Fraction(1, 3), "bad"))
+    again.restore([place.as_json() for place in log.places])
+    again.add(Damage(0, Fraction(1, 3), "bad"))
     assert [place.packet_index for place in again.places] == [3, 5]
     assert [place.as_json() for place in again.places] == [place.as_json() for place in log.places]
 
 
 def test_what_an_earlier_run_noted_is_an_error_too_where_that_is_asked_for() -> None:
     log = DamageLog("clip.mp4", strict=True)
-    log.recall([])
+    log.restore([])
     with pytest.raises(InputError, match=r"clip\.mp4: is damaged \(video packet 3 at 1\.000 s: bad\)"):
-        log.recall([Damage(3, Fraction(1), "bad").as_json()])
+        log.restore([Damage(3, Fraction(1), "bad").as_json()])
 
 
 def test_a_place_is_looked_for_among_the_newest_alone() -> None:
     """Else a clip with thousands of damages takes their square in time."""
     log = DamageLog("x")
     for number in range(300):
-        log.note(Damage(number, Fraction(number), "bad"))
+        log.add(Damage(number, Fraction(number), "bad"))
     assert not log.move(range(50, 52), 50, Fraction(50))
     assert log.move(range(298, 300), 297, Fraction(297))
     assert [place.packet_index for place in log.places[-2:]] == [297, 299]
@@ -292,9 +292,9 @@ def test_where_reading_began_elsewhere_no_number_of_a_packet_is_told(damaged: Pa
     assert str(place).startswith("video at 0.333 s: ")
     assert place.as_json()["packet"] is None
     again = DamageLog("x")
-    again.recall([place.as_json()])
+    again.restore([place.as_json()])
     assert [each.as_json() for each in again.places] == [place.as_json()]
-    again.note(Damage(10, Fraction(1, 3), "bad"))
+    again.add(Damage(10, Fraction(1, 3), "bad"))
     assert len(again.places) == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import InputError, OutputError
-from pipeline.media.stills import read_picture, write_picture
+from pipeline.media.stills import read_image, write_image
 
 ORIENTATION = 0x0112
 
@@ -36,7 +36,7 @@ def test_a_turned_photo_comes_upright(tmp_path: Path, orientation: int, stored: 
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     Image.fromarray(np.ascontiguousarray(stored(scene()))).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_picture(tmp_path / "turned.png"), scene())
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), scene())
 
 
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     alpha[:8, :8] = 0
     alpha[:8, -8:] = 128
     Image.fromarray(np.concatenate((scene(), alpha), axis=2)).save(tmp_path / "alpha.png")
-    pixels = read_picture(tmp_path / "alpha.png")
+    pixels = read_image(tmp_path / "alpha.png")
     assert pixels[0, 0].tolist() == [255, 255, 255]
     np.testing.assert_allclose(pixels[0, -1], [127, 255, 127], atol=1)
     np.testing.assert_array_equal(pixels[8:], scene()[8:])
@@ -55,7 +55,7 @@ def test_a_palette_with_a_transparent_colour_is_laid_on_white(tmp_path: Path) ->
     red = palette.getpixel((0, 0))
     assert isinstance(red, int)
     palette.save(tmp_path / "palette.png", transparency=red)
-    pixels = read_picture(tmp_path / "palette.png")
+    pixels = read_image(tmp_path / "palette.png")
     assert pixels[0, 0].tolist() == [255, 255, 255]
     np.testing.assert_allclose(pixels[8:], scene()[8:], atol=2)
 
@@ -65,7 +65,7 @@ def test_every_kind_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
     stored = Image.fromarray(scene()).convert(mode)
     stored.save(path)
-    pixels = read_picture(path)
+    pixels = read_image(path)
     assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels, np.array(stored.convert("RGB")), atol=2)
 
@@ -73,7 +73,7 @@ def test_every_kind_becomes_rgb(tmp_path: Path, mode: str) -> None:
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)
     Image.fromarray(np.tile(ramp, (4, 1))).save(tmp_path / "deep.png")
-    pixels = read_picture(tmp_path / "deep.png")
+    pixels = read_image(tmp_path / "deep.png")
     assert pixels.shape == (4, 256, 3)
     np.testing.assert_array_equal(pixels[0, :, 0], np.arange(256))
 
@@ -83,7 +83,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.jpg.*picture") as caught:
-        read_picture(path)
+        read_image(path)
     assert "\n" not in str(caught.value)
 
 
@@ -93,22 +93,22 @@ def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
     Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"short\.png.*cannot be read"):
-        read_picture(path)
+        read_image(path)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        read_picture(tmp_path / "missing.png")
+        read_image(tmp_path / "missing.png")
     with pytest.raises(InputError, match="cannot be read"):
-        read_picture(tmp_path)
+        read_image(tmp_path)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    write_picture(tmp_path / "out.png", scene())
-    np.testing.assert_array_equal(read_picture(tmp_path / "out.png"), scene())
+    write_image(tmp_path / "out.png", scene())
+    np.testing.assert_array_equal(read_image(tmp_path / "out.png"), scene())
 
 
 @pytest.mark.parametrize("target", ["missing/out.png", "out.unknown"])
 def test_what_cannot_be_written_is_named(tmp_path: Path, target: str) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        write_picture(tmp_path / target, scene())
+        write_image(tmp_path / target, scene())

@@ -26,7 +26,7 @@ import pipeline.stylize.memory_budget
 from models.network import StyleNetwork
 from models.registry import StyleMetadata, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.encode.encoder import VideoTrack
+from pipeline.encode.encoder import VideoEncoder
 from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels
 from pipeline.live.controls import Controls
@@ -327,7 +327,7 @@ def test_gpu_idle_behind_the_encoder(
     """video2x#1358, RVM#168: the network waits while each frame is encoded, as all stages share one loop."""
     stylized = threading.Semaphore(0)
     paint_one = pipeline.run.Stylizer._stylize
-    write = VideoTrack.packets
+    write = VideoEncoder.packets
     went_on: list[bool] = []
 
     def counted(self: Any, *args: Any) -> Any:
@@ -335,7 +335,7 @@ def test_gpu_idle_behind_the_encoder(
         stylized.release()
         return done
 
-    def slow(self: VideoTrack, *args: Any) -> Any:
+    def slow(self: VideoEncoder, *args: Any) -> Any:
         if len(went_on) < 3:  # the encoder is busy until the network has painted one more
             while stylized.acquire(blocking=False):
                 pass
@@ -343,7 +343,7 @@ def test_gpu_idle_behind_the_encoder(
         return write(self, *args)
 
     monkeypatch.setattr(pipeline.run.Stylizer, "_stylize", counted)
-    monkeypatch.setattr(VideoTrack, "packets", slow)
+    monkeypatch.setattr(VideoEncoder, "packets", slow)
     paint(make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)))), tmp_path / "out.mp4")
     assert went_on[0]
 
@@ -364,7 +364,7 @@ def test_encoder_dies_pipeline_hangs(
     def dead(self: Any, *args: Any) -> None:
         raise av.error.BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("pipeline.encode.encoder.VideoTrack.packets", dead)
+    monkeypatch.setattr("pipeline.encode.encoder.VideoEncoder.packets", dead)
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 200, 512))))
     with pytest.raises(EncodeError, match=r"out\.mp4: .*Broken pipe"):
         paint(source, tmp_path / "out.mp4")

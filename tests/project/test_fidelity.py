@@ -33,10 +33,10 @@ LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 def repaint(path, target, stylize=IDENTITY, **config):
     """Through the stages, with all that the source has; returns the plan."""
-    with open_source(path, whole=True) as source:
+    with open_source(path, keep_alpha_and_depth=True) as source:
         info = source.info
         plan = plan_output(source, target, EncodeConfig(**config))
-        stylizer = Stylizer(stylize, height=info.height, width=info.width, deep=info.deep)
+        stylizer = Stylizer(stylize, height=info.height, width=info.width, is_16_bit=info.is_16_bit)
         encode(stylizer(decode(source)), plan)
     return plan
 
@@ -140,8 +140,8 @@ def test_depth_and_colours_that_change_in_mid_stream_are_read_as_they_come(tmp_p
     for order, deep in (((0, 1, 2), False), ((1, 0, 2), True)):
         path = tmp_path / "changing.ts"
         path.write_bytes(b"".join(parts[index] for index in order))
-        with open_source(path, whole=True) as source:
-            assert source.info.deep == deep
+        with open_source(path, keep_alpha_and_depth=True) as source:
+            assert source.info.is_16_bit == deep
             pictures = [item.pixels for item in decode(source) if isinstance(item, Frame)]
         assert len(pictures) == 9
         for picture in pictures:
@@ -223,7 +223,7 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
         device=torch.device("cpu"),
         precision="fp32",
         cache=tmp_path,
-        deep=True,
+        is_16_bit=True,
     )
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 65536, (20, 24, 3)).astype(np.uint16))
     nothing = torch.zeros(())
@@ -238,7 +238,7 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
 def test_the_painting_of_16_bits_is_that_of_8():
     pixels = media.moving_square(2)
     plain = Stylizer(PAINTED, height=48, width=64).stylize(pixels)
-    deep = Stylizer(PAINTED, height=48, width=64, deep=True).stylize(pixels.astype(np.uint16) * 257)
+    deep = Stylizer(PAINTED, height=48, width=64, is_16_bit=True).stylize(pixels.astype(np.uint16) * 257)
     assert np.abs(deep / 257 - plain).max() <= 0.51
     assert abs((deep / 257 - plain).mean()) < 0.02
 
@@ -411,7 +411,7 @@ def test_an_animated_webp_keeps_its_transparency(see_through, tmp_path):
     repaint(see_through, tmp_path / "out.webp")
     image = Image.open(tmp_path / "out.webp")
     assert np.abs(np.asarray(image.convert("RGBA"))[..., 3].astype(int) - disc()[1]).max() <= 2
-    with open_source(tmp_path / "out.webp", whole=True) as source:
+    with open_source(tmp_path / "out.webp", keep_alpha_and_depth=True) as source:
         assert source.info.has_alpha
 
 
@@ -426,7 +426,7 @@ def test_an_animated_webp_keeps_its_transparency(see_through, tmp_path):
 )
 def test_transparent_sources_are_read(tmp_path, ending, codec, pixel_format):
     path = transparent(tmp_path / f"in{ending}", codec, pixel_format)
-    with open_source(path, whole=True) as source:
+    with open_source(path, keep_alpha_and_depth=True) as source:
         assert source.info.has_alpha
         frame = next(item for item in decode(source) if isinstance(item, Frame))
     levels = np.iinfo(frame.pixels.dtype).max / 255
@@ -438,7 +438,7 @@ def test_transparent_sources_are_read(tmp_path, ending, codec, pixel_format):
 def test_the_alpha_of_vp9_is_read(see_through, tmp_path):
     repaint(see_through, tmp_path / "in.webm")
     assert read(tmp_path / "in.webm")[0].format.name == "yuv420p"  # FFmpeg's own decoder leaves it out
-    with open_source(tmp_path / "in.webm", whole=True) as source:
+    with open_source(tmp_path / "in.webm", keep_alpha_and_depth=True) as source:
         frames = [item for item in decode(source) if isinstance(item, Frame)]
     assert len(frames) == 3
     assert np.abs(frames[2].alpha.astype(int) - disc()[1]).mean() < 2
@@ -486,7 +486,7 @@ def test_transparency_goes_through_the_segments_of_a_whole_run(tmp_path, name, c
         VideoConfig(source=str(path), target=str(tmp_path / name), stylize=IDENTITY, encode=encoding, segment_frames=9)
     )
     if decoder is None:  # FFmpeg reads no animated WebP
-        with open_source(tmp_path / name, whole=True) as source:
+        with open_source(tmp_path / name, keep_alpha_and_depth=True) as source:
             found = [item.alpha / (np.iinfo(item.alpha.dtype).max / 255) for item in decode(source)]
     else:
         found = [
@@ -540,7 +540,7 @@ def awkward(folder, kind):
 def test_an_opaque_gif_has_no_transparency(tmp_path):
     Image = pytest.importorskip("PIL.Image")
     Image.fromarray(media.moving_square(0)).save(tmp_path / "in.gif")
-    with open_source(tmp_path / "in.gif", whole=True) as source:
+    with open_source(tmp_path / "in.gif", keep_alpha_and_depth=True) as source:
         assert not source.info.has_alpha
 
 

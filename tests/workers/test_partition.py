@@ -158,7 +158,7 @@ def test_only_what_lies_around_the_seams_is_decoded(
     decode = DecodeConfig(start_seconds=Fraction(1, 2))
     with open_source(clips[None], decode) as source:
         (seam,) = find_boundaries(source, config(clips[None], tmp_path / "out.mkv", decode=decode), 2)
-        assert source.begins_seconds == 0
+        assert source.first_frame_seconds == 0
     assert None not in begun
     assert len(begun) == 1
     assert seam.pts == 1000

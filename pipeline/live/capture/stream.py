@@ -12,12 +12,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from pipeline.decode.open import MOST_PIXELS, MOST_STREAMS, check_size, refuse_size
+from pipeline.decode.open import MAX_PIXELS, MAX_STREAMS, check_frame_size, limit_frame_size
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
 from pipeline.live.capture.device import Taken
 from pipeline.live.capture.pacing import Backlog, Pace, Use
-from pipeline.media.colorspace import EXACT, reading, swscale_matrix
+from pipeline.media.colorspace import EXACT, source_color, swscale_matrix
 
 OPEN_SECONDS, READ_SECONDS = 10, 5
 # In which packets come, but none can be decoded. Cameras send a key picture every ten seconds at the least.
@@ -69,8 +69,8 @@ class ContainerDevice:
             "flags": "low_delay",
             "analyzeduration": str(ANALYZED_MICROSECONDS),
             "probesize": str(PROBED_BYTES),
-            "max_pixels": str(MOST_PIXELS),
-            "max_streams": str(MOST_STREAMS),
+            "max_pixels": str(MAX_PIXELS),
+            "max_streams": str(MAX_STREAMS),
         }
         options |= self._options
         try:
@@ -91,12 +91,12 @@ class ContainerDevice:
         self._pace = self._find_pace(self._container)
 
     def _find_video(self, container: InputContainer) -> VideoStream:
-        if len(container.streams) >= MOST_STREAMS:
-            raise InputError(self.name, f"holds {MOST_STREAMS} streams or more; so many are not read")
+        if len(container.streams) >= MAX_STREAMS:
+            raise InputError(self.name, f"holds {MAX_STREAMS} streams or more; so many are not read")
         if not container.streams.video:
             raise InputError(self.name, "holds no video")
         video = container.streams.video[0]
-        check_size(self.name, video.codec_context)
+        limit_frame_size(self.name, video.codec_context)
         video.codec_context.thread_type = "SLICE"
         return video
 
@@ -166,7 +166,7 @@ class ContainerDevice:
         return self._backlog.use_of(seconds, packet.is_keyframe, at, waited_seconds)
 
     def _taken(self, frame: VideoFrame, at: float) -> Taken | None:
-        refuse_size(self.name, frame.width, frame.height)
+        check_frame_size(self.name, frame.width, frame.height)
         if self._pace is not None and frame.time is not None:
             self._last_seconds = frame.time
             if self._stopped.wait(self._pace.wait_seconds(frame.time, self._clock())):
@@ -184,7 +184,7 @@ class ContainerDevice:
         return self._last_seconds > (begin + self._container.duration) / av.time_base - END_SECONDS
 
     def _pixels(self, frame: VideoFrame) -> Pixels:
-        color = reading(frame)
+        color = source_color(frame)
         rgb = self._reformatter.reformat(
             frame,
             format="rgb24",

@@ -219,13 +219,13 @@ def test_silence_is_given_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_stream_of_too_many_streams_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "MOST_STREAMS", 1)
+    monkeypatch.setattr(container, "MAX_STREAMS", 1)
     with pytest.raises(InputError, match="test: holds 1 streams or more"):
         opened(Fake())
 
 
 def test_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "MOST_PIXELS", 100)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 100)
     device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
     with pytest.raises(InputError, match="test: its frames are said to be 64x48"):
         device.open()

@@ -232,7 +232,7 @@ def test_less_memory_means_fewer_frames_at_once_then_strips_then_smaller_ones() 
 
 
 @pytest.mark.parametrize(
-    "change", [{"precision": "fp32"}, {"deep": True}, {"stability": "flow"}, {"canvas": (8640, 15360)}]
+    "change", [{"precision": "fp32"}, {"is_16_bit": True}, {"stability": "flow"}, {"canvas": (8640, 15360)}]
 )
 def test_what_takes_more_is_reckoned_to_take_more(change: dict[str, Any]) -> None:
     way = strip_modes(1, 4320, on_gpu=False)[0]
