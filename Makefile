@@ -1,8 +1,9 @@
-# make demo   set everything up and paint a sample clip into stylized.mp4
-# make test   set up what tests need, then ruff, mypy and the tests
-# make prove  the long proofs
-# make lint   ruff, mypy and the import contracts alone
-# make bench  speed and memory on this machine
+# make demo   install, and stylize a sample clip into stylized.mp4
+# make test   install the test tools, then run ruff, mypy, the import contracts and the tests
+# make prove  run the long proofs (kills, fuzzing, soak)
+# make lint   run ruff, mypy and the import contracts only
+# make bench  measure speed and memory on this machine
+# make clean  delete the environment, builds and caches
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,10 +32,10 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 
-# Looked for before anything is installed: a missing library would show as a riddle much later.
+# Check before anything is installed: a missing library would fail much later, with an obscure message.
 system:
 	@missing=""; PATH="$$PATH:/usr/sbin:/sbin"; \
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed: make PYTHON=..."; exit 1; }; \
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is required; choose one with make PYTHON=..."; exit 1; }; \
 	$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || missing="$$missing python3-venv"; \
 	$(PYTHON) -c "import os, sysconfig; os.stat(sysconfig.get_path('include') + '/Python.h')" 2>/dev/null || missing="$$missing python3-dev"; \
 	if [ "$$(uname)" = Linux ] && command -v ldconfig >/dev/null; then \
@@ -43,7 +44,7 @@ system:
 	fi; \
 	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing="$$missing g++"; \
 	if [ -n "$$missing" ]; then \
-		echo "not found on this system:$$missing"; \
+		echo "missing on this system:$$missing"; \
 		echo "on Debian and Ubuntu: sudo apt-get install -y $(PACKAGES)"; \
 		exit 1; \
 	fi
