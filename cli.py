@@ -754,7 +754,8 @@ def _usage() -> Iterator[None]:
 
 def _check_encoder(target: str, config: "EncodeConfig") -> None:
     """Codec, quality and preset exist; whether this container and machine can do them is found out later."""
-    from pipeline.media.codecs import container_for, encoder_for, encoder_options
+    from pipeline.media.codecs import encoder_for, encoder_options
+    from pipeline.media.containers import container_for
 
     try:
         container = container_for(target)

@@ -13,7 +13,7 @@ from pipeline.batch.options import option_named, video_config
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import OutputError, PipelineError
-from pipeline.media.codecs import container_for
+from pipeline.media.containers import container_for
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style

@@ -11,7 +11,8 @@ from typing import Any
 
 from pipeline.arguments import read_seconds
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.media.codecs import container_for, encoder_for, encoder_options
+from pipeline.media.codecs import encoder_for, encoder_options
+from pipeline.media.containers import container_for
 from pipeline.style_spec import parse_blend
 from pipeline.stylize.memory_budget import read_size
 

@@ -16,7 +16,8 @@ from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, OutputError
-from pipeline.media.codecs import container_for, encoder_for, encoder_options
+from pipeline.media.codecs import encoder_for, encoder_options
+from pipeline.media.containers import container_for
 from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed

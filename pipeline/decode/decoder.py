@@ -10,11 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.media.alpha import background, composited, filled, may_be_transparent
+from pipeline.media.alpha import background_grey, composite, fill_transparent, may_be_transparent
 from pipeline.media.bit_depth import HighDepthToRgb
-from pipeline.media.colorspace import EXACT, hdr_of, source_color, swscale_matrix
-from pipeline.media.deinterlace import deinterlaced
-from pipeline.media.orientation import turned
+from pipeline.media.colorspace import EXACT, hdr_transfer, source_color, swscale_matrix
+from pipeline.media.deinterlace import deinterlace
+from pipeline.media.orientation import rotate
 from pipeline.media.packets import StreamPacket
 
 # They tell no durations: FFmpeg makes some up from the frame rate, but not for what it reads ahead on opening.
@@ -33,7 +33,7 @@ def decode(source: Source) -> Iterator[Frame | StreamPacket]:
     upright = _Upright(source.info)
     has_durations = source.info.container not in _WITHOUT_DURATIONS
     index = 0
-    for item in deinterlaced(source.items()):
+    for item in deinterlace(source.items()):
         if not isinstance(item, VideoFrame):
             yield item
             continue
@@ -62,17 +62,17 @@ class _Upright:
 
     def __call__(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """Pixels, and the alpha where `VideoInfo.has_alpha` wants one."""
-        if self._info.is_16_bit or hdr_of(source_color(frame)) is not None:
+        if self._info.is_16_bit or hdr_transfer(source_color(frame)) is not None:
             pixels, alpha = self._to_rgb(frame, *self._size, _interpolation(frame, *self._size))
         else:
             pixels, alpha = self._shallow(frame)
         if self._info.has_alpha:
             alpha = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype) if alpha is None else alpha
-            pixels = filled(pixels, alpha)
+            pixels = fill_transparent(pixels, alpha)
         elif alpha is not None:
-            pixels, alpha = composited(pixels, alpha, background(self._info.container)), None
-        turned_alpha = None if alpha is None else turned(alpha, self._quarters, flipped=self._info.flipped)
-        return turned(pixels, self._quarters, flipped=self._info.flipped), turned_alpha
+            pixels, alpha = composite(pixels, alpha, background_grey(self._info.container)), None
+        turned_alpha = None if alpha is None else rotate(alpha, self._quarters, flipped=self._info.flipped)
+        return rotate(pixels, self._quarters, flipped=self._info.flipped), turned_alpha
 
     def _shallow(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """By swscale, which is exact within a level for 8 bits, and fast."""

@@ -21,7 +21,7 @@ from pipeline.decode.open import Storage, limit_frame_size, open_container, pack
 from pipeline.decode.reorder import Ordering
 from pipeline.errors import InputError, reason_of
 from pipeline.media.chapters import Chapter, read_chapters
-from pipeline.media.damage import MARKED, Damage, DamageLog
+from pipeline.media.damage import MARKED_CORRUPT, Damage, DamageLog
 from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.media.stream_kinds import is_chapter_track, is_cover
 
@@ -135,7 +135,7 @@ class MediaReader:
                     if packet.stream.index == self._video.index:
                         yield from self._decode(cast(VideoPacket, packet))
                     elif packet.size:
-                        self.damage.add_if_corrupt(packet, packet.stream.type, is_numbered=self._is_whole)
+                        self.damage.add_if_corrupt(packet, is_numbered=self._is_whole)
                         yield packet
                 self._storage.check()
                 self._note_shortfall()
@@ -166,7 +166,7 @@ class MediaReader:
         self._order.sent(index, packet)
         seconds = None if packet.pts is None else packet.pts * self.time_base
         if packet.is_corrupt:
-            self._note(index, seconds, MARKED)
+            self._note(index, seconds, MARKED_CORRUPT)
         try:
             frames = packet.decode() if self._decoder is None else self._decoder.decode(packet if packet.size else None)
         except EOFError:

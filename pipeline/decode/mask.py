@@ -17,7 +17,7 @@ from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.media.colorspace import EXACT, source_color
-from pipeline.media.orientation import turned
+from pipeline.media.orientation import rotate
 from pipeline.media.stills import is_still_image, read_image
 
 # Rec. 709 weights of red, green and blue, for a picture that is not grey.
@@ -100,7 +100,7 @@ class Mask:
             interpolation=EXACT,
         )
         is_flipped = self._source is not None and self._source.info.flipped
-        upright = turned(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)
+        upright = rotate(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)
         light = upright @ np.asarray(_LUMA, np.float32) / 255
         return np.asarray(light, np.float32)[..., None].clip(0, 1)
 

@@ -77,7 +77,7 @@ class PacketReader:
                     if packet.size:
                         failures = 0
                         self._storage.count(packet.pos)
-                        self._damage.add_if_corrupt(packet, packet.stream.type, is_numbered=self._is_whole)
+                        self._damage.add_if_corrupt(packet, is_numbered=self._is_whole)
                         yield packet
                 self._storage.check()
                 return

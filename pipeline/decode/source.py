@@ -25,10 +25,10 @@ from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
-from pipeline.media.bit_depth import bits_of
-from pipeline.media.colorspace import arriving, hdr_of, peak_nits, source_color
+from pipeline.media.bit_depth import bit_depth
+from pipeline.media.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
 from pipeline.media.damage import Damage
-from pipeline.media.deinterlace import has_fields
+from pipeline.media.deinterlace import is_interlaced
 from pipeline.media.orientation import is_flipped
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
@@ -296,12 +296,12 @@ def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame
         average_rate=reader.average_rate,
         frame_count=count,
         duration_seconds=seconds,
-        color=arriving(color),
+        color=pipeline_color(color),
         flipped=is_flipped(first),
-        is_16_bit=whole and bits_of(first) > 8,
+        is_16_bit=whole and bit_depth(first.format.name) > 8,
         has_alpha=whole and is_transparent(first, reader.codec),
-        interlaced=first.interlaced_frame or (reader.video is not None and has_fields(reader.video)),
-        tone_mapped_from=hdr_of(color),
+        interlaced=first.interlaced_frame or (reader.video is not None and is_interlaced(reader.video)),
+        tone_mapped_from=hdr_transfer(color),
         peak_nits=peak_nits(first),
     )
 

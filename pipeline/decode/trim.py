@@ -99,9 +99,9 @@ class Trim:
 
     def chapters(self, chapters: Sequence[Chapter]) -> list[Chapter]:
         """What of them lies in the part, moved with it."""
-        limits = {"begin": self.begin_seconds, "end": self.end_seconds}
-        moved = (chapter.moved(self.shift_seconds, **limits) for chapter in chapters)
-        return [chapter for chapter in moved if chapter is not None]
+        start, end = self.begin_seconds, self.end_seconds
+        trimmed = (chapter.trimmed(self.shift_seconds, start=start, end=end) for chapter in chapters)
+        return [chapter for chapter in trimmed if chapter is not None]
 
     def _frame(self, frame: VideoFrame) -> bool:
         pts = self._stamp(frame)

@@ -13,10 +13,9 @@ from av.video.stream import VideoStream
 
 from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.pixel_format import bits_of_format, has_alpha
 from pipeline.frames import Frame, Pixels, in_8_bits
-from pipeline.media.alpha import composited
-from pipeline.media.bit_depth import RgbToHighDepth
+from pipeline.media.alpha import composite, has_alpha
+from pipeline.media.bit_depth import RgbToHighDepth, bit_depth
 from pipeline.media.colorspace import EXACT, swscale_matrix
 from pipeline.media.packets import VideoPacket
 
@@ -47,7 +46,7 @@ class VideoEncoder:
         self._reformatter = VideoReformatter()
         self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
         self._has_alpha = has_alpha(plan.pixel_format)
-        bits = bits_of_format(plan.pixel_format)
+        bits = bit_depth(plan.pixel_format)
         self._from_rgb = RgbToHighDepth(plan.pixel_format, plan.color) if bits > 8 else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
@@ -94,7 +93,7 @@ class VideoEncoder:
     def _samples(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
         """What the encoder is given of a picture; for a palette its RGB."""
         if alpha is not None and not self._has_alpha:
-            pixels, alpha = composited(pixels, alpha, self._plan.background), None
+            pixels, alpha = composite(pixels, alpha, self._plan.background), None
         if self._from_rgb is not None and pixels.dtype == np.uint16:
             return self._from_rgb(pixels, alpha)
         pixels = in_8_bits(pixels)

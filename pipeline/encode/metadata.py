@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import av
 
-from pipeline.media.codecs import Container
-from pipeline.media.stream_kinds import printable
+from pipeline.errors import printable
+from pipeline.media.containers import Container
 
 # Said by the container itself, wrong for another one, or true of the old file alone; lower case.
 _STALE = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"})

@@ -7,11 +7,13 @@ from typing import Literal
 
 from av.stream import Stream
 
+from pipeline.errors import printable
 from pipeline.frames import Color
 from pipeline.media.chapters import Chapter
-from pipeline.media.codecs import Container, Encoder
+from pipeline.media.codecs import Encoder
+from pipeline.media.containers import Container
 from pipeline.media.damage import Damage
-from pipeline.media.stream_kinds import codec_name, printable, stream_kind
+from pipeline.media.stream_kinds import codec_name, stream_kind
 
 Action = Literal["copy", "convert", "drop"]
 

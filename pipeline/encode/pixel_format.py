@@ -7,9 +7,11 @@ import av
 
 from pipeline.errors import OutputError
 from pipeline.frames import Color, VideoInfo
-from pipeline.media.alpha import background
-from pipeline.media.codecs import Container, Encoder
-from pipeline.media.colorspace import BT2020, RGB, writing
+from pipeline.media.alpha import background_grey, has_alpha
+from pipeline.media.bit_depth import bit_depth
+from pipeline.media.codecs import Encoder
+from pipeline.media.colorspace import BT2020, RGB, output_color
+from pipeline.media.containers import Container
 
 # Faster than any GIF player shows.
 _MOST_GIF_FPS = 50
@@ -54,11 +56,11 @@ def plan_picture(
     if keeps_alpha and encoder.alpha_presets:
         preset = preset or encoder.alpha_presets[0]
     is_odd = any(side % 2 for side in size)
-    kind = encoder.format_for(is_odd=is_odd, is_deep=info.is_16_bit, has_alpha=keeps_alpha)
+    kind = encoder.pixel_format_for(is_odd=is_odd, is_16_bit=info.is_16_bit, has_alpha=keeps_alpha)
     if kind is None:
         width, height = size
         raise OutputError(target, f"{encoder.name} cannot write {width}x{height}; choose an even --height or h264")
-    color = writing(info.color)
+    color = output_color(info.color)
     if av.VideoFormat(kind).is_rgb or kind == "pal8":
         color = replace(color, matrix=RGB, full_range=True)
     notices = (
@@ -68,21 +70,11 @@ def plan_picture(
         *_alpha_notices(info, encoder, container, keeps_alpha),
         *_page_notices(info, container),
     )
-    return PicturePlan(kind, preset, color, background(info.container), notices)
-
-
-def bits_of_format(pixel_format: str) -> int:
-    """Of a sample."""
-    return max((component.bits for component in av.VideoFormat(pixel_format).components), default=8)
-
-
-def has_alpha(pixel_format: str) -> bool:
-    """Whether pictures of this format can be transparent."""
-    return any(component.is_alpha for component in av.VideoFormat(pixel_format).components)
+    return PicturePlan(kind, preset, color, background_grey(info.container), notices)
 
 
 def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> bool:
-    if encoder.alpha_pixel_format is None or (preset and encoder.alpha_presets and preset not in encoder.alpha_presets):
+    if encoder.alpha_format is None or (preset and encoder.alpha_presets and preset not in encoder.alpha_presets):
         return False
     return encoder.alpha_containers is None or container.name in encoder.alpha_containers
 
@@ -105,8 +97,8 @@ def _odd_notices(encoder: Encoder, kind: str, size: tuple[int, int]) -> list[str
 def _depth_notices(info: VideoInfo, encoder: Encoder, container: Container, kind: str) -> list[str]:
     if not info.is_16_bit:
         return []
-    if bits_of_format(kind) <= 8:
-        with_alpha = " with transparency" if has_alpha(kind) and encoder.deep_pixel_format else ""
+    if bit_depth(kind) <= 8:
+        with_alpha = " with transparency" if has_alpha(kind) and encoder.high_depth_format else ""
         return [f"the source has more than 8 bits, written are 8: {encoder.codec}{with_alpha} holds no more here"]
     if encoder.codec == "h264":
         return ["the source has more than 8 bits and keeps 10: few players show such h264; --codec h265 is safer"]
@@ -118,7 +110,7 @@ def _alpha_notices(info: VideoInfo, encoder: Encoder, container: Container, keep
         return []
     keepers = {"mov": "prores", "matroska": "ffv1 or vp9", "webm": "vp9"}.get(container.name)
     remedy = f"--codec {keepers} keeps it" if keepers else "a .webm keeps it, or a .mov with --codec prores"
-    ground = "white" if background(info.container) else "black"
+    ground = "white" if background_grey(info.container) else "black"
     return [f"transparency is laid over {ground}: {encoder.codec} in {container.suffix} files has none; {remedy}"]
 
 

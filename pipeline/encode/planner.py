@@ -21,7 +21,8 @@ from pipeline.encode.stream_map import plan_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.chapters import Chapter
-from pipeline.media.codecs import CODECS, Container, Encoder, container_for, encoder_for, encoder_options
+from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
+from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
 
 

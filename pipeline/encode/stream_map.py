@@ -16,7 +16,7 @@ from av.stream import Stream
 
 from pipeline.encode.output_plan import Action, StreamMapping
 from pipeline.encode.stream_copy import CarriedTrack
-from pipeline.media.codecs import Container
+from pipeline.media.containers import Container
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import (
     codec_name,

@@ -1,4 +1,4 @@
-"""Chapters: named parts of a whole file."""
+"""Chapters of a file: named sections of its timeline."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,42 +12,42 @@ class Chapter:
     """One chapter.
 
     Attributes:
-        begin_seconds: exact.
-        end_seconds: exact.
-        time_base: seconds per unit in which the source counts them.
-        metadata: the title, mostly.
+        start_seconds: exact start time.
+        end_seconds: exact end time.
+        time_base: seconds per unit in the source file.
+        metadata: of the chapter, usually its title.
     """
 
-    begin_seconds: Fraction
+    start_seconds: Fraction
     end_seconds: Fraction
     time_base: Fraction
     metadata: dict[str, str] = field(default_factory=dict)
 
-    def moved(self, by: Fraction, *, begin: Fraction | None, end: Fraction | None) -> "Chapter | None":
-        """What of it lies between ``begin`` and ``end``, moved ``by`` seconds towards zero; None where nothing does."""
-        first, last = self.begin_seconds, self.end_seconds
-        if (begin is not None and last <= begin) or (end is not None and first >= end):
+    def trimmed(self, shift: Fraction, *, start: Fraction | None, end: Fraction | None) -> "Chapter | None":
+        """Return what lies between ``start`` and ``end``, moved ``shift`` seconds towards 0; None if nothing does."""
+        if (start is not None and self.end_seconds <= start) or (end is not None and self.start_seconds >= end):
             return None
-        last = last if end is None else min(last, end)
-        return replace(self, begin_seconds=max(first - by, Fraction(0)), end_seconds=max(last - by, Fraction(0)))
+        last = self.end_seconds if end is None else min(self.end_seconds, end)
+        first, last = max(self.start_seconds - shift, Fraction(0)), max(last - shift, Fraction(0))
+        return replace(self, start_seconds=first, end_seconds=last)
 
 
 def read_chapters(container: InputContainer) -> list[Chapter]:
-    """Those of an opened file."""
-    found = []
+    """Return the chapters of an open file."""
+    chapters = []
     for chapter in container.chapters():
         clock = chapter["time_base"] or Fraction(1, 1000)
-        found.append(Chapter(chapter["start"] * clock, chapter["end"] * clock, clock, chapter["metadata"]))
-    return found
+        chapters.append(Chapter(chapter["start"] * clock, chapter["end"] * clock, clock, chapter["metadata"]))
+    return chapters
 
 
 def write_chapters(container: OutputContainer, chapters: Iterable[Chapter]) -> None:
-    """Into a file whose header is not yet written."""
+    """Set the chapters of a file whose header is not written yet."""
     container.set_chapters(
         [
             {
                 "id": number,
-                "start": round(chapter.begin_seconds / chapter.time_base),
+                "start": round(chapter.start_seconds / chapter.time_base),
                 "end": round(chapter.end_seconds / chapter.time_base),
                 "time_base": chapter.time_base,
                 "metadata": chapter.metadata,

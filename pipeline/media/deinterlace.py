@@ -1,4 +1,4 @@
-"""Interlaced frames become whole ones: libavfilter's bwdif, one frame out for each frame in, at its own time."""
+"""Deinterlacing with libavfilter's bwdif: one progressive frame for each interlaced frame, at the same time."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,20 +12,19 @@ from av.video.stream import VideoStream
 T = TypeVar("T")
 
 
-def has_fields(video: VideoStream) -> bool:
-    """Whether the stream says that its frames consist of fields; some of them may be whole all the same."""
+def is_interlaced(video: VideoStream) -> bool:
+    """Return whether the stream declares interlaced frames; some of its frames may be progressive."""
     return video.codec_context.field_order > 1  # FFmpeg's AV_FIELD_PROGRESSIVE
 
 
-def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
-    """Yield ``items``; those frames that are flagged interlaced are deinterlaced, all else passes in its place.
+def deinterlace(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
+    """Yield ``items`` in order, with the frames that are flagged as interlaced deinterlaced.
 
-    Which field comes first is told by each frame. bwdif looks at the frame before and the one after, but at the first
-    of all by itself; so a part that is read from a frame earlier comes out the same. A clip without an interlaced frame
-    has no delay.
+    Each frame names its first field. bwdif uses the frames before and after, but has none before its first frame: a
+    reader that starts one frame early gets the same result. Clips without interlaced frames are not delayed.
     """
     waiting: deque[VideoFrame | T] = deque()
-    field: _Deinterlacer | None = None
+    bwdif: _Deinterlacer | None = None
     for item in items:
         if not isinstance(item, VideoFrame):
             if waiting:
@@ -33,23 +32,23 @@ def deinterlaced(items: Iterable[VideoFrame | T]) -> Iterator[VideoFrame | T]:
             else:
                 yield item
             continue
-        if field is not None and not field.takes(item):
-            yield from _settled(waiting, field.flush())
-            field = None
-        if field is None and item.interlaced_frame:
-            field = _Deinterlacer(item)
-        if field is None:
+        if bwdif is not None and bwdif.format != _format(item):
+            yield from _release(waiting, bwdif(None))
+            bwdif = None
+        if bwdif is None and item.interlaced_frame:
+            bwdif = _Deinterlacer(item)
+        if bwdif is None:
             yield item
             continue
         waiting.append(item)
-        yield from _settled(waiting, field(item))
-    if field is not None:
-        yield from _settled(waiting, field.flush())
-    yield from waiting  # nothing is; no frame shall be lost if it were
+        yield from _release(waiting, bwdif(item))
+    if bwdif is not None:
+        yield from _release(waiting, bwdif(None))
+    yield from waiting  # empty, unless the filter gave fewer frames than it took
 
 
-def _settled(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterator[VideoFrame | T]:
-    """Whatever of ``waiting`` can go on: its frames replaced, in order, by ``frames``, with their times."""
+def _release(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterator[VideoFrame | T]:
+    """Replace the first frames of ``waiting`` by ``frames``, with their times, and yield them and what follows them."""
     for frame in frames:
         original = waiting.popleft()
         assert isinstance(original, VideoFrame)
@@ -60,14 +59,14 @@ def _settled(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterat
 
 
 class _Deinterlacer:
-    """bwdif for frames of one size and format; progressive ones pass unchanged.
+    """A bwdif filter for frames of one size and format; progressive frames pass unchanged.
 
     Args:
-        first: the first frame that will come.
+        first: the first frame that it will be called with.
     """
 
     def __init__(self, first: VideoFrame) -> None:
-        self._kind = _kind(first)
+        self.format = _format(first)
         self._graph = Graph()
         source = self._graph.add_buffer(
             width=first.width, height=first.height, format=first.format, time_base=first.time_base, name="in"
@@ -78,21 +77,9 @@ class _Deinterlacer:
         bwdif.link_to(sink)
         self._graph.configure()
 
-    def takes(self, frame: VideoFrame) -> bool:
-        """Whether ``frame`` has the size and format that this was made for."""
-        return _kind(frame) == self._kind
-
-    def __call__(self, frame: VideoFrame) -> list[VideoFrame]:
-        """The frames that are ready after ``frame``."""
+    def __call__(self, frame: VideoFrame | None) -> list[VideoFrame]:
+        """Return the frames that are ready after ``frame``; None flushes the filter."""
         self._graph.vpush(frame)
-        return self._ready()
-
-    def flush(self) -> list[VideoFrame]:
-        """The frames that were held back."""
-        self._graph.vpush(None)
-        return self._ready()
-
-    def _ready(self) -> list[VideoFrame]:
         frames = []
         while True:
             try:
@@ -101,5 +88,5 @@ class _Deinterlacer:
                 return frames
 
 
-def _kind(frame: VideoFrame) -> tuple[int, int, str]:
+def _format(frame: VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name

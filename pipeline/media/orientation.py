@@ -1,4 +1,4 @@
-"""Which way up a stored frame is to be shown."""
+"""Orientation: how a stored frame is mirrored and rotated to be upright."""
 
 import struct
 
@@ -10,10 +10,10 @@ from pipeline.media.colorspace import side_data
 
 
 def is_flipped(frame: VideoFrame) -> bool:
-    """Whether ``frame`` is to be mirrored top to bottom before it is turned by its rotation.
+    """Return whether ``frame`` has to be mirrored top to bottom before its rotation is applied.
 
-    FFmpeg's display matrix moves a place (x, y) to (a x + c y, b x + d y); the rotation is read from a and b alone, and
-    a negative determinant says that the other axis runs the other way.
+    FFmpeg's display matrix maps a point (x, y) to (a x + c y, b x + d y). The rotation is read from a and b alone; a
+    negative determinant means that the other axis is mirrored.
     """
     matrix = side_data(frame, "DISPLAYMATRIX")
     if matrix is None:
@@ -22,13 +22,13 @@ def is_flipped(frame: VideoFrame) -> bool:
     return bool(a * d < b * c)
 
 
-def turned(pixels: Pixels, quarters: int, *, flipped: bool = False) -> Pixels:
-    """Turn ``(height, width, ...)`` pixels counter-clockwise by ``quarters`` right angles, C-contiguous.
+def rotate(pixels: Pixels, quarters: int, *, flipped: bool = False) -> Pixels:
+    """Rotate ``(height, width)`` or ``(height, width, 3)`` pixels counter-clockwise; the result is C-contiguous.
 
     Args:
         pixels: of one channel or three.
-        quarters: how many right angles.
-        flipped: mirror them top to bottom first.
+        quarters: number of quarter turns.
+        flipped: mirror top to bottom first.
     """
     if flipped:
         pixels = pixels[::-1]
@@ -36,6 +36,6 @@ def turned(pixels: Pixels, quarters: int, *, flipped: bool = False) -> Pixels:
         return np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
         return np.ascontiguousarray(np.rot90(pixels, quarters))
-    # One item a pixel: numpy moves these twice as fast as its channels.
-    whole = np.ascontiguousarray(pixels).view(f"V{3 * pixels.itemsize}")[..., 0]
-    return np.ascontiguousarray(np.rot90(whole, quarters))[..., None].view(pixels.dtype)
+    # One item per pixel: numpy moves these twice as fast as separate channels.
+    items = np.ascontiguousarray(pixels).view(f"V{3 * pixels.itemsize}")[..., 0]
+    return np.ascontiguousarray(np.rot90(items, quarters))[..., None].view(pixels.dtype)

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 from pipeline.atomic import put_in_place
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.pixel_format import has_alpha
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, Mark
+from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment

@@ -15,7 +15,7 @@ import pytest
 from av.stream import Disposition
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.decoder import decode, turned
+from pipeline.decode.decoder import decode, rotate
 from pipeline.decode.demuxer import MediaReader, main_video
 from pipeline.decode.source import open_source
 from pipeline.decode.trim import Trim
@@ -115,7 +115,7 @@ def test_rotated_clips_come_upright(tmp_path, rotation):
 def test_turning_is_what_numpy_does():
     picture = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     for quarters in range(4):
-        assert np.array_equal(turned(picture, quarters), np.rot90(picture, quarters))
+        assert np.array_equal(rotate(picture, quarters), np.rot90(picture, quarters))
 
 
 def test_odd_sizes_stay_odd(tmp_path):

@@ -18,7 +18,7 @@ from pipeline.encode.stream_map import plan_streams
 from pipeline.encode.writer import encode
 from pipeline.frames import Frame
 from pipeline.media.chapters import Chapter
-from pipeline.media.codecs import container_for
+from pipeline.media.containers import container_for
 from tests.support.extras import FONT, Extras, Film, Subtitles, cues, enrich, film
 from tests.support.media import Clip, Sound, contents, make_clip
 
@@ -301,11 +301,11 @@ def test_chapters_are_cut_and_moved_with_the_picture(folder: Path, tmp_path: Pat
 
 def test_a_chapter_outside_the_part_is_left_out() -> None:
     chapter = Chapter(Fraction(1), Fraction(2), MILLISECOND, {"title": "x"})
-    assert chapter.moved(Fraction(2), begin=Fraction(2), end=None) is None
-    assert chapter.moved(Fraction(0), begin=None, end=Fraction(1)) is None
-    kept = chapter.moved(Fraction(3, 2), begin=Fraction(3, 2), end=Fraction(7, 4))
+    assert chapter.trimmed(Fraction(2), start=Fraction(2), end=None) is None
+    assert chapter.trimmed(Fraction(0), start=None, end=Fraction(1)) is None
+    kept = chapter.trimmed(Fraction(3, 2), start=Fraction(3, 2), end=Fraction(7, 4))
     assert kept is not None
-    assert (kept.begin_seconds, kept.end_seconds) == (0, Fraction(1, 4))
+    assert (kept.start_seconds, kept.end_seconds) == (0, Fraction(1, 4))
 
 
 def test_a_further_video_begins_with_a_key_frame_when_cut(tmp_path: Path) -> None:

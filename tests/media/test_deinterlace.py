@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.media.deinterlace import deinterlaced
+from pipeline.media.deinterlace import deinterlace
 from tests.support import media
 
 HEIGHT, WIDTH = 64, 96
@@ -97,7 +97,7 @@ def test_progressive_frames_are_left_as_they_are(tmp_path):
     path = media.make_clip(tmp_path / "whole.mp4")
     with av.open(str(path)) as container:
         plain = list(container.decode(video=0))
-    through = list(deinterlaced(plain))
+    through = list(deinterlace(plain))
     assert all(a is b for a, b in zip(plain, through, strict=True))
     with open_source(path) as source:
         assert not source.info.interlaced
@@ -110,17 +110,17 @@ def decoded(path):
 
 def test_a_part_read_from_a_frame_earlier_comes_out_the_same(tmp_path):
     frames = decoded(make_interlaced(tmp_path / "fields.mp4"))
-    whole = [frame.to_ndarray() for frame in deinterlaced(frames)]
-    part = [frame.to_ndarray() for frame in deinterlaced(decoded(tmp_path / "fields.mp4")[5:])]
+    whole = [frame.to_ndarray() for frame in deinterlace(frames)]
+    part = [frame.to_ndarray() for frame in deinterlace(decoded(tmp_path / "fields.mp4")[5:])]
     assert all(np.array_equal(a, b) for a, b in zip(whole[6:], part[1:], strict=True))
 
 
 def test_whole_frames_between_pass_and_count_as_neighbours(tmp_path):
     """Frame 1, the first that is interlaced, has no frame before it in the filter."""
     path = make_interlaced(tmp_path / "fields.mp4", 5)
-    fields, usual = decoded(path), [frame.to_ndarray() for frame in deinterlaced(decoded(path))]
+    fields, usual = decoded(path), [frame.to_ndarray() for frame in deinterlace(decoded(path))]
     whole = dict(zip((0, 3), flagged([fields[0], fields[3]], "prog"), strict=True))
-    out = [frame.to_ndarray() for frame in deinterlaced(whole.get(n, frame) for n, frame in enumerate(fields))]
+    out = [frame.to_ndarray() for frame in deinterlace(whole.get(n, frame) for n, frame in enumerate(fields))]
     plain = [frame.to_ndarray() for frame in decoded(path)]
     for number, picture in enumerate(out):
         assert number == 1 or np.array_equal(picture, (plain if number in whole else usual)[number])
@@ -133,7 +133,7 @@ def test_progressive_frames_before_and_changes_of_size_are_taken(tmp_path):
     items = [*plain, *fields, *plain, *later]
     sizes = [(item.width, item.height) for item in items]
     times = [item.pts for item in items]
-    out = list(deinterlaced(items))
+    out = list(deinterlace(items))
     assert [(frame.width, frame.height) for frame in out] == sizes
     assert [frame.pts for frame in out] == times
 
@@ -141,6 +141,6 @@ def test_progressive_frames_before_and_changes_of_size_are_taken(tmp_path):
 def test_other_items_keep_their_places(tmp_path):
     fields = decoded(make_interlaced(tmp_path / "fields.mp4", 4))
     items = ["a", fields[0], "b", fields[1], fields[2], "c", "d", fields[3], "e"]
-    kinds = [item if isinstance(item, str) else item.pts for item in deinterlaced(items)]
+    kinds = [item if isinstance(item, str) else item.pts for item in deinterlace(items)]
     assert kinds == ["a", 0, "b", 512, 1024, "c", "d", 1600, "e"]
     assert all(x != y for x, y in pairwise(kinds))

@@ -82,7 +82,7 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.jpg.*picture") as caught:
+    with pytest.raises(InputError, match=r"broken\.jpg.*image") as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
 

@@ -17,7 +17,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from pipeline.frames import Frame
-from pipeline.media.alpha import composited, filled
+from pipeline.media.alpha import composite, fill_transparent
 from pipeline.run import stylize_video
 from pipeline.stylize.stabilizer import FlowBlend, NoiseFilter, Stabilizer
 from pipeline.stylize.stylizer import Stylizer
@@ -553,26 +553,26 @@ def test_a_prores_profile_without_alpha_is_respected_and_said(see_through, tmp_p
 def test_the_hidden_part_is_grey():
     picture, alpha = disc()
     picture[alpha == 0] = (9, 200, 250)
-    seen = filled(picture, alpha)
+    seen = fill_transparent(picture, alpha)
     assert np.abs(seen[alpha == 0] - 127.5).max() <= 0.5
     assert np.array_equal(seen[alpha > 20], picture[alpha > 20])
-    assert np.ptp(filled(picture, np.zeros_like(alpha))) == 0
-    assert filled(picture, np.full_like(alpha, 255)) is picture
+    assert np.ptp(fill_transparent(picture, np.zeros_like(alpha))) == 0
+    assert fill_transparent(picture, np.full_like(alpha, 255)) is picture
 
 
 def test_a_flat_logo_is_painted(tmp_path):
     logo = np.zeros((48, 64, 3), np.uint8)
     logo[..., 0] = 230
     stylizer = Stylizer(replace(PAINTED, stability="none"), height=48, width=64)
-    stylized = stylizer.stylize(filled(logo, disc()[1]))
+    stylized = stylizer.stylize(fill_transparent(logo, disc()[1]))
     assert np.abs(stylized.astype(int) - logo)[disc()[1] == 255].mean() > 20
 
 
 def test_laying_over_is_exact_in_8_and_16_bits():
     picture, alpha = disc()
     expected = (picture * (alpha[..., None] / 255) + 255 * (1 - alpha[..., None] / 255)).round()
-    assert np.abs(composited(picture, alpha, 255) - expected).max() <= 1
-    deep = composited(picture.astype(np.uint16) * 257, alpha.astype(np.uint16) * 257, 255)
+    assert np.abs(composite(picture, alpha, 255) - expected).max() <= 1
+    deep = composite(picture.astype(np.uint16) * 257, alpha.astype(np.uint16) * 257, 255)
     assert np.abs(deep / 257 - expected).max() <= 1
 
 

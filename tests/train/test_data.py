@@ -187,7 +187,7 @@ def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
     (tmp_path / "3.mp4").write_bytes(b"no clip")
     content, notes = read(tmp_path)
     assert len(content.photos) == 2
-    assert notes[-1].startswith(f"2 of 4 files cannot be read and are left out ({tmp_path / '2.png'}: not a picture")
+    assert notes[-1].startswith(f"2 of 4 files cannot be read and are left out ({tmp_path / '2.png'}: not an image")
 
 
 def test_nothing_but_broken_files_is_an_error(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_nothing_but_broken_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     for name in ("1.png", "2.mp4"):
         (tmp_path / "bad" / name).write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"bad: none of its 2 files can be read \(not a picture"):
+    with pytest.raises(InputError, match=r"bad: none of its 2 files can be read \(not an image"):
         read(good, tmp_path / "bad")
 
 
