@@ -1,4 +1,4 @@
-"""Make the pictures of the README from the sample clips: before and after, the gallery, what each control does."""
+"""Make the images of the docs from the sample clips: before and after, the gallery, the effect of each control."""
 
 import io
 import subprocess
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def before_after(folder: Path) -> Image.Image:
-    """Frames of two clips, and what the styles make of them."""
+    """Return frames of two clips beside the same frames in two styles."""
     rows = []
     for clip, seconds in MOMENTS:
         pairs = [frames(folder, clip, seconds, "--style", style, "--compare", "side")[0] for style in STYLES]
@@ -43,7 +43,7 @@ def before_after(folder: Path) -> Image.Image:
 
 
 def controls(folder: Path) -> Image.Image:
-    """A row for each control, three tiles a row."""
+    """Return a page with a row of three tiles for each control."""
     one, other = STYLES
 
     def tile(subtitle: str, *options: str, style: str = one) -> Tile:
@@ -61,10 +61,10 @@ def controls(folder: Path) -> Image.Image:
             Tile(fading[round(share * (len(fading) - 1))][CROP], fade, f"{moment} of the clip")
             for share, moment in ((0.0, "first frame"), (0.5, "middle"), (1.0, "last frame"))
         ),
-        *(tile(f"{share:.0%} paint", "--strength", f"{share:g}") for share in (0.3, 0.65, 1.0)),
-        Tile(original[CROP], "the original", "its colours ..."),
-        tile("... the painting's ...", style=other),
-        tile("... kept in the painting", "--keep-colors", style=other),
+        *(tile(f"{share:.0%} strength", "--strength", f"{share:g}") for share in (0.3, 0.65, 1.0)),
+        Tile(original[CROP], "the original", "its colors"),
+        tile("the style's colors", style=other),
+        tile("the original's colors kept", "--keep-colors", style=other),
         *(tile(f"{what} strokes", "--stroke-size", size) for what, size in STROKES),
     ]
     height, width = original[CROP].shape[:2]
@@ -72,36 +72,36 @@ def controls(folder: Path) -> Image.Image:
 
 
 def gallery(folder: Path) -> Image.Image:
-    """What ``flowbrush styles --preview`` draws."""
+    """Return the page that ``flowbrush styles --preview`` draws."""
     target = folder / "gallery.png"
     flowbrush("styles", "--preview", str(target), "--overwrite")
-    with Image.open(target) as picture:
-        return picture.convert("RGB")
+    with Image.open(target) as image:
+        return image.convert("RGB")
 
 
 def frames(folder: Path, clip: str, start: float, *options: str, seconds: float = 0.1) -> list[Pixels]:
-    """The frames that ``flowbrush video`` makes of a part of a sample clip, ``(height, width, 3)`` uint8 RGB each."""
-    source, target = ROOT / "sample_videos" / f"{clip}.mp4", folder / "painted.mkv"
-    part = ("--start", str(start), "--duration", str(seconds), "--codec", "ffv1", "--overwrite", "-q")
-    flowbrush("video", str(source), str(target), *options, *part, "--engine", "eager")  # compiling takes longer
+    """Return the frames, ``(height, width, 3)`` uint8 RGB, that ``flowbrush video`` makes of a section of a clip."""
+    source, target = ROOT / "sample_videos" / f"{clip}.mp4", folder / "stylized.mkv"
+    section = ("--start", str(start), "--duration", str(seconds), "--codec", "ffv1", "--overwrite", "-q")
+    flowbrush("video", str(source), str(target), *options, *section, "--engine", "eager")  # compiling takes longer
     with av.open(str(target)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def flowbrush(*arguments: str) -> None:
-    """Run the command of this checkout."""
+    """Run flowbrush from this checkout."""
     subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], check=True)
 
 
-def save(name: str, picture: Image.Image) -> None:
-    """Write a JPEG, as good as `LARGEST_BYTES` allows."""
+def save(name: str, image: Image.Image) -> None:
+    """Write a JPEG with the best quality that `LARGEST_BYTES` allows."""
     for quality in range(92, 40, -4):
         data = io.BytesIO()
-        picture.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
+        image.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
         if data.tell() <= LARGEST_BYTES:
             break
     (ROOT / "docs" / name).write_bytes(data.getvalue())
-    print(f"docs/{name}: {picture.width}x{picture.height}, {data.tell() // 1000} kB, quality {quality}")
+    print(f"docs/{name}: {image.width}x{image.height}, {data.tell() // 1000} kB, quality {quality}")
 
 
 if __name__ == "__main__":
