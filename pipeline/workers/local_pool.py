@@ -1,35 +1,36 @@
-"""Workers of this machine: processes, each with painters of its own, that end when this process has gone."""
+"""Workers on this machine: processes with engines of their own."""
 
+import logging
 import os
 import queue
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
+from weakref import WeakKeyDictionary
 
 from pipeline.errors import DeviceError
 from pipeline.workers.protocol import SegmentJob, SegmentResult
-from pipeline.workers.worker_process import END_SECONDS, Place, Worker
+from pipeline.workers.worker_process import Share, Worker
 
-# What is about to die has so long to tell how.
-DYING_SECONDS = 0.1
-_GUARD = 'a script of your own must be a file, and do its work below `if __name__ == "__main__":`'
+_GUARD = 'a script must be a file and do its work below `if __name__ == "__main__":`'
 
 
 def default_workers(device: str) -> int:
-    """One for each GPU that ``device`` means; elsewhere one, which has all cores."""
+    """Return the number of GPUs that ``device`` means, or 1 elsewhere: one worker uses all cores."""
     return max(len(_gpus(device)), 1)
 
 
 def usable_cores() -> int:
-    """Those that this process may use, as `taskset` can limit."""
+    """Return the number of cores that this process may use; `taskset` can limit them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus(device: str) -> list[str]:
-    """The GPUs among which workers are shared out; none where ``device`` is another, or one alone."""
+    """Return the GPUs that workers share, none if ``device`` is a CPU or a single GPU."""
     if device not in ("auto", "cuda"):
         return []
     import torch
@@ -37,51 +38,35 @@ def _gpus(device: str) -> list[str]:
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
 
 
-class _Work(Future[SegmentResult]):
-    """A task on its way, and the future of its result.
+@dataclass(eq=False, slots=True)
+class _Task:
+    """A submitted job.
 
     Attributes:
-        task: what is to be done.
-        deaths: what became of workers that died of it.
-        is_over: whether nobody waits for it any more.
+        job: the job.
+        worker: worker that runs it now, None before and after.
+        is_cancelled: whether nobody waits for its result.
     """
 
-    def __init__(self, task: SegmentJob) -> None:
-        super().__init__()
-        self.task = task
-        self.deaths: list[str] = []
-        self.is_over = False
-
-    def begin(self) -> bool:
-        """Whether it is still to be done."""
-        return not self.is_over and (bool(self.deaths) or self.set_running_or_notify_cancel())
-
-    def fail(self, error: Exception) -> None:
-        """Tell ``error``, unless somebody was faster to give it up."""
-        with suppress(InvalidStateError):
-            self.set_exception(error)
-
-    def give_up(self) -> None:
-        """Let nobody wait for it."""
-        self.is_over = True
-        if not self.cancel():
-            self.fail(DeviceError("the workers were ended"))
+    job: SegmentJob
+    worker: Worker | None = None
+    is_cancelled: bool = False
 
 
 class LocalPool:
-    """See `pipeline.workers.protocol.SegmentExecutor`.
+    """A `pipeline.workers.protocol.SegmentExecutor` of processes on this machine.
 
-    The workers start at once, and stay until `close`. Each has its share of the cores; which ones is left to the
-    system. A worker that dies is replaced, and what it painted is given to another, once.
+    The processes start at once and stay until `close`. Each uses its share of the cores; the system decides which. A
+    process that dies is replaced, and its job is tried once more.
 
     Args:
-        workers: how many.
-        device: of the clips; where it leaves the choice of a GPU, each worker has the next.
+        workers: number of processes, 1 or more.
+        device: device of the clips. If it leaves the choice of a GPU open, the workers take turns among all.
 
     Attributes:
-        workers: how many parts are painted at once.
-        threads: cores that each may use.
-        sharers: how many share a device, and its memory.
+        workers: number of jobs that run at once.
+        threads: number of cores that each may use.
+        sharers: number of workers that share a device and its memory.
     """
 
     def __init__(self, workers: int, device: str = "auto") -> None:
@@ -89,104 +74,97 @@ class LocalPool:
             raise ValueError(f"workers must be 1 or more, not {workers}")
         self.workers = workers
         self.threads = max(usable_cores() // workers, 1)
-        self._gpus = _gpus(device)
-        self.sharers = ceil(workers / max(len(self._gpus), 1))
-        self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._closed = threading.Event()
-        self._fault = ""
-        self._threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"flowbrush-worker {number}", daemon=True)
-            for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        gpus = _gpus(device)
+        self.sharers = ceil(workers / max(len(gpus), 1))
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._fault: str | None = None
+        self._tasks: WeakKeyDictionary[Future[SegmentResult], _Task] = WeakKeyDictionary()
+        self._threads = ThreadPoolExecutor(workers, "flowbrush-worker")
+        level = logging.getLogger().getEffectiveLevel()
+        shares = [Share(gpus[number % len(gpus)] if gpus else None, self.threads) for number in range(workers)]
+        self._workers = [Worker(number, share, level) for number, share in enumerate(shares)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            with suppress(OSError):  # reported with the first job
+                worker.start()
+            self._idle.put(worker)
 
-    def submit(self, task: SegmentJob) -> Future[SegmentResult]:
-        """Paint ``task`` as soon as a worker is free; see `pipeline.workers.protocol.SegmentExecutor.submit`."""
-        work = _Work(task)
-        self._put(work)
-        return work
+    def submit(self, job: SegmentJob) -> Future[SegmentResult]:
+        """Run ``job`` as soon as a worker is free; see `pipeline.workers.protocol.SegmentExecutor.submit`."""
+        task = _Task(job)
+        with self._lock:
+            if self._is_closed:
+                refused: Future[SegmentResult] = Future()
+                refused.set_exception(DeviceError("the workers have been closed"))
+                return refused
+            future = self._threads.submit(self._run, task)
+            self._tasks[future] = task
+        return future
 
     def cancel(self, futures: Sequence[Future[SegmentResult]]) -> None:
-        """Give up these, and kill the workers that paint them; others take their places when there is more to do."""
-        works = [future for future in futures if isinstance(future, _Work)]
-        for work in works:
-            work.is_over = True
-        wait([work for work in works if not work.cancel()], 2 * END_SECONDS)
+        """Cancel these jobs and kill the processes that run them; returns when the processes have ended."""
+        running = [future for future in futures if not future.cancel()]
+        with self._lock:
+            for task in (self._tasks[future] for future in running if future in self._tasks):
+                task.is_cancelled = True
+                if task.worker is not None:
+                    task.worker.kill()
+        wait(running)
 
     def close(self) -> None:
-        """End all workers at once; what they paint is cancelled. May be called more than once."""
-        self._closed.set()
-        for _ in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(END_SECONDS)
-        self._give_up_waiting()
-
-    def _put(self, work: _Work) -> None:
-        self._waiting.put(work)
-        if self._closed.is_set():  # nobody may be there to take it
-            self._give_up_waiting()
-
-    def _give_up_waiting(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                work = self._waiting.get_nowait()
-                if work is not None:
-                    work.give_up()
-
-    def _serve(self, number: int) -> None:
-        """Give tasks to one worker, one after another."""
-        worker: Worker | None = None
-        with suppress(DeviceError, RuntimeError):  # said where there is something to do
-            worker = self._started(number)
-        while not self._closed.is_set() and (work := self._waiting.get()) is not None:
-            if not work.begin():
-                work.give_up()
-                continue
-            try:
-                if worker is None or not worker.is_alive:
-                    worker = self._started(number)
-                self._do(work, worker)
-            except Exception as error:  # noqa: BLE001 - raised again where the result is waited for
-                work.fail(error)
-                if worker is not None:  # nobody knows what it would answer next
-                    worker.end()
-        if worker is not None:
+        """Kill all processes and cancel their jobs; may be called more than once."""
+        with self._lock:
+            self._is_closed = True
+            for worker in self._workers:
+                worker.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._workers:
             worker.end()
 
-    def _started(self, number: int) -> Worker:
-        if self._fault:
-            raise DeviceError(self._fault)
-        place = Place(self._gpus[number % len(self._gpus)] if self._gpus else None, self.threads)
+    def _run(self, task: _Task) -> SegmentResult:
+        worker, deaths = self._idle.get(), list[str]()
         try:
-            return Worker(number, place)
-        except OSError as error:
-            raise DeviceError(f"the system starts no further process ({error}); take fewer --workers") from error
+            while True:
+                try:
+                    result = self._submit(task, worker).result()
+                except BrokenProcessPool:
+                    deaths.append(self._end(worker))
+                    if len(deaths) > 1:
+                        raise _died_twice(task.job, deaths) from None
+                else:
+                    notices = (f"a worker process died ({how}); another one resumed its work" for how in deaths)
+                    return replace(result, notices=(*result.notices, *notices))
+                finally:
+                    with self._lock:
+                        task.worker = None
+        finally:
+            self._idle.put(worker)
 
-    def _do(self, work: _Work, worker: Worker) -> None:
-        """Have it painted, and make the answer known."""
-        answer = worker.stylize(work.task, lambda: work.is_over or self._closed.is_set())
-        if isinstance(answer, SegmentResult):
-            told = tuple(f"a worker died ({how}); another went on with its part" for how in work.deaths)
-            work.set_result(replace(answer, notices=(*answer.notices, *told)))
-        elif answer is not None:
-            work.fail(answer)
-        elif work.is_over or self._closed.is_set():
-            worker.end()
-            work.give_up()
-        else:
-            work.deaths.append(worker.end(patience_seconds=DYING_SECONDS))
-            self._after_death(work, has_started=worker.has_started)
+    def _submit(self, task: _Task, worker: Worker) -> Future[SegmentResult]:
+        with self._lock:
+            if self._is_closed or task.is_cancelled:
+                raise DeviceError("the worker was stopped")
+            if worker.has_died:  # while it was idle
+                self._end(worker)
+            if self._fault is not None:
+                raise DeviceError(self._fault)
+            try:
+                running = worker.submit(task.job)
+            except OSError as error:
+                reason = f"the system cannot start another process ({error})"
+                raise DeviceError(f"{reason}; use fewer --workers") from error
+            task.worker = worker
+        return running
 
-    def _after_death(self, work: _Work, *, has_started: bool) -> None:
-        """Another worker tries once."""
-        how = ", then ".join(work.deaths)
-        if not has_started and not work.deaths[-1].startswith("SIG"):
-            self._fault = f"a worker cannot be started ({how}); {_GUARD}"
-            work.fail(DeviceError(self._fault))
-        elif len(work.deaths) == 1:
-            self._put(work)
-        else:
-            why = "for want of memory perhaps; take fewer --workers" if "SIGKILL" in how else "try --workers 1"
-            work.fail(DeviceError(f"two workers died of one part of {work.task.config.source} ({how}), {why}"))
+    def _end(self, worker: Worker) -> str:
+        """Return how the worker's process died; one that never got ready is not started again."""
+        how, was_ready = worker.end()
+        if not was_ready and not how.startswith("SIG"):
+            self._fault = f"a worker process cannot start ({how}); {_GUARD}"
+        return how
+
+
+def _died_twice(job: SegmentJob, deaths: list[str]) -> DeviceError:
+    why = "probably out of memory; use fewer --workers" if "SIGKILL" in deaths else "try --workers 1"
+    return DeviceError(f"{job.config.source}: two worker processes died ({', '.join(deaths)}), {why}")

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import json
 import multiprocessing
+import multiprocessing.util
 import os
-import pickle
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import pytest
 
 from models.registry import BUNDLED
 from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.session import plan, run_batch
+from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Mark
 from pipeline.progress import Progress
@@ -32,7 +34,6 @@ from pipeline.resume.segments import SegmentWriter
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.workers import local_pool as local_engine
 from pipeline.workers import long_clip as long
 from pipeline.workers import partition as seams
 from pipeline.workers.local_pool import LocalPool
@@ -40,8 +41,7 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import DividedRender
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import PAINTED, folder_of, run_segment_job
-from pipeline.workers.worker_process import Failure
-from tests.support.batching import command, names_of, outputs_in, run, streams_of
+from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
 from tests.support.media import make_clip
 from tests.support.segment_jobs import Inline, Noisy, config, make_clips, two, warm_up_briefly
 
@@ -54,6 +54,11 @@ def warm(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
     return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+def job(source: Path, target: Path) -> SegmentJob:
+    """A whole clip as a segment job."""
+    return SegmentJob(config(source, target), {})
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +195,7 @@ def test_an_engine_is_all_that_a_cluster_needs(
 # --- workers ---
 
 
-def test_workers_paint_what_one_process_would(
+def test_workers_stylize_as_one_process_does(
     tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool, one_thread: None
 ) -> None:
     stylize_long_clip(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
@@ -200,9 +205,9 @@ def test_workers_paint_what_one_process_would(
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C in another way")
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="what a process does not hear is found in /proc")
-def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalPool) -> None:
-    """It would end in a traceback on the user's screen, somewhere in its imports."""
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads blocked signals from /proc")
+def test_workers_block_ctrl_c_from_their_start_on(engine: LocalPool) -> None:
+    """Otherwise each prints a traceback from the middle of its imports."""
     while len(multiprocessing.active_children()) < engine.workers:
         time.sleep(0.01)
     for worker in multiprocessing.active_children():
@@ -212,30 +217,41 @@ def test_no_worker_hears_an_interruption_even_while_it_starts(engine: LocalPool)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_errors_come_back_as_they_are(tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool) -> None:
-    error = engine.submit(SegmentJob(config(tmp_path / "no.mkv", tmp_path / "out.mkv"), {})).exception(60)
+def test_an_error_keeps_its_type_and_its_traceback(tmp_path: Path, engine: LocalPool) -> None:
+    error = engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60)
     assert isinstance(error, InputError)
     assert error.path == str(tmp_path / "no.mkv")
-    assert "there is no such file" in str(error)
+    assert "in run_segment_job" in str(error.__cause__)
 
 
-def test_errors_of_every_kind_can_be_sent() -> None:
-    sent = OutputError("a.mp4", "is full")
-    sent.add_note("a note")
-    error = pickle.loads(pickle.dumps(Failure.of(sent))).arrived()
-    assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
+class UnpicklableError(Exception):
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(f"{what}: {why}")
 
-    class Local(Exception):
-        pass
 
-    failure = Failure.of(Local("what"))
-    error = pickle.loads(pickle.dumps(failure)).arrived()
-    assert str(error) == "Local: what"
-    assert "test_errors_of_every_kind_can_be_sent.<locals>.Local: what" in str(error.__cause__)
+class FailingConfig:
+    """The configuration of a clip, whose use fails."""
+
+    @property
+    def stylize(self) -> StylizeConfig:
+        raise UnpicklableError("what", why="why")
+
+
+def test_jobs_and_errors_that_cannot_be_pickled_fail_alone(tmp_path: Path, engine: LocalPool) -> None:
+    error = engine.submit(SegmentJob(cast(VideoConfig, FailingConfig()), {})).exception(60)
+    assert isinstance(error, RuntimeError)
+    assert str(error) == "UnpicklableError: what: why"
+    assert "in stylize" in str(error.__cause__)
+    error = engine.submit(
+        SegmentJob(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {"lock": threading.Lock()})
+    ).exception(60)
+    assert isinstance(error, TypeError)
+    assert "pickle" in str(error)
+    assert isinstance(engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60), InputError)
 
 
 def kill_workers(folder: Path) -> None:
-    """As soon as somebody paints in ``folder``."""
+    """Kill all workers as soon as one has stylized a frame in the work folder ``folder``."""
     while not (folder / PAINTED).exists():
         time.sleep(0.01)
     for child in multiprocessing.active_children():
@@ -244,89 +260,86 @@ def kill_workers(folder: Path) -> None:
     (folder / PAINTED).unlink(missing_ok=True)
 
 
-def test_a_worker_that_dies_is_replaced_once(tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool) -> None:
+def test_a_job_survives_the_death_of_one_worker(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool
+) -> None:
     target = tmp_path / "out.mkv"
-    future = engine.submit(SegmentJob(config(clips[None], target), {}))
+    future = engine.submit(job(clips[None], target))
     kill_workers(Path(folder_of(str(target), 0)))
-    assert future.result(60).notices[-1].startswith("a worker died (SIGKILL); another went on with its part")
+    assert "died (SIGKILL)" in future.result(60).notices[-1]
     assert sum(len(segment.pts) for segment in future.result().segments) == 60
 
-    future = engine.submit(SegmentJob(config(clips[None], tmp_path / "other.mkv"), {}))
+    future = engine.submit(job(clips[None], tmp_path / "other.mkv"))
     for _ in range(2):
         kill_workers(Path(folder_of(str(tmp_path / "other.mkv"), 0)))
     error = future.exception(60)
     assert isinstance(error, DeviceError)
-    assert "two workers died of one part" in str(error)
-    assert "(SIGKILL, then SIGKILL), for want of memory perhaps" in str(error)
+    assert str(error).startswith(f"{clips[None]}: ")
+    assert "(SIGKILL, SIGKILL)" in str(error)
+    assert "memory" in str(error)
 
 
-def test_closed_while_it_paints(tmp_path: Path, clips: dict[int | None, Path]) -> None:
-    engine = LocalPool(1, "cpu")
-    stylized, waiting, left = (
-        engine.submit(SegmentJob(config(clips[None], tmp_path / f"{n}.mkv"), {})) for n in range(3)
-    )
+def test_a_pool_that_is_cancelled_and_closed_kills_its_workers(
+    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool
+) -> None:
+    threads, children = set(threading.enumerate()), set(multiprocessing.active_children())
+    pool = LocalPool(1, "cpu")
+    stylized, waiting, left = (pool.submit(job(clips[None], tmp_path / f"{n}.mkv")) for n in range(3))
     folder = folder_of(str(tmp_path / "0.mkv"), 0)
     while not os.path.exists(os.path.join(folder, PAINTED)):
         time.sleep(0.01)
     with pytest.raises(OutputError, match="another run"):
         WorkDir("0.mkv", folder)
-    engine.cancel([stylized, left])
-    assert stylized.exception() is not None
+    pool.cancel([stylized, left])
+    assert isinstance(stylized.exception(), DeviceError)
     assert left.cancelled()
     WorkDir("0.mkv", folder).leave(is_kept=False)
-    engine.close()
-    assert waiting.done()
-    assert engine.submit(SegmentJob(config(clips[None], tmp_path / "3.mkv"), {})).done()
-    assert not [thread for thread in threading.enumerate() if thread in engine._threads]
-
-
-class Odd:
-    """A worker without a process.
-
-    Attributes:
-        does: what comes of its tasks, one after another.
-        made: how many there were.
-    """
-
-    does: ClassVar[list[Exception | None]] = []
-    made = 0
-    is_alive = True
-
-    def __init__(self, number: int, place: object) -> None:
-        type(self).made += 1
-        self.has_started = False
-
-    def paint(self, task: SegmentJob, is_over: object) -> SegmentResult | None:
-        what = self.does.pop(0)
-        if what is not None:
-            raise what
-        return None
-
-    def end(self, **patience: float) -> str:
-        self.is_alive = False
-        return "exit code 1"
-
-
-def test_whatever_happens_an_answer_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_engine, "Worker", Odd)
-    monkeypatch.setattr(Odd, "does", [KeyError("what"), None])
-    monkeypatch.setattr(Odd, "made", 0)
-    engine = LocalPool(1, "cpu")
-    task = SegmentJob(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {})
-    assert isinstance(engine.submit(task).exception(10), KeyError)
     for _ in range(2):
-        error = engine.submit(task).exception(10)
-        assert isinstance(error, DeviceError)
-        assert str(error).startswith("a worker cannot be started (exit code 1); a script of your own must be a file")
-    assert Odd.made == 2
-    engine.close()
+        pool.close()
+    assert waiting.done()
+    assert isinstance(pool.submit(job(clips[None], tmp_path / "3.mkv")).exception(0), DeviceError)
+    assert set(threading.enumerate()) <= threads
+    assert set(multiprocessing.active_children()) <= children
+
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+with Path(sys.argv[1]).open("a") as file:
+    file.write("started\\n")
+from pipeline.workers.local_pool import LocalPool
+pool = LocalPool(1, "cpu")
+for _ in range(2):
+    print(repr(pool.submit(None).exception()))
+pool.close()
+"""
+
+
+def test_a_script_without_a_guard_starts_no_process_after_process(tmp_path: Path) -> None:
+    script, starts = tmp_path / "script.py", tmp_path / "starts"
+    script.write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, str(script), str(starts)], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.count("DeviceError") == done.stdout.count("__main__") == 2, done.stderr
+    assert len(starts.read_text().splitlines()) == 2
+
+
+def test_a_process_that_cannot_be_started_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", refuse)
+    pool = LocalPool(1, "cpu")
+    error = pool.submit(job(tmp_path / "in.mkv", tmp_path / "out.mkv")).exception(10)
+    assert isinstance(error, DeviceError)
+    assert "--workers" in str(error)
+    pool.close()
 
 
 # --- the command ---
 
 
 def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
-    """Processes of Python that it started."""
+    """Return the ids of the processes that it started."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

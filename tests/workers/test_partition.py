@@ -34,7 +34,7 @@ from pipeline.workers.merge import DividedRender
 from pipeline.workers.partition import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_boundaries
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import folder_of
-from pipeline.workers.worker_process import Place
+from pipeline.workers.worker_process import Share
 from tests.support.batching import streams_of
 from tests.support.media import make_clip
 from tests.support.segment_jobs import (
@@ -340,7 +340,7 @@ def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
     assert [task.sharers for task in again.tasks] == [2, 2]
 
     clip = config(clips[None], target, stylize=replace(PAINTED_SMALL, max_memory=3000))
-    task = Place(None, 1).here(SegmentJob(clip, {}, sharers=3))
+    task = Share(None, 1).limit(SegmentJob(clip, {}, sharers=3))
     assert task.config.stylize.max_memory == 1000
     with pytest.raises(DeviceError, match="of memory are too little") as caught:
         stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
