@@ -22,7 +22,7 @@ import torch
 from benchmarks.clips import make_clip, width_for
 from benchmarks.command import CommandError, machine, machine_line, paint
 from models.engines.engine import DTYPES, EngineName, Precision, build_engine
-from models.engines.frame_graph import FrameGraph, no_statistics
+from models.frame_graph import FrameGraph, zero_statistics
 from models.network import StyleNetwork
 from models.registry import LoadedStyle, load
 from pipeline.stylize.stylizer import cache_folder
@@ -63,7 +63,7 @@ def network_call(
     if engine == "compile":
         run = torch.compile(run, dynamic=False)
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
-    past = no_statistics(network, device)
+    past = zero_statistics(network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
     style = painter.style.to(device, dtype).tensors()
 
@@ -89,7 +89,7 @@ def copying_call(
         cache=cache_folder(),
     )
     pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
-    past = no_statistics(painter.network, device)
+    past = zero_statistics(painter.network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
     return lambda: run(pixels, painter.style, past, zero, strength, zero, zero)
 

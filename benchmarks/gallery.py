@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, painted_scores
-from models.registry import BUNDLED, read_catalog, write_whole
+from models.registry import BUNDLED, read_catalog
+from models.weight_file import write_whole
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source

@@ -102,7 +102,7 @@ def flowbrush(engine: str, precision: str, arguments: argparse.Namespace) -> Row
     """A row of the whole command."""
     import torch
 
-    from models.engines.engine import available_engines, native_precision
+    from models.engines.capabilities import available_engines, native_precision
 
     cpu = torch.device("cpu")
     is_default = engine == available_engines(cpu)[0] and precision == native_precision(cpu)

@@ -29,8 +29,9 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     """Paint in this process, save the painting at ``arguments.save``, and return the figures."""
     import torch
 
-    from models.engines.engine import build_engine, native_precision
-    from models.engines.frame_graph import no_statistics
+    from models.engines.build import build_engine
+    from models.engines.capabilities import native_precision
+    from models.frame_graph import zero_statistics
     from models.registry import load
     from models.tiled.tiling import Tiling
     from pipeline.process import keep_freed_memory
@@ -56,7 +57,7 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     before, seconds = peak_memory_bytes() or 0, []
     for _ in range(arguments.rounds):
         begun = time.perf_counter()
-        stylized, _ = run(pixels, painter.style, no_statistics(painter.network, device), zero, one, zero, zero)
+        stylized, _ = run(pixels, painter.style, zero_statistics(painter.network, device), zero, one, zero, zero)
         seconds.append(time.perf_counter() - begun)
     Image.fromarray(stylized.numpy()).save(arguments.save, compress_level=0)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else (peak_memory_bytes() or 0) - before

@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: networks, losses and the registry of bundled styles. Knows neither files nor videos."""
+"""Tensors in, tensors out: networks, engines, losses and the registry of bundled styles. Imports no video library."""

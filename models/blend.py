@@ -1,4 +1,4 @@
-"""Several styles made one: their vectors, and where they come from different files their networks, by interpolation."""
+"""Blends of several styles: interpolated vectors, and interpolated networks if they come from different files."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,54 +10,54 @@ from torch.nn.utils import parameters_to_vector
 from models.network import Style, StyleNetwork
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
 
-# Cosine between the parameters of two networks. Fine-tuned from one another they keep above 0.9; trained from
-# different random numbers they have about 0, and what lies between two such networks paints nothing.
+# Cosine between the parameters of two networks: above 0.9 if one was fine-tuned from the other; about 0 if they were
+# trained from different random numbers, and then networks between them stylize nothing.
 RELATED = 0.5
 
 
-def blend(painters: Sequence[LoadedStyle], weights: Sequence[float], name: str) -> LoadedStyle:
-    """One painter between several.
+def blend(styles: Sequence[LoadedStyle], weights: Sequence[float], name: str) -> LoadedStyle:
+    """Blend several styles into one.
 
-    Styles of one network by interpolating their vectors (Dumoulin et al., ICLR 2017, arXiv:1610.07629); different
-    networks by interpolating their parameters too (deep network interpolation, Wang et al., CVPR 2019,
-    arXiv:1811.10515), which needs that one was trained on from the other.
+    Styles of one network: by interpolating their vectors (Dumoulin et al., ICLR 2017, arXiv:1610.07629). Different
+    networks: by interpolating their parameters too (deep network interpolation, Wang et al., CVPR 2019,
+    arXiv:1811.10515), which requires that one was trained from the other.
 
     Args:
-        painters: at least one.
-        weights: for each, none negative, their sum 1.
+        styles: at least one.
+        weights: one for each style, 0 or more, with sum 1.
         name: of the result.
 
     Raises:
-        WeightsError: the networks are not of one kind.
+        WeightsError: the networks are not related.
     """
-    for first, second in pairwise(painters):
+    for first, second in pairwise(styles):
         check_related(first, second)
-    network = painters[0].network
-    if any(differ(network, other.network) for other in painters[1:]):
+    network = styles[0].network
+    if any(networks_differ(network, other.network) for other in styles[1:]):
         network = StyleNetwork(network.architecture)
-        states = [painter.network.state_dict() for painter in painters]
+        states = [style.network.state_dict() for style in styles]
         network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
         network = network.eval().requires_grad_(False)
-    vectors = zip(*(painter.style.tensors() for painter in painters), strict=True)
+    vectors = zip(*(style.style.tensors() for style in styles), strict=True)
     return LoadedStyle(network, Style(*(_mean(tensors, weights) for tensors in vectors)), StyleMetadata(name))
 
 
-def differ(a: StyleNetwork, b: StyleNetwork) -> bool:
-    """Whether the convolutions of two networks are not the same, to the bit."""
+def networks_differ(a: StyleNetwork, b: StyleNetwork) -> bool:
+    """Return whether any bit of the convolutions of two networks differs."""
     first, second = a.state_dict(), b.state_dict()
     return first.keys() != second.keys() or not all(torch.equal(first[key], second[key]) for key in first)
 
 
 def check_related(a: LoadedStyle, b: LoadedStyle) -> None:
-    """Make sure that there is something to see between two painters' networks.
+    """Check that networks between those of two styles stylize as well.
 
     Raises:
-        WeightsError: they differ in architecture, or were trained apart.
+        WeightsError: they differ in architecture, or were trained independently.
     """
-    names = f"{a.card.name} and {b.card.name} cannot be mixed"
+    names = f"{a.metadata.name} and {b.metadata.name} cannot be mixed"
     if a.network.architecture != b.network.architecture:
         raise WeightsError(f"{names}: their networks have different sizes; train them with the same settings")
-    first, second = (parameters_to_vector(painter.network.parameters()) for painter in (a, b))
+    first, second = (parameters_to_vector(style.network.parameters()) for style in (a, b))
     if torch.cosine_similarity(first, second, dim=0) < RELATED:
         raise WeightsError(f"{names}: their networks were trained apart; train both styles into one file")
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 Hdr = Literal["PQ", "HLG"]
 
+# Luma weights of R'G'B' by ITU-R BT.709; a widely copied port of ReCoNet has .7512 for green.
+BT709_LUMA = (0.2126, 0.7152, 0.0722)
+
 # Luma weights of red and blue by ITU-T H.273 matrix number; constant-luminance BT.2020 (10) is read as the usual one.
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)}
 _WEIGHTS |= {9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}

@@ -1,6 +1,6 @@
-"""Optical flow: found between two frames, followed backwards, and trusted only where it can be.
+"""Optical flow: estimate it between two frames, warp along it, and find where it can be trusted.
 
-Flow is always *backward*: it tells of each pixel of frame t where in frame t - 1 it came from, (dx, dy) in pixels.
+Flow is always *backward*: for each pixel of frame t, its displacement (dx, dy) in pixels to frame t - 1.
 """
 
 from typing import Any, Literal, Protocol
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-Picture = NDArray[np.uint8]
-Field = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Flow = NDArray[np.float32]
 Preset = Literal["ultrafast", "fast", "medium"]
 
 OCCLUSION_SHARE, OCCLUSION_PX2 = 0.01, 0.5
 BOUNDARY_SHARE, BOUNDARY_PX2 = 0.01, 0.002
 
 
-class FlowFinder(Protocol):
-    """Finds flow between two pictures."""
+class FlowEstimator(Protocol):
+    """Estimates optical flow between two frames."""
 
-    def __call__(self, source: Picture, target: Picture) -> Field:
-        """Where each pixel of ``source`` lies in ``target``: ``(H, W, 2)`` float32, dx and dy in pixels."""
+    def __call__(self, source: Pixels, target: Pixels) -> Flow:
+        """Return where each pixel of ``source`` lies in ``target``: ``(H, W, 2)`` float32, dx and dy in pixels."""
         ...
 
 
 class DisFlow:
-    """Dense inverse search (Kroeger et al., ECCV 2016, arXiv:1603.03590) by OpenCV; for use in one thread.
+    """Dense inverse search (Kroeger et al., ECCV 2016, arXiv:1603.03590) by OpenCV; not thread-safe.
 
     Args:
-        preset: ``ultrafast`` to ``medium``, the slower the finer.
+        preset: ``ultrafast`` to ``medium``; slower is more exact.
     """
 
     SMALLEST = 32
-    """OpenCV refuses pictures with a shorter side, or reads beyond them and takes the process down (5.0: 24 x 100)."""
+    """OpenCV rejects images with a shorter side, or reads past their end and crashes (5.0: 24 x 100)."""
 
     def __init__(self, preset: Preset = "medium") -> None:
         import cv2
@@ -47,30 +47,30 @@ class DisFlow:
         }
         self._dis: Any = cv2.DISOpticalFlow.create(presets[preset])
 
-    def __call__(self, source: Picture, target: Picture) -> Field:
-        """Flow between pictures ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8; see `FlowFinder`."""
+    def __call__(self, source: Pixels, target: Pixels) -> Flow:
+        """Estimate flow between frames ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8; see `FlowEstimator`."""
         height, width = source.shape[:2]
-        flow = self._dis.calc(self._enlarged(grey(source)), self._enlarged(grey(target)), None)
+        flow = self._dis.calc(self._padded(to_grey(source)), self._padded(to_grey(target)), None)
         return np.asarray(flow[:height, :width], np.float32)
 
-    def _enlarged(self, picture: Picture) -> Picture:
-        below, right = (max(self.SMALLEST - side, 0) for side in picture.shape)
-        return np.pad(picture, ((0, below), (0, right)), mode="edge") if below or right else picture
+    def _padded(self, frame: Pixels) -> Pixels:
+        bottom, right = (max(self.SMALLEST - side, 0) for side in frame.shape)
+        return np.pad(frame, ((0, bottom), (0, right)), mode="edge") if bottom or right else frame
 
 
-def grey(picture: Picture) -> Picture:
-    """Luma ``(H, W)`` of ``(H, W, 3)`` RGB; a grey picture as it is."""
+def to_grey(frame: Pixels) -> Pixels:
+    """Return the luma ``(H, W)`` of ``(H, W, 3)`` RGB; a grey frame unchanged."""
     import cv2
 
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) if picture.ndim == 3 else picture
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) if frame.ndim == 3 else frame
 
 
 class RaftFlow:
-    """RAFT (Teed & Deng, ECCV 2020, arXiv:2003.12039), torchvision's large model: finer than DIS, for a GPU.
+    """RAFT (Teed & Deng, ECCV 2020, arXiv:2003.12039), torchvision's large model: more exact than DIS, for a GPU.
 
     Args:
-        state: its weights, as torchvision's ``Raft_Large_Weights`` hold them.
-        device: where to run it.
+        state: its weights, in the format of torchvision's ``Raft_Large_Weights``.
+        device: where to run.
     """
 
     SMALLEST = 128
@@ -85,8 +85,8 @@ class RaftFlow:
         self._network.eval().requires_grad_(False).to(self._device)
 
     @torch.no_grad()
-    def __call__(self, source: Picture, target: Picture) -> Field:
-        """Flow between pictures ``(H, W, 3)`` uint8 RGB; see `FlowFinder`."""
+    def __call__(self, source: Pixels, target: Pixels) -> Flow:
+        """Estimate flow between frames ``(H, W, 3)`` uint8 RGB; see `FlowEstimator`."""
         pair = torch.from_numpy(np.stack((source, target))).permute(0, 3, 1, 2).to(self._device)
         height, width = pair.shape[-2:]
         tall, wide = (max(-(-side // self.MULTIPLE) * self.MULTIPLE, self.SMALLEST) for side in (height, width))
@@ -95,42 +95,42 @@ class RaftFlow:
         return np.asarray(flow[0, :, :height, :width].permute(1, 2, 0).cpu().numpy(), np.float32)
 
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Follow ``flow`` back: each pixel is taken, bilinearly, from where it came from, at most from the border.
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Warp an image along the flow, with bilinear sampling; beyond the border the edge is repeated.
 
     Args:
-        picture: ``(N, C, H, W)``, of frame t - 1.
+        image: ``(N, C, H, W)`` of frame t - 1.
         flow: ``(N, 2, H, W)`` from t to t - 1, in pixels.
 
     Returns:
-        ``(N, C, H, W)`` float32: frame t - 1 as it looks from t.
+        ``(N, C, H, W)`` float32: frame t - 1 warped to frame t.
     """
     height, width = flow.shape[-2:]
-    columns, rows = _places(height, width, flow.device)
-    x = (columns + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
-    y = (rows + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
-    grid = torch.stack((x, y), dim=-1)
-    return F.grid_sample(picture.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
+    x, y = _sources(flow)
+    grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
+    return F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    rows = torch.arange(height, dtype=torch.float32, device=device)
-    return torch.arange(width, dtype=torch.float32, device=device)[None, :], rows[:, None]
+def _sources(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Return column and row ``(N, H, W)`` in frame t - 1 of each pixel of frame t."""
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, dtype=torch.float32, device=flow.device)[:, None]
+    columns = torch.arange(width, dtype=torch.float32, device=flow.device)[None, :]
+    return columns + flow[:, 0], rows + flow[:, 1]
 
 
 def inside(flow: Tensor) -> Tensor:
-    """Where the flow ``(N, 2, H, W)`` stays within the picture: ``(N, 1, H, W)`` bool."""
+    """Return where the flow ``(N, 2, H, W)`` stays within the frame: ``(N, 1, H, W)`` bool."""
     height, width = flow.shape[-2:]
-    columns, rows = _places(height, width, flow.device)
-    x, y = columns + flow[:, 0], rows + flow[:, 1]
+    x, y = _sources(flow)
     return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
 
 
 def visible(backward: Tensor, forward: Tensor) -> Tensor:
-    """Where frame t can be compared with frame t - 1 warped to it.
+    """Return where frame t can be compared with the warped frame t - 1.
 
-    Not so where forward and backward flow disagree (occluded), at motion boundaries, and beyond the border: Ruder et
-    al., GCPR 2016, equations 5 and 6, as used by Lai et al., ECCV 2018.
+    Excluded are pixels where forward and backward flow disagree (occlusions), motion boundaries, and what comes from
+    beyond the border: Ruder et al., GCPR 2016, equations 5 and 6, as used by Lai et al., ECCV 2018.
 
     Args:
         backward: ``(N, 2, H, W)`` from t to t - 1, in pixels.
@@ -139,19 +139,19 @@ def visible(backward: Tensor, forward: Tensor) -> Tensor:
     Returns:
         ``(N, 1, H, W)`` bool.
     """
-    back_again = warp(forward, backward)
-    apart = (back_again + backward).square().sum(1)
-    occluded = apart > OCCLUSION_SHARE * (back_again.square().sum(1) + backward.square().sum(1)) + OCCLUSION_PX2
+    warped = warp(forward, backward)
+    disagreement = (warped + backward).square().sum(1)
+    occluded = disagreement > OCCLUSION_SHARE * (warped.square().sum(1) + backward.square().sum(1)) + OCCLUSION_PX2
     return ~(occluded | motion_boundary(backward))[:, None] & inside(backward)
 
 
 def motion_boundary(flow: Tensor) -> Tensor:
-    """Where the flow ``(N, 2, H, W)`` bends so fast that it is the seam of two motions: ``(N, H, W)`` bool."""
+    """Return where the flow ``(N, 2, H, W)`` changes so fast that two motions meet: ``(N, H, W)`` bool."""
     down, right = torch.gradient(flow.float(), dim=(2, 3))
-    bend = (down.square() + right.square()).sum(1)
-    return bend > BOUNDARY_SHARE * flow.square().sum(1) + BOUNDARY_PX2
+    gradient = (down.square() + right.square()).sum(1)
+    return gradient > BOUNDARY_SHARE * flow.square().sum(1) + BOUNDARY_PX2
 
 
-def to_tensor(flow: Field) -> Tensor:
-    """``(H, W, 2)`` as ``(1, 2, H, W)``."""
+def flow_to_tensor(flow: Flow) -> Tensor:
+    """Convert ``(H, W, 2)`` to ``(1, 2, H, W)``."""
     return torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1)))[None]

@@ -1,17 +1,27 @@
-"""Perceptual losses, each divided by its target's own size so that one set of weights serves every painting."""
+"""Losses: style, content and smoothness of an image, stability between two frames.
+
+Each is divided by the size of its target, so one set of weights suits every style image and every network.
+"""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from models.color import BT709_LUMA
+from models.flow import warp
 
 SMALLEST_TARGET = 1e-12
-"""Keeps the losses finite where the target is empty: a layer that stays silent."""
+"""Keeps the losses finite for an empty target: a layer without any activation."""
 
-SMALLEST_SPREAD = 0.01
-"""Variance over mean square below which features count as flat, so that a photo of one colour outweighs no other."""
+SMALLEST_CONTENT_SPREAD = 0.01
+"""Variance over mean square below which features count as flat: a photo of one colour must not outweigh the others."""
+
+SMALLEST_FEATURE_SPREAD = 1e-4
+"""Keeps the feature loss finite for almost constant features."""
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Correlations between channels, the "style" of a picture.
+    """Compute the correlations between channels, the "style" of an image.
 
     Gatys, Ecker & Bethge, CVPR 2016; divided by the number of entries as in Johnson 2016, equation 3.
 
@@ -19,7 +29,7 @@ def gram_matrix(features: Tensor) -> Tensor:
         features: ``(N, C, H, W)``.
 
     Returns:
-        ``(N, C, C)``: ``F F^T / (C H W)``; float32, but in the precision of autocast where that is on.
+        ``(N, C, C)``: ``F F^T / (C H W)``; float32, or the precision of autocast where that is on.
     """
     n, c, h, w = features.shape
     flat = features.reshape(n, c, h * w).float()
@@ -27,39 +37,88 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 
 def style_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of the Gram matrices over the target's own squared norm; a scalar, 0 is equal.
+    """Compute the squared distance of Gram matrices over the squared norm of the target; a scalar, 0 is equal.
 
-    Johnson 2016, equation 4, here relative to the painting: Gram matrices of two paintings differ in size by orders
-    of magnitude, their relative distances do not.
+    Johnson 2016, equation 4, here relative to the style image: Gram matrices of two style images differ in size by
+    orders of magnitude, their relative distances do not.
 
     Args:
-        features: ``(N, C, H, W)`` of the pictures.
-        target: ``(C, C)`` Gram matrix of the painting.
+        features: ``(N, C, H, W)`` of the stylized images.
+        target: ``(C, C)`` Gram matrix of the style image.
     """
     distance = (gram_matrix(features) - target).square().sum(dim=(1, 2)).mean()
     return distance / target.square().sum().clamp_min(SMALLEST_TARGET)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance of features over the target's variance; a scalar, 0 is equal, 2 is unrelated.
+    """Compute the mean squared distance of features over the target's variance; a scalar, 0 is equal, 2 unrelated.
 
-    Johnson 2016, equation 2, here relative to the spread of the picture's own features.
+    Johnson 2016, equation 2, here relative to the spread of the features of the original.
 
     Args:
-        features: ``(N, C, H, W)`` of the painted pictures.
-        target: ``(N, C, H, W)`` of the pictures themselves.
+        features: ``(N, C, H, W)`` of the stylized images.
+        target: ``(N, C, H, W)`` of the original images.
     """
     target = target.float()
-    spread = torch.maximum(target.var(), SMALLEST_SPREAD * target.square().mean() + SMALLEST_TARGET)
+    spread = torch.maximum(target.var(), SMALLEST_CONTENT_SPREAD * target.square().mean() + SMALLEST_TARGET)
     return (features.float() - target).square().mean() / spread
 
 
-def total_variation(pictures: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels; a scalar, 0 is flat.
+def total_variation(images: Tensor) -> Tensor:
+    """Compute the mean squared difference of neighbouring pixels of ``(N, 3, H, W)``; a scalar, 0 is flat."""
+    down = images[..., 1:, :] - images[..., :-1, :]
+    right = images[..., :, 1:] - images[..., :, :-1]
+    return down.float().square().mean() + right.float().square().mean()
+
+
+def output_loss(
+    stylized: Tensor, past: Tensor, frame: Tensor, past_frame: Tensor, flow: Tensor, mask: Tensor
+) -> Tensor:
+    """Compute the change of the stylized frame along the flow; a scalar, 0 is stable.
+
+    ReCoNet (Gao et al., ACCV 2018, arXiv:1807.01197), equation 8: where the luminance of the scene changes, the
+    stylized frame may change by as much. Divided by the visible pixels and the channels instead of by all pixels, so
+    that 0.001 is 0.03 per pixel whatever is hidden.
 
     Args:
-        pictures: ``(N, 3, H, W)``.
+        stylized: ``(N, 3, H, W)`` of frame t, in [0, 1].
+        past: ``(N, 3, H, W)`` stylized frame t - 1.
+        frame: ``(N, 3, H, W)`` frame t itself; without noise where that is known.
+        past_frame: ``(N, 3, H, W)`` frame t - 1.
+        flow: ``(N, 2, H, W)`` from t to t - 1, in pixels.
+        mask: ``(N, 1, H, W)`` in [0, 1], 1 where both frames show the same point.
     """
-    down = pictures[..., 1:, :] - pictures[..., :-1, :]
-    right = pictures[..., :, 1:] - pictures[..., :, :-1]
-    return down.float().square().mean() + right.float().square().mean()
+    change = stylized.float() - warp(past, flow)
+    light = luma(frame.float() - warp(past_frame, flow))
+    return _mean_over_visible((change - light).square(), mask)
+
+
+def feature_loss(features: Tensor, past: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+    """Compute the change of the network's own features along the flow; a scalar, 0 is stable.
+
+    ReCoNet, equation 10, over the variance of the features, so that one weight suits every network.
+
+    Args:
+        features: ``(N, C, h, w)`` of frame t.
+        past: ``(N, C, h, w)`` of frame t - 1.
+        flow: ``(N, 2, H, W)`` from t to t - 1, in pixels of the frame; it is scaled to the features.
+        mask: ``(N, 1, H, W)`` in [0, 1].
+    """
+    height, width = features.shape[-2:]
+    scale = flow.new_tensor((width / flow.shape[-1], height / flow.shape[-2])).view(1, 2, 1, 1)
+    small = F.interpolate(flow, (height, width), mode="bilinear", antialias=True, align_corners=False) * scale
+    visible = F.interpolate(mask.float(), (height, width), mode="bilinear", antialias=True, align_corners=False)
+    wide = features.float()
+    spread = wide.detach().var().clamp_min(SMALLEST_FEATURE_SPREAD)
+    return _mean_over_visible((wide - warp(past, small)).square(), visible) / spread
+
+
+def luma(image: Tensor) -> Tensor:
+    """Compute the BT.709 luma ``(N, 1, H, W)`` of ``(N, 3, H, W)`` RGB."""
+    weights = image.new_tensor(BT709_LUMA).view(1, 3, 1, 1)
+    return (image * weights).sum(dim=1, keepdim=True)
+
+
+def _mean_over_visible(squared: Tensor, mask: Tensor) -> Tensor:
+    mask = mask.float()
+    return (squared * mask).sum() / (mask.sum() * squared.shape[1]).clamp_min(1)

@@ -1,1 +1,7 @@
-"""Ways to run the network: eager, torch.compile, ahead of time, OpenVINO."""
+"""Engines: ways to run the style network, with one interface.
+
+eager      PyTorch as it is: always works
+compile    torch.compile: needs a C++ compiler (CPU) or Triton (CUDA); fastest
+openvino   Intel's runtime, on any x86 or Arm CPU: needs no compiler
+aot        what compile does, but in another process and ahead of time; for live sessions
+"""

@@ -1,83 +1,57 @@
-"""Networks compiled ahead of time by a process of their own, and loaded without tracing anything.
+"""Graphs compiled ahead of time by another process, and loaded without tracing.
 
-`torch.compile` traces in the process that paints: that takes Python's lock for seconds, and while torch's tracer is at
-work it replaces `nn.Module.__call__` for all threads, so that an eager network which paints meanwhile breaks. Here the
-graph is exported and compiled elsewhere; what is left to do is to load a shared library.
+torch.compile traces in the process that stylizes: that holds Python's global lock for seconds, and torch replaces
+`nn.Module.__call__` in all threads while it traces, which breaks an eager network that runs meanwhile. Here another
+process exports and compiles the graph; the stylizing process only loads a shared library.
 """
 
-import copy
-import hashlib
 import importlib
-import inspect
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import models.engines.frame_graph
-import models.engines.fused_kernels
-import models.network
-import models.temporal
-from models.engines.engine import DTYPES, Engine, EngineError, Precision, can_compile, canvas_size
-from models.engines.frame_graph import FrameGraph, no_statistics
-from models.network import Style, StyleNetwork
+from models.engines.cache import cache_key, store, use_inductor_cache
+from models.engines.capabilities import require_compiler
+from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
+from models.frame_graph import FrameGraph, zero_statistics
 
 GRAPH, INPUTS = "graph.bin", "inputs.json"
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """A network that is to run compiled, for pictures of one size; the arguments are those of `build_engine`.
+class AotGraph:
+    """The compiled graph of an engine, in the cache.
 
     Attributes:
-        network: float32, on the CPU.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
-        device: where to run.
-        precision: of the convolutions.
-        cache: folder in which compiled code is kept.
-        end: what ``network`` turns into as ``share`` grows.
-        stroke_size: see `build_engine`.
-        threads: cores that one call uses on a CPU; they are part of the compiled code.
+        spec: what to compile; whole frames of uint8 only.
     """
 
-    network: StyleNetwork
-    height: int
-    width: int
-    device: torch.device
-    precision: Precision
-    cache: Path
-    end: StyleNetwork | None = None
-    stroke_size: float = 1.0
-    threads: int = 1
+    spec: EngineSpec
 
     @property
     def folder(self) -> Path:
-        """Where the compiled code is kept: by all that it depends on, which the weights are not."""
-        canvas = canvas_size(self.height, self.width, self.stroke_size)
+        """Folder of the compiled code; its name depends on everything but the weights."""
+        spec = self.spec
         facts = (
-            f"{self.height}x{self.width} {canvas} {self.device} {self.precision} {self.threads} "
-            f"{self.network.architecture} {self.end is not None} {torch.__version__} {_processor(self.device)}"
+            f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} "
+            f"{spec.network.architecture} {spec.end_network is not None} {torch.__version__} {_processor(spec.device)}"
         )
-        digest = hashlib.sha256(facts.encode())
-        for module in (models.engines.frame_graph, models.network, models.engines.fused_kernels, models.temporal):
-            digest.update(Path(inspect.getfile(module)).read_bytes())
-        return self.cache / "ahead" / digest.hexdigest()[:32]
+        return spec.cache / "aot" / cache_key(facts)
 
     @property
-    def is_there(self) -> bool:
-        """Whether it has been compiled before."""
+    def is_compiled(self) -> bool:
+        """Whether the compiled code is in the cache."""
         return (self.folder / GRAPH).exists()
 
     def compile(self) -> None:
-        """Compile; takes 15 to 30 s the first time. Not in a process that paints, see the head of this module.
+        """Compile into the cache; takes 15 to 30 s the first time. Call it in a process that does not stylize.
 
         Raises:
             EngineError: there is no compiler.
@@ -85,100 +59,65 @@ class Ahead:
         """
         from torch._inductor import standalone_compile
 
-        if not can_compile(self.device):
-            missing = "Triton" if self.device.type == "cuda" else "a C++ compiler and Python's headers"
-            raise EngineError(f"torch.compile needs {missing}, not found here")
-        self._use_cache()
-        torch.set_num_threads(self.threads)
-        stylize, example = self._stylize(), self._example()
+        require_compiler(self.spec.device)
+        use_inductor_cache(self.spec.cache)
+        torch.set_num_threads(self.spec.threads)
+        graph, example = self.spec.frame_graph(), self._example()
         with torch.no_grad():
-            exported = torch.export.export(stylize, example, strict=False)
+            exported = torch.export.export(graph, example, strict=False)
             names = [spec.target for spec in exported.graph_signature.input_specs if spec.target is not None]
-            # The whole graph called as one C++ function leaves Python's lock to other threads while it runs.
-            options = {"config_patches": {"cpp_wrapper": self.device.type == "cpu"}}
-            graph = standalone_compile(
+            # With cpp_wrapper the whole graph is one C++ call, which releases Python's global lock while it runs.
+            options = {"config_patches": {"cpp_wrapper": self.spec.device.type == "cpu"}}
+            compiled = standalone_compile(
                 exported.graph_module,
-                [*_named(stylize, names), *example],
+                [*_weights(graph, names), *example],
                 dynamic_shapes="from_example_inputs",
                 options=options,
             )
-        self._keep(graph, names)
 
-    def get_ready(self) -> None:
-        """Import what `load` needs: a second, in which Python's lock is often held; best done early."""
+        def write(folder: Path) -> None:
+            (folder / INPUTS).write_text(json.dumps(names))
+            compiled.save(path=str(folder / GRAPH), format="binary")
+
+        store(self.folder, GRAPH, write)
+
+    def preload(self) -> None:
+        """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
         importlib.import_module("torch._inductor.standalone_compile")
 
     def load(self) -> Engine:
-        """The engine, from what `compile` left; takes a second, some of it with Python's lock.
+        """Load the engine from the cache; takes a second, and holds Python's global lock for a part of it.
 
         Raises:
-            EngineError: it is not there, or another version of torch has left it.
+            EngineError: it is not compiled, damaged, or from another version of torch.
         """
         from torch._inductor.standalone_compile import CompiledArtifact
 
-        self._use_cache()
+        use_inductor_cache(self.spec.cache)
         try:
             names = json.loads((self.folder / INPUTS).read_text())
             graph: Callable[..., Any] = CompiledArtifact.load(path=str(self.folder / GRAPH), format="binary")
-            weights = _named(self._stylize(), names)
-        except Exception as error:  # whatever torch makes of a file that is damaged
-            raise EngineError(f"what was compiled for {self.width}x{self.height} cannot be loaded ({error})") from error
-        return self._engine(graph, weights)
+            weights = _weights(self.spec.frame_graph(), names)
+        except Exception as error:  # torch raises anything for a damaged file
+            size = f"{self.spec.width}x{self.spec.height}"
+            raise EngineError(f"the compiled graph for {size} cannot be loaded ({error})") from error
+        return self.spec.torch_engine(partial(graph, *weights))
 
-    def forget(self) -> None:
-        """Throw away what was compiled."""
+    def delete(self) -> None:
+        """Delete the compiled code."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _engine(self, graph: Callable[..., Any], weights: list[Tensor]) -> Engine:
-        device, dtype = self.device, DTYPES[self.precision]
-
-        def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.inference_mode():
-                stylized, used = graph(*weights, pixels.to(device), *style.to(device, dtype).tensors(), *controls)
-                return stylized.cpu(), used
-
-        return engine
-
-    def _stylize(self) -> FrameGraph:
-        canvas = canvas_size(self.height, self.width, self.stroke_size)
-        stylize = copy.deepcopy(FrameGraph(self.network, self.end, canvas)).to(self.device, DTYPES[self.precision])
-        return stylize.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
     def _example(self) -> tuple[Tensor, ...]:
-        pixels = torch.zeros(self.height, self.width, 3, dtype=torch.uint8, device=self.device)
-        style = self.network.neutral_style().to(self.device, DTYPES[self.precision])
-        scalars = (torch.zeros((), device=self.device) for _ in range(4))
-        return (pixels, *style.tensors(), no_statistics(self.network, self.device), *scalars)
-
-    def _use_cache(self) -> None:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.cache / "inductor"))
-
-    def _keep(self, graph: Any, names: list[str]) -> None:
-        """Whole or not at all: another process may be about to load it."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder.parent, ignore_cleanup_errors=True) as part:
-            whole = Path(part, "whole")
-            whole.mkdir()
-            (whole / INPUTS).write_text(json.dumps(names))
-            graph.save(path=str(whole / GRAPH), format="binary")
-            if not self.is_there:
-                self._move(whole)
-
-    def _move(self, whole: Path) -> None:
-        """Give ``whole`` its name, unless another process has been quicker."""
-        try:
-            whole.rename(self.folder)
-        except OSError:
-            if not self.is_there:  # something is left of a folder that was deleted
-                self.forget()
-                whole.rename(self.folder)
+        spec = self.spec
+        pixels = torch.zeros(spec.height, spec.width, 3, dtype=torch.uint8, device=spec.device)
+        style = spec.network.neutral_style().to(spec.device, DTYPES[spec.precision])
+        scalars = (torch.zeros((), device=spec.device) for _ in range(4))
+        return (pixels, *style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
 
 
-def _named(stylize: FrameGraph, names: list[str]) -> list[Tensor]:
-    """The weights in the order in which the compiled graph takes them."""
-    tensors = dict(stylize.named_parameters(remove_duplicate=False)) | dict(
-        stylize.named_buffers(remove_duplicate=False)
-    )
+def _weights(graph: FrameGraph, names: list[str]) -> list[Tensor]:
+    """Return the weights in the order in which the compiled graph takes them."""
+    tensors = dict(graph.named_parameters(remove_duplicate=False)) | dict(graph.named_buffers(remove_duplicate=False))
     return [tensors[name] for name in names]
 
 

@@ -1,1 +1,1 @@
-"""Frames that do not fit into memory as a whole, stylized in strips."""
+"""Stylizing in strips, for frames whose features do not fit into memory."""

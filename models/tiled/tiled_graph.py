@@ -1,41 +1,37 @@
-"""What `frame_graph` does with a whole picture, done with strips of it: no picture of floats is ever whole."""
-
-import math
-from collections.abc import Sequence
+"""What `FrameGraph` does, in strips: no float image is ever in memory as a whole."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.engines.frame_graph import (
+from models.frame_graph import (
     FrameGraph,
-    beyond_black,
-    block_count,
-    from_unit,
-    lay_over,
-    mean_and_variance,
-    part_way,
-    resize_mode,
-    thickness,
-    to_unit,
+    black_mask_level,
+    block_grid,
+    composite,
+    contrast_gain,
+    frame_statistics,
+    interpolate,
+    pixels_to_unit,
+    unit_to_pixels,
 )
-from models.network import Style, StyleNetwork, missing
-from models.tiled.tiling import StripPass, Sums, Tall, Tiling, strips
-
-# Rows on each side that bicubic sampling, or the mean over a pixel, may look at beyond those it covers.
-BEYOND = 3
+from models.layers import ConditionalInstanceNorms
+from models.network import Style, StyleNetwork, padding
+from models.tiled.lazy_features import LazyFeatures, cropped, resampled, resized
+from models.tiled.strip_pass import ChannelSums, StripPass
+from models.tiled.tiling import Tiling, strips
 
 
 class TiledFrameGraph:
-    """Paints as `FrameGraph` does, up to rounding, in strips.
+    """Stylizes as `FrameGraph` does, up to rounding, in strips.
 
     Args:
-        stylize: what to do as; its network in the precision it is to run in.
+        graph: what to compute; its network in the precision to run in.
         tiling: the strips.
     """
 
-    def __init__(self, stylize: FrameGraph, tiling: Tiling) -> None:
-        self._stylize = stylize
+    def __init__(self, graph: FrameGraph, tiling: Tiling) -> None:
+        self._graph = graph
         self._tiling = tiling
 
     def __call__(
@@ -46,104 +42,62 @@ class TiledFrameGraph:
         weight: Tensor,
         bias: Tensor,
         past: Tensor,
-        keep: Tensor,
+        past_weight: Tensor,
         strength: Tensor,
-        colors: Tensor,
-        share: Tensor,
+        keep_colors: Tensor,
+        fade: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Paint one picture; arguments and results are those of `FrameGraph.forward`, the picture comes on the CPU."""
-        picture = _picture(pixels)
+        """Stylize one frame; see `FrameGraph.forward`, but the result is always on the CPU."""
+        network, rows = self._graph.network, self._tiling.rows
+        frame = LazyFeatures(lambda first, last: pixels_to_unit(pixels[first:last]), pixels.shape[0], pixels.shape[1])
+        size = (frame.height, frame.width)
+        image = resized(frame, self._graph.canvas or size)
+        norms = ConditionalInstanceNorms(network.architecture.norm_channels, scale, shift, past[..., :-1], past_weight)
         style = Style(scale, shift, weight, bias)
-        way = StripPass(self._stylize.network, self._weights(share), style, past[..., :-1], keep, self._tiling)
-        seen = picture if self._stylize.canvas is None else resized(picture, self._stylize.canvas)
-        painting = cropped(way.stylize(self._padded(seen)), seen.height, seen.width)
-        painting = resized(painting, (picture.height, picture.width))
-        own, light = self._survey(picture)
-        own = torch.lerp(own, past[..., -1:], keep)
-        most = strength * thickness(own)[..., None]
-        lit = resampled(light, (picture.height, picture.width), "bilinear")
-        stylized = torch.empty(pixels.shape, dtype=pixels.dtype)
-        for first, last in strips(picture.height, self._tiling.rows):
-            over = painting.rows(first, last).float(), most * lit.rows(first, last)[:, 0]
-            stylized[first:last] = from_unit(lay_over(picture.rows(first, last), *over, colors), pixels.dtype).cpu()
-        return stylized, torch.cat((way.statistics(), own), dim=2)
+        strip_pass = StripPass(network, self._weights(fade), style, norms, self._tiling)
+        stylized = cropped(strip_pass.stylize(self._padded(image)), image.height, image.width)
+        stylized = resized(stylized, size)
+        own, mask = self._survey(frame)
+        own = torch.lerp(own, past[..., -1:], past_weight)
+        gain = strength * contrast_gain(own)[..., None]
+        mask = resampled(mask, size, "bilinear")
+        result = torch.empty(pixels.shape, dtype=pixels.dtype)
+        for strip in strips(frame.height, rows):
+            amount = gain * mask.rows(*strip)[:, 0]
+            blended = composite(frame.rows(*strip), stylized.rows(*strip).float(), amount, keep_colors)
+            result[slice(*strip)] = unit_to_pixels(blended, pixels.dtype).cpu()
+        return result, torch.cat((norms.statistics(), own), dim=2)
 
-    def _weights(self, share: Tensor) -> list[Tensor]:
-        starts = _weights_of(self._stylize.network)
-        if self._stylize.end is None:
-            return starts
-        return [part_way(a, b, share) for a, b in zip(starts, _weights_of(self._stylize.end), strict=True)]
+    def _weights(self, fade: Tensor) -> list[Tensor]:
+        start = _weights_of(self._graph.network)
+        if self._graph.end_network is None:
+            return start
+        return [interpolate(a, b, fade) for a, b in zip(start, _weights_of(self._graph.end_network), strict=True)]
 
-    def _padded(self, seen: Tall) -> Tall:
-        """What the network sees: its sides are made multiples of 4."""
-        network, dtype = self._stylize.network, next(self._stylize.network.parameters()).dtype
-        below, right = (missing(size, network.MULTIPLE, network.SMALLEST) for size in (seen.height, seen.width))
+    def _padded(self, image: LazyFeatures) -> LazyFeatures:
+        """Return the input of the network: sides padded to multiples of 4."""
+        network, dtype = self._graph.network, next(self._graph.network.parameters()).dtype
+        below, right = (padding(size, network.MULTIPLE, network.SMALLEST) for size in (image.height, image.width))
 
         def rows(first: int, last: int) -> Tensor:
-            begin, end = min(first, seen.height - 1), min(last, seen.height)
-            inside = F.pad(seen.rows(begin, end).to(dtype), (0, right, 0, last - end), mode="replicate")
-            return inside[:, :, first - begin :].contiguous(memory_format=torch.channels_last)
+            start, end = min(first, image.height - 1), min(last, image.height)
+            inside = F.pad(image.rows(start, end).to(dtype), (0, right, 0, last - end), mode="replicate")
+            return inside[:, :, first - start :].contiguous(memory_format=torch.channels_last)
 
-        return Tall(rows, seen.height + below, seen.width + right)
+        return LazyFeatures(rows, image.height + below, image.width + right)
 
-    def _survey(self, picture: Tall) -> tuple[Tensor, Tall]:
-        """The picture's own statistics ``(1, 2, 1)``, and how much paint each block of it takes."""
-        sums, brightest = Sums(), []
-        blocks = block_count(picture.height, picture.width)
-        for first, last in strips(picture.height, self._tiling.rows):
-            rows = picture.rows(first, last)
+    def _survey(self, frame: LazyFeatures) -> tuple[Tensor, LazyFeatures]:
+        """Return the statistics of the frame, ``(1, 2, 1)``, and its black mask at the resolution of blocks."""
+        sums, brightest = ChannelSums(), []
+        blocks = block_grid(frame.height, frame.width)
+        for first, last in strips(frame.height, self._tiling.rows):
+            rows = frame.rows(first, last)
             sums.add(rows)
-            light = rows.amax(dim=1, keepdim=True)
-            brightest.append(F.interpolate(light, (last - first, blocks[1]), mode="area"))
-        own = mean_and_variance(*sums.means(picture.height * picture.width)).float()
-        taken = beyond_black(F.interpolate(torch.cat(brightest, dim=2), blocks, mode="area"))
-        return own, Tall(lambda first, last: taken[:, :, first:last], *blocks)
+            brightest.append(F.interpolate(rows.amax(dim=1, keepdim=True), (last - first, blocks[1]), mode="area"))
+        own = frame_statistics(*sums.means(frame.height * frame.width)).float()
+        mask = black_mask_level(F.interpolate(torch.cat(brightest, dim=2), blocks, mode="area"))
+        return own, LazyFeatures(lambda first, last: mask[:, :, first:last], *blocks)
 
 
 def _weights_of(network: StyleNetwork) -> list[Tensor]:
-    return [layer.convolve.weight for layer in network.encoder() + network.decoder()]
-
-
-def _picture(pixels: Tensor) -> Tall:
-    return Tall(lambda first, last: to_unit(pixels[first:last]), pixels.shape[0], pixels.shape[1])
-
-
-def cropped(picture: Tall, height: int, width: int) -> Tall:
-    """The upper left part of a picture."""
-    return Tall(lambda first, last: picture.rows(first, last)[..., :width], height, width)
-
-
-def resized(picture: Tall, size: Sequence[int]) -> Tall:
-    """`models.engines.frame_graph.resize` of a picture, a strip at a time."""
-    if tuple(size) == (picture.height, picture.width):
-        return picture
-    mode = resize_mode((picture.height, picture.width), size)
-    result = resampled(picture, size, mode)
-    if mode == "area":
-        return result
-    return Tall(lambda first, last: result.rows(first, last).clamp(0, 1), result.height, result.width)
-
-
-def resampled(picture: Tall, size: Sequence[int], mode: str) -> Tall:
-    """`torch.nn.functional.interpolate` of a picture, a strip at a time.
-
-    The weights of the rows come from that function itself, which is asked what becomes of single rows.
-    """
-    height, width = size
-
-    def rows(first: int, last: int) -> Tensor:
-        scale = picture.height / height
-        begin = max(math.floor(first * scale) - BEYOND, 0)
-        end = min(math.ceil(last * scale) + BEYOND, picture.height)
-        seen = picture.rows(begin, end).float()
-        single = seen.new_zeros(1, 1, picture.height, end - begin)
-        single[0, 0, begin:end].fill_diagonal_(1)
-        weights = _interpolate(single, (height, end - begin), mode)[0, 0, first:last]
-        wide = _interpolate(seen, (end - begin, width), mode)
-        return torch.einsum("oi,nciw->ncow", weights, wide)
-
-    return Tall(rows, height, width)
-
-
-def _interpolate(picture: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    return F.interpolate(picture, size, mode=mode, align_corners=None if mode == "area" else False)
+    return [layer.convolution.weight for layer in network.encoder() + network.decoder()]

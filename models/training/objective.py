@@ -8,8 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.losses import content_loss, gram_matrix, style_loss, total_variation
-from models.temporal import feature_loss, output_loss
+from models.losses import content_loss, feature_loss, gram_matrix, output_loss, style_loss, total_variation
 from models.training.loss_network import LossNetwork
 from models.training.pairs import Pairs
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from models.engines.engine import native_precision
+from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
 from models.training.content import central_crops, random_crops, split
 from models.training.objective import Objective, Stylized, Weights

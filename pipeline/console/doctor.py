@@ -76,7 +76,7 @@ def _torch() -> Finding:
 def _cpu() -> Finding:
     import torch
 
-    from models.engines.engine import native_precision
+    from models.engines.capabilities import native_precision
 
     precision = native_precision(torch.device("cpu"))
     detail = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, runs in {precision}"
@@ -101,7 +101,7 @@ def _mps() -> Finding:
 
 
 def _compile() -> Finding:
-    from models.engines.engine import compiler, python_headers
+    from models.engines.capabilities import compiler, python_headers
 
     found, headers = compiler(), python_headers()
     missing = [name for name, path in (("C++ compiler", found), ("Python headers", headers)) if path is None]
@@ -121,7 +121,7 @@ def _openvino() -> Finding:
 def _styles() -> Finding:
     from models.registry import read_catalog
 
-    names = ", ".join(read_catalog().cards)
+    names = ", ".join(read_catalog().styles)
     return Finding("styles", True, names)
 
 

@@ -142,12 +142,12 @@ def _aspect(info: VideoInfo) -> float:
 
 def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[Pixels]:
     """``pixels`` in each style; the network stays for as long as the next style has the same."""
-    from models.blend import differ
+    from models.blend import networks_differ
 
     stylizer: Stylizer | None = None
     for style in styles:
         look = load_style_settings(style)
-        if stylizer is None or differ(stylizer.look.network, look.network):
+        if stylizer is None or networks_differ(stylizer.look.network, look.network):
             config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
         stylizer.look = look

@@ -25,7 +25,7 @@ from pipeline.threads import prefetch
 from pipeline.train.loss_networks import find_loss_networks
 
 if TYPE_CHECKING:
-    from models.flow import FlowFinder
+    from models.flow import FlowEstimator
 
 SMALLEST_PX = 16
 DEPTH = 2
@@ -98,7 +98,7 @@ def evaluate(
     return tally.scores(network, painting_name, (*notices.lines, TOGETHER))
 
 
-def _flow_finder() -> "FlowFinder":
+def _flow_finder() -> "FlowEstimator":
     try:
         from models.flow import DisFlow
 

@@ -60,10 +60,10 @@ class PerceptualMetrics:
     def _features(self, pixels: Pixels) -> "dict[str, Tensor]":
         import torch
 
-        from models.metrics import to_pixels
+        from models.metrics import image_to_tensor
 
         with torch.inference_mode():
-            features: dict[str, Tensor] = self._network(to_pixels(pixels))
+            features: dict[str, Tensor] = self._network(image_to_tensor(pixels))
         return features
 
 

@@ -10,7 +10,7 @@ from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.frames import Frame
 
 if TYPE_CHECKING:
-    from models.flow import FlowFinder
+    from models.flow import FlowEstimator
 
 NEAR, FAR = 1, 10
 PICTURES = 4
@@ -96,7 +96,7 @@ class ScoreAccumulator:
     """
 
     def __init__(
-        self, finder: "FlowFinder", likeness: PerceptualMetrics | None, *, total: int | None, pairs: int
+        self, finder: "FlowEstimator", likeness: PerceptualMetrics | None, *, total: int | None, pairs: int
     ) -> None:
         self.frames = 0
         self._finder = finder
@@ -120,15 +120,17 @@ class ScoreAccumulator:
         self.frames += 1
 
     def _compare(self, original: Frame, stylized: Frame, back: int) -> Pair:
-        from models.metrics import find_motion, to_pixels, warp_error
+        from models.metrics import estimate_motion, image_to_tensor, warp_error
 
         earlier = self._past[-back]
-        motion = find_motion(original.pixels, earlier[0].pixels, self._finder)
+        motion = estimate_motion(original.pixels, earlier[0].pixels, self._finder)
         errors: list[float | None] = [None, None]
-        if motion.counts:
+        if motion.same_scene:
             both = zip((original, stylized), earlier, strict=True)
-            errors = [warp_error(to_pixels(now.pixels), to_pixels(then.pixels), motion) for now, then in both]
-        return Pair(self.frames, float(original.seconds) - self._begin, motion.visible, *errors)
+            errors = [
+                warp_error(image_to_tensor(now.pixels), image_to_tensor(then.pixels), motion) for now, then in both
+            ]
+        return Pair(self.frames, float(original.seconds) - self._begin, motion.visible_share, *errors)
 
     def scores(self, network: str | None, painting: str | None, notes: Sequence[str]) -> Scores:
         """What all of it came to."""

@@ -10,6 +10,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from models.engines.engine import EngineName, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Order:
         device: where the network will run.
         precision: of its convolutions.
         cache: folder in which it is left.
-        stroke_size: see `models.engines.engine.build_engine`.
+        stroke_size: see `models.engines.engine.EngineSpec`.
         threads: cores that one call will use on a CPU.
     """
 
@@ -58,18 +62,28 @@ def fill(order: Order) -> None:
     """
     import torch
 
-    from models.engines.aot import Ahead
-    from models.engines.engine import build_engine
+    from models.engines.aot import AotGraph
+    from models.engines.build import build_engine
+    from models.engines.engine import EngineSpec
     from pipeline.live.style_mixer import load_style_mixer
 
     mixer = load_style_mixer(order.styles)
-    size = {"height": order.height, "width": order.width, "stroke_size": order.stroke_size}
-    where = {"device": torch.device(order.device), "precision": order.precision, "cache": Path(order.cache)}
+    spec = EngineSpec(
+        network=mixer.network,
+        height=order.height,
+        width=order.width,
+        device=torch.device(order.device),
+        precision=cast("Precision", order.precision),
+        cache=Path(order.cache),
+        end_network=mixer.end,
+        stroke_size=order.stroke_size,
+        threads=order.threads,
+    )
     if order.engine == "compile":
-        Ahead(mixer.network, **size, **where, end=mixer.end, threads=order.threads).compile()  # type: ignore[arg-type]
+        AotGraph(spec).compile()
     else:
         torch.set_num_threads(order.threads)
-        build_engine(order.engine, mixer.network, **size, **where, end=mixer.end)  # type: ignore[arg-type]
+        build_engine(cast("EngineName", order.engine), spec)
 
 
 def main(arguments: Sequence[str]) -> int:

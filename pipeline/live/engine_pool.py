@@ -19,8 +19,7 @@ from pipeline.stylize.device import device_errors
 if TYPE_CHECKING:
     import torch
 
-    from models.engines.aot import Ahead
-    from models.engines.engine import Engine, EngineName, Precision
+    from models.engines.engine import Engine, EngineName, EngineSpec, Precision
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -37,7 +36,7 @@ class Place:
         precision: of its convolutions.
         cache: folder in which compiled code is kept.
         threads: cores that a picture uses on a CPU.
-        stroke_size: see `models.engines.engine.build_engine`.
+        stroke_size: see `models.engines.engine.EngineSpec`.
     """
 
     device: "torch.device"
@@ -68,7 +67,7 @@ class EnginePool:
     """
 
     def __init__(self, mixer: StyleMixer, place: Place, wanted: str, notify: Callable[[str], None]) -> None:
-        from models.engines.engine import available_engines
+        from models.engines.capabilities import available_engines
 
         found = available_engines(place.device)
         if wanted not in ("auto", *found):
@@ -155,32 +154,34 @@ class EnginePool:
     def _prepare(self, kind: "EngineName", size: Size) -> "Engine":
         import torch
 
+        from models.engines.aot import AotGraph
+
         torch.set_num_threads(self._place.threads)
         if kind == "openvino":
             self._in_a_process(kind, size)
             return self._build(kind, size)
-        ahead = self._ahead(size)
-        ahead.get_ready()
-        if ahead.is_there:
+        graph = AotGraph(self._spec(size))
+        graph.preload()
+        if graph.is_compiled:
             try:
-                return ahead.load()
+                return graph.load()
             except RuntimeError:
-                ahead.forget()
+                graph.delete()
         self._in_a_process(kind, size)
-        return ahead.load()
+        return graph.load()
 
-    def _ahead(self, size: Size) -> "Ahead":
-        from models.engines.aot import Ahead
+    def _spec(self, size: Size) -> "EngineSpec":
+        from models.engines.engine import EngineSpec
 
         place, (height, width) = self._place, size
-        return Ahead(
-            self._mixer.network,
+        return EngineSpec(
+            network=self._mixer.network,
             height=height,
             width=width,
             device=place.device,
             precision=place.precision,
             cache=place.cache,
-            end=self._mixer.end,
+            end_network=self._mixer.end,
             stroke_size=place.stroke_size,
             threads=place.threads,
         )
@@ -218,32 +219,21 @@ class EnginePool:
             raise DeviceError(lines[-1])
 
     def _build(self, kind: "EngineName", size: Size) -> "Engine":
-        from models.engines.engine import build_engine
+        from models.engines.build import build_engine
 
-        place, (height, width) = self._place, size
-        with device_errors(place.device):
-            return build_engine(
-                kind,
-                self._mixer.network,
-                height=height,
-                width=width,
-                device=place.device,
-                precision=place.precision,
-                cache=place.cache,
-                end=self._mixer.end,
-                stroke_size=place.stroke_size,
-            )
+        with device_errors(self._place.device):
+            return build_engine(kind, self._spec(size))
 
     def _warm_up(self, engine: "Engine", size: Size) -> None:
         """The first call is slow: it is made here, and not between two pictures."""
         import torch
 
-        from models.engines.frame_graph import no_statistics
+        from models.frame_graph import zero_statistics
 
         device, network = self._place.device, self._mixer.network
         zero = torch.zeros((), device=device)
         nothing = torch.zeros((*size, 3), dtype=torch.uint8)
-        engine(nothing, self._mixer.styles[0], no_statistics(network, device), zero, zero, zero, zero)
+        engine(nothing, self._mixer.styles[0], zero_statistics(network, device), zero, zero, zero, zero)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -50,8 +50,8 @@ class LiveStylizer:
     def __init__(self, config: LiveConfig, mixer: StyleMixer, size: Size, notify: Callable[[str], None]) -> None:
         import torch
 
-        from models.engines.engine import native_precision
-        from models.engines.frame_graph import no_statistics
+        from models.engines.capabilities import native_precision
+        from models.frame_graph import zero_statistics
 
         wanted = config.stylize
         self.size = size
@@ -71,7 +71,7 @@ class LiveStylizer:
             notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
             self._stability = "none"
         self._stabilizer = Stabilizer(self._stability)
-        self._no_past = no_statistics(mixer.network, self.device)
+        self._no_past = zero_statistics(mixer.network, self.device)
         self._forget = torch.zeros((), device=self.device)
         self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)
         self._last: tuple[Any, ...] = ()

@@ -71,17 +71,21 @@ def load_style_mixer(names: Sequence[str]) -> StyleMixer:
     Raises:
         StyleError: one is not there, cannot be used, or does not go with the first.
     """
-    from models.blend import differ
+    from models.blend import networks_differ
 
     painters = [_load(name) for name in names]
     network = painters[0].network
-    others = [stylizer.network for stylizer in painters if differ(network, stylizer.network)]
+    others = [stylizer.network for stylizer in painters if networks_differ(network, stylizer.network)]
     end = others[0] if others else None
     for stylizer in painters[1:]:
-        strange = end is not None and differ(network, stylizer.network) and differ(end, stylizer.network)
+        strange = (
+            end is not None and networks_differ(network, stylizer.network) and networks_differ(end, stylizer.network)
+        )
         if strange or not _are_related(painters[0], stylizer):
-            raise StyleError(f"{stylizer.card.name} and {painters[0].card.name} cannot be painted in one session")
-    shares = tuple(float(end is not None and differ(network, stylizer.network)) for stylizer in painters)
+            raise StyleError(
+                f"{stylizer.metadata.name} and {painters[0].metadata.name} cannot be painted in one session"
+            )
+    shares = tuple(float(end is not None and networks_differ(network, stylizer.network)) for stylizer in painters)
     return StyleMixer(tuple(names), network, end, tuple(stylizer.style for stylizer in painters), shares)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.config import StylizeConfig
@@ -16,7 +17,7 @@ from pipeline.stylize.fair_lock import FairLock
 from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
-    from models.engines.engine import Engine
+    from models.engines.engine import Engine, EngineName, EngineSpec
     from models.network import StyleNetwork
 
 T = TypeVar("T")
@@ -87,14 +88,14 @@ class _Sharing(Stylizer):
             self._has_turn = True
             yield from super().__call__(items, state)
 
-    def _found_or_built(self, name: str, network: "StyleNetwork", **settings: Any) -> "Engine":
+    def _found_or_built(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
         import torch
 
-        from models.engines.engine import build_engine
+        from models.engines.build import build_engine
 
-        of_networks = tuple(_digest(each) for each in (network, settings["end"]))
-        others = tuple(sorted((option, value) for option, value in settings.items() if option != "end"))
-        key = (name, *of_networks, others, torch.get_num_threads())
+        of_networks = tuple(_digest(each) for each in (spec.network, spec.end_network))
+        others = (getattr(spec, f.name) for f in fields(spec) if f.name not in ("network", "end_network"))
+        key = (name, *of_networks, *others, torch.get_num_threads())
         kept = self._engines.find(key)
         if kept is not None:
             self._new = None
@@ -102,7 +103,7 @@ class _Sharing(Stylizer):
         if not self._has_turn:
             self._engines.turn.take()
             self._has_turn = True
-        engine = build_engine(name, network, **settings)  # type: ignore[arg-type]
+        engine = build_engine(name, spec)
         self._new = key, engine
         return engine
 

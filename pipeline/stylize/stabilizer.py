@@ -25,7 +25,7 @@ else:
 if TYPE_CHECKING:
     import torch
 
-    from models.flow import Field
+    from models.flow import Flow
 
 Stability = Literal["none", "smooth", "flow"]
 
@@ -131,7 +131,7 @@ class Stabilizer:
         of_this_shot = index - self.LAG >= self._shot
         return Prepared(index, first, calm, before if self._mode == "flow" else None, past if of_this_shot else None)
 
-    def flow(self, prepared: Prepared) -> "Field | None":
+    def flow(self, prepared: Prepared) -> "Flow | None":
         """Flow ``(H, W, 2)`` to the frame before, in pixels; None where it is not needed."""
         if prepared.before is None:
             return None
@@ -139,10 +139,10 @@ class Stabilizer:
             from models.flow import DisFlow
 
             self._own.find = DisFlow("fast")
-        field: Field = self._own.find(_shallow(prepared.pixels), _shallow(prepared.before))
-        return field
+        flow: Flow = self._own.find(_shallow(prepared.pixels), _shallow(prepared.before))
+        return flow
 
-    def finish(self, prepared: Prepared, stylized: Pixels, used: "torch.Tensor", flow: "Field | None") -> Pixels:
+    def finish(self, prepared: Prepared, stylized: Pixels, used: "torch.Tensor", flow: "Flow | None") -> Pixels:
         """The picture to show: ``painted``, or in mode ``flow`` its blend with the frame before.
 
         Args:
@@ -269,7 +269,7 @@ class FlowBlend:
     def __init__(self) -> None:
         self._share = self.SHARE * (1 - _ramp(self.AGREE, self.DIFFER))
 
-    def __call__(self, stylized: Pixels, past: Pixels, frame: Pixels, past_frame: Pixels, flow: "Field") -> Pixels:
+    def __call__(self, stylized: Pixels, past: Pixels, frame: Pixels, past_frame: Pixels, flow: "Flow") -> Pixels:
         """Blend.
 
         Args:

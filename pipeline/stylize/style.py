@@ -38,9 +38,9 @@ class StyleSettings:
     @property
     def end_network(self) -> "StyleNetwork | None":
         """The network of the last frame; None if both ends use one network, as styles of one file do."""
-        from models.blend import differ
+        from models.blend import networks_differ
 
-        if self.end is None or not differ(self.start.network, self.end.network):
+        if self.end is None or not networks_differ(self.start.network, self.end.network):
             return None
         return self.end.network
 
@@ -60,7 +60,7 @@ def bundled_styles() -> tuple[StyleMetadata, ...]:
         StyleError: their file is missing or damaged.
     """
     try:
-        return tuple(read_catalog().cards.values())
+        return tuple(read_catalog().styles.values())
     except WeightsError as error:
         raise StyleError(f"{error}; reinstall flowbrush") from error
 
@@ -75,7 +75,7 @@ def styles_in(file: str) -> list[str]:
         if not file.endswith(".safetensors"):
             find(file)
             return [file]
-        return [f"{file}#{name}" for name in read_catalog(Path(file)).cards]
+        return [f"{file}#{name}" for name in read_catalog(Path(file)).styles]
     except WeightsError as error:
         raise StyleError(str(error)) from error
 

@@ -34,7 +34,7 @@ from pipeline.threads import ordered_map
 if TYPE_CHECKING:
     import torch
 
-    from models.engines.engine import Engine, EngineName, Precision
+    from models.engines.engine import Engine, EngineName, EngineSpec, Precision
     from models.tiled.tiling import Tiling
 
 
@@ -47,8 +47,8 @@ T = TypeVar("T")
 Notify = Callable[[str], None]
 MaskBlend = Callable[[Pixels, Pixels, Fraction], Pixels]
 """Called as ``mask(original, stylized, seconds)``; returns the pixels to show, as `pipeline.decode.mask.Mask` does."""
-Build = Callable[..., "Engine"]
-"""Called as `models.engines.engine.build_engine`."""
+Build = Callable[["EngineName", "EngineSpec"], "Engine"]
+"""Called as `models.engines.build.build_engine`."""
 
 
 class Stylizer:
@@ -68,7 +68,7 @@ class Stylizer:
         last_seconds: time of the last frame, at which a fade ends; see `pipeline.stylize.style.last_frame_seconds`.
         mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
         notify: called with what the user should know, a line each.
-        build: makes the engine as `models.engines.engine.build_engine` does, which it is where None is given;
+        build: makes the engine as `models.engines.build.build_engine` does, which it is where None is given;
             several clips
             may share what it keeps.
 
@@ -99,8 +99,9 @@ class Stylizer:
     ) -> None:
         import torch
 
-        from models.engines.engine import build_engine, native_precision
-        from models.engines.frame_graph import no_statistics
+        from models.engines.build import build_engine
+        from models.engines.capabilities import native_precision
+        from models.frame_graph import zero_statistics
 
         self.look = load_style_settings(config.style, config.style_end, last_seconds)
         self.device = find_device(config.device)
@@ -118,7 +119,7 @@ class Stylizer:
         if self._stability != "none" and not opencv_is_there():
             notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
             self._stability = "none"
-        self._no_past = no_statistics(self.look.network, self.device)
+        self._no_past = zero_statistics(self.look.network, self.device)
         self._forget = torch.zeros((), device=self.device)
         self._keep = torch.tensor(Stabilizer.KEEP, device=self.device)
         self._strength = torch.tensor(float(config.strength), device=self.device)
@@ -223,7 +224,7 @@ class Stylizer:
 
     def _start(self, wanted: str, max_memory: int | None) -> None:
         """Build the engine that was asked for, or the fastest that works, and run it once."""
-        from models.engines.engine import available_engines
+        from models.engines.capabilities import available_engines
 
         candidates = available_engines(self.device) if wanted == "auto" else [cast("EngineName", wanted)]
         bound = default_bound(self.device) if max_memory is None else max_memory
@@ -281,21 +282,23 @@ class Stylizer:
             self._warm_up()
 
     def _built(self, name: "EngineName", tiling: "Tiling | None") -> "Engine":
+        from models.engines.engine import EngineSpec
+
         height, width = self._size
-        return self._build_engine(
-            name,
-            self.look.network,
+        spec = EngineSpec(
+            network=self.look.network,
             height=height,
             width=width,
             device=self.device,
             precision=self.precision,
             cache=cache_folder(),
-            workers=self.workers,
-            end=self.look.end_network,
+            end_network=self.look.end_network,
             stroke_size=self._stroke_size,
             is_16_bit=self._is_16_bit,
             tiling=tiling,
+            workers=self.workers,
         )
+        return self._build_engine(name, spec)
 
     def _shrink(self, run: "Engine", reason: str) -> None:
         """Go on in strips, or in smaller ones, where ``run`` is what ran out of memory and is still in use.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.registry import write_whole
+from models.weight_file import write_whole
 from pipeline.errors import OutputError, StyleError, first_line
 
 if TYPE_CHECKING:

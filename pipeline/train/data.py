@@ -17,7 +17,7 @@ from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
 if TYPE_CHECKING:
     import torch
 
-    from models.flow import FlowFinder
+    from models.flow import FlowEstimator
     from models.training.pairs import ClipPair
 
 LARGEST_CONTENT_PX = 480
@@ -55,7 +55,7 @@ class Content:
 
 
 def read_content(
-    sources: Sequence[Path], *, crop_px: int, seed: int, find: Callable[[], "FlowFinder"], notify: Notify
+    sources: Sequence[Path], *, crop_px: int, seed: int, find: Callable[[], "FlowEstimator"], notify: Notify
 ) -> Content:
     """Read photos, and moments of clips; memory is bounded whatever there is.
 
@@ -140,7 +140,7 @@ def _photo(path: Path) -> "torch.Tensor":
 
 
 def _read_clips(
-    paths: Sequence[Path], content: Content, crop_px: int, find: Callable[[], "FlowFinder"], notify: Notify
+    paths: Sequence[Path], content: Content, crop_px: int, find: Callable[[], "FlowEstimator"], notify: Notify
 ) -> dict[Path, str]:
     """Add frames and pairs of the clips to ``content``; what is wrong with those that cannot be read."""
     if not paths:
@@ -162,21 +162,21 @@ def _read_clips(
     return problems
 
 
-def _add(moment: Moment, content: Content, find: "FlowFinder") -> None:
+def _add(moment: Moment, content: Content, find: "FlowEstimator") -> None:
     content.photos.append(_tensor(moment.first))
     pair = None if moment.second is None else _pair(moment.first, moment.second, find)
     if pair is not None:
         content.pairs.append(pair)
 
 
-def _pair(first: Pixels, second: Pixels, find: "FlowFinder") -> "ClipPair | None":
+def _pair(first: Pixels, second: Pixels, find: "FlowEstimator") -> "ClipPair | None":
     """Two frames and the motion between them; None across a cut."""
     import torch
 
-    from models.flow import to_tensor, visible, warp
+    from models.flow import flow_to_tensor, visible, warp
     from models.training.pairs import ClipPair
 
-    backward, forward = to_tensor(find(second, first)), to_tensor(find(first, second))
+    backward, forward = flow_to_tensor(find(second, first)), flow_to_tensor(find(first, second))
     trusted = visible(backward, forward)
     a, b = _tensor(first), _tensor(second)
     difference = (warp(a[None].float(), backward) - b).abs().mean(dim=1, keepdim=True) / 255
@@ -195,7 +195,7 @@ def _reason(error: InputError) -> str:
     return str(error).removeprefix(f"{error.path}: ")
 
 
-def flow_finder(device: "torch.device") -> "FlowFinder":
+def flow_finder(device: "torch.device") -> "FlowEstimator":
     """RAFT on a GPU where its weights were downloaded before, else OpenCV's DIS."""
     import torch
 

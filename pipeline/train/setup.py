@@ -106,7 +106,7 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
         return network, [network.neutral_style() for _ in config.paintings]
     try:
         catalog = read_catalog(config.start)
-        painters = {name: load(f"{config.start}#{name}") for name in catalog.cards}
+        painters = {name: load(f"{config.start}#{name}") for name in catalog.styles}
     except WeightsError as error:
         raise StyleError(str(error)) from error
     by_field = zip(*(painter.style.tensors() for painter in painters.values()), strict=True)
@@ -116,7 +116,7 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
 
 
 def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "TrainingConfig":
-    from models.engines.engine import can_compile
+    from models.engines.capabilities import can_compile
 
     settings = config.settings()
     if not settings.compile or can_compile(device):

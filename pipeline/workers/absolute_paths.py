@@ -4,7 +4,7 @@ import os
 import platform
 from dataclasses import replace
 
-from models.registry import is_in_file
+from models.registry import is_weight_file
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import differences_here
@@ -33,7 +33,7 @@ def _whole(path: str) -> str:
 
 
 def _whole_style(style: str) -> str:
-    return _whole(style) if is_in_file(style) else style
+    return _whole(style) if is_weight_file(style) else style
 
 
 def check_here(task: SegmentJob) -> None:

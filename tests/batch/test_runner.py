@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import models.engines.engine
+import models.engines.build
+import models.engines.capabilities
 import models.registry
 from pipeline.atomic import write_in_place
 from pipeline.batch import arrivals, clip_run, session, watch
@@ -87,13 +88,13 @@ def outputs(events: list[Event], kind: type) -> list[str]:
 
 def test_one_engine_for_each_size_whatever_the_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[int, int]] = []
-    build = models.engines.engine.build_engine
+    build = models.engines.build.build_engine
 
-    def counted(*args: Any, **settings: Any) -> Any:
-        built.append((settings["width"], settings["height"]))
-        return build(*args, **settings)
+    def counted(name: Any, spec: Any) -> Any:
+        built.append((spec.width, spec.height))
+        return build(name, spec)
 
-    monkeypatch.setattr(models.engines.engine, "build_engine", counted)
+    monkeypatch.setattr(models.engines.build, "build_engine", counted)
     clips(tmp_path, "a.mp4", "c.mp4")
     clips(tmp_path, "b.mp4", width=80)
     ended, _ = batch(config(tmp_path, ("great-wave", "starry-night", "great-wave:0.5,minotaur:0.5")))
@@ -777,7 +778,8 @@ def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     """Dynamo would run the ninth uncompiled, as it counts by code object."""
     import torch
 
-    from models.engines.frame_graph import no_statistics
+    from models.engines.engine import EngineSpec
+    from models.frame_graph import zero_statistics
     from models.network import StyleNetwork
     from tests.support.tiny import TINY
 
@@ -792,15 +794,14 @@ def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return real(module, dynamic=False, backend=backend)
 
     monkeypatch.setattr(torch, "compile", cheap)
-    monkeypatch.setattr(models.engines.engine, "can_compile", lambda device: True)
+    monkeypatch.setattr(models.engines.capabilities, "can_compile", lambda device: True)
     network, device = StyleNetwork(TINY), torch.device("cpu")
     for number in range(9):
-        size = {"height": 16 + 4 * number, "width": 16}
-        engine = models.engines.engine.build_engine(
-            "compile", network, **size, device=device, precision="fp32", cache=tmp_path
-        )
-        pixels = torch.from_numpy(np.zeros((size["height"], size["width"], 3), np.uint8))
-        engine(pixels, network.neutral_style(), no_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
+        height = 16 + 4 * number
+        spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
+        engine = models.engines.build.build_engine("compile", spec)
+        pixels = torch.from_numpy(np.zeros((height, 16, 3), np.uint8))
+        engine(pixels, network.neutral_style(), zero_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
     assert len(compiled) == 9
 
 

@@ -20,7 +20,7 @@ from pipeline.frames import Pixels
 from pipeline.media.stills import read_image
 from tests.support.media import Clip, make_clip, moving_square
 
-BUNDLED = list(read_catalog().cards)
+BUNDLED = list(read_catalog().styles)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import cli
 import pipeline.evaluate.perceptual
 import pipeline.train.loss_networks
 from models.flow import DisFlow
-from models.metrics import e_stab, find_motion, to_pixels, warp_error
+from models.metrics import e_stab, estimate_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
 from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
 from pipeline.evaluate.perceptual import PerceptualMetrics
@@ -90,7 +90,7 @@ def test_figures_are_those_of_all_pairs(clips: tuple[str, str], weights: Path, p
     def expected(frames: Sequence[Pixels], back: int) -> float:
         errors = []
         for index in range(back, len(frames)):
-            motion = find_motion(before[index], before[index - back], finder)
+            motion = estimate_motion(before[index], before[index - back], finder)
             errors.append(warp_error(to_pixels(frames[index]), to_pixels(frames[index - back]), motion))
         return e_stab(errors)
 

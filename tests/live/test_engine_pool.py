@@ -11,17 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.engines.aot import GRAPH, INPUTS, Ahead
-from models.engines.engine import EngineError, build_engine, can_compile
-from models.engines.frame_graph import no_statistics
-from models.network import StyleNetwork
+from models.engines.capabilities import can_compile
+from models.frame_graph import zero_statistics
 from pipeline.errors import DeviceError
 from pipeline.live import compile_process as compiling
 from pipeline.live import engine_pool as engines
 from pipeline.live.engine_pool import EnginePool, Place
 from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from tests.support.media import moving_square
-from tests.support.tiny import TINY
 
 CPU = torch.device("cpu")
 SIZE = (48, 64)
@@ -45,97 +42,8 @@ def place(folder: Path, **changes: Any) -> Place:
 def stylized(engine: Any, mixer: StyleMixer, *, share: float = 0.0, strength: float = 1.0) -> tuple[Any, Any]:
     pixels = torch.from_numpy(moving_square(3))
     values = (torch.tensor(value) for value in (0.0, strength, 0.0, share))
-    picture, used = engine(pixels, mixer.styles[0], no_statistics(mixer.network), *values)
+    picture, used = engine(pixels, mixer.styles[0], zero_statistics(mixer.network), *values)
     return picture.numpy().astype(int), used
-
-
-def tiny(folder: Path, *, end: bool = False) -> Ahead:
-    torch.manual_seed(1)
-    networks = [StyleNetwork(TINY).eval().requires_grad_(False) for _ in range(2)]
-    return Ahead(networks[0], 48, 64, CPU, "fp32", folder, end=networks[1] if end else None)
-
-
-class Graph:
-    """Compiled code that is quickly made."""
-
-    def save(self, *, path: str, format: str) -> None:
-        Path(path).write_bytes(b"graph")
-
-
-def test_what_is_compiled_is_kept_beside_others_that_do_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ahead = tiny(tmp_path)
-    ahead.folder.mkdir(parents=True)
-    (ahead.folder / INPUTS).write_text("[]")  # left over from one that was half deleted
-    ahead._keep(Graph(), ["a"])
-    assert (ahead.folder / GRAPH).read_bytes() == b"graph"
-    assert (ahead.folder / INPUTS).read_text() == '["a"]'
-    rename = Path.rename
-
-    def slower(self: Path, target: Path) -> Path:
-        target.mkdir(exist_ok=True)
-        (target / GRAPH).write_bytes(b"of another")
-        return rename(self, target)
-
-    ahead.forget()
-    monkeypatch.setattr(Path, "rename", slower)
-    ahead._keep(Graph(), ["a"])
-    assert (ahead.folder / GRAPH).read_bytes() == b"of another"
-
-
-@pytest.mark.slow
-@NEEDS_COMPILER
-def test_what_was_compiled_ahead_paints_as_eager_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    ahead = tiny(tmp_path, end=True)
-    assert not ahead.is_there
-    ahead.compile()
-    assert ahead.is_there
-    again = replace(ahead)
-    with monkeypatch.context() as patched:
-        patched.setattr(torch.export, "export", None)  # nothing is traced any more
-        loaded = again.load()
-    mixer = StyleMixer(("tiny",), ahead.network, ahead.end, (ahead.network.neutral_style(),), (0.0,))
-    eager = build_engine(
-        "eager", ahead.network, height=48, width=64, device=CPU, precision="fp32", cache=tmp_path, end=ahead.end
-    )
-    for share in (0.0, 0.4, 1.0):
-        (picture, used), (wanted, wanted_used) = (stylized(engine, mixer, share=share) for engine in (loaded, eager))
-        assert np.abs(picture - wanted).max() <= 1
-        assert torch.allclose(used, wanted_used, atol=1e-4)
-    # The weights are no part of what was compiled.
-    other = replace(ahead, network=ahead.end or ahead.network)
-    assert other.folder == ahead.folder
-    assert not np.array_equal(stylized(other.load(), mixer)[0], stylized(loaded, mixer)[0])
-
-
-def test_all_that_compiled_code_depends_on_tells_it_apart(tmp_path: Path) -> None:
-    ahead = tiny(tmp_path)
-    others = [
-        replace(ahead, height=52),
-        replace(ahead, width=68),
-        replace(ahead, precision="bf16"),
-        replace(ahead, end=ahead.network),
-        replace(ahead, stroke_size=2.0),
-        replace(ahead, threads=2),
-        replace(ahead, network=StyleNetwork(replace(TINY, blocks=2))),
-        replace(ahead, cache=tmp_path / "other"),
-    ]
-    assert len({ahead.folder, *(other.folder for other in others)}) == 1 + len(others)
-
-
-def test_what_is_missing_or_damaged_cannot_be_loaded(tmp_path: Path) -> None:
-    ahead = tiny(tmp_path)
-    with pytest.raises(EngineError, match="cannot be loaded"):
-        ahead.load()
-    ahead.folder.mkdir(parents=True)
-    (ahead.folder / "inputs.json").write_text("[]")
-    (ahead.folder / GRAPH).write_bytes(b"nonsense")
-    with pytest.raises(EngineError, match="64x48 cannot be loaded"):
-        ahead.load()
-    ahead.forget()
-    assert not ahead.is_there
 
 
 def test_an_order_survives_the_command_line() -> None:
@@ -219,7 +127,9 @@ def test_what_cannot_be_had_is_said_once_and_the_next_is_tried(
         raise RuntimeError(f"{kind} is broken\nin many lines")
 
     monkeypatch.setattr(EnginePool, "_prepare", fail)
-    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["compile", "openvino", "eager"])
+    monkeypatch.setattr(
+        "models.engines.capabilities.available_engines", lambda device: ["compile", "openvino", "eager"]
+    )
     lines: list[str] = []
     kept = EnginePool(mixer, place(tmp_path), "auto", lines.append)
     for size in (SIZE, SIZE, (64, 64)):
@@ -248,7 +158,7 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 
     monkeypatch.setattr(EnginePool, "_prepare", prepare)
     monkeypatch.setattr(EnginePool, "_warm_up", lambda *_: None)
-    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
+    monkeypatch.setattr("models.engines.capabilities.available_engines", lambda device: ["openvino", "eager"])
     kept = EnginePool(mixer, place(tmp_path), "auto", print)
     kept.get(SIZE)
     kept.prepare(SIZE)
@@ -264,7 +174,7 @@ def test_a_size_that_is_forgotten_gets_no_engine_any_more(
 def test_an_engine_that_is_not_there_is_refused(
     tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["eager"])
+    monkeypatch.setattr("models.engines.capabilities.available_engines", lambda device: ["eager"])
     with pytest.raises(DeviceError, match="the engine openvino is not to be had on cpu"):
         EnginePool(mixer, place(tmp_path), "openvino", print)
     kept = EnginePool(mixer, place(tmp_path), "eager", print)
@@ -273,7 +183,7 @@ def test_an_engine_that_is_not_there_is_refused(
 
 
 def test_closing_ends_the_process(tmp_path: Path, mixer: StyleMixer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.engines.engine.available_engines", lambda device: ["openvino", "eager"])
+    monkeypatch.setattr("models.engines.capabilities.available_engines", lambda device: ["openvino", "eager"])
     lines: list[str] = []
     kept = EnginePool(mixer, place(tmp_path), "auto", lines.append)
     kept.prepare(SIZE)

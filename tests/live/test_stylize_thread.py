@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-import models.engines.engine
+import models.engines.build
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live import stylize_thread as painting
@@ -43,15 +43,15 @@ def paint_all(thread: StylizeThread, count: int) -> None:
 
 def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     """One engine cannot even be built, the next cannot paint."""
-    build, freed, lines = models.engines.engine.build_engine, list[set[tuple[int, int]]](), list[str]()
+    build, freed, lines = models.engines.build.build_engine, list[set[tuple[int, int]]](), list[str]()
 
-    def greedy(*arguments: Any, height: int, **rest: Any) -> Any:
-        if height == 144:
+    def greedy(name: Any, spec: Any) -> Any:
+        if spec.height == 144:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        run = build(*arguments, height=height, **rest)
+        run = build(name, spec)
 
         def engine(*of_picture: Any) -> Any:
-            if height == 120:
+            if spec.height == 120:
                 raise MemoryError
             return run(*of_picture)
 
@@ -59,7 +59,7 @@ def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypat
 
     thread = new(lines)
     engines = thread._stylizer.engines
-    monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
+    monkeypatch.setattr(models.engines.build, "build_engine", greedy)
     monkeypatch.setattr(painting, "free_memory", lambda device: freed.append(set(engines._slow)))
     paint_all(thread, 3)
     assert lines == [
@@ -78,7 +78,7 @@ def test_what_has_memory_in_its_name_is_not_too_little_of_it(monkeypatch: pytest
 
     lines: list[str] = []
     thread = new(lines)
-    monkeypatch.setattr(models.engines.engine, "build_engine", lambda *_, **__: fail)
+    monkeypatch.setattr(models.engines.build, "build_engine", lambda *_, **__: fail)
     with pytest.raises(DeviceError, match=r"^CUDA error: an illegal memory access was encountered$"):
         paint_all(thread, 1)
     assert not lines

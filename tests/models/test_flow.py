@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.flow import DisFlow, Preset, RaftFlow, inside, motion_boundary, to_tensor, visible, warp
+from models.flow import DisFlow, Preset, RaftFlow, flow_to_tensor, inside, motion_boundary, visible, warp
 from sample_videos.scenes import scene
 from tests.support.media import moving_square
 from tests.support.tiny import blobs
@@ -88,7 +88,7 @@ def test_warp_passes_gradients_to_what_was_seen() -> None:
 def test_exact_flow_carries_a_frame_to_the_next(name: str) -> None:
     scenery = scene(name)
     past, now = (picture(scenery.frame(index)) for index in (80, 81))
-    flow = to_tensor(scenery.flow(81, 80))
+    flow = flow_to_tensor(scenery.flow(81, 80))
     seen = torch.from_numpy(~scenery.occlusion(81, 80))[None, None]
     error, backwards = (float(difference(warp(past, f), now)[seen].mean()) for f in (flow, -flow))
     assert error < 2 / 255
@@ -102,7 +102,7 @@ def test_exact_flow_carries_a_frame_to_the_next(name: str) -> None:
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
 def test_dis_finds_where_a_square_came_from(preset: Preset) -> None:
     first, second = (moving_square(index, width=160, height=120, step=5) for index in (1, 2))
-    flow = to_tensor(DisFlow(preset)(second, first))
+    flow = flow_to_tensor(DisFlow(preset)(second, first))
     assert flow.shape == (1, 2, 120, 160)
     assert -6 < flow[0, 0].min() < -4, "the square went to the right"
     past, now = picture(first), picture(second)
@@ -193,7 +193,7 @@ def test_what_is_visible_is_as_published(largest_px: float, noise_px: float) -> 
     forward = noise - backward
     backward[20:40, 30:50] += np.float32(largest_px)
     expected = reference_visible(backward, forward)
-    found = visible(to_tensor(backward), to_tensor(forward))
+    found = visible(flow_to_tensor(backward), flow_to_tensor(forward))
     assert found.shape == (1, 1, 120, 160)
     assert found.dtype == torch.bool
     assert 0.05 < expected.mean() < 0.99
@@ -246,7 +246,7 @@ def test_a_motion_boundary_is_a_bend_that_is_large_for_its_motion() -> None:
 @pytest.mark.parametrize("name", ["harbor", "street"])
 def test_occlusions_of_a_scene_are_not_visible(name: str) -> None:
     scenery = scene(name)
-    backward, forward = to_tensor(scenery.flow(70, 66)), to_tensor(scenery.flow(66, 70))
+    backward, forward = flow_to_tensor(scenery.flow(70, 66)), flow_to_tensor(scenery.flow(66, 70))
     hidden = torch.from_numpy(scenery.occlusion(70, 66))[None, None]
     seen = visible(backward, forward)
     assert (~seen)[hidden].float().mean() > 0.85
@@ -297,7 +297,7 @@ def test_dis_is_near_the_true_flow(name: str) -> None:
 def test_most_true_occlusions_are_not_visible(name: str) -> None:
     truth, find = sintel(name), DisFlow()
     flow = find(truth.source, truth.target)
-    seen = visible(to_tensor(flow), to_tensor(find(truth.target, truth.source)))[0, 0].numpy()
+    seen = visible(flow_to_tensor(flow), flow_to_tensor(find(truth.target, truth.source)))[0, 0].numpy()
     assert seen[truth.occluded].mean() < 0.4
     assert seen[truth.clear].mean() > 1.5 * seen[truth.occluded].mean()
     apart = np.hypot(*(flow - truth.flow).transpose(2, 0, 1))
@@ -308,6 +308,6 @@ def test_opencv_is_loaded_only_to_find_flow() -> None:
     """Painting follows no flow, and must start where OpenCV's system libraries are missing."""
     import subprocess
 
-    code = "import sys, models.flow, models.temporal; sys.exit('cv2' in sys.modules or 'torchvision' in sys.modules)"
+    code = "import sys, models.flow, models.losses; sys.exit('cv2' in sys.modules or 'torchvision' in sys.modules)"
     options: dict[str, Any] = {"cwd": Path(__file__).parents[2], "check": True, "timeout": 120}
     subprocess.run([sys.executable, "-c", code], **options)

@@ -10,16 +10,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.flow import DisFlow, inside, to_tensor
+from models.flow import DisFlow, flow_to_tensor, inside
 from models.losses import gram_matrix
 from models.metrics import (
     Motion,
     content_score,
     e_stab,
     e_warp,
-    find_motion,
+    estimate_motion,
+    image_to_tensor,
     style_score,
-    to_pixels,
     warp_error,
 )
 from sample_videos.scenes import scene
@@ -74,7 +74,7 @@ def test_nothing_visible_is_no_number() -> None:
     picture = torch.zeros(1, 3, 4, 4)
     hidden = Motion(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.bool))
     assert math.isnan(warp_error(picture, picture, hidden))
-    assert not hidden.counts
+    assert not hidden.same_scene
 
 
 def test_e_stab_is_the_root_of_e_warp() -> None:
@@ -102,10 +102,10 @@ def test_agrees_with_numpy_and_opencv(back: int) -> None:
     finder = DisFlow("medium")
     errors, expected = [], []
     for index in range(back, len(frames)):
-        found = find_motion(frames[index], frames[index - back], finder)
-        errors.append(warp_error(to_pixels(stylized[index]), to_pixels(stylized[index - back]), found))
+        found = estimate_motion(frames[index], frames[index - back], finder)
+        errors.append(warp_error(image_to_tensor(stylized[index]), image_to_tensor(stylized[index - back]), found))
         mask, error = ruler(frames[index], frames[index - back], stylized[index], stylized[index - back])
-        assert found.visible == pytest.approx(mask.mean(), abs=2e-3)
+        assert found.visible_share == pytest.approx(mask.mean(), abs=2e-3)
         expected.append(error)
     assert 0.01 < e_stab(errors) == pytest.approx(math.sqrt(np.mean(expected)), rel=2e-3)
 
@@ -134,22 +134,22 @@ def ruler(current: Pixels, earlier: Pixels, stylized: Pixels, painted_earlier: P
 def test_a_pair_counts_from_a_tenth_of_the_pixels_on(rows: int, counts: bool) -> None:
     mask = torch.arange(100).view(1, 1, 100, 1).expand(1, 1, 100, 7) < rows
     found = Motion(torch.zeros(1, 2, 100, 7), mask)
-    assert found.visible == pytest.approx(rows / 100)
-    assert found.counts is counts
+    assert found.visible_share == pytest.approx(rows / 100)
+    assert found.same_scene is counts
 
 
 def test_found_flow_measures_as_the_exact_flow_does() -> None:
     harbor = scene("harbor")
     now, then = harbor.frame(100), harbor.frame(99)
-    flow = to_tensor(harbor.flow(100, 99))
+    flow = flow_to_tensor(harbor.flow(100, 99))
     exact = Motion(flow, torch.from_numpy(~harbor.occlusion(100, 99))[None, None] & inside(flow))
-    found = find_motion(now, then, DisFlow("medium"))
+    found = estimate_motion(now, then, DisFlow("medium"))
     # What stands in the scene and flickers on its own shows alike by either flow.
     flicker = np.random.default_rng(0).normal(0, 10, (2, *now.shape))
     noisy = [(frame + noise).clip(0, 255).astype(np.uint8) for frame, noise in zip((now, then), flicker, strict=True)]
     for pair, tolerance in (((now, then), 0.3), (noisy, 0.03)):
         by_exact, by_found = (
-            e_stab([warp_error(to_pixels(pair[0]), to_pixels(pair[1]), moved)]) for moved in (exact, found)
+            e_stab([warp_error(image_to_tensor(pair[0]), image_to_tensor(pair[1]), moved)]) for moved in (exact, found)
         )
         assert by_found == pytest.approx(by_exact, rel=tolerance)
 
@@ -161,15 +161,16 @@ def test_found_flow_measures_as_the_flow_of_sintel_does() -> None:
     (file,) = folder.glob("flow_*.npz")
     truth = np.load(file)
     height, width = truth["shape"]
-    flow = to_tensor(truth["flow_x64"].astype(np.float32) / 64)
+    flow = flow_to_tensor(truth["flow_x64"].astype(np.float32) / 64)
     hidden = np.unpackbits(truth["occ"] | truth["invalid"])[: height * width].reshape(height, width).astype(bool)
     exact = Motion(flow, torch.from_numpy(~hidden)[None, None] & inside(flow))
     first, second = file.stem.removeprefix("flow_").split("_to_")
     now, then = (cv2.imread(str(folder / f"frame_{name}.png"))[..., ::-1].copy() for name in (first, second))
-    found = find_motion(now, then, DisFlow("medium"))
+    found = estimate_motion(now, then, DisFlow("medium"))
     both = found.mask & exact.mask
     assert (found.flow - exact.flow).norm(dim=1, keepdim=True)[both].mean() < 0.15
-    by_exact, by_found = (e_stab([warp_error(to_pixels(now), to_pixels(then), moved)]) for moved in (exact, found))
+    tensors = image_to_tensor(now), image_to_tensor(then)
+    by_exact, by_found = (e_stab([warp_error(*tensors, moved)]) for moved in (exact, found))
     assert by_found == pytest.approx(by_exact, rel=0.3)
 
 
@@ -199,6 +200,6 @@ def test_content_score_is_relative_to_the_spread() -> None:
 
 def test_pixels_become_numbers_from_0_to_1() -> None:
     picture = moving_square(1)
-    numbers = to_pixels(picture)
+    numbers = image_to_tensor(picture)
     assert numbers.shape == (1, 3, 48, 64)
     assert numbers[0, 2, 5, 7] == picture[5, 7, 2] / np.float32(255)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.network import Architecture, Style, StyleNetwork, conditional_instance_norm, reflect
+from models.fused_kernels import reflect
+from models.layers import ConditionalInstanceNorms
+from models.network import Architecture, Style, StyleNetwork
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=5)
 KEEP_ALL = torch.ones(())
@@ -147,7 +149,8 @@ def test_statistics_are_mean_and_variance() -> None:
     features = 3 * picture(0, 9, 11, count=2) + 1
     size = features.shape[1]
     scale, shift, past = torch.rand(size), torch.rand(size), torch.zeros(2, 2, size)
-    result, used = conditional_instance_norm(features, scale, shift, past, KEEP_NONE)
+    norms = ConditionalInstanceNorms([size], scale, shift, past, KEEP_NONE)
+    result, used = norms(features), norms.statistics()
     variance, mean = torch.var_mean(features, dim=(2, 3), correction=0)
     torch.testing.assert_close(used, torch.stack((mean, variance), dim=1))
     expected = torch.nn.functional.instance_norm(features, weight=scale, bias=shift)
@@ -157,7 +160,9 @@ def test_statistics_are_mean_and_variance() -> None:
 def test_statistics_of_wide_features_are_exact_under_bf16() -> None:
     features = (200 + 10 * picture(0, 64, 64)).bfloat16()
     ones = torch.ones(3)
-    _, used = conditional_instance_norm(features, ones, ones, torch.zeros(1, 2, 3), KEEP_NONE)
+    norms = ConditionalInstanceNorms([3], ones, ones, torch.zeros(1, 2, 3), KEEP_NONE)
+    norms(features)
+    used = norms.statistics()
     variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
     torch.testing.assert_close(used[:, 0], mean, rtol=1e-4, atol=0)
     torch.testing.assert_close(used[:, 1], variance, rtol=2e-2, atol=0)

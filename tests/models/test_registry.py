@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from models import registry
 from models.network import Architecture, StyleNetwork
-from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, save, write_cards
+from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, save, write_styles
+from models.weight_file import FORMAT
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 CARDS = [
@@ -63,29 +63,29 @@ def test_what_is_saved_is_loaded(network: StyleNetwork, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     style = network.neutral_style()
     save(path, network, [style], CARDS[:1], RECIPE)
-    painter = load(str(path))
-    assert painter.card == CARDS[0]
-    assert painter.network.architecture == TINY
-    for name, tensor in painter.network.state_dict().items():
+    loaded = load(str(path))
+    assert loaded.metadata == CARDS[0]
+    assert loaded.network.architecture == TINY
+    for name, tensor in loaded.network.state_dict().items():
         assert tensor.dtype == torch.float32
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=2**-11, atol=1e-7)
-    for got, wanted in zip(painter.style.tensors(), style.tensors(), strict=True):
+    for got, wanted in zip(loaded.style.tensors(), style.tensors(), strict=True):
         assert got.dtype == torch.float32
         torch.testing.assert_close(got, wanted, rtol=2**-11, atol=1e-7)
-    assert not any(parameter.requires_grad for parameter in painter.network.parameters())
+    assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
 
 
 def test_cards_and_recipe_are_in_the_file(weights: Path) -> None:
     catalog = read_catalog(weights)
-    assert list(catalog.cards.values()) == CARDS
+    assert list(catalog.styles.values()) == CARDS
     assert catalog.recipe == RECIPE
 
 
 def test_cards_are_replaced_and_the_tensors_stay(weights: Path) -> None:
     before = load(f"{weights}#stars")
     measured = [replace(card, figures={"pan_style": 0.25}) for card in CARDS]
-    write_cards(weights, measured)
-    assert list(read_catalog(weights).cards.values()) == measured
+    write_styles(weights, measured)
+    assert list(read_catalog(weights).styles.values()) == measured
     assert read_catalog(weights).recipe == RECIPE
     after = load(f"{weights}#stars")
     assert all(torch.equal(a, b) for a, b in zip(before.style.tensors(), after.style.tensors(), strict=True))
@@ -94,18 +94,18 @@ def test_cards_are_replaced_and_the_tensors_stay(weights: Path) -> None:
 
 def test_cards_of_other_styles_are_refused(weights: Path) -> None:
     content = weights.read_bytes()
-    with pytest.raises(WeightsError, match=r"holds waves, stars; the cards are of waves$"):
-        write_cards(weights, CARDS[:1])
+    with pytest.raises(WeightsError, match=r"contains waves, stars.* waves$"):
+        write_styles(weights, CARDS[:1])
     assert weights.read_bytes() == content
 
 
 def test_one_of_several_styles_is_chosen_by_name(weights: Path) -> None:
     first, second = (card.name for card in CARDS)
     assert find(f"{weights}#{second}")[1] == CARDS[1]
-    assert load(f"{weights}#{first}").card == CARDS[0]
-    with pytest.raises(WeightsError, match=f"holds 2 styles; choose .*#{first} or .*#{second}$"):
+    assert load(f"{weights}#{first}").metadata == CARDS[0]
+    with pytest.raises(WeightsError, match=f"contains 2 styles; choose .*#{first} or .*#{second}$"):
         find(str(weights))
-    with pytest.raises(WeightsError, match=f"holds no style 'lost'; choose .*#{first} or .*#{second}$"):
+    with pytest.raises(WeightsError, match=f"contains no style 'lost'; choose .*#{first} or .*#{second}$"):
         find(f"{weights}#lost")
 
 
@@ -114,7 +114,7 @@ def test_fields_of_later_versions_are_passed_over(weights: Path) -> None:
         header["__metadata__"]["styles"] = json.dumps([{"name": "waves", "mood": "calm"}])
 
     rewrite(weights, add)
-    assert read_catalog(weights).cards == {"waves": StyleMetadata("waves")}
+    assert read_catalog(weights).styles == {"waves": StyleMetadata("waves")}
 
 
 def test_reading_cards_imports_no_torch() -> None:
@@ -124,7 +124,7 @@ def test_reading_cards_imports_no_torch() -> None:
 
 
 def test_an_unknown_style_is_told_its_nearest_names() -> None:
-    name = next(iter(read_catalog().cards))
+    name = next(iter(read_catalog().styles))
     with pytest.raises(WeightsError, match=f"did you mean {name}"):
         find(name[:-1])
     with pytest.raises(WeightsError, match=f"bundled: .*{name}"):
@@ -244,7 +244,7 @@ def test_weights_that_are_not_numbers_are_refused(network: StyleNetwork, tmp_pat
     style = network.neutral_style()
     style.shift[3] = math.nan
     save(tmp_path / "nan.safetensors", network, [style], CARDS[:1], {})
-    assert "not numbers" in refused(tmp_path / "nan.safetensors")
+    assert "not finite" in refused(tmp_path / "nan.safetensors")
 
 
 def test_a_failed_save_leaves_the_old_file(
@@ -275,26 +275,26 @@ def test_saving_into_a_missing_folder_is_an_os_error(network: StyleNetwork, tmp_
 
 
 def test_a_card_for_each_style(network: StyleNetwork, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="2 cards for 1 styles"):
+    with pytest.raises(ValueError, match="2 styles for 1 styles"):
         save(tmp_path / "a.safetensors", network, [network.neutral_style()], CARDS, {})
 
 
 def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:
     catalog = read_catalog()
     assert BUNDLED.stat().st_size < 8_000_000
-    assert len(catalog.cards) >= 10
-    for card in catalog.cards.values():
+    assert len(catalog.styles) >= 10
+    for card in catalog.styles.values():
         assert all((card.painting, card.painter, card.year, card.status, card.licence, card.painting_px)), card
         assert card.source
         assert {"style", "content", "variation", "output", "feature"} == set(card.weights)
         assert card.figures
         assert all(math.isfinite(value) for value in card.figures.values())
     assert {"settings", "start", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
-    assert set(catalog.recipe["paintings"]) == set(catalog.cards)
+    assert set(catalog.recipe["paintings"]) == set(catalog.styles)
 
 
 def test_bundled_styles_paint_and_blend() -> None:
-    painters = [load(name) for name in read_catalog().cards]
+    painters = [load(name) for name in read_catalog().styles]
     network = painters[0].network
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size=(48, 64), mode="bicubic").clamp(0, 1)
@@ -310,4 +310,4 @@ def test_bundled_styles_paint_and_blend() -> None:
 
 
 def test_the_format_is_what_the_files_say() -> None:
-    assert registry.FORMAT == "flowbrush-1"
+    assert FORMAT == "flowbrush-1"

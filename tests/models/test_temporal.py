@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.color import BT709_LUMA
 from models.flow import warp
-from models.temporal import LUMA, feature_loss, luma, output_loss
+from models.losses import feature_loss, luma, output_loss
 
 SHAPE = (2, 3, 12, 16)
 ALL, NOWHERE = torch.ones(2, 1, 12, 16), torch.zeros(2, 1, 12, 16)
@@ -21,7 +22,7 @@ def colour(red: float, green: float, blue: float) -> Tensor:
 
 
 def test_luma_is_that_of_bt709() -> None:
-    assert sum(LUMA) == pytest.approx(1)
+    assert sum(BT709_LUMA) == pytest.approx(1)
     assert luma(torch.ones(SHAPE)).shape == (2, 1, 12, 16)
     torch.testing.assert_close(luma(torch.ones(SHAPE)), ALL)
     assert luma(colour(0.0, 1.0, 0.0)).item() == pytest.approx(0.7152)

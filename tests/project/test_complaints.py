@@ -20,7 +20,7 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
-import models.engines.engine
+import models.engines.build
 import pipeline.run
 import pipeline.stylize.memory_budget
 from models.network import StyleNetwork
@@ -452,14 +452,14 @@ def test_out_of_memory_skips_a_frame(
     tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real-ESRGAN: what does not fit into the GPU's memory is left out of the film."""
-    build, calls = models.engines.engine.build_engine, []
+    build, calls = models.engines.build.build_engine, []
 
-    def greedy(*args: Any, tiling: Any = None, **kwargs: Any) -> Any:
-        run = build(*args, tiling=tiling, **kwargs)
+    def greedy(name: Any, spec: Any) -> Any:
+        run = build(name, spec)
 
         def engine(*arguments: Any) -> Any:
-            calls.append(tiling)
-            if tiling is None and len(calls) > 5:
+            calls.append(spec.tiling)
+            if spec.tiling is None and len(calls) > 5:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
             return run(*arguments)
 
@@ -467,7 +467,7 @@ def test_out_of_memory_skips_a_frame(
 
     source = make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 12, 512)), pixel_format="yuv444p"))
     paint(source, tmp_path / "whole.mkv", encode=EncodeConfig(codec="ffv1"))
-    monkeypatch.setattr(models.engines.engine, "build_engine", greedy)
+    monkeypatch.setattr(models.engines.build, "build_engine", greedy)
     notices: list[str] = []
     paint(source, tmp_path / "out.mkv", encode=EncodeConfig(codec="ffv1"), notify=notices.append)
     assert any("ran out of memory: going on in strips" in notice for notice in notices)

@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from models.engines.engine import build_engine
-from models.engines.frame_graph import no_statistics
+from models.engines.build import build_engine
+from models.engines.engine import EngineSpec
+from models.frame_graph import zero_statistics
 from models.network import StyleNetwork
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
@@ -215,9 +216,8 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
     if name == "openvino":
         pytest.importorskip("openvino")
     network = StyleNetwork(TINY)
-    run = build_engine(
-        name,
-        network,
+    spec = EngineSpec(
+        network=network,
         height=20,
         width=24,
         device=torch.device("cpu"),
@@ -225,11 +225,12 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
         cache=tmp_path,
         is_16_bit=True,
     )
+    run = build_engine(name, spec)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 65536, (20, 24, 3)).astype(np.uint16))
     nothing = torch.zeros(())
     style = network.neutral_style()
-    same, _ = run(pixels, style, no_statistics(network), nothing, nothing, nothing, nothing)
-    stylized, _ = run(pixels, style, no_statistics(network), nothing, nothing + 1, nothing, nothing)
+    same, _ = run(pixels, style, zero_statistics(network), nothing, nothing, nothing, nothing)
+    stylized, _ = run(pixels, style, zero_statistics(network), nothing, nothing + 1, nothing, nothing)
     assert same.dtype == stylized.dtype == torch.uint16
     assert torch.equal(same.int(), pixels.int())
     assert len(np.unique(stylized.numpy())) > 600

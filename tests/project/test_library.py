@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cli
-import models.engines.engine
+import models.engines.capabilities
 import pipeline
 from pipeline import PipelineError, StylizeConfig, stylize_clip, stylize_frames
 from tests.support.media import Clip, contents, make_clip, moving_square
@@ -38,7 +38,7 @@ def test_the_docs_show_each_way() -> None:
 @pytest.mark.parametrize("example", examples(), ids=lambda text: re.search(r"stylize_\w+", text)[0])  # type: ignore[index]
 def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
+    monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["eager"])
     (tmp_path / "clips").mkdir()
     short = Clip(pts=range(0, 2560, 512))
     for name in ("holiday.mp4", "clips/a.mp4", "clips/b.mkv"):

@@ -278,7 +278,7 @@ def test_other_weights_under_the_same_name_start_afresh(tmp_path: Path, clip: Pa
     stylize = replace(PAINTED, style=f"{own}#great-wave")
     stop_at(20, clip, tmp_path / "out.mp4", stylize=stylize)
     painter = load("great-wave")
-    save(own, painter.network, [painter.style], [painter.card], {})
+    save(own, painter.network, [painter.style], [painter.metadata], {})
     said: list[str] = []
     assert stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize), notify=said.append).frames_reused == 0
     assert any("another weights" in line for line in said)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.blend import blend, differ
+from models.blend import blend, networks_differ
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, save
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
@@ -50,7 +50,7 @@ def painter(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedSty
 
 
 def write(path: Path, *painters: LoadedStyle) -> str:
-    save(path, painters[0].network, [p.style for p in painters], [p.card for p in painters], {})
+    save(path, painters[0].network, [p.style for p in painters], [p.metadata for p in painters], {})
     return str(path)
 
 
@@ -127,7 +127,7 @@ def test_styles_of_one_network_blend_by_their_vectors(files: tuple[str, str]) ->
     gallery, _ = files
     reeds, rain = load_style_settings(f"{gallery}#reeds").start, load_style_settings(f"{gallery}#rain").start
     both = load_style_settings(f"{gallery}#reeds:0.7,{gallery}#rain:0.3").start
-    assert not differ(both.network, reeds.network)
+    assert not networks_differ(both.network, reeds.network)
     for mixed, wanted in zip(both.style.tensors(), reeds.style.lerp(rain.style, 0.3).tensors(), strict=True):
         torch.testing.assert_close(mixed, wanted)
 
@@ -140,7 +140,7 @@ def test_styles_of_different_files_blend_their_networks_too(files: tuple[str, st
         wanted = 0.25 * a.network.state_dict()[name] + 0.75 * b.network.state_dict()[name]
         torch.testing.assert_close(tensor, wanted)
     torch.testing.assert_close(both.style.scale, 0.25 * a.style.scale + 0.75 * b.style.scale)
-    assert differ(a.network, b.network)
+    assert networks_differ(a.network, b.network)
 
 
 def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str], tmp_path: Path) -> None:

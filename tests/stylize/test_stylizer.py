@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-import models.engines.engine
+import models.engines.build
+import models.engines.capabilities
 from pipeline.config import StylizeConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
@@ -92,7 +93,7 @@ def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
 
 
 def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["eager"])
+    monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["eager"])
     said: list[str] = []
     automatic = Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append)
     assert automatic.engine == "eager"
@@ -101,15 +102,15 @@ def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPat
 
 
 def test_auto_tries_the_next_engine_where_one_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = models.engines.engine.build_engine
+    build = models.engines.build.build_engine
 
-    def broken(name: str, *args: Any, **kwargs: Any) -> Any:
+    def broken(name: Any, spec: Any) -> Any:
         if name == "compile":
             raise RuntimeError("the compiler crashed\nand told a long story")
-        return build(name, *args, **kwargs)  # type: ignore[arg-type]
+        return build(name, spec)
 
-    monkeypatch.setattr(models.engines.engine, "available_engines", lambda device: ["compile", "eager"])
-    monkeypatch.setattr(models.engines.engine, "build_engine", broken)
+    monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
+    monkeypatch.setattr(models.engines.build, "build_engine", broken)
     said: list[str] = []
     assert Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append).engine == "eager"
     assert "the compiler crashed" in said[0]
@@ -128,7 +129,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: p
     def locked(*args: Any, **kwargs: Any) -> Any:
         raise PermissionError(13, "Permission denied", "/locked")
 
-    monkeypatch.setattr(models.engines.engine, "build_engine", locked)
+    monkeypatch.setattr(models.engines.build, "build_engine", locked)
     with pytest.raises(DeviceError, match="Permission denied: /locked; set FLOWBRUSH_CACHE"):
         Stylizer(PLAIN, height=16, width=16)
 

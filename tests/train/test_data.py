@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from models.flow import DisFlow, FlowFinder
+from models.flow import DisFlow, FlowEstimator
 from models.training.pairs import clip_crops
 from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
@@ -109,7 +109,7 @@ def write(path: Path, picture: torch.Tensor) -> Path:
     return path
 
 
-def read(*sources: Path, find: Callable[[], FlowFinder] = DisFlow) -> tuple[Content, list[str]]:
+def read(*sources: Path, find: Callable[[], FlowEstimator] = DisFlow) -> tuple[Content, list[str]]:
     notes: list[str] = []
     return read_content(sources, crop_px=64, seed=0, find=find, notify=notes.append), notes
 

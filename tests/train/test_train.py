@@ -97,7 +97,7 @@ def test_training_from_files_to_a_file(ready: TrainConfig) -> None:
     assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
 
     catalog = read_catalog(ready.output)
-    card = catalog.cards["stripes"]
+    card = catalog.styles["stripes"]
     assert (card.painting, card.painter, card.licence, card.painting_px) == ("Stripes", "Nobody", "CC0", 64)
     assert card.figures["validation_style"] == pytest.approx(trained.validation["style"], abs=1e-4)
     recipe = catalog.recipe
@@ -204,7 +204,7 @@ def test_the_compiler_is_left_out_where_time_is_short_or_it_is_missing(
     compiled = dataclasses.replace(ready, compile=True, steps=1)
     assert compiled.settings().compile
     assert not dataclasses.replace(compiled, minutes=1).settings().compile
-    monkeypatch.setattr("models.engines.engine.can_compile", lambda device: False)
+    monkeypatch.setattr("models.engines.capabilities.can_compile", lambda device: False)
     notes: list[str] = []
     train(compiled, notify=notes.append)
     assert notes == ["torch.compile does not work here: each step takes about twice as long; install g++"]

@@ -2,24 +2,19 @@
 
 import importlib.util
 import itertools
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from models.engines import engine as engine_module
-from models.engines.engine import (
-    Engine,
-    EngineError,
-    EngineName,
-    Precision,
-    available_engines,
-    build_engine,
-    native_precision,
-)
-from models.engines.frame_graph import FrameGraph, no_statistics
+from models.engines.build import build_engine
+from models.engines.capabilities import available_engines, can_compile, compiler, native_precision
+from models.engines.engine import Engine, EngineError, EngineName, EngineSpec, Precision
+from models.frame_graph import FrameGraph, zero_statistics
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load, read_catalog
 
@@ -53,15 +48,20 @@ def scenery(height: int = 37, width: int = 50) -> Tensor:
     return (torch.where(hill, hills, sky).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def no_past(network: StyleNetwork) -> Tensor:
-    return no_statistics(network)
+def spec(network: StyleNetwork, cache: Path, size: tuple[int, int] = (37, 50), **changes: Any) -> EngineSpec:
+    settings = {"device": CPU, "precision": "fp32", "cache": cache} | changes
+    return EngineSpec(network=network, height=size[0], width=size[1], **settings)
 
 
-def build(
-    name: EngineName, network: StyleNetwork, cache: Path, *, precision: Precision = "fp32", size: tuple[int, int]
-) -> Engine:
-    height, width = size
-    return build_engine(name, network, height=height, width=width, device=CPU, precision=precision, cache=cache)
+def build(name: EngineName, network: StyleNetwork, cache: Path, **settings: Any) -> Engine:
+    return build_engine(name, spec(network, cache, **settings))
+
+
+def controls(
+    network: StyleNetwork, *, strength: Tensor = FULL, keep_colors: Tensor = NONE, fade: Tensor = NONE
+) -> tuple[Tensor, ...]:
+    """What an engine is called with after pixels and style, for a first frame."""
+    return zero_statistics(network), NONE, strength, keep_colors, fade
 
 
 def mean_difference(a: Tensor, b: Tensor) -> float:
@@ -69,9 +69,9 @@ def mean_difference(a: Tensor, b: Tensor) -> float:
 
 
 def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
-    stylized, used = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
-    expected, statistics = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
+    run = build("eager", network, tmp_path)
+    stylized, used = run(scenery(), style, *controls(network))
+    expected, statistics = FrameGraph(network)(scenery(), *style.tensors(), *controls(network))
     assert stylized.shape == (37, 50, 3)
     assert stylized.dtype == torch.uint8
     assert stylized.is_contiguous()
@@ -79,8 +79,8 @@ def test_eager_is_the_network(network: StyleNetwork, style: Style, tmp_path: Pat
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
 
-def test_paint_is_what_the_network_makes_of_the_picture(network: StyleNetwork, style: Style) -> None:
-    stylized, used = FrameGraph(network)(scenery(), *style.tensors(), no_past(network), NONE, FULL, NONE, NONE)
+def test_the_frame_graph_runs_the_network(network: StyleNetwork, style: Style) -> None:
+    stylized, used = FrameGraph(network)(scenery(), *style.tensors(), *controls(network))
     expected, statistics = network(scenery().permute(2, 0, 1)[None].float() / 255, style)
     assert torch.equal(stylized, (expected[0].permute(1, 2, 0) * 255).round().to(torch.uint8))
     assert torch.equal(used[..., :-1], statistics)
@@ -98,31 +98,31 @@ def test_strength_zero_is_the_picture_bit_for_bit(
 ) -> None:
     every_level = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).repeat(1, 1, 3)
     run = build("eager", network, tmp_path, precision=precision, size=(16, 16))
-    assert torch.equal(run(every_level, style, no_past(network), NONE, NONE, NONE, NONE)[0], every_level)
+    assert torch.equal(run(every_level, style, *controls(network, strength=NONE))[0], every_level)
 
 
 def test_half_strength_is_half_way(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
-    full, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
-    half, _ = run(scenery(), style, no_past(network), NONE, HALF, NONE, NONE)
+    run = build("eager", network, tmp_path)
+    full, _ = run(scenery(), style, *controls(network))
+    half, _ = run(scenery(), style, *controls(network, strength=HALF))
     assert (half.float() - (full.float() + scenery().float()) / 2).abs().max() <= 1
 
 
 def test_the_past_reaches_the_network(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
-    _, of_dark = run(scenery() // 4, style, no_past(network), NONE, FULL, NONE, NONE)
+    run = build("eager", network, tmp_path)
+    _, of_dark = run(scenery() // 4, style, *controls(network))
     kept, used = run(scenery(), style, of_dark, FULL, FULL, NONE, NONE)
-    alone, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    alone, _ = run(scenery(), style, *controls(network))
     assert torch.equal(used, of_dark)
     assert mean_difference(kept, alone) > 1
 
 
-@pytest.mark.parametrize("name", read_catalog().cards)
+@pytest.mark.parametrize("name", read_catalog().styles)
 def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
-    painter = load(name)
+    loaded = load(name)
     stylized = [
-        build("eager", painter.network, tmp_path, precision=precision, size=(120, 160))(
-            scenery(120, 160), painter.style, no_past(painter.network), NONE, FULL, NONE, NONE
+        build("eager", loaded.network, tmp_path, precision=precision, size=(120, 160))(
+            scenery(120, 160), loaded.style, *controls(loaded.network)
         )[0]
         for precision in ("fp32", "bf16")
     ]
@@ -130,13 +130,29 @@ def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
     assert stylized[0].float().std() > 10
 
 
-def test_engines_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide every compiler of the machine."""
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CXX", raising=False)
+
+
+def with_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file that can be executed pass for a compiler, and for Python's headers."""
+    for name in ("c++", "Python.h"):
+        (folder / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(folder))
+
+
+def test_engines_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"openvino": True}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if found.get(name) else None)
-    monkeypatch.setattr(engine_module, "compiler", lambda: "/usr/bin/c++")
-    assert available_engines(CPU) == ["compile", "openvino", "eager"]
-    monkeypatch.setattr(engine_module, "compiler", lambda: None)
+    without_compiler(tmp_path, monkeypatch)
+    assert compiler() is None
     assert available_engines(CPU) == ["openvino", "eager"]
+    with_compiler(tmp_path, monkeypatch)
+    assert available_engines(CPU) == ["compile", "openvino", "eager"]
+    (tmp_path / "Python.h").unlink()
     found["openvino"] = False
     assert available_engines(CPU) == ["eager"]
     assert available_engines(torch.device("mps")) == ["eager"]
@@ -145,49 +161,47 @@ def test_engines_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_engines(torch.device("cuda")) == ["compile", "eager"]
 
 
-def test_the_precision_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64"])
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_the_precision_of_this_machine(
+    machine: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert native_precision(torch.device("mps")) == "fp16"
-    for able, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(engine_module, "_multiplies_bf16", lambda able=able: able)
-        assert native_precision(CPU) == expected
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_bf16)
+    assert native_precision(CPU) == expected
 
 
 def test_compile_needs_a_compiler(network: StyleNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "compiler", lambda: None)
-    with pytest.raises(EngineError, match=r"a C\+\+ compiler and Python.s headers, not found here; use --engine eager"):
-        build("compile", network, tmp_path, size=(16, 16))
+    without_compiler(tmp_path, monkeypatch)
+    with pytest.raises(EngineError, match=r"C\+\+ compiler .* --engine eager"):
+        build("compile", network, tmp_path)
 
 
 def test_openvino_must_be_installed(network: StyleNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(EngineError, match=r"pip install 'flowbrush\[cpu\]'"):
-        build("openvino", network, tmp_path, size=(16, 16))
+        build("openvino", network, tmp_path)
 
 
 def test_openvino_is_for_the_cpu(network: StyleNetwork, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="runs on the CPU, not on cuda"):
-        build_engine(
-            "openvino",
-            network,
-            height=16,
-            width=16,
-            device=torch.device("cuda"),
-            precision="fp32",
-            cache=tmp_path,
-        )
+    with pytest.raises(EngineError, match="on cuda"):
+        build("openvino", network, tmp_path, device=torch.device("cuda"))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(engine_module.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
 def test_compile_agrees_with_eager(
     network: StyleNetwork, style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    arguments = (scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    arguments = (scenery(), style, *controls(network))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of torch's own compiler
-        stylized, used = build("compile", network, tmp_path, size=(37, 50))(*arguments)
-    expected, statistics = build("eager", network, tmp_path, size=(37, 50))(*arguments)
+        stylized, used = build("compile", network, tmp_path)(*arguments)
+    expected, statistics = build("eager", network, tmp_path)(*arguments)
     assert (stylized.int() - expected.int()).abs().max() <= 1
     torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
@@ -200,51 +214,51 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_openvino_agrees_with_eager(network: StyleNetwork, style: Style, converted: Path) -> None:
     pytest.importorskip("openvino")
-    run = build("openvino", network, converted, size=(37, 50))
-    eager = build("eager", network, converted, size=(37, 50))
-    _, past = eager(scenery() // 2, style, no_past(network), NONE, FULL, NONE, NONE)
+    run = build("openvino", network, converted)
+    eager = build("eager", network, converted)
+    _, past = eager(scenery() // 2, style, *controls(network))
     other = style.lerp(network.neutral_style(), 0.7)
     for arguments in (
-        (scenery(), style, no_past(network), NONE, FULL, NONE, NONE),
-        (scenery().flip(0), other, no_past(network), NONE, FULL, NONE, NONE),
+        (scenery(), style, *controls(network)),
+        (scenery().flip(0), other, *controls(network)),
         (scenery(), style, past, HALF, HALF, HALF, NONE),
     ):
         stylized, used = run(*arguments)
         expected, statistics = eager(*arguments)
         assert (stylized.int() - expected.int()).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)
-    assert torch.equal(run(scenery(), style, no_past(network), NONE, NONE, NONE, NONE)[0], scenery())
+    assert torch.equal(run(scenery(), style, *controls(network, strength=NONE))[0], scenery())
 
 
 def test_openvino_converts_once(
     network: StyleNetwork, style: Style, converted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openvino = pytest.importorskip("openvino")
-    arguments = (scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
-    first, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
+    arguments = (scenery(), style, *controls(network))
+    first, _ = build("openvino", network, converted)(*arguments)
     monkeypatch.setattr(openvino, "convert_model", None)
-    again, _ = build("openvino", network, converted, size=(37, 50))(*arguments)
+    again, _ = build("openvino", network, converted)(*arguments)
     assert torch.equal(first, again)
     with torch.no_grad():
         next(network.parameters()).mul_(1.5)
     with pytest.raises(TypeError):  # other weights are another model
-        build("openvino", network, converted, size=(37, 50))
+        build("openvino", network, converted)
 
 
 def test_a_fade_to_black_ends_in_black(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
+    run = build("eager", network, tmp_path)
     for level in (0, 16, 255):
         flat = torch.full((37, 50, 3), level, dtype=torch.uint8)
-        assert torch.equal(run(flat, style, no_past(network), NONE, FULL, NONE, NONE)[0], flat)
+        assert torch.equal(run(flat, style, *controls(network))[0], flat)
     torch.manual_seed(0)
     noise = torch.randint(0, 3, (37, 50, 3), dtype=torch.uint8)
-    assert mean_difference(run(noise, style, no_past(network), NONE, FULL, NONE, NONE)[0], noise) < 0.5
+    assert mean_difference(run(noise, style, *controls(network))[0], noise) < 0.5
 
     scene = scenery()
     changes = []
     for share in (1.0, 0.5, 0.15, 0.08, 0.02):
         faded = (scene.float() * share).round().to(torch.uint8)
-        changes.append(mean_difference(run(faded, style, no_past(network), NONE, FULL, NONE, NONE)[0], faded))
+        changes.append(mean_difference(run(faded, style, *controls(network))[0], faded))
     assert min(changes[:2]) > 20
     assert changes[2] > changes[3] > changes[4]
     assert changes[4] < 0.5
@@ -256,7 +270,7 @@ def test_the_bars_of_a_letterbox_stay_black_and_the_picture_between_is_painted(
     run = build("eager", network, tmp_path, size=(96, 64))
     framed = torch.zeros(96, 64, 3, dtype=torch.uint8)
     framed[32:64] = torch.randint(60, 256, (32, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    stylized, _ = run(framed, style, no_past(network), NONE, FULL, NONE, NONE)
+    stylized, _ = run(framed, style, *controls(network))
     assert int(stylized[:24].max()) == 0
     assert int(stylized[72:].max()) == 0
     assert mean_difference(stylized[36:60], framed[36:60]) > 20
@@ -265,8 +279,8 @@ def test_the_bars_of_a_letterbox_stay_black_and_the_picture_between_is_painted(
 def test_contrast_can_come_from_elsewhere_as_all_statistics(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
-    _, of_scene = run(scenery(), style, no_past(network), NONE, FULL, NONE, NONE)
+    run = build("eager", network, tmp_path)
+    _, of_scene = run(scenery(), style, *controls(network))
     flat = torch.full((37, 50, 3), 90, dtype=torch.uint8)
     assert mean_difference(run(flat, style, of_scene, FULL, FULL, NONE, NONE)[0], flat) > 5
 
@@ -274,9 +288,9 @@ def test_contrast_can_come_from_elsewhere_as_all_statistics(
 def test_kept_colors_differ_from_the_picture_by_light_alone(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
-    run = build("eager", network, tmp_path, size=(37, 50))
+    run = build("eager", network, tmp_path)
     stylized, toned, half = (
-        run(scenery(), style, no_past(network), NONE, FULL, share, NONE)[0].float() for share in (NONE, FULL, HALF)
+        run(scenery(), style, *controls(network, keep_colors=share))[0].float() for share in (NONE, FULL, HALF)
     )
     change = toned - scenery().float()
     whole = ((toned > 0) & (toned < 255)).all(dim=2)
@@ -292,10 +306,8 @@ def test_larger_strokes_are_those_of_a_smaller_picture(network: StyleNetwork, st
     picture = scenery(36, 52)
     halves = picture.permute(2, 0, 1)[None].float() / 255
     expected, of_half = network(torch.nn.functional.avg_pool2d(halves, 2), style)
-    run = build_engine(
-        "eager", network, height=36, width=52, device=CPU, precision="fp32", cache=tmp_path, stroke_size=2.0
-    )
-    stylized, used = run(picture, style, no_past(network), NONE, FULL, NONE, NONE)
+    run = build("eager", network, tmp_path, size=(36, 52), stroke_size=2.0)
+    stylized, used = run(picture, style, *controls(network))
     torch.testing.assert_close(used[..., :-1], of_half, rtol=1e-4, atol=1e-4)
     again = torch.nn.functional.avg_pool2d(stylized.permute(2, 0, 1)[None].float() / 255, 2)
     assert (again - expected).abs().mean() < 0.03
@@ -307,18 +319,9 @@ def test_strokes_of_any_size_on_a_picture_of_any_size(
 ) -> None:
     for height, width in ((37, 51), (16, 90), (1, 3)):
         picture = scenery(height, width)
-        run = build_engine(
-            "eager",
-            network,
-            height=height,
-            width=width,
-            device=CPU,
-            precision="fp32",
-            cache=tmp_path,
-            stroke_size=stroke_size,
-        )
-        assert run(picture, style, no_past(network), NONE, FULL, NONE, NONE)[0].shape == picture.shape
-        assert torch.equal(run(picture, style, no_past(network), NONE, NONE, FULL, NONE)[0], picture)
+        run = build("eager", network, tmp_path, size=(height, width), stroke_size=stroke_size)
+        assert run(picture, style, *controls(network))[0].shape == picture.shape
+        assert torch.equal(run(picture, style, zero_statistics(network), NONE, NONE, FULL, NONE)[0], picture)
 
 
 @pytest.fixture
@@ -336,13 +339,13 @@ def test_a_share_is_a_network_between_two(
     between = StyleNetwork(TINY)
     states = network.state_dict(), end.state_dict()
     between.load_state_dict({name: torch.lerp(states[0][name], states[1][name], 0.5) for name in states[0]})
-    run = build_engine("eager", network, height=37, width=50, device=CPU, precision="fp32", cache=tmp_path, end=end)
+    run = build("eager", network, tmp_path, end_network=end)
     for share, wanted in ((NONE, network), (HALF, between), (FULL, end)):
-        stylized, _ = run(scenery(), style, no_past(network), NONE, FULL, NONE, share)
-        alone = build("eager", wanted, tmp_path, size=(37, 50))
-        expected, _ = alone(scenery(), style, no_past(network), NONE, FULL, NONE, FULL)  # a share of nothing
+        stylized, _ = run(scenery(), style, *controls(network, fade=share))
+        alone = build("eager", wanted, tmp_path)
+        expected, _ = alone(scenery(), style, *controls(network, fade=FULL))  # a share of nothing
         assert (stylized.int() - expected.int()).abs().max() <= 1
-    stylized = [run(scenery(), style, no_past(network), NONE, FULL, NONE, share)[0] for share in (NONE, HALF, FULL)]
+    stylized = [run(scenery(), style, *controls(network, fade=share))[0] for share in (NONE, HALF, FULL)]
     assert min(mean_difference(a, b) for a, b in itertools.pairwise(stylized)) > 1
 
 
@@ -351,13 +354,10 @@ def test_openvino_honours_every_control(
 ) -> None:
     pytest.importorskip("openvino")
     openvino, eager = (
-        build_engine(
-            name, network, height=37, width=50, device=CPU, precision="fp32", cache=converted, end=end, stroke_size=1.6
-        )
-        for name in ("openvino", "eager")
+        build(name, network, converted, end_network=end, stroke_size=1.6) for name in ("openvino", "eager")
     )
     for controls in ((FULL, NONE, NONE), (FULL, FULL, NONE), (FULL, NONE, FULL), (HALF, HALF, HALF)):
-        stylized, used = openvino(scenery(), style, no_past(network), NONE, *controls)
-        expected, statistics = eager(scenery(), style, no_past(network), NONE, *controls)
+        stylized, used = openvino(scenery(), style, zero_statistics(network), NONE, *controls)
+        expected, statistics = eager(scenery(), style, zero_statistics(network), NONE, *controls)
         assert (stylized.int() - expected.int()).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-3, atol=1e-3)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.losses import feature_loss, output_loss
 from models.network import StyleNetwork
-from models.temporal import feature_loss, output_loss
 from models.training.content import central_crops, painting_at, random_crops, split
 from models.training.objective import Objective, PaintingObjective, Stylized, Weights
 from models.training.pairs import ClipPair, Pairs

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.engines.fused_kernels import convolve_in_fours, reflect, repeat_edge, upsample_convolve
+from models.fused_kernels import convolve_blocks, reflect, repeat_edge, upsample_convolve
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 9), (16, 7)])
-def test_folded_upsampling_equals_upsampling_and_convolution(height: int, width: int) -> None:
+def test_fused_upsampling_equals_upsampling_and_convolution(height: int, width: int) -> None:
     torch.manual_seed(0)
     x, weight = torch.randn(2, 6, height, width).double(), torch.randn(5, 6, 3, 3).double()
     plain = F.conv2d(reflect(F.interpolate(x, scale_factor=2.0, mode="nearest"), 1), weight)
@@ -19,7 +19,7 @@ def test_four_pixels_at_a_time_equal_one_at_a_time(height: int, width: int, kern
     x, bias = torch.randn(2, 6, height, width).double(), torch.randn(3).double()
     weight = torch.randn(3, 6, kernel, kernel).double()
     plain = F.conv2d(reflect(x, kernel // 2), weight, bias)
-    torch.testing.assert_close(convolve_in_fours(x, weight, bias), plain)
+    torch.testing.assert_close(convolve_blocks(x, weight, bias), plain)
 
 
 @pytest.mark.parametrize("learning", [False, True])

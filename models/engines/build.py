@@ -1,0 +1,17 @@
+"""Builds an engine by name."""
+
+from models.engines import compile, eager, openvino
+from models.engines.engine import Engine, EngineError, EngineName, EngineSpec
+
+BUILDERS = {"eager": eager.build, "compile": compile.build, "openvino": openvino.build}
+
+
+def build_engine(name: EngineName, spec: EngineSpec) -> Engine:
+    """Build the engine called ``name`` from ``spec``.
+
+    Raises:
+        EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
+    """
+    if spec.tiling is not None and name != "eager":
+        raise EngineError(f"the engine {name} stylizes whole frames only; strips need --engine eager")
+    return BUILDERS[name](spec)

@@ -1,0 +1,68 @@
+"""What this machine can run: engines, compilers, precisions."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+
+from models.engines.engine import EngineError, EngineName, Precision
+
+
+def available_engines(device: torch.device) -> list[EngineName]:
+    """Return the engines that this machine can run on ``device``, the fastest first."""
+    engines: list[EngineName] = ["eager"]
+    if device.type == "cpu" and importlib.util.find_spec("openvino") is not None:
+        engines.insert(0, "openvino")
+    if can_compile(device):
+        engines.insert(0, "compile")
+    return engines
+
+
+def can_compile(device: torch.device) -> bool:
+    """Return whether torch.compile works: it needs a C++ compiler and Python's headers on the CPU, Triton on CUDA."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return device.type == "cpu" and compiler() is not None and python_headers() is not None
+
+
+def require_compiler(device: torch.device) -> None:
+    """Check that torch.compile works on ``device``.
+
+    Raises:
+        EngineError: what it needs is missing.
+    """
+    if not can_compile(device):
+        missing = "Triton" if device.type == "cuda" else "a C++ compiler and Python's headers"
+        raise EngineError(f"torch.compile needs {missing}, not found here; use --engine eager")
+
+
+def compiler() -> str | None:
+    """Return the path of the C++ compiler that torch.compile would use, or None."""
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def python_headers() -> Path | None:
+    """Return the path of ``Python.h``, which code made by torch.compile includes, or None."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return header if header.exists() else None
+
+
+def native_precision(device: torch.device) -> Precision:
+    """Return the fastest precision of ``device`` without visible loss."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    if device.type == "mps":
+        return "fp16"
+    return "bf16" if _has_bf16_instructions() else "fp32"
+
+
+def _has_bf16_instructions() -> bool:
+    """Return whether the CPU has bf16 instructions; without them bf16 runs, but slower than float32."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,83 @@
+"""The OpenVINO engine: Intel's runtime on a CPU, without a compiler."""
+
+import threading
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.engines.cache import cache_key, store
+from models.engines.engine import Engine, EngineError, EngineSpec
+from models.frame_graph import FrameGraph, zero_statistics
+from models.network import Style
+
+GRAPH = "graph.xml"
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+def build(spec: EngineSpec) -> Engine:
+    """Build the engine.
+
+    Raises:
+        EngineError: OpenVINO is not installed, or the device is not a CPU.
+    """
+    if spec.device.type != "cpu":
+        raise EngineError(f"the engine openvino runs on the CPU, not on {spec.device}; use --engine compile")
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
+    cache = spec.cache / "openvino"
+    settings = {
+        "CACHE_DIR": str(cache),
+        "INFERENCE_PRECISION_HINT": PRECISIONS[spec.precision],
+        "NUM_STREAMS": spec.workers,
+        "INFERENCE_NUM_THREADS": spec.workers * torch.get_num_threads(),
+        # Decoder and encoder use the same cores: a pinned thread would wait for them instead of moving.
+        "ENABLE_CPU_PINNING": False,
+    }
+    dtype = torch.int32 if spec.is_16_bit else torch.uint8  # the conversion does not support uint16
+    graph = _converted(spec, torch.zeros(spec.height, spec.width, 3, dtype=dtype), cache)
+    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    of_thread = threading.local()
+
+    def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        request = of_thread.request
+        inputs = (pixels.to(dtype), *style.to("cpu", torch.float32).tensors(), *controls)
+        request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
+        stylized, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
+        return stylized.to(pixels.dtype), used
+
+    return engine
+
+
+def _converted(spec: EngineSpec, pixels: Tensor, folder: Path) -> Path:
+    """Return the graph in OpenVINO's format; converted at its first use, which takes 3 s, later only read."""
+    import openvino
+
+    network = spec.network
+    graph = FrameGraph(network, spec.end_network, spec.canvas)
+    facts = f"{tuple(pixels.shape)} {pixels.dtype} {spec.canvas} {network.architecture} {openvino.__version__}"
+    weights = (part for name, tensor in graph.state_dict().items() for part in (name.encode(), _raw(tensor)))
+    target = folder / cache_key(facts, *weights)
+    if (target / GRAPH).exists():
+        return target / GRAPH
+    example = (
+        pixels,
+        *network.neutral_style().tensors(),
+        zero_statistics(network),
+        *(torch.zeros(()) for _ in range(4)),
+    )
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch's own code, in torch 2.11
+        model = openvino.convert_model(torch.export.export(graph, example, strict=False))
+    # The conversion drops the sizes; a convolution with a kernel as input does not run without them.
+    model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
+    store(target, GRAPH, lambda path: openvino.save_model(model, path / GRAPH, compress_to_fp16=False))
+    return target / GRAPH
+
+
+def _raw(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()

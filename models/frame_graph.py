@@ -1,0 +1,189 @@
+"""The graph from a uint8 frame to a stylized uint8 frame: resize, stylize, composite."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from models.color import BT709_LUMA
+from models.network import Style, StyleNetwork
+
+# The brightest level; int32 stands in for uint16 where a runtime lacks that.
+MAX_LEVEL = {torch.uint8: 255, torch.uint16: 65535, torch.int32: 65535}
+
+# Contrast (standard deviation of the pixels in [0, 1], over the frame) from which on the style shows, and is full.
+LOW_CONTRAST, FULL_CONTRAST = 0.01, 0.06
+
+# Brightest channel in [0, 1], mean over a block, from which on the style shows, and is full; side of a block in pixels.
+BLACK, DARK = 3 / 255, 28 / 255
+BLOCK_PX = 8
+
+
+class FrameGraph(nn.Module):
+    """The whole graph from pixels to pixels, so that a compiler sees it in one piece.
+
+    Instance normalization gives every frame the same contrast: a fade to black would stay bright and end in amplified
+    sensor noise. So the style fades out where the whole frame has almost no contrast, and where it is black: the bars
+    of a letterbox, a dark stage.
+
+    Args:
+        network: in the precision to run in.
+        end_network: of the same architecture, reached at ``fade`` 1; None if there is no fade between networks.
+        canvas: height and width in pixels at which the network runs; None for those of the frame.
+    """
+
+    def __init__(
+        self, network: StyleNetwork, end_network: StyleNetwork | None = None, canvas: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.end_network = end_network
+        self.canvas = canvas
+
+    def forward(
+        self,
+        pixels: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        past: Tensor,
+        past_weight: Tensor,
+        strength: Tensor,
+        keep_colors: Tensor,
+        fade: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Stylize one frame.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8 or uint16 RGB.
+            scale: of the `Style`, as are the next three.
+            shift: see `Style`.
+            weight: see `Style`.
+            bias: see `Style`.
+            past: ``(1, 2, C + 1)`` float32 statistics to mix in: those of the network, then those of the frame.
+            past_weight: scalar float32 in [0, 1], the share of ``past``.
+            strength: scalar float32 in [0, 1]; 0 returns the frame, 1 the stylized frame.
+            keep_colors: scalar float32 in [0, 1]; 1 keeps the colours of the frame and takes the luma (BT.709) of the
+                stylized frame, 0 takes its colours too.
+            fade: scalar float32 in [0, 1]; 0 runs ``network``, 1 ``end_network``. Ignored without ``end_network``.
+
+        Returns:
+            ``(H, W, 3)`` RGB in the dtype of ``pixels``, and the statistics ``(1, 2, C + 1)`` float32 that were used.
+        """
+        frame = pixels_to_unit(pixels)
+        style = Style(scale, shift, weight, bias)
+        stylized, used = self._run(fade, resize(frame, self.canvas), style, past[..., :-1], past_weight)
+        stylized = resize(stylized.float(), frame.shape[-2:])
+        own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
+        own = torch.lerp(own, past[..., -1:], past_weight)
+        amount = strength * contrast_gain(own)[..., None] * black_mask(frame)
+        result = composite(frame, stylized, amount, keep_colors)
+        return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
+
+    def _run(
+        self, fade: Tensor, image: Tensor, style: Style, past: Tensor, past_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run the network interpolated to ``fade``.
+
+        Deep network interpolation (Wang et al., CVPR 2019, arXiv:1811.10515), inside the graph: each frame can have its
+        own fade while others run, in any engine, and a fade costs no more than a style.
+        """
+        image = image.to(next(self.network.parameters()).dtype)
+        arguments = (image, style, past, past_weight)
+        if self.end_network is None:
+            stylized, used = self.network(*arguments)
+            return stylized, used
+        end = dict(self.end_network.named_parameters())
+        weights = {name: interpolate(start, end[name], fade) for name, start in self.network.named_parameters()}
+        stylized, used = functional_call(self.network, weights, arguments)
+        return stylized, used
+
+
+def interpolate(start: Tensor, end: Tensor, amount: Tensor) -> Tensor:
+    """Interpolate weights in float32: an amount in bf16 would have 256 steps only."""
+    return torch.lerp(start.float(), end.float(), amount).to(start.dtype)
+
+
+def pixels_to_unit(pixels: Tensor) -> Tensor:
+    """Convert ``(H, W, 3)`` pixels to ``(1, 3, H, W)`` float32 in [0, 1]."""
+    return pixels.permute(2, 0, 1)[None].float() / MAX_LEVEL[pixels.dtype]
+
+
+def unit_to_pixels(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert ``(H, W, 3)`` in [0, 1] to pixels of ``dtype``."""
+    return (image * MAX_LEVEL[dtype]).round().to(dtype)
+
+
+def resize(image: Tensor, size: Sequence[int] | None) -> Tensor:
+    """Scale ``(N, 3, H, W)`` in [0, 1] to ``size``, height and width; None keeps the size."""
+    if size is None or tuple(size) == tuple(image.shape[-2:]):
+        return image
+    mode = resize_mode(image.shape[-2:], size)
+    if mode == "area":
+        return F.interpolate(image, tuple(size), mode=mode)
+    return F.interpolate(image, tuple(size), mode=mode, align_corners=False).clamp(0, 1)
+
+
+def resize_mode(old: Sequence[int], new: Sequence[int]) -> str:
+    """Return the interpolation mode of `resize` between two sizes, height and width each.
+
+    Area averaging to shrink, bicubic otherwise: OpenVINO has no antialiased interpolation.
+    """
+    return "area" if new[0] * new[1] < old[0] * old[1] else "bicubic"
+
+
+def composite(frame: Tensor, stylized: Tensor, amount: Tensor, keep_colors: Tensor) -> Tensor:
+    """Blend the stylized frame over the frame: ``(1, 3, H, W)`` both, returns ``(H, W, 3)``.
+
+    One channel at a time: an expression over all three would make the compiler evaluate the stylized frame four times
+    per pixel, 4 ms of 43.
+
+    Args:
+        frame: the original, in [0, 1].
+        stylized: in [0, 1].
+        amount: share of ``stylized``, per pixel.
+        keep_colors: share of the colours of ``frame``.
+    """
+    red, green, blue = (stylized - frame).unbind(dim=1)
+    luma_change = BT709_LUMA[0] * red + BT709_LUMA[1] * green + BT709_LUMA[2] * blue
+    channels = []
+    for plain, full in zip(frame.unbind(dim=1), stylized.unbind(dim=1), strict=True):
+        toned = torch.lerp(full, (plain + luma_change).clamp(0, 1), keep_colors)
+        channels.append(torch.lerp(plain, toned, amount))
+    return torch.stack(channels, dim=-1)[0]
+
+
+def black_mask(frame: Tensor) -> Tensor:
+    """Return ``(N, H, W)``: 0 where the frame ``(N, 3, H, W)`` is black, 1 where it is not, smooth between."""
+    height, width = frame.shape[-2:]
+    light = F.interpolate(frame.amax(dim=1, keepdim=True), block_grid(height, width), mode="area")
+    return F.interpolate(black_mask_level(light), (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def block_grid(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the blocks of `black_mask`."""
+    return max(height // BLOCK_PX, 1), max(width // BLOCK_PX, 1)
+
+
+def black_mask_level(light: Tensor) -> Tensor:
+    """Return the mask, in [0, 1], of blocks whose brightest channel is ``light``, in [0, 1]."""
+    return ((light - BLACK) / (DARK - BLACK)).clamp(0, 1)
+
+
+def contrast_gain(statistics: Tensor) -> Tensor:
+    """Return the share of the style ``(N, 1)`` in frames with these `frame_statistics`: 0 without any contrast."""
+    return ((statistics[:, 1].sqrt() - LOW_CONTRAST) / (FULL_CONTRAST - LOW_CONTRAST)).clamp(0, 1)
+
+
+def frame_statistics(mean: Tensor, mean_square: Tensor) -> Tensor:
+    """Return mean and variance ``(N, 2, 1)``, averaged over the channels, from their moments ``(N, 3)``."""
+    variance = (mean_square - mean.square()).clamp_min(0)
+    return torch.stack((mean.mean(dim=1), variance.mean(dim=1)), dim=1)[..., None]
+
+
+def zero_statistics(network: StyleNetwork, device: torch.device | str = "cpu") -> Tensor:
+    """Return zeros ``(1, 2, C + 1)``: the ``past`` of a first frame, with ``past_weight`` 0."""
+    return torch.zeros(1, 2, network.statistics_size + 1, device=device)

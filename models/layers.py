@@ -1,0 +1,124 @@
+"""The layers of the style network: convolutions that also work on a strip of rows, and conditional instance norm."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.fused_kernels import reflect, upsample_convolve
+
+EPSILON = 1e-5
+
+Affine = tuple[Tensor, Tensor]
+"""Gain and offset ``(N, C)`` float32 of a normalization."""
+
+
+class ConditionalInstanceNorms:
+    """The normalizations of one forward pass, in the order of the layers; each call is the next one.
+
+    Normalize each channel over the whole frame, then apply the style's scale and shift: Dumoulin, Shlens & Kudlur, "A
+    Learned Representation for Artistic Style", ICLR 2017, arXiv:1610.07629. Beyond the paper, the statistics can be
+    mixed with given ones: those of earlier frames against flicker, or those of the whole frame for a tile.
+
+    Args:
+        channels: of each normalization.
+        scale: ``(C,)`` float32 of the style, C being the sum of ``channels``.
+        shift: ``(C,)`` float32 of the style.
+        past: ``(N, 2, C)`` float32, given mean and variance.
+        past_weight: scalar float32 in [0, 1], the share of ``past`` in the statistics.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], scale: Tensor, shift: Tensor, past: Tensor, past_weight: Tensor
+    ) -> None:
+        vectors = (torch.split(vector, list(channels), dim=-1) for vector in (scale, shift, past))
+        self._layers = iter(zip(*vectors, strict=True))
+        self._past_weight = past_weight
+        self._used: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalize ``(N, C, H, W)`` features of any floating dtype, which is also that of the result."""
+        wide = x.float()
+        # Two moments instead of torch.var_mean: its Welford pass costs a compiled frame 2 ms of 31.
+        return normalize(x, self.affine(wide.mean(dim=(2, 3)), wide.square().mean(dim=(2, 3))))
+
+    def affine(self, mean: Tensor, mean_square: Tensor) -> Affine:
+        """Return what the next normalization multiplies and adds, given ``(N, C)`` moments of its features."""
+        scale, shift, past = next(self._layers)
+        variance = (mean_square - mean.square()).clamp_min(0)
+        used = torch.lerp(torch.stack((mean, variance), dim=1).float(), past, self._past_weight)
+        self._used.append(used)
+        gain = scale * torch.rsqrt(used[:, 1] + EPSILON)
+        # Stacked, they are stored in memory; otherwise the compiler recomputes them for every pixel.
+        gain, offset = torch.stack((gain, shift - used[:, 0] * gain)).unbind()
+        return gain, offset
+
+    def statistics(self) -> Tensor:
+        """Return the mean and variance used so far, ``(N, 2, C)`` float32."""
+        return torch.cat(self._used, dim=2)
+
+
+def normalize(x: Tensor, affine: Affine) -> Tensor:
+    """Return ``x * gain + offset`` per channel of ``(N, C, H, W)``: computed in float32, in the dtype of ``x``."""
+    gain, offset = affine
+    return (x.float() * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype)
+
+
+class ReflectConv2d(nn.Conv2d):
+    """A convolution with reflection padding that keeps the size, or halves it with stride 2.
+
+    Without bias: the instance normalization after it would remove the bias again.
+    """
+
+    BORDER = "reflect"
+    ROW_STEP = 1
+    """`convolve_rows` makes a multiple of this many rows."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, bias=False)
+        self.margin = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, inputs, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``."""
+        return super().forward(reflect(x, self.margin))
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return output height and width for those of the input, which are even if the stride is 2."""
+        return height // self.stride[0], width // self.stride[1]
+
+    def input_rows(self, first: int, last: int) -> tuple[int, int]:
+        """Return first and last (exclusive) input row of the output rows ``first`` to ``last``, border included."""
+        stride = self.stride[0]
+        return first * stride - self.margin, (last - 1) * stride + self.margin + 1
+
+    def convolve_rows(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return some rows of the output, made with ``weight``; ``x`` are their `input_rows`."""
+        return F.conv2d(reflect(x, self.margin, rows=False), weight, stride=self.stride)
+
+
+class UpsampleConv2d(nn.Conv2d):
+    """Nearest-neighbour upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`."""
+
+    BORDER = "replicate"
+    ROW_STEP = 2
+    """`convolve_rows` makes a multiple of this many rows."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, inputs, H, W)`` to ``(N, outputs, 2H, 2W)``."""
+        return upsample_convolve(x, self.weight.to(x.dtype))
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return output height and width for those of the input."""
+        return 2 * height, 2 * width
+
+    def input_rows(self, first: int, last: int) -> tuple[int, int]:
+        """See `ReflectConv2d.input_rows`; ``first`` and ``last`` are even."""
+        return first // 2 - 1, last // 2 + 1
+
+    def convolve_rows(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return some rows of the output, made with ``weight``; ``x`` are their `input_rows`."""
+        return upsample_convolve(x, weight, rows=False)

@@ -1,0 +1,80 @@
+"""The container of a weight file: the header of a safetensors file, and writes that are all or nothing.
+
+Read without torch and without running any code of the file.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT = "flowbrush-1"
+LARGEST_FILE_BYTES, LARGEST_HEADER_BYTES = 512 * 2**20, 16 * 2**20
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+class WeightsError(ValueError):
+    """A style is unknown, or a weight file is missing, damaged or of another format."""
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """Return the metadata in the header of a weight file: eight bytes of length, then JSON.
+
+    Raises:
+        WeightsError: not a weight file of this program.
+    """
+    unknown = f"{path}: not a safetensors file; styles are trained with `flowbrush train`"
+    try:
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"{path}: not a file; give the path of a weight file")
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            start = file.read(8)
+            if start.startswith(PICKLES):
+                reason = "a pickle of PyTorch, which can run code when it is loaded; give a safetensors file"
+                raise WeightsError(f"{path}: {reason}")
+            length = int.from_bytes(start, "little")
+            if not 2 <= length <= min(size - 8, LARGEST_HEADER_BYTES) or size > LARGEST_FILE_BYTES:
+                raise WeightsError(unknown)
+            header = json.loads(file.read(length))
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror}); `flowbrush styles` lists the bundled styles"
+        raise WeightsError(f"{path}: {reason}") from error
+    except WeightsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(unknown) from error
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    found = metadata.get("format") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or found != FORMAT:
+        raise WeightsError(f"{path}: not a weight file of flowbrush (its format is {found!r}, not {FORMAT!r})")
+    return metadata
+
+
+def replace_metadata(path: Path, changed: Mapping[str, str]) -> None:
+    """Replace entries of the metadata; the tensors stay the same, byte for byte.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8:end])
+    header["__metadata__"] |= changed
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format asks for aligned tensors
+    write_whole(path, len(text).to_bytes(8, "little") + text + content[end:])
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file all or nothing: an old file stays until the new one is complete.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
