@@ -27,6 +27,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from pipeline.errors import InputError, PipelineError
+from pipeline.media.packets import SidePackets
 
 
 @dataclass
@@ -127,7 +128,8 @@ def run_identity(source: Path, target: Path, height: int | None) -> tuple[str, .
 
     with open_source(source, DecodeConfig(height=height)) as opened:
         plan = plan_output(opened, target, EncodeConfig(preset="ultrafast" if target.suffix != ".webm" else None))
-        encode(decode(opened), plan)
+        packets = SidePackets(capacity_bytes=2**40)  # one thread, which must not wait for itself
+        encode(decode(opened, packets), plan, side_packets=packets)
     return plan.notices
 
 

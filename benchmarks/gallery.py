@@ -29,7 +29,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import TOGETHER
-from pipeline.frames import Frame, Pixels
+from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
@@ -126,11 +126,10 @@ def _note(line: str) -> None:
 def _moments(path: Path) -> list[Pixels]:
     """The pictures at `MOMENTS` of a clip, at the width of the sheet."""
     with open_source(path) as source:
-        count = sum(isinstance(item, Frame) for item in decode(source))
+        count = sum(1 for _ in decode(source))
     wanted = {int(moment * count) for moment in MOMENTS}
     with open_source(path) as source:
-        frames = (item for item in decode(source) if isinstance(item, Frame))
-        chosen = [frame.pixels for index, frame in enumerate(frames) if index in wanted]
+        chosen = [frame.pixels for index, frame in enumerate(decode(source)) if index in wanted]
     return [cell(pixels) for pixels in chosen]
 
 

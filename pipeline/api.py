@@ -154,8 +154,7 @@ def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fracti
             failure = error
 
     for frame in stylizer(items()):
-        if isinstance(frame, Frame):
-            yield frame.pixels
+        yield frame.pixels
     if failure is not None:
         raise failure
 

@@ -12,18 +12,38 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.unsignedinteger[Any]]
 
 
+State = Mapping[str, NDArray[Any]]
+"""What the stylizer remembers of the frames so far, by name; numbers are arrays without an axis."""
+
+
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture of the video and its exact place in time.
+class SegmentBoundary:
+    """The end of a segment of the output; carried by the segment's last frame.
 
     Attributes:
-        pixels: ``(height, width, 3)`` RGB, full range, upright, C-contiguous; uint8, or uint16 up to 65535 where
-            `VideoInfo.is_16_bit` says so.
-        pts: presentation time in units of ``time_base``.
+        next_index: number of the next frame, counted from 0 at the first frame of the clip.
+        state: what the stylizer remembers after this frame; empty until the frame is stylized.
+    """
+
+    next_index: int
+    state: State = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A video frame with its exact timestamp.
+
+    Attributes:
+        pixels: ``(height, width, 3)`` RGB, full range, upright, C-contiguous; uint8, or uint16 from 0 to 65535 if
+            `VideoInfo.is_16_bit`.
+        pts: presentation timestamp in units of ``time_base``.
         time_base: seconds per unit of ``pts``, exact.
-        duration: units of ``time_base`` for which the picture is shown; None where the source does not say.
-        alpha: ``(height, width)`` of the same dtype, 0 where the picture is transparent; the pixels are straight, not
-            multiplied by it. None where all is opaque.
+        duration: duration in units of ``time_base``, None if unknown.
+        alpha: ``(height, width)`` of the same dtype, 0 where transparent, None if all is opaque; ``pixels`` are not
+            premultiplied.
+        digest: hash of the frame as it was decoded; None except at the ends of segments and of segment jobs.
+        boundary: set on the last frame of a segment.
+        is_observed_only: True if only the noise filter needs the frame: it is neither stylized nor written.
     """
 
     pixels: Pixels
@@ -31,6 +51,9 @@ class Frame:
     time_base: Fraction
     duration: int | None = None
     alpha: Pixels | None = None
+    digest: str | None = None
+    boundary: SegmentBoundary | None = None
+    is_observed_only: bool = False
 
     @property
     def seconds(self) -> Fraction:
@@ -38,38 +61,14 @@ class Frame:
         return self.pts * self.time_base
 
     def with_pixels(self, pixels: Pixels) -> "Frame":
-        """The same moment with another picture; the alpha stays."""
+        """Return the same frame with other pixels."""
         return replace(self, pixels=pixels)
 
-
-State = Mapping[str, NDArray[Any]]
-"""What the frames of a clip leave to those after them, by name; numbers are arrays without an axis."""
-
-
-@dataclass(slots=True)
-class Mark:
-    """Travels between the frames: a new segment of the output begins with the next one.
-
-    Attributes:
-        index: of the next frame, counted from the first of the clip.
-        digest: of the frame before, as it was decoded.
-        state: what the frames before leave to those after; filled in by the stage that paints.
-    """
-
-    index: int
-    digest: str
-    state: State = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """A picture before the first one that is painted: it is only to be remembered, by what filters noise.
-
-    Attributes:
-        pixels: as of a `Frame`.
-    """
-
-    pixels: Pixels
+    def with_state(self, state: State) -> "Frame":
+        """Return the same frame, which must have a boundary, with ``state`` added to the state there."""
+        if self.boundary is None:
+            raise ValueError("only a frame with a boundary has a state")
+        return replace(self, boundary=replace(self.boundary, state={**self.boundary.state, **state}))
 
 
 def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:

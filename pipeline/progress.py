@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.frames import Frame
 from pipeline.threads import Prefetch
 
 T = TypeVar("T")
@@ -84,12 +83,11 @@ class Meter:
     def watch(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items``, counting the frames."""
         for item in items:
-            if isinstance(item, Frame):
-                if not self.frames:
-                    self.first_frame_at, self._first = time.time(), time.perf_counter()
-                    self._idle = self._waited()
-                self.frames += 1
-                self._report(self.progress())
+            if not self.frames:
+                self.first_frame_at, self._first = time.time(), time.perf_counter()
+                self._idle = self._waited()
+            self.frames += 1
+            self._report(self.progress())
             yield item
 
     def progress(self) -> Progress:

@@ -4,7 +4,6 @@ import time
 from functools import partial
 
 from pipeline.config import VideoConfig
-from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
@@ -59,13 +58,19 @@ def stylize_video(
         size = stylized_width_px(info.width, style.compare), info.height
         plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
         notices.say(plan.notices)
-        with open_render(config, plan, source, notices) as render:
+        with open_render(config, plan, source, card.tag if config.tag else {}, notices) as render:
             stylizer = render.load(style, partial(make, **of_clip, notify=notices))
             with (
-                prefetch(render.decoded(decode), depth=depth, name="decode", stop=source.stop) as decoded,
-                prefetch(stylizer(decoded, render.state), depth=depth, name="stylize", stop=source.stop) as stylized,
+                prefetch(render.decoded(), depth=depth, name="decode", stop=render.stop) as decoded,
+                prefetch(
+                    stylizer(decoded, render.state),
+                    depth=depth,
+                    name="stylize",
+                    stop=render.stop,
+                    meanwhile=render.side_work,
+                ) as stylized,
             ):
                 meter = Meter(decoded, stylized, total=info.frame_count, reused=render.frames_reused, report=progress)
-                written = render.encode(meter.watch(stylized), card.tag if config.tag else {})
+                written = render.encode(meter.watch(stylized))
             finished()
         return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, begun=begun)

@@ -1,4 +1,4 @@
-"""Iterators that work ahead in threads, a bounded number of items. Knows nothing of video."""
+"""Iterators that work ahead in threads, with bounded queues. Independent of video."""
 
 import threading
 import time
@@ -10,29 +10,58 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+U = TypeVar("U")
+
+
+class SideWork:
+    """Work that the consumer of a `Prefetch` does while it waits for an item; none in this base class.
+
+    Attributes:
+        changed: to be notified when `is_due` may have become true.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+
+    def is_due(self) -> bool:
+        """Return whether there is work to do; called while ``changed`` is held."""
+        return False
+
+    def run(self) -> None:
+        """Do the work that is due; called while ``changed`` is not held."""
 
 
 class Prefetch(Iterator[T], Generic[T]):
     """Yield what ``source`` yields while a thread works up to ``depth`` items ahead.
 
-    Items, their order and the exceptions are those of iterating ``source`` directly. At most ``depth`` finished
-    items wait at any time. However the iteration ends (exhausted, failed, closed early), ``source`` has been closed
-    and the thread has ended when ``close`` returns, unless ``source`` itself blocks for ever.
+    Items, their order and exceptions are those of iterating ``source`` directly. At most ``depth`` finished items wait
+    at any time. However the iteration ends (exhausted, failed, closed early), ``source`` is closed and the thread has
+    ended when ``close`` returns, unless ``source`` itself blocks forever.
 
-    Leave it by ``close()`` or use it as a context manager. One consumer thread only.
+    Close it with ``close()`` or use it as a context manager. One consumer thread only.
 
     Args:
-        source: any iterable; iterated, and closed, in the new thread alone.
-        depth: how many finished items may wait, at least 1.
-        name: of the thread, for debuggers and for error reports.
-        stop: called by ``close`` before it waits for the thread; ends what ``source`` may be waiting for.
+        source: any iterable; iterated, and closed, in the new thread only.
+        depth: number of finished items that may wait, at least 1.
+        name: name of the thread, for debuggers and error reports.
+        stop: called by ``close`` before it waits for the thread; must end whatever ``source`` may be waiting for.
+        meanwhile: what the consumer does while it waits for an item; None for nothing.
 
     Attributes:
-        starved_seconds: time that the consumer spent waiting for an item.
-        blocked_seconds: time that the thread spent waiting for a free place.
+        starved_seconds: time the consumer has waited for an item.
+        blocked_seconds: time the thread has waited for a free place.
+        changed: notified when an item or a place becomes free, and by others who end `wait_unless`.
     """
 
-    def __init__(self, source: Iterable[T], *, depth: int, name: str, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        source: Iterable[T],
+        *,
+        depth: int,
+        name: str,
+        stop: Callable[[], None] = lambda: None,
+        meanwhile: SideWork | None = None,
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, not {depth}")
         self.starved_seconds = 0.0
@@ -40,8 +69,9 @@ class Prefetch(Iterator[T], Generic[T]):
         self._source = source
         self._stop = stop
         self._depth = depth
+        self._meanwhile = meanwhile or SideWork()
         self._items: deque[T] = deque()
-        self._changed = threading.Condition()
+        self.changed = self._meanwhile.changed
         self._closed = False
         self._finished = False
         self._error: BaseException | None = None
@@ -64,36 +94,34 @@ class Prefetch(Iterator[T], Generic[T]):
                 close()
         except BaseException as caught:  # noqa: BLE001 - raised again in the consumer
             error = error or caught
-        with self._changed:
+        with self.changed:
             self._error = error
             self._finished = True
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def _put(self, item: T) -> bool:
-        """Wait for a free place; False where the consumer has gone."""
-        with self._changed:
+        """Wait for a free place; return False if the consumer has closed the queue."""
+        with self.changed:
             if len(self._items) >= self._depth and not self._closed:
                 start = time.perf_counter()
-                self._changed.wait_for(lambda: self._closed or len(self._items) < self._depth)
+                self.changed.wait_for(lambda: self._closed or len(self._items) < self._depth)
                 self.blocked_seconds += time.perf_counter() - start
             if self._closed:
                 return False
             self._items.append(item)
-            self._changed.notify_all()
+            self.changed.notify_all()
             return True
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        with self._changed:
-            if not self._items and not self._finished:
-                start = time.perf_counter()
-                self._changed.wait_for(lambda: bool(self._items) or self._finished)
-                self.starved_seconds += time.perf_counter() - start
+        while not self.wait_unless(self._meanwhile.is_due):
+            self._meanwhile.run()
+        with self.changed:
             if self._items:
                 item = self._items.popleft()
-                self._changed.notify_all()
+                self.changed.notify_all()
                 return item
             error, self._error = self._error, None
         self._thread.join()
@@ -101,12 +129,28 @@ class Prefetch(Iterator[T], Generic[T]):
             raise error
         raise StopIteration
 
+    def wait_unless(self, is_due: Callable[[], bool]) -> bool:
+        """Wait until ``next`` would not block, or for ``is_due``; return whether ``next`` would not block.
+
+        Whoever makes ``is_due`` true has to notify ``changed``.
+        """
+
+        def is_ready() -> bool:
+            return bool(self._items) or self._finished
+
+        with self.changed:
+            if not is_ready():
+                start = time.perf_counter()
+                self.changed.wait_for(lambda: is_ready() or is_due())
+                self.starved_seconds += time.perf_counter() - start
+            return is_ready()
+
     def close(self) -> None:
         """Stop the thread, wait for it, and drop what was not taken. May be called more than once."""
-        with self._changed:
+        with self.changed:
             self._closed = True
             self._items.clear()
-            self._changed.notify_all()
+            self.changed.notify_all()
         self._stop()
         self._thread.join()
 
@@ -119,43 +163,70 @@ class Prefetch(Iterator[T], Generic[T]):
         self.close()
 
 
-def ordered_map(
-    function: Callable[[T], R],
+def prefetch(
     source: Iterable[T],
     *,
+    depth: int = 4,
+    name: str = "prefetch",
+    stop: Callable[[], None] = lambda: None,
+    meanwhile: SideWork | None = None,
+) -> Prefetch[T]:
+    """Start a thread that runs ``source`` up to ``depth`` items ahead; see `Prefetch`."""
+    return Prefetch(source, depth=depth, name=name, stop=stop, meanwhile=meanwhile)
+
+
+def ordered_map(
+    function: Callable[[U], R],
+    source: Iterable[T],
+    *,
+    prepare: Callable[[T], U | None],
     workers: int,
     ahead: int = 1,
     initializer: Callable[[], object] | None = None,
     name: str = "map",
 ) -> Generator[R, None, None]:
-    """Yield ``function(item)`` for the items of ``source``, in their order, computed by ``workers`` threads.
+    """Yield ``function(prepare(item))`` for the items of ``source``, in their order, computed by ``workers`` threads.
 
-    At most ``workers + ahead`` items are on the way at any time. The first failure, in the order of the items, is
-    raised here; however the iteration ends, the threads have ended too.
+    At most ``workers + ahead`` items are in progress at any time. If ``source`` is a `Prefetch`, a finished result does
+    not wait for the next item. The first failure, in the order of the items, is raised here; however the iteration
+    ends, the threads have ended too.
 
     Args:
-        function: called in the threads, for several items at once.
+        function: called in the worker threads, for several items at once.
         source: iterated in the calling thread.
-        workers: how many threads, at least 1.
-        ahead: how many items may wait for a thread.
-        initializer: called first in each thread.
-        name: of the threads.
+        prepare: called in the calling thread, in the order of the items; an item is left out if it returns None.
+        workers: number of worker threads, at least 1.
+        ahead: number of items that may wait for a worker.
+        initializer: called first in each worker thread.
+        name: name of the threads.
     """
     executor = ThreadPoolExecutor(workers, thread_name_prefix=f"flowbrush-{name}", initializer=initializer)
     pending: deque[Future[R]] = deque()
+    items = iter(source)
     try:
-        for item in source:
-            pending.append(executor.submit(function, item))
-            if len(pending) >= workers + ahead:
+        while True:
+            while len(pending) >= workers + ahead or (pending and _is_done_first(pending[0], items)):
                 yield pending.popleft().result()
+            try:
+                ready = prepare(next(items))
+            except StopIteration:
+                break
+            if ready is not None:
+                pending.append(executor.submit(function, ready))
         while pending:
             yield pending.popleft().result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def prefetch(
-    source: Iterable[T], *, depth: int = 4, name: str = "prefetch", stop: Callable[[], None] = lambda: None
-) -> Prefetch[T]:
-    """Start a thread that runs ``source`` up to ``depth`` items ahead; see `Prefetch`."""
-    return Prefetch(source, depth=depth, name=name, stop=stop)
+def _is_done_first(future: Future[R], items: Iterator[T]) -> bool:
+    """Wait for the next item or for ``future``; return False if an item is ready, or cannot be waited for."""
+    if not isinstance(items, Prefetch):
+        return False
+
+    def notify(_: Future[R]) -> None:
+        with items.changed:
+            items.changed.notify_all()
+
+    future.add_done_callback(notify)
+    return not items.wait_unless(future.done)

@@ -12,7 +12,6 @@ from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
-from pipeline.frames import Frame
 
 HEIGHT_PX = 108
 
@@ -43,7 +42,7 @@ def _thumbnail(path: str, moment: Fraction) -> bytes:
     """
     part = DecodeConfig(start_seconds=moment or None, height=HEIGHT_PX, threads=1)
     with open_source(path, part, reads_along=False) as source:
-        frame = next(item for item in decode(source) if isinstance(item, Frame))
+        frame = next(decode(source))
         aspect = float(source.info.sample_aspect_ratio)
     image = Image.fromarray(frame.pixels)
     if aspect != 1:

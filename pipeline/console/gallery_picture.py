@@ -15,7 +15,7 @@ from pipeline.config import DecodeConfig, StylizeConfig, check_device
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
-from pipeline.frames import Frame, Pixels, VideoInfo
+from pipeline.frames import Pixels, VideoInfo
 from pipeline.media.stills import check_image_target, write_image
 from pipeline.stylize.style import bundled_styles, find_style, load_style_settings, styles_in
 from pipeline.stylize.stylizer import Stylizer
@@ -130,9 +130,8 @@ def _pick_frame(config: PreviewConfig) -> tuple[Pixels, float]:
         with open_source(name) as source:
             at = Fraction((source.info.duration_seconds or 0) / 2).limit_denominator(1000)
     with open_source(name, DecodeConfig(start_seconds=at or None)) as source:
-        for item in decode(source):
-            if isinstance(item, Frame):
-                return item.pixels, _aspect(source.info)
+        for frame in decode(source):
+            return frame.pixels, _aspect(source.info)
     raise InputError(name, "holds no frame")
 
 

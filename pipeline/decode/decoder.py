@@ -1,4 +1,4 @@
-"""The first stage: decoded frames become upright RGB pixels; audio packets pass by."""
+"""The first stage: decoded frames become upright RGB pixels; packets of other streams bypass the stages."""
 
 from collections.abc import Iterator
 
@@ -15,17 +15,21 @@ from pipeline.media.bit_depth import HighDepthToRgb
 from pipeline.media.colorspace import EXACT, hdr_transfer, source_color, swscale_matrix
 from pipeline.media.deinterlace import deinterlace
 from pipeline.media.orientation import rotate
-from pipeline.media.packets import StreamPacket
+from pipeline.media.packets import SidePackets
 
 # They tell no durations: FFmpeg makes some up from the frame rate, but not for what it reads ahead on opening.
 _WITHOUT_DURATIONS = ("flv", "asf")
 
 
-def decode(source: Source) -> Iterator[Frame | StreamPacket]:
-    """Yield the frames of ``source`` in presentation order, and its audio packets as they come.
+def decode(source: Source, side_packets: SidePackets | None = None) -> Iterator[Frame]:
+    """Yield the frames of ``source`` in presentation order.
 
     As many frames come out as the decoder gives; all have the size of ``source.info``, exact pts in the source's
     time base, and their duration where the source tells it.
+
+    Args:
+        source: what to decode.
+        side_packets: receives the packets of the other streams; they are dropped if it is None.
 
     Raises:
         DecodeError: a decoded frame cannot be turned into pixels.
@@ -35,7 +39,8 @@ def decode(source: Source) -> Iterator[Frame | StreamPacket]:
     index = 0
     for item in deinterlace(source.items()):
         if not isinstance(item, VideoFrame):
-            yield item
+            if side_packets is not None:
+                side_packets.put(item, index)
             continue
         try:
             pixels, alpha = upright(item)

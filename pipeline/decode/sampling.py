@@ -10,7 +10,7 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
-from pipeline.frames import Frame, Pixels, VideoInfo
+from pipeline.frames import Pixels, VideoInfo
 
 WORTH_SEEKING = 120
 """Frames from one moment to the next from which on seeking is faster than decoding what lies between."""
@@ -86,7 +86,7 @@ def _passed(path: Path, count: int, info: VideoInfo, height: int | None) -> Iter
 
 
 def _pairs(source: Source, count: int, stride: int) -> Iterator[Moment]:
-    frames = (item.pixels for item in decode(source) if isinstance(item, Frame))
+    frames = (frame.pixels for frame in decode(source))
     for _ in range(count):
         pair = list(islice(frames, 2))
         if not pair:

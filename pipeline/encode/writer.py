@@ -1,17 +1,20 @@
-"""The last stage: painted frames and the audio packets between them become a file, whole or not at all."""
+"""The third stage: frames, and the side packets between them, become a file in one pass."""
 
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, cast
+from types import TracebackType
+from typing import IO, Self, cast
 
 from pipeline.atomic import explained, put_in_place
 from pipeline.encode.muxer import Muxer, new_temporary
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
-from pipeline.media.packets import StreamPacket
+from pipeline.media.packets import SidePackets
+from pipeline.threads import SideWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,9 @@ class EncodeReport:
     """What was written.
 
     Attributes:
-        path: as the user named it, or ``-``.
-        frames: number of pictures.
-        audio_packets: number of packets of sound, of all tracks.
+        path: the output as the user named it, or ``-``.
+        frames: number of video frames.
+        audio_packets: number of audio packets, of all tracks.
     """
 
     path: str
@@ -30,64 +33,115 @@ class EncodeReport:
 
 
 def encode(
-    items: Iterable[Frame | StreamPacket], plan: OutputPlan, *, tag: Mapping[str, str] | None = None
+    frames: Iterable[Frame],
+    plan: OutputPlan,
+    *,
+    tag: Mapping[str, str] | None = None,
+    side_packets: SidePackets | None = None,
+    file: str | None = None,
 ) -> EncodeReport:
-    """Write ``items`` as ``plan`` says; the target appears when all of it has been written, or stays as it was.
+    """Write ``frames``, in presentation order, with a `FileWriter`."""
+    with FileWriter(plan, tag=tag, side_packets=side_packets, file=file) as writer:
+        for frame in frames:
+            writer.write(frame)
+        return writer.finish()
+
+
+class FileWriter(SideWork):
+    """Writes the output of ``plan`` in one pass; the target appears when it is complete, or stays as it was.
+
+    A context manager: without `finish`, what was written is removed. As `SideWork` it writes the packets that precede
+    the next frame.
 
     Args:
-        items: frames in presentation order, audio packets of the source between them.
         plan: made by `pipeline.encode.planner.plan_output`.
         tag: metadata in addition to the source's.
+        side_packets: packets to be written between the frames; None for none.
+        file: where to write instead of the target of ``plan``; not replaced atomically.
 
     Raises:
-        EncodeError: an encoder or the container refused something, or the disk is full.
-        OutputError: the file cannot be created or put into place.
+        EncodeError: from every method: an encoder or the container refuses something, or the disk is full.
+        OutputError: the file cannot be created.
     """
-    if plan.target == "-":
-        return encode_into(items, plan, cast("IO[bytes]", _Pipe(sys.stdout.buffer)), tag)
-    path = os.path.realpath(plan.target)
-    try:
-        temporary = new_temporary(path)
-    except OSError as error:
-        raise OutputError(plan.target, f"cannot be created ({error.strerror})") from error
-    try:
-        report = encode_into(items, plan, f"file:{temporary}", tag)
-        with explained(plan.target):
-            put_in_place(temporary, path, replaces=plan.replaces)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    return report
 
-
-def encode_into(
-    items: Iterable[Frame | StreamPacket], plan: OutputPlan, file: str | IO[bytes], tag: Mapping[str, str] | None
-) -> EncodeReport:
-    """As `encode`, into a path behind ``file:`` or a file object; what is half written is removed."""
-    with explained(plan.target):
-        muxer = Muxer(plan, file, tag=tag)
-    frames = 0
-    try:
-        for item in items:
+    def __init__(
+        self,
+        plan: OutputPlan,
+        *,
+        tag: Mapping[str, str] | None = None,
+        side_packets: SidePackets | None = None,
+        file: str | None = None,
+    ) -> None:
+        self._plan = plan
+        self._side_packets = side_packets or SidePackets()
+        self.changed = self._side_packets.changed
+        self._frames = 0
+        self._temporary = _new_file(plan) if file is None and plan.target != "-" else None
+        path = self._temporary or file
+        output = cast("IO[bytes]", _Pipe(sys.stdout.buffer)) if path is None else f"file:{path}"
+        try:
             with explained(plan.target):
-                if isinstance(item, Frame):
-                    muxer.write_frame(item)
-                    frames += 1
-                else:
-                    muxer.write_packet(item)
+                self._muxer = Muxer(plan, output, tag=tag)
+        except BaseException:
+            self._remove_temporary()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """Encode ``frame``, after the packets that precede it."""
+        self.run()
+        with explained(self._plan.target):
+            self._muxer.write_frame(frame)
+        self._frames += 1
+
+    def is_due(self) -> bool:
+        """Return whether there are packets that precede the next frame."""
+        return self._side_packets.has_before(self._frames)
+
+    def run(self) -> None:
+        """Write the packets that precede the next frame."""
+        for packet in self._side_packets.take_before(self._frames):
+            with explained(self._plan.target):
+                self._muxer.write_packet(packet)
+
+    def finish(self) -> EncodeReport:
+        """Write the remaining packets, close the file and rename it into place."""
+        self.run()
+        plan, frames, muxer = self._plan, self._frames, self._muxer
         with explained(plan.target):
             muxer.finish()
-    except BaseException:
-        muxer.abandon()
-        raise
-    if muxer.video_packets != frames and plan.container.name != "webp":
-        raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} pictures of {frames} frames")
-    return EncodeReport(plan.target, frames, muxer.audio_packets)
+        if muxer.video_packets != frames and plan.container.name != "webp":
+            raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} packets of {frames} frames")
+        if self._temporary is not None:
+            with explained(plan.target):
+                put_in_place(self._temporary, os.path.realpath(plan.target), replaces=plan.replaces)
+            self._temporary = None
+        return EncodeReport(plan.target, frames, muxer.audio_packets)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._muxer.abandon()
+            self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
+        if self._temporary is not None:
+            with suppress(OSError):
+                os.unlink(self._temporary)
+
+
+def _new_file(plan: OutputPlan) -> str:
+    try:
+        return new_temporary(os.path.realpath(plan.target))
+    except OSError as error:
+        raise OutputError(plan.target, f"cannot be created ({error.strerror})") from error
 
 
 class _Pipe:
-    """Standard output as a stream that offers no seeking, even where it is a file."""
+    """Standard output as a stream that does not support seeking, even if it is a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -149,19 +149,15 @@ def _estimate(original: Source, stylized: Source, notify: Notify) -> int | None:
 
 
 def _together(
-    originals: Iterable[object], painted: Iterable[object], config: EvaluateConfig
+    originals: Iterable[Frame], painted: Iterable[Frame], config: EvaluateConfig
 ) -> Iterator[tuple[Frame, Frame]]:
     """The frames of both clips, by their number."""
-    for count, (original, stylized) in enumerate(zip_longest(_frames(originals), _frames(painted))):
+    for count, (original, stylized) in enumerate(zip_longest(originals, painted)):
         if original is None or stylized is None:
             ended, longer = (config.original, config.stylized)[:: 1 if original is None else -1]
             reason = f"ends after {count} frames, {longer} goes on"
             raise InputError(ended, f"{reason}; frames pair up by number, so paint or cut both to the same part")
         yield original, stylized
-
-
-def _frames(items: Iterable[object]) -> Iterator[Frame]:
-    return (item for item in items if isinstance(item, Frame))
 
 
 def _fitted(frame: Frame, like: Frame) -> Frame:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.atomic import explained
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.writer import EncodeReport, encode_into
+from pipeline.encode.writer import EncodeReport, encode
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame
 from pipeline.media.packets import StreamPacket, VideoPacket
@@ -36,7 +36,7 @@ def concat(
         EncodeError: the container or the disk refuses, a segment is damaged, or the result is not what it should be.
     """
     if plan.container.name in ANIMATIONS:
-        return encode_into(_decoded(folder, manifest), plan, f"file:{file}", tag)
+        return encode(_decoded(folder, manifest), plan, tag=tag, file=file)
     joint = SegmentConcat(folder, manifest.segments, manifest.time_base, plan)
     try:
         report = _joined(file, joint, plan, others, tag)

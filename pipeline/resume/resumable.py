@@ -5,32 +5,31 @@ With a pipe on either side it is one pass, of which nothing is kept.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from pipeline.atomic import explained, put_in_place
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.writer import EncodeReport, encode
+from pipeline.encode.writer import EncodeReport, FileWriter
 from pipeline.errors import DeviceError, EncodeError, InputError
-from pipeline.frames import Frame, Mark, State
-from pipeline.media.packets import StreamPacket
+from pipeline.frames import Frame, SegmentBoundary, State
+from pipeline.media.packets import SidePackets
 from pipeline.resume.concat import concat
 from pipeline.resume.disk_space import check_space
 from pipeline.resume.fingerprint import content_of, engine_of, identify, is_same
 from pipeline.resume.manifest import Manifest
-from pipeline.resume.resume_point import Decode, find_partial_output, frames_after_kept, is_finished
-from pipeline.resume.segments import SegmentWriter, marked, segment_plan
+from pipeline.resume.resume_point import find_partial_output, frames_after_kept, is_finished
+from pipeline.resume.segments import SegmentWriter, mark_segments, segment_plan
 from pipeline.resume.work_dir import WorkDir, file_signature, remove
 from pipeline.stylize.stylizer import Stylizer
 
 Notify = Callable[[str], None]
 Finished = Callable[[], None]
 """Called when an output is in its place, and what was kept on the way to it not yet cleared away."""
-Items = Iterable[Frame | Mark | StreamPacket]
 
 
 def is_resumable(config: VideoConfig) -> bool:
@@ -40,39 +39,59 @@ def is_resumable(config: VideoConfig) -> bool:
 
 
 def open_render(
-    config: VideoConfig, plan: OutputPlan, source: Source, notify: Notify
-) -> "AbstractContextManager[SinglePass | ResumableRender]":
+    config: VideoConfig, plan: OutputPlan, source: Source, tag: Mapping[str, str], notify: Notify
+) -> "SinglePass | ResumableRender":
     """The way on which ``source`` becomes the output of ``plan``: in segments that are kept, or in one pass.
 
     Raises:
         OutputError: another run paints the same output, or the room on the disk does not suffice.
         InputError: the input cannot be read.
     """
-    return (
-        ResumableRender(config, plan, source, notify) if is_resumable(config) else nullcontext(SinglePass(plan, source))
-    )
+    return ResumableRender(config, plan, source, tag, notify) if is_resumable(config) else SinglePass(plan, source, tag)
 
 
 class SinglePass:
     """One pass, of which nothing is kept; see `ResumableRender`."""
 
-    def __init__(self, plan: OutputPlan, source: Source) -> None:
+    def __init__(self, plan: OutputPlan, source: Source, tag: Mapping[str, str]) -> None:
         self.frames_reused = 0
         self.state: State | None = None
         self._plan = plan
         self._source = source
+        self._side_packets = SidePackets()
+        self._tag = tag
+        self.side_work: FileWriter | None = None
 
     def load(self, config: StylizeConfig, make: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
-        """Make the stylizer."""
-        return make(config)
+        """Make the stylizer, and open the output."""
+        stylizer = make(config)
+        self.side_work = FileWriter(self._plan, tag=self._tag, side_packets=self._side_packets)
+        return stylizer
 
-    def decoded(self, decode: Decode) -> Iterator[Frame | Mark | StreamPacket]:
-        """All frames, and packets between them."""
-        return decode(self._source)
+    def decoded(self) -> Iterator[Frame]:
+        """All frames."""
+        return decode(self._source, self._side_packets)
 
-    def encode(self, items: Items, tag: Mapping[str, str]) -> EncodeReport:
-        """Write ``items`` as they come."""
-        return encode((item for item in items if not isinstance(item, Mark)), self._plan, tag=tag)
+    def stop(self) -> None:
+        """Let `decoded` end."""
+        self._source.stop()
+        self._side_packets.close()
+
+    def encode(self, frames: Iterable[Frame]) -> EncodeReport:
+        """Write ``frames`` as they come."""
+        assert self.side_work is not None
+        for frame in frames:
+            self.side_work.write(frame)
+        return self.side_work.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.side_work is not None:
+            self.side_work.__exit__(kind, error, traceback)
 
 
 class ResumableRender:
@@ -95,7 +114,13 @@ class ResumableRender:
         InputError: the input cannot be read.
     """
 
-    def __init__(self, config: VideoConfig, plan: OutputPlan, source: Source, notify: Notify) -> None:
+    side_work = None
+
+    def __init__(
+        self, config: VideoConfig, plan: OutputPlan, source: Source, tag: Mapping[str, str], notify: Notify
+    ) -> None:
+        self.stop = source.stop
+        self._tag = tag
         self.frames_reused = 0
         self.state: State | None = None
         self._config = config
@@ -184,17 +209,17 @@ class ResumableRender:
             raise DeviceError(_lacks(before, f"there is {reason}"))
         return stylizer
 
-    def decoded(self, decode: Decode) -> Iterator[Frame | Mark | StreamPacket]:
-        """The frames that are still to be painted, a `Mark` behind each segment."""
+    def decoded(self) -> Iterator[Frame]:
+        """The frames that are still to be painted, with a boundary at the end of each segment."""
         if self._manifest.is_whole:
             return iter(())
-        items = self._behind_kept(decode) if self.frames_reused else None
+        items = self._behind_kept() if self.frames_reused else None
         if items is None:
             items = decode(self._source)
         config = self._config
-        return marked(items, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
+        return mark_segments(items, self.frames_reused, seconds=config.segment_seconds, length=config.segment_frames)
 
-    def encode(self, items: Items, tag: Mapping[str, str]) -> EncodeReport:
+    def encode(self, frames: Iterable[Frame]) -> EncodeReport:
         """Write the segments, then the output, and put it in place.
 
         Raises:
@@ -203,16 +228,16 @@ class ResumableRender:
         """
         if is_finished(self._manifest, self._config):
             return EncodeReport(self._plan.target, self._manifest.frames, 0)
-        self._write_segments(items)
+        self._write_segments(frames)
         part = self._folder.file("output.part")
         try:
-            return self._assembled(part, tag)
+            return self._assembled(part, self._tag)
         except BaseException:
             remove(part)
             raise
 
-    def _behind_kept(self, decode: Decode) -> Iterator[Frame | StreamPacket] | None:
-        items = frames_after_kept(self._source, decode, self._manifest)
+    def _behind_kept(self) -> Iterator[Frame] | None:
+        items = frames_after_kept(self._source, self._manifest)
         if items is None:
             self._start_afresh("the last kept frame is not met with in the input any more")
             self._source.restart(None)
@@ -231,18 +256,17 @@ class ResumableRender:
             self._folder.clear()
             self._is_stale = False
 
-    def _write_segments(self, items: Items) -> None:
+    def _write_segments(self, frames: Iterable[Frame]) -> None:
         plan = segment_plan(self._plan, self._manifest.time_base)
         writer: SegmentWriter | None = None
         try:
-            for item in items:
+            for frame in frames:
                 with explained(self._plan.target):
-                    if isinstance(item, Frame):
-                        self._throw_away_stale()
-                        writer = writer or SegmentWriter(self._folder.path, self._manifest.frames, plan)
-                        writer.write(item)
-                    elif isinstance(item, Mark) and writer is not None:
-                        self._keep(writer, item)
+                    self._throw_away_stale()
+                    writer = writer or SegmentWriter(self._folder.path, self._manifest.frames, plan)
+                    writer.write(frame)
+                    if frame.boundary is not None:
+                        self._keep(writer, frame.digest or "", frame.boundary)
                         writer = None
         except BaseException:
             if writer is not None:
@@ -254,14 +278,14 @@ class ResumableRender:
         with explained(self._plan.target):
             self._manifest.write(self._folder.path)
 
-    def _keep(self, writer: SegmentWriter, mark: Mark) -> None:
+    def _keep(self, writer: SegmentWriter, digest: str, boundary: SegmentBoundary) -> None:
         """Finish a segment: from here on it survives whatever comes."""
         self._check_input()
         manifest = self._manifest
-        segment = writer.finish(mark.digest)
+        segment = writer.finish(digest)
         if manifest.segments and segment.header != manifest.segments[0].header:
             raise EncodeError(self._plan.target, f"{self._plan.encoder.name} does not begin all segments alike")
-        self._folder.write_state(mark.index, mark.state)
+        self._folder.write_state(boundary.next_index, boundary.state)
         manifest.segments.append(segment)
         manifest.damage = [place.as_json() for place in self._source.damage]
         manifest.write(self._folder.path)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import VideoConfig
+from pipeline.decode.decoder import decode
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.resume.fingerprint import changes
@@ -14,9 +15,6 @@ from pipeline.resume.work_dir import WorkDir, file_signature
 
 if TYPE_CHECKING:
     from pipeline.decode.source import Source
-    from pipeline.media.packets import StreamPacket
-
-Decode = Callable[["Source"], "Iterator[Frame | StreamPacket]"]
 
 # How far before the last kept frame reading begins; where that does not lead to the same picture, the next is tried,
 # and in the end the beginning.
@@ -92,7 +90,7 @@ def _whole_part(folder: WorkDir, kept: Manifest, notify: Callable[[str], None]) 
     return (kept, state) if kept.segments or kept.split is not None else None
 
 
-def frames_after_kept(source: "Source", decode: Decode, manifest: Manifest) -> "Iterator[Frame | StreamPacket] | None":
+def frames_after_kept(source: "Source", manifest: Manifest) -> Iterator[Frame] | None:
     """What ``decode`` yields behind the last kept frame, which is found by its time and its picture.
 
     None where the input does not hold that frame any more.
@@ -100,17 +98,16 @@ def frames_after_kept(source: "Source", decode: Decode, manifest: Manifest) -> "
     last = manifest.segments[-1]
     # A damaged place may look otherwise when it is come to from another side.
     margins = () if manifest.damage else MARGINS_SECONDS
-    return frames_from(source, decode, last.pts[-1], last.digest, margins)
+    return frames_from(source, last.pts[-1], last.digest, margins)
 
 
 def frames_from(
-    source: "Source", decode: Decode, pts: int, digest: str, margins: tuple[int, ...] = MARGINS_SECONDS
-) -> "Iterator[Frame | StreamPacket] | None":
+    source: "Source", pts: int, digest: str, margins: tuple[int, ...] = MARGINS_SECONDS
+) -> Iterator[Frame] | None:
     """What ``decode`` yields behind the frame at ``pts`` with ``digest``; None where there is none such.
 
     Args:
         source: a file.
-        decode: as `pipeline.decode.decoder.decode`.
         pts: of a frame, in units of the source's time base.
         digest: see `pipeline.resume.segments.frame_digest`.
         margins: how many seconds before it reading begins, one attempt after another; the last is from the beginning.
@@ -123,9 +120,9 @@ def frames_from(
     return None
 
 
-def _passes(items: "Iterator[Frame | StreamPacket]", pts: int, digest: str) -> bool:
+def _passes(items: Iterator[Frame], pts: int, digest: str) -> bool:
     """Iterate up to the frame at ``pts``; False where it is not met with, or looks otherwise."""
     for item in items:
-        if isinstance(item, Frame) and item.pts >= pts:
+        if item.pts >= pts:
             return item.pts == pts and frame_digest(item) == digest
     return False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from typing import TypeVar, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -18,13 +18,11 @@ from pipeline.atomic import put_in_place
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError
-from pipeline.frames import Frame, Mark
+from pipeline.frames import Frame, SegmentBoundary
 from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment
-
-T = TypeVar("T")
 
 # In mp4 the times of reordered frames stay exact; the others keep their frames in order.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}
@@ -34,35 +32,38 @@ ANIMATIONS = ("gif", "webp")
 FINEST, COARSER = Fraction(1, 1_000_000), Fraction(1, 100_000)
 
 
-def marked(items: Iterable[Frame | T], index: int, *, seconds: Fraction, frames: int) -> Iterator[Frame | Mark | T]:
-    """Yield ``items`` with a `Mark` behind the last frame of each segment, the last one too.
+def mark_segments(frames: Iterable[Frame], index: int, *, seconds: Fraction, length: int) -> Iterator[Frame]:
+    """Yield ``frames``, one frame late, with a `SegmentBoundary` on the last frame of each segment and of the clip.
 
-    A segment ends where the next frame comes ``seconds`` or more after its first, or would be one more than ``frames``:
-    by the clip alone, so that a render that goes on makes the same segments as one that was never stopped.
+    A segment ends before a frame that is ``seconds`` or more after the segment's first, or that would be one more than
+    ``length``. That depends on the clip alone, so that a resumed render has the same segments as an uninterrupted one.
 
     Args:
-        items: decoded frames; the first begins a segment.
-        index: of the first frame in the clip.
-        seconds: see above.
-        frames: see above.
+        frames: decoded frames; the first starts a segment.
+        index: number of the first frame, counted from 0 at the first frame of the clip.
+        seconds: longest duration of a segment.
+        length: largest number of frames in a segment.
     """
-    last: Frame | None = None
-    begun, count = Fraction(0), 0
-    for item in items:
-        if isinstance(item, Frame):
-            if last is not None and (count >= frames or item.seconds - begun >= seconds):
-                yield Mark(index, frame_digest(last))
-                count = 0
-            if not count:
-                begun = item.seconds
-            index, count, last = index + 1, count + 1, item
-        yield item
-    if last is not None:
-        yield Mark(index, frame_digest(last))
+    held: Frame | None = None
+    start, count = Fraction(0), 0
+    for frame in frames:
+        if held is not None and (count >= length or frame.seconds - start >= seconds):
+            held, count = _as_last(held, index), 0
+        if held is not None:
+            yield held
+        if not count:
+            start = frame.seconds
+        index, count, held = index + 1, count + 1, frame
+    if held is not None:
+        yield _as_last(held, index)
+
+
+def _as_last(frame: Frame, next_index: int) -> Frame:
+    return replace(frame, digest=frame_digest(frame), boundary=SegmentBoundary(next_index))
 
 
 def frame_digest(frame: Frame) -> str:
-    """By which a decoded frame is known again."""
+    """Return a hash of the pixels and the alpha of a decoded frame."""
     digest = hashlib.blake2b(np.ascontiguousarray(frame.pixels).data, digest_size=16)
     if frame.alpha is not None:
         digest.update(np.ascontiguousarray(frame.alpha).data)

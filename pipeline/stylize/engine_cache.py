@@ -9,10 +9,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import StylizeConfig
-from pipeline.frames import Frame, Glimpse, Mark, State
+from pipeline.frames import Frame, State
 from pipeline.stylize.fair_lock import FairLock
 from pipeline.stylize.stylizer import Stylizer
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName, EngineSpec
     from models.network import StyleNetwork
 
-T = TypeVar("T")
 Key = tuple[object, ...]
 
 # Each holds the network's weights and its code, a few megabytes; buffers are the size of the moment.
@@ -81,12 +80,10 @@ class _Sharing(Stylizer):
             if self._new is not None:
                 engines.keep(*self._new)
 
-    def __call__(
-        self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
-    ) -> Iterator[Frame | Mark | T]:
+    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
         with self._engines.turn:
             self._has_turn = True
-            yield from super().__call__(items, state)
+            yield from super().__call__(frames, state)
 
     def _found_or_built(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
         import torch

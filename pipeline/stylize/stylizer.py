@@ -1,4 +1,4 @@
-"""The middle stage: frames in, painted frames out; whatever else comes along passes by."""
+"""The second stage: frames in, stylized frames out."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
-from pipeline.frames import Frame, Glimpse, Mark, Pixels, State
+from pipeline.frames import Frame, Pixels, State
 from pipeline.stylize.device import OutOfMemoryError, device_errors, find_device, free_memory
 from pipeline.stylize.memory_budget import (
     ExecutionMode,
@@ -43,7 +43,6 @@ MOST_WORKERS = 4
 # Frames ready for a painter; with one alone painters wait while the next is prepared, 2 ms of 29.
 AHEAD = 2
 
-T = TypeVar("T")
 Notify = Callable[[str], None]
 MaskBlend = Callable[[Pixels, Pixels, Fraction], Pixels]
 """Called as ``mask(original, stylized, seconds)``; returns the pixels to show, as `pipeline.decode.mask.Mask` does."""
@@ -128,48 +127,46 @@ class Stylizer:
         self._shrinking = threading.Lock()
         self._start(config.engine, config.max_memory)
 
-    def __call__(
-        self, items: Iterable[Frame | Mark | Glimpse | T], state: State | None = None
-    ) -> Iterator[Frame | Mark | T]:
-        """Paint the frames among ``items``, each with what those before have left; yield all else in its place.
+    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
+        """Yield ``frames`` stylized, in their order.
 
         Args:
-            items: frames in their order; a `Mark` between them is given the state at its place. What a `Glimpse` shows
-                is remembered, and not yielded.
-            state: of a `Mark`, behind which the frames go on.
+            frames: in presentation order. Those that are observed only are not yielded; a `SegmentBoundary` is filled
+                with the state after its frame.
+            state: of the `SegmentBoundary` before the first of ``frames``; None at the start of a clip.
         """
         import torch
 
         stabilizer = Stabilizer(self._stability, state, self.device)
 
-        def prepared() -> Iterator[tuple[Frame | Mark | T, Prepared | None]]:
-            for item in items:
-                if isinstance(item, Glimpse):
-                    stabilizer.prepare(item.pixels)
-                    continue
-                if isinstance(item, Mark):  # its first half: frames are prepared before those in front are finished
-                    item.state = stabilizer.prepared_state()
-                yield item, stabilizer.prepare(item.pixels) if isinstance(item, Frame) else None
+        def prepare(frame: Frame) -> tuple[Frame, Prepared] | None:
+            prepared = stabilizer.prepare(frame.pixels)
+            if frame.is_observed_only:
+                return None
+            if frame.boundary is not None:  # taken now, as the next frames are prepared before this one is finished
+                frame = frame.with_state(stabilizer.prepared_state())
+            return frame, prepared
 
-        def stylized(
-            task: tuple[Frame | Mark | T, Prepared | None],
-        ) -> tuple[Frame | Mark | T, Callable[[], Pixels] | None]:
-            item, ready = task
-            if ready is None or not isinstance(item, Frame):
-                return item, None
-            picture, used = self._stylize(ready.pixels, item.seconds, ready.past)
-            return item, partial(stabilizer.finish, ready, picture, used, stabilizer.flow(ready))
+        def stylize(task: tuple[Frame, Prepared]) -> tuple[Frame, Callable[[], Pixels]]:
+            frame, prepared = task
+            stylized, used = self._stylize(prepared.pixels, frame.seconds, prepared.past)
+            return frame, partial(stabilizer.finish, prepared, stylized, used, stabilizer.flow(prepared))
 
         # The number of threads is a setting of each thread that calls torch.
         own_threads = partial(torch.set_num_threads, self._threads)
         work = ordered_map(
-            stylized, prepared(), workers=self.workers, ahead=AHEAD, initializer=own_threads, name="painter"
+            stylize,
+            frames,
+            prepare=prepare,
+            workers=self.workers,
+            ahead=AHEAD,
+            initializer=own_threads,
+            name="stylize",
         )
         with closing(work):
-            for item, finish in work:
-                if isinstance(item, Mark):
-                    item.state = {**item.state, **stabilizer.finished_state()}
-                yield item if finish is None or not isinstance(item, Frame) else self._shown(item, finish())
+            for frame, finish in work:
+                stylized = self._shown(frame, finish())
+                yield stylized.with_state(stabilizer.finished_state()) if stylized.boundary is not None else stylized
 
     def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
         """Paint a single picture ``(height, width, 3)`` RGB; twice as wide for the comparison ``side``.

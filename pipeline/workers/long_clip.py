@@ -59,7 +59,7 @@ def stylize_long_clip(
             notify("one worker began it: one goes on with it")
             return stylize_video(config, progress=progress, notify=notify, finished=finished)
         notices.say(plan.notices)
-        with DividedRender(config, plan, source, notices) as render:
+        with DividedRender(config, plan, source, card.tag if config.tag else {}, notices) as render:
             watch = _Watch(render, source.info.frame_count, progress)
             if not render.is_whole:
                 render.divide(engine, count)
@@ -67,7 +67,7 @@ def stylize_long_clip(
                 if render.lengthen(results, notices):
                     results = _stylized(render.tasks(), engine, watch)
                 render.join(results, notices)
-            written = render.encode((), card.tag if config.tag else {})
+            written = render.encode(())
             finished()
         return summary_of(
             written,

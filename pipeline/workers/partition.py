@@ -11,7 +11,6 @@ from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
-from pipeline.media.packets import StreamPacket
 from pipeline.resume.segments import frame_digest
 from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
 from pipeline.threads import prefetch
@@ -129,13 +128,12 @@ def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:
         return list(_looked_at(items, end))
 
 
-def _looked_at(items: Iterable[Frame | StreamPacket], end: Fraction) -> Iterator[_Seen]:
+def _looked_at(frames: Iterable[Frame], end: Fraction) -> Iterator[_Seen]:
     is_cut = CutDetector() if opencv_is_there() else None
-    for item in items:
-        if isinstance(item, Frame):
-            yield _Seen(item.pts, item.seconds, is_cut is not None and is_cut(item.pixels), frame_digest(item))
-            if item.seconds > end:
-                return
+    for frame in frames:
+        yield _Seen(frame.pts, frame.seconds, is_cut is not None and is_cut(frame.pixels), frame_digest(frame))
+        if frame.seconds > end:
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,11 @@ from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.errors import InputError
-from pipeline.frames import Frame, Glimpse, Mark
-from pipeline.media.packets import StreamPacket
+from pipeline.frames import Frame
 from pipeline.resume.manifest import work_dir
 from pipeline.resume.resumable import ResumableRender
-from pipeline.resume.resume_point import Decode, frames_from
-from pipeline.resume.segments import frame_digest, marked
+from pipeline.resume.resume_point import frames_from
+from pipeline.resume.segments import frame_digest, mark_segments
 from pipeline.resume.work_dir import WorkDir
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import queue_depth
@@ -48,8 +47,6 @@ from pipeline.workers.protocol import SegmentJob, SegmentResult
 PAINTED = "painted.part"
 # So often it is told how many frames are painted.
 TELL_SECONDS = 0.25
-
-Item = Frame | Mark | StreamPacket
 
 
 def folder_of(target: str, number: int) -> str:
@@ -102,7 +99,7 @@ def run_segment_job(task: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentR
             stylizer = part.load(style, partial(make, **of_clip, notify=notices.append))
             depth = queue_depth(config.depth, info)
             with (
-                prefetch(part.frames(decode), depth=depth, name="decode", stop=source.stop) as decoded,
+                prefetch(part.frames(), depth=depth, name="decode", stop=source.stop) as decoded,
                 prefetch(stylizer(decoded, part.state), depth=depth, name="stylize", stop=source.stop) as stylized,
             ):
                 part.write(stylized)
@@ -120,8 +117,7 @@ class _Part(ResumableRender):
 
     def __init__(self, task: SegmentJob, plan: OutputPlan, source: Source, notify: Callable[[str], None]) -> None:
         self._task = task
-        self._edges: dict[int, str] = {}
-        super().__init__(task.config, plan, source, notify)
+        super().__init__(task.config, plan, source, {}, notify)
 
     @property
     def is_whole(self) -> bool:
@@ -143,29 +139,27 @@ class _Part(ResumableRender):
             self._manifest.engine["device"] = here
         return super().load(config, make)
 
-    def frames(self, decode: Decode) -> Iterator[Item | Glimpse]:
-        """The frames before the part that it needs, its own with a `Mark` behind each segment, and the one behind."""
-        items = self._behind_kept(decode) if self.frames_reused else None
-        return self._marked(items or self._from_warm_up(decode))
+    def frames(self) -> Iterator[Frame]:
+        """The frames before the part that it needs, its own, and the one behind."""
+        items = self._behind_kept() if self.frames_reused else None
+        return self._marked(items or self._from_warm_up())
 
-    def _marked(self, items: Iterator[Frame | StreamPacket]) -> Iterator[Item | Glimpse]:
+    def _marked(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         first: list[Frame] = []
         begin = self._task.begin
         if begin is not None and not self.frames_reused:
-            for item in items:
-                if isinstance(item, Frame) and item.pts >= begin.pts:
-                    first.append(item)
-                    self._edges[item.pts] = frame_digest(item)
+            for frame in frames:
+                if frame.pts >= begin.pts:
+                    first.append(replace(frame, digest=frame_digest(frame)))
                     break
-                yield Glimpse(item.pixels) if isinstance(item, Frame) and item.pts < begin.warm_pts else item
+                yield replace(frame, is_observed_only=frame.pts < begin.warm_pts)
         config, behind = self._config, list[Frame]()
-        own = _before(chain(first, items), self._task.end_pts, behind)
-        yield from marked(own, self.frames_reused, seconds=config.segment_seconds, frames=config.segment_frames)
+        own = _before(chain(first, frames), self._task.end_pts, behind)
+        yield from mark_segments(own, self.frames_reused, seconds=config.segment_seconds, length=config.segment_frames)
         for frame in behind:
-            self._edges[frame.pts] = frame_digest(frame)
-            yield frame
+            yield replace(frame, digest=frame_digest(frame))
 
-    def write(self, items: Iterable[Item]) -> None:
+    def write(self, items: Iterable[Frame]) -> None:
         """Write the segments.
 
         Raises:
@@ -197,37 +191,37 @@ class _Part(ResumableRender):
         """That is said of the whole clip."""
         return ""
 
-    def _from_warm_up(self, decode: Decode) -> Iterator[Frame | StreamPacket]:
+    def _from_warm_up(self) -> Iterator[Frame]:
         begin = self._task.begin
         if begin is None:
             return decode(self._source)
         digest = begin.before_digest
-        items = frames_from(self._source, decode, begin.before_pts, digest) if digest else None
+        items = frames_from(self._source, begin.before_pts, digest) if digest else None
         if items is None:  # seeking led to other pictures than decoding all does, which alone is right
             self._source.restart(None)
             items = decode(self._source)
-        return (item for item in items if not isinstance(item, Frame) or item.pts >= begin.seen_pts)
+        return (frame for frame in items if frame.pts >= begin.seen_pts)
 
-    def _own(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Only what is to be written of ``items``; pictures at the seams are kept to be compared."""
+    def _own(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Only what is to be written of ``frames``; pictures at the seams are kept to be compared."""
         begin, end = self._task.begin, self._task.end_pts
+        is_first = begin is not None and not self.frames_reused
         tell = _Teller(self._folder.path, self.frames_reused)
-        for item in items:
-            is_own = True
-            if isinstance(item, Frame):
-                if end is not None and item.pts >= end:
-                    self._keep_edge(BEHIND, item)
-                elif item.pts in self._edges:
-                    self._keep_edge(FIRST, item)
-                is_own = (begin is None or item.pts >= begin.pts) and (end is None or item.pts < end)
-                tell(is_own)
+        for frame in frames:
+            is_own = (begin is None or frame.pts >= begin.pts) and (end is None or frame.pts < end)
+            if end is not None and frame.pts >= end:
+                self._keep_edge(BEHIND, frame)
+            elif is_own and is_first:
+                self._keep_edge(FIRST, frame)
+                is_first = False
+            tell(is_own)
             if is_own:
-                yield item
+                yield frame
         tell.now()
 
     def _keep_edge(self, name: str, frame: Frame) -> None:
         with explained(self._plan.target):
-            Edge(frame.pixels, frame.pts, self._edges[frame.pts]).write(self._folder.file(name))
+            Edge(frame.pixels, frame.pts, frame.digest or "").write(self._folder.file(name))
 
 
 class _Teller:
@@ -250,15 +244,13 @@ class _Teller:
         self._told = time.monotonic()
 
 
-def _before(
-    items: Iterable[Frame | StreamPacket], end: int | None, behind: list[Frame]
-) -> Iterator[Frame | StreamPacket]:
-    """``items`` up to the frame at ``end``, which is put into ``behind``."""
-    for item in items:
-        if end is not None and isinstance(item, Frame) and item.pts >= end:
-            behind.append(item)
+def _before(frames: Iterable[Frame], end: int | None, behind: list[Frame]) -> Iterator[Frame]:
+    """``frames`` up to the one at ``end``, which is put into ``behind``."""
+    for frame in frames:
+        if end is not None and frame.pts >= end:
+            behind.append(frame)
             return
-        yield item
+        yield frame
 
 
 def _kind(device: str) -> str:

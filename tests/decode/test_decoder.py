@@ -20,7 +20,7 @@ from pipeline.decode.demuxer import MediaReader, main_video
 from pipeline.decode.source import open_source
 from pipeline.decode.trim import Trim
 from pipeline.errors import InputError
-from pipeline.frames import Frame
+from pipeline.media.packets import SidePackets
 from pipeline.threads import prefetch
 from tests.support import media
 from tests.support.media import AWKWARD_NAMES, Clip, Sound, make_clip
@@ -30,13 +30,11 @@ VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 
 def read(path, **config):
     """Frames, and bytes and times of the audio packets by stream index."""
-    frames, packets = [], {}
+    side_packets, packets = SidePackets(), {}
     with open_source(path, DecodeConfig(**config)) as source:
-        for item in decode(source):
-            if isinstance(item, Frame):
-                frames.append(item)
-            else:
-                packets.setdefault(item.stream_index, []).append((item.pts * item.time_base, bytes(item)))
+        frames = list(decode(source, side_packets))
+        for packet in side_packets.take_before(len(frames)):
+            packets.setdefault(packet.stream_index, []).append((packet.pts * packet.time_base, bytes(packet)))
     return frames, packets
 
 
@@ -249,7 +247,7 @@ def test_a_start_behind_the_end_is_an_error(long_clip):
 def test_a_height_scales_and_keeps_the_aspect(tmp_path):
     path = make_clip(tmp_path / "clip.mp4", Clip(width=96, height=64))
     with open_source(path, DecodeConfig(height=40)) as source:
-        frames = [item for item in decode(source) if isinstance(item, Frame)]
+        frames = list(decode(source))
         assert (source.info.width, source.info.height) == (60, 40)
     assert {frame.pixels.shape for frame in frames} == {(40, 60, 3)}
     whole = media.moving_square(0, width=96, height=64)
@@ -516,10 +514,10 @@ def test_leaving_early_neither_hangs_nor_leaves_a_thread(tmp_path):
 
 def test_a_stage_in_a_thread_gives_the_same(tmp_path):
     path = make_clip(tmp_path / "clip.mp4", Clip(sounds=[Sound()]))
-    with open_source(path) as source, closing(prefetch(decode(source), depth=3)) as items:
-        kinds = [isinstance(item, Frame) for item in items]
-    assert kinds.count(True) == 30
-    assert kinds.count(False) == len(media.contents(path).sounds[0])
+    packets = SidePackets()
+    with open_source(path) as source, closing(prefetch(decode(source, packets), depth=3)) as frames:
+        assert sum(1 for _ in frames) == 30
+    assert len(packets.take_before(30)) == len(media.contents(path).sounds[0])
 
 
 # --- real clips ---

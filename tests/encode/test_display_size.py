@@ -5,17 +5,16 @@ import av
 import pytest
 
 from pipeline.config import EncodeConfig
-from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.display_size import ROOM, set_display_size
 from pipeline.encode.planner import plan_output
-from pipeline.encode.writer import encode
 from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.transcoding import transcode
 
 
 def repaint(source: Path, target: Path, codec: str) -> None:
     with open_source(source) as opened:
-        encode(decode(opened), plan_output(opened, target, EncodeConfig(codec=codec)))
+        transcode(opened, plan_output(opened, target, EncodeConfig(codec=codec)))
 
 
 @pytest.mark.parametrize(

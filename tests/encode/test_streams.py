@@ -16,11 +16,11 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.encode.stream_map import plan_streams
 from pipeline.encode.writer import encode
-from pipeline.frames import Frame
 from pipeline.media.chapters import Chapter
 from pipeline.media.containers import container_for
 from tests.support.extras import FONT, Extras, Film, Subtitles, cues, enrich, film
 from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.transcoding import transcode
 
 SOUNDS = (
     Sound(seconds=Fraction(2), metadata={"language": "eng", "title": "Film"}),
@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repaint(path: Path, target: Path, *, streams: str = "all", **part: Fraction) -> tuple[OutputPlan, Film]:
     with open_source(path, DecodeConfig(**part)) as source:
         plan = plan_output(source, target, EncodeConfig(overwrite=True, streams=streams))
-        encode(decode(source), plan)
+        transcode(source, plan)
     return plan, film(target)
 
 
@@ -256,7 +256,7 @@ def test_a_picture_joined_from_packets_is_that_of_the_frames(
     with open_source(folder / "film.mkv", reads_along=False) as source:
         plan = plan_output(source, tmp_path / f"out{ending}", EncodeConfig(streams="none"))
         alone = plan_output(source, tmp_path / segment, EncodeConfig(streams="none"))
-        encode((item for item in decode(source) if isinstance(item, Frame)), alone)
+        encode(decode(source), alone)
         plan = plan_output(source, tmp_path / f"out{ending}")
         with av.open(str(tmp_path / segment)) as written:
             template = written.streams.video[0]
@@ -278,7 +278,7 @@ def test_a_picture_joined_from_packets_is_that_of_the_frames(
 def test_frames_for_a_file_of_packets_are_a_value_error(folder: Path) -> None:
     with open_source(folder / "film.mp4") as source:
         plan = plan_output(source, "-")
-        frame = next(item for item in decode(source) if isinstance(item, Frame))
+        frame = next(decode(source))
         with av.open(str(folder / "small.mp4")) as other:
             muxer = Muxer(plan, io.BytesIO(), template=other.streams.video[0])  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="written from packets"):
@@ -413,7 +413,7 @@ def test_beside_a_cover_mp4_holds_the_usual_keys_alone_and_that_is_said(tmp_path
     with open_source(clip) as source:
         source.metadata = {"title": "T", "my_key": "mine"}
         plan = plan_output(source, tmp_path / "out.mp4")
-        encode(decode(source), plan)
+        transcode(source, plan)
     assert plan.notices == ("metadata is dropped (my_key): .mp4 files cannot hold it",)
     after = film(tmp_path / "out.mp4")
     assert (after.metadata["title"], len(after.of("cover"))) == ("T", 1)

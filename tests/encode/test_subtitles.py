@@ -5,15 +5,14 @@ import av
 import pytest
 
 from pipeline.config import DecodeConfig, EncodeConfig
-from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import Overlaps
-from pipeline.encode.writer import encode
 from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.support.media import Clip, Sound, make_clip
+from tests.support.transcoding import transcode
 
 LONG = Clip(pts=range(0, 512 * 120, 512), sounds=[Sound(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.
@@ -26,7 +25,7 @@ PLAIN = ["Guten Tag", "☃ – zwei Zeilen\\Nübereinander"]
 def repaint(path: Path, target: Path, **part: Fraction) -> OutputPlan:
     with open_source(path, DecodeConfig(**part)) as source:
         plan = plan_output(source, target, EncodeConfig(overwrite=True))
-        encode(decode(source), plan)
+        transcode(source, plan)
     return plan
 
 

@@ -18,22 +18,21 @@ from pipeline.decode.source import open_source
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.planner import plan_output
-from pipeline.encode.writer import encode
 from pipeline.errors import EncodeError, InputError, OutputError
 from pipeline.frames import Frame
 from tests.support import media
 from tests.support.media import AWKWARD_NAMES, Clip, Sound, make_clip
+from tests.support.transcoding import transcode
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 HIDDEN = ".flowbrush-"
 
 
-def repaint(path, target, *, change=None, tag=None, decoding=None, **config):
+def repaint(path, target, *, change=lambda frames: frames, tag=None, decoding=None, **config):
     """Through decode and encode; ``change`` maps the items on their way."""
     with open_source(path, DecodeConfig(**(decoding or {}))) as source:
         plan = plan_output(source, target, EncodeConfig(**config))
-        items = decode(source)
-        report = encode(items if change is None else change(items), plan, tag=tag)
+        report = transcode(source, plan, change=change, tag=tag)
     return report, plan
 
 
@@ -281,7 +280,7 @@ def test_a_default_track_stays_the_default(tmp_path):
     with open_source(path) as source:
         source.other_streams[0].disposition = Disposition(0)
         source.other_streams[1].disposition = Disposition.default | Disposition.visual_impaired
-        encode(decode(source), plan_output(source, tmp_path / "out.mkv"))
+        transcode(source, plan_output(source, tmp_path / "out.mkv"))
     after = media.contents(tmp_path / "out.mkv")
     assert after.sound_dispositions == [0, int(Disposition.default | Disposition.visual_impaired)]
 
@@ -300,11 +299,11 @@ def test_a_failure_leaves_nothing_and_is_told_as_it_was(tmp_path, error, codec, 
     target = tmp_path / "out.mp4"
     target.write_text("the old file")
 
-    def fail(items):
-        for number, item in enumerate(items):
-            if number == 40:
+    def fail(frames):
+        for number, frame in enumerate(frames):
+            if number == 20:
                 raise error
-            yield item
+            yield frame
 
     with pytest.raises(type(error)) as caught:
         repaint(path, target, change=fail, overwrite=True, codec=codec)
@@ -471,14 +470,14 @@ def test_an_encoder_of_a_missing_device_names_another(clip, tmp_path):
 
 
 def test_frames_of_another_size_need_to_be_planned(clip, tmp_path):
-    def twice(items):
-        for item in items:
-            yield item.with_pixels(np.hstack((item.pixels, item.pixels))) if isinstance(item, Frame) else item
+    def twice(frames):
+        for frame in frames:
+            yield frame.with_pixels(np.hstack((frame.pixels, frame.pixels)))
 
     with pytest.raises(ValueError, match="frame is 128x48, planned were 64x48"):
         repaint(clip, tmp_path / "narrow.mp4", change=twice)
     with open_source(clip) as source:
-        encode(twice(decode(source)), plan_output(source, tmp_path / "wide.mp4", size=(128, 48)))
+        transcode(source, plan_output(source, tmp_path / "wide.mp4", size=(128, 48)), change=twice)
     assert media.contents(tmp_path / "wide.mp4").width == 128
     assert os.listdir(tmp_path) == ["wide.mp4"]
 

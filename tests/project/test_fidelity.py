@@ -16,7 +16,6 @@ from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
-from pipeline.encode.writer import encode
 from pipeline.frames import Frame
 from pipeline.media.alpha import composite, fill_transparent
 from pipeline.run import stylize_video
@@ -26,6 +25,7 @@ from tests.media.test_deinterlace import make_interlaced
 from tests.support import media
 from tests.support.media import Clip, make_clip
 from tests.support.tiny import TINY
+from tests.support.transcoding import transcode
 
 IDENTITY = StylizeConfig(style="great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
 PAINTED = replace(IDENTITY, strength=1.0)
@@ -38,7 +38,7 @@ def repaint(path, target, stylize=IDENTITY, **config):
         info = source.info
         plan = plan_output(source, target, EncodeConfig(**config))
         stylizer = Stylizer(stylize, height=info.height, width=info.width, is_16_bit=info.is_16_bit)
-        encode(stylizer(decode(source)), plan)
+        transcode(source, plan, change=stylizer)
     return plan
 
 
@@ -143,7 +143,7 @@ def test_depth_and_colours_that_change_in_mid_stream_are_read_as_they_come(tmp_p
         path.write_bytes(b"".join(parts[index] for index in order))
         with open_source(path, keep_alpha_and_depth=True) as source:
             assert source.info.is_16_bit == deep
-            pictures = [item.pixels for item in decode(source) if isinstance(item, Frame)]
+            pictures = [frame.pixels for frame in decode(source)]
         assert len(pictures) == 9
         for picture in pictures:
             assert picture.dtype == (np.uint16 if deep else np.uint8)
@@ -298,7 +298,7 @@ def test_readers_of_8_bits_get_hdr_tone_mapped_too(tmp_path):
     path = write(tmp_path / "hlg.mkv", [planar(planes, "yuv420p10le")], "libx264", tags=(9, 1, 9, 18), **LOSSLESS)
     with open_source(path) as source:
         assert source.info.tone_mapped_from == "HLG"
-        frame = next(item for item in decode(source) if isinstance(item, Frame))
+        frame = next(decode(source))
     assert frame.pixels.dtype == np.uint8
     assert 220 < frame.pixels.min() <= frame.pixels.max() < 240
 
@@ -429,7 +429,7 @@ def test_transparent_sources_are_read(tmp_path, ending, codec, pixel_format):
     path = transparent(tmp_path / f"in{ending}", codec, pixel_format)
     with open_source(path, keep_alpha_and_depth=True) as source:
         assert source.info.has_alpha
-        frame = next(item for item in decode(source) if isinstance(item, Frame))
+        frame = next(decode(source))
     levels = np.iinfo(frame.pixels.dtype).max / 255
     assert frame.alpha.dtype == frame.pixels.dtype
     assert np.abs(frame.alpha / levels - disc()[1]).max() <= 2
@@ -440,7 +440,7 @@ def test_the_alpha_of_vp9_is_read(see_through, tmp_path):
     repaint(see_through, tmp_path / "in.webm")
     assert read(tmp_path / "in.webm")[0].format.name == "yuv420p"  # FFmpeg's own decoder leaves it out
     with open_source(tmp_path / "in.webm", keep_alpha_and_depth=True) as source:
-        frames = [item for item in decode(source) if isinstance(item, Frame)]
+        frames = list(decode(source))
     assert len(frames) == 3
     assert np.abs(frames[2].alpha.astype(int) - disc()[1]).mean() < 2
 
@@ -461,7 +461,7 @@ def test_transparency_is_laid_over_a_ground_elsewhere_and_that_is_said(tmp_path,
     assert np.abs(picture[22:26, 30:34].astype(int) - disc()[0][22:26, 30:34]).max() <= 12
     assert any(("white" if ground else "black") in notice for notice in plan.notices)
     with open_source(path) as source:  # as those see it who do not ask for all
-        plain = next(item for item in decode(source) if isinstance(item, Frame))
+        plain = next(decode(source))
     assert plain.alpha is None
     assert np.abs(plain.pixels[:8, :8].astype(int) - ground).max() <= 2
 

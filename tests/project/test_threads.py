@@ -11,6 +11,10 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("flowbrush-")}
 
 
+def as_it_is(number: int) -> int:
+    return number
+
+
 def test_items_and_order_are_those_of_the_source() -> None:
     assert list(prefetch(range(100), depth=3)) == list(range(100))
     assert not threads()
@@ -122,7 +126,9 @@ def test_mapped_items_keep_their_order_however_long_each_takes() -> None:
         time.sleep(0.02 if number % 2 == 0 else 0)
         return -number
 
-    assert list(ordered_map(slow_when_even, range(20), workers=3)) == [-number for number in range(20)]
+    assert list(ordered_map(slow_when_even, range(20), prepare=as_it_is, workers=3)) == [
+        -number for number in range(20)
+    ]
     assert not threads()
 
 
@@ -139,7 +145,7 @@ def test_mapping_runs_at_once_and_takes_no_more_than_it_needs() -> None:
         together.wait()
         return number
 
-    for given, _ in enumerate(ordered_map(meet, source(), workers=3), 1):
+    for given, _ in enumerate(ordered_map(meet, source(), prepare=as_it_is, workers=3), 1):
         assert len(taken) <= given + 3
 
 
@@ -151,13 +157,13 @@ def test_a_failing_item_is_raised_in_its_place_and_ends_the_threads() -> None:
 
     got: list[int] = []
     with pytest.raises(ValueError, match="five"):
-        got.extend(ordered_map(fails_at_5, range(100), workers=2))
+        got.extend(ordered_map(fails_at_5, range(100), prepare=as_it_is, workers=2))
     assert got == [0, 1, 2, 3, 4]
     assert not threads()
 
 
 def test_leaving_a_map_early_ends_its_threads() -> None:
-    numbers = ordered_map(lambda number: number, range(1000), workers=2)
+    numbers = ordered_map(as_it_is, range(1000), prepare=as_it_is, workers=2)
     assert next(numbers) == 0
     numbers.close()  # type: ignore[attr-defined]
     assert not threads()

@@ -25,11 +25,11 @@ from pipeline.atomic import put_in_place
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import Source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
-from pipeline.frames import Frame, Mark
+from pipeline.frames import Frame
 from pipeline.progress import Progress
 from pipeline.resume.lock import Lock
 from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir
-from pipeline.resume.segments import SegmentWriter, _decoding_times, marked
+from pipeline.resume.segments import SegmentWriter, _decoding_times, mark_segments
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
@@ -187,8 +187,8 @@ for number, place in enumerate(sys.argv[3:]):
             owner = getattr(owner, each)
         setattr(owner, name, dying(getattr(owner, name), int(count)))
         try:
-            config = StylizeConfig("great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
-            stylize_video(VideoConfig(source, f"{folder}/{number}.mp4", config, segment_frames=8))
+            config = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
+            stylize_video(VideoConfig(source=source, target=f"{folder}/{number}.mp4", stylize=config, segment_frames=8))
         except BaseException:
             traceback.print_exc()
         os._exit(1)
@@ -198,14 +198,14 @@ for number, place in enumerate(sys.argv[3:]):
 PLACES = {
     "pipeline.resume.segments:SegmentWriter.write*3": 0,
     "pipeline.resume.segments:put_in_place*2": 8,
-    "pipeline.resume.work_dir:WorkFolder.write_state*2": 8,
+    "pipeline.resume.work_dir:WorkDir.write_state*2": 8,
     "pipeline.resume.manifest:Manifest.write*2": 8,
     "pipeline.atomic:os.replace*6": 8,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
     "pipeline.resume.resumable:put_in_place*1": 40,
-    "pipeline.resume.work_dir:WorkFolder.leave*1": 40,
+    "pipeline.resume.work_dir:WorkDir.leave*1": 40,
     "pipeline.resume.work_dir:remove*3": 16,
     "pipeline.resume.work_dir:remove*9": 40,
 }
@@ -590,18 +590,18 @@ from pipeline.errors import OutputError
 from pipeline.run import stylize_video
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-config = StylizeConfig("great-wave", strength=0, engine="eager", device="cpu", precision="fp32")
+config = StylizeConfig(style="great-wave", strength=0, engine="eager", device="cpu", precision="fp32")
 
 def limit(state):
     if state.frames == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 
 try:
-    stylize_video(VideoConfig(sys.argv[1], sys.argv[2], config, segment_frames=8), progress=limit)
+    stylize_video(VideoConfig(source=sys.argv[1], target=sys.argv[2], stylize=config, segment_frames=8), progress=limit)
 except OutputError as error:
     print(error, *getattr(error, "__notes__", ()))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    summary = stylize_video(VideoConfig(sys.argv[1], sys.argv[2], config, segment_frames=8))
+    summary = stylize_video(VideoConfig(source=sys.argv[1], target=sys.argv[2], stylize=config, segment_frames=8))
     print(summary.frames, summary.frames_reused)
 """
 
@@ -820,8 +820,8 @@ def test_a_segment_ends_by_the_clip_alone() -> None:
             yield Frame(np.full((2, 2, 3), second, np.uint8), second, Fraction(1))
 
     def ends(seconds: list[int], index: int = 0) -> list[int]:
-        items = marked(frames(seconds), index, seconds=Fraction(4), frames=5)
-        return [item.index for item in items if isinstance(item, Mark)]
+        marked = mark_segments(frames(seconds), index, seconds=Fraction(4), length=5)
+        return [frame.boundary.next_index for frame in marked if frame.boundary is not None]
 
     times = [0, 1, 3, 4, 5, 6, 7, 8, 9, 20, 21]
     assert ends(times) == [3, 7, 9, 11]

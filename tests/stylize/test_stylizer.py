@@ -43,12 +43,10 @@ def test_only_the_pixels_change(stylizer: Stylizer) -> None:
         assert np.abs(new.pixels.astype(int) - old.pixels).mean() > 10
 
 
-def test_what_is_no_frame_passes_by_in_its_place(stylizer: Stylizer) -> None:
-    packet = object()
+def test_a_frame_that_is_observed_only_is_not_yielded(stylizer: Stylizer) -> None:
     first, second = frames(2)
-    items: list[Any] = [packet, first, packet, packet, second]
-    kinds = [item if item is packet else "frame" for item in stylizer(items)]
-    assert kinds == [packet, "frame", packet, packet, "frame"]
+    stylized = list(stylizer([replace(first, is_observed_only=True), second]))
+    assert [frame.pts for frame in stylized] == [second.pts]
 
 
 def test_strength_0_gives_the_pixels_back_and_half_is_between() -> None:

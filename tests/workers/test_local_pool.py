@@ -27,7 +27,6 @@ from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.frames import Mark
 from pipeline.progress import Progress
 from pipeline.resume.manifest import work_dir
 from pipeline.resume.segments import SegmentWriter
@@ -112,7 +111,7 @@ class Breaking(Stylizer):
     def __call__(self, items: Any, state: Any = None) -> Iterator[Any]:
         for item in super().__call__(items, state):
             yield item
-            if isinstance(item, Mark):
+            if item.boundary is not None:
                 raise InputError("in.mkv", "is gone")
 
 

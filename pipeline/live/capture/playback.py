@@ -102,8 +102,6 @@ class Playback:
         while self._source is not None:
             first, end = None, 0.0
             for frame in decode(self._source):
-                if not isinstance(frame, Frame):
-                    continue
                 seconds = float(frame.seconds)
                 if first is None:
                     first = seconds
