@@ -312,7 +312,7 @@ def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, mo
 
 def test_whole_work_is_joined_on_whatever_machine(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.resume.resumable, "assemble", interrupt)
+        patch.setattr(pipeline.resume.resumable, "concat", interrupt)
         with pytest.raises(KeyboardInterrupt):
             stylize_video(config(clip, tmp_path / "out.mp4"))
     leave_eager_alone(monkeypatch)
