@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
-from pipeline.evaluate.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.evaluate import evaluate
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.run import stylize_video

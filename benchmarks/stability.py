@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.command import CommandError, machine, machine_line, paint
 from benchmarks.scoring import add_scoring
 from pipeline.errors import PipelineError
-from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.evaluate import TOGETHER, evaluate
 
 MODES = ("none", "smooth", "flow")
 

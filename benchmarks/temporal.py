@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.command import CommandError, machine, machine_line, paint, verdict
 from pipeline.errors import PipelineError
-from pipeline.evaluate.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.evaluate import evaluate
 from pipeline.evaluate.scores import Scores
 from pipeline.train.train import TrainConfig, train
 from sample_videos import CLIPS, clip

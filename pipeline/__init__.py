@@ -10,7 +10,12 @@ An Event is a Planned, Started, Progressed, Noted, Finished, Skipped, Failed or 
 Importing this loads neither torch nor a codec.
 """
 
+import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Threads that spin at OpenMP's barriers slow down the decoder and the encoder. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from pipeline.api import stylize_clip, stylize_folder, stylize_frames
@@ -74,8 +79,6 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

@@ -1,6 +1,5 @@
 """flowbrush as a library: a clip, a folder, or pictures one after another."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from pipeline.progress import ProgressCallback
     from pipeline.summary import Notify, Summary
 
-# Threads that spin at OpenMP's barriers starve the decoder and the encoder; read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Style: TypeAlias = "str | StylizeConfig"
 """A style as ``--style`` takes it, or all that can be said about painting."""
@@ -91,8 +88,7 @@ def stylize_folder(
         PipelineError: there is no such folder, or outputs would replace something.
         ValueError: an option that makes no sense.
     """
-    from pipeline.batch.jobs import BatchConfig
-    from pipeline.batch.options import read_styles
+    from pipeline.batch.config import BatchConfig, read_styles
     from pipeline.batch.session import plan, run_batch
 
     styles = read_styles([style])

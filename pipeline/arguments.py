@@ -1,41 +1,123 @@
-"""What is typed on a command line, read into values."""
+"""Read the values of options, which command lines give as text, and job files as text, numbers or booleans."""
 
-import os
 import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
+from typing import Any
+
+SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 16384
+_MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+_FRAME_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})", re.ASCII)
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def read_seconds(text: str | None) -> Fraction | None:
-    """Exact seconds of ``83.5``, ``1:23.5`` or ``0:01:23.5``.
+class WrongTypeError(ValueError):
+    """A value has the wrong type. The message has no subject: "must be a number, not 'x'"."""
+
+
+def is_number(value: object) -> bool:
+    """Return whether ``value`` is an int or a float, but not a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read_text(value: object) -> str:
+    """Return ``value`` if it is text.
 
     Raises:
-        ValueError: it is no time.
+        WrongTypeError: it is not.
     """
-    if text is None:
-        return None
+    if not isinstance(value, str):
+        raise WrongTypeError(f"must be text, not {value!r}")
+    return value
+
+
+def read_number(value: object) -> float:
+    """Return a finite number.
+
+    Raises:
+        WrongTypeError: ``value`` is neither a finite number nor the text of one.
+    """
+    if isinstance(value, str) or is_number(value):
+        with suppress(ValueError, OverflowError):
+            if isfinite(number := float(value)):  # type: ignore[arg-type]
+                return number
+    raise WrongTypeError(f"must be a number, not {value!r}")
+
+
+def read_whole_number(value: object) -> int:
+    """Return a whole number, exactly.
+
+    Raises:
+        WrongTypeError: ``value`` is neither a whole number nor the text of one.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return int(value)
+    number = read_number(value)
+    if number != int(number):
+        raise WrongTypeError(f"must be a whole number, not {value!r}")
+    return int(number)
+
+
+def read_flag(value: object) -> bool:
+    """Return a bool for ``true``, ``yes``, ``1``, ``false``, ``no`` or ``0``.
+
+    Raises:
+        WrongTypeError: ``value`` is something else.
+    """
+    word = str(value).lower()
+    if word not in _FLAGS:
+        raise WrongTypeError(f"must be true or false, not {value!r}")
+    return _FLAGS[word]
+
+
+READERS: Mapping[Any, Callable[[object], Any]] = {
+    str: read_text,
+    int: read_whole_number,
+    float: read_number,
+    bool: read_flag,
+    Path: lambda value: Path(read_text(value)),
+}
+"""The function that reads a value, by type."""
+
+
+def read_seconds(text: str) -> Fraction:
+    """Return the exact seconds of ``83.5``, ``1:23.5`` or ``0:01:23.5``.
+
+    Raises:
+        ValueError: ``text`` is not a time.
+    """
     parts = text.split(":")
     try:
         if not 1 <= len(parts) <= 3 or not all(part.replace(".", "", 1).isdigit() for part in parts):
             raise ValueError
         return sum((Fraction(part) * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write 83.5, 1:23.5 or 0:01:23.5") from None
+        raise ValueError(f"{text!r} is not a time; write 83.5, 1:23.5 or 0:01:23.5") from None
 
 
-def read_paintings(paintings: list[str]) -> dict[str, Path]:
-    """``NAME=FILE`` or ``FILE`` to a path by style name.
+def read_memory(text: str) -> int:
+    """Return the bytes of ``4G``, ``500M``, ``1.5 GiB`` or ``4000000000``; K, M, G, T are powers of 1024.
 
     Raises:
-        ValueError: a name is given twice.
+        ValueError: ``text`` is not an amount of memory, or is 0.
     """
-    named: dict[str, Path] = {}
-    for text in paintings:
-        name, separator, file = text.partition("=")
-        if not separator or os.path.exists(text):
-            name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
-        path = Path(file)
-        if name in named:
-            raise ValueError(f"two paintings are named {name!r}; write NAME=FILE")
-        named[name] = path
-    return named
+    match = _MEMORY.fullmatch(text.strip())
+    if not match or not float(match[1]):
+        raise ValueError(f"{text!r} is not an amount of memory; write 4G or 500M")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def read_frame_size(text: str) -> tuple[int, int]:
+    """Return width and height of ``1280x720`` in pixels.
+
+    Raises:
+        ValueError: ``text`` is not a size, or a side is out of range.
+    """
+    match = _FRAME_SIZE.fullmatch(text.strip().lower())
+    if match is None or not all(SMALLEST_SIDE_PX <= int(side) <= LARGEST_SIDE_PX for side in match.groups()):
+        raise ValueError(f"{text!r} is not a frame size; write WIDTHxHEIGHT in pixels, for example 1280x720")
+    return int(match[1]), int(match[2])

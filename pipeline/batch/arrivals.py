@@ -4,10 +4,11 @@ import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Noted
 from pipeline.batch.inputs import Found
 from pipeline.batch.jobfile import Row
-from pipeline.batch.jobs import BatchConfig, Job, check_names, jobs_of, without_own_outputs
+from pipeline.batch.jobs import Job, check_names, jobs_of, without_own_outputs
 from pipeline.batch.plan import Step, look_at, may_be_written
 from pipeline.batch.records import Records
 from pipeline.batch.watch import Watcher

@@ -5,11 +5,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.batch.events import Event, Noted, Progressed
-from pipeline.batch.options import without_fresh
 from pipeline.batch.plan import Step, may_be_written, remember_speed
 from pipeline.batch.records import Record, Records, identity_of
 from pipeline.batch.thumbnails import draw_thumbnails
@@ -102,7 +101,7 @@ def _stylize(
 ) -> None:
     job, config = step.job, step.job.config
     if record.attempts > 1:
-        config = without_fresh(config)
+        config = replace(config, fresh=False)
     record.notices = []
 
     def notify(line: str) -> None:

@@ -14,7 +14,6 @@ from pipeline.errors import InputError
 from pipeline.resume.manifest import SUFFIX
 
 JOB_FILES = (".toml", ".csv")
-STATE_FOLDER = ".flowbrush-batch"
 
 # Broken files with such an ending are reported; others in a folder that do not open are no video.
 _VIDEO = re.compile(

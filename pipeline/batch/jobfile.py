@@ -19,9 +19,11 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path, PurePath
 
+from pipeline.batch.config import read_styles
 from pipeline.batch.inputs import Found, Note, find_clips
-from pipeline.batch.options import option_named, read_styles
+from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
+from pipeline.options import option_named
 from pipeline.style_spec import rename_styles
 
 
@@ -33,7 +35,7 @@ class Row:
         found: the clip.
         styles: to paint it in; empty for those of the batch.
         output: name of its output, relative to the batch's folder; None makes one.
-        options: of its own, by the names of `pipeline.batch.options.OPTIONS`.
+        options: options of ``flowbrush video`` for this clip, by name.
         place: where it is asked for, for messages.
     """
 
@@ -158,7 +160,7 @@ def _names(keys: Sequence[str], prefix: str = "") -> list[str]:
     for key in keys:
         name = key.strip().lower()
         try:
-            name = name if name in ("input", "output", "") else option_named(key)
+            name = name if name in ("input", "output", "") else option_named(VideoConfig, key)
         except ValueError as error:
             raise ValueError(f"{prefix}{error}") from error
         if name and name in names:

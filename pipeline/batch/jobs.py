@@ -2,71 +2,27 @@
 
 import os
 import re
-import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from pipeline.batch.inputs import JOB_FILES, STATE_FOLDER, Found, Note, find_clips
+from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
+from pipeline.batch.inputs import JOB_FILES, Found, Note, find_clips
 from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
-from pipeline.batch.options import option_named, video_config
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import OutputError, PipelineError
+from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
+from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
 
-NAME = "{stem}_{style}{suffix}"
-NAME_FIELDS = ("stem", "style", "suffix", "ending")
 # In the batch's folder.
 _NOT_FOR_OUTPUTS = (STATE_FOLDER, "report.json", "report.html")
 # Holds whatever a clip has; where the clip's own container cannot be written.
 _USUAL_SUFFIX = ".mkv"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchConfig:
-    """A whole batch.
-
-    Attributes:
-        inputs: files, folders, patterns, ``-`` for a list on standard input, or job files (``.toml``, ``.csv``).
-        output: folder of the outputs; made where it is missing.
-        styles: each clip is painted in each of them; empty where job files name them.
-        name: of outputs, with ``{stem}``, ``{style}``, ``{suffix}`` (``.mp4``) and ``{ending}`` (of the clip, ``avi``).
-        options: of `flowbrush video` for all clips; held by the names of `pipeline.batch.options.OPTIONS`.
-        keep_going: whether the others are painted where one fails.
-        watch: whether to keep looking for new clips in the folders.
-        workers: how many processes paint; None for one for each GPU, and one on a CPU.
-
-    Raises:
-        ValueError: a name that cannot be made, no such option, nothing to watch, or no worker.
-    """
-
-    inputs: tuple[str, ...]
-    output: Path
-    styles: tuple[str, ...] = ()
-    name: str = NAME
-    options: Mapping[str, object] = field(default_factory=dict)
-    keep_going: bool = True
-    watch: bool = False
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.inputs:
-            raise ValueError("give at least one file, folder, pattern or job file")
-        check_name(self.name)
-        object.__setattr__(self, "options", {option_named(name): value for name, value in self.options.items()})
-        if self.watch and not any(os.path.isdir(text) for text in self.inputs):
-            raise ValueError("--watch needs a folder to look at")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be 1 or more, not {self.workers}")
-
-    @property
-    def state_folder(self) -> Path:
-        """Where is noted what was done."""
-        return self.output / STATE_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +75,22 @@ def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
     return jobs
 
 
-def check_name(name: str) -> None:
-    """Find out whether outputs can be named so.
+def video_config(source: str, target: str, options: Mapping[str, object]) -> VideoConfig:
+    """Return the configuration of ``flowbrush video SOURCE TARGET`` with ``options``.
+
+    Args:
+        source: path of the clip.
+        target: path of the output.
+        options: values by the names of options, ``style`` included; None and empty text count as not given.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: a value is not accepted, or a container, codec, quality or preset does not exist.
     """
-    try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(name) if field is not None]
-    except ValueError as error:
-        raise ValueError(f"name {name!r} cannot be read ({error})") from error
-    unknown = [field for field in fields if field not in NAME_FIELDS]
-    if unknown:
-        known = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
-        raise ValueError(f"name {name!r}: there is no {{{unknown[0]}}}; use {known}")
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"name {name!r} leads out of the output folder")
+    given = {option_named(VideoConfig, name): value for name, value in options.items() if value != ""}
+    config = configure(VideoConfig, {**given, "source": source, "target": target})
+    container_for(target)
+    check_encoder(target, config.encode)
+    return config
 
 
 def check_names(jobs: Sequence[Job]) -> None:

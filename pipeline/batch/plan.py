@@ -9,9 +9,10 @@ from math import log
 from pathlib import Path
 
 from pipeline.atomic import write_in_place
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
-from pipeline.batch.jobs import BatchConfig, Job, check_names
+from pipeline.batch.jobs import Job, check_names
 from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source

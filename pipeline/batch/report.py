@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_in_place
+from pipeline.batch.config import STATE_FOLDER
 from pipeline.batch.events import Ended
-from pipeline.batch.inputs import STATE_FOLDER
 from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
 from pipeline.media.damage import MAX_IN_NOTICE

@@ -15,8 +15,8 @@ from functools import partial
 
 from pipeline.batch.arrivals import Arrivals
 from pipeline.batch.clip_run import FrameGraph, Interrupted, Message, Outcome, run_clip
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
-from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.frames import VideoInfo

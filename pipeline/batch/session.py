@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pipeline.batch.arrivals import Arrivals
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Noted, Skipped
-from pipeline.batch.jobs import BatchConfig, make_jobs
+from pipeline.batch.jobs import make_jobs
 from pipeline.batch.plan import BatchPlan, plan_batch
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import sample_videos
 from models.registry import StyleMetadata
-from pipeline.config import DecodeConfig, StylizeConfig, check_device
+from pipeline.config import DecodeConfig, StylizeConfig
+from pipeline.console.config import PreviewConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
@@ -30,30 +31,6 @@ ProgressCallback = Callable[[int, int], None]
 """``(tiles drawn, tiles in all)``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewConfig:
-    """What is drawn, and where.
-
-    Attributes:
-        target: the picture; its ending names the format.
-        clip: whose frame is painted; None takes a sample clip.
-        at_seconds: which frame, counted from the clip's start; None takes the middle, where the length is known.
-        style_files: weight files, or ``FILE#NAME``, that are shown behind the bundled styles.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        overwrite: whether an existing picture may be replaced.
-    """
-
-    target: Path
-    clip: str | None = None
-    at_seconds: Fraction | None = None
-    style_files: Sequence[str] = ()
-    device: str = "auto"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        check_device(self.device)
-
-
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A picture and what stands below it.
@@ -69,11 +46,12 @@ class Tile:
     subtitle: str = ""
 
 
-def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda done, total: None) -> int:
+def draw_preview(target: Path, config: PreviewConfig, *, progress: ProgressCallback = lambda done, total: None) -> int:
     """Paint one frame in every style, as large as the clip is, and draw all of them onto one page.
 
     Args:
-        config: what and where.
+        target: the image to write; its extension selects the format.
+        config: which frame and styles.
         progress: called after each tile.
 
     Returns:
@@ -82,7 +60,7 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`; an existing target before anything is painted.
     """
-    check_image_target(config.target, overwrite=config.overwrite)
+    check_image_target(target, overwrite=config.overwrite)
     styles = [card.name for card in bundled_styles()]
     styles += [style for file in config.style_files for style in styles_in(file)]
     cards = [find_style(style) for style in styles]
@@ -91,7 +69,7 @@ def draw_preview(config: PreviewConfig, *, progress: ProgressCallback = lambda d
     for card, stylized in zip(cards, _paintings(pixels, styles, config.device), strict=True):
         tiles.append(Tile(stylized, *_label(card)))
         progress(len(tiles), len(cards) + 1)
-    write_image(config.target, draw_page(tiles, aspect))
+    write_image(target, draw_page(tiles, aspect))
     return len(tiles)
 
 

@@ -5,9 +5,7 @@ Both clips are read once, frame by frame; what is kept are the last eleven frame
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy as np
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, InputError
+from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.scores import ScoreAccumulator, Scores
 from pipeline.frames import Frame
@@ -33,31 +32,6 @@ DEPTH = 2
 TOGETHER = "the scores stand together: less paint is stiller for free"
 
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig:
-    """What is measured.
-
-    Attributes:
-        original: path of the clip that was painted, or ``-`` for standard input.
-        stylized: path of the painted clip, as many frames of the same shape.
-        painting: picture of the painting; None leaves the style score out.
-        loss_weights: file of a loss network; None means torchvision's VGG-19, downloaded once.
-        frames: about how many pairs of frames are compared, spread evenly over the clip; 0 compares all.
-    """
-
-    original: str
-    stylized: str
-    painting: Path | None = None
-    loss_weights: Path | None = None
-    frames: int = 300
-
-    def __post_init__(self) -> None:
-        if self.frames < 0:
-            raise ValueError(f"frames must be 0 (all) or more, not {self.frames}")
-        if self.original == self.stylized == "-":
-            raise ValueError("only one of the two clips can come from standard input")
 
 
 def evaluate(

@@ -1,74 +1,110 @@
-"""What can be asked of a live session."""
+"""The configuration of a live session: what to stylize, and where to send it."""
 
-import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_frame_size
 from pipeline.config import StylizeConfig
+from pipeline.live.capture.address import read_address
+from pipeline.live.sinks.display import has_display
+from pipeline.options import Argument, Option, OptionsOf, check_settings
 
-# Where neither the device nor the user says otherwise.
-USUAL_FPS = 30.0
-MOST_FPS = 240.0
-LATENCY_TARGET_MS = 100.0
-
-SIZE = re.compile(r"(\d{2,5})x(\d{2,5})", re.ASCII)
-
-
-def read_size(text: str | None) -> tuple[int, int] | None:
-    """Width and height of ``1280x720``, in pixels.
-
-    Raises:
-        ValueError: it is no size.
-    """
-    if text is None:
-        return None
-    match = SIZE.fullmatch(text.strip().lower())
-    if match is None or not all(16 <= int(side) <= 16384 for side in match.groups()):
-        raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT in pixels, 1280x720 for instance")
-    return int(match[1]), int(match[2])
+DEFAULT_FPS = 30.0
+"""Frame rate if neither the source nor the user gives one, and the highest that is taken from a source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveConfig:
-    """A live session: what is painted, how, and how long. Where it goes is in the sinks.
+    """What to stylize, how, and for how long."""
 
-    Attributes:
-        source: a camera's index or device, a URL, ``screen``, or a file.
-        stylize: what the pictures are painted like, and on what; a comparison and a fade are for clips alone.
-        camera_size: width and height in pixels that a camera is asked for; None takes what it gives.
-        height: of painting and output, in pixels, fixed; None keeps the source's size, and lets the painting's
-            resolution follow the machine.
-        fps_target: pictures a second that are to come out; None for those of the source, at most 30.
-        latency_target_ms: from capture to sink, in milliseconds, that most pictures are to stay below.
-        seconds: after which the session ends by itself; None for never.
-        realtime: play a file at its own pace, as a camera would.
-        loop: begin a file anew at its end.
-
-    Raises:
-        ValueError: it makes no sense.
-    """
-
-    source: str
-    stylize: StylizeConfig
-    camera_size: tuple[int, int] | None = None
-    height: int | None = None
-    fps_target: float | None = None
-    latency_target_ms: float = LATENCY_TARGET_MS
-    seconds: float | None = None
-    realtime: bool = False
-    loop: bool = False
+    source: Annotated[
+        str,
+        Argument(
+            "A camera's index or device, a URL, screen, or a file; @FILE reads the source from FILE.",
+            metavar="SOURCE",
+            read=read_address,
+        ),
+    ] = "0"
+    stylize: Annotated[StylizeConfig, OptionsOf(StylizeConfig, without=("style_end", "compare", "max_memory"))]
+    camera_size: Annotated[
+        tuple[int, int] | None,
+        Option("Ask the camera for this size, for example 1280x720.", metavar="WxH", read=read_frame_size),
+    ] = None
+    height: Annotated[
+        int | None,
+        Option(
+            "Stylize and show at this height. By default, the resolution adapts to the latency target.",
+            metavar="PX",
+            min=SMALLEST_SIDE_PX,
+            max=LARGEST_SIDE_PX,
+            unit="pixels",
+        ),
+    ] = None
+    mirror: Annotated[bool, Option("Swap left and right.")] = False
+    fps_target: Annotated[
+        float | None,
+        Option("Frames per second. Default: as the camera, at most 30.", metavar="FPS", min=1, max=240),
+    ] = None
+    latency_target_ms: Annotated[
+        float,
+        Option(
+            "Milliseconds from camera to screen; the resolution follows.",
+            name="latency_target",
+            metavar="MS",
+            min=10,
+            max=10_000,
+            unit="ms",
+        ),
+    ] = 100.0
+    seconds: Annotated[float | None, Option("End after so many seconds.", metavar="N", above=0)] = None
+    realtime: Annotated[bool, Option("Play a file in real time, as a camera would.")] = False
+    loop: Annotated[bool, Option("Start the file again at its end.")] = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not self.source:
             raise ValueError("the source has no name; give a camera's index, a device, a URL, screen or a file")
         if self.stylize.compare or self.stylize.style_end:
-            raise ValueError("a live picture is neither compared nor faded over a length; the window has keys for both")
-        if self.height is not None and not 16 <= self.height <= 16384:
-            raise ValueError(f"height must be between 16 and 16384 pixels, not {self.height}")
-        if self.fps_target is not None and not 1 <= self.fps_target <= MOST_FPS:
-            raise ValueError(f"fps target must be between 1 and {MOST_FPS:g}, not {self.fps_target:g}")
-        if not 10 <= self.latency_target_ms <= 10_000:
-            raise ValueError(f"latency target must be between 10 and 10000 ms, not {self.latency_target_ms:g}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"seconds must be above 0, not {self.seconds:g}")
+            raise ValueError("a live session neither compares nor fades over its length; the window has keys for both")
         if self.loop and not self.realtime:
-            raise ValueError("--loop belongs to a file that is played with --realtime")
+            raise ValueError("--loop needs a file that is played with --realtime")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkConfig:
+    """Where to send the stylized frames and the audio."""
+
+    window: Annotated[bool | None, Option("Show a window. Default: if there is a display.")] = None
+    virtual_camera: Annotated[bool, Option("Appear as a camera in other programs, such as video calls.")] = False
+    record: Annotated[
+        Path | None,
+        Option("Record into this file, with audio; the extension selects the container.", metavar="FILE"),
+    ] = None
+    stream: Annotated[
+        str | None,
+        Option("Send to this rtmp, rtsp or udp address; @FILE reads it from FILE.", metavar="URL", read=read_address),
+    ] = None
+    null: Annotated[bool, Option("Send the frames nowhere, to measure speed.")] = False
+    clean: Annotated[bool, Option("Show no figures in the window.")] = False
+    stills: Annotated[Path | None, Option("Folder for stills (key s). Default: the current one.", metavar="FOLDER")] = (
+        None
+    )
+    audio: Annotated[bool, Option("Record and stream without audio.", name="no_sound")] = True
+    microphone: Annotated[
+        str | None, Option("Microphone to record. Default: the system's default one.", metavar="NAME")
+    ] = None
+    overwrite: Annotated[bool, Option("Replace an existing recording.")] = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not (self.has_window or self.virtual_camera or self.record or self.stream or self.null):
+            raise ValueError(
+                "the frames have nowhere to go: no display was found for a window; use --virtual-camera, "
+                "--record FILE, --stream URL or --null (or --window to try a window anyway)"
+            )
+
+    @property
+    def has_window(self) -> bool:
+        """Whether to show a window."""
+        return self.window if self.window is not None else has_display() and not self.null

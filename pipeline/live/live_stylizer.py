@@ -14,7 +14,7 @@ from pipeline.live.engine_pool import EnginePool, Place, Size
 from pipeline.live.frames import Captured, LiveFrame
 from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.device import device_errors, find_device
-from pipeline.stylize.stabilizer import Stability, Stabilizer, cv, opencv_is_there
+from pipeline.stylize.stabilizer import Stabilizer, cv, opencv_is_there
 from pipeline.stylize.stylizer import cache_folder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LiveStylizer:
         self._threads = threads
         self.engines = EnginePool(mixer, place, wanted.engine, notify)
         self._mixer = mixer
-        self._stability = cast("Stability", wanted.stability)
+        self._stability = wanted.stability
         if self._stability != "none" and not opencv_is_there():
             notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
             self._stability = "none"

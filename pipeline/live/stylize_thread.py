@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from pipeline.live.capture.thread import Capture
-from pipeline.live.config import USUAL_FPS, LiveConfig
+from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.engine_pool import Size
 from pipeline.live.frames import Captured, LiveFrame
@@ -71,8 +71,8 @@ class StylizeThread(threading.Thread):
     @property
     def fps(self) -> float:
         """Pictures a second that are to come out."""
-        comes = self._capture.fps or USUAL_FPS
-        return min(self._config.fps_target or USUAL_FPS, comes)
+        comes = self._capture.fps or DEFAULT_FPS
+        return min(self._config.fps_target or DEFAULT_FPS, comes)
 
     def run(self) -> None:
         """Paint until no more pictures come."""
@@ -89,7 +89,7 @@ class StylizeThread(threading.Thread):
 
     def _is_due(self, at: float) -> bool:
         """Whether a picture taken then is one of those that are wanted, where the source gives more."""
-        wanted, comes = self._config.fps_target or USUAL_FPS, self._capture.fps
+        wanted, comes = self._config.fps_target or DEFAULT_FPS, self._capture.fps
         if comes is None or comes <= NEARLY * wanted:
             return True
         interval = 1 / wanted

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import av
 
-from pipeline.media.containers import Container
+from pipeline.config import EncodeConfig
+from pipeline.media.containers import Container, container_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,15 @@ def encoder_for(codec: str, container: Container) -> Encoder:
     if encoder is None:
         raise ValueError(f"unknown codec {codec!r}; use auto, {', '.join(CODECS)} or one of {', '.join(ENCODERS)}")
     return encoder
+
+
+def check_encoder(target: str, config: EncodeConfig) -> None:
+    """Raise ValueError if there is no such codec, quality or preset; a wrong ``target`` is left to `container_for`."""
+    try:
+        container = container_for(target)
+    except ValueError:
+        return
+    encoder_options(encoder_for(config.codec, container), config.quality, config.preset)
 
 
 def encoder_options(encoder: Encoder, quality: int | None, preset: str | None) -> dict[str, str]:

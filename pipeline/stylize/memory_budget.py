@@ -5,7 +5,6 @@ stabilizer. They err on the safe side; what a codec takes is known only roughly.
 """
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,6 @@ SMALLEST_STRIPS = (32, 8, 4)
 
 # Frames that wait between two stages, in bytes; one may always.
 WAITING_BYTES = 256 * 2**20
-
-SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(I?B)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +136,8 @@ def queue_depth(depth: int, info: VideoInfo) -> int:
     return max(min(depth, WAITING_BYTES // frame_bytes), 1)
 
 
-def read_size(text: str) -> int:
-    """Bytes of ``4G``, ``500M``, ``1.5 GiB`` or ``4000000000``; K, M, G, T are powers of 1024.
-
-    Raises:
-        ValueError: it is no size.
-    """
-    match = SIZE.fullmatch(text.strip())
-    if not match or not float(match[1]):
-        raise ValueError(f"{text!r} is no size of memory; write 4G or 500M")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
 def shown(count: int) -> str:
-    """``4.2G``, as `read_size` reads it, rounded up."""
+    """``4.2G``, as `pipeline.arguments.read_memory` reads it, rounded up."""
     unit, letter = (2**30, "G") if count >= 2**30 else (2**20, "M")
     tenths = -(-10 * count // unit)
     return f"{tenths // 10}{letter}" if letter == "M" and tenths % 10 == 0 else f"{tenths / 10:.1f}{letter}"

@@ -27,7 +27,7 @@ from pipeline.stylize.memory_budget import (
     too_little,
     whole_frame_modes,
 )
-from pipeline.stylize.stabilizer import Prepared, Stability, Stabilizer, opencv_is_there
+from pipeline.stylize.stabilizer import Prepared, Stabilizer, opencv_is_there
 from pipeline.stylize.style import load_style_settings
 from pipeline.threads import ordered_map
 
@@ -114,7 +114,7 @@ class Stylizer:
         self._compare = config.compare
         self._mask = mask
         self._stroke_size = config.stroke_size
-        self._stability = cast("Stability", config.stability) if config.strength else "none"
+        self._stability = config.stability if config.strength else "none"
         if self._stability != "none" and not opencv_is_there():
             notify("OpenCV cannot be loaded: painting with --stability none; `flowbrush doctor` tells what is missing")
             self._stability = "none"

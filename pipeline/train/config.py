@@ -1,12 +1,16 @@
 """What can be asked of a training: which paintings, practised on what, for how long, into which file."""
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from models.registry import BUNDLED
+from pipeline.config import Device
+from pipeline.options import Argument, Option, Setting, check_settings
 
 if TYPE_CHECKING:
     from models.training.objective import Weights
@@ -24,92 +28,136 @@ NETWORK_RATE, VECTORS_FIRST, PLATEAU = 0.3, 0.2, 4
 """From a trained network on: its share of the rate, the share of steps that leave it as it is; patience."""
 
 
+def read_paintings(texts: Iterable[str]) -> dict[str, Path]:
+    """Return paths by name of style, of ``NAME=FILE`` or ``FILE``.
+
+    Raises:
+        ValueError: two styles have the same name.
+    """
+    named: dict[str, Path] = {}
+    for text in texts:
+        name, separator, file = text.partition("=")
+        if not separator or os.path.exists(text):
+            name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
+        if name in named:
+            raise ValueError(f"two paintings are named {name!r}; write NAME=FILE")
+        named[name] = Path(file)
+    return named
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What to learn, from what, into which file.
+    """Which styles to learn, from what, and into which file."""
 
-    Attributes:
-        paintings: pictures to paint like, or clips whose look is averaged, by the name of their style.
-        content: photos and clips to practise on, or folders of them; none means the sample clips.
-        output: the weight file.
-        loss_weights: files of loss networks; none means torchvision's VGG-19, downloaded once.
-        start: weight file whose network and styles are the beginning; None begins at random.
-        cards: JSON file of what is known of the paintings, by style name: painting, painter, year, status, licence,
-            painting_px, weights and figures, as in `StyleMetadata`.
-        licence: of the weights.
-        painting_px: short side at which the paintings are seen where ``stroke_size`` is 1.
-        stroke_size: of the strokes; 2 shows the paintings twice as large.
-        steps: optimiser steps, shared by the paintings in turn; None for as many as ``minutes`` allow.
-        minutes: of training, compiling and reading the content included, downloads not; None for as long as ``steps``
-            take. With neither, both have a default that grows with the number of paintings.
-        batch: pairs of frames a step.
-        crop_px: side of the crops.
-        style_weight: on likeness to the painting.
-        content_weight: on likeness to the photo.
-        variation_weight: on smoothness.
-        output_weight: on the painting's stillness from frame to frame.
-        feature_weight: on the stillness of the network's own features.
-        stillness: times which the two weights on stillness count.
-        learning_rate: the highest of the schedule.
-        network_rate: the network learns at this share of the rate of the styles' vectors.
-        vectors_first: share of the way in which the vectors alone learn.
-        plateau: validations without improvement that bring the end forward; 0 for never. Of this and the two above,
-            None means 1, 0 and 4 from scratch, 0.3, 0.2 and 4 from ``start``, and what was before with ``resume``.
-        validate_every: steps between validations, checkpoints and previews.
-        validation_crops: pictures to validate on, at most.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
-        compile: let ``torch.compile`` speed the steps up, where it works and time allows.
-        resume: go on from the checkpoint beside the output.
-        overwrite: replace an existing output.
-        seed: of crops and first weights.
-    """
-
-    paintings: Mapping[str, Path]
-    output: Path
-    content: Sequence[Path] = ()
-    loss_weights: Sequence[Path] = ()
-    start: Path | None = BUNDLED
-    cards: Path | None = None
-    licence: str = "not stated"
-    painting_px: int = 400
-    stroke_size: float = 1.0
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int = 2
-    crop_px: int = 256
-    style_weight: float = 14.0
-    content_weight: float = 0.7
-    variation_weight: float = 2.0
-    output_weight: float = 250.0
-    feature_weight: float = 0.5
-    stillness: float = 1.0
-    learning_rate: float = 3e-3
-    network_rate: float | None = None
-    vectors_first: float | None = None
-    plateau: int | None = None
-    validate_every: int = 50
-    validation_crops: int = 6
-    device: str = "auto"
-    compile: bool = True
-    resume: bool = False
-    overwrite: bool = False
-    seed: int = 0
+    paintings: Annotated[
+        Mapping[str, Path],
+        Argument(
+            "Style images, or clips whose frames are averaged; NAME=FILE names the style.",
+            metavar="IMAGE...",
+            read=read_paintings,
+        ),
+    ]
+    output: Annotated[Path, Option("The weight file to write, .safetensors.", metavar="FILE")]
+    content: Annotated[
+        Sequence[Path],
+        Option("Clips, photos or folders to practise on; repeatable. Default: the sample clips.", metavar="PATH"),
+    ] = ()
+    minutes: Annotated[
+        float | None,
+        Option("Minutes to train, without downloads. Default: 9 for each style, unless --steps is given.", metavar="N"),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Option(
+            "Optimizer steps for all styles. Default: 650 for each style, unless --minutes is given.",
+            metavar="N",
+        ),
+    ] = None
+    stroke_size: Annotated[float, Option("2 makes strokes twice as large.", metavar="FACTOR")] = 1.0
+    stillness: Annotated[
+        float, Option("2 doubles the weight on stability: less flicker, weaker style.", metavar="FACTOR", min=0)
+    ] = 1.0
+    start: Annotated[Path | None, Option("Weight file to start from. Default: the bundled styles.", metavar="FILE")] = (
+        None
+    )
+    from_scratch: Annotated[bool, Option("Start from random weights.")] = False
+    early_end: Annotated[
+        bool, Option("Train to the end even if validation no longer improves.", name="no_early_end")
+    ] = True
+    loss_weights: Annotated[
+        Sequence[Path],
+        Option("Weights of a loss network; repeatable. Default: torchvision's VGG-19.", metavar="FILE"),
+    ] = ()
+    painting_px: Annotated[
+        int,
+        Option(
+            "Short side of the style image at stroke size 1.",
+            metavar="PX",
+            min=SMALLEST_PAINTING_PX,
+            unit="pixels",
+        ),
+    ] = 400
+    batch: Annotated[int, Option("Pairs of frames in a step.", metavar="N")] = 2
+    crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
+    style_weight: Annotated[float, Option("Weight of the style loss.")] = 14.0
+    content_weight: Annotated[float, Option("Weight of the content loss.")] = 0.7
+    variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
+    output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 250.0
+    feature_weight: Annotated[float, Setting("Weight of the stability of the network's features.")] = 0.5
+    learning_rate: Annotated[float, Setting("Highest learning rate of the schedule, that of the style vectors.")] = 3e-3
+    network_rate: Annotated[
+        float | None,
+        Option(
+            "Learning rate of the network, as a share of that of the style vectors. Default: 0.3; from scratch 1.",
+            metavar="SHARE",
+        ),
+    ] = None
+    vectors_first: Annotated[
+        float | None,
+        Option(
+            "Share of the run in which only the style vectors learn. Default: 0.2; from scratch 0.", metavar="SHARE"
+        ),
+    ] = None
+    plateau: Annotated[
+        int | None, Setting("Validations without improvement that end the run early, 0 for never. Default: 4.")
+    ] = None
+    validate_every: Annotated[
+        int,
+        Option("Steps between validations, previews and checkpoints.", name="preview_every", metavar="N"),
+    ] = 50
+    validation_crops: Annotated[int, Setting("Largest number of images to validate on.")] = 6
+    cards: Annotated[
+        Path | None,
+        Option("JSON file of painting, painter, year, status and more by name of style.", metavar="FILE"),
+    ] = None
+    licence: Annotated[str, Option("Licence of the weights, written into the file.", metavar="TEXT")] = "not stated"
+    device: Device = "auto"
+    compile: Annotated[bool, Option("Do not use torch.compile.", name="no_compile")] = True
+    seed: Annotated[int, Option("Seed of crops and random weights.", metavar="N")] = 0
+    resume: Annotated[bool, Option("Continue from the checkpoint of an interrupted run.")] = False
+    overwrite: Annotated[bool, Option("Replace an existing output.")] = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not self.paintings:
-            raise ValueError("at least one painting is needed")
+            raise ValueError("at least one style image is needed")
         for name in self.paintings:
             if not name or set(name) & set("#/\\"):
                 raise ValueError(f"{name!r} cannot be the name of a style; write NAME=FILE, without #, / and \\")
         if self.output.suffix != ".safetensors":
             raise ValueError(f"{self.output}: a weight file ends in .safetensors")
-        if self.painting_px < SMALLEST_PAINTING_PX:
-            raise ValueError(f"painting_px must be at least {SMALLEST_PAINTING_PX}, not {self.painting_px}")
+        if self.from_scratch and self.start is not None:
+            raise ValueError("--start and --from-scratch exclude each other")
         if not (math.isfinite(self.stroke_size) and self.stroke_size > 0):
             raise ValueError(f"stroke size must be above 0, not {self.stroke_size}")
         if not SMALLEST_PAINTING_PX <= self.seen_px <= LARGEST_PAINTING_PX:
             least, most = (px / self.painting_px for px in (SMALLEST_PAINTING_PX, LARGEST_PAINTING_PX))
             raise ValueError(f"stroke size must be from {least:g} to {most:g}, not {self.stroke_size:g}")
+
+    @property
+    def start_file(self) -> Path | None:
+        """The weight file to start from; None to start from random weights."""
+        return None if self.from_scratch else self.start or BUNDLED
 
     @property
     def seen_px(self) -> int:
@@ -125,16 +173,16 @@ class TrainConfig:
         from models.training.trainer import TrainingConfig
 
         steps, minutes = self._length()
-        begins = self.start is not None
+        has_start = self.start_file is not None
         return TrainingConfig(
             steps=steps,
             minutes=minutes,
             batch=self.batch,
             crop_px=self.crop_px,
             learning_rate=self.learning_rate,
-            network_rate=_either(self.network_rate, NETWORK_RATE if begins else 1.0),
-            vectors_first=_either(self.vectors_first, VECTORS_FIRST if begins else 0.0),
-            plateau=int(_either(self.plateau, PLATEAU)),
+            network_rate=_either(self.network_rate, NETWORK_RATE if has_start else 1.0),
+            vectors_first=_either(self.vectors_first, VECTORS_FIRST if has_start else 0.0),
+            plateau=int(_either(self.plateau, PLATEAU)) if self.early_end else 0,
             validate_every=self.validate_every,
             validation_crops=self.validation_crops,
             seed=self.seed,

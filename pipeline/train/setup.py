@@ -101,12 +101,12 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
     from models.network import Style, StyleNetwork
 
     torch.manual_seed(config.seed)
-    if config.start is None:
+    if config.start_file is None:
         network = StyleNetwork()
         return network, [network.neutral_style() for _ in config.paintings]
     try:
-        catalog = read_catalog(config.start)
-        painters = {name: load(f"{config.start}#{name}") for name in catalog.styles}
+        catalog = read_catalog(config.start_file)
+        painters = {name: load(f"{config.start_file}#{name}") for name in catalog.styles}
     except WeightsError as error:
         raise StyleError(str(error)) from error
     by_field = zip(*(painter.style.tensors() for painter in painters.values()), strict=True)
@@ -133,7 +133,7 @@ def _recipe(config: TrainConfig, cards: Sequence[StyleMetadata], content: Conten
     files = {name: {"file": path.name, "sha256": digest([path])} for name, path in config.paintings.items()}
     clips = {"files": _digest_of_names(content.clips), "pairs": len(content.pairs)}
     return {
-        "start": "" if config.start is None else digest([config.start]),
+        "start": "" if config.start_file is None else digest([config.start_file]),
         "torch": torch.__version__,
         "paintings": files,
         "painting_px": {card.name: card.painting_px for card in cards},

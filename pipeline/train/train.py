@@ -116,7 +116,7 @@ def _check_output(config: TrainConfig) -> None:
         raise OutputError(config.output, f"the folder {config.output.parent} does not exist; create it first")
     if config.output.is_dir() or not os.access(config.output.parent, os.W_OK):
         raise OutputError(config.output, "no file can be written there; choose another place")
-    if config.start is not None and config.output.exists() and config.output.samefile(config.start):
+    if config.start_file is not None and config.output.exists() and config.output.samefile(config.start_file):
         raise OutputError(config.output, "is the file that training starts from; choose another name")
     if config.output.exists() and not (config.overwrite or config.resume):
         raise OutputError(config.output, "exists already; use --overwrite to replace it")

@@ -1,17 +1,13 @@
 """`flowbrush batch` as it is typed."""
 
-import errno
-import io
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.batch.events import Skipped
 from tests.support.media import Clip, make_clip
 
 PLAIN = ("--engine", "eager", "--device", "cpu")
@@ -41,8 +37,8 @@ def test_a_plan_is_printed_and_nothing_is_done(folder: Path) -> None:
     lines = printed.splitlines()
     assert len(lines) == 5
     assert lines[0].startswith("a_great-wave.mp4: 64x48, 5 frames: about ")
-    assert "4 outputs, 0 of them done; 20 frames to paint" in lines[-1]
-    assert "1 other files are no video" in lines[-1]
+    assert "4 outputs, 0 of them done; 20 frames to stylize" in lines[-1]
+    assert "1 other files are not videos" in lines[-1]
     assert not out.exists()
 
 
@@ -77,23 +73,6 @@ def test_options_of_video_reach_every_clip(folder: Path) -> None:
 
     assert contents(out / "a_great-wave.mp4").height == 24
     assert "flowbrush" not in str(contents(out / "a_great-wave.mp4").metadata)
-
-
-def test_a_batch_goes_on_when_nobody_reads_its_events_any_more(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Closed(io.StringIO):
-        def write(self, text: str) -> int:
-            tried.append(text)
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
-    tried: list[str] = []
-    monkeypatch.setattr(sys, "stdout", Closed())
-    show = cli._json_lines()
-    for _ in range(2):
-        show(Skipped("a.mp4"))
-    assert len(tried) == 1
-    assert capsys.readouterr().err == "note: what happens is not printed any more (Broken pipe); the batch goes on\n"
 
 
 def test_every_error_is_one_line_with_its_own_exit_code(folder: Path) -> None:

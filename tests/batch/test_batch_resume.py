@@ -106,8 +106,8 @@ def test_an_interruption_ends_soon_and_tells_how_to_go_on(tmp_path: Path, number
 
 def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
     """Each stage hears of it: one clip paints, one waits for its turn, one is being opened."""
+    from pipeline.batch.config import BatchConfig
     from pipeline.batch.events import Event, Progressed
-    from pipeline.batch.jobs import BatchConfig
     from pipeline.batch.session import plan, run_batch
 
     make_folder(tmp_path / "in", 4, long_every=1)

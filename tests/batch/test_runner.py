@@ -26,8 +26,8 @@ import models.engines.capabilities
 import models.registry
 from pipeline.atomic import write_in_place
 from pipeline.batch import arrivals, clip_run, session, watch
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Skipped, Started, as_json
-from pipeline.batch.jobs import BatchConfig
 from pipeline.batch.records import Record
 from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch

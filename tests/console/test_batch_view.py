@@ -1,14 +1,8 @@
 """What a terminal shows of a batch, line by line."""
 
-import io
 import re
-import sys
-from collections.abc import Callable
-from functools import partial
 
 import pytest
-import rich.console
-from rich.file_proxy import FileProxy
 
 from pipeline.batch.events import Ended, Event, Failed, Finished, Noted, Planned, Progressed, Skipped, Started
 from pipeline.console.batch_view import BatchView
@@ -16,21 +10,20 @@ from pipeline.console.batch_view import BatchView
 FIGURES = {"frames": 1, "fps": 0.0, "damaged_places": 1}
 
 
-class Terminal(io.StringIO):
-    """A terminal in memory, as wide as rich is told."""
+class Terminal:
+    """What a terminal has received on standard error."""
 
-    def view(self, *, quiet: bool = False, show: Callable[[Event], None] | None = None) -> BatchView:
-        """One that draws here, and says its lines where `cli` does."""
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys, self._text = capsys, ""
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr if isinstance(sys.stderr, FileProxy) else self)
-
-        return BatchView(quiet, say=say, show=show)
+    def text(self) -> str:
+        self._text += self._capsys.readouterr().err
+        return self._text
 
     def lines(self) -> list[str]:
-        """What is to be seen, with all that has scrolled away."""
+        """The lines to see, with those that have scrolled away."""
         lines, row = [""], 0
-        for code in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", self.getvalue()):
+        for code in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", self.text()):
             if code == "\n":
                 row += 1
                 lines += [""] * (row - len(lines) + 1)
@@ -43,15 +36,16 @@ class Terminal(io.StringIO):
         return [line.rstrip() for line in lines if line.strip()]
 
     def shows_its_cursor(self) -> bool:
-        return self.getvalue().rfind("\x1b[?25h") > self.getvalue().rfind("\x1b[?25l")
+        text = self.text()
+        return text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    settings = {"file": terminal, "force_terminal": True, "width": 80, "height": 24, "color_system": "standard"}
-    monkeypatch.setattr(rich.console, "Console", partial(rich.console.Console, **settings))
-    return terminal
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """Standard error, as a terminal of 80 columns."""
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal(capsys)
 
 
 def planned(clips: int, megapixels: float) -> Planned:
@@ -59,31 +53,30 @@ def planned(clips: int, megapixels: float) -> Planned:
 
 
 def share(view: BatchView) -> float:
-    """Of the batch, that its bar shows."""
-    view._show_whole()
-    whole = view._bars.tasks[0]
+    """Share of the batch that its bar shows."""
+    whole = view.bars.tasks[0]
     return whole.completed / (whole.total or 1)
 
 
 def test_bars_stand_where_the_batch_stands(terminal: Terminal) -> None:
-    with terminal.view() as view:
+    with BatchView(quiet=False) as view:
         view(planned(3, 10.0))
         view(Started("a.mp4", "in/a.mp4", 1, 6.0))
         view(Progressed("a.mp4", 50, 100, 12.5))
         view(Started("b.mp4", "in/b.mp4", 1, 4.0))
         view(Progressed("b.mp4", 0, 40, 0.0))
         view(Skipped("c.mp4"))
-        view._bars.refresh()
+        view.bars.refresh()
         whole, first, second = terminal.lines()
         assert re.fullmatch(r"all clips\s+\S+\s+1/3 clips\s+\S+", whole)
         assert re.fullmatch(r"a\.mp4\s+\S+\s+50/100  12\.5 fps\s+\S+", first)
-        assert re.fullmatch(r"b\.mp4\s+\S+\s+getting ready", second)
+        assert re.fullmatch(r"b\.mp4\s+\S+\s+starting", second)
     assert terminal.lines() == []
     assert terminal.shows_its_cursor()
 
 
 def test_the_bar_of_the_batch_ends_where_the_batch_ends(terminal: Terminal) -> None:
-    view, shares = terminal.view(), []
+    view, shares = BatchView(quiet=False), list[float]()
     for event in (
         planned(2, 10.0),
         Started("a.mp4", "in/a.mp4", 1, 6.0),
@@ -101,12 +94,12 @@ def test_the_bar_of_the_batch_ends_where_the_batch_ends(terminal: Terminal) -> N
         view(event)
         shares.append(round(share(view), 3))
     assert shares == [0, 0, 0, 0.54, 0, 0.35, 0.4, 0.4, 1, 1, 0.5, 1]
-    assert view._bars.tasks[0].fields["state"] == "2/3 clips, 1 failed"
+    assert view.bars.tasks[0].fields["state"] == "2/3 clips, 1 failed"
 
 
 def test_the_view_takes_whatever_comes(terminal: Terminal) -> None:
     """Events of clips that were never begun, are over, or are begun twice at once."""
-    with terminal.view() as view:
+    with BatchView(quiet=False) as view:
         for event in (
             Progressed("a.mp4", 1, None, 1.0),
             Finished("a.mp4", FIGURES),
@@ -119,25 +112,25 @@ def test_the_view_takes_whatever_comes(terminal: Terminal) -> None:
             Failed("b.mp4", "changed", will_retry=True),
         ):
             view(event)
-            view._bars.refresh()
+            view.bars.refresh()
     view.print_table(Ended(1, 0, 0, 1, 1.0, "report.html"))
     note, *table = terminal.lines()
     assert note == "note: b.mp4 failed: changed; it is tried once more after the others"
-    row = "a.mp4  painted   1 frame, 1 damaged place in the input"
+    row = "a.mp4  stylized  1 frame, 1 damaged place in the input"
     assert table == [row, "1 painted, 1 left in 1.0 s; report.html"]
 
 
 def test_no_name_harms_the_terminal_or_takes_its_width(terminal: Terminal) -> None:
     names = ["\x1b]0;owned\x07\u202egpj.mp4", "w\udcffrd.mp4", "[red]:smile:.mp4", "folder/" + "\u7d75" * 60 + ".mp4"]
-    with terminal.view() as view:
+    with BatchView(quiet=False) as view:
         view(planned(4, 1.0))
         for name in names:
             view(Started(name, "in/" + name, 1, 1.0))
             view(Progressed(name, 1000, 9999, 144.5))
-        view._bars.refresh()
+        view.bars.refresh()
         rows = terminal.lines()
-    assert "\x1b]" not in terminal.getvalue()
-    assert not {"\x07", "\u202e", "\udcff"} & set(terminal.getvalue())
+    assert "\x1b]" not in terminal.text()
+    assert not {"\x07", "\u202e", "\udcff"} & set(terminal.text())
     shown = [row.split("  ")[0].split(" \u2501")[0] for row in rows[1:]]
     assert shown[:3] == [r"\x1b]0;owned\x07\u202egpj.mp4", r"w\xffrd.mp4", "[red]:smile:.mp4"]
     assert re.fullmatch("\\.\\.\\.\u7d75+\\.mp4", shown[3])
@@ -146,14 +139,14 @@ def test_no_name_harms_the_terminal_or_takes_its_width(terminal: Terminal) -> No
 
 def test_what_is_said_above_the_bars_stays(terminal: Terminal) -> None:
     long = "a line that is much wider than a terminal, " * 4
-    with terminal.view() as view:
+    with BatchView(quiet=False) as view:
         view(planned(3, 3.0))
         for name in ("a.mp4", "b.mp4", "c.mp4"):
             view(Started(name, f"in/{name}", 1, 1.0))
-            view._bars.refresh()
+            view.bars.refresh()
             view(Noted(name, long + name))
         view(Noted(None, "the disk may become full"))
-        view._bars.refresh()
+        view.bars.refresh()
     said = " ".join(terminal.lines())
     assert said == " ".join(
         [*(f"note: {name}: {long}{name}" for name in ("a.mp4", "b.mp4", "c.mp4")), "note: the disk may become full"]
@@ -161,15 +154,15 @@ def test_what_is_said_above_the_bars_stays(terminal: Terminal) -> None:
 
 
 def test_a_process_that_is_ended_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
-    with terminal.view() as view:
+    with BatchView(quiet=False) as view:
         view(planned(2, 2.0))
         view(Skipped("a.mp4"))
         view(Started("b.mp4", "in/b.mp4", 1, 1.0))
-        view._bars.refresh()
+        view.bars.refresh()
         assert not terminal.shows_its_cursor()
         view.say_what_is_left()  # in the midst of it; nothing behind this line is run
         assert terminal.shows_its_cursor()
-        assert terminal.lines() == ["interrupted; 1 of 2 are done; the same command goes on"]
+        assert terminal.lines() == ["interrupted; 1 of 2 are done; run the same command to resume"]
 
 
 def test_the_table_is_in_columns_and_quiet_is_about_failures_alone(terminal: Terminal) -> None:
@@ -183,7 +176,7 @@ def test_the_table_is_in_columns_and_quiet_is_about_failures_alone(terminal: Ter
         Finished(wide, {"frames": 2, "fps": 3.0, "damaged_places": 2}),
     ]
     tables = []
-    for view in (terminal.view(), terminal.view(quiet=True), terminal.view(show=lambda event: None)):
+    for view in (BatchView(quiet=False), BatchView(quiet=True), BatchView(quiet=False, emit=lambda event: None)):
         for event in events:
             view(event)
         start = len(terminal.lines())
@@ -191,11 +184,11 @@ def test_the_table_is_in_columns_and_quiet_is_about_failures_alone(terminal: Ter
         tables.append(terminal.lines()[start:])
     failed = "broken.mp4  failed    is no video"
     painted = [
-        "a.mp4       painted   90 frames, 26.0 fps",
-        "\u7d75\\x1b.mp4  painted   2 frames, 3.0 fps, 2 damaged places in the input",
+        "a.mp4       stylized  90 frames, 26.0 fps",
+        "\u7d75\\x1b.mp4  stylized  2 frames, 3.0 fps, 2 damaged places in the input",
     ]
     assert tables == [[*painted, failed, last], [failed, last], [last]]
-    silent = terminal.view(quiet=True)
+    silent = BatchView(quiet=True)
     silent(Finished(good, FIGURES))
     start = len(terminal.lines())
     silent.print_table(Ended(1, 0, 0, 0, 1.0, "out/report.html"))

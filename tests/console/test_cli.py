@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.arguments import read_paintings, read_seconds
+from pipeline.arguments import read_seconds
 from pipeline.process import launched_at
+from pipeline.train.config import read_paintings
 from tests.support.media import Clip, Sound, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
@@ -112,7 +113,7 @@ def test_an_interruption_before_there_is_anything_to_keep_leaves_nothing(tmp_pat
     _wait_for(tmp_path / "out.mp4.flowbrush", "*.part")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert err.decode().strip().splitlines()[-1] == "interrupted; nothing of the output is kept"
+    assert err.decode().strip().splitlines()[-1] == "interrupted; no partial output is kept"
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -150,7 +151,10 @@ def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_nohup_stays_in_force() -> None:
-    code = "import signal, cli; signal.signal(1, signal.SIG_IGN)\nwith cli._friendly(): print(signal.getsignal(1) == 1)"
+    code = (
+        "import signal; from pipeline.console.terminal import error_lines; signal.signal(1, signal.SIG_IGN)\n"
+        "with error_lines(): print(signal.getsignal(1) == signal.SIG_IGN)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
@@ -218,8 +222,8 @@ def test_an_interrupted_training_tells_what_is_kept(
     code, _, error = run("train", tmp_path / "a.png", "--content", tmp_path, "--output", tmp_path / "a.safetensors")
     assert code == 130
     assert "note: loading\n" in error
-    assert ("a.checkpoint keeps the work, --resume goes on" in error) == begun
-    assert ("nothing to keep" in error) != begun
+    assert ("a.checkpoint has the progress so far; --resume continues" in error) == begun
+    assert ("there is no checkpoint" in error) != begun
 
 
 def make_audio(path: Path) -> None:
@@ -243,12 +247,11 @@ def test_a_usage_error_exits_with_2() -> None:
 
 
 def test_times_are_exact() -> None:
-    assert read_seconds(None) is None
     assert read_seconds("83.1") == Fraction(831, 10)
     assert read_seconds("1:23.5") == Fraction(167, 2)
     assert read_seconds("01:00:00.001") == 3600 + Fraction(1, 1000)
     for wrong in ("", "1:2:3:4", "-3", "1e3", "a", "1::2"):
-        with pytest.raises(ValueError, match="no time"):
+        with pytest.raises(ValueError, match="is not a time"):
             read_seconds(wrong)
 
 

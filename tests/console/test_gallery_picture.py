@@ -14,7 +14,8 @@ import cli
 from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, read_catalog, save
 from pipeline.console import gallery_picture as preview
-from pipeline.console.gallery_picture import MARGIN_PX, PreviewConfig, Tile, draw_page, draw_preview
+from pipeline.console.config import PreviewConfig
+from pipeline.console.gallery_picture import MARGIN_PX, Tile, draw_page, draw_preview
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_image
@@ -50,7 +51,7 @@ def square_is_at(pixels: Pixels, index: int) -> bool:
 def test_every_style_has_its_tile(clip: str, tmp_path: Path, pages: list[list[Tile]]) -> None:
     said: list[tuple[int, int]] = []
     target = tmp_path / "page.png"
-    count = draw_preview(PreviewConfig(target=target, clip=clip), progress=lambda *state: said.append(state))
+    count = draw_preview(target, PreviewConfig(clip=clip), progress=lambda *state: said.append(state))
     (tiles,) = pages
     assert count == len(tiles) == len(BUNDLED) + 1
     assert [tile.title for tile in tiles] == ["original", *BUNDLED]
@@ -65,13 +66,13 @@ def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(
     clip: str, tmp_path: Path, pages: list[list[Tile]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "bundled_styles", lambda: ())
-    draw_preview(PreviewConfig(target=tmp_path / "middle.png", clip=clip))
-    draw_preview(PreviewConfig(target=tmp_path / "late.png", clip=clip, at_seconds=Fraction(2)))
-    draw_preview(PreviewConfig(target=tmp_path / "first.png", clip=clip, at_seconds=Fraction(0)))
+    draw_preview(tmp_path / "middle.png", PreviewConfig(clip=clip))
+    draw_preview(tmp_path / "late.png", PreviewConfig(clip=clip, at_seconds=Fraction(2)))
+    draw_preview(tmp_path / "first.png", PreviewConfig(clip=clip, at_seconds=Fraction(0)))
     assert [[square_is_at(tiles[0].pixels, index) for index in (15, 20, 0)] for tiles in pages] == np.eye(3).tolist()
     with pytest.raises(InputError, match="no frame from 9 s on"):
-        draw_preview(PreviewConfig(target=tmp_path / "never.png", clip=clip, at_seconds=Fraction(9)))
-    draw_preview(PreviewConfig(target=tmp_path / "sample.png"))
+        draw_preview(tmp_path / "never.png", PreviewConfig(clip=clip, at_seconds=Fraction(9)))
+    draw_preview(tmp_path / "sample.png", PreviewConfig())
     assert pages[-1][0].pixels.shape == (360, 640, 3)
 
 
@@ -86,13 +87,13 @@ def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path, pages:
         [StyleMetadata("hay"), StyleMetadata("snow")],
         {},
     )
-    draw_preview(PreviewConfig(target=tmp_path / "page.png", clip=clip, style_files=(str(file), f"{file}#snow")))
+    draw_preview(tmp_path / "page.png", PreviewConfig(clip=clip, style_files=(str(file), f"{file}#snow")))
     assert [tile.title for tile in pages[0]][-3:] == ["hay", "snow", "snow"]
     assert np.array_equal(pages[0][-1].pixels, pages[0][-2].pixels)
     assert not np.array_equal(pages[0][-1].pixels, pages[0][-3].pixels)
     for wrong in ("nowhere.safetensors", f"{file}#lost"):
         with pytest.raises(StyleError):
-            draw_preview(PreviewConfig(target=tmp_path / "none.png", clip=clip, style_files=(wrong,)))
+            draw_preview(tmp_path / "none.png", PreviewConfig(clip=clip, style_files=(wrong,)))
     assert not (tmp_path / "none.png").exists()
 
 
@@ -105,13 +106,13 @@ def test_what_cannot_be_written_is_refused_before_anything_is_painted(tmp_path: 
         (".", "a picture ends in"),
     ):
         with pytest.raises(OutputError, match=reason):
-            draw_preview(PreviewConfig(target=tmp_path / target, clip="nowhere.mp4"))
+            draw_preview(tmp_path / target, PreviewConfig(clip="nowhere.mp4"))
     assert (tmp_path / "page.png").read_bytes() == b"precious"
     with pytest.raises(InputError, match="no such file"):
-        draw_preview(PreviewConfig(target=tmp_path / "page.png", clip="nowhere.mp4", overwrite=True))
+        draw_preview(tmp_path / "page.png", PreviewConfig(clip="nowhere.mp4", overwrite=True))
     assert (tmp_path / "page.png").read_bytes() == b"precious"
     with pytest.raises(ValueError, match="device"):
-        PreviewConfig(target=tmp_path / "page.png", device="gpu")
+        PreviewConfig(device="gpu")
 
 
 @pytest.mark.parametrize("aspect", [0.02, 0.5, 1.0, 16 / 9, 40.0])

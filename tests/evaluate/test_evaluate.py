@@ -22,7 +22,8 @@ import pipeline.train.loss_networks
 from models.flow import DisFlow
 from models.metrics import e_stab, estimate_motion, to_pixels, warp_error
 from pipeline.errors import InputError, OutputError
-from pipeline.evaluate.evaluate import TOGETHER, EvaluateConfig, evaluate
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.evaluate import TOGETHER, evaluate
 from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.plot import CUT, ORIGINAL, STYLIZED, check_plot, draw_plot, ticks
 from pipeline.evaluate.scores import Pair, Sample, ScoreAccumulator, Scores

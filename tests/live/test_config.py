@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.arguments import read_frame_size
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
 from pipeline.live.capture.address import read_address
@@ -11,9 +12,9 @@ from pipeline.live.capture.inputs import PROTOCOLS
 from pipeline.live.capture.playback import Playback
 from pipeline.live.capture.source import find_capture_device
 from pipeline.live.capture.stream import ContainerDevice
-from pipeline.live.config import LiveConfig, read_size
+from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.session import output_size_px
-from pipeline.live.sinks.outputs import Outputs, make_audio, make_sinks
+from pipeline.live.sinks.outputs import make_audio, make_sinks
 from tests.support.live import plain_config
 from tests.support.media import Clip, Sound, make_clip
 
@@ -29,8 +30,8 @@ from tests.support.media import Clip, Sound, make_clip
         ({"seconds": 0}, "seconds"),
         ({"seconds": float("nan")}, "seconds"),
         ({"loop": True}, "--realtime"),
-        ({"stylize": StylizeConfig(style="great-wave", compare="side")}, "neither compared"),
-        ({"stylize": StylizeConfig(style="great-wave", style_end="mondrian")}, "nor faded"),
+        ({"stylize": StylizeConfig(style="great-wave", compare="side")}, "neither compares"),
+        ({"stylize": StylizeConfig(style="great-wave", style_end="mondrian")}, "nor fades"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
@@ -39,11 +40,10 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -
 
 
 def test_sizes_are_read() -> None:
-    assert read_size(None) is None
-    assert read_size(" 1280X720 ") == (1280, 720)
+    assert read_frame_size(" 1280X720 ") == (1280, 720)
     for wrong in ("1280", "1280x", "8x8", "99999x100", "-3x50", "١٢٨٠x720"):
-        with pytest.raises(ValueError, match="no size"):
-            read_size(wrong)
+        with pytest.raises(ValueError, match="not a frame size"):
+            read_frame_size(wrong)
 
 
 def test_a_source_means_what_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,20 +119,20 @@ def test_without_a_display_a_session_needs_a_sink(monkeypatch: pytest.MonkeyPatc
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ValueError, match="--virtual-camera, --record FILE, --stream URL or --null"):
-        Outputs()
-    assert not Outputs(null=True).has_window
-    assert Outputs(window=True).has_window
+        SinkConfig()
+    assert not SinkConfig(null=True).has_window
+    assert SinkConfig(window=True).has_window
     monkeypatch.setenv("DISPLAY", "elsewhere:0")  # one of this machine is tried
-    assert Outputs().has_window
-    assert not Outputs(null=True).has_window
+    assert SinkConfig().has_window
+    assert not SinkConfig(null=True).has_window
     with pytest.raises(ValueError, match="nowhere"):
-        Outputs(window=False)
+        SinkConfig(window=False)
 
 
 def test_measuring_has_one_sink_and_no_microphone() -> None:
     from pipeline.live.controls import Controls
 
-    outputs = Outputs(null=True, window=False)
+    outputs = SinkConfig(null=True, window=False)
     assert [sink.name for sink in make_sinks(outputs, Controls(["great-wave"]), print)] == ["null"]
     config = plain_config()
     assert make_audio(outputs, config, find_capture_device(config), print) is None
@@ -142,7 +142,7 @@ def test_a_file_that_is_played_brings_its_own_sound_if_any(tmp_path: Path) -> No
     silent, loud = make_clip(tmp_path / "a.mkv"), make_clip(tmp_path / "b.mkv", Clip(sounds=[Sound()]))
     for clip, wanted, found in ((silent, True, False), (loud, True, True), (loud, False, False)):
         config = plain_config(source=str(clip), realtime=True)
-        outputs = Outputs(record=tmp_path / "out.mkv", window=False, audio=wanted)
+        outputs = SinkConfig(record=tmp_path / "out.mkv", window=False, audio=wanted)
         audio = make_audio(outputs, config, find_capture_device(config), print)
         assert (audio is not None) == found
         if audio is not None:

@@ -18,13 +18,13 @@ import cli
 from pipeline.errors import DeviceError, InputError, StyleError
 from pipeline.live.capture.device import Taken
 from pipeline.live.capture.source import find_capture_device
-from pipeline.live.config import LiveConfig
+from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
 from pipeline.live.session import run_live
 from pipeline.live.sinks import thread as sink_thread
-from pipeline.live.sinks.outputs import Outputs, make_audio
+from pipeline.live.sinks.outputs import make_audio
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import Latencies, LiveSummary
@@ -493,7 +493,7 @@ def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> N
 
     def listen(*, audio: bool) -> Hearing:
         hearing = Hearing()
-        config, outputs = LiveConfig(source=str(clip), stylize=PLAIN, realtime=True), Outputs(null=True, audio=audio)
+        config, outputs = LiveConfig(source=str(clip), stylize=PLAIN, realtime=True), SinkConfig(null=True, audio=audio)
         playback = find_capture_device(config)
         source = make_audio(outputs, config, playback, print)
         run_live(config, [hearing, Memory()], Controls(["great-wave"]), audio=source, device=playback)

@@ -23,9 +23,8 @@ from models.training.content import central_crops
 from models.training.objective import Weights
 from models.training.pairs import MARGIN_PX, ClipPair, Pairs, clip_crops
 from models.training.trainer import TrainingReport
-from pipeline.arguments import read_paintings
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.train.config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST
+from pipeline.train.config import MINUTES, NETWORK_RATE, STEPS, UNLIMITED_STEPS, VECTORS_FIRST, read_paintings
 from pipeline.train.data import _chosen
 from pipeline.train.setup import _beginning
 from pipeline.train.train import TrainConfig, train
@@ -69,7 +68,7 @@ def config(tmp_path: Path) -> TrainConfig:
         content=[folder],
         output=tmp_path / "out" / "mine.safetensors",
         loss_weights=[tmp_path / "loss.pth"],
-        start=None,
+        from_scratch=True,
         cards=tmp_path / "cards.json",
         licence="CC0",
         painting_px=64,
@@ -134,7 +133,9 @@ def begun(ready: TrainConfig, tmp_path: Path) -> Path:
 def test_a_new_style_begins_as_the_mean_of_those_there(ready: TrainConfig, begun: Path) -> None:
     painters = [load(f"{begun}#{name}") for name in ("a", "b")]
     network, (mean, known) = _beginning(
-        dataclasses.replace(ready, start=begun, paintings={"new": Path("x.png"), "b": Path("y.png")})
+        dataclasses.replace(
+            ready, start=begun, from_scratch=False, paintings={"new": Path("x.png"), "b": Path("y.png")}
+        )
     )
     assert torch.equal(mean.scale, (painters[0].style.scale + painters[1].style.scale) / 2)
     assert torch.equal(known.scale, painters[1].style.scale)
@@ -155,7 +156,9 @@ def test_a_style_of_ones_own_from_a_clip(
     monkeypatch.setattr("models.training.trainer.clip_crops", crops)
     clip = make_clip(tmp_path / "clip.mp4", Clip(width=96, height=72))
     notes: list[str] = []
-    trained = train(dataclasses.replace(ready, start=begun, content=[clip], steps=5), notify=notes.append)
+    trained = train(
+        dataclasses.replace(ready, start=begun, from_scratch=False, content=[clip], steps=5), notify=notes.append
+    )
     assert set(used) == {15}
     assert (trained.steps, trained.ended) == (5, "steps")
     assert trained.seconds > 0
@@ -179,10 +182,10 @@ def test_the_time_is_kept(ready: TrainConfig) -> None:
 
 
 def test_a_resumed_run_keeps_its_length_and_rates(ready: TrainConfig, begun: Path) -> None:
-    first = dataclasses.replace(ready, start=begun, network_rate=0.5, vectors_first=0.4, plateau=9)
+    first = dataclasses.replace(ready, start=begun, from_scratch=False, network_rate=0.5, vectors_first=0.4, plateau=9)
     with pytest.raises(KeyboardInterrupt):
         train(first, lambda report: stop_at(1, report))
-    assert train(dataclasses.replace(ready, start=begun, steps=None, resume=True)).steps == 3
+    assert train(dataclasses.replace(ready, start=begun, from_scratch=False, steps=None, resume=True)).steps == 3
     settings = read_catalog(ready.output).recipe["settings"]
     assert (settings["network_rate"], settings["vectors_first"], settings["plateau"]) == (0.5, 0.4, 9)
 
@@ -224,7 +227,7 @@ def test_stillness_counts_times_the_usual(ready: TrainConfig) -> None:
 def test_the_file_to_start_from_is_not_replaced(ready: TrainConfig, begun: Path) -> None:
     before = begun.read_bytes()
     with pytest.raises(OutputError, match="is the file that training starts from"):
-        train(dataclasses.replace(ready, start=begun, output=begun, overwrite=True))
+        train(dataclasses.replace(ready, start=begun, from_scratch=False, output=begun, overwrite=True))
     assert begun.read_bytes() == before
 
 
@@ -233,7 +236,7 @@ def test_a_start_that_cannot_be_used(ready: TrainConfig, tmp_path: Path, content
     if content is not None:
         (tmp_path / "other.safetensors").write_bytes(content)
     with pytest.raises(StyleError, match=r"other\.safetensors"):
-        train(dataclasses.replace(ready, start=tmp_path / "other.safetensors"))
+        train(dataclasses.replace(ready, start=tmp_path / "other.safetensors", from_scratch=False))
 
 
 @pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint"])

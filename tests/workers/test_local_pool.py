@@ -23,7 +23,7 @@ from typing import Any, cast
 import pytest
 
 from models.registry import BUNDLED
-from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError

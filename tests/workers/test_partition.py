@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from pipeline.batch import runner
-from pipeline.batch.jobs import BatchConfig
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.runner import Runner
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.demuxer import MediaReader

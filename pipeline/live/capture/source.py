@@ -2,12 +2,17 @@
 
 import os
 
+# Loaded before OpenCV: both wheels contain XCB libraries of the same names, and if OpenCV's are loaded first, capturing
+# the screen (x11grab) ends the process. In the opposite order OpenCV's windows hang, so `pipeline.live.sinks.window`
+# opens them in another process.
+import av  # noqa: F401
+
 from pipeline.errors import InputError
 from pipeline.live.capture.camera import OpenCvCamera
 from pipeline.live.capture.device import Device
 from pipeline.live.capture.inputs import DEVICE_FORMATS, device, screen, stream
 from pipeline.live.capture.playback import Playback
-from pipeline.live.config import USUAL_FPS, LiveConfig
+from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.stylize.stabilizer import opencv_is_there
 
 
@@ -17,7 +22,7 @@ def find_capture_device(config: LiveConfig) -> Device:
     Raises:
         InputError: it means nothing, or cannot be had on this system.
     """
-    source, fps = config.source, config.fps_target or USUAL_FPS
+    source, fps = config.source, config.fps_target or DEFAULT_FPS
     if source == "screen":
         return screen(fps)
     if "://" in source:

@@ -1,60 +1,17 @@
 """Which sinks a session has, from what was asked for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import first_line
 from pipeline.live.capture.device import Device
 from pipeline.live.capture.playback import FileAudio, Playback, has_audio
-from pipeline.live.config import LiveConfig
+from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.controls import Controls
-from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """Where painted pictures are to go.
-
-    Attributes:
-        window: show them; None where there is a display, and nothing is being measured.
-        virtual_camera: be a camera for other programs.
-        record: into this file.
-        stream: to this URL.
-        null: nowhere, for measuring.
-        clean: no overlay in the window.
-        stills: folder for stills; None for the working folder.
-        overwrite: whether ``record`` may be replaced.
-        audio: whether recording and stream get sound.
-        microphone: its name; None for the system's usual one.
-    """
-
-    window: bool | None = None
-    virtual_camera: bool = False
-    record: Path | None = None
-    stream: str | None = None
-    null: bool = False
-    clean: bool = False
-    stills: Path | None = None
-    overwrite: bool = False
-    audio: bool = True
-    microphone: str | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.has_window or self.virtual_camera or self.record or self.stream or self.null):
-            raise ValueError(
-                "there is nowhere for the picture to go: no display was found for a window; choose --virtual-camera, "
-                "--record FILE, --stream URL or --null (or --window all the same)"
-            )
-
-    @property
-    def has_window(self) -> bool:
-        """Whether a window is shown."""
-        return self.window if self.window is not None else has_display() and not self.null
-
-
-def check_record(outputs: Outputs, source: str) -> None:
+def check_record(outputs: SinkConfig, source: str) -> None:
     """See that a recording does not replace what is being played.
 
     Raises:
@@ -66,7 +23,7 @@ def check_record(outputs: Outputs, source: str) -> None:
 
 
 def make_sinks(
-    outputs: Outputs, controls: Controls, notify: Callable[[str], None], *, audio: bool = False
+    outputs: SinkConfig, controls: Controls, notify: Callable[[str], None], *, audio: bool = False
 ) -> list[Sink]:
     """The sinks, none of them opened; ``sound`` says whether they are going to get any.
 
@@ -103,7 +60,7 @@ def make_sinks(
 
 
 def make_audio(
-    outputs: Outputs, config: LiveConfig, device: Device, notify: Callable[[str], None]
+    outputs: SinkConfig, config: LiveConfig, device: Device, notify: Callable[[str], None]
 ) -> AudioSource | None:
     """Where sound comes from: a file that is played has its own; else the microphone.
 

@@ -1,0 +1,98 @@
+"""The configuration of a batch, and of each clip in it."""
+
+import os
+import re
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Annotated
+
+from pipeline.config import VideoConfig
+from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
+from pipeline.style_spec import parse_blend
+
+NAME = "{stem}_{style}{suffix}"
+NAME_FIELDS = ("stem", "style", "suffix", "ending")
+STATE_FOLDER = ".flowbrush-batch"
+
+
+def read_styles(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the styles of ``a,b``: one for each name, but names with weights (``a:0.7,b:0.3``) are one blend.
+
+    Raises:
+        ValueError: a blend cannot be read.
+    """
+    styles: list[str] = []
+    for text in texts:
+        names = [part.style for part in parse_blend(text)]
+        has_weights = ",".join(names) != re.sub(r"\s*,\s*", ",", text.strip())
+        styles.extend([text] if has_weights else names)
+    return tuple(dict.fromkeys(styles))
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError if ``name`` is not a template for the names of outputs."""
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(name) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"name {name!r} cannot be read ({error})") from error
+    unknown = [field for field in fields if field not in NAME_FIELDS]
+    if unknown:
+        known = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
+        raise ValueError(f"name {name!r}: there is no {{{unknown[0]}}}; use {known}")
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"name {name!r} leads out of the output folder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """Which clips to stylize, in which styles, into which folder."""
+
+    inputs: Annotated[
+        tuple[str, ...],
+        Argument(
+            "Clips, folders, patterns, job files (.toml, .csv), or - for a list on standard input.",
+            metavar="INPUT...",
+        ),
+    ]
+    output: Annotated[Path, Option("Folder of the outputs; subfolders of the inputs are kept.", metavar="FOLDER")]
+    styles: Annotated[
+        tuple[str, ...],
+        Option(
+            "Stylize each clip in each of these; a:0.7,b:0.3 is one blend. Repeatable; job files may name their own.",
+            name="style",
+            metavar="STYLE[,STYLE...]",
+            read=read_styles,
+        ),
+    ] = ()
+    name: Annotated[
+        str,
+        Option(
+            "Name of each output: {stem}, {style}, {suffix} (.mp4) and {ending} (of the input: mov).",
+            metavar="TEMPLATE",
+            check=check_name,
+        ),
+    ] = NAME
+    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style",))] = field(default_factory=dict)
+    keep_going: Annotated[bool, Option("Whether to continue with the other clips after one fails.")] = True
+    watch: Annotated[bool, Option("Keep looking for new clips in the folders.")] = False
+    workers: Annotated[
+        int | None,
+        Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", metavar="N", min=1),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.inputs:
+            raise ValueError("give at least one file, folder, pattern or job file")
+        named = {option_named(VideoConfig, name): value for name, value in self.options.items()}
+        object.__setattr__(self, "options", named)
+        if self.watch and not any(os.path.isdir(text) for text in self.inputs):
+            raise ValueError("--watch needs a folder to look at")
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder of the records, thumbnails and the lock of the batch."""
+        return self.output / STATE_FOLDER

@@ -1,0 +1,31 @@
+"""The configuration of an evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pipeline.options import Argument, Option, check_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig:
+    """Which stylized clip to measure, and against what."""
+
+    original: Annotated[str, Argument("The clip before it was stylized; - reads standard input.", metavar="ORIGINAL")]
+    stylized: Annotated[
+        str, Argument("The stylized clip: as many frames, of the same size or shape.", metavar="STYLIZED")
+    ]
+    painting: Annotated[
+        Path | None, Option("The style image; without it there is no style score.", metavar="IMAGE")
+    ] = None
+    loss_weights: Annotated[
+        Path | None, Option("Weights of a loss network. Default: torchvision's VGG-19.", metavar="FILE")
+    ] = None
+    frames: Annotated[
+        int, Option("Compare about N pairs of frames, spread over the clip; 0 compares all.", metavar="N", min=0)
+    ] = 300
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.original == self.stylized == "-":
+            raise ValueError("only one of the two clips can come from standard input")
