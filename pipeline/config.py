@@ -47,7 +47,7 @@ class DecodeConfig:
     duration_seconds: Annotated[
         Fraction | None,
         Option(
-            "Stylize only this much of the clip.",
+            "Length of the part to stylize. By default, up to the end.",
             name="duration",
             metavar="TIME",
             read=read_seconds,
@@ -68,7 +68,7 @@ class DecodeConfig:
     ] = None
     threads: Annotated[int, Setting("Threads of the video decoder; 0 lets FFmpeg choose.", min=0)] = 0
     strict: Annotated[
-        bool, Option("Treat a damaged input as an error. By default, everything that decodes is stylized.")
+        bool, Option("Fail at the first damage of the input. By default, everything that decodes is stylized.")
     ] = False
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class StylizeConfig:
     ] = "smooth"
     compare: Annotated[
         Literal["side", "split"] | None,
-        Option("Show the original: to the left of the stylized frame, or as its left half."),
+        Option("Show the original too: to the left of the stylized frame (side), or as its left half."),
     ] = None
     device: Device = "auto"
     precision: Annotated[
@@ -171,7 +171,7 @@ class VideoConfig:
     stylize: StylizeConfig
     mask: Annotated[
         str | None,
-        Option("An image or a clip: white areas are stylized, black areas stay as they were.", metavar="FILE"),
+        Option("An image or a clip: white areas are stylized, black areas keep the original.", metavar="FILE"),
     ] = None
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)

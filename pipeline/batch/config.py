@@ -75,13 +75,13 @@ class BatchConfig:
             check=check_name,
         ),
     ] = NAME
-    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style",))] = field(default_factory=dict)
-    keep_going: Annotated[bool, Option("Whether to continue with the other clips after one fails.")] = True
+    keep_going: Annotated[bool, Option("Continue with the other clips after one fails.")] = True
     watch: Annotated[bool, Option("Keep looking for new clips in the folders.")] = False
     workers: Annotated[
         int | None,
         Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", metavar="N", min=1),
     ] = None
+    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style",))] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_settings(self)

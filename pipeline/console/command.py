@@ -53,8 +53,9 @@ def _kind_and_default(option: Field) -> tuple[Any, Any]:
     kind = list[str] if option.is_repeatable else str
     if option.is_required:
         return kind, inspect.Parameter.empty
-    default = option.default or None
-    return kind | None, f"{default:g}" if isinstance(default, float) else default and str(default)
+    if option.default in (None, ()):
+        return kind | None, None
+    return kind, f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
 
 
 def _argument(option: Field) -> Any:

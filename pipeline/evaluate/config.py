@@ -12,9 +12,7 @@ class EvaluateConfig:
     """Which stylized clip to measure, and against what."""
 
     original: Annotated[str, Argument("The clip before it was stylized; - reads standard input.", metavar="ORIGINAL")]
-    stylized: Annotated[
-        str, Argument("The stylized clip: as many frames, of the same size or shape.", metavar="STYLIZED")
-    ]
+    stylized: Annotated[str, Argument("The stylized clip, with the same frames.", metavar="STYLIZED")]
     painting: Annotated[
         Path | None, Option("The style image; without it there is no style score.", metavar="IMAGE")
     ] = None

@@ -128,7 +128,7 @@ class TrainConfig:
     validation_crops: Annotated[int, Setting("Largest number of images to validate on.")] = 6
     cards: Annotated[
         Path | None,
-        Option("JSON file of painting, painter, year, status and more by name of style.", metavar="FILE"),
+        Option("JSON file of metadata by name of style: painting, painter, year, status and more.", metavar="FILE"),
     ] = None
     licence: Annotated[str, Option("Licence of the weights, written into the file.", metavar="TEXT")] = "not stated"
     device: Device = "auto"

@@ -5,14 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.arguments import read_seconds
 from pipeline.process import launched_at
 from pipeline.train.config import read_paintings
 from tests.support.media import Clip, Sound, contents, make_clip
@@ -244,15 +242,6 @@ def test_a_usage_error_exits_with_2() -> None:
     assert run("video")[0] == 2
     assert run("video", "a.mp4", "b.mp4", "--style", "great-wave", "--engine", "steam")[0] == 2
     assert run("paint")[0] == 2
-
-
-def test_times_are_exact() -> None:
-    assert read_seconds("83.1") == Fraction(831, 10)
-    assert read_seconds("1:23.5") == Fraction(167, 2)
-    assert read_seconds("01:00:00.001") == 3600 + Fraction(1, 1000)
-    for wrong in ("", "1:2:3:4", "-3", "1e3", "a", "1::2"):
-        with pytest.raises(ValueError, match="is not a time"):
-            read_seconds(wrong)
 
 
 def test_paintings_get_names() -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.arguments import read_frame_size
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError
 from pipeline.live.capture.address import read_address
@@ -37,13 +36,6 @@ from tests.support.media import Clip, Sound, make_clip
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         plain_config(**changes)
-
-
-def test_sizes_are_read() -> None:
-    assert read_frame_size(" 1280X720 ") == (1280, 720)
-    for wrong in ("1280", "1280x", "8x8", "99999x100", "-3x50", "١٢٨٠x720"):
-        with pytest.raises(ValueError, match="not a frame size"):
-            read_frame_size(wrong)
 
 
 def test_a_source_means_what_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
