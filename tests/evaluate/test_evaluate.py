@@ -458,4 +458,4 @@ def test_the_help_gives_the_formulas() -> None:
     text = " ".join(run("--help")[1].split())
     assert "e_stab = sqrt(mean over pairs" in text
     assert "E_warp is the same without the root" in text
-    assert "less paint is stiller for free" in text
+    assert "a weaker style is always more stable" in text

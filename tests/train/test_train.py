@@ -533,10 +533,9 @@ def test_the_download_of_the_loss_network_is_announced(ready: TrainConfig, monke
     assert notes == ["loading torchvision's VGG-19 (548 MB, downloaded once)"]
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
-def test_a_device_that_is_not_there(ready: TrainConfig, device: str) -> None:
-    with pytest.raises(DeviceError, match=device):
-        train(dataclasses.replace(ready, device=device))
+def test_a_device_that_is_not_available(ready: TrainConfig) -> None:
+    with pytest.raises(DeviceError, match="cuda:99"):
+        train(dataclasses.replace(ready, device="cuda:99"))
 
 
 def test_a_device_that_cannot_move_pictures(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,9 +570,10 @@ def test_bf16_is_used_where_it_is_fast(ready: TrainConfig, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"paintings": {}}, "at least one painting"),
+        ({"paintings": {}}, "at least one style image"),
         ({"output": Path("a.pth")}, r"\.safetensors"),
-        ({"painting_px": 63}, "painting_px"),
+        ({"painting_px": 63}, "painting px"),
+        ({"device": "nonsense"}, "device must be"),
         ({"stroke_size": 0.0}, "stroke size"),
         ({"stroke_size": float("nan")}, "stroke size"),
         ({"stroke_size": 0.5}, "stroke size must be from 1 to 25"),
@@ -611,10 +611,10 @@ def test_the_command_makes_a_style_and_says_how_to_try_it(ready: TrainConfig, tm
     assert "practising on 15 pictures, and on 15 pairs" in said
     assert "50%  step 1  validation: style" in said
     assert re.search(
-        r"mine\.safetensors: 2 steps in 0\.\d minutes, judged by normalised VGG-19; look at .*preview", said
+        r"mine\.safetensors: 2 steps in 0\.\d minutes, judged by normalised VGG-19; see .*preview", said
     )
     last = said.splitlines()[-1]
-    assert last == f"Try it: flowbrush video '{clip}' painted.mp4 --style {ready.output}"
+    assert last == f"Try it: flowbrush video '{clip}' stylized.mp4 --style {ready.output}"
     assert load(str(ready.output)).card.name == "my-1-paint-ing"
 
 
@@ -622,7 +622,7 @@ def test_two_paintings_are_told_apart(ready: TrainConfig) -> None:
     painting, folder = ready.paintings["stripes"], ready.content[0]
     code, said = run(painting, f"b={painting}", "--content", folder, *options(ready), "--steps", "2")
     assert code == 0
-    assert said.splitlines()[-1].endswith(f"painted.mp4 --style '{ready.output}#stripes'")
+    assert said.splitlines()[-1].endswith(f"stylized.mp4 --style '{ready.output}#stripes'")
     assert list(read_catalog(ready.output).cards) == ["stripes", "b"]
 
 
@@ -630,7 +630,7 @@ def test_the_command_says_why_it_ended(ready: TrainConfig) -> None:
     arguments = (ready.paintings["stripes"], "--content", ready.content[0], *options(ready), "--minutes", "0.0001")
     code, said = run(*arguments)
     assert code == 0
-    assert "2 steps in 0.0 minutes (the time was used up; --minutes gives it more)" in said
+    assert "2 steps in 0.0 minutes (the time is used up; --minutes gives more)" in said
 
 
 @pytest.mark.usefixtures("no_training")
