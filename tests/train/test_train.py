@@ -610,9 +610,7 @@ def test_the_command_makes_a_style_and_says_how_to_try_it(ready: TrainConfig, tm
     assert code == 0
     assert "practising on 15 pictures, and on 15 pairs" in said
     assert "50%  step 1  validation: style" in said
-    assert re.search(
-        r"mine\.safetensors: 2 steps in 0\.\d minutes, judged by normalised VGG-19; see .*preview", said
-    )
+    assert re.search(r"mine\.safetensors: 2 steps in 0\.\d minutes, judged by normalised VGG-19; see .*preview", said)
     last = said.splitlines()[-1]
     assert last == f"Try it: flowbrush video '{clip}' stylized.mp4 --style {ready.output}"
     assert load(str(ready.output)).card.name == "my-1-paint-ing"
