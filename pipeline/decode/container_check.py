@@ -1,112 +1,134 @@
-"""Whether a file holds as many bytes as its own headers promise; known before a frame of it is decoded.
+"""Checks of a file's headers before anything is decoded: whether it is complete, and whether its index is plausible.
 
-FFmpeg reads a file that was cut short to its end as if it were whole. Most containers say at the front how long they
-are: only the sizes of the boxes are read here, never the pictures in them. What cannot be told is taken as whole.
+FFmpeg reads a truncated file to its end as if it were complete, and allocates whatever an index declares. Only the
+headers of boxes are read here, never their content. What cannot be determined passes.
 """
 
 import os
 from collections.abc import Callable
 from typing import IO
 
-# More are not walked through: a film of two hours has half a million blocks, which takes some seconds.
-MOST_BOXES = 2_000_000
+from pipeline.media.boxes import MAX_BOXES, iso_boxes, parse_element, riff_chunks
 
-# Of ISO base media files, so that what merely follows a whole file is not taken for one.
-BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"})
+# Top-level boxes of ISO base media files; anything else is data appended to a complete file.
+TOP_BOXES = frozenset(
+    {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"}
+)
+PARENT_BOXES = frozenset(
+    {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"mvex", b"tref", b"udta"}
+)
+# Boxes that a file may start with.
+FIRST_BOXES = PARENT_BOXES | {b"ftyp", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid"}
+# An index compressed with zlib, as QuickTime wrote it around 2000; its sample counts cannot be read.
+COMPRESSED_INDEX = b"cmov"
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
-GROUPS = frozenset({0xA0, 0xA6, 0x75A1})
-HOLDERS = GROUPS | {CLUSTER}
-IN_CLUSTERS = GROUPS | {0x8E, 0x9B, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA7, 0xAB, 0xAF, 0xBF, 0xCB, 0xE7, 0xEC, 0xEE}
-IN_CLUSTERS |= {0xFA, 0xFB, 0xFD, 0x5854, 0x75A2}
+# Elements that contain others.
+MASTERS = frozenset({CLUSTER, 0xA0, 0xA6, 0x75A1})
+# Elements inside of clusters.
+CLUSTER_ELEMENTS = (
+    frozenset({0xA0, 0xA6, 0x75A1, 0x8E, 0x9B, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA7, 0xAB, 0xAF, 0xBF, 0xCB, 0xE7})
+    | {0xEC, 0xEE, 0xFA, 0xFB, 0xFD, 0x5854, 0x75A2}
+)  # fmt: skip
 
 
-def what_is_missing(path: str, container: str) -> str | None:
-    """Why the file at ``path`` cannot be whole, in words; None where it seems to be.
+def find_truncation(path: str, container: str) -> str | None:
+    """Return why the file at ``path`` is not complete; None if it seems to be, or is not a regular file.
 
     Args:
-        path: a regular file; for anything else the answer is None.
+        path: the input file.
         container: FFmpeg's name of the demuxer.
     """
     check = _CHECKS.get(container.split(",")[0])
-    if check is None or not os.path.isfile(path):
+    reason = None if check is None else _checked(path, check)
+    return None if reason is None else f"{reason}; check that it was copied or recorded completely"
+
+
+def find_inflated_index(path: str) -> str | None:
+    """Return why the index of an mp4 or mov must not be loaded; None if nothing is wrong with it.
+
+    FFmpeg allocates 70 bytes for each sample that an index declares: a file of 2 kB that declares 30 million samples
+    took 2.1 GB. The counts are those of ISO/IEC 14496-12, 8.7.3 (stsz) and 8.8.8 (trun).
+    """
+    return _checked(path, _sample_counts)
+
+
+def _checked(path: str, check: Callable[[IO[bytes], int], str | None]) -> str | None:
+    if not os.path.isfile(path):
         return None
     try:
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            missing = check(file, size)
+            return check(file, os.fstat(file.fileno()).st_size)
     except OSError:
-        return None  # whoever reads the file says why
-    return None if missing is None else f"{missing}; check that it was copied or recorded to its end"
+        return None  # opening the file for reading will report this
+
+
+def _sample_counts(file: IO[bytes], size: int) -> str | None:
+    samples = 0
+    for number, box in enumerate(iso_boxes(file, size, PARENT_BOXES)):
+        if number == 0 and box.kind not in FIRST_BOXES:
+            return None
+        if box.kind == COMPRESSED_INDEX:
+            return "has a compressed index, which is not supported; copy it into a new file with another program first"
+        count = {b"stsz": slice(8, 12), b"trun": slice(4, 8)}.get(box.kind, slice(0))
+        samples += int.from_bytes(box.content[count])
+        if samples > 2 * size:  # tracks may share their bytes
+            return f"its index declares at least {samples} samples in {size} bytes; it is damaged or malicious"
+    return None
 
 
 def _too_short(what: str, end: int, size: int) -> str | None:
     return f"the file ends {end - size} bytes before the end of its {what}" if end > size else None
 
 
-def _of_boxes(file: IO[bytes], size: int) -> str | None:
-    """ISO/IEC 14496-12, 4.2: size and type, or a size of 64 bits behind the type; 0 reaches to the end."""
-    place = 0
-    for _ in range(MOST_BOXES):
-        file.seek(place)
-        head = file.read(16)
-        if len(head) < 8 or head[4:8] not in BOXES:
+def _check_boxes(file: IO[bytes], size: int) -> str | None:
+    for box in iso_boxes(file, size):
+        if box.kind not in TOP_BOXES:
             return None
-        length = int.from_bytes(head[:4])
-        if length == 1 and len(head) == 16:
-            length = int.from_bytes(head[8:])
-        if length < 8:
-            return None
-        if place + length > size:
-            return _too_short(f"{head[4:8].decode()!r} box", place + length, size)
-        place += length
+        if box.end > size:
+            return _too_short(f"{box.kind.decode()!r} box", box.end, size)
     return None
 
 
-def _of_matroska(file: IO[bytes], size: int) -> str | None:
-    """RFC 8794 and 9559: an EBML header, then a segment of elements, and clusters of blocks, which are walked through.
+def _check_matroska(file: IO[bytes], size: int) -> str | None:
+    """RFC 8794 and 9559: an EBML header, then a segment with clusters of blocks; walk through all of them.
 
-    Each is an id, a length and as many bytes. A recording that never ended has a segment of unknown length.
+    A recording that was never closed has a segment of unknown length.
     """
-    place, cluster_ends = 0, 0
-    for number in range(MOST_BOXES):
+    place, cluster_end = 0, 0
+    for number in range(MAX_BOXES):
         file.seek(place)
         head = file.read(12)
         if len(head) < 2 or (number < 2 and int.from_bytes(head[:4]) != (EBML, SEGMENT)[number]):
             return None
-        id_width = 9 - head[0].bit_length()
-        width = 9 - head[id_width].bit_length() if id_width <= 4 and id_width < len(head) else 9
-        name = int.from_bytes(head[:id_width])
-        if width > 8 or (place < cluster_ends and name not in IN_CLUSTERS):
-            return f"the file is broken at byte {place}, and what follows up to the next whole part is lost"
-        length = int.from_bytes(head[id_width : id_width + width]) & ((1 << 7 * width) - 1)
-        begins, is_open = place + id_width + width, length == (1 << 7 * width) - 1
-        ends = size if is_open else begins + length
-        if ends > size:
-            return _too_short("Matroska segment" if number == 1 else "last element", ends, size)
-        if name == CLUSTER and not is_open:
-            cluster_ends = ends
-        place = begins if number == 1 or name in HOLDERS or is_open else ends
+        try:
+            element = parse_element(head)
+        except ValueError:
+            element = None
+        if element is None or (place < cluster_end and element.kind not in CLUSTER_ELEMENTS):
+            return f"the file is damaged at byte {place}, and what follows is lost up to the next cluster"
+        start = place + element.width
+        end = size if element.length is None else start + element.length
+        if end > size:
+            return _too_short("Matroska segment" if number == 1 else "last element", end, size)
+        if element.kind == CLUSTER and element.length is not None:
+            cluster_end = end
+        place = start if number == 1 or element.kind in MASTERS or element.length is None else end
     return None
 
 
-def _of_riff(file: IO[bytes], size: int) -> str | None:
-    """Chunks ``RIFF``, size, type; a long AVI has several. A recording that never ended has size 0."""
-    place = 0
-    for _ in range(MOST_BOXES):
-        file.seek(place)
-        head = file.read(12)
-        length = int.from_bytes(head[4:8], "little")
-        if len(head) < 12 or head[:4] != b"RIFF" or not length:
+def _check_riff(file: IO[bytes], size: int) -> str | None:
+    """Check ``RIFF`` chunks: a long AVI has several. A recording that was never closed has size 0."""
+    for chunk in riff_chunks(file):
+        if chunk.kind != b"RIFF" or len(chunk.content) < 4 or chunk.end == chunk.start:
             return None
-        if place + 8 + length > size:
-            return _too_short("RIFF chunk", place + 8 + length, size)
-        place += 8 + length + length % 2
+        if chunk.end > size:
+            return _too_short("RIFF chunk", chunk.end, size)
     return None
 
 
-def _of_flv(file: IO[bytes], size: int) -> str | None:
-    """Each tag is followed by its size, so that the last one can be found from the end."""
+def _check_flv(file: IO[bytes], size: int) -> str | None:
+    """Each tag is followed by its size, so the last one can be found from the end."""
     if size < 13 + 15:
         return None
     file.seek(size - 4)
@@ -120,17 +142,17 @@ def _of_flv(file: IO[bytes], size: int) -> str | None:
     return "the file ends in the middle of a tag"
 
 
-def _of_transport_stream(file: IO[bytes], size: int) -> str | None:
-    """Packets of 188 bytes, or 192 with a time in front, or 204 with a checksum behind; each with 0x47."""
+def _check_transport_stream(file: IO[bytes], size: int) -> str | None:
+    """Packets of 188 bytes start with 0x47, after a timestamp (192 bytes) or before a checksum (204 bytes)."""
     head = file.read(3 * 204)
     for length, first in ((188, 0), (192, 4), (204, 0)):
-        marks = head[first::length]
-        if len(marks) >= 3 and marks[:3] == b"GGG":
+        sync_bytes = head[first::length]
+        if len(sync_bytes) >= 3 and sync_bytes[:3] == b"GGG":
             return "the file ends in the middle of a packet" if size % length else None
     return None
 
 
-def _of_ogg(file: IO[bytes], size: int) -> str | None:
+def _check_ogg(file: IO[bytes], size: int) -> str | None:
     """RFC 3533: the last page, at most 65,307 bytes, ends with the file."""
     file.seek(max(size - 65_307, 0))
     tail = file.read()
@@ -143,19 +165,19 @@ def _of_ogg(file: IO[bytes], size: int) -> str | None:
     return "the file ends in the middle of a page" if is_cut else None
 
 
-def _of_gif(file: IO[bytes], size: int) -> str | None:
+def _check_gif(file: IO[bytes], size: int) -> str | None:
     """GIF89a, 27: the last block is one byte, 0x3B; zeros may follow it."""
     file.seek(max(size - 4096, 0))
     return None if file.read().rstrip(b"\0").endswith(b";") else "the file ends before its last block"
 
 
 _CHECKS: dict[str, Callable[[IO[bytes], int], str | None]] = {
-    "mov": _of_boxes,
-    "matroska": _of_matroska,
-    "avi": _of_riff,
-    "webp": _of_riff,
-    "flv": _of_flv,
-    "mpegts": _of_transport_stream,
-    "ogg": _of_ogg,
-    "gif": _of_gif,
+    "mov": _check_boxes,
+    "matroska": _check_matroska,
+    "avi": _check_riff,
+    "webp": _check_riff,
+    "flv": _check_flv,
+    "mpegts": _check_transport_stream,
+    "ogg": _check_ogg,
+    "gif": _check_gif,
 }

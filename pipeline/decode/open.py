@@ -1,4 +1,4 @@
-"""Opening what may be hostile: local files and standard input alone, by demuxers that open nothing else."""
+"""Opening untrusted input: only local files and standard input, only with demuxers that open nothing else."""
 
 import os
 import select
@@ -12,85 +12,80 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
-from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.sample_counts import what_is_pretended
+from pipeline.decode.container_check import find_inflated_index, find_truncation
 from pipeline.errors import InputError, reason_of
 from pipeline.media.packets import StreamPacket
 
-# A whitelist of protocols alone is no defence: a playlist or script named .mp4 opens its neighbours.
+# A whitelist of protocols is not enough: a playlist or script named .mp4 opens other files.
 DEMUXERS = (
     "3dostr,aac,ac3,aiff,amr,apng,asf,av1,avi,dts,dv,eac3,flac,flv,gif,h263,h264,hevc,ivf,live_flv,m4v,matroska,webm,"
     "mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,nuv,obu,ogg,rm,roq,tta,vc1,vvc,w64,wav,wtv,"
     "yuv4mpegpipe"
 )
-
-# Of the picture: 12K is 80 million pixels. FFmpeg's own limit is three times as high, and decoders keep 16 and more.
-MAX_PIXELS, LONGEST_SIDE_PX = 100_000_000, 16_384
-
-# Fonts count too: a film has a hundred at the most. FFmpeg leaves out what is beyond the limit, without a word.
+# Limits of a frame: 12K is 80 million pixels. FFmpeg's own limit is three times as high, and decoders hold 16 frames
+# and more.
+MAX_PIXELS, MAX_SIDE_PX = 100_000_000, 16_384
+# Fonts are streams too: a film has a hundred at most. FFmpeg silently drops streams beyond its limit.
 MAX_STREAMS = 1000
-
-# Read again where FFmpeg met an end or a failure, to tell a damaged file from a failing disk.
+# Bytes read again after FFmpeg met an end or an error, to tell a damaged file from a failing disk.
 PROBED_BYTES = 4 * 2**20
-
-# How long a stop may go unnoticed by a read from a pipe.
+# How long `Pipe.stop` may go unnoticed by a read.
 WAIT_SECONDS = 0.2
 
 
 class Pipe:
-    """Standard input as a stream that offers no seeking, even where it is a file, and whose waits can be ended.
-
-    Attributes:
-        error: an interruption that came during a read; FFmpeg, which called, cannot pass it on.
-    """
+    """Standard input as a stream without seeking, even if it is a file; its reads can be ended from another thread."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.error: BaseException | None = None
+        self._interruption: BaseException | None = None
         self._file = file
         self._stopped = threading.Event()
 
     def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes as soon as there are any; none at the end, or when stopped."""
+        """Return up to ``size`` bytes as soon as there are any; none at the end of input or after `stop`."""
         try:
-            if os.name != "posix":  # can wait for sockets alone
+            if os.name != "posix":  # where select only waits for sockets
                 return self._file.read(size)
             while not self._stopped.is_set():
                 if select.select([self._file], [], [], WAIT_SECONDS)[0]:
                     return os.read(self._file.fileno(), size)
         except Exception:
             raise  # PyAV passes these on
-        except BaseException as error:  # noqa: BLE001 - raised again by the reader
-            self.error = error
+        except BaseException as error:  # noqa: BLE001 - FFmpeg, the caller, cannot pass it on; see raise_interruption
+            self._interruption = error
             self.stop()
         return b""
 
+    def raise_interruption(self) -> None:
+        """Raise the interruption (as by Ctrl-C) that came during a read."""
+        if self._interruption is not None:
+            raise self._interruption
+
     def stop(self) -> None:
-        """End a `read` that waits, and all that follow."""
+        """End a waiting `read`, and all later ones."""
         self._stopped.set()
 
 
 def standard_input() -> Pipe:
-    """Standard input, or an `InputError` where it is closed."""
+    """Return standard input.
+
+    Raises:
+        InputError: it is closed.
+    """
     if sys.stdin is None:  # closed by the shell, as by <&-
-        raise InputError("-", "standard input is closed; pipe a video in, or give the name of a file")
+        raise InputError("-", "standard input is closed; pipe a video in, or give a file name")
     return Pipe(sys.stdin.buffer)
 
 
-def raise_what_came(pipe: Pipe | None) -> None:
-    """Raise an interruption that came while FFmpeg was reading from ``pipe``."""
-    if pipe is not None and pipe.error is not None:
-        raise pipe.error
-
-
 def open_container(path: str, pipe: Pipe | None) -> InputContainer:
-    """Open a local file, or ``pipe``, by the demuxers that are allowed alone.
+    """Open a local file, or ``pipe``, with the allowed demuxers only.
 
     Raises:
         InputError: it cannot be opened.
     """
-    pretended = None if pipe else what_is_pretended(path)
-    if pretended is not None:
-        raise InputError(path, pretended)
+    problem = None if pipe else find_inflated_index(path)
+    if problem is not None:
+        raise InputError(path, problem)
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file",
@@ -98,22 +93,24 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
         "max_streams": str(MAX_STREAMS),
     }
     try:
-        # Bytes that are no UTF-8 are carried as they are; only the terminal is spared them.
+        # Metadata that is not UTF-8 is kept as it is; only messages escape it.
         container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="surrogateescape")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise_what_came(pipe)
-        raise InputError(path, _why_unopened(path, error)) from error
-    raise_what_came(pipe)
+        if pipe is not None:
+            pipe.raise_interruption()
+        raise InputError(path, _why_not_opened(path, error)) from error
+    if pipe is not None:
+        pipe.raise_interruption()
     if len(container.streams) >= MAX_STREAMS:
         container.close()
-        raise InputError(path, f"holds {MAX_STREAMS} streams or more; so many are not read")
+        raise InputError(path, f"has {MAX_STREAMS} streams or more; so many are not supported")
     return container
 
 
-def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator[StreamPacket]:
-    """As ``container.demux(streams)``, also where more streams turn up than the header told.
+def demux(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator[StreamPacket]:
+    """Yield ``container.demux(streams)``, even if more streams appear than the header declares.
 
-    PyAV 18.1 then stumbles in its flush, behind the empty packets of the streams that it knows.
+    PyAV 18.1 then raises an IndexError at the end, after the empty packets of the streams that it knows.
     """
     packets = container.demux(streams)
     while True:
@@ -125,31 +122,31 @@ def packets_of(container: InputContainer, streams: tuple[Stream, ...]) -> Iterat
 
 
 def limit_frame_size(path: str, video: VideoCodecContext) -> None:
-    """Refuse a picture that is too large to be painted, and have the decoder refuse one that grows later.
+    """Check the frame size of the header, and have the decoder refuse frames that are larger.
 
     Raises:
-        InputError: the header tells such a size.
+        InputError: the size is too large.
     """
     check_frame_size(path, max(video.width, video.coded_width), max(video.height, video.coded_height))
     video.options = {**video.options, "max_pixels": str(MAX_PIXELS)}
 
 
 def check_frame_size(path: str, width: int, height: int) -> None:
-    """Refuse frames that are too large to be painted.
+    """Check that frames of this size are not too large.
 
     Raises:
         InputError: they are.
     """
-    if width * height > MAX_PIXELS or max(width, height) > LONGEST_SIDE_PX:
-        most = f"{MAX_PIXELS // 10**6} million pixels, {LONGEST_SIDE_PX} a side"
-        raise InputError(path, f"its frames are said to be {width}x{height}; more than {most}, are not read")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        limit = f"{MAX_PIXELS // 10**6} million pixels and {MAX_SIDE_PX} px per side"
+        raise InputError(path, f"declares frames of {width}x{height}; the limit is {limit}")
 
 
-class Storage:
-    """What lies below a file: FFmpeg takes a failing disk, and a file that shrinks, for the end of the film.
+class FileCheck:
+    """Checks what FFmpeg takes for the end of the input: a failing disk, a file that shrinks, packets without end.
 
     Args:
-        path: of the file as the user named it; of a pipe nothing can be told.
+        path: the file as the user named it; pipes are not checked.
     """
 
     def __init__(self, path: str) -> None:
@@ -158,22 +155,22 @@ class Storage:
         self._packets = 0
         self._place = 0
 
-    def count(self, place: int | None) -> None:
-        """A packet has come that began at byte ``place``.
+    def count_packet(self, place: int | None) -> None:
+        """Count a packet that starts at byte ``place``, if known.
 
         Raises:
-            InputError: there have been more than the file can hold.
+            InputError: there are more packets than fit into the file.
         """
         self._packets += 1
         self._place = max(self._place, place or 0)
         if self._size is not None and self._packets > self._size + MAX_STREAMS:
-            raise InputError(self._path, "gives packets without end; it is damaged, or made to be so")
+            raise InputError(self._path, "gives packets without end; it is damaged or malicious")
 
     def check(self) -> None:
-        """Find out, where reading met its end or failed, whether that was the file's fault.
+        """Check, at the end of the input or after an error, that the file is readable and as long as before.
 
         Raises:
-            InputError: the file cannot be read there, or has become shorter.
+            InputError: it is not.
         """
         if self._size is None:
             return
@@ -183,21 +180,20 @@ class Storage:
                 file.seek(min(self._place, size))
                 file.read(PROBED_BYTES)
         except FileNotFoundError:
-            return  # taken away while it was read: what is open stays readable
+            return  # removed while it was read: the open file stays readable
         except OSError as error:
             raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
         if size < self._size:
-            raise InputError(self._path, f"became shorter while it was read, {size} bytes of {self._size}; try again")
+            raise InputError(self._path, f"shrank while it was read, to {size} of {self._size} bytes; try again")
 
 
-def _why_unopened(path: str, error: Exception) -> str:
+def _why_not_opened(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
-        return "may not be read; check its permissions"
-    missing = what_is_missing(path, "mov")
-    if missing is not None:
-        return f"has no index that can be read, without which none of it can be painted ({missing})"
-    hint = "; an mp4 needs its index in front to be piped (faststart), mkv always works" if path == "-" else ""
+        return "cannot be read: permission denied; check its permissions"
+    reason = find_truncation(path, "mov")
+    if reason is not None:
+        return f"has no readable index, without which nothing can be decoded ({reason})"
+    hint = "; an mp4 needs its index at the front to be piped (faststart), mkv always works" if path == "-" else ""
     if isinstance(error, av.ArgumentError):
-        return f"is not a video format that is opened; playlists, scripts and lists of pictures are not{hint}"
-    reason = reason_of(error)
-    return f"is not a video that can be read ({reason}); check that the file is complete and a video{hint}"
+        return f"is not a video format that is supported; playlists, scripts and image lists are not{hint}"
+    return f"is not a video that can be read ({reason_of(error)}); check that the file is complete and a video{hint}"

@@ -1,4 +1,4 @@
-"""A second pass over a file: the packets of all streams but the picture, nothing decoded, cut as in the first."""
+"""A second pass over a file: packets of the other streams, trimmed like the frames of the first."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -9,47 +9,47 @@ import av
 from av.stream import Discard, Stream
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.demuxer import MOST_FAILURES, has_packets, main_video, start_seconds
-from pipeline.decode.open import Storage, open_container, packets_of
+from pipeline.decode.open import FileCheck, demux, open_container
+from pipeline.decode.reader import MAX_FAILURES, has_packets, main_video, start_seconds
 from pipeline.decode.trim import Trim
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
-# So far before the part that is wanted reading begins: what is shown or heard longer than that is not met with.
+# Reading starts so long before the wanted part: a subtitle that starts earlier and is still shown is missed.
 SEEK_SECONDS = 60
 
 
 def read_packets(
     path: str, config: DecodeConfig, indexes: Collection[int], damage: DamageLog
 ) -> Iterator[StreamPacket]:
-    """Packets of the streams ``indexes`` of the file at ``path``, in its order, cut and moved as its frames are.
+    """Yield the packets of the streams ``indexes`` of a file, in its order, trimmed like its frames.
 
-    Those that are damaged are noted in ``damage``, as far as the container tells.
+    Packets that the container marks as corrupt are added to ``damage``.
 
     Raises:
-        InputError: the file cannot be opened or read any more.
+        InputError: the file cannot be opened or read.
     """
     if not indexes:
         return
-    reader = PacketReader(path, indexes, damage)
+    reader = _PacketReader(path, indexes, damage)
     try:
-        cut = Trim(reader, config, has_frames=False)
-        if cut.begin_seconds is not None:
-            reader.seek(cut.begin_seconds - SEEK_SECONDS)
-        yield from cast("Iterator[StreamPacket]", cut.items())
+        trim = Trim(reader, config, has_frames=False)
+        if trim.start_seconds is not None:
+            reader.seek(trim.start_seconds - SEEK_SECONDS)
+        yield from cast(Iterator[StreamPacket], trim.items())
     finally:
         reader.close()
 
 
-class PacketReader:
+class _PacketReader:
     """Reads packets of the streams ``indexes``; see `pipeline.decode.trim.Readable` for the attributes."""
 
     def __init__(self, path: str, indexes: Collection[int], damage: DamageLog) -> None:
         self._path = path
         self._damage = damage
-        self._storage = Storage(path)
+        self._file_check = FileCheck(path)
         self._is_whole = True
         self._input = open_container(path, None)
         try:
@@ -60,35 +60,35 @@ class PacketReader:
         self.time_base = self._video.time_base or Fraction(1, 90000)
         self.average_rate: Fraction | None = None
         self.start_seconds = start_seconds(self._video, self._input)
-        self.read_along: tuple[Stream, ...] = tuple(
+        self.side_streams: tuple[Stream, ...] = tuple(
             stream
             for stream in self._input.streams
-            if stream.index in indexes and has_packets(stream) and not is_cover(stream)  # covers are known already
+            if stream.index in indexes and has_packets(stream) and not is_cover(stream)  # covers are read already
         )
 
     def read(self) -> Iterator[StreamPacket]:
-        """All packets; places that cannot be read are left out."""
+        """Yield all packets; places that cannot be read are skipped."""
         for stream in self._input.streams:
-            stream.discard = Discard.default if stream in self.read_along else Discard.all
+            stream.discard = Discard.default if stream in self.side_streams else Discard.all
         failures = 0
-        while failures < MOST_FAILURES:
+        while failures < MAX_FAILURES:
             try:
-                for packet in packets_of(self._input, self.read_along):
+                for packet in demux(self._input, self.side_streams):
                     if packet.size:
                         failures = 0
-                        self._storage.count(packet.pos)
+                        self._file_check.count_packet(packet.pos)
                         self._damage.add_if_corrupt(packet, is_numbered=self._is_whole)
                         yield packet
-                self._storage.check()
+                self._file_check.check()
                 return
             except av.FFmpegError:
-                self._storage.check()
+                self._file_check.check()
                 failures += 1
             except OSError as error:
                 raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
 
     def seek(self, seconds: Fraction) -> None:
-        """Go to a place at or before ``seconds``; stay where that fails."""
+        """Go to a place at or before ``seconds``; stay at the start if that fails."""
         if seconds <= (self.start_seconds or 0):
             return
         self._is_whole = False
@@ -96,5 +96,5 @@ class PacketReader:
             self._input.seek(int(seconds // self.time_base), stream=self._video)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._input.close()

@@ -1,7 +1,7 @@
-"""A video that has been opened, cut to the part that is wanted, and found to hold at least one frame.
+"""An open video, trimmed to the wanted part, that has at least one frame.
 
-Opening decodes up to the first wanted frame, so that whatever cannot work is known before a model is loaded, and
-so that size, rotation and colour are those of real frames.
+Opening decodes up to the first wanted frame: what cannot work fails before a model is loaded, and size, rotation and
+colour are those of a real frame.
 """
 
 import os
@@ -17,45 +17,42 @@ import av
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.container_check import what_is_missing
-from pipeline.decode.demuxer import MediaReader, Reader
+from pipeline.decode.container_check import find_truncation
+from pipeline.decode.demuxer import MediaReader
+from pipeline.decode.describe import describe_video
+from pipeline.decode.reader import Reader
 from pipeline.decode.side_packets import read_packets
 from pipeline.decode.trim import Trim
 from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
-from pipeline.media.alpha import is_transparent
-from pipeline.media.bit_depth import bit_depth
-from pipeline.media.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
-from pipeline.media.damage import Damage
-from pipeline.media.deinterlace import is_interlaced
-from pipeline.media.orientation import is_flipped
+from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
-# How far before the wanted start a seek aims; where it lands too late all the same, the next is tried.
+# How far before the wanted start a seek aims; the next is tried if it lands too late all the same.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
 
 
 class Source:
-    """An open video; made by `open_source`, used as a context manager, read once by `pipeline.decode.decoder`.
+    """An open video, made by `open_source` and read once by `pipeline.decode.decoder.decode`; a context manager.
 
     Attributes:
-        info: the frames as `pipeline.decode.decoder` yields them: upright, and scaled where that was asked for.
-        video: the stream whose frames these are, as PyAV knows it; None where PyAV does not read the file.
+        info: description of the frames that `pipeline.decode.decoder.decode` yields.
+        video: the main video stream; None if PyAV does not read the file.
         other_streams: all other streams.
-        is_cut: whether it begins later than the file.
-        first_frame_seconds: time of the first frame, as `items` gives it.
-        covers: the pictures that belong to the file, whole, by the index of their stream.
-        chapters: of the wanted part, moved as its frames are.
-        metadata: of the whole file.
+        is_start_trimmed: whether it starts later than the file.
+        first_frame_seconds: time of the first frame that `items` yields.
+        covers: cover images as stored in the file, by stream index.
+        chapters: of the wanted part, moved with it.
+        metadata: of the file.
     """
 
     def __init__(
         self,
         info: VideoInfo,
         reader: Reader,
-        cut: Trim,
+        trim: Trim,
         first_frame_seconds: Fraction,
         covers: dict[int, bytes],
         items: Iterator[VideoFrame | StreamPacket],
@@ -65,21 +62,21 @@ class Source:
         self.other_streams = reader.other_streams
         self.first_frame_seconds = first_frame_seconds
         self.covers = covers
-        self.is_cut = cut.begin_seconds is not None
-        self._shift_seconds = cut.shift_seconds
-        self.chapters = cut.chapters(reader.chapters)
+        self.is_start_trimmed = trim.start_seconds is not None
+        self.chapters = trim.chapters(reader.chapters)
         self.metadata = reader.metadata
-        self._opened = reader
+        self._shift_seconds = trim.shift_seconds
+        self._first_reader = reader
         self._reader = reader
-        self._config = cut.config
+        self._config = trim.config
         self._items = items
 
     def items(self) -> Iterator[VideoFrame | StreamPacket]:
-        """Decoded frames in presentation order with their final pts, and packets between them; each is given once."""
+        """Return the decoded frames in presentation order with their final pts, and packets between them, once."""
         return self._items
 
     def packets(self, indexes: Collection[int]) -> Iterator[StreamPacket]:
-        """Packets of the streams ``indexes``, from a second pass over the file: those that `items` gives, or would.
+        """Yield the packets of the streams ``indexes``, as `items` would, in a second pass over the file.
 
         Raises:
             InputError: the file cannot be read again.
@@ -88,11 +85,11 @@ class Source:
 
     @property
     def damage(self) -> list[Damage]:
-        """The places where the file could not be read as it was written, so far."""
+        """The damaged places found so far."""
         return self._reader.damage.places
 
     def add_damage(self, place: Damage) -> None:
-        """Note a place that is met with behind `items` or `packets`, whose times count from the wanted start.
+        """Add a place that is found after trimming, so that its time counts from the wanted start.
 
         Raises:
             InputError: damage is an error.
@@ -100,45 +97,45 @@ class Source:
         seconds = None if place.seconds is None else place.seconds + self._shift_seconds
         self._reader.damage.add(replace(place, seconds=seconds))
 
-    def restore_damage(self, damage: Iterable[Mapping[str, Any]]) -> None:
-        """Take over the places that an earlier run noted in what is not decoded again; see `Damage.as_json`."""
-        self._reader.damage.restore(damage)
+    def restore_damage(self, places: Iterable[Mapping[str, Any]]) -> None:
+        """Add the places that an earlier run found in what is not decoded again; see `Damage.as_json`."""
+        self._reader.damage.restore(places)
 
     def restart(self, from_seconds: Fraction | None) -> None:
-        """Let `items` give the same frames once more, in a new pass over a file, without packets between them.
+        """Let `items` yield the same frames again, from a new pass over the file, without packets between them.
 
         Args:
-            from_seconds: time of a frame, as `items` gives it, from which on they are wanted; where the file cannot
-                seek they begin with the first, and where its index is wrong earlier or later. None gives all.
+            from_seconds: time of the first frame wanted, as `items` yields it; frames start earlier if the container
+                cannot seek, and earlier or later if its index is wrong. None restarts from the beginning.
 
         Raises:
             InputError: the file cannot be opened again.
         """
-        self._read_anew()
+        self._reopen()
         if from_seconds is not None:
-            wanted = max(from_seconds + self._shift_seconds, self._reader.start_seconds or Fraction(0))
+            target = max(from_seconds + self._shift_seconds, self._reader.start_seconds or Fraction(0))
             try:
-                self._reader.seek(wanted)
+                self._reader.seek(target)
             except av.FFmpegError:  # which may leave it at the end
-                self._read_anew()
+                self._reopen()
 
-    def _read_anew(self) -> None:
-        reader = _open_reader(self.info.path, self._config, reads_along=False)
-        if self._reader is not self._opened:  # the first one stays: its streams are what outputs are made after
+    def _reopen(self) -> None:
+        damage = self._first_reader.damage
+        reader = _open_reader(self.info.path, self._config, damage, with_side_packets=False)
+        if self._reader is not self._first_reader:  # which stays open: output streams are made from its streams
             self._reader.close()
         self._reader = reader
-        reader.damage = self._opened.damage
-        self._items = _to_the_end(Trim(reader, self._config), reader)
+        self._items = _trimmed(Trim(reader, self._config), reader)
 
     def stop(self) -> None:
-        """Let whoever iterates `items` in another thread, and waits for a pipe, come to the end; never blocks."""
+        """End `items` for a thread that iterates it, even if it waits for a pipe; never blocks."""
         self._reader.stop()
 
     def close(self) -> None:
-        """Let go of the file; whoever iterates `items` must have ended."""
-        if self._reader is not self._opened:
+        """Close the file; nobody may iterate `items` any more."""
+        if self._reader is not self._first_reader:
             self._reader.close()
-        self._opened.close()
+        self._first_reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -161,29 +158,29 @@ def open_source(
     Args:
         path: a file, or ``-``.
         config: which part is read, and how.
-        reads_along: whether `Source.items` gives packets of the other streams too; without them they are left to
-            `Source.packets`.
+        reads_along: whether `Source.items` yields packets of the other streams; `Source.packets` reads them otherwise.
         keep_alpha_and_depth: whether frames keep their alpha, and 16 bits if the source has more than 8; otherwise
             frames have 8 bits and transparent pixels show a background.
 
     Raises:
-        InputError: there is no such file, it holds no video, or none of its frames decodes or is wanted.
+        InputError: there is no such file, it has no video, or none of its frames decodes or is wanted.
     """
     name = str(path)
     config = config or DecodeConfig()
     _check_file(name)
     margins = SEEK_MARGINS_SECONDS if config.start_seconds and os.path.isfile(name) else ()
     for margin in (*margins, None):
-        reader = _open_reader(name, config, reads_along)
+        damage = DamageLog(name, strict=config.strict)
+        reader = _open_reader(name, config, damage, with_side_packets=reads_along)
         try:
-            source = _try_from(name, reader, config, margin, keep_alpha_and_depth)
+            source = _start(name, reader, config, margin, keep_alpha_and_depth)
         except BaseException:
             reader.close()
             raise
         if source is not None:
             return source
         reader.close()
-    raise AssertionError("the last attempt gives a source or raises")
+    raise AssertionError("the last attempt returns a source or raises")
 
 
 def _check_file(name: str) -> None:
@@ -192,128 +189,81 @@ def _check_file(name: str) -> None:
     if not os.path.exists(name):
         raise InputError(name, "there is no such file; check the path")
     if os.path.isdir(name):
-        is_closed = not os.access(name, os.R_OK | os.X_OK)
-        raise InputError(name, f"is a folder{' that cannot be read' if is_closed else '; give one video file'}")
+        is_readable = os.access(name, os.R_OK | os.X_OK)
+        raise InputError(name, f"is a folder{'; give one video file' if is_readable else ' that cannot be read'}")
     if os.path.isfile(name) and os.path.getsize(name) == 0:
         raise InputError(name, "is empty; check that it was copied or downloaded completely")
 
 
-def _open_reader(name: str, config: DecodeConfig, reads_along: bool) -> Reader:
-    return (
-        WebpReader(name, strict=config.strict)
-        if is_webp(name)
-        else MediaReader(name, threads=config.threads, strict=config.strict, reads_along=reads_along)
-    )
+def _open_reader(name: str, config: DecodeConfig, damage: DamageLog, *, with_side_packets: bool) -> Reader:
+    if is_webp(name):
+        return WebpReader(name, damage)
+    return MediaReader(name, damage, threads=config.threads, with_side_packets=with_side_packets)
 
 
-def _try_from(name: str, reader: Reader, config: DecodeConfig, margin: int | None, whole: bool) -> Source | None:
-    """Read from ``margin`` seconds before the wanted start, or from the beginning for None.
+def _start(
+    name: str, reader: Reader, config: DecodeConfig, margin: int | None, keep_alpha_and_depth: bool
+) -> Source | None:
+    """Read up to the first wanted frame, from ``margin`` seconds before it, or from the beginning for None.
 
-    None where a seek failed, or landed behind the wanted start, so that frames would be missing.
+    Return None if a seek failed, or landed after the wanted start, so that frames would be missing.
     """
-    cut = Trim(reader, config)
-    reader.damage.limit(cut.begin_seconds, cut.end_seconds)
+    trim = Trim(reader, config)
+    reader.damage.limit(trim.start_seconds, trim.end_seconds)
     if config.strict and config.duration_seconds is None:
-        missing = what_is_missing(name, reader.container)
-        if missing is not None:
-            raise InputError(name, f"{missing}, or leave out --strict to paint it as far as it decodes")
-    if margin is not None and cut.begin_seconds is not None:
+        truncation = find_truncation(name, reader.container)
+        if truncation is not None:
+            raise InputError(name, f"{truncation}, or leave out --strict to stylize as far as it decodes")
+    if margin is not None and trim.start_seconds is not None:
         try:
-            reader.seek(max(cut.begin_seconds - margin, reader.start_seconds or Fraction(0)))
+            reader.seek(max(trim.start_seconds - margin, reader.start_seconds or Fraction(0)))
         except av.FFmpegError:
             return None
-    items = _to_the_end(cut, reader)
-    head: list[VideoFrame | StreamPacket] = []
+    items = _trimmed(trim, reader)
+    read: list[VideoFrame | StreamPacket] = []
     covers: dict[int, bytes] = {}
     for item in items:
-        if not isinstance(item, VideoFrame) and is_cover(item.stream):  # they come first of all
+        if not isinstance(item, VideoFrame) and is_cover(item.stream):  # these are stored first
             covers[item.stream_index] = bytes(item)
             continue
-        head.append(item)
+        read.append(item)
         if isinstance(item, VideoFrame):
-            if margin is not None and cut.landed_late:
+            if margin is not None and trim.missed_start:
                 return None
-            info = _describe(name, reader, config, item, whole)
-            first_frame_seconds = (item.pts or 0) * reader.time_base
-            return Source(info, reader, cut, first_frame_seconds, covers, chain(head, items))
+            info = describe_video(name, reader, config, item, keep_alpha_and_depth=keep_alpha_and_depth)
+            return Source(info, reader, trim, (item.pts or 0) * reader.time_base, covers, chain(read, items))
     if margin is not None:
         return None
-    raise InputError(name, _why_no_frame(reader, cut, config))
+    raise InputError(name, _why_no_frame(reader, trim, config))
 
 
-def _to_the_end(cut: Trim, reader: Reader) -> "Iterator[VideoFrame | StreamPacket]":
-    """The items of ``cut``; the last frame is shown until the end that the file tells.
+def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
+    """Yield the items of ``trim``; the last frame lasts until the end that the file declares.
 
-    An mp4 or mov says of each picture how long until the next is decoded, not how long it is shown.
+    The durations in an mp4 or mov are the times between frames in decoding order, not of presentation.
     """
     video = reader.video
-    is_told = reader.container.startswith("mov") and video is not None and video.duration and cut.end_seconds is None
-    if not is_told or video is None or video.duration is None:
-        yield from cut.items()
+    if not reader.container.startswith("mov") or video is None or not video.duration or trim.end_seconds is not None:
+        yield from trim.items()
         return
-    end = (video.start_time or 0) + video.duration - round(cut.shift_seconds / reader.time_base)
-    held: VideoFrame | None = None
-    for item in cut.items():
+    end = (video.start_time or 0) + video.duration - round(trim.shift_seconds / reader.time_base)
+    last: VideoFrame | None = None
+    for item in trim.items():
         if not isinstance(item, VideoFrame):
             yield item
             continue
-        if held is not None:
-            yield held
-        held = item
-    if held is not None:
-        if not reader.damage.places:  # or the end is missing, and what was before it is no still
-            held.duration = max(end - (held.pts or 0), held.duration or 0)
-        yield held
+        if last is not None:
+            yield last
+        last = item
+    if last is not None:
+        if not reader.damage.places:  # otherwise the end may be missing, and the last frame was not shown longer
+            last.duration = max(end - (last.pts or 0), last.duration or 0)
+        yield last
 
 
-def _why_no_frame(reader: Reader, cut: Trim, config: DecodeConfig) -> str:
-    if cut.first_seconds is not None:
+def _why_no_frame(reader: Reader, trim: Trim, config: DecodeConfig) -> str:
+    if trim.first_seconds is not None:
         start = float(config.start_seconds or 0)
-        return f"has no frame from {start:g} s on in the part that is wanted; choose another start or duration"
+        return f"has no frame from {start:g} s on in the wanted part; choose another --start or --duration"
     reason = f" ({reader.damage.places[0].reason})" if reader.damage.places else ""
-    return f"none of its video frames can be decoded{reason}; the file is damaged"
-
-
-def _describe(name: str, reader: Reader, config: DecodeConfig, first: VideoFrame, whole: bool) -> VideoInfo:
-    rotation = round(first.rotation / 90) * 90 % 360
-    aspect = reader.sample_aspect_ratio
-    width, height = first.width, first.height
-    if rotation in (90, 270):
-        width, height, aspect = height, width, 1 / aspect
-    if config.height is not None and config.height != height:
-        width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
-    seconds, count = _wanted_length(reader, config)
-    color = source_color(first)
-    return VideoInfo(
-        path=name,
-        container=reader.container,
-        codec=reader.codec,
-        width=width,
-        height=height,
-        rotation=rotation,
-        sample_aspect_ratio=aspect,
-        time_base=reader.time_base,
-        average_rate=reader.average_rate,
-        frame_count=count,
-        duration_seconds=seconds,
-        color=pipeline_color(color),
-        flipped=is_flipped(first),
-        is_16_bit=whole and bit_depth(first.format.name) > 8,
-        has_alpha=whole and is_transparent(first, reader.codec),
-        interlaced=first.interlaced_frame or (reader.video is not None and is_interlaced(reader.video)),
-        tone_mapped_from=hdr_transfer(color),
-        peak_nits=peak_nits(first),
-    )
-
-
-def _wanted_length(reader: Reader, config: DecodeConfig) -> tuple[float | None, int | None]:
-    """Seconds and frames of the wanted part, as far as the header tells."""
-    whole, count = reader.duration_seconds, reader.frame_count
-    if not whole:
-        return None if config.duration_seconds is None else float(config.duration_seconds), count
-    seconds = max(whole - float(config.start_seconds or 0), 0.0)
-    if config.duration_seconds is not None:
-        seconds = min(seconds, float(config.duration_seconds))
-    if count is None and reader.average_rate is not None:
-        count = round(whole * reader.average_rate)
-    return seconds, None if count is None else max(round(count * seconds / whole), 1)
+    return f"none of its video frames decodes{reason}; the file is damaged"

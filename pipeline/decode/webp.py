@@ -1,51 +1,55 @@
-"""Read animated WebP with Pillow: FFmpeg decodes only still WebP images."""
+"""Reader of animated WebP, with Pillow: FFmpeg decodes only still WebP images."""
 
 import io
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO
 
 import numpy as np
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.container_check import find_truncation
 from pipeline.decode.open import check_frame_size
 from pipeline.errors import InputError
+from pipeline.media.boxes import riff_chunks
 from pipeline.media.chapters import Chapter
 from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
 
 
 def is_webp(path: str) -> bool:
-    """Whether the regular file at ``path`` is a WebP picture; a pipe is not looked into."""
+    """Return whether ``path`` is a regular file that starts as a WebP image."""
     if not os.path.isfile(path):
         return False
     try:
         with open(path, "rb") as file:
             head = file.read(12)
     except OSError:
-        return False  # the reader of all other files says why
+        return False  # opening the file for reading will report this
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
 class WebpReader:
-    """Reads an animated WebP; see `pipeline.decode.demuxer.Reader`.
+    """Reads an animated WebP; see `pipeline.decode.reader.Reader`.
+
+    Args:
+        path: the file.
+        damage: receives the damaged places.
 
     Raises:
         InputError: Pillow cannot read the file.
     """
 
-    def __init__(self, path: str, *, strict: bool = False) -> None:
+    def __init__(self, path: str, damage: DamageLog) -> None:
         from PIL import Image
 
         try:
-            self._missing = what_is_missing(path, "webp")
-            self._image = Image.open(path if self._missing is None else _whole_part(path))
+            self._truncation = find_truncation(path, "webp")
+            self._image = Image.open(path if self._truncation is None else _complete_chunks(path))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(path, f"is not a WebP picture that can be read ({error})") from error
+            raise InputError(path, f"is not a WebP image that can be read ({error})") from error
         try:
             check_frame_size(path, *self._image.size)
         except InputError:
@@ -60,50 +64,47 @@ class WebpReader:
         self.start_seconds: Fraction | None = Fraction(0)
         self.video: VideoStream | None = None
         self.other_streams: tuple[Stream, ...] = ()
-        self.read_along: tuple[Stream, ...] = ()
+        self.side_streams: tuple[Stream, ...] = ()
         self.chapters: list[Chapter] = []
         self.metadata: dict[str, str] = {}
-        self.damage = DamageLog(path, strict=strict)
+        self.damage = damage
 
     def read(self) -> Iterator[VideoFrame | StreamPacket]:
-        """Composited frames; one that fails ends the clip and is noted in ``damage``."""
+        """Yield composited frames; the first that fails ends the clip and is added to ``damage``."""
         pts = 0
         for index in range(self.frame_count or 1):
             try:
                 self._image.seek(index)
                 mode = "RGBA" if self._image.has_transparency_data else "RGB"
-                frame = VideoFrame.from_ndarray(
-                    np.asarray(self._image.convert(mode)), format={"RGB": "rgb24", "RGBA": "rgba"}[mode]
-                )
+                pixels = np.asarray(self._image.convert(mode))
             except (OSError, EOFError, ValueError) as error:
                 self.damage.add(Damage(index, pts * self.time_base, str(error)))
                 return
+            frame = VideoFrame.from_ndarray(pixels, format={"RGB": "rgb24", "RGBA": "rgba"}[mode])
             frame.pts, frame.time_base = pts, self.time_base
             frame.duration = int(self._image.info.get("duration") or 100)
             pts += frame.duration
             yield frame
-        if self._missing is not None:
-            self.damage.add(Damage(self.frame_count or 1, pts * self.time_base, self._missing))
+        if self._truncation is not None:
+            self.damage.add(Damage(self.frame_count or 1, pts * self.time_base, self._truncation))
 
     def seek(self, seconds: Fraction) -> None:
-        """Stay at the beginning: frames build on those before."""
+        """Do nothing: frames depend on all frames before them."""
 
     def stop(self) -> None:
-        """Do nothing: a file never keeps anyone waiting."""
+        """Do nothing: reading a file does not block."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._image.close()
 
 
-def _whole_part(path: str) -> IO[bytes]:
-    """The pictures of a WebP that are whole, as a file of its own: Pillow opens none that was cut short."""
+def _complete_chunks(path: str) -> io.BytesIO:
+    """Return a WebP of the chunks that are complete: Pillow does not open a truncated file."""
     with open(path, "rb") as file:
-        data = file.read()
-    place = 12
-    while place + 8 <= len(data):
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        if place + 8 + length > len(data):
-            break
-        place += 8 + length + length % 2
-    return io.BytesIO(data[:4] + (place - 8).to_bytes(4, "little") + data[8:place])
+        data, end = file.read(), 12
+        for chunk in riff_chunks(file, end):
+            if chunk.end > len(data):
+                break
+            end = chunk.end + chunk.end % 2
+    return io.BytesIO(data[:4] + (end - 8).to_bytes(4, "little") + data[8:end])

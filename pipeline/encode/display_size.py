@@ -1,8 +1,8 @@
-"""The shape of pixels in Matroska and WebM, written where PyAV cannot: into the header of a finished file.
+"""The pixel aspect ratio in Matroska and WebM, patched into the header of a finished file.
 
-FFmpeg's muxer takes the shape from a field of the stream that PyAV does not set. H.264 and H.265, which write it into
-their own packets, are not concerned. Nothing of the file is moved: the track is written with a name that is too
-long by `ROOM`, which makes the room. See RFC 8794 (EBML) and RFC 9559 (Matroska).
+FFmpeg's muxer takes it from a field of the stream that PyAV does not set. H.264 and H.265 are not affected: they store
+it in their own packets. Nothing else in the file moves: the track is written with a title that is too long by
+`TITLE_PADDING`, which makes room for it. See RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
 import os
@@ -10,123 +10,106 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ROOM = " " * 24
-"""What is put behind the name of the track."""
+from pipeline.media.boxes import parse_element
+
+TITLE_PADDING = " " * 24
+"""Appended to the title of the track."""
 
 HEADER_BYTES = 2**22
-EBML, SEGMENT, TRACKS, ENTRY = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE
+SEGMENT, TRACKS, ENTRY = 0x18538067, 0x1654AE6B, 0xAE
 VIDEO, NAME, CRC, VOID = 0xE0, 0x536E, 0xBF, 0xEC
 DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 
 
-class Element(NamedTuple):
-    """An element of a file.
-
-    Attributes:
-        number: its kind.
-        head: its kind and size, as they are written.
-        begin: of what it holds.
-        end: of what it holds.
-    """
-
-    number: int
-    head: bytes
-    begin: int
-    end: int
-
-
 def set_display_size(path: str, width: int, height: int) -> None:
-    """Say in the first video track of ``path`` that its pictures are shown at ``width`` x ``height``.
+    """Set the display size of the first video track of ``path`` to ``width`` x ``height``.
 
     Raises:
-        ValueError: the file has not the form that FFmpeg's muxer gives it with `ROOM` behind the track's name.
-        OSError: it cannot be written.
+        ValueError: the file does not look like one that FFmpeg's muxer wrote with `TITLE_PADDING`.
+        OSError: the file cannot be written.
     """
     with open(path, "r+b") as file:
         data = file.read(HEADER_BYTES)
-        tracks = _tracks(data)
-        content = _shaped(data, tracks, width, height)
-        if content.startswith(_number(CRC)):
+        place, tracks = _tracks(data)
+        content = _with_display_size(tracks, width, height)
+        if content.startswith(_id(CRC)):
             content = content[:2] + zlib.crc32(content[6:]).to_bytes(4, "little") + content[6:]
-        if len(content) != tracks.end - tracks.begin:
-            raise ValueError("its header has no room for the shape of the pixels")
-        file.seek(tracks.begin)
+        if len(content) != len(tracks):
+            raise ValueError("its header has no room for the pixel aspect ratio")
+        file.seek(place)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _tracks(data: bytes) -> Element:
-    segment = next((e for e in _elements(data, 0, len(data)) if e.number == SEGMENT), None)
+def _tracks(data: bytes) -> tuple[int, bytes]:
+    """Return the place and content of the element with the tracks."""
+    segment = next((each for each in _elements(data) if each.kind == SEGMENT), None)
     if segment is None:
-        raise ValueError("it is no Matroska file")
-    for element in _elements(data, segment.begin, len(data)):
-        if element.number == TRACKS and element.end <= len(data):
-            return element
+        raise ValueError("it is not a Matroska file")
+    for each in _elements(data, segment.place):
+        if each.kind == TRACKS and each.place + len(each.content) < len(data):
+            return each.place, each.content
     raise ValueError("its tracks are not found")
 
 
-def _shaped(data: bytes, tracks: Element, width: int, height: int) -> bytes:
-    """What ``tracks`` holds, with the shape in its first track that has a picture."""
-    content, is_done = b"", False
-    for entry in _elements(data, tracks.begin, tracks.end):
-        inner = data[entry.begin : entry.end]
-        if not is_done and entry.number == ENTRY and _has_room(inner):
-            is_done, inner = True, _entry(inner, width, height)
-        content += entry.head + inner
+def _with_display_size(tracks: bytes, width: int, height: int) -> bytes:
+    """Return the content of ``tracks`` with the display size in the first track that has a padded title."""
+    patched, is_done = b"", False
+    for each in _elements(tracks):
+        content = each.content
+        if not is_done and each.kind == ENTRY and _has_padding(content):
+            is_done, content = True, _entry(content, width, height)
+        patched += each.header + content
     if not is_done:
-        raise ValueError("it has no track with room for the shape of the pixels")
-    return content
+        raise ValueError("it has no track with room for the pixel aspect ratio")
+    return patched
 
 
-def _has_room(entry: bytes) -> bool:
-    names = [entry[e.begin : e.end] for e in _elements(entry, 0, len(entry)) if e.number == NAME]
-    return any(name.endswith(ROOM.encode()) for name in names)
+def _has_padding(entry: bytes) -> bool:
+    padding = TITLE_PADDING.encode()
+    return any(each.kind == NAME and each.content.endswith(padding) for each in _elements(entry))
 
 
 def _entry(entry: bytes, width: int, height: int) -> bytes:
-    """A track of as many bytes, its name without the room, its picture with the size."""
+    """Return a track of the same size, with a display size and without the padding of its title."""
     size = _element(DISPLAY_WIDTH, width.to_bytes(4)) + _element(DISPLAY_HEIGHT, height.to_bytes(4))
-    content = b""
-    for each in _elements(entry, 0, len(entry)):
-        inner = entry[each.begin : each.end]
-        if each.number == NAME:
-            inner = inner.removesuffix(ROOM.encode())
-            content += _element(NAME, inner) if inner else b""
-        elif each.number == VIDEO:
-            kept = (e for e in _elements(inner, 0, len(inner)) if e.number != DISPLAY_UNIT)  # there it is "unknown"
-            inner = b"".join(e.head + inner[e.begin : e.end] for e in kept) + size
-            content += _element(VIDEO, inner)
+    patched = b""
+    for each in _elements(entry):
+        if each.kind == NAME:
+            title = each.content.removesuffix(TITLE_PADDING.encode())
+            patched += _element(NAME, title) if title else b""
+        elif each.kind == VIDEO:
+            fields = (field for field in _elements(each.content) if field.kind != DISPLAY_UNIT)  # FFmpeg says "unknown"
+            patched += _element(VIDEO, b"".join(field.header + field.content for field in fields) + size)
         else:
-            content += each.head + inner
-    left = len(entry) - len(content)
-    return content + (_element(VOID, bytes(left - 2)) if left >= 2 else b"")
+            patched += each.header + each.content
+    left = len(entry) - len(patched)
+    return patched + (_element(VOID, bytes(left - 2)) if left >= 2 else b"")
 
 
-def _elements(data: bytes, begin: int, end: int) -> Iterator[Element]:
-    """The elements between ``begin`` and ``end``; one of unknown size is taken to reach to the end."""
-    while begin < end:
-        kind = _length(data[begin])
-        size = _length(data[begin + kind])
-        head = data[begin : begin + kind + size]
-        length = int.from_bytes(head[kind:]) & ((1 << 7 * size) - 1)
-        first = begin + len(head)
-        begin = end if length == (1 << 7 * size) - 1 else first + length
-        yield Element(int.from_bytes(head[:kind]), head, first, begin)
+class _Element(NamedTuple):
+    kind: int
+    header: bytes
+    place: int
+    content: bytes
 
 
-def _length(first: int) -> int:
-    """Bytes of a number that begins with ``first``: as many as it has zero bits in front, and one."""
-    if not first:
-        raise ValueError("a number of its header is too long")
-    return 9 - first.bit_length()
+def _elements(data: bytes, place: int = 0) -> Iterator[_Element]:
+    """Yield the elements from ``place`` on; one of unknown length, or longer than ``data``, extends to its end."""
+    while place < len(data):
+        kind, width, length = parse_element(data, place)
+        start = place + width
+        end = len(data) if length is None else start + length
+        yield _Element(kind, data[place:start], start, data[start:end])
+        place = end
 
 
-def _number(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8)
+def _id(kind: int) -> bytes:
+    return kind.to_bytes((kind.bit_length() + 7) // 8)
 
 
-def _element(number: int, content: bytes) -> bytes:
-    """An element of less than 127 bytes, or of up to 16 KB."""
+def _element(kind: int, content: bytes) -> bytes:
+    """Return an element of up to 16 KB."""
     size = bytes([0x80 | len(content)]) if len(content) < 127 else (0x4000 | len(content)).to_bytes(2)
-    return _number(number) + size + content
+    return _id(kind) + size + content

@@ -87,7 +87,7 @@ def plan_metadata(
     container: Container,
     rate: Fraction,
     *,
-    is_cut: bool,
+    is_start_trimmed: bool,
     has_cover: bool,
 ) -> FileMetadata:
     """Decide what is carried into ``container``, by writing it into a throw-away file.
@@ -97,12 +97,12 @@ def plan_metadata(
         picture: of the source's video stream.
         container: of the output.
         rate: frames a second, by which a time code counts.
-        is_cut: whether the output begins later than the source, so that its time code would be wrong.
+        is_start_trimmed: whether the output begins later than the source, so that its time code would be wrong.
         has_cover: whether the output has a cover picture; mp4 has no room for free keys beside it.
     """
     whole = {key: text for key, text in whole.items() if key.casefold() not in _STALE}
     picture = stream_metadata(picture, container.name, is_encoded=True)
-    fault = _timecode_fault(whole, picture, container, rate, is_cut)
+    fault = _timecode_fault(whole, picture, container, rate, is_start_trimmed)
     notices = []
     if fault is not None:
         notices.append(f"the time code is dropped: {fault}")
@@ -116,12 +116,12 @@ def plan_metadata(
 
 
 def _timecode_fault(
-    whole: Mapping[str, str], picture: Mapping[str, str], container: Container, rate: Fraction, is_cut: bool
+    whole: Mapping[str, str], picture: Mapping[str, str], container: Container, rate: Fraction, is_start_trimmed: bool
 ) -> str | None:
     """Why the time code is not carried; None where it is, or where there is none."""
     if container.name in _ANIMATIONS or not (_has_timecode(whole) or _has_timecode(picture)):
         return None
-    if is_cut:
+    if is_start_trimmed:
         return "the part begins later"
     if container.name in _QUICKTIME and _read_back(whole, picture, container.name, rate) is None:
         return f"{container.suffix} files cannot hold it at this frame rate"

@@ -12,7 +12,7 @@ from av.rational import AVRational
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipeline.encode.display_size import ROOM, set_display_size
+from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.stream_copy import CarriedTrack
@@ -79,7 +79,7 @@ class Muxer:
             self._video = VideoEncoder(self._stream, plan) if template is None else None
             self._tracks = {stream.stream.index: CarriedTrack(self._container, stream) for stream in plan.carried}
             if self._shape is not None:
-                self._stream.metadata["title"] = self._stream.metadata.get("title", "") + ROOM
+                self._stream.metadata["title"] = self._stream.metadata.get("title", "") + TITLE_PADDING
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             write_chapters(self._container, plan.chapters)
             self._container.start_encoding()

@@ -33,7 +33,7 @@ class Source(Protocol):
         info: size, colour and times of the frames.
         video: the main video stream; None if PyAV does not read the file.
         other_streams: all other streams.
-        is_cut: whether the clip starts later than the file.
+        is_start_trimmed: whether the clip starts later than the file.
         covers: cover images as stored in the file, by stream index.
         chapters: of the clip, on its own timeline.
         metadata: of the file.
@@ -42,7 +42,7 @@ class Source(Protocol):
     info: VideoInfo
     video: VideoStream | None
     other_streams: tuple[Stream, ...]
-    is_cut: bool
+    is_start_trimmed: bool
     covers: dict[int, bytes]
     chapters: list[Chapter]
     metadata: dict[str, str]
@@ -92,7 +92,7 @@ def plan_output(
         {} if source.video is None else source.video.metadata,
         container,
         _rate(source.info),
-        is_cut=source.is_cut,
+        is_start_trimmed=source.is_start_trimmed,
         has_cover=container.name == "mp4" and config.streams == "all" and bool(source.covers),
     )
     streams, stream_notices = plan_streams(

@@ -16,9 +16,10 @@ from av.stream import Disposition
 
 from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode, rotate
-from pipeline.decode.demuxer import MediaReader, main_video
+from pipeline.decode.demuxer import MediaReader
+from pipeline.decode.reader import main_video
 from pipeline.decode.source import open_source
-from pipeline.decode.trim import Trim
+from pipeline.decode.trim import FrameTimes
 from pipeline.errors import InputError
 from pipeline.media.packets import SidePackets
 from pipeline.threads import prefetch
@@ -283,11 +284,10 @@ def test_a_bare_stream_without_times_gets_even_ones(tmp_path):
 
 
 def test_missing_double_and_backward_times_become_increasing():
-    reader = SimpleNamespace(start_seconds=None, time_base=Fraction(1, 30), average_rate=Fraction(30), read_along=())
-    cut = Trim(reader, DecodeConfig())
+    times = FrameTimes(Fraction(1, 30), Fraction(0), Fraction(30))
     given = [0, None, 2, 2, 1, 10, None]
     frames = [SimpleNamespace(pts=pts, dts=None, duration=1) for pts in given]
-    assert [cut._stamp(frame) for frame in frames] == [0, 1, 2, 3, 4, 10, 11]
+    assert [times.pts(frame) for frame in frames] == [0, 1, 2, 3, 4, 10, 11]
 
 
 def test_a_damaged_packet_is_skipped_and_noted(tmp_path):
@@ -314,7 +314,7 @@ def test_a_clip_whose_first_packets_all_fail_is_given_up(tmp_path, monkeypatch):
             if packet.size:
                 data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     path.write_bytes(data)
-    with pytest.raises(InputError, match="its first 5 packets hold no frame"):
+    with pytest.raises(InputError, match="first 5 packets"):
         open_source(path)
 
 
@@ -394,7 +394,7 @@ REASONS = {
     "folder.mp4": "is a folder",
     "empty.mp4": "is empty",
     "text.mp4": "is not a video",
-    "sound.m4a": "holds no video",
+    "sound.m4a": "has no video",
     "picture.png": "is not a video format",
 }
 

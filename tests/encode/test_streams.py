@@ -468,7 +468,7 @@ def test_a_time_code_that_would_be_wrong_is_dropped_and_said(tmp_path: Path) -> 
 
 def test_a_time_code_that_the_container_refuses_is_dropped_and_said() -> None:
     said = {"timecode": "01:00:00:00", "title": "T"}
-    found = plan_metadata(said, said, container_for("x.mp4"), Fraction(300), is_cut=False, has_cover=False)
+    found = plan_metadata(said, said, container_for("x.mp4"), Fraction(300), is_start_trimmed=False, has_cover=False)
     assert found.notices == ("the time code is dropped: .mp4 files cannot hold it at this frame rate",)
     assert (found.whole, found.picture) == ({"title": "T"}, {"title": "T"})
 

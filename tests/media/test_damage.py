@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from pipeline.config import DecodeConfig
-from pipeline.decode.container_check import what_is_missing
+from pipeline.decode.container_check import find_truncation
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import open_source
 from pipeline.errors import DAMAGED_INPUT, InputError
@@ -136,7 +136,7 @@ def test_pictures_that_h265_loses_without_a_word_are_named(tmp_path: Path) -> No
     frames, damage = read(path)
     assert frames == 25
     assert [each.packet_index for each in damage] == [10, 11, 12, 13, 14]
-    assert (damage[0].seconds, damage[0].reason) == (seconds, "no picture came of it")
+    assert (damage[0].seconds, damage[0].reason) == (seconds, "the packet gave no frame")
 
 
 def test_a_gap_in_a_transport_stream_is_named(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_matroska_block_that_is_skipped_is_named(tmp_path: Path) -> None:
     place = content.rfind(b"\xa1", begin - 5, begin)
     content[place] = 0
     path.write_bytes(content)
-    assert f"broken at byte {place}" in read(path)[1][-1].reason
+    assert f"damaged at byte {place}" in read(path)[1][-1].reason
 
 
 KINDS = ["h264.mp4", "h264.mkv", "vp9.webm", "prores.mov", "h264.ts", "mpeg4.avi", "h264.flv", "gif.gif", "vp8.ogg"]
@@ -226,13 +226,13 @@ def _mux_squares(container: "av.container.OutputContainer") -> None:
 
 def test_an_mp4_without_its_index_is_told_so(tmp_path: Path) -> None:
     path = cut(make_clip(tmp_path / "clip.mp4"), 0.5)
-    with pytest.raises(InputError, match=r"has no index.*'mdat' box"):
+    with pytest.raises(InputError, match=r"no readable index.*'mdat' box"):
         open_source(path)
 
 
 def test_what_cannot_be_told_is_whole(tmp_path: Path) -> None:
-    assert what_is_missing(str(tmp_path / "not there.mp4"), "mov") is None
-    assert what_is_missing(str(make_clip(tmp_path / "clip.nut", Clip(codec="ffv1", options={}))), "nut") is None
+    assert find_truncation(str(tmp_path / "not there.mp4"), "mov") is None
+    assert find_truncation(str(make_clip(tmp_path / "clip.nut", Clip(codec="ffv1", options={}))), "nut") is None
 
 
 def test_only_the_wanted_part_counts(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
         items = source.items()
         next(items)
         os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(InputError, match="became shorter while it was read"):
+        with pytest.raises(InputError, match="shrank while it was read"):
             list(items)
 
 
@@ -356,7 +356,7 @@ def test_a_demuxer_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pyte
         while True:
             yield packet
 
-    monkeypatch.setattr("pipeline.decode.demuxer.packets_of", endless)
+    monkeypatch.setattr("pipeline.decode.demuxer.demux", endless)
     monkeypatch.setattr(reader, "_decode", lambda packet: [])
     with pytest.raises(InputError, match="packets without end"):
         list(reader.read())
@@ -369,7 +369,7 @@ def test_a_demuxer_that_only_fails_is_given_up(tmp_path: Path, monkeypatch: pyte
     def failing(*arguments: object) -> object:
         raise av.error.InvalidDataError(1, "Invalid data found")
 
-    monkeypatch.setattr("pipeline.decode.demuxer.packets_of", failing)
+    monkeypatch.setattr("pipeline.decode.demuxer.demux", failing)
     assert list(reader.read()) == []
     assert len(reader.damage.places) == 1
     reader.close()

@@ -170,7 +170,7 @@ def unknown_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def reading(self: MediaReader) -> Iterator[Any]:
         for item in read(self):
-            if isinstance(item, av.VideoFrame) and not self._is_whole:
+            if isinstance(item, av.VideoFrame) and not self._tracker.is_whole:
                 item.pts = (item.pts or 0) - 100
             yield item
 

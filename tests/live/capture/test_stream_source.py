@@ -227,7 +227,7 @@ def test_a_stream_of_too_many_streams_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "MAX_PIXELS", 100)
     device = ContainerDevice("test", "testsrc2=size=64x48:rate=30:duration=1", "lavfi", {})
-    with pytest.raises(InputError, match="test: its frames are said to be 64x48"):
+    with pytest.raises(InputError, match="test: declares frames of 64x48"):
         device.open()
     assert device._container is None
 
