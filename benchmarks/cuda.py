@@ -25,7 +25,7 @@ from models.engines.engine import DTYPES, EngineName, Precision, build_engine
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import StyleNetwork
 from models.registry import LoadedStyle, load
-from pipeline.stylize.stylizer import cache_folder
+from pipeline.stylize.device import cache_folder
 
 
 def median_ms(call: Callable[[], object], device: torch.device, *, count: int, warm_up: int = 10) -> float:

@@ -36,7 +36,7 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.tiled.tiling import Tiling
     from pipeline.process import keep_freed_memory
     from pipeline.progress import peak_memory_bytes
-    from pipeline.stylize.stylizer import cache_folder
+    from pipeline.stylize.device import cache_folder
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -92,7 +92,7 @@ def summarize(
         {"engine": stylizer.engine, "precision": stylizer.precision, "device": str(stylizer.device)},
         notices,
         damage,
-        style=stylizer.look.name,
+        style=stylizer.style.name,
         first_frame_at=meter.first_frame_at,
         streams=streams,
         begun=begun,

@@ -22,7 +22,8 @@ from pipeline.media.containers import container_for
 from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed
-from pipeline.stylize.stylizer import cache_folder, stylized_width_px
+from pipeline.stylize.device import cache_folder
+from pipeline.stylize.stylizer import stylized_width_px
 
 # Seconds for a million pixels on one core, `--stability smooth`, where no clip was painted on this machine before.
 USUAL_SECONDS = 0.24

@@ -176,7 +176,7 @@ def _has_gui(build: str, backend: str) -> bool:
 
 
 def _cache() -> Finding:
-    from pipeline.stylize.stylizer import cache_folder
+    from pipeline.stylize.device import cache_folder
 
     folder = cache_folder()
     try:

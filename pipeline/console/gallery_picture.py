@@ -124,10 +124,10 @@ def _paintings(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[P
     stylizer: Stylizer | None = None
     for style in styles:
         look = load_style_settings(style)
-        if stylizer is None or networks_differ(stylizer.look.network, look.network):
+        if stylizer is None or networks_differ(stylizer.style.network, look.network):
             config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
-        stylizer.look = look
+        stylizer.style = look
         yield stylizer.stylize(pixels)
 
 

@@ -77,7 +77,7 @@ class StylizeThread(threading.Thread):
     def run(self) -> None:
         """Paint until no more pictures come."""
         try:
-            self._stylizer.begin()
+            self._stylizer.use_this_thread()
             while (captured := self._captured.get()) is not None:
                 if self._is_due(captured.captured_at):
                     self._stylize(captured)

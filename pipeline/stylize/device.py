@@ -1,8 +1,11 @@
-"""Where the network runs: devices by name, found out before anything is loaded onto them; and what fails there."""
+"""Where the network runs: find the device, name the folder of compiled code, and map what fails there to errors."""
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError, first_line
@@ -12,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class OutOfMemoryError(DeviceError):
-    """The memory of the device does not suffice for what was tried; less of it may go."""
+    """The device has too little memory for this engine and frame size; a smaller one may fit."""
 
 
 def find_device(name: str) -> "torch.device":
-    """The device called ``name``, tried; for ``auto`` a GPU where there is one, else the CPU.
+    """Return the device ``name`` after an allocation on it; for ``auto`` a GPU if there is one, else the CPU.
 
     Raises:
-        DeviceError: it is not to be had.
+        DeviceError: the device is not available.
     """
     import torch
 
@@ -32,40 +35,40 @@ def find_device(name: str) -> "torch.device":
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]
-        raise DeviceError(f"device {name!r} is not to be had ({reason}); `flowbrush doctor` lists devices") from error
+        raise DeviceError(f"device {name!r} is not available ({reason}); `flowbrush doctor` lists devices") from error
     return device
 
 
 @contextmanager
 def device_errors(device: "torch.device") -> Iterator[None]:
-    """Context in which what torch raises for want of memory, device or compiler becomes a `DeviceError`.
+    """Map errors of torch, of a compiler and of the cache folder to `DeviceError` within this context.
 
     Raises:
         OutOfMemoryError: an allocation failed.
-        DeviceError: whatever else torch, a compiler or the cache's folder refused.
+        DeviceError: anything else failed.
     """
     try:
         yield
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a folder that can be written") from error
+        raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a writable folder") from error
     except (RuntimeError, MemoryError) as error:
         if _is_out_of_memory(error):
-            raise OutOfMemoryError(f"the memory of {device} does not suffice; choose a smaller --height") from error
+            raise OutOfMemoryError(f"{device} has too little memory; choose a smaller --height") from error
         raise DeviceError(first_line(error)) from error
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; torch tells so in many ways, one for each device."""
+    """Return whether an allocation failed; torch reports it differently for each device."""
     import torch
 
     text = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in told)
+    messages = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in messages)
 
 
 def free_memory(device: "torch.device") -> None:
-    """Give back what is no longer in use but held for the next time."""
+    """Release memory of the device that torch caches but no longer uses."""
     import torch
 
     gc.collect()
@@ -73,3 +76,16 @@ def free_memory(device: "torch.device") -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled code: ``FLOWBRUSH_CACHE``, or one in the user's cache folder of this system."""
+    if chosen := os.environ.get("FLOWBRUSH_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "flowbrush"

@@ -1,11 +1,11 @@
-"""How much memory painting takes, how much there is, and which way of painting stays within it.
+"""Estimate the memory that stylizing takes, and choose a mode of execution within a bound.
 
-Estimates come from measurements (docs/decisions/memory.md): bytes a pixel for each engine, plus decoder, encoder and
-stabilizer. They err on the safe side; what a codec takes is known only roughly.
+The estimates come from measured figures (docs/decisions/memory.md): bytes per pixel of each engine, and of everything
+besides the network. They are rather too high than too low; the memory of codecs is known only roughly.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from models.network import Architecture
     from models.tiled.tiling import Tiling
 
-# Where nothing is asked for: of the machine's memory, or of that which its group of processes may have, or of a GPU's.
-# Not of what is free at the moment: a render that is gone on with must be painted as it began.
+# Default bound: this share of the memory of the machine, of its control group, or of the GPU. Not of the memory that is
+# free at the moment, because a resumed render must be stylized as it started.
 SHARE = 0.7
 
-# Of the network on a whole picture, by engine, for numbers of two bytes; those of four take 1.6 times as much.
-WHOLE_BYTES_PER_PX = {"compile": 130, "eager": 400, "openvino": 200}
-OF_FLOAT = 1.2
+# The network on a whole frame, by engine, with 2 bytes a number; with 4 bytes it takes `FP32_FACTOR` times as much.
+WHOLE_FRAME_BYTES_PER_PX = {"compile": 130, "eager": 400, "openvino": 200}
+FP32_FACTOR = 1.2
 
-# Around the network, for each pixel of the video: frames that wait, the stability's averages, decoder and encoder.
-AROUND_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270}
-# What is loaded: Python, torch, OpenCV, codecs, the network.
+# Everything besides the network, per pixel of the video: queues, averages of the stabilizer, decoder and encoder.
+OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270}
+# Python, torch, OpenCV, codecs and the weights.
 BASE_BYTES = 800 * 2**20
 
-# Rows of a strip. On a GPU as many as go, so that all of it has work; on a CPU as many as its caches hold.
-STRIPS = (512, 256, 128, 64, 32)
-STRIPS_OF_CPU = (32,)
-SMALLEST_STRIPS = (32, 8, 4)
+# Rows of a strip: as many as fit on a GPU, to give all of it work; as many as the caches hold on a CPU.
+GPU_STRIP_ROWS = (512, 256, 128, 64, 32)
+CPU_STRIP_ROWS = (32,)
+SMALLEST_STRIP_ROWS = (32, 8, 4)
 
-# Frames that wait between two stages, in bytes; one may always.
-WAITING_BYTES = 256 * 2**20
+# Frames that wait between two stages, in bytes; one frame may always wait.
+QUEUE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionMode:
-    """How frames are painted.
+    """How frames are stylized.
 
     Attributes:
-        workers: how many at once.
-        tiling: in which strips; None for whole pictures.
+        workers: number of frames at once.
+        tiling: the strips of a frame; None for whole frames.
     """
 
     workers: int
@@ -56,15 +56,15 @@ class ExecutionMode:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """What decides how much memory painting takes.
+    """What decides how much memory stylizing takes.
 
     Attributes:
-        pixels: of a frame.
-        canvas: height and width in pixels at which the network paints.
+        pixels: number of pixels of a frame.
+        canvas: height and width in pixels at which the network runs.
         architecture: of the network.
         precision: of its convolutions.
         stability: see `pipeline.stylize.stabilizer`.
-        on_gpu: whether the network runs elsewhere, so that its memory is all that counts.
+        on_gpu: whether the network runs on a GPU, whose memory is then the only one that counts.
         is_16_bit: whether frames have 16 bits.
     """
 
@@ -76,76 +76,74 @@ class MemoryEstimate:
     on_gpu: bool
     is_16_bit: bool = False
 
-    def bytes(self, engine: str, way: ExecutionMode) -> int:
-        """What painting ``way`` with ``engine`` takes: all of the process, or of it what is on a GPU."""
-        return self._around() + way.workers * self._network(engine, way.tiling)
+    def bytes(self, engine: str, mode: ExecutionMode) -> int:
+        """Return the memory of the process, or of the GPU, that ``engine`` takes in ``mode``."""
+        return self._other_bytes() + mode.workers * self._network_bytes(engine, mode.tiling)
 
-    def _around(self) -> int:
+    def _other_bytes(self) -> int:
         if self.on_gpu:
-            return 12 * self.pixels  # the frame, its painting, and what torch keeps of the last ones
-        around = AROUND_BYTES_PER_PX[self.stability] * (2 if self.is_16_bit else 1)
-        return BASE_BYTES + around * self.pixels
+            return 12 * self.pixels  # the frame, the stylized frame, and what torch caches of the last ones
+        return BASE_BYTES + OTHER_BYTES_PER_PX[self.stability] * (2 if self.is_16_bit else 1) * self.pixels
 
-    def _network(self, engine: str, tiling: "Tiling | None") -> int:
+    def _network_bytes(self, engine: str, tiling: "Tiling | None") -> int:
         height, width = self.canvas
         if tiling is None:
-            wide = OF_FLOAT if self.precision == "fp32" else 1
-            return round(height * width * WHOLE_BYTES_PER_PX[engine] * wide) + 24 * self.pixels
+            factor = FP32_FACTOR if self.precision == "fp32" else 1
+            return round(height * width * WHOLE_FRAME_BYTES_PER_PX[engine] * factor) + 24 * self.pixels
         from models.tiled.tiling import peak_bytes
 
         return peak_bytes(self.architecture, tiling, height, width, 4 if self.precision == "fp32" else 2)
 
 
 def whole_frame_modes(workers: int) -> list[ExecutionMode]:
-    """Whole pictures, fewer and fewer at once."""
+    """Return the modes with whole frames, from ``workers`` frames at once down to one."""
     return [ExecutionMode(count) for count in range(workers, 0, -1)]
 
 
 def strip_modes(workers: int, height: int, *, on_gpu: bool) -> list[ExecutionMode]:
-    """Strips, each way with less memory than the one before, the last with the least there is."""
+    """Return the modes with strips for frames of ``height`` rows, each with less memory than the one before."""
     from models.tiled.tiling import Tiling
 
-    rows = [count for count in (STRIPS if on_gpu else STRIPS_OF_CPU) if count < height] or [SMALLEST_STRIPS[-1]]
-    first = [ExecutionMode(count, Tiling(rows[0])) for count in range(workers, 0, -1)]
-    smaller = [ExecutionMode(1, Tiling(count)) for count in rows[1:]]
-    return (
-        first
-        + smaller
-        + [ExecutionMode(1, Tiling(count, keeps_half=False)) for count in SMALLEST_STRIPS if count <= rows[-1]]
-    )
+    rows = [count for count in (GPU_STRIP_ROWS if on_gpu else CPU_STRIP_ROWS) if count < height]
+    rows = rows or [SMALLEST_STRIP_ROWS[-1]]
+    return [
+        *(ExecutionMode(count, Tiling(rows[0])) for count in range(workers, 0, -1)),
+        *(ExecutionMode(1, Tiling(count)) for count in rows[1:]),
+        *(ExecutionMode(1, Tiling(count, keeps_half=False)) for count in SMALLEST_STRIP_ROWS if count <= rows[-1]),
+    ]
 
 
 def choose_mode(
-    ways: list[ExecutionMode], bytes_of: Callable[[ExecutionMode], int], bound: int
+    modes: Iterable[ExecutionMode], bytes_of: Callable[[ExecutionMode], int], bound: int
 ) -> ExecutionMode | None:
-    """The first that stays within ``bound`` bytes; None where none does."""
-    return next((way for way in ways if bytes_of(way) <= bound), None)
+    """Return the first mode within ``bound`` bytes; None if there is none."""
+    return next((mode for mode in modes if bytes_of(mode) <= bound), None)
 
 
-def too_little(bound: int, least: int) -> TooLittleMemoryError:
-    """What to raise where nothing stays within the bound."""
+def too_little_memory(bound: int, least: int) -> TooLittleMemoryError:
+    """Return the error for a bound below the ``least`` bytes that stylizing takes."""
     return TooLittleMemoryError(
-        f"{shown(bound)} of memory are too little for this video, the least is {shown(least)};"
+        f"{format_bytes(bound)} of memory is too little for this video, which takes at least {format_bytes(least)};"
         " choose a larger --max-memory or a smaller --height"
     )
 
 
 def queue_depth(depth: int, info: VideoInfo) -> int:
-    """How many frames may wait between two stages: ``depth``, fewer where they are large."""
+    """Return how many frames may wait between two stages: ``depth``, or fewer if they are large."""
     frame_bytes = info.height * info.width * (6 if info.is_16_bit else 3)
-    return max(min(depth, WAITING_BYTES // frame_bytes), 1)
+    return max(min(depth, QUEUE_BYTES // frame_bytes), 1)
 
 
-def shown(count: int) -> str:
-    """``4.2G``, as `pipeline.arguments.read_memory` reads it, rounded up."""
+def format_bytes(count: int) -> str:
+    """Return ``count`` as `pipeline.arguments.read_memory` reads it, rounded up to one decimal: ``4.2G``, ``500M``."""
     unit, letter = (2**30, "G") if count >= 2**30 else (2**20, "M")
     tenths = -(-10 * count // unit)
     return f"{tenths // 10}{letter}" if letter == "M" and tenths % 10 == 0 else f"{tenths / 10:.1f}{letter}"
 
 
-def default_bound(device: "torch.device") -> int | None:
-    """How much memory may be taken where nothing is asked for; None where the system does not tell."""
-    total = _gpu_bytes(device) if device.type != "cpu" else _machine_bytes()
+def default_bound(device: "torch.device", control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that may be taken without ``--max-memory``; None if the system does not report its memory."""
+    total = _gpu_bytes(device) if device.type != "cpu" else _machine_bytes(control_group)
     return None if total is None else round(total * SHARE)
 
 
@@ -157,20 +155,20 @@ def _gpu_bytes(device: "torch.device") -> int | None:
     return torch.mps.recommended_max_memory() if device.type == "mps" else None
 
 
-def _machine_bytes() -> int | None:
+def _machine_bytes(control_group: Path) -> int | None:
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
-    return min([total, *_group_limits()])
+    return min([total, *_control_group_limits(control_group)])
 
 
-def _group_limits() -> list[int]:
-    """Limits of the control group that a container puts its processes into: version 2, version 1."""
-    found = []
+def _control_group_limits(folder: Path) -> list[int]:
+    """Return the limits of the control group that a container runs in: version 2, version 1."""
+    limits = []
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            found.append(int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # not there, or "max"
+            limits.append(int((folder / name).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no such file, or "max"
             continue
-    return found
+    return limits

@@ -12,7 +12,8 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
 from pipeline.frames import Frame, VideoInfo
 from pipeline.resume.segments import frame_digest
-from pipeline.stylize.stabilizer import CutDetector, opencv_is_there
+from pipeline.stylize.opencv import opencv_available
+from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
 from pipeline.threads import prefetch
 from pipeline.workers.protocol import SegmentStart
 
@@ -51,7 +52,7 @@ class _Seen:
 
 def warm_up_frames(config: VideoConfig) -> tuple[int, int]:
     """How many frames must be seen, and then painted, before one that is to look as in an undivided render."""
-    has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_is_there()
+    has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_available()
     return (SEEN_FRAMES, WARM_UP_FRAMES) if has_memory else (0, 0)
 
 
@@ -129,9 +130,11 @@ def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:
 
 
 def _looked_at(frames: Iterable[Frame], end: Fraction) -> Iterator[_Seen]:
-    is_cut = CutDetector() if opencv_is_there() else None
+    before: Thumbnail | None = None
     for frame in frames:
-        yield _Seen(frame.pts, frame.seconds, is_cut is not None and is_cut(frame.pixels), frame_digest(frame))
+        now = thumbnail(frame.pixels) if opencv_available() else None
+        yield _Seen(frame.pts, frame.seconds, now is not None and is_cut(before, now), frame_digest(frame))
+        before = now
         if frame.seconds > end:
             return
 

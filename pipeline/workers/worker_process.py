@@ -178,7 +178,7 @@ def _initialize(log_level: int) -> None:
 
 
 def _load_libraries(threads: int) -> None:
-    from pipeline.stylize.stabilizer import cv
+    from pipeline.stylize.opencv import cv
 
     importlib.import_module("torch")
     if cv is not None:

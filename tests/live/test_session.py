@@ -30,6 +30,7 @@ from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import Latencies, LiveSummary
 from pipeline.live.style_mixer import load_style_mixer, style_names
 from pipeline.live.stylize_thread import StylizeThread
+from pipeline.stylize.frame_stylizer import FrameStylizer
 from tests.support.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Clip, Sound, make_clip
 
@@ -370,16 +371,14 @@ def test_what_the_painter_dies_of_ends_it(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.live.live_stylizer import LiveStylizer
+    call = FrameStylizer.__call__
 
-    stylized = LiveStylizer._stylized
-
-    def scarce(self: LiveStylizer, pixels: np.ndarray, *arguments: object) -> object:
+    def scarce(self: FrameStylizer, pixels: np.ndarray, *arguments: object) -> object:
         if pixels.shape[0] > 100:
             raise RuntimeError("CUDA out of memory")
-        return stylized(self, pixels, *arguments)  # type: ignore[arg-type]
+        return call(self, pixels, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LiveStylizer, "_stylized", scarce)
+    monkeypatch.setattr(FrameStylizer, "__call__", scarce)
     memory = Memory()
     summary = run(memory, camera=FakeCamera(size=(128, 128), fps=20, count=20))
     assert memory.frames

@@ -91,6 +91,6 @@ def test_too_little_memory_around_the_network_is_told_alike(monkeypatch: pytest.
     lines: list[str] = []
     thread = new(lines)
     monkeypatch.setattr(Stabilizer, "finish", fail)
-    with pytest.raises(OutOfMemoryError, match="the memory of cpu does not suffice; choose a smaller --height"):
+    with pytest.raises(OutOfMemoryError, match="cpu has too little memory; choose a smaller --height"):
         paint_all(thread, 4)
     assert len(lines) == 3

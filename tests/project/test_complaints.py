@@ -34,6 +34,7 @@ from pipeline.live.frames import LiveFrame
 from pipeline.live.session import run_live
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
+from pipeline.stylize.frame_stylizer import FrameStylizer
 from pipeline.summary import Summary
 from tests.support.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.support.live import FakeCamera, Memory, plain_config
@@ -326,7 +327,7 @@ def test_gpu_idle_behind_the_encoder(
 ) -> None:
     """video2x#1358, RVM#168: the network waits while each frame is encoded, as all stages share one loop."""
     stylized = threading.Semaphore(0)
-    paint_one = pipeline.run.Stylizer._stylize
+    paint_one = FrameStylizer.stylize
     write = VideoEncoder.packets
     went_on: list[bool] = []
 
@@ -342,7 +343,7 @@ def test_gpu_idle_behind_the_encoder(
             went_on.append(stylized.acquire(timeout=20))
         return write(self, *args)
 
-    monkeypatch.setattr(pipeline.run.Stylizer, "_stylize", counted)
+    monkeypatch.setattr(FrameStylizer, "stylize", counted)
     monkeypatch.setattr(VideoEncoder, "packets", slow)
     paint(make_clip(tmp_path / "in.mp4", Clip(pts=tuple(range(0, 512 * 60, 512)))), tmp_path / "out.mp4")
     assert went_on[0]
@@ -485,7 +486,7 @@ def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary], monkeypatch
     paint(source, tmp_path / "whole.mkv", **options)
     notices: list[str] = []
     paint(source, tmp_path / "tiled.mkv", max_memory=5 * 2**20, notify=notices.append, **options)
-    assert any("painting in strips of" in notice for notice in notices)
+    assert any("in strips of" in notice for notice in notices)
     for whole, tiled in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "tiled.mkv"), strict=True):
         difference = np.abs(tiled.astype(int) - whole)
         assert difference.mean() <= 1

@@ -3,6 +3,7 @@
 import struct
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -19,8 +20,9 @@ from pipeline.encode.planner import plan_output
 from pipeline.frames import Frame
 from pipeline.media.alpha import composite, fill_transparent
 from pipeline.run import stylize_video
-from pipeline.stylize.stabilizer import FlowBlend, NoiseFilter, Stabilizer
+from pipeline.stylize.scene_cuts import is_cut, thumbnail
 from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, filter_noise
 from tests.media.test_deinterlace import make_interlaced
 from tests.support import media
 from tests.support.media import Clip, make_clip
@@ -247,23 +249,23 @@ def test_the_painting_of_16_bits_is_that_of_8():
 def test_what_holds_still_loses_no_depth():
     rng = np.random.default_rng(0)
     still = np.tile(np.linspace(5000, 60000, 200).astype(np.uint16), (40, 1))[..., None].repeat(3, 2)
-    deep, shallow = NoiseFilter(), NoiseFilter()
-    for number in range(6):
+    deep: FilteredFrame | None = None
+    plain: FilteredFrame | None = None
+    for _ in range(6):
         noisy = np.clip(still + rng.integers(-200, 200, still.shape), 0, 65535).astype(np.uint16)
-        calm = deep(noisy, restart=number == 0)
-        plain = shallow(np.rint(noisy / 257).astype(np.uint8), restart=number == 0)
-        assert np.abs(calm / 257 - plain).max() <= 1.01
-    assert np.abs(calm.astype(int) - still).mean() < 0.6 * np.abs(noisy.astype(int) - still).mean()
+        deep, plain = filter_noise(noisy, deep), filter_noise(np.rint(noisy / 257).astype(np.uint8), plain)
+        assert np.abs(deep.pixels / 257 - plain.pixels).max() <= 1.01
+    assert np.abs(deep.pixels.astype(int) - still).mean() < 0.6 * np.abs(noisy.astype(int) - still).mean()
     flow = np.zeros((40, 200, 2), np.float32)
-    blended = FlowBlend()(still, still, still, still, flow)
+    blended = blend_along_flow(still, still, still, still, flow)
     assert np.abs(blended.astype(int) - still).max() <= 1
 
 
 def test_a_cut_is_seen_in_16_bits_as_in_8():
     pictures = [np.full((48, 64, 3), 40, np.uint8), media.moving_square(3), media.moving_square(4)]
-    deep, plain = Stabilizer("smooth"), Stabilizer("smooth")
-    for picture in pictures:
-        assert deep.prepare(picture.astype(np.uint16) * 257).first == plain.prepare(picture).first
+    deep = [thumbnail(picture.astype(np.uint16) * 257) for picture in pictures]
+    plain = [thumbnail(picture) for picture in pictures]
+    assert [is_cut(*pair) for pair in pairwise(deep)] == [is_cut(*pair) for pair in pairwise(plain)] == [True, False]
 
 
 def test_a_container_of_8_bits_gets_8_and_that_is_said(smooth, tmp_path):

@@ -16,6 +16,7 @@ from pipeline.errors import EncodeError, InputError, OutputError, StyleError
 from pipeline.progress import Progress
 from pipeline.resume.segments import SegmentWriter
 from pipeline.run import stylize_video
+from pipeline.stylize.frame_stylizer import FrameStylizer
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import SHARED, Clip, Sound, contents, make_clip
 
@@ -138,7 +139,7 @@ def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
 
         monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
     elif stage == "stylize":
-        monkeypatch.setattr(Stylizer, "_stylize", dies_at_the_fourth(Stylizer._stylize))
+        monkeypatch.setattr(FrameStylizer, "stylize", dies_at_the_fourth(FrameStylizer.stylize))
     else:
         monkeypatch.setattr(SegmentWriter, "write", dies_at_the_fourth(SegmentWriter.write))
     source = uneven_clip(tmp_path)

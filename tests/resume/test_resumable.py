@@ -32,7 +32,7 @@ from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_mani
 from pipeline.resume.segments import SegmentWriter, _decoding_times, mark_segments
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
-from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.bounded_engine import BoundedEngine
 from pipeline.summary import Summary
 from tests.support.killing import Killer
 from tests.support.media import Clip, Contents, Sound, contents, make_clip, moving_square
@@ -286,14 +286,14 @@ def test_other_weights_under_the_same_name_start_afresh(tmp_path: Path, clip: Pa
 
 def leave_eager_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the engine that began was removed: what is named is not to be had."""
-    start = Stylizer._start
+    init = BoundedEngine.__init__
 
-    def starts(self: Stylizer, wanted: str, *rest: Any) -> Any:
-        if wanted != "auto":
+    def starts(self: BoundedEngine, style: Any, core: Any, config: StylizeConfig, **frames: Any) -> None:
+        if config.engine != "auto":
             raise DeviceError("it was removed")
-        return start(self, "eager", *rest)
+        init(self, style, core, replace(config, engine="eager"), **frames)
 
-    monkeypatch.setattr(Stylizer, "_start", starts)
+    monkeypatch.setattr(BoundedEngine, "__init__", starts)
 
 
 def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

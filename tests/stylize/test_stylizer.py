@@ -1,3 +1,5 @@
+"""The stylize stage: pixels, engines, comparison, mask, and what the stabilizer does to a clip."""
+
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -9,14 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-import models.engines.build
 import models.engines.capabilities
+from models.engines.build import build_engine
+from models.engines.engine import EngineSpec
 from pipeline.config import StylizeConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
-from pipeline.stylize.style import find_style
-from pipeline.stylize.stylizer import Stylizer, _slower, cache_folder, compose, stylized_width_px
+from pipeline.stylize.bounded_engine import slow_engine_notice
+from pipeline.stylize.device import cache_folder
+from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
+from pipeline.stylize.stabilizer import TemporalState
+from pipeline.stylize.style import find_style, load_style_settings
+from pipeline.stylize.stylizer import Stylizer, compose, stylized_width_px
 from tests.support.media import moving_square
 
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
@@ -49,7 +56,7 @@ def test_a_frame_that_is_observed_only_is_not_yielded(stylizer: Stylizer) -> Non
     assert [frame.pts for frame in stylized] == [second.pts]
 
 
-def test_strength_0_gives_the_pixels_back_and_half_is_between() -> None:
+def test_strength_0_returns_the_pixels_and_half_is_between() -> None:
     pixels = moving_square(1)
     untouched = Stylizer(replace(PLAIN, strength=0.0), height=48, width=64).stylize(pixels)
     assert np.array_equal(untouched, pixels)
@@ -65,13 +72,13 @@ def test_a_frame_does_not_depend_on_those_before_it(stylizer: Stylizer) -> None:
     assert np.array_equal(stylizer.stylize(moving_square(5)), alone)
 
 
-def test_pixels_that_must_not_be_written_are_left_alone(stylizer: Stylizer) -> None:
+def test_read_only_pixels_are_accepted(stylizer: Stylizer) -> None:
     pixels = moving_square(0)
     pixels.flags.writeable = False
     assert stylizer.stylize(pixels).shape == (48, 64, 3)
 
 
-def test_compare_shows_both() -> None:
+def test_compare_shows_both_frames() -> None:
     original, stylized = np.full((4, 8, 3), 10, np.uint8), np.full((4, 8, 3), 200, np.uint8)
     side = compose(original, stylized, "side")
     assert side.shape == (4, 16, 3)
@@ -82,7 +89,7 @@ def test_compare_shows_both() -> None:
     assert [stylized_width_px(8, compare) for compare in ("side", "split", None)] == [16, 8, 8]
 
 
-def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
+def test_the_original_is_left_of_the_stylized_frame(stylizer: Stylizer) -> None:
     both = Stylizer(replace(PLAIN, compare="side"), height=48, width=64)
     pixels = moving_square(3)
     shown = both.stylize(pixels)
@@ -90,50 +97,47 @@ def test_the_original_is_left_of_the_painting(stylizer: Stylizer) -> None:
     assert np.array_equal(shown[:, 64:], stylizer.stylize(pixels))
 
 
-def test_auto_falls_back_to_eager_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_falls_back_to_eager_with_one_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["eager"])
-    said: list[str] = []
-    automatic = Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append)
+    lines: list[str] = []
+    automatic = Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=lines.append)
     assert automatic.engine == "eager"
-    assert len(said) == 1
-    assert "g++" in said[0]
+    assert len(lines) == 1
+    assert "g++" in lines[0]
 
 
-def test_auto_tries_the_next_engine_where_one_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = models.engines.build.build_engine
-
-    def broken(name: Any, spec: Any) -> Any:
+def test_auto_tries_the_next_engine_if_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(name: Any, spec: EngineSpec) -> Any:
         if name == "compile":
-            raise RuntimeError("the compiler crashed\nand told a long story")
-        return build(name, spec)
+            raise RuntimeError("the compiler crashed\nwith a long trace")
+        return build_engine(name, spec)
 
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
-    monkeypatch.setattr(models.engines.build, "build_engine", broken)
-    said: list[str] = []
-    assert Stylizer(replace(PLAIN, engine="auto"), height=16, width=16, notify=said.append).engine == "eager"
-    assert "the compiler crashed" in said[0]
+    lines: list[str] = []
+    automatic = replace(PLAIN, engine="auto")
+    assert Stylizer(automatic, height=16, width=16, notify=lines.append, build=failing).engine == "eager"
+    assert "the compiler crashed" in lines[0]
     with pytest.raises(DeviceError, match=r"the compiler crashed$"):
-        Stylizer(replace(PLAIN, engine="compile"), height=16, width=16)
+        Stylizer(replace(PLAIN, engine="compile"), height=16, width=16, build=failing)
 
 
-def test_a_notice_names_only_what_is_missing() -> None:
-    assert _slower("cpu", ["compile", "eager"]).startswith("no OpenVINO found")
-    assert _slower("cpu", ["openvino", "eager"]).startswith("no C++ compiler found")
-    assert _slower("cpu", ["compile", "openvino", "eager"]).startswith("running eager")
-    assert _slower("cuda", ["eager"]).startswith("no Triton found")
+def test_a_notice_names_only_missing_software() -> None:
+    assert slow_engine_notice("cpu", ["compile", "eager"]).startswith("no OpenVINO found")
+    assert slow_engine_notice("cpu", ["openvino", "eager"]).startswith("no C++ compiler found")
+    assert slow_engine_notice("cpu", ["compile", "openvino", "eager"]).startswith("running eager")
+    assert slow_engine_notice("cuda", ["eager"]).startswith("no Triton found")
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def locked(*args: Any, **kwargs: Any) -> Any:
+def test_a_read_only_cache_is_a_device_error() -> None:
+    def locked(name: Any, spec: EngineSpec) -> Any:
         raise PermissionError(13, "Permission denied", "/locked")
 
-    monkeypatch.setattr(models.engines.build, "build_engine", locked)
-    with pytest.raises(DeviceError, match="Permission denied: /locked; set FLOWBRUSH_CACHE"):
-        Stylizer(PLAIN, height=16, width=16)
+    with pytest.raises(DeviceError, match="/locked; set FLOWBRUSH_CACHE"):
+        Stylizer(PLAIN, height=16, width=16, build=locked)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
-def test_a_device_that_is_not_there() -> None:
+def test_a_missing_device_is_refused_with_a_hint() -> None:
     with pytest.raises(DeviceError, match="flowbrush doctor"):
         Stylizer(replace(PLAIN, device="cuda"), height=16, width=16)
 
@@ -180,7 +184,7 @@ def test_cuda_agrees_with_the_cpu(stylizer: Stylizer) -> None:
 
 
 def noisy_frames(count: int, *, cut_at: int | None = None, seed: int = 0) -> Iterator[Frame]:
-    """A still scene under a sensor's noise; another scene from ``cut_at`` on."""
+    """A static scene with sensor noise; another scene from ``cut_at`` on."""
     draw = np.random.default_rng(seed)
     for number in range(count):
         scene = moving_square(3).astype(float)
@@ -195,37 +199,50 @@ def stylized(config: StylizeConfig, source: Iterator[Frame]) -> list[np.ndarray[
     return [frame.pixels.astype(float) for frame in stylizer(source)]
 
 
-def test_a_still_scene_with_noise_does_not_boil() -> None:
-    boil = {}
+def test_noise_on_a_static_scene_flickers_less_with_each_stability() -> None:
+    flicker = {}
     for stability in ("none", "smooth", "flow"):
         result = stylized(replace(PLAIN, stability=stability), noisy_frames(24))[8:]
-        boil[stability] = np.abs(np.diff(result, axis=0)).mean()
+        flicker[stability] = np.abs(np.diff(result, axis=0)).mean()
     unstylized = np.abs(np.diff([frame.pixels.astype(float) for frame in noisy_frames(16)], axis=0)).mean()
-    assert boil["smooth"] < 0.5 * boil["none"]
-    assert boil["flow"] < boil["smooth"]
-    assert boil["smooth"] < unstylized
+    assert flicker["smooth"] < 0.5 * flicker["none"]
+    assert flicker["flow"] < flicker["smooth"]
+    assert flicker["smooth"] < unstylized
 
 
 @pytest.mark.parametrize("stability", ["smooth", "flow"])
-def test_the_result_does_not_depend_on_how_many_frames_are_painted_at_a_time(
-    stability: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = replace(PLAIN, stability=stability, threads=4)
-    several = stylized(config, noisy_frames(14))
-    monkeypatch.setattr("pipeline.stylize.stylizer.MOST_WORKERS", 1)
-    one = stylized(config, noisy_frames(14))
+def test_the_result_does_not_depend_on_how_many_frames_are_stylized_at_once(stability: str) -> None:
+    several = stylized(replace(PLAIN, stability=stability, threads=4), noisy_frames(14))
+    one = stylized(replace(PLAIN, stability=stability, threads=1), noisy_frames(14))
     assert max(np.abs(a - b).max() for a, b in zip(several, one, strict=True)) <= 1
 
 
+@pytest.mark.parametrize("stability", ["none", "smooth", "flow"])
+def test_the_core_stylizes_frame_by_frame_what_a_clip_is_stylized_to(stability: str) -> None:
+    """The call that a live session makes: one frame and the state in, the stylized frame and the next state out."""
+    config = replace(PLAIN, stability=stability, strength=0.7, keep_colors=True)
+    frames_ = list(noisy_frames(14, cut_at=8))
+    style = load_style_settings(config.style)
+    core = FrameStylizer(style.network, config, print)
+    spec = EngineSpec(
+        network=style.network, height=48, width=64, device=core.device, precision="fp32", cache=cache_folder()
+    )
+    engine = build_engine("eager", spec)
+    controls, state = FrameControls(style.style(0.0), config.strength, config.keep_colors), TemporalState()
+    for frame, expected in zip(frames_, stylized(config, iter(frames_)), strict=True):
+        pixels, state = core(frame.pixels, state, controls, engine)
+        assert np.array_equal(pixels, expected)
+
+
 @pytest.mark.parametrize("stability", ["smooth", "flow"])
-def test_a_shot_is_painted_as_if_none_had_been_before(stability: str) -> None:
+def test_a_scene_is_stylized_as_if_it_were_the_first(stability: str) -> None:
     config = replace(PLAIN, stability=stability)
     frames_ = list(noisy_frames(16, cut_at=8))
     after_cut, alone = stylized(config, iter(frames_))[8:], stylized(config, iter(frames_[8:]))
     assert all(np.array_equal(a, b) for a, b in zip(after_cut, alone, strict=True))
 
 
-def test_strength_0_leaves_every_pixel_of_a_clip_as_it_is() -> None:
+def test_strength_0_leaves_every_pixel_of_a_clip_unchanged() -> None:
     before = list(noisy_frames(8))
     after = stylized(replace(PLAIN, strength=0.0), iter(before))
     assert all(np.array_equal(new, old.pixels) for new, old in zip(after, before, strict=True))
@@ -236,7 +253,7 @@ def test_an_unknown_stability_is_refused() -> None:
         replace(PLAIN, stability="calm")
 
 
-def test_a_mask_says_where_to_paint(tmp_path: Path) -> None:
+def test_a_mask_selects_what_is_stylized(tmp_path: Path) -> None:
     picture = np.zeros((48, 64), np.uint8)
     picture[:, 32:] = 255
     Image.fromarray(picture).save(tmp_path / "mask.png")

@@ -342,7 +342,7 @@ def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
     clip = config(clips[None], target, stylize=replace(PAINTED_SMALL, max_memory=3000))
     task = Share(None, 1).limit(SegmentJob(clip, {}, sharers=3))
     assert task.config.stylize.max_memory == 1000
-    with pytest.raises(DeviceError, match="of memory are too little") as caught:
+    with pytest.raises(DeviceError, match="memory is too little") as caught:
         stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
     assert caught.value.__notes__ == ["3 workers share what there is"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.live.capture.device import Taken
-from pipeline.stylize.stabilizer import cv
+from pipeline.stylize.opencv import cv
 
 # Asked for where the user leaves the choice: most cameras give 640x480 otherwise, stretched or cut.
 FPS = 30

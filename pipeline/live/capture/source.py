@@ -13,7 +13,7 @@ from pipeline.live.capture.device import Device
 from pipeline.live.capture.inputs import DEVICE_FORMATS, device, screen, stream
 from pipeline.live.capture.playback import Playback
 from pipeline.live.config import DEFAULT_FPS, LiveConfig
-from pipeline.stylize.stabilizer import opencv_is_there
+from pipeline.stylize.opencv import opencv_available
 
 
 def find_capture_device(config: LiveConfig) -> Device:
@@ -45,7 +45,7 @@ def find_capture_device(config: LiveConfig) -> Device:
 
 
 def _camera(config: LiveConfig, fps: float) -> Device:
-    if opencv_is_there():
+    if opencv_available():
         return OpenCvCamera(config.source, config.camera_size, fps)
     if os.name == "posix" and os.path.exists("/dev"):
         path = f"/dev/video{config.source}" if config.source.isdigit() else config.source

@@ -1,0 +1,119 @@
+"""The core that clips and live sessions share: stylize one frame with what the frames before have left.
+
+    frame, state = stylizer(frame, state, controls, engine)
+
+The temporal state is an argument and a result; a `FrameStylizer` remembers no frame. The call runs three steps, which a
+clip spreads over threads:
+
+    stabilizer.prepare    in the order of the frames: find cuts, filter noise
+    stylize               in any thread, several frames at once: run the network, find the optical flow
+    stabilizer.finish     in the order of the frames: blend in the frame before
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.config import StylizeConfig
+from pipeline.frames import Pixels
+from pipeline.stylize.device import find_device
+from pipeline.stylize.opencv import opencv_available
+from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stability, Stabilizer, StylizedFrame, TemporalState
+
+if TYPE_CHECKING:
+    from models.engines.engine import Engine, EngineSpec, Precision
+    from models.network import Style, StyleNetwork
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameControls:
+    """How one frame is stylized.
+
+    Attributes:
+        style: the style vectors.
+        strength: in [0, 1]; 0 returns the frame as it is.
+        keep_colors: whether the frame keeps its colours and takes only the lightness of the stylized one.
+        end_share: share of the engine's second network, in [0, 1].
+    """
+
+    style: "Style"
+    strength: float = 1.0
+    keep_colors: bool = False
+    end_share: float = 0.0
+
+
+class FrameStylizer:
+    """Stylizes frames of any size with an engine that the caller hands in.
+
+    Args:
+        network: of the style; its size decides what an engine expects.
+        config: device, precision, number of threads and stability.
+        notify: called with each message for the user, one line.
+
+    Attributes:
+        device: where the network runs.
+        precision: of its convolutions.
+        cores: that the network may use on a CPU.
+        stability: as in the config, or ``none`` if OpenCV does not load.
+        stabilizer: passes on what a frame leaves to the next; the state is kept by the caller.
+
+    Raises:
+        DeviceError: the device is not available.
+    """
+
+    def __init__(self, network: "StyleNetwork", config: StylizeConfig, notify: Notify) -> None:
+        import torch
+
+        from models.engines.capabilities import native_precision
+        from models.frame_graph import zero_statistics
+
+        self.device = find_device(config.device)
+        self.precision: Precision = native_precision(self.device) if config.precision == "auto" else config.precision
+        self.cores = config.threads or os.cpu_count() or 1
+        self.stability: Stability = config.stability
+        if self.stability != "none" and not opencv_available():
+            notify("OpenCV does not load: stylizing with --stability none; `flowbrush doctor` reports what is missing")
+            self.stability = "none"
+        self.stabilizer = Stabilizer(self.stability)
+        self._zero_statistics = zero_statistics(network, self.device)
+        self._scalar = lru_cache(maxsize=16)(partial(torch.tensor, device=self.device))
+
+    def __call__(
+        self, pixels: Pixels, state: TemporalState, controls: FrameControls, engine: "Engine"
+    ) -> tuple[Pixels, TemporalState]:
+        """Return the stylized frame ``(H, W, 3)``, and the state for the next one.
+
+        Args:
+            pixels: ``(H, W, 3)`` RGB, uint8 or uint16, of the size and type that ``engine`` was built for.
+            state: that the frame before returned; a new one at the start, and where the size changes.
+            controls: how the frame is stylized.
+            engine: runs the network.
+        """
+        prepared, inputs = self.stabilizer.prepare(pixels, state.inputs, state.outputs)
+        stylized, outputs = self.stabilizer.finish(self.stylize(prepared, controls, engine), state.outputs)
+        return stylized, TemporalState(inputs, outputs)
+
+    def stylize(self, prepared: PreparedFrame, controls: FrameControls, engine: "Engine") -> StylizedFrame:
+        """Run the network, and find the optical flow where it is needed; in any thread."""
+        import torch
+
+        pixels = prepared.pixels
+        if not pixels.flags.writeable:  # torch warns of tensors over read-only memory
+            pixels = pixels.copy()
+        past, keep = (self._zero_statistics, 0.0) if prepared.past is None else (prepared.past, KEEP)
+        scalars = (keep, controls.strength, controls.keep_colors, controls.end_share)
+        stylized, statistics = engine(
+            torch.from_numpy(pixels), controls.style, past, *(self._scalar(float(value)) for value in scalars)
+        )
+        return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
+
+    def warm_up(self, engine: "Engine", spec: "EngineSpec", style: "Style") -> None:
+        """Run an engine once on a black frame: its first call is slow, and shows whether it works."""
+        black = np.zeros((spec.height, spec.width, 3), np.uint16 if spec.is_16_bit else np.uint8)
+        self.stylize(PreparedFrame(black), FrameControls(style), engine)
