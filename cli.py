@@ -94,12 +94,12 @@ def live(
     from pipeline.live.controls import Controls
     from pipeline.live.notices import Notices
     from pipeline.live.session import run_live
-    from pipeline.live.sinks.outputs import check_record, make_audio, make_sinks
+    from pipeline.live.sinks.outputs import check_sinks, make_audio, make_sinks
     from pipeline.live.style_mixer import style_names
 
     notify = Notices(lambda line: None if quiet else say(f"note: {line}"))
     with usage_errors():
-        check_record(outputs, config.source)
+        check_sinks(outputs, config.source)
     device = find_capture_device(config)
     controls = Controls(
         style_names(config.stylize.style),
@@ -110,7 +110,7 @@ def live(
     )
     audio = make_audio(outputs, config, device, notify)
     with usage_errors():
-        sinks = make_sinks(outputs, controls, notify, audio=audio is not None)
+        sinks = make_sinks(outputs, controls, notify, has_audio=audio is not None)
     summary = run_live(config, sinks, controls, notify, audio=audio, device=device)
     if as_json:
         print(json.dumps(asdict(summary)))

@@ -33,7 +33,7 @@ from benchmarks.command import machine, machine_line, verdict
 from pipeline.config import StylizeConfig
 from pipeline.live.config import LiveConfig
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sinks.null import NullSink
+from pipeline.live.sinks.sink import NullSink
 
 GOAL_P95_MS, GOAL_FPS = 120, 24
 # The latency at the end equals that at second 10 within the noise of a machine that does other things beside.

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pipeline.errors import first_line
-from pipeline.live.sinks.sink import AudioSource
+from pipeline.live.capture.device import AudioSource
 from pipeline.live.sinks.thread import SinkThread
 
 STOP_SECONDS = 2.0

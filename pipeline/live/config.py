@@ -98,11 +98,6 @@ class SinkConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if not (self.has_window or self.virtual_camera or self.record or self.stream or self.null):
-            raise ValueError(
-                "the frames have nowhere to go: no display was found for a window; use --virtual-camera, "
-                "--record FILE, --stream URL or --null (or --window to try a window anyway)"
-            )
 
     @property
     def has_window(self) -> bool:

@@ -1,4 +1,4 @@
-"""The pictures that travel through a live session."""
+"""The video frames that travel through a live session."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,29 @@ from pipeline.frames import Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """A picture as it came from the device.
+class CapturedFrame:
+    """A frame as the capture device delivered it.
 
     Attributes:
-        pixels: ``(H, W, 3)`` uint8 RGB, C-contiguous.
-        captured_at: seconds on `time.monotonic`, when the device handed it out.
-        index: counts the pictures of the session from 0; those that nobody painted are missing further on.
+        pixels: ``(H, W, 3)`` uint8 RGB, C-contiguous; nobody else writes into it.
+        captured_at: when the device delivered it, before decoding or conversion, in seconds of `time.monotonic`.
+        index: number of the frame in this session, from 0; set by the capture thread.
     """
 
     pixels: Pixels
     captured_at: float
-    index: int
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFrame:
-    """A painted picture; it belongs to all sinks at once, so that none of them writes into it.
+    """A stylized frame. All sinks share it, so none of them may write into its arrays.
 
     Attributes:
-        pixels: ``(H, W, 3)`` uint8 RGB at output size, painted.
-        original: the same size, unpainted; mirrored where ``pixels`` is.
-        captured_at: seconds on `time.monotonic`, when the device handed out the picture.
-        index: of the picture among those that were captured; grows, with gaps.
+        pixels: ``(H, W, 3)`` uint8 RGB at output size, stylized.
+        original: the captured frame at output size, not stylized; mirrored if ``pixels`` is.
+        captured_at: when the device delivered the frame, in seconds of `time.monotonic`.
+        index: number of the captured frame; increases, with gaps where frames were dropped.
     """
 
     pixels: Pixels

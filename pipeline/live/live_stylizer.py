@@ -10,7 +10,7 @@ from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
 from pipeline.live.engine_pool import EnginePool, Place, Size
-from pipeline.live.frames import Captured, LiveFrame
+from pipeline.live.frames import CapturedFrame, LiveFrame
 from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.device import cache_folder, device_errors
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
@@ -66,7 +66,7 @@ class LiveStylizer:
 
         torch.set_num_threads(self._core.cores)
 
-    def stylize(self, captured: Captured, settings: Snapshot, working_size: Size) -> LiveFrame:
+    def stylize(self, captured: CapturedFrame, settings: Snapshot, working_size: Size) -> LiveFrame:
         """Stylize a frame of any size at ``working_size``, height and width in pixels; the output has `size`.
 
         Raises:

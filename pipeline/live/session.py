@@ -8,17 +8,17 @@ from fractions import Fraction
 from functools import partial
 
 from pipeline.live.audio_thread import AudioThread
-from pipeline.live.capture.device import Device
+from pipeline.live.capture.device import AudioSource, CaptureDevice
 from pipeline.live.capture.source import find_capture_device
-from pipeline.live.capture.thread import Capture
+from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.frames import Captured
+from pipeline.live.frames import CapturedFrame
 from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.notices import Notices
-from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
-from pipeline.live.sinks.thread import IDLE_SECONDS, SinkThread
+from pipeline.live.sinks.sink import Sink, SinkError
+from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize_thread import StylizeThread
@@ -36,7 +36,7 @@ def run_live(
     notify: Callable[[str], None] = lambda line: None,
     *,
     audio: AudioSource | None = None,
-    device: Device | None = None,
+    device: CaptureDevice | None = None,
 ) -> LiveSummary:
     """Paint what ``config.source`` shows into ``sinks``, until it is told to end.
 
@@ -81,16 +81,16 @@ class _Session:
         controls: Controls,
         notices: Notices,
         audio: AudioSource | None,
-        device: Device,
+        device: CaptureDevice,
     ) -> None:
         self._config, self._controls = config, controls
         self._notices = notices
         self._lost: list[SinkThread] = []
         self._losing = threading.Lock()
         self._begun = self._ended = time.monotonic()
-        self._captured: Mailbox[Captured] = Mailbox()
+        self._captured: Mailbox[CapturedFrame] = Mailbox()
         self._device = device
-        self._capture = Capture(device, self._captured, notices)
+        self._capture = CaptureThread(device, self._captured, notices)
         self._sink_threads = [SinkThread(sink, notices, self._lose) for sink in sinks]
         self._audio = AudioThread(audio, self._sink_threads, notices) if audio is not None else None
         self._stylize_thread: StylizeThread | None = None
@@ -100,7 +100,7 @@ class _Session:
         """Up to the moment when pictures flow."""
         self._capture.start()
         mixer = load_style_mixer(self._controls.names)  # imports torch; the device is being opened meanwhile
-        while not self._capture.first.wait(IDLE_SECONDS):
+        while not self._capture.first.wait(POLL_SECONDS):
             if self._controls.quitting.is_set():
                 return
             if self._config.seconds is not None and time.monotonic() - self._begun >= self._config.seconds:
@@ -133,7 +133,7 @@ class _Session:
         """Wait for the end."""
         deadline = None if self._config.seconds is None else time.monotonic() + self._config.seconds
         while not self._is_over(deadline):
-            self._controls.quitting.wait(IDLE_SECONDS)
+            self._controls.quitting.wait(POLL_SECONDS)
 
     def _is_over(self, deadline: float | None) -> bool:
         return (
@@ -148,7 +148,7 @@ class _Session:
     def _is_alone(self) -> bool:
         """Whether sinks have been lost, and those that have not show nobody anything."""
         return bool(self._lost) and not any(
-            sink_thread.is_wanted for sink_thread in self._sink_threads if sink_thread not in self._lost
+            sink_thread.sink.is_active for sink_thread in self._sink_threads if sink_thread not in self._lost
         )
 
     def _lose(self, sink_thread: SinkThread, line: str) -> None:
@@ -157,7 +157,7 @@ class _Session:
             self._lost.append(sink_thread)
             if self._is_alone:
                 return
-            others = any(other.works and other.is_wanted for other in self._sink_threads)
+            others = any(other.is_running and other.sink.is_active for other in self._sink_threads)
         goes_on = others and not self._controls.quitting.is_set()
         self._notices(f"{line}; going on without it" if goes_on else line)
 

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from pipeline.live.capture.thread import Capture
+from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.engine_pool import Size
-from pipeline.live.frames import Captured, LiveFrame
+from pipeline.live.frames import CapturedFrame, LiveFrame
 from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.resolution import ResolutionControl, first_step, working_sizes
@@ -46,8 +46,8 @@ class StylizeThread(threading.Thread):
         self,
         config: LiveConfig,
         stylizer: LiveStylizer,
-        capture: Capture,
-        captured: Mailbox[Captured],
+        capture: CaptureThread,
+        captured: Mailbox[CapturedFrame],
         sink_threads: Sequence[SinkThread],
         controls: Controls,
         notify: Callable[[str], None],
@@ -98,7 +98,7 @@ class StylizeThread(threading.Thread):
         self._due_at = max(self._due_at + interval, at)
         return True
 
-    def _stylize(self, captured: Captured) -> None:
+    def _stylize(self, captured: CapturedFrame) -> None:
         ready = self._stylizer.engines.ready
         step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
         self.working = self._sizes[step]
@@ -110,7 +110,7 @@ class StylizeThread(threading.Thread):
             sink_thread.put(frame)
         self._learn(time.monotonic())
 
-    def _stylized(self, captured: Captured, step: int) -> LiveFrame | None:
+    def _stylized(self, captured: CapturedFrame, step: int) -> LiveFrame | None:
         """None where the memory does not suffice, but may for less; the error would hold what was made so far."""
         try:
             return self._stylizer.stylize(captured, self._controls.snapshot(), self.working)
@@ -138,7 +138,7 @@ class StylizeThread(threading.Thread):
         latencies = [
             sink_thread.deliveries.last_seconds
             for sink_thread in self._sink_threads
-            if sink_thread.takes and sink_thread.deliveries.delivered
+            if sink_thread.delivers and sink_thread.deliveries.delivered
         ]
         if latencies:
             self._quality.add_latency(min(latencies))

@@ -11,7 +11,7 @@ from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live import stylize_thread as painting
 from pipeline.live.controls import Controls
-from pipeline.live.frames import Captured
+from pipeline.live.frames import CapturedFrame
 from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.style_mixer import StyleMixer
@@ -38,7 +38,7 @@ def new(lines: list[str]) -> StylizeThread:
 
 def paint_all(thread: StylizeThread, count: int) -> None:
     for index in range(count):
-        thread._stylize(Captured(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
+        thread._stylize(CapturedFrame(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
 
 
 def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypatch: pytest.MonkeyPatch) -> None:

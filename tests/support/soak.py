@@ -21,7 +21,7 @@ from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.session import run_live
-from pipeline.live.sinks.null import NullSink
+from pipeline.live.sinks.sink import NullSink
 from pipeline.process import keep_freed_memory
 
 PROCESS = psutil.Process()

@@ -1,6 +1,6 @@
-"""A window of a live session in a process of its own, as Qt ends the process whose display goes away.
+"""A live window in a process of its own: Qt ends the process whose display disappears.
 
-Each style is one plain colour, so that what is on the screen tells what was painted. Prints what became of it.
+Each style is a plain colour, so that the screen shows which settings were used. Prints the result as JSON.
 """
 
 import json
@@ -20,8 +20,8 @@ ORIGINAL = np.array([120, 120, 120], np.float64)
 SIZE = (180, 320, 3)
 
 
-def picture(snapshot) -> np.ndarray:
-    """Plain, but for a white column at the left, or at the right where it is mirrored."""
+def stylized(snapshot) -> np.ndarray:
+    """A plain colour with a white column at the left, or at the right if mirrored."""
     color = snapshot.strength * (COLORS.T @ snapshot.weights) + (1 - snapshot.strength) * ORIGINAL
     pixels = np.broadcast_to(color.mean() if snapshot.keep_colors else color, SIZE).astype(np.uint8)
     pixels[:, :20] = 255
@@ -29,19 +29,19 @@ def picture(snapshot) -> np.ndarray:
 
 
 def main(folder: str, seconds: float, clean: bool) -> None:
-    controls, notes = Controls(["red", "green", "blue"]), []
-    window = WindowSink(controls, notes.append, clean=clean, stills=Path(folder))
+    controls, messages = Controls(["red", "green", "blue"]), []
+    window = WindowSink(controls, messages.append, clean=clean, stills=Path(folder))
     window.open(SIZE[1], SIZE[0], Fraction(30))
     end, index = time.monotonic() + seconds, 0
     while not controls.quitting.is_set() and time.monotonic() < end:
-        pixels = picture(controls.snapshot())
+        pixels = stylized(controls.snapshot())
         original = np.broadcast_to(ORIGINAL, SIZE).astype(np.uint8)
         window.write(LiveFrame(pixels, original, time.monotonic(), index))
         index += 1
-        window.idle()
+        window.poll()
         time.sleep(0.01)
     window.close()
-    print(json.dumps({"frames": index, "quit": controls.quitting.is_set(), "notes": notes}))
+    print(json.dumps({"frames": index, "quit": controls.quitting.is_set(), "messages": messages}))
 
 
 if __name__ == "__main__":

@@ -1,46 +1,46 @@
-"""Addresses of the net, which may hold secrets: where they are read from, and how they are shown."""
+"""Network addresses, which may contain secrets: read them from files, redact them in messages."""
 
 import re
 from pathlib import Path
 
 from pipeline.errors import reason_of
 
-# Where a host's name ends. A password should have these written as %2F, %3F and %23, but often has not.
-END = re.compile(r"[/?#]")
-HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
-# Of an address, in characters: of a file that is something else no more is read.
-LONGEST = 4096
+# Ends the host part of a URL. In a password these should be escaped (%2F, %3F, %23), but often are not.
+_HOST_END = re.compile(r"[/?#]")
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
+# Most characters read from an address file, which may be some other file by mistake.
+MAX_ADDRESS_CHARACTERS = 4096
 
 
-def shown(url: str) -> str:
-    """Scheme, host and port of ``url``: names, passwords, paths (where stream keys are) and queries are left out.
+def redacted(url: str) -> str:
+    """Return scheme, host and port of ``url``, without user name, password, path (stream key) and query.
 
-    Where it cannot be told which of its parts is the host, that is ``...``. Never raises.
+    The host is ``...`` where an unescaped password makes it ambiguous. Never raises.
     """
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return END.split(url.rpartition("@")[2])[0]
-    usual = END.split(rest)[0].rpartition("@")[2]
-    behind_last = END.split(rest.rpartition("@")[2])[0]
-    if usual != behind_last:
-        # An @ behind the first slash: of a password that has the slash in it, or of the path.
-        return f"{scheme}://{'...' if HOST.fullmatch(usual) else behind_last}"
-    return f"{scheme}://{usual}"
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _HOST_END.split(url.rpartition("@")[2])[0]
+    host = _HOST_END.split(rest)[0].rpartition("@")[2]
+    host_after_last_at = _HOST_END.split(rest.rpartition("@")[2])[0]
+    if host != host_after_last_at:
+        # An @ after the first slash: either the password contains the slash, or the path contains the @.
+        host = "..." if _HOST.fullmatch(host) else host_after_last_at
+    return f"{scheme}://{host}"
 
 
 def read_address(text: str) -> str:
-    """``text``, or for ``@FILE`` the first line of that file: a command's arguments are seen by all users.
+    """Return ``text``, or for ``@FILE`` the first line of that file: all users of a machine see command arguments.
 
     Raises:
-        ValueError: the file cannot be read, or is empty.
+        ValueError: the file cannot be read, or its first line is empty.
     """
     if not text.startswith("@"):
         return text
     try:
         with Path(text[1:]).open(encoding="utf-8") as file:
-            address = file.readline(LONGEST).strip()
+            address = file.readline(MAX_ADDRESS_CHARACTERS).strip()
     except (OSError, ValueError) as error:
         raise ValueError(f"{text}: the file cannot be read ({reason_of(error)})") from error
     if not address:
-        raise ValueError(f"{text}: no address stands in the file's first line")
+        raise ValueError(f"{text}: the first line is empty; write the address there")
     return address

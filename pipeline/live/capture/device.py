@@ -1,53 +1,67 @@
-"""What gives pictures to a live session, whatever it is."""
+"""The interfaces of a live source: `CaptureDevice` for frames, `AudioSource` for audio."""
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from typing import Protocol
 
-from pipeline.frames import Pixels
+from av.audio.frame import AudioFrame
+
+from pipeline.live.frames import CapturedFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A picture, and when it came.
-
-    Attributes:
-        pixels: ``(H, W, 3)`` uint8 RGB, C-contiguous; nobody else writes into it.
-        at: seconds on `time.monotonic` when the device handed it out, before it was decoded or converted.
-    """
-
-    pixels: Pixels
-    at: float
-
-
-class Device(Protocol):
-    """A camera, a stream, a screen or a file. All methods but ``stop`` are called in one thread.
+class CaptureDevice(ABC):
+    """A camera, a network stream, a screen or a file. One thread calls all methods except `stop`.
 
     Attributes:
-        name: as the user knows it.
-        returns: whether it is worth opening again when it has gone: a camera is, a file is not.
-        fps: pictures a second, as far as the device tells once it is open; a hint, None where it does not.
+        name: shown in messages, ``camera 0`` for instance; never contains a password.
+        reconnects: whether to open the device again after a failed `read`: True for a camera, False for a file.
+        fps: nominal frame rate after `open`, None if unknown. `CaptureThread` measures the real one.
     """
 
     name: str
-    returns: bool
-    fps: float | None
+    reconnects: bool = True
+    fps: float | None = None
 
+    @abstractmethod
     def open(self) -> None:
-        """Get ready to read; called again after a `close`.
+        """Open the device; called again after `close` if ``reconnects``.
 
         Raises:
-            InputError: it is not there, or not to be opened.
+            InputError: the device is missing or cannot be opened.
         """
 
-    def read(self) -> Taken | None:
-        """Wait for the next picture; None at the end of a file.
+    @abstractmethod
+    def read(self) -> CapturedFrame | None:
+        """Wait for the next frame; return None at the end of a file, or after `stop`.
 
         Raises:
-            InputError: no more pictures come.
+            InputError: the device delivers no more frames.
         """
 
-    def stop(self) -> None:
-        """End a `read` that waits, as soon as the device allows; called in another thread, never blocks."""
+    @abstractmethod
+    def close(self) -> None:
+        """Close the device; does nothing if it is not open."""
+
+    def stop(self) -> None:  # noqa: B027 - optional: not every driver can interrupt a read
+        """Make a waiting `read` return soon, if the driver can. Never blocks; called from another thread."""
+
+
+class AudioSource(Protocol):
+    """A microphone, or the audio of a played file. One thread calls all methods.
+
+    Attributes:
+        name: shown in messages.
+    """
+
+    name: str
+
+    def read(self) -> AudioFrame | None:
+        """Wait up to half a second for the next audio frame; None if none arrived.
+
+        ``frame.pts * frame.time_base`` is the time of the first sample in seconds of `time.monotonic`.
+
+        Raises:
+            PipelineError: no more audio can be read.
+        """
 
     def close(self) -> None:
-        """Let go of it; may be called when it is not open."""
+        """Close the device."""

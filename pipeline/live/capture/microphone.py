@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from glob import glob
@@ -12,130 +12,113 @@ from glob import glob
 import av
 from av.audio.frame import AudioFrame
 from av.container import InputContainer
+from av.device import enumerate_input_devices
 
 from pipeline.errors import InputError, first_line
+from pipeline.live.capture.pacing import ClockOffset
 
 logger = logging.getLogger(__name__)
 
 MICROSECONDS = Fraction(1, 1_000_000)
+# On macOS the microphone is polled.
+POLL_SECONDS = 0.005
+# A larger difference means that the device's clock was reset.
+CLOCK_JUMP_SECONDS = 1.0
 
-# PyAV's wheel looks for ALSA's settings and plugins, PulseAudio's and PipeWire's among them, where no machine has them.
+# PyAV's wheel looks for ALSA's settings and plugins (PulseAudio's and PipeWire's among them) in paths that exist only
+# where the wheel was built.
 ALSA_SETTINGS = "/usr/share/alsa/alsa.conf"
 ALSA_PLUGINS = ("/usr/lib/*-linux-gnu*/alsa-lib", "/usr/lib64/alsa-lib", "/usr/lib/alsa-lib")
 
 
-class DeviceClock:
-    """Finds the moment of a piece of sound from the device's own clock, which counts evenly, whenever it is read.
-
-    The piece that was handed out soonest after its end tells how the device's clock stands to ours; that those do not
-    run equally fast is let in by a tenth of a millisecond a second.
-    """
-
-    DRIFT = 1e-4
-    JUMP_SECONDS = 1.0
-
-    def __init__(self) -> None:
-        self._offset: float | None = None
-        self._read_at = 0.0
-
-    def moment(self, device_seconds: float, length_seconds: float, now: float) -> float:
-        """When a piece began, in seconds on the clock of ``now``.
-
-        Args:
-            device_seconds: its beginning on the device's clock, whatever that counts from.
-            length_seconds: of the piece.
-            now: when it was handed out.
-        """
-        seen = now - length_seconds - device_seconds
-        if self._offset is None or abs(seen - self._offset) > self.JUMP_SECONDS:
-            self._offset = seen
-        self._offset = min(self._offset + self.DRIFT * (now - self._read_at) if self._read_at else seen, seen)
-        self._read_at = now
-        return device_seconds + self._offset
-
-
 class Microphone:
-    """A microphone, opened; a `pipeline.live.sinks.sink.AudioSource`.
+    """An open microphone; a `pipeline.live.capture.device.AudioSource`.
 
     Args:
-        name: as users know it.
-        container: FFmpeg's device.
+        name: shown in messages.
+        container: the device, opened by FFmpeg.
     """
 
     def __init__(self, name: str, container: InputContainer) -> None:
         self.name = name
         self._container = container
-        self._frames = self._decode()
-        self._clock = DeviceClock()
+        self._frames = container.decode(container.streams.audio[0])
+        self._offset = ClockOffset()
 
     def read(self) -> AudioFrame | None:
-        """The next piece of sound, its ``pts`` the moment of its first sample in microseconds of `time.monotonic`.
+        """Return the next audio frame; its pts is the time of its first sample in microseconds of `time.monotonic`.
 
         Raises:
-            InputError: the microphone is gone.
+            InputError: the microphone delivers no more audio.
         """
         try:
             frame = next(self._frames)
-        except av.BlockingIOError:  # macOS has nothing yet
-            self._frames = self._decode()
-            time.sleep(0.005)
+        except av.BlockingIOError:  # no audio yet, on macOS
+            self._frames = self._container.decode(self._container.streams.audio[0])
+            time.sleep(POLL_SECONDS)
             return None
         except (av.FFmpegError, OSError, StopIteration) as error:
-            raise InputError(self.name, f"the microphone is gone ({first_line(error)})") from error
-        now, length = time.monotonic(), frame.samples / frame.sample_rate
-        if frame.pts is None or not frame.time_base:
-            began = now - length
-        else:
-            began = self._clock.moment(float(frame.pts * frame.time_base), length, now)
-        frame.pts, frame.time_base = round(began * 1_000_000), MICROSECONDS
+            raise InputError(self.name, f"delivers no more audio ({first_line(error)})") from error
+        frame.pts, frame.time_base = round(self._start_time(frame, time.monotonic()) * 1_000_000), MICROSECONDS
         return frame
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         with suppress(av.FFmpegError, OSError):
             self._container.close()
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        yield from self._container.decode(self._container.streams.audio[0])
+    def _start_time(self, frame: AudioFrame, now: float) -> float:
+        """Return when ``frame``, delivered at ``now``, started: by the device's clock, which counts evenly."""
+        start = now - frame.samples / frame.sample_rate
+        if frame.pts is None or not frame.time_base:
+            return start
+        device_seconds = float(frame.pts * frame.time_base)
+        difference = start - device_seconds
+        if self._offset.seconds is not None and abs(difference - self._offset.seconds) > CLOCK_JUMP_SECONDS:
+            self._offset = ClockOffset()
+        return device_seconds + self._offset.update(difference, now)
 
 
 def open_microphone(name: str | None, notify: Callable[[str], None]) -> Microphone | None:
-    """Open a microphone; None, after a line that says why, where there is none.
+    """Open a microphone; report why and return None if that fails.
 
     Args:
-        name: of FFmpeg's device: ALSA's on Linux (``hw:1``), on macOS an index or a name, on Windows a name; None for
-            the system's default.
-        notify: called with that line.
+        name: FFmpeg's name of the device: on Linux ALSA's (``hw:1``), on macOS an index or a name, on Windows a name;
+            None for the system's default.
+        notify: called with the message.
     """
     try:
-        form, file = _device(name)
-        container = av.open(file, format=form, options=_options(form))
+        format, device = _find_device(name)
+        options = {"audio_buffer_size": "20"} if format == "dshow" else {}
+        container = av.open(device, format=format, options=options)
         if not container.streams.audio:
             container.close()
-            raise InputError(file, "it has no sound")
+            raise InputError(device, "has no audio")
     except (av.FFmpegError, OSError, InputError) as error:
         logger.debug("microphone", exc_info=True)
-        remedy = "--microphone NAME chooses another one, --no-sound none"
-        notify(f"no microphone ({first_line(error)}); going on without sound; {remedy}")
+        notify(
+            f"no microphone ({first_line(error)}): continuing without audio; choose one with --microphone NAME, "
+            "or none with --no-sound"
+        )
         return None
-    return Microphone(name or "the default microphone", container)
+    return Microphone(f"microphone {name}" if name else "default microphone", container)
 
 
-def _device(name: str | None) -> tuple[str, str]:
-    """FFmpeg's input format and file name of a microphone.
+def _find_device(name: str | None) -> tuple[str, str]:
+    """Return FFmpeg's input format and device name of a microphone.
 
     Raises:
-        InputError: this system has no default that FFmpeg could find.
+        InputError: Windows has no microphone.
     """
     if sys.platform == "darwin":
         return "avfoundation", f":{name or 'default'}"
     if sys.platform == "win32":
-        return "dshow", f"audio={name or _first_of_windows()}"
-    _show_alsa_the_way()
+        return "dshow", f"audio={name or _first_windows_microphone()}"
+    _set_alsa_paths()
     return "alsa", name or "default"
 
 
-def _show_alsa_the_way() -> None:
+def _set_alsa_paths() -> None:
     if os.path.isfile(ALSA_SETTINGS):
         os.environ.setdefault("ALSA_CONFIG_PATH", ALSA_SETTINGS)
     folders = [folder for pattern in ALSA_PLUGINS for folder in glob(pattern)]
@@ -143,14 +126,8 @@ def _show_alsa_the_way() -> None:
         os.environ.setdefault("ALSA_PLUGIN_DIR", folders[0])
 
 
-def _first_of_windows() -> str:
-    from av.device import enumerate_input_devices
-
+def _first_windows_microphone() -> str:
     found = [device.name for device in enumerate_input_devices("dshow") if "audio" in device.media_types]
     if not found:
         raise InputError("microphone", "Windows has none")
     return found[0]
-
-
-def _options(form: str) -> dict[str, str]:
-    return {"audio_buffer_size": "20"} if form == "dshow" else {}

@@ -1,4 +1,4 @@
-"""A file played at its own pace, as a camera would give it; and its sound, on the same clock."""
+"""Play a file in real time, as a camera would deliver it, with its audio on the same clock."""
 
 import logging
 import threading
@@ -16,88 +16,93 @@ from pipeline.decode.open import open_container
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Frame
-from pipeline.live.capture.device import Taken
+from pipeline.live.capture.device import CaptureDevice
+from pipeline.live.frames import CapturedFrame
 
 logger = logging.getLogger(__name__)
 
-# Who is later than this has not overslept but cannot keep up: the rest of the file is moved by as much.
-LATE_SECONDS = 0.5
-SOUND_WAIT_SECONDS = 0.2
+# A frame later than this means that the reader cannot keep up, so the rest of the file is shifted by as much.
+SHIFT_SECONDS = 0.5
+AUDIO_WAIT_SECONDS = 0.2
 
 
-class Clock:
-    """When a file's moments are due; shared by its pictures and its sound.
+class PlaybackClock:
+    """When each pass through a looped file started; shared by its frames and its audio.
 
     Attributes:
-        stopped: set when nobody is to wait any longer.
+        stopped: set when all waiting must end.
     """
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
-        self._rounds: list[float] = []
+        self._origins: list[float] = []
         self._changed = threading.Condition()
 
-    def begin(self, origin: float) -> None:
-        """A round through the file begins: its moment 0 is due at ``origin`` on `time.monotonic`."""
+    def start_pass(self, origin: float) -> None:
+        """Start a pass whose time 0 is ``origin`` in seconds of `time.monotonic`."""
         with self._changed:
-            self._rounds.append(origin)
+            self._origins.append(origin)
             self._changed.notify_all()
 
-    def move(self, seconds: float) -> None:
-        """All that is still to come in this round is due later."""
+    def shift(self, seconds: float) -> None:
+        """Delay the rest of the current pass."""
         with self._changed:
-            self._rounds[-1] += seconds
+            self._origins[-1] += seconds
 
-    def origin(self, number: int, timeout_seconds: float) -> float | None:
-        """Of the round with this number, from 0; None where it has not begun within the time."""
+    def origin(self, number: int, timeout_seconds: float = 0.0) -> float | None:
+        """Return the origin of pass ``number``, from 0; None if it does not start within the time-out."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._rounds) > number or self.stopped.is_set(), timeout_seconds)
-            return self._rounds[number] if len(self._rounds) > number else None
+            self._changed.wait_for(lambda: len(self._origins) > number or self.stopped.is_set(), timeout_seconds)
+            return self._origins[number] if len(self._origins) > number else None
 
 
-class Playback:
-    """See `pipeline.live.capture.device.Device`.
+class Playback(CaptureDevice):
+    """A file played in real time.
 
     Args:
-        path: of the file.
-        loop: begin anew at the end, with no pause between.
+        path: the file.
+        loop: play it again at its end, without a pause.
+
+    Attributes:
+        clock: when the file's frames are due, for `FileAudio`.
     """
 
-    returns = False
+    reconnects = False
 
     def __init__(self, path: str, *, loop: bool = False) -> None:
         self.name = path
-        self.fps: float | None = None
-        self.clock = Clock()
+        self.clock = PlaybackClock()
         self._loop = loop
         self._source: Source | None = None
-        self._frames: Generator[Frame, None, None] = self._play()
+        self._frames = self._play()
 
     def open(self) -> None:
-        """Open the file, and decode its first frame."""
+        """Open the file."""
         self._source = open_source(self.name, DecodeConfig(threads=1))
         rate = self._source.info.average_rate
         self.fps = float(rate) if rate else None
         self._frames = self._play()
 
-    def read(self) -> Taken | None:
-        """The next picture, when it is due."""
+    def read(self) -> CapturedFrame | None:
+        """Return the next frame at the time it is due."""
         frame = next(self._frames, None)
-        return None if frame is None or self.clock.stopped.is_set() else Taken(frame.pixels, time.monotonic())
+        if frame is None or self.clock.stopped.is_set():
+            return None
+        return CapturedFrame(frame.pixels, time.monotonic())
 
     def stop(self) -> None:
-        """End a wait for the next picture."""
+        """End a waiting `read`."""
         self.clock.stopped.set()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._frames.close()
         source, self._source = self._source, None
         if source is not None:
             source.close()
 
     def _play(self) -> Generator[Frame, None, None]:
-        """Frames, each handed out when it is due; the file is opened anew while its last frame is being shown."""
+        """Yield each frame when it is due; reopen the file while its last frame is shown."""
         origin = time.monotonic()
         while self._source is not None:
             first, end = None, 0.0
@@ -105,9 +110,9 @@ class Playback:
                 seconds = float(frame.seconds)
                 if first is None:
                     first = seconds
-                    self.clock.begin(origin - first)
-                origin += self._wait(origin + seconds - first)
-                end = seconds - first + self._length(frame)
+                    self.clock.start_pass(origin - first)
+                origin += self._wait_until(origin + seconds - first)
+                end = seconds - first + self._duration_seconds(frame)
                 yield frame
             if not self._loop:
                 return
@@ -115,55 +120,55 @@ class Playback:
             self._source.close()
             self._source = open_source(self.name, DecodeConfig(threads=1))
 
-    def _wait(self, due: float) -> float:
-        """Wait for ``due``; returns by how much all that follows is late, in seconds."""
+    def _wait_until(self, due: float) -> float:
+        """Wait until ``due``; return by how many seconds the rest of the file is shifted."""
         late = time.monotonic() - due
         if late < 0:
             self.clock.stopped.wait(-late)
-        elif late > LATE_SECONDS:
-            self.clock.move(late)
+        elif late > SHIFT_SECONDS:
+            self.clock.shift(late)
             return late
         return 0.0
 
-    def _length(self, frame: Frame) -> float:
+    def _duration_seconds(self, frame: Frame) -> float:
         if frame.duration:
             return float(frame.duration * frame.time_base)
         return 1 / self.fps if self.fps else 1 / 30
 
 
 def has_audio(path: str) -> bool:
-    """Whether there is sound in a file.
+    """Return whether a file has an audio track.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: the file cannot be opened.
     """
     with open_container(path, None) as container:
         return bool(container.streams.audio)
 
 
 class FileAudio:
-    """The sound of a file that is played; a `pipeline.live.sinks.sink.AudioSource`.
+    """The audio of a played file; a `pipeline.live.capture.device.AudioSource`.
 
     Args:
-        path: of the file.
-        clock: of its `Playback`.
-        loop: as there.
+        path: the file.
+        clock: the clock of its `Playback`.
+        loop: the same as for its `Playback`.
     """
 
-    def __init__(self, path: str, clock: Clock, *, loop: bool = False) -> None:
-        self.name = f"sound of {path}"
+    def __init__(self, path: str, clock: PlaybackClock, *, loop: bool = False) -> None:
+        self.name = f"audio of {path}"
         self._path, self._clock, self._loop = path, clock, loop
         self._frames = self._play()
 
     def read(self) -> AudioFrame | None:
-        """The next piece of sound, when it is due; its pts tell when that is, on `time.monotonic`."""
+        """Return the next audio frame at the time it is due, which is its pts in seconds of `time.monotonic`."""
         frame = next(self._frames, None)
         if frame is None:
-            self._clock.stopped.wait(SOUND_WAIT_SECONDS)
+            self._clock.stopped.wait(AUDIO_WAIT_SECONDS)
         return frame
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._frames.close()
 
     def _play(self) -> Generator[AudioFrame | None, None, None]:
@@ -172,42 +177,43 @@ class FileAudio:
             if not container.streams.audio:
                 return
             while not self._clock.stopped.is_set():
-                origin = self._clock.origin(number, SOUND_WAIT_SECONDS)
-                if origin is None:
+                if self._clock.origin(number, AUDIO_WAIT_SECONDS) is None:
                     yield None
                     continue
                 try:
-                    yield from self._round(container, number)
+                    yield from self._play_once(container, number)
                 except av.FFmpegError as error:
-                    raise InputError(self.name, f"cannot be read any further ({reason_of(error)})") from error
+                    raise InputError(self.name, f"cannot be read further ({reason_of(error)})") from error
                 number += 1
                 if not self._loop:
                     return
                 container.seek(0)
 
-    def _round(self, container: InputContainer, number: int) -> Iterator[AudioFrame | None]:
+    def _play_once(self, container: InputContainer, number: int) -> Iterator[AudioFrame | None]:
+        """Yield the audio of pass ``number`` until it ends or the next pass starts."""
         start = max((container.start_time or 0) / av.time_base, 0.0)
-        for frame in _whole(container):
+        for frame in _decode_audio(container):
             if frame.pts is None or not frame.time_base or not frame.sample_rate:
                 continue
             seconds = float(frame.pts * frame.time_base) - start
-            while (left := (self._clock.origin(number, 0) or 0.0) + seconds - time.monotonic()) > 0:
-                if self._clock.stopped.wait(min(left, SOUND_WAIT_SECONDS)):
+            # The origin may move while waiting, so it is read again each time.
+            while (left := (self._clock.origin(number) or 0.0) + seconds - time.monotonic()) > 0:
+                if self._clock.stopped.wait(min(left, AUDIO_WAIT_SECONDS)):
                     return
                 yield None
-            at = (self._clock.origin(number, 0) or 0.0) + seconds
-            following = self._clock.origin(number + 1, 0)
-            if following is not None and at >= following:
+            due = (self._clock.origin(number) or 0.0) + seconds
+            next_origin = self._clock.origin(number + 1)
+            if next_origin is not None and due >= next_origin:
                 return
             frame.time_base = Fraction(1, frame.sample_rate)
-            frame.pts = round(at * frame.sample_rate)
+            frame.pts = round(due * frame.sample_rate)
             yield frame
 
 
-def _whole(container: InputContainer) -> Iterator[AudioFrame]:
-    """All sound that can be decoded; a damaged piece is left out, and is silence."""
+def _decode_audio(container: InputContainer) -> Iterator[AudioFrame]:
+    """Yield all audio that can be decoded; damaged packets are skipped, which leaves silence."""
     for packet in container.demux(container.streams.audio[0]):
         try:
             yield from packet.decode()
-        except av.FFmpegError:  # of the decoder, whose numbers are many; the reader's go on
-            logger.debug("sound of %s: a damaged piece", container.name, exc_info=True)
+        except av.FFmpegError:  # decoder errors only: a failing read is raised by `demux`
+            logger.debug("audio of %s: damaged packet", container.name, exc_info=True)

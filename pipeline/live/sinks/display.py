@@ -1,4 +1,4 @@
-"""Whether there is a desktop to show windows on."""
+"""Find out whether windows can be shown."""
 
 import os
 import re
@@ -8,12 +8,14 @@ from contextlib import suppress
 
 
 def has_display() -> bool:
-    """Whether a window can be opened, as far as a quick look tells; on Linux windows are X11's, on Wayland too."""
+    """Return whether a window can probably be opened. On Linux windows are X11's, under Wayland too."""
     if sys.platform != "linux":
         return True
     match = re.fullmatch(r"([\w.-]*):(\d+)(?:\.\d+)?", os.environ.get("DISPLAY", ""), re.ASCII)
-    if match is None or match[1] not in ("", "unix"):
-        return match is not None  # one of another machine is believed
+    if match is None:
+        return False
+    if match[1] not in ("", "unix"):
+        return True  # a display of another machine is not checked
     path = f"/tmp/.X11-unix/X{match[2]}"
     for address in (path, f"\0{path}"):
         with socket.socket(socket.AF_UNIX) as server, suppress(OSError):

@@ -1,77 +1,126 @@
-"""Which sinks a session has, from what was asked for."""
+"""The sinks and the audio source of a live session, from its options.
+
+To add a sink, implement `pipeline.live.sinks.sink.Sink` in a new module of this package, add its option to
+`pipeline.live.config.SinkConfig` and a line to `SINKS`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import first_line
-from pipeline.live.capture.device import Device
+from pipeline.live.capture.device import AudioSource, CaptureDevice
+from pipeline.live.capture.microphone import open_microphone
 from pipeline.live.capture.playback import FileAudio, Playback, has_audio
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.controls import Controls
-from pipeline.live.sinks.sink import AudioSource, Sink, SinkError
+from pipeline.live.sinks.record import RecordSink
+from pipeline.live.sinks.sink import NullSink, Sink, SinkError
+from pipeline.live.sinks.stream import StreamSink
+from pipeline.live.sinks.virtual_camera import VirtualCameraSink
 
 
-def check_record(outputs: SinkConfig, source: str) -> None:
-    """See that a recording does not replace what is being played.
+class SinkContext(NamedTuple):
+    """What a sink is made from.
+
+    Attributes:
+        config: the options.
+        controls: the controls of the session.
+        notify: called with messages for the user.
+        has_audio: whether the session has audio.
+    """
+
+    config: SinkConfig
+    controls: Controls
+    notify: Callable[[str], None]
+    has_audio: bool
+
+
+class SinkType(NamedTuple):
+    """One kind of sink.
+
+    Attributes:
+        option: the command-line option that selects it, for messages.
+        is_selected: whether a configuration selects it.
+        make: return the sink, not opened yet; may raise SinkError, or ValueError for a wrong option.
+    """
+
+    option: str
+    is_selected: Callable[[SinkConfig], bool]
+    make: Callable[[SinkContext], Sink]
+
+
+def _window(context: SinkContext) -> Sink:
+    try:
+        from pipeline.live.sinks.window import WindowSink  # imports OpenCV, which needs libraries of the system
+    except ImportError as error:
+        remedy = "install libGL and GLib (Debian: apt install libgl1 libglib2.0-0), or use --no-window"
+        raise SinkError("window", f"OpenCV cannot be loaded ({first_line(error)}); {remedy}") from error
+
+    config = context.config
+    return WindowSink(context.controls, context.notify, clean=config.clean, stills=config.stills)
+
+
+def _virtual_camera(context: SinkContext) -> Sink:
+    return VirtualCameraSink(context.notify)
+
+
+def _stream(context: SinkContext) -> Sink:
+    return StreamSink(context.config.stream or "", context.notify, has_audio=context.has_audio)
+
+
+def _record(context: SinkContext) -> Sink:
+    config = context.config
+    return RecordSink(
+        context.controls, context.notify, config.record, overwrite=config.overwrite, has_audio=context.has_audio
+    )
+
+
+SINKS = (
+    SinkType("--window", lambda config: config.has_window, _window),
+    SinkType("--virtual-camera", lambda config: config.virtual_camera, _virtual_camera),
+    SinkType("--stream URL", lambda config: config.stream is not None, _stream),
+    # A key of the window starts a recording.
+    SinkType("--record FILE", lambda config: config.record is not None or config.has_window, _record),
+    SinkType("--null", lambda config: config.null, lambda _: NullSink()),
+)
+
+
+def check_sinks(config: SinkConfig, source: str) -> None:
+    """Check the options before anything is opened.
 
     Raises:
-        ValueError: both are the same file.
+        ValueError: no sink is selected, or the recording would replace ``source``.
     """
-    played, record = Path(source), outputs.record
+    if not any(sink.is_selected(config) for sink in SINKS):
+        options = ", ".join(sink.option for sink in SINKS)
+        raise ValueError(f"the frames have nowhere to go: no window is shown; choose from {options}")
+    played, record = Path(source), config.record
     if record is not None and record.exists() and played.exists() and record.samefile(played):
-        raise ValueError(f"--record {record}: that is the file that is played; record into another")
+        raise ValueError(f"--record {record}: this file is the source; record into another file")
 
 
 def make_sinks(
-    outputs: SinkConfig, controls: Controls, notify: Callable[[str], None], *, audio: bool = False
+    config: SinkConfig, controls: Controls, notify: Callable[[str], None], *, has_audio: bool = False
 ) -> list[Sink]:
-    """The sinks, none of them opened; ``sound`` says whether they are going to get any.
+    """Return the selected sinks, not opened yet.
 
     Raises:
-        SinkError: one cannot be had, which is known without trying.
-        ValueError: a name or a URL that no sink takes.
+        SinkError: a sink cannot work on this system, or its file exists.
+        ValueError: a file name or URL is not supported.
     """
-    sinks: list[Sink] = []
-    if outputs.has_window:
-        try:
-            from pipeline.live.sinks.window import WindowSink
-        except ImportError as error:
-            remedy = "install libGL and GLib (Debian: apt install libgl1 libglib2.0-0), or use --no-window"
-            raise SinkError("window", f"OpenCV cannot be loaded ({first_line(error)}); {remedy}") from error
-
-        sinks.append(WindowSink(controls, notify, clean=outputs.clean, stills=outputs.stills))
-    if outputs.virtual_camera:
-        from pipeline.live.sinks.virtual_camera import VirtualCameraSink
-
-        sinks.append(VirtualCameraSink(notify))
-    if outputs.stream is not None:
-        from pipeline.live.sinks.stream import StreamSink
-
-        sinks.append(StreamSink(outputs.stream, notify, audio=audio))
-    if outputs.record is not None or outputs.has_window:
-        from pipeline.live.sinks.record import RecordSink
-
-        sinks.append(RecordSink(controls, notify, outputs.record, overwrite=outputs.overwrite, audio=audio))
-    if outputs.null:
-        from pipeline.live.sinks.null import NullSink
-
-        sinks.append(NullSink())
-    return sinks
+    context = SinkContext(config, controls, notify, has_audio)
+    return [sink.make(context) for sink in SINKS if sink.is_selected(config)]
 
 
 def make_audio(
-    outputs: SinkConfig, config: LiveConfig, device: Device, notify: Callable[[str], None]
+    sinks: SinkConfig, config: LiveConfig, device: CaptureDevice, notify: Callable[[str], None]
 ) -> AudioSource | None:
-    """Where sound comes from: a file that is played has its own; else the microphone.
-
-    No microphone is opened unless something is to be recorded or streamed from the start.
-    """
-    if not outputs.audio:
+    """Return the audio of a played file; else the microphone, if the session records or streams from its start."""
+    if not sinks.audio:
         return None
     if isinstance(device, Playback):
         return FileAudio(device.name, device.clock, loop=config.loop) if has_audio(device.name) else None
-    if outputs.record is None and outputs.stream is None:
+    if sinks.record is None and sinks.stream is None:
         return None
-    from pipeline.live.capture.microphone import open_microphone
-
-    return open_microphone(outputs.microphone, notify)
+    return open_microphone(sinks.microphone, notify)

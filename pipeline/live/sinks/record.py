@@ -1,6 +1,7 @@
-"""A recording: readable at any moment, with the pictures at the moments they were captured, and sound."""
+"""Record into a file that plays at any moment, even after the session was killed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,34 +11,33 @@ from av.audio.frame import AudioFrame
 from pipeline.errors import reason_of
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sinks.files import new_name
-from pipeline.live.sinks.muxer import AudioQueue, Form, LiveMuxer
-from pipeline.live.sinks.sink import Sink, SinkError
+from pipeline.live.sinks.sink import Sink, SinkError, unused_path
+from pipeline.live.sinks.writer import ContainerFormat, LiveWriter
 
-# Written so that a session that is killed leaves a file that plays: Matroska in clusters of a second, mp4 and mov in
-# fragments from key picture to key picture, which become a plain file at a proper end.
-_FRAGMENTS = Form("mp4", {"movflags": "+hybrid_fragmented+frag_keyframe"})
-FORMS = {
-    ".mkv": Form("matroska", {"cluster_time_limit": "1000"}),
-    ".mp4": _FRAGMENTS,
-    ".mov": Form("mov", _FRAGMENTS.options),
-    ".ts": Form("mpegts"),
+# A killed session leaves a file that plays: Matroska writes a cluster per second; mp4 and mov write a fragment per key
+# frame, and become plain files when they are finished.
+_FRAGMENTED = {"movflags": "+hybrid_fragmented+frag_keyframe"}
+FORMATS = {
+    ".mkv": ContainerFormat("matroska", {"cluster_time_limit": "1000"}),
+    ".mp4": ContainerFormat("mp4", _FRAGMENTED),
+    ".mov": ContainerFormat("mov", _FRAGMENTED),
+    ".ts": ContainerFormat("mpegts"),
 }
 
 
 class RecordSink(Sink):
-    """Records while ``controls.recording`` says so; each time a new file.
+    """Records while ``controls.recording`` is set, each time into a new file.
 
     Args:
-        controls: its key starts and stops; told when a recording ends by itself.
-        notify: told, in one line, what is written where.
-        path: of the first recording, its ending one of `FORMS`; None, as for those after it, for a name by the time.
+        controls: starts and stops recording; notified when a recording fails.
+        notify: called with a line for each file that is started or finished.
+        path: first file, with a suffix of `FORMATS`; None for a name by the time, as later files have.
         overwrite: whether ``path`` may be replaced.
-        audio: whether sound will come.
+        has_audio: whether to add an audio track.
 
     Raises:
-        ValueError: the ending is none of `FORMS`.
-        SinkError: the file is there already and may not be replaced, or its folder is not there.
+        ValueError: the suffix is not supported.
+        SinkError: the file exists and may not be replaced, or its folder does not exist.
     """
 
     def __init__(
@@ -47,97 +47,99 @@ class RecordSink(Sink):
         path: Path | None = None,
         *,
         overwrite: bool = False,
-        audio: bool = False,
+        has_audio: bool = False,
     ) -> None:
-        if path is not None and path.suffix.lower() not in FORMS:
-            raise ValueError(f"{path}: a live recording ends in {', '.join(FORMS)}")
         self.name = f"record {path}" if path is not None else "record"
-        if path is not None and path.exists() and not overwrite:
-            raise SinkError(self.name, "the file is there already; --overwrite replaces it")
-        if path is not None and not path.parent.is_dir():
-            raise SinkError(self.name, f"there is no folder {path.parent}")
+        if path is not None:
+            if path.suffix.lower() not in FORMATS:
+                raise ValueError(f"{path}: a live recording must end in {', '.join(FORMATS)}")
+            if path.exists() and not overwrite:
+                raise SinkError(self.name, "the file exists; use --overwrite to replace it")
+            if not path.parent.is_dir():
+                raise SinkError(self.name, f"the folder {path.parent} does not exist")
         self._controls, self._notify = controls, notify
-        self._folder, self._ending = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
-        self._first = self._given = path
-        self._has_sound = audio
-        self._sounds = AudioQueue()
-        self._muxer: LiveMuxer | None = None
+        self._folder, self._suffix = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
         self._path = Path()
+        self._next_path = path
+        self._has_audio = has_audio
+        self._writer: LiveWriter | None = None
 
     @property
-    def is_idle(self) -> bool:
-        """Whether pictures are let go."""
-        return self._muxer is None and not self._controls.recording
+    def is_active(self) -> bool:
+        """Whether a recording is running or requested."""
+        return self._writer is not None or self._controls.recording
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Remember the size; files begin with pictures."""
+        """Store the frame size; a file is opened with its first frame."""
         self._size, self._fps = (width, height), fps
 
     def write(self, frame: LiveFrame) -> None:
-        """Add ``frame``, or let it go where nothing is recorded.
+        """Add ``frame`` to the recording, if one is running or requested.
 
         Raises:
             SinkError: the file cannot be written.
         """
         if not self._controls.recording:
             self._finish()
-            self._sounds.take()
             return
-        try:
-            muxer = self._muxer or self._begin(frame.captured_at)
-            muxer.write(frame, self._sounds.take())
-        except (av.FFmpegError, OSError) as error:
-            raise self._broken(error) from error
+        with self._failures_reported():
+            writer = self._writer or self._start(frame.captured_at)
+            writer.write(frame)
 
-    def idle(self) -> None:
-        """Keep the sound while no pictures come; end the recording where that is wished.
+    def poll(self) -> None:
+        """Finish the recording if requested, while no frames arrive.
 
         Raises:
             SinkError: the file cannot be written.
         """
         if not self._controls.recording:
             self._finish()
-        elif self._muxer is not None:
-            try:
-                self._muxer.write_audio(self._sounds.take())
-            except (av.FFmpegError, OSError) as error:
-                raise self._broken(error) from error
 
-    def audio(self, frame: AudioFrame) -> None:
-        """Take sound; written with the next picture."""
-        self._sounds.put(frame)
+    def write_audio(self, frame: AudioFrame) -> None:
+        """Add audio to the recording, if one is running.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        if self._writer is not None:
+            with self._failures_reported():
+                self._writer.write_audio(frame)
 
     def close(self) -> None:
         """Finish the file."""
         self._finish()
 
-    def _begin(self, origin: float) -> LiveMuxer:
-        self._path, self._given = self._given or new_name(self._folder, "flowbrush", self._ending), None
-        form = FORMS[self._path.suffix.lower()]
-        self._muxer = LiveMuxer(f"file:{self._path}", form, self._size, self._fps, origin, has_audio=self._has_sound)
-        self._tell(f"recording {self._path}")
-        return self._muxer
+    def _start(self, origin: float) -> LiveWriter:
+        self._path = self._next_path or unused_path(self._folder, self._suffix)
+        self._next_path = None
+        format = FORMATS[self._path.suffix.lower()]
+        self._writer = LiveWriter(
+            f"file:{self._path}", format, self._size, self._fps, origin, has_audio=self._has_audio
+        )
+        self._report(f"recording {self._path}")
+        return self._writer
 
     def _finish(self) -> None:
-        if self._muxer is None:
-            return
-        muxer, self._muxer = self._muxer, None
+        if self._writer is not None:
+            with self._failures_reported():
+                self._writer.finish()
+            self._writer = None
+            self._report(f"recorded {self._path}")
+
+    @contextmanager
+    def _failures_reported(self) -> Iterator[None]:
+        """Raise a SinkError for a failed write, and allow no further recording."""
         try:
-            muxer.write_audio(self._sounds.take())
-            muxer.finish()
+            yield
         except (av.FFmpegError, OSError) as error:
-            raise self._broken(error) from error
-        self._tell(f"recorded {self._path}")
+            if self._writer is not None:
+                self._writer.abandon()
+                self._writer = None
+            reason = reason_of(error)
+            self._controls.refuse_recording(f"no recording: {reason} ({self._path.name})")
+            file = "" if self.name.endswith(f" {self._path}") else f"{self._path} "
+            raise SinkError(self.name, f"{file}cannot be written ({reason})") from error
 
-    def _broken(self, error: Exception) -> SinkError:
-        if self._muxer is not None:
-            self._muxer.abandon()
-            self._muxer = None
-        reason = reason_of(error)
-        self._controls.refuse_recording(f"no recording: {reason} ({self._path.name})")
-        which = "" if self._path == self._first else f"{self._path} "  # the sink's name says it
-        return SinkError(self.name, f"{which}cannot be written ({reason})")
-
-    def _tell(self, text: str) -> None:
-        self._controls.say(text)
-        self._notify(text)
+    def _report(self, message: str) -> None:
+        self._controls.say(message)
+        self._notify(message)

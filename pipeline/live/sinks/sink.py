@@ -1,7 +1,9 @@
-"""What a sink of a live session is."""
+"""The interface of a sink: a place that a live session sends stylized frames to."""
 
+from abc import ABC, abstractmethod
+from datetime import datetime
 from fractions import Fraction
-from typing import Protocol, runtime_checkable
+from pathlib import Path
 
 from av.audio.frame import AudioFrame
 
@@ -10,10 +12,10 @@ from pipeline.live.frames import LiveFrame
 
 
 class SinkError(PipelineError):
-    """A sink cannot be had, or broke; the others of the session go on without it.
+    """A sink cannot be opened, or failed; the other sinks of the session continue.
 
     Attributes:
-        name: of the sink, as the user knows it.
+        name: name of the sink.
     """
 
     exit_code = 4
@@ -23,85 +25,90 @@ class SinkError(PipelineError):
         self.name = name
 
 
-class Sink(Protocol):
-    """A place where painted pictures go. All methods but `kill` are called in one thread, which is the sink's own.
-
-    Sinks are subclasses: what is not said otherwise here, they may leave as it is.
+class Sink(ABC):
+    """A place that frames are sent to. A thread of its own calls all methods except `kill`.
 
     Attributes:
-        name: as the user knows it: ``window``, ``record out.mkv``; unique in a session.
-        finish_seconds: how long its end may take; then it is killed.
+        name: shown in messages, unique in a session: ``window``, ``record out.mkv``.
+        blocked_seconds: how long a call may take before the user is told that the sink is blocked.
+        finish_seconds: how long `close` may take before `kill` is called.
     """
 
     name: str
+    blocked_seconds: float = 2.0
     finish_seconds: float = 10.0
 
     @property
-    def is_idle(self) -> bool:
-        """Whether pictures are let go because nobody asked for them. Such a sink keeps no session."""
-        return False
+    def is_active(self) -> bool:
+        """Whether frames are wanted; False for a recording that is paused. An inactive sink keeps no session alive."""
+        return True
 
     @property
     def is_connected(self) -> bool:
-        """Whether someone is reached, rather than pictures let go."""
+        """Whether frames reach someone; False while a stream has no connection."""
         return True
 
+    @abstractmethod
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Get ready for pictures of one size, in pixels, that come about ``fps`` times a second; called once.
+        """Prepare for frames of this size in pixels, about ``fps`` per second; called once.
 
         Raises:
-            SinkError: it cannot be had.
+            SinkError: the sink cannot be opened.
         """
+
+    @abstractmethod
+    def write(self, frame: LiveFrame) -> None:
+        """Write a frame. May block: meanwhile the newest frame waits and older ones are dropped.
+
+        Raises:
+            SinkError: the sink has failed for good.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what was written and release everything; called once, also after a failed or missing `open`."""
+
+    def write_audio(self, frame: AudioFrame) -> None:  # noqa: B027 - optional
+        """Write audio; called after `write` or `poll` with what has arrived meanwhile, five seconds at most.
+
+        ``frame.pts * frame.time_base`` is the time of the first sample in seconds of `time.monotonic`, the clock of
+        `LiveFrame.captured_at`.
+
+        Raises:
+            SinkError: the sink has failed for good.
+        """
+
+    def poll(self) -> None:  # noqa: B027 - optional
+        """Handle events; called ten times a second while no frame arrives.
+
+        Raises:
+            SinkError: the sink has failed for good.
+        """
+
+    def kill(self) -> None:  # noqa: B027 - optional
+        """Make a hanging call return, if possible; called from another thread, perhaps after `close`."""
+
+
+class NullSink(Sink):
+    """Discards every frame, for measurements."""
+
+    name = "null"
+
+    def open(self, width: int, height: int, fps: Fraction) -> None:
+        """Do nothing."""
 
     def write(self, frame: LiveFrame) -> None:
-        """Take a picture. It may block: the newest picture waits meanwhile, those between are dropped.
-
-        Raises:
-            SinkError: the sink is broken for good.
-        """
-
-    def idle(self) -> None:
-        """Called ten times a second while there is no new picture: for windows that want their events handled.
-
-        Raises:
-            SinkError: the sink is broken for good.
-        """
-        return
+        """Discard the frame."""
 
     def close(self) -> None:
-        """Finish what was written and let go of it; called once, also after a failure, or where it was never opened."""
-
-    def kill(self) -> None:
-        """Make a call that hangs return, where that can be done; called in another thread, maybe after `close`."""
-        return
+        """Do nothing."""
 
 
-@runtime_checkable
-class AudioSink(Protocol):
-    """A sink that takes sound as well."""
-
-    def audio(self, frame: AudioFrame) -> None:
-        """Take sound, in a thread of its own; may be called before `open` has returned and until `close` is called.
-
-        ``frame.pts * frame.time_base`` is the moment on `time.monotonic` at which its first sample was heard, the clock
-        of `LiveFrame.captured_at`. It may block: a bounded queue waits before it, and loses its oldest when full.
-
-        Raises:
-            SinkError: the sink is broken for good.
-        """
-
-
-class AudioSource(Protocol):
-    """Where sound comes from, other than from a file that is painted: a microphone."""
-
-    name: str
-
-    def read(self) -> AudioFrame | None:
-        """Wait for the next piece of sound, at most half a second; None for nothing yet. Times as in `AudioSink`.
-
-        Raises:
-            PipelineError: it is broken for good, or cannot be had; called in a thread of its own, opened at the first.
-        """
-
-    def close(self) -> None:
-        """Let go of the device; called in the same thread."""
+def unused_path(folder: Path, suffix: str) -> Path:
+    """Return a path in ``folder`` that does not exist yet: ``flowbrush-20261120-190000.png``, numbered if needed."""
+    stem = f"flowbrush-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = folder / f"{stem}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}{suffix}"
+    return path

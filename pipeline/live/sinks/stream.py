@@ -1,4 +1,4 @@
-"""A stream to a server or a player: RTMP, RTSP or UDP, connected anew when it breaks."""
+"""Stream to a server or a player by RTMP, RTSP, UDP or TCP; reconnect when the connection breaks."""
 
 import json
 import math
@@ -10,52 +10,56 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from typing import IO, cast
 
 import av
 from av.audio.frame import AudioFrame
 
-from pipeline.live.capture.address import END, shown
+from pipeline.live.capture.address import redacted
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import stream_process
-from pipeline.live.sinks.muxer import AudioQueue, Form, LiveMuxer
 from pipeline.live.sinks.sink import Sink, SinkError
+from pipeline.live.sinks.writer import ContainerFormat, LiveWriter
 
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
-GOODBYE_SECONDS = 5.0
-# Most that is sent, averaged over a second: bits for each pixel. Brush strokes are harder to compress than a camera's
-# picture; at 1280x720 and 30 pictures a second it comes to 4 Mbit/s.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+CLOSE_SECONDS = 5.0
+# Bit rate limit per pixel and frame. Brush strokes are harder to compress than camera frames; at 1280x720 and 30 fps
+# this is 4 Mbit/s.
 BITS_PER_PIXEL = 0.15
-# What FFmpeg calls the format that each protocol carries.
-FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
+# FFmpeg's name of the container format that each protocol carries.
+PROTOCOL_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 
 
-def check_stream(url: str) -> str:
-    """FFmpeg's name of what travels to ``url``.
+def stream_format(url: str) -> str:
+    """Return FFmpeg's name of the container format that is sent to ``url``.
 
     Raises:
-        ValueError: it is no address that a stream can be sent to.
+        ValueError: the URL has no host or its scheme is not supported.
     """
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme == "srt":
-        raise ValueError(f"{shown(url)}: PyAV's wheels come without srt; use rtmp, rtsp or udp")
-    if scheme not in FORMATS or not END.split(rest)[0]:
-        raise ValueError(f"{shown(url)}: a stream goes to rtmp://, rtmps://, rtsp://, udp:// or tcp://")
-    return FORMATS[scheme]
+        raise ValueError(f"{redacted(url)}: srt is not supported, as PyAV is built without it; use rtmp, rtsp or udp")
+    if scheme not in PROTOCOL_FORMATS or rest[:1] in "/?#":
+        supported = ", ".join(f"{known}://" for known in PROTOCOL_FORMATS)
+        raise ValueError(f"{redacted(url)}: a stream needs one of {supported} and a host")
+    return PROTOCOL_FORMATS[scheme]
 
 
 class StreamSink(Sink):
-    """Sends pictures, and sound where there is some; a connection that breaks is made again, ever more seldom.
+    """Sends frames and audio; reconnects after a pause that doubles up to half a minute.
 
     Args:
-        url: where to, see `FORMATS`.
-        notify: told, in one line each, when the connection is lost and when it is there again.
-        audio: whether sound will come.
-        clock: monotonic seconds.
+        url: where to send, see `PROTOCOL_FORMATS`.
+        notify: called with a line when the connection breaks and when it is restored.
+        has_audio: whether to add an audio track.
+        stall_seconds: longest time that connecting or sending a packet may take.
+        clock: current time in seconds.
+        connect: makes a connection from URL, format, a function that makes the writer, and ``stall_seconds``.
 
     Raises:
-        ValueError: see `check_stream`.
+        ValueError: see `stream_format`.
     """
 
     def __init__(
@@ -63,150 +67,155 @@ class StreamSink(Sink):
         url: str,
         notify: Callable[[str], None],
         *,
-        audio: bool = False,
+        has_audio: bool = False,
+        stall_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        connect: "Callable[[str, str, Callable[[IO[bytes]], LiveWriter], float], Connection] | None" = None,
     ) -> None:
-        self._format = check_stream(url)
+        self._format = stream_format(url)
         self._url, self._notify, self._clock = url, notify, clock
-        self.name = f"stream {shown(url)}"
-        self._has_sound = audio
-        self._sounds = AudioQueue()
-        self._link: _Link | None = None
-        self._wait = FIRST_WAIT_SECONDS
-        self._next_try = -math.inf
+        self._stall_seconds, self._new_connection = stall_seconds, connect or Connection
+        self.name = f"stream {redacted(url)}"
+        self._has_audio = has_audio
+        self._connection: Connection | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+        self._next_attempt = -math.inf
         self._was_connected = self._is_lost = False
 
     @property
     def is_connected(self) -> bool:
-        """Whether pictures are sent to someone, rather than let go."""
-        return self._link is not None and self._link.is_connected
+        """Whether frames are sent, rather than discarded."""
+        return self._connection is not None and self._connection.is_connected
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Remember size and rate; the connection begins with the first picture."""
+        """Store size and rate; the first frame starts the connection."""
         self._size, self._fps = (width, height), fps
 
     def write(self, frame: LiveFrame) -> None:
-        """Send ``frame``; while there is no connection, make one when it is time to, and let the frame go.
+        """Send ``frame``. Without a connection, connect once the pause is over; until then discard frames.
 
         Raises:
-            SinkError: the very first connection fails, as with a wrong address.
+            SinkError: the first connection of the session fails, as for a wrong address.
         """
-        audios = self._sounds.take()
-        if self._link is None:
-            if self._clock() < self._next_try:
-                return
-            self._link = self._connect(frame.captured_at)
-        self._send(self._link, frame, audios)
+        if self._connection is None and self._clock() >= self._next_attempt:
+            self._connection = self._connect(frame.captured_at)
+        self._send(lambda connection: connection.write(frame))
 
-    def idle(self) -> None:
-        """Keep the sound flowing while no pictures come.
+    def write_audio(self, frame: AudioFrame) -> None:
+        """Send audio; without a connection it is discarded.
 
         Raises:
             SinkError: see `write`.
         """
-        audios = self._sounds.take()
-        if self._link is not None:
-            self._send(self._link, None, audios)
-
-    def audio(self, frame: AudioFrame) -> None:
-        """Take sound; sent with the next picture."""
-        self._sounds.put(frame)
+        self._send(lambda connection: connection.write_audio(frame))
 
     def close(self) -> None:
-        """Say goodbye to the server, where there is one."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        """Close the connection in order."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
-    def _connect(self, origin: float) -> "_Link":
+    def _connect(self, origin: float) -> "Connection":
         width, height = self._size
         bits = str(round(BITS_PER_PIXEL * width * height * float(self._fps)))
         options = {"tune": "zerolatency", "maxrate": bits, "bufsize": bits}
-        form = Form("nut", {"write_index": "0"}, options)
-        return _Link(
-            self._url,
-            self._format,
-            lambda file: LiveMuxer(file, form, self._size, self._fps, origin, has_audio=self._has_sound),
+        make_writer = partial(
+            LiveWriter,
+            format=ContainerFormat("nut", {"write_index": "0"}, options),
+            size=self._size,
+            fps=self._fps,
+            origin=origin,
+            has_audio=self._has_audio,
         )
+        return self._new_connection(self._url, self._format, make_writer, self._stall_seconds)
 
-    def _send(self, link: "_Link", frame: LiveFrame | None, audios: list[AudioFrame]) -> None:
-        try:
-            link.send(frame, audios)
-        except (av.FFmpegError, OSError):
-            self._link = None
-            reason = link.close()  # after which all is heard that the connection had to say
-            self._was_connected = self._was_connected or link.is_connected
-            self._lose(reason)
+    def _send(self, send: "Callable[[Connection], None]") -> None:
+        connection = self._connection
+        if connection is None:
             return
-        self._was_connected = self._was_connected or link.is_connected
-        if link.is_connected and self._is_lost:
-            self._is_lost, self._wait = False, FIRST_WAIT_SECONDS
-            self._notify(f"{self.name}: connected again")
+        try:
+            send(connection)
+        except (av.FFmpegError, OSError):
+            self._connection = None
+            reason = connection.close()  # now everything that its process reported has been read
+            self._was_connected = self._was_connected or connection.is_connected
+            self._retry_later(reason)
+            return
+        self._was_connected = self._was_connected or connection.is_connected
+        if connection.is_connected and self._is_lost:
+            self._is_lost, self._pause = False, FIRST_PAUSE_SECONDS
+            self._notify(f"{self.name}: reconnected")
 
-    def _lose(self, reason: str) -> None:
-        """Wait twice as long as the last time; said once for each loss."""
+    def _retry_later(self, reason: str) -> None:
         if not self._was_connected:
-            remedy = "is the server there, and the address right?"
-            raise SinkError(self.name, f"no connection ({reason}); {remedy}")
+            raise SinkError(self.name, f"no connection ({reason}); check that the server runs and the address is right")
         if not self._is_lost:
             self._is_lost = True
-            self._notify(f"{self.name}: the connection broke ({reason}); trying again")
-        self._next_try = self._clock() + self._wait
-        self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
+            self._notify(f"{self.name}: connection lost ({reason}); reconnecting")
+        self._next_attempt = self._clock() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
 
-class _Link:
-    """One connection, which lives in a process: see `pipeline.live.sinks.stream_process`.
+class Connection:
+    """A connection in a process of its own, see `pipeline.live.sinks.stream_process`.
 
     Args:
-        url: where to.
-        form: FFmpeg's name of the format.
-        make_muxer: makes what writes into the process.
+        url: where to send.
+        format: FFmpeg's name of the container format.
+        make_writer: makes the writer, given the file object that leads into the process.
+        stall_seconds: longest time that connecting or sending a packet may take.
+
+    Attributes:
+        is_connected: whether the server has answered.
     """
 
-    def __init__(self, url: str, form: str, make_muxer: Callable[[IO[bytes]], LiveMuxer]) -> None:
+    def __init__(
+        self, url: str, format: str, make_writer: Callable[[IO[bytes]], LiveWriter], stall_seconds: float
+    ) -> None:
         self.is_connected = False
-        self._reason = "it does not answer"
-        # -P: the script's own folder is no place to import from.
-        command = [sys.executable, "-P", stream_process.__file__, form]
+        self._reason = "no answer"
+        # -P: import nothing from the script's own folder.
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-P", stream_process.__file__, format, str(stall_seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=os.environ | {stream_process.ADDRESS: url},  # no command shows the key, where flowbrush's own has @FILE
+            env=os.environ | {stream_process.ADDRESS: url},  # not an argument: those are visible to all users
         )
         self._listener = threading.Thread(target=self._listen, name="stream", daemon=True)
         self._listener.start()
-        self._muxer: LiveMuxer | None = None
-        with suppress(av.FFmpegError, OSError):  # it has ended already; sending tells
-            self._muxer = make_muxer(cast("IO[bytes]", self._process.stdin))
+        self._writer: LiveWriter | None = None
+        with suppress(av.FFmpegError, OSError):  # if the process has ended already, writing fails
+            self._writer = make_writer(cast("IO[bytes]", self._process.stdin))
 
-    def send(self, frame: LiveFrame | None, audios: list[AudioFrame]) -> None:
-        """Send sound, and a picture where there is one.
+    def write(self, frame: LiveFrame) -> None:
+        """Send a frame.
 
         Raises:
             av.FFmpegError, OSError: the connection is broken.
         """
-        if self._muxer is None:
+        if self._writer is None:
             raise BrokenPipeError
-        if frame is None:
-            self._muxer.write_audio(audios)
-        else:
-            self._muxer.write(frame, audios)
+        self._writer.write(frame)
+
+    def write_audio(self, frame: AudioFrame) -> None:
+        """Send audio; raises as `write` does."""
+        if self._writer is None:
+            raise BrokenPipeError
+        self._writer.write_audio(frame)
 
     def close(self) -> str:
-        """End the connection; return why it broke, if it did."""
-        if self._muxer is not None:
+        """Close the connection; return why it broke, if it did."""
+        if self._writer is not None:
             try:
-                self._muxer.finish()
+                self._writer.finish()
             except (av.FFmpegError, OSError, ValueError):
-                self._muxer.abandon()
+                self._writer.abandon()
         with suppress(OSError):
             cast("IO[bytes]", self._process.stdin).close()
         try:
-            self._process.wait(GOODBYE_SECONDS)
+            self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -216,6 +225,6 @@ class _Link:
     def _listen(self) -> None:
         with cast("IO[bytes]", self._process.stdout) as lines:
             for line in lines:
-                said = json.loads(line)
-                self.is_connected = self.is_connected or "connected" in said
-                self._reason = said.get("error", self._reason)
+                message = json.loads(line)
+                self.is_connected = self.is_connected or "connected" in message
+                self._reason = message.get("error", self._reason)

@@ -1,12 +1,13 @@
-"""The connection of a stream in a process of its own: started as a script, it copies packets to the network.
+"""The process of one stream connection: started as a script, it copies packets to the network.
 
-PyAV holds Python's lock while an output connects and while it says goodbye, without any limit of time: in the session's
-process a server that does not answer would stop the camera, the painter and all other sinks.
+PyAV holds Python's global lock while an output connects and while it closes, for an unlimited time: in the session's
+process an unresponsive server would stop the camera, the network and all other sinks.
 
-Argument: FFmpeg's name of the format; the URL is in the environment, as all users see arguments (those of flowbrush
-itself too, unless they name a file: see `pipeline.live.capture.address.read_address`). Packets come on standard input
-as NUT;
-lines of JSON go out: ``{"connected": true}``, or ``{"error": REASON}`` at the end.
+Arguments: FFmpeg's name of the container format, and the time limit of one network operation in seconds. The URL is in
+the environment, as all users of a machine see arguments. Packets arrive on standard input as NUT. Standard output
+carries lines of JSON: ``{"connected": true}``, or ``{"error": REASON}`` at the end.
+
+Imports nothing of flowbrush, so that it starts fast.
 """
 
 import faulthandler
@@ -14,12 +15,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import av
 
 ADDRESS = "FLOWBRUSH_STREAM_ADDRESS"
-# A step of the connection that takes longer is a connection lost.
-STALL_SECONDS = 10.0
 OPTIONS = {
     "flv": {"flvflags": "no_duration_filesize"},
     "mpegts": {"mpegts_flags": "resend_headers"},
@@ -27,41 +28,47 @@ OPTIONS = {
 }
 
 
-def main(url: str, form: str) -> None:
+def main(url: str, format: str, stall_seconds: float) -> None:
     """Copy all packets of standard input to ``url``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the session ends this process in order
-    # The header tells all; what is read ahead is late. (`nobuffer` would lose the first picture, and with it all up to
-    # the next key picture.)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too; the session ends it in order
+    # The header describes everything, and reading ahead would add latency. (`nobuffer` would discard the first key
+    # frame, and with it all frames up to the next.)
     options = {"probesize": "32", "analyzeduration": "0"}
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-    packets = open(0, "rb", buffering=0)  # noqa: SIM115 - a buffered reader would wait until its buffer is full
-    with av.open(packets, mode="r", format="nut", options=options) as source:
-        # The one watchdog that works while a library holds Python's lock.
-        faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
-        target = av.open(url, "w", format=form, container_options={"flush_packets": "1", **OPTIONS[form]})
-        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
-        target.start_encoding()
+    devnull = open(os.devnull, "w")  # noqa: SIM115 - open for as long as the process runs
+    packets = open(0, "rb", buffering=0)  # noqa: SIM115 - a buffered reader would wait for a full buffer
+
+    @contextmanager
+    def watchdog() -> Iterator[None]:
+        """End the process if the body takes too long; works while a library holds Python's global lock."""
+        faulthandler.dump_traceback_later(stall_seconds, exit=True, file=devnull)
+        yield
         faulthandler.cancel_dump_traceback_later()
-        _tell(connected=True)
+
+    with av.open(packets, mode="r", format="nut", options=options) as source:
+        with watchdog():
+            target = av.open(url, "w", format=format, container_options={"flush_packets": "1", **OPTIONS[format]})
+            streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            target.start_encoding()
+        report(connected=True)
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
-                faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
-                target.mux(packet)
-                faulthandler.cancel_dump_traceback_later()
-        faulthandler.dump_traceback_later(STALL_SECONDS, exit=True, file=nowhere)
-        target.close()
+                with watchdog():
+                    target.mux(packet)
+        with watchdog():
+            target.close()
 
 
-def _tell(**what: object) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
+def report(**message: object) -> None:
+    """Write a line of JSON to standard output."""
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
     try:
-        main(os.environ.pop(ADDRESS), *sys.argv[1:])
+        main(os.environ.pop(ADDRESS), sys.argv[1], float(sys.argv[2]))
     except (av.FFmpegError, OSError) as error:
-        _tell(error=error.strerror or type(error).__name__)
-        os._exit(1)  # closing what is broken would try to write once more
+        report(error=error.strerror or type(error).__name__)
+        os._exit(1)  # closing a broken output would write once more
     os._exit(0)

@@ -1,4 +1,4 @@
-"""A virtual camera: what other programs, a video call for instance, see as a camera."""
+"""A virtual camera, which other programs see as a camera: for video calls."""
 
 import sys
 from collections.abc import Callable
@@ -19,11 +19,11 @@ REMEDIES = {
 
 
 class VirtualCameraSink(Sink):
-    """Shows pictures as a camera, by pyvirtualcam: v4l2loopback on Linux, OBS or Unity Capture elsewhere.
+    """Sends frames to a camera driver by pyvirtualcam: v4l2loopback on Linux, OBS or Unity Capture elsewhere.
 
     Args:
-        notify: told, in one line, which camera it is.
-        device: of the camera, ``/dev/video2`` for instance; None for the first that is found.
+        notify: called with a line that names the camera.
+        device: the camera, ``/dev/video2`` for instance; None for the first one found.
     """
 
     name = "virtual camera"
@@ -33,35 +33,35 @@ class VirtualCameraSink(Sink):
         self._camera: Any = None
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Find the camera, and tell it the size.
+        """Open the camera with the frame size.
 
         Raises:
-            SinkError: pyvirtualcam or the camera's driver is not installed, or another program feeds it.
+            SinkError: pyvirtualcam or the driver is not installed, or another program uses the camera.
         """
         try:
             import pyvirtualcam
         except ImportError as error:
-            raise SinkError(self.name, "pyvirtualcam is needed: pip install 'flowbrush[virtualcam]'") from error
+            raise SinkError(self.name, "needs pyvirtualcam: pip install 'flowbrush[virtualcam]'") from error
         try:
             self._camera = pyvirtualcam.Camera(width, height, float(fps), device=self._device)
         except (RuntimeError, OSError, ValueError) as error:
-            remedy = REMEDIES.get(sys.platform, "pyvirtualcam's page names drivers")
-            raise SinkError(self.name, f"there is none, or it is in use ({first_line(error)}); {remedy}") from error
+            remedy = REMEDIES.get(sys.platform, "pyvirtualcam's documentation lists drivers")
+            raise SinkError(self.name, f"not found or in use ({first_line(error)}); {remedy}") from error
         self._notify(f"virtual camera: choose {self._camera.device} in the other program")
 
     def write(self, frame: LiveFrame) -> None:
-        """Show ``frame``; who paces is the camera it came from.
+        """Show ``frame`` at once.
 
         Raises:
-            SinkError: the driver takes no more.
+            SinkError: the driver fails.
         """
         try:
             self._camera.send(np.ascontiguousarray(frame.pixels))
         except (RuntimeError, OSError) as error:
-            raise SinkError(self.name, f"it takes no more pictures ({first_line(error)})") from error
+            raise SinkError(self.name, f"accepts no more frames ({first_line(error)})") from error
 
     def close(self) -> None:
-        """Take the camera away."""
+        """Close the camera."""
         if self._camera is not None:
             camera, self._camera = self._camera, None
             camera.close()

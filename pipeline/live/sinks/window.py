@@ -1,4 +1,4 @@
-"""A window on the desktop: the picture, a discreet line of readings, keys."""
+"""A window that shows the stylized frames and a status line, and passes keys to the controls."""
 
 import json
 import subprocess
@@ -21,15 +21,14 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import window_process
 from pipeline.live.sinks.display import has_display
-from pipeline.live.sinks.files import new_name
-from pipeline.live.sinks.overlay import Meter, draw_help, draw_readings, readings
-from pipeline.live.sinks.sink import Sink, SinkError
+from pipeline.live.sinks.overlay import FrameMeter, draw_help, draw_status, status_line
+from pipeline.live.sinks.sink import Sink, SinkError, unused_path
 
-PATIENCE_SECONDS = 10.0
-# How soon the end of the session is noticed while the window holds on to a picture.
-WAIT_SECONDS = 0.2
+EXIT_SECONDS, CLOSE_SECONDS = 10.0, 2.0
+# How often a write that waits for the window checks whether the session ends.
+CHECK_SECONDS = 0.2
 
-# What OpenCV's waitKeyEx gives for keys without a character: X11 keysyms (Qt, GTK), Windows' codes, macOS' characters.
+# Codes that OpenCV's waitKeyEx returns for keys without a character: X11 keysyms (Qt, GTK), Windows, macOS.
 NAMED_KEYS = {
     65361: "left",
     65362: "up",
@@ -48,10 +47,10 @@ NAMED_KEYS = {
 
 
 def key_name(code: int) -> str:
-    """The name by which `pipeline.live.controls` knows a key; empty for none of those.
+    """Return the name of a key as in `pipeline.live.controls`; empty if it has none.
 
     Args:
-        code: what ``cv2.waitKeyEx`` gave; GTK adds the state of shift, caps lock and num lock above 16 bits.
+        code: a code of ``cv2.waitKeyEx``; GTK adds the state of shift, caps lock and num lock above bit 16.
     """
     named = NAMED_KEYS.get(code) or NAMED_KEYS.get(code & 0xFFFF)
     if named:
@@ -61,19 +60,20 @@ def key_name(code: int) -> str:
 
 
 class WindowSink(Sink):
-    """Shows each picture, and hands the keys to ``controls``; closing the window ends the session.
+    """Shows each frame in a window; closing the window ends the session.
 
-    The window itself is a process, see `pipeline.live.sinks.window_process`.
+    The window runs in a process of its own, see `pipeline.live.sinks.window_process`.
 
     Args:
-        controls: what the keys change.
-        notify: told, in one line, where a still was saved.
-        clean: show the picture alone, but for the help.
+        controls: receives the keys.
+        notify: called with a line when a still is saved.
+        clean: show no status line.
         stills: folder for stills; None for the working folder.
+        program: the script to run.
     """
 
     name = "window"
-    finish_seconds = 2.0  # nothing is lost with a window
+    finish_seconds = 2.0  # a window has nothing to lose
 
     def __init__(
         self,
@@ -82,52 +82,50 @@ class WindowSink(Sink):
         *,
         clean: bool = False,
         stills: Path | None = None,
+        program: str = window_process.__file__,
     ) -> None:
-        self._controls = controls
-        self._notify = notify
-        self._clean = clean
-        self._stills = stills or Path()
-        self._meter = Meter()
+        self._controls, self._notify = controls, notify
+        self._clean, self._stills = clean, stills or Path()
+        self._program = program
+        self._meter = FrameMeter()
         self._frame: LiveFrame | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._shown = threading.Semaphore(0)
-        self._is_gone = False
+        self._frame_shown = threading.Semaphore(0)
+        self._has_exited = False
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Start the window's process; the window appears with the first picture, in its size.
+        """Start the window's process. The window appears with the first frame, in its size.
 
         Raises:
             SinkError: there is no display.
         """
         if not has_display():
-            raise SinkError(
-                self.name, "there is no display; use --virtual-camera, --record, --stream or --null, or set DISPLAY"
-            )
-        self._complaints = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - lives as long as the process
-        # -P: the script's own folder is no place to import from.
+            raise SinkError(self.name, "no display; set DISPLAY, or use --virtual-camera, --record, --stream or --null")
+        self._stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - open for as long as the process runs
+        # -P: import nothing from the script's own folder.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", window_process.__file__],
+            [sys.executable, "-P", self._program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
         )
         self._listener = threading.Thread(target=self._listen, args=(self._process,), name="window keys", daemon=True)
         self._listener.start()
 
     def write(self, frame: LiveFrame) -> None:
-        """Show ``frame``; back when it is seen."""
+        """Show ``frame``; return when it is visible."""
         self._frame = frame
         self._show(frame)
         self._meter.count(frame.captured_at, time.monotonic())
 
-    def idle(self) -> None:
-        """Show the last picture again, with what keys have changed over it."""
+    def poll(self) -> None:
+        """Show the last frame again, with what keys have changed."""
         if self._frame is not None:
             self._show(self._frame)
 
     def close(self) -> None:
         """Close the window and end its process."""
-        self._save_wanted()
+        self._save_requested_still()
         process = self._process
         if process is None:
             return
@@ -135,90 +133,86 @@ class WindowSink(Sink):
             with suppress(OSError):
                 process.stdin.close()
         try:
-            process.wait(PATIENCE_SECONDS / 5)
+            process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         self._listener.join()
         if process.stdout is not None:
             process.stdout.close()
-        self._complaints.close()
-        self._process = None  # not before: up to here it may have to be killed
+        self._stderr.close()
+        self._process = None  # last, as `kill` may be called until here
 
     def kill(self) -> None:
-        """End a window that answers no more, from any thread; what waits for it goes on."""
+        """End a window that does not respond; calls that wait for it return."""
         process = self._process
         if process is not None:
             process.kill()
 
     def _show(self, frame: LiveFrame) -> None:
-        self._save_wanted()
+        self._save_requested_still()
         if self._controls.quitting.is_set() or self._process is None or self._process.stdin is None:
             return
-        picture = self._drawn(frame)
-        height, width, _ = picture.shape
+        drawn = self._draw(frame)
+        height, width, _ = drawn.shape
         try:
-            header = window_process.HEADER.pack(width, height, self._controls.full_screen)
-            self._process.stdin.write(header)
-            self._process.stdin.write(picture.data)
+            self._process.stdin.write(window_process.HEADER.pack(width, height, self._controls.full_screen))
+            self._process.stdin.write(drawn.data)
             self._process.stdin.flush()
         except OSError as error:
-            self._has_ended(error)
+            self._raise_exit(error)
             return
-        while not self._shown.acquire(timeout=WAIT_SECONDS):
+        while not self._frame_shown.acquire(timeout=CHECK_SECONDS):
             if self._controls.quitting.is_set():
                 return
-        if self._is_gone:
-            self._has_ended()
+        if self._has_exited:
+            self._raise_exit()
 
-    def _drawn(self, frame: LiveFrame) -> Pixels:
+    def _draw(self, frame: LiveFrame) -> Pixels:
         snapshot = self._controls.snapshot()
         pixels = frame.original if snapshot.show_original else frame.pixels
-        picture = cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))  # a copy: others have the frame too
+        drawn = cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))  # a copy: all sinks share the frame
         if self._controls.help:
-            picture = draw_help(picture, self._controls.names)
+            drawn = draw_help(drawn, self._controls.names)
         elif not self._clean:
-            text = readings(snapshot, self._controls.names, self._meter)
-            draw_readings(picture, text, message=self._controls.message, recording=self._controls.recording)
-        return picture
+            text = status_line(snapshot, self._controls.names, self._meter)
+            draw_status(drawn, text, message=self._controls.message, recording=self._controls.recording)
+        return drawn
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
-        """What the window tells: keys act at once, also while pictures are late."""
+        """Read what the window reports. Keys act at once, even while no frames arrive."""
         for line in process.stdout or ():
-            said = json.loads(line)
-            if "key" in said:
-                self._controls.press(key_name(said["key"]))
-            elif "closed" in said:
+            message = json.loads(line)
+            if "key" in message:
+                self._controls.press(key_name(message["key"]))
+            elif "closed" in message:
                 self._controls.quit()
             else:
-                self._shown.release()
-        self._is_gone = True
-        self._shown.release()
+                self._frame_shown.release()
+        self._has_exited = True
+        self._frame_shown.release()
 
-    def _has_ended(self, error: OSError | None = None) -> None:
-        """The process is gone: fine where a person closed the window, else what it said last is the reason."""
+    def _raise_exit(self, error: OSError | None = None) -> None:
+        """Raise why the process has exited, unless the user closed the window."""
         process = self._process
         if process is None or self._controls.quitting.wait(0.5):
             return
-        process.wait(PATIENCE_SECONDS)
-        self._complaints.seek(0)
-        said = self._complaints.read().decode(errors="replace").strip().splitlines()
-        reason = f": {said[-1][:200]}" if said else ""
-        raise SinkError(self.name, f"it ended with code {process.returncode}{reason}") from error
+        process.wait(EXIT_SECONDS)
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        reason = f": {lines[-1][:200]}" if lines else ""
+        raise SinkError(self.name, f"exited with code {process.returncode}{reason}") from error
 
-    def _save_wanted(self) -> None:
-        if self._frame is not None and self._controls.take_still():
-            self._save_still(self._frame)
-
-    def _save_still(self, frame: LiveFrame) -> None:
-        path = new_name(self._stills, "flowbrush", ".png")
-        said = f"still: {path}"
+    def _save_requested_still(self) -> None:
+        if self._frame is None or not self._controls.take_still():
+            return
+        path = unused_path(self._stills, ".png")
         try:
             self._stills.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(frame.pixels).save(path, compress_level=1)
+            Image.fromarray(self._frame.pixels).save(path, compress_level=1)
         except OSError as error:
-            said = f"still: {path} cannot be written ({reason_of(error)})"
             self._controls.say(f"no still: {reason_of(error)} ({path.name})")
+            self._notify(f"still: {path} cannot be written ({reason_of(error)})")
         else:
-            self._controls.say(said)
-        self._notify(said)
+            self._controls.say(f"still: {path}")
+            self._notify(f"still: {path}")

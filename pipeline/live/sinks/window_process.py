@@ -1,11 +1,12 @@
-"""A window in a process of its own: started as a script, it imports OpenCV and nothing of flowbrush, nor PyAV.
+"""The process of the window: started as a script, it imports OpenCV and neither flowbrush nor PyAV.
 
-PyAV and OpenCV bring XCB libraries of the same names, and with PyAV's loaded first an OpenCV window hangs for ever
-(PyAV#978, opencv#29195). A display that goes away ends, with Qt, this process alone; and the window has a main thread,
-as macOS wants it.
+PyAV and OpenCV bring XCB libraries of the same names; with PyAV's loaded first, OpenCV's windows hang forever
+(PyAV#978, opencv#29195). Qt ends the process whose display disappears, and macOS requires that windows are shown by the
+main thread: in a process of its own the window meets both.
 
-Pictures come on standard input, each behind a `HEADER`; lines of JSON go out: ``{"shown": true}`` for each picture,
-``{"key": CODE}`` with a code of OpenCV's ``waitKeyEx``, ``{"closed": true}`` when a person has closed the window.
+Frames arrive on standard input, each after a `HEADER`. Standard output carries lines of JSON: ``{"shown": true}`` for
+each frame, ``{"key": CODE}`` with a code of OpenCV's ``waitKeyEx``, ``{"closed": true}`` when the user closes the
+window.
 """
 
 import json
@@ -23,49 +24,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 TITLE = "flowbrush"
-# Width and height of the picture, and whether the window is to fill the screen; pixels follow, BGR.
+# Width and height of the frame, and whether the window fills the screen; then the pixels, BGR.
 HEADER = struct.Struct("<II?")
 WAIT_SECONDS = 0.01
-KEYS_AT_ONCE = 32
-# Qt leaves what the picture does not fill of a screen light grey; so the picture gets bars of its own and fills it all.
-# In an ordinary window that would now and then stay black: with a free ratio Qt wants to be resized once.
-DRAWS_BARS = sys.platform == "linux"
+MAX_KEYS_PER_STEP = 32
+# Qt leaves the part of the screen that the frame does not cover light grey, so black bars are added to the frame. Not
+# in an ordinary window: with a free aspect ratio Qt sometimes leaves it black until it is resized.
+ADDS_BARS = sys.platform == "linux"
 
-Picture = tuple[NDArray[np.uint8], bool]
+# A frame, and whether the window fills the screen.
+Item = tuple[NDArray[np.uint8], bool]
 
 
 def main() -> None:
-    """Show pictures until standard input ends or a person closes the window."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the session then ends this process in order
-    _prepare_qt()
-    pictures: Queue[Picture | None] = Queue(maxsize=1)
-    threading.Thread(target=_read, args=(pictures,), daemon=True).start()
-    first = pictures.get()
+    """Show frames until standard input ends or the user closes the window."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too; the session ends it in order
+    if sys.platform == "linux":
+        # OpenCV's Qt supports X11 only, and fails if the desktop's settings request Wayland.
+        os.environ["QT_QPA_PLATFORM"] = "xcb"
+        # OpenCV sets a folder that does not exist, and Qt prints a warning. No text is drawn with Qt's fonts.
+        os.environ["QT_QPA_FONTDIR"] = os.path.dirname(cv2.__file__)
+    items: Queue[Item | None] = Queue(maxsize=1)
+    threading.Thread(target=read_frames, args=(items,), daemon=True).start()
+    first = items.get()
     if first is not None:
-        _open(first[0])
-        _run(first, pictures)
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.resizeWindow(TITLE, first[0].shape[1], first[0].shape[0])
+        show_frames(first, items)
 
 
-def _run(first: Picture, pictures: "Queue[Picture | None]") -> None:
-    item: Picture | None = first
-    fills_screen, shape = False, (0, 0)
+def read_frames(items: "Queue[Item | None]") -> None:
+    """Read frames from standard input into ``items``; None at the end."""
+    while len(header := sys.stdin.buffer.read(HEADER.size)) == HEADER.size:
+        width, height, full_screen = HEADER.unpack(header)
+        pixels = sys.stdin.buffer.read(width * height * 3)
+        if len(pixels) < width * height * 3:
+            break
+        items.put((np.frombuffer(pixels, np.uint8).reshape(height, width, 3), full_screen))
+    items.put(None)
+
+
+def show_frames(first: Item, items: "Queue[Item | None]") -> None:
+    """Show ``first`` and what follows in ``items``, and report keys, until the frames end or the window is closed."""
+    item: Item | None = first
+    is_full_screen, screen_size = False, (0, 0)
     while True:
         if item is not None:
-            picture, wants_screen = item
-            if wants_screen is not fills_screen:
-                fills_screen = wants_screen
-                _fill_screen(fills_screen)
-        before, shape = shape, _shape() if fills_screen and DRAWS_BARS else (0, 0)
-        if item is not None or shape != before:
-            cv2.imshow(TITLE, _framed(picture, *shape))
-        _handle_keys()
-        if _is_closed():
-            _tell(closed=True)
+            frame, full_screen = item
+            if full_screen is not is_full_screen:
+                is_full_screen = full_screen
+                set_full_screen(full_screen)
+        old_size, screen_size = screen_size, window_size() if is_full_screen and ADDS_BARS else (0, 0)
+        if item is not None or screen_size != old_size:
+            cv2.imshow(TITLE, with_bars(frame, *screen_size))
+        report_keys()
+        if is_closed():
+            report(closed=True)
             return
         if item is not None:
-            _tell(shown=True)
+            report(shown=True)
         try:
-            item = pictures.get(timeout=WAIT_SECONDS)
+            item = items.get(timeout=WAIT_SECONDS)
         except Empty:
             item = None
         else:
@@ -73,81 +92,63 @@ def _run(first: Picture, pictures: "Queue[Picture | None]") -> None:
                 return
 
 
-def _read(pictures: "Queue[Picture | None]") -> None:
-    while len(header := sys.stdin.buffer.read(HEADER.size)) == HEADER.size:
-        width, height, fills_screen = HEADER.unpack(header)
-        pixels = sys.stdin.buffer.read(width * height * 3)
-        if len(pixels) < width * height * 3:
-            break
-        pictures.put((np.frombuffer(pixels, np.uint8).reshape(height, width, 3), fills_screen))
-    pictures.put(None)
-
-
-def _prepare_qt() -> None:
-    if sys.platform == "linux":
-        # The wheel's Qt speaks X11 alone, and gives up where the desktop's setting asks for Wayland.
-        os.environ["QT_QPA_PLATFORM"] = "xcb"
-        # The wheel's loader names a folder that is not there, and Qt complains; nothing is written in its fonts.
-        os.environ["QT_QPA_FONTDIR"] = os.path.dirname(cv2.__file__)
-
-
-def _open(picture: NDArray[np.uint8]) -> None:
-    cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-    cv2.resizeWindow(TITLE, picture.shape[1], picture.shape[0])
-
-
-def _fill_screen(wanted: bool) -> None:
-    if DRAWS_BARS:
-        ratio = cv2.WINDOW_FREERATIO if wanted else cv2.WINDOW_KEEPRATIO
+def set_full_screen(full_screen: bool) -> None:
+    """Make the window fill the screen, or not."""
+    if ADDS_BARS:
+        ratio = cv2.WINDOW_FREERATIO if full_screen else cv2.WINDOW_KEEPRATIO
         cv2.setWindowProperty(TITLE, cv2.WND_PROP_ASPECT_RATIO, ratio)
-    mode = cv2.WINDOW_FULLSCREEN if wanted else cv2.WINDOW_NORMAL
+    mode = cv2.WINDOW_FULLSCREEN if full_screen else cv2.WINDOW_NORMAL
     cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, mode)
 
 
-def _shape() -> tuple[int, int]:
-    """Width and height of the window's inside in pixels; 0 where it is gone."""
+def window_size() -> tuple[int, int]:
+    """Return width and height of the window's content in pixels; (0, 0) if it is closed."""
     try:
         _, _, width, height = cv2.getWindowImageRect(TITLE)
-    except cv2.error:  # Qt has put away all it had
+    except cv2.error:  # Qt has already deleted the window
         return 0, 0
     return max(width, 0), max(height, 0)
 
 
-def _framed(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """``picture`` with black at two of its sides, in the shape of a screen of this size; 0 for none."""
-    rows, columns, _ = picture.shape
+def with_bars(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return ``frame`` with black bars that give it the aspect ratio of ``width`` to ``height``; 0 for none."""
+    rows, columns, _ = frame.shape
     if not width or not height:
-        return picture
-    wide = max(round(rows * width / height) - columns, 0)
-    high = max(round(columns * height / width) - rows, 0)
-    if wide + high <= 1:
-        return picture
-    sides = high // 2, high - high // 2, wide // 2, wide - wide // 2
-    framed: NDArray[np.uint8] = cv2.copyMakeBorder(picture, *sides, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
+        return frame
+    extra_columns = max(round(rows * width / height) - columns, 0)
+    extra_rows = max(round(columns * height / width) - rows, 0)
+    if extra_columns + extra_rows <= 1:
+        return frame
+    top, left = extra_rows // 2, extra_columns // 2
+    sides = top, extra_rows - top, left, extra_columns - left
+    framed: NDArray[np.uint8] = cv2.copyMakeBorder(frame, *sides, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
     return framed
 
 
-def _handle_keys() -> None:
-    for _ in range(KEYS_AT_ONCE):
+def report_keys() -> None:
+    """Report the keys pressed since the last call."""
+    for _ in range(MAX_KEYS_PER_STEP):
         code = cv2.waitKeyEx(1)
         if code == -1:
             return
-        _tell(key=code)
+        report(key=code)
 
 
-def _is_closed() -> bool:
+def is_closed() -> bool:
+    """Return whether the user has closed the window."""
     try:
         return bool(cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1)
-    except cv2.error:  # Qt has put away all it had
+    except cv2.error:  # Qt has already deleted the window
         return True
 
 
-def _tell(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
+def report(**message: Any) -> None:
+    """Write a line of JSON to standard output."""
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):  # the session is gone
+    with suppress(BrokenPipeError):  # the session has ended
         main()
-    os._exit(0)  # Qt's own end may take seconds
+    os._exit(0)  # Qt may take seconds to end

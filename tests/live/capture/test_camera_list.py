@@ -1,15 +1,15 @@
-"""The list of cameras; the kernel's answers are faked at its border, as no camera can be asked for in tests."""
+"""The list of cameras; the kernel is faked, as tests have no camera."""
 
 import errno
 import json
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import cli
-from pipeline.live.capture import camera_list as cameras
 from pipeline.live.capture.camera_list import Camera, Mode, list_cameras, read_modes, v4l2_cameras
 
 YUYV, MJPG = (int.from_bytes(code, "little") for code in (b"YUYV", b"MJPG"))
@@ -22,21 +22,21 @@ RATES = {
 
 
 class Kernel:
-    """Answers as V4L2 does, by the documents of the kernel: linux/videodev2.h."""
+    """Answers as V4L2 does, see linux/videodev2.h."""
 
     def __init__(self, devices: Path) -> None:
         self._devices = devices
 
     def __call__(self, file: int, number: int, buffer: bytearray) -> int:
         size = number >> 16 & 0x3FFF
-        assert len(buffer) == size, "the number tells the size of the structure"
+        assert len(buffer) == size, "the request number contains the size"
         return {0: self.capabilities, 2: self.format, 74: self.size, 75: self.interval}[number & 0xFF](file, buffer)
 
     def capabilities(self, file: int, buffer: bytearray) -> int:
         device = Path(f"/proc/self/fd/{file}").resolve().name
         if device == "video3":
             raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
-        own = {"video0": 1, "video1": 0x00800000, "video10": 1}[device]  # the second gives metadata
+        own = {"video0": 1, "video1": 0x00800000, "video10": 1}[device]  # the second one delivers metadata
         struct.pack_into(
             "16s32s32sIII", buffer, 0, b"uvcvideo", f"Eye of {device}".encode(), b"usb", 0, 0x84A00001, own
         )
@@ -67,7 +67,7 @@ class Kernel:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> tuple[Path, Path]:
-    """The kernel's list, and its devices."""
+    """The kernel's list of devices, and the folder of the device files."""
     folder, devices = tmp_path / "class", tmp_path / "dev"
     devices.mkdir()
     for name in ("video0", "video1", "video10", "video3"):
@@ -78,7 +78,7 @@ def machine(tmp_path: Path) -> tuple[Path, Path]:
     return folder, devices
 
 
-def test_cameras_of_linux_with_sizes_and_rates(machine: tuple[Path, Path]) -> None:
+def test_linux_cameras_have_sizes_and_rates(machine: tuple[Path, Path]) -> None:
     folder, devices = machine
     found = list(v4l2_cameras(folder, Kernel(devices), devices))
     assert [camera.index for camera in found] == ["0", "10"]
@@ -91,18 +91,15 @@ def test_cameras_of_linux_with_sizes_and_rates(machine: tuple[Path, Path]) -> No
     )
 
 
-def test_a_camera_that_may_not_be_opened_is_listed_all_the_same(
-    machine: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_camera_without_permission_is_listed(machine: tuple[Path, Path]) -> None:
     folder, devices = machine
 
-    def refused(path: Path, *arguments, **settings):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    def refuse(file: int, number: int, buffer: bytearray) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refused)
-    monkeypatch.setattr(Path, "read_text", lambda path, **settings: f"Eye of {path.parent.name}\n")
-    found = list(v4l2_cameras(folder, Kernel(devices), devices))
-    assert "group video" in found[0].name
+    found = list(v4l2_cameras(folder, refuse, devices))
+    assert [camera.name.split(" (")[0] for camera in found] == [f"Eye of video{n}" for n in (0, 1, 3, 10)]
+    assert all("group video" in camera.name for camera in found)
     assert found[0].modes == ()
 
 
@@ -114,13 +111,13 @@ def test_modes_of_macos_and_windows() -> None:
     assert read_modes(windows) == (Mode(1280, 720, (60.0002,)), Mode(640, 480, (30.0,)))
 
 
-def test_a_machine_is_asked_without_an_error() -> None:
+def test_this_machine_is_listed_without_an_error() -> None:
     assert isinstance(list_cameras(), list)
 
 
 @pytest.mark.parametrize("system", ["darwin", "win32"])
-def test_where_ffmpeg_lacks_the_system_s_devices_there_are_none(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras.sys, "platform", system)
+def test_without_ffmpeg_s_devices_there_are_no_cameras(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
     assert list_cameras() == []
 
 

@@ -1,0 +1,192 @@
+"""Network streams from real senders: their first frame, their pace, their end."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.live.capture.device import CaptureDevice
+from pipeline.live.capture.ffmpeg_sources import network_stream
+from tests.support.media import Clip, make_clip, moving_square
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The files of ``folder`` over http."""
+
+    class Serve(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Serve)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def long_clip(path: Path, count: int, every: int) -> Path:
+    """A clip at 30 fps whose first frame is white, with a key frame every ``every`` frames."""
+    with av.open(str(path), "w", format="mpegts") as output:
+        video = output.add_stream("libx264", rate=30, options={"preset": "ultrafast", "tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.gop_size = every
+        for number in range(count):
+            pixels = moving_square(number % 10) if number else np.full((48, 64, 3), 255, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = number
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    return path
+
+
+@contextmanager
+def sender(send: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that calls ``send`` with its first connection; gives its host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                send(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_the_first_key_frame_of_a_stream_is_not_lost(tmp_path: Path) -> None:
+    """The next one would arrive six seconds, 180 frames, later."""
+    data = long_clip(tmp_path / "long.ts", 200, 180).read_bytes()
+
+    def send(connection: socket.socket) -> None:
+        for start in range(0, len(data), 188 * 5):
+            connection.sendall(data[start : start + 188 * 5])
+            time.sleep(0.01)
+
+    with sender(send) as address:
+        device = network_stream(f"tcp://{address}")
+        device.open()
+        frame = device.read()
+        device.close()
+    assert frame is not None
+    assert frame.pixels.min() > 240
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "killed.mkv"])
+def test_a_file_on_a_server_plays_in_real_time_and_ends(tmp_path: Path, name: str) -> None:
+    """Also an interrupted recording, which states no duration."""
+    path = make_clip(tmp_path / name, Clip(pts=range(0, 512 * 15, 512)))
+    if name == "killed.mkv":
+        path.write_bytes(path.read_bytes().replace(b"\x44\x89\x88", b"\xec\x80\x88"))  # Void for Duration
+    with av.open(str(path)) as container:
+        assert bool(container.duration) == (name == "clip.mp4")
+    with served(tmp_path) as address:
+        device = network_stream(f"{address}/{name}")
+        device.open()
+        times = [frame.captured_at for frame in iter(device.read, None)]
+        device.close()
+    assert len(times) >= 14  # the decoder completes the last ones together, of which the newest is delivered
+    assert all(seconds - times[0] >= number / 30 - 0.002 for number, seconds in enumerate(times))
+
+
+def test_a_file_that_is_cut_off_has_not_ended(tmp_path: Path) -> None:
+    data = long_clip(tmp_path / "long.ts", 10, 5).read_bytes()
+
+    def send(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data))
+        connection.sendall(data[: len(data) // 2])
+
+    with sender(send) as address:
+        device = network_stream(f"http://{address}/long.ts")
+        device.open()
+        with pytest.raises(InputError, match="cannot be read"):
+            list(iter(device.read, None))
+        device.close()
+
+
+def test_a_stream_arrives_over_udp() -> None:
+    """The colours are those that were sent."""
+    url = "udp://127.0.0.1:52743"
+    stopped = threading.Event()
+
+    def send() -> None:
+        with av.open(url, "w", format="mpegts") as output:
+            options = {"preset": "ultrafast", "tune": "zerolatency", "g": "5"}
+            video = output.add_stream("libx264", rate=30, options=options)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            for number in range(600):
+                frame = av.VideoFrame.from_ndarray(moving_square(7), format="rgb24")
+                frame.pts = number
+                output.mux(video.encode(frame))
+                if stopped.wait(1 / 30):
+                    return
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    device = network_stream(url)
+    try:
+        device.open()
+        frame = [device.read() for _ in range(3)][-1]
+    finally:
+        stopped.set()
+        thread.join()
+        device.close()
+    assert frame is not None
+    assert frame.pixels.shape == (48, 64, 3)
+    assert np.abs(frame.pixels.astype(int) - moving_square(7)).mean() < 8
+    assert device.reconnects
+
+
+def test_a_missing_server_is_an_error_of_one_line() -> None:
+    with pytest.raises(InputError, match=r"^rtmp://127.0.0.1:1: cannot be opened \(.+\)$"):
+        network_stream("rtmp://user:secret@127.0.0.1:1/app").open()
+
+
+def test_a_malformed_url_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"^http://\[bad: cannot be opened"):
+        network_stream("http://[bad/x").open()
+
+
+def open_and_read(device: CaptureDevice) -> None:
+    device.open()
+    device.read()
+
+
+def test_a_playlist_from_the_network_opens_no_local_file(tmp_path: Path) -> None:
+    local = make_clip(tmp_path / "local.ts", form="mpegts")
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{local}\n#EXT-X-ENDLIST\n"
+    (tmp_path / "list.m3u8").write_text(playlist)
+    with served(tmp_path) as address:
+        device = network_stream(f"{address}/list.m3u8")
+        with pytest.raises(InputError), closing(device):
+            open_and_read(device)
+
+
+def test_the_udp_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[dict[str, str]] = []
+
+    def refuse(url: str, mode: str, format: str | None, options: dict[str, str], **_: object) -> None:
+        used.append(options)
+        raise OSError("refused")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(InputError, match="refused"):
+        network_stream("udp://127.0.0.1:5000").open()
+    assert int(used[0]["fifo_size"]) * 188 <= 2.1e6
