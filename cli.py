@@ -188,7 +188,7 @@ def styles(
         else:
             print_styles(found)
         return
-    from pipeline.console.gallery_picture import draw_preview
+    from pipeline.console.preview import draw_preview
 
     with Bar("stylizing", quiet=as_json) as bar:
         tiles = draw_preview(preview, config, progress=lambda done, total: bar.counts(done, total, "tiles"))

@@ -12,7 +12,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.console.gallery_picture import Tile, draw_page
+from pipeline.console.preview import Tile, draw_page
 from pipeline.frames import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,13 +1,13 @@
-"""A video in, a painted video out. What programs of your own need is here; all else may change.
+"""Stylize video with a neural network. The names listed here are public; everything else may change.
 
-    stylize_clip     a file into a file; gives a Summary, tells of Progress
-    stylize_folder   a folder into a folder, as `flowbrush batch` does; gives an Ended, tells of each Event
-    stylize_frames   pictures into pictures
+    stylize_clip     a file into a file; returns a Summary, reports Progress
+    stylize_folder   a folder into a folder, as `flowbrush batch` does; returns an Ended, reports each Event
+    stylize_frames   arrays into arrays
 
-What may be said of each is in a StylizeConfig, DecodeConfig or EncodeConfig; what goes wrong is a PipelineError.
+Their options are in StylizeConfig, DecodeConfig and EncodeConfig; errors that a user can fix are PipelineErrors.
 An Event is a Planned, Started, Progressed, Noted, Finished, Skipped, Failed or Ended.
 
-Importing this loads neither torch nor a codec.
+Importing this package loads neither torch nor PyAV.
 """
 
 import os
@@ -56,29 +56,20 @@ __all__ = [
     "stylize_frames",
 ]
 
-_PLACES = {
-    "stylize_clip": "pipeline.api",
-    "stylize_folder": "pipeline.api",
-    "stylize_frames": "pipeline.api",
-    "StylizeConfig": "pipeline.config",
-    "DecodeConfig": "pipeline.config",
-    "EncodeConfig": "pipeline.config",
-    "PipelineError": "pipeline.errors",
-    "Progress": "pipeline.progress",
-    "Summary": "pipeline.summary",
-    "Event": "pipeline.batch.events",
-    "Planned": "pipeline.batch.events",
-    "Started": "pipeline.batch.events",
-    "Progressed": "pipeline.batch.events",
-    "Noted": "pipeline.batch.events",
-    "Finished": "pipeline.batch.events",
-    "Skipped": "pipeline.batch.events",
-    "Failed": "pipeline.batch.events",
-    "Ended": "pipeline.batch.events",
+_NAMES = {
+    "pipeline.api": ["stylize_clip", "stylize_folder", "stylize_frames"],
+    "pipeline.batch.events": [
+        *("Ended", "Event", "Failed", "Finished", "Noted", "Planned", "Progressed", "Skipped", "Started"),
+    ],
+    "pipeline.config": ["DecodeConfig", "EncodeConfig", "StylizeConfig"],
+    "pipeline.errors": ["PipelineError"],
+    "pipeline.progress": ["Progress"],
+    "pipeline.summary": ["Summary"],
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""flowbrush as a library: a clip, a folder, or pictures one after another."""
+"""flowbrush as a library: stylize a clip, a folder, or frames in memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pipeline.progress import ProgressCallback
     from pipeline.summary import Notify, Summary
 
-
 Style: TypeAlias = "str | StylizeConfig"
-"""A style as ``--style`` takes it, or all that can be said about painting."""
+"""A style as ``--style`` takes it, or a configuration with all controls."""
 
 
 def stylize_clip(
@@ -30,22 +29,22 @@ def stylize_clip(
     progress: "ProgressCallback | None" = None,
     notify: "Notify | None" = None,
 ) -> "Summary":
-    """Paint a video as ``flowbrush video`` does.
+    """Stylize a video, like ``flowbrush video``.
 
-    What a failure or an interruption leaves lies beside ``target``, and is gone on with when the same is called again.
+    After a failure or an interruption, the partial output is kept beside ``target``; the same call resumes it.
 
     Args:
-        source: path of a video.
-        target: path of the result; the ending names the container.
-        style: to paint in.
-        decode: which part of the video is read, and how.
-        encode: how the result is compressed, and whether it may replace another file.
-        progress: called after each painted frame, in the calling thread.
-        notify: called with each thing that the user should know, one line.
+        source: path of the video.
+        target: path of the output; its extension selects the container.
+        style: the style, or a configuration.
+        decode: which part of the video to read, and how.
+        encode: how to compress the output, and whether it may replace an existing file.
+        progress: called after each stylized frame, in the calling thread.
+        notify: called with each notice for the user, one line.
 
     Raises:
-        PipelineError: one of its kinds, see `pipeline.errors`.
-        ValueError: an argument that makes no sense.
+        PipelineError: see the subclasses in `pipeline.errors`.
+        ValueError: an argument is wrong.
     """
     from pipeline.run import stylize_video
 
@@ -68,60 +67,62 @@ def stylize_folder(
     workers: int = 1,
     emit: "Emit | None" = None,
 ) -> "Ended":
-    """Paint all clips of a folder, and write a report, as ``flowbrush batch`` does.
+    """Stylize all clips of a folder and write a report, like ``flowbrush batch``.
 
-    Clips that were painted before are skipped; one that fails is tried once more, and leaves the others alone.
+    Clips that an earlier call finished are skipped. A clip that fails is retried once, after the others.
 
     Args:
-        source: a folder, with all below it; or a file, a pattern, a job file.
-        output: folder of the results, which keep the folders of ``source``; made where it is missing.
-        style: to paint in; several with commas between.
-        options: of ``flowbrush video`` by their names, as ``{"strength": 0.8, "height": 360}``.
-        workers: processes that paint; more than one import the calling script again, which must guard what it does by
-            ``if __name__ == "__main__":``.
-        emit: called with each event, one of the union ``Event``, in the calling thread.
+        source: a folder, which is searched with its subfolders; or a file, a pattern or a job file.
+        output: folder of the outputs, with the subfolders of ``source``; created if missing.
+        style: the style; several are separated by commas.
+        options: options of ``flowbrush video`` by name, such as ``{"strength": 0.8, "height": 360}``.
+        workers: number of processes. With more than one, the calling script is imported again by each, so it must
+            guard its own work with ``if __name__ == "__main__":``.
+        emit: called with each event, a member of the union ``Event``, in the calling thread.
 
     Returns:
-        How many clips were painted, were done before, failed and are left, and the path of the report: the last event.
+        The last event: the numbers of clips stylized, done before, failed and left, and the path of the report.
 
     Raises:
-        PipelineError: there is no such folder, or outputs would replace something.
-        ValueError: an option that makes no sense.
+        PipelineError: the folder does not exist, or an output would replace another file.
+        ValueError: an option is wrong.
     """
     from pipeline.batch.config import BatchConfig, read_styles
     from pipeline.batch.session import plan, run_batch
 
-    styles = read_styles([style])
     config = BatchConfig(
-        inputs=(str(source),), output=Path(output), styles=styles, options=options or {}, workers=workers
+        inputs=(str(source),),
+        output=Path(output),
+        styles=read_styles([style]),
+        options=options or {},
+        workers=workers,
     )
     return run_batch(config, plan(config), emit or (lambda event: None))
 
 
 def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fraction = 30) -> Iterator[Pixels]:
-    """Paint pictures one after another, as the frames of a clip; nothing is read or written.
+    """Stylize arrays as the frames of one clip, without reading or writing files.
 
-    Some frames are painted ahead of the one that is yielded. Each is copied when it is taken, so that ``frames`` may
-    give the same array again with another picture in it. What ``frames`` raises comes after the paintings of what it
-    gave before.
+    A few frames are read ahead of the one that is yielded. Each is copied when it is read, so ``frames`` may reuse
+    its buffer. An exception from ``frames`` is raised after all frames before it have been yielded.
 
     Args:
-        frames: ``(height, width, 3)`` RGB each, uint8 or uint16, all of one size; cuts are found. Views, as
-            ``bgr[..., ::-1]``, and either byte order will do.
-        style: to paint in; one that does not fade.
-        fps: of the frames, above 0.
+        frames: ``(height, width, 3)`` RGB, uint8 or uint16, all of one shape and type. Views such as
+            ``bgr[..., ::-1]`` and both byte orders are accepted. Scene cuts are detected.
+        style: the style, or a configuration without ``style_end``.
+        fps: frame rate, above 0.
 
     Returns:
-        Painted pictures of the same size and type, in the same order; ``compare`` shows both.
+        Stylized frames of the same shape and type, in the same order; wider if ``compare`` is ``side``.
 
     Raises:
-        StyleError: no such style, or its weights cannot be used.
-        DeviceError: the device or the engine is not to be had, or the memory does not suffice.
-        ValueError: a fade, whose end is not known; a rate that is none; or a picture of another shape or type.
+        StyleError: the style does not exist, or its weights cannot be used.
+        DeviceError: the device or the engine is not available, or there is too little memory.
+        ValueError: the style fades, ``fps`` is wrong, or a frame has another shape or type.
     """
     config = _config(style)
     if config.style_end is not None:
-        raise ValueError("frames without a known number cannot fade; leave style_end out")
+        raise ValueError("a fade needs a known number of frames; leave style_end out")
     if not (isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a number above 0, not {fps}")
     return _stylized(iter(frames), config, 1 / Fraction(fps))
@@ -130,8 +131,8 @@ def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fract
 def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
     from pipeline.stylize.stylizer import Stylizer
 
-    pictures = map(_copied, frames)
-    first = next(pictures, None)
+    arrays = map(_copied, frames)
+    first = next(arrays, None)
     if first is None:
         return
     height, width, _ = first.shape
@@ -141,12 +142,12 @@ def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fracti
     def items() -> Iterator[Frame]:
         nonlocal failure
         try:
-            for number, pixels in enumerate(chain([first], pictures)):
+            for number, pixels in enumerate(chain([first], arrays)):
                 if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
                     came, was = (f"{each.shape} {each.dtype}" for each in (pixels, first))
                     raise ValueError(f"a frame is {came}, the first was {was}")
                 yield Frame(pixels, number, time_base)
-        except Exception as error:  # noqa: BLE001 - raised again behind the frames that came before
+        except Exception as error:  # noqa: BLE001 - raised again after the frames before it
             failure = error
 
     for frame in stylizer(items()):
@@ -155,11 +156,11 @@ def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fracti
         raise failure
 
 
-def _copied(picture: Pixels) -> Pixels:
-    """The picture in memory of its own, rows one after another, in the byte order of this machine."""
+def _copied(frame: Pixels) -> Pixels:
+    """A contiguous copy of ``frame`` in native byte order."""
     import numpy as np
 
-    pixels = np.array(picture, order="C")
+    pixels = np.array(frame, order="C")
     is_right = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype.name in ("uint8", "uint16")
     if not is_right or not pixels.size:
         raise ValueError(f"a frame is (height, width, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}")

@@ -1,4 +1,4 @@
-"""What works on this machine, what does not, and what to install for more."""
+"""Checks of what works on this machine, with remedies for what does not."""
 
 import importlib.util
 import os
@@ -15,13 +15,13 @@ NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        works: False where something is missing.
-        detail: what was found.
-        remedy: what to do for more; empty where nothing is missing.
+        name: what was checked.
+        works: False if something is missing.
+        detail: versions, names, or what is missing.
+        remedy: what to install or change; empty if there is nothing to do.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything that flowbrush can make use of; a finding each, none of them raises."""
+    """Yield a finding for everything that flowbrush can use; a check that fails is a finding too."""
     checks: tuple[Callable[[], Finding], ...] = (
         _system,
         _torch,
@@ -49,7 +49,7 @@ def examine() -> Iterator[Finding]:
     for check in checks:
         try:
             yield check()
-        except Exception as error:  # noqa: BLE001 - a broken installation may raise anything; saying so is the point
+        except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             yield Finding(check.__name__.strip("_"), False, reason, "reinstall flowbrush in a new environment")
 
@@ -62,7 +62,7 @@ def _system() -> Finding:
 
 
 def own_version() -> str:
-    """Of flowbrush itself, where it is installed."""
+    """Return the version of flowbrush, or ``(not installed)``."""
     try:
         return version("flowbrush")
     except PackageNotFoundError:
@@ -133,7 +133,7 @@ def _encoders() -> Finding:
     software = [name for name in ENCODERS if name not in NVENC]
     missing = [name for name in software if name not in av.codecs_available]
     detail = ", ".join(name for name in software if name not in missing)
-    remedy = "pip install --force-reinstall av: its wheels hold all of them" if missing else ""
+    remedy = "pip install --force-reinstall av: its wheels contain all of them" if missing else ""
     return Finding("encoders", not missing, detail + (f"; missing: {', '.join(missing)}" if missing else ""), remedy)
 
 
@@ -185,7 +185,7 @@ def _cache() -> Finding:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        remedy = "set FLOWBRUSH_CACHE to a folder that can be written; without it each start compiles anew"
+        remedy = "set FLOWBRUSH_CACHE to a writable folder; without it the engine is compiled at each start"
         return Finding("cache", False, f"{folder} ({error.strerror})", remedy)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding("cache", True, f"{folder}, {size / 2**20:.0f} MiB; may be deleted at any time")

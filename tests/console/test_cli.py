@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,19 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import cli
 from pipeline.process import launched_at
 from pipeline.train.config import read_paintings
 from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.tiny import loss_state
 
 ROOT = Path(cli.__file__).parent
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu"]
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command in this process."""
+    """Run a command in this process; return exit code, standard output and standard error."""
     result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -42,7 +45,7 @@ def test_help_loads_neither_torch_nor_the_codecs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_video_without_opencv_says_what_is_lost_and_goes_on(tmp_path: Path) -> None:
+def test_video_without_opencv_continues_with_a_note(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512, 1024)))
     code = (
         "import sys; sys.modules['cv2'] = None; import cli; sys.argv[1:] = "
@@ -51,7 +54,7 @@ def test_video_without_opencv_says_what_is_lost_and_goes_on(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(contents(tmp_path / "out.mp4").times) == 3
-    assert "note: OpenCV cannot be loaded: painting with --stability none" in done.stderr
+    assert re.search("note: OpenCV .*--stability none", done.stderr)
 
 
 def test_version() -> None:
@@ -59,7 +62,6 @@ def test_version() -> None:
 
 
 def test_version_without_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.distributions", lambda **wanted: iter(()))
     monkeypatch.setattr("importlib.metadata.Distribution.discover", lambda **wanted: iter(()))
     assert run("--version")[:2] == (0, "flowbrush (not installed)\n")
 
@@ -91,7 +93,7 @@ def test_a_pipe_in_and_a_pipe_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "number", [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 )
-def test_an_interruption_says_so_and_how_to_go_on(tmp_path: Path, number: int) -> None:
+def test_an_interruption_reports_how_to_resume(tmp_path: Path, number: int) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=160, height=120))
     target = tmp_path / "out.mp4"
     process = launch("video", source, target, *PLAIN)
@@ -99,13 +101,14 @@ def test_an_interruption_says_so_and_how_to_go_on(tmp_path: Path, number: int) -
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    said = err.decode().strip().splitlines()[-1]
-    folder = re.escape(f"{target}.flowbrush")
-    assert re.fullmatch(rf"interrupted; [\d.]+ s of 30 s are kept in {folder}; the same command goes on", said)
+    last = err.decode().strip().splitlines()[-1]
+    assert re.match(r"interrupted; [\d.]+ s of 30 s ", last)
+    assert f"{target}.flowbrush" in last
+    assert "same command" in last
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4.flowbrush"]
 
 
-def test_an_interruption_before_there_is_anything_to_keep_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interruption_before_the_first_segment_leaves_nothing(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=160, height=120))
     process = launch("video", source, tmp_path / "out.mp4", *PLAIN)
     _wait_for(tmp_path / "out.mp4.flowbrush", "*.part")
@@ -124,7 +127,7 @@ def _wait_for(folder: Path, pattern: str) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="on Windows a read from a pipe cannot be ended")
 @pytest.mark.parametrize("share", [0.5, 0.001])
 def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share: float) -> None:
-    """In the middle of the clip, and while it is being opened."""
+    """The pipe stalls in the middle of the clip, or while it is being opened."""
     source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 512 * 300, 512), width=320, height=240))
     data = source.read_bytes()
     process = launch("video", "-", tmp_path / "out.mkv", *PLAIN, stdin=subprocess.PIPE)
@@ -138,9 +141,9 @@ def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share:
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=5) == 130
     assert process.stderr is not None
-    said = process.stderr.read().decode()
-    assert "interrupted" in said.splitlines()[-1]
-    assert "Traceback" not in said
+    lines = process.stderr.read().decode()
+    assert "interrupted" in lines.splitlines()[-1]
+    assert "Traceback" not in lines
     assert list(tmp_path.iterdir()) == [source]
     for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
@@ -148,7 +151,7 @@ def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
-def test_nohup_stays_in_force() -> None:
+def test_a_hangup_stays_ignored_under_nohup() -> None:
     code = (
         "import signal; from pipeline.console.terminal import error_lines; signal.signal(1, signal.SIG_IGN)\n"
         "with error_lines(): print(signal.getsignal(1) == signal.SIG_IGN)"
@@ -204,28 +207,32 @@ def test_every_error_is_one_line_with_its_own_exit_code(tmp_path: Path) -> None:
         assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_an_interrupted_training_tells_what_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
-) -> None:
-    import pipeline.train.train
-
-    def stopped(config: pipeline.train.train.TrainConfig, *args: object, notify: pipeline.train.train.Notify) -> None:
-        notify("loading")
-        if begun:
-            config.checkpoint.touch()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline.train.train, "train", stopped)
-    code, _, error = run("train", tmp_path / "a.png", "--content", tmp_path, "--output", tmp_path / "a.safetensors")
-    assert code == 130
-    assert "note: loading\n" in error
-    assert ("a.checkpoint has the progress so far; --resume continues" in error) == begun
-    assert ("there is no checkpoint" in error) != begun
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_an_interrupted_training_reports_its_checkpoint(tmp_path: Path, is_trained: bool) -> None:
+    """SIGINT comes while content is read, or after the first validation."""
+    source = make_clip(tmp_path / "in.mp4", Clip(width=96, height=72))
+    loss, output = tmp_path / "loss.pth", tmp_path / "a.safetensors"
+    torch.save(loss_state(), loss)
+    small = ["--crop-px", "64", "--painting-px", "64", "--batch", "1", "--no-compile", "--device", "cpu"]
+    files = [source, "--content", source, "--loss-weights", loss, "--output", output]
+    process = launch("train", *files, *small, "--preview-every", "1", "--steps", "9999")
+    assert process.stderr is not None
+    try:
+        lines = iter(process.stderr.readline, b"")
+        assert any((b"validation" if is_trained else b"note: ") in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    last = err.decode().strip().splitlines()[-1]
+    assert process.returncode == 130, err
+    assert ("a.checkpoint" in last and "--resume" in last) == is_trained, last
+    assert ("no checkpoint" in last) != is_trained
+    assert (tmp_path / "a.checkpoint").exists() == is_trained
 
 
 def make_audio(path: Path) -> None:
-    """A file with a sound track and no picture."""
+    """Write a file with an audio stream and no video stream."""
     import av
     import numpy as np
 
@@ -241,22 +248,24 @@ def make_audio(path: Path) -> None:
 def test_a_usage_error_exits_with_2() -> None:
     assert run("video")[0] == 2
     assert run("video", "a.mp4", "b.mp4", "--style", "great-wave", "--engine", "steam")[0] == 2
-    assert run("paint")[0] == 2
+    assert run("stylise")[0] == 2
 
 
-def test_paintings_get_names() -> None:
+def test_style_images_get_names() -> None:
     assert read_paintings(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
     with pytest.raises(ValueError, match="two paintings"):
         read_paintings(["x/a.jpg", "y/a.jpg"])
 
 
-def test_a_damaged_gallery_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import registry
-
-    monkeypatch.setattr(registry.read_catalog, "__defaults__", (tmp_path / "gone.safetensors",))
-    code, printed, error = run("styles")
-    assert (code, printed, error.count("\n")) == (5, "", 1)
-    assert "reinstall" in error
+def test_a_damaged_gallery_is_one_line(tmp_path: Path) -> None:
+    for name in ("models", "pipeline", "sample_videos"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.mp4", "__pycache__"))
+    shutil.copy(ROOT / "cli.py", tmp_path)
+    (tmp_path / "models" / "weights" / "gallery.safetensors").write_bytes(b"damaged")
+    command = [sys.executable, str(tmp_path / "cli.py"), "styles"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (5, "", 1)
+    assert "reinstall" in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes streams as POSIX shells do")
@@ -272,14 +281,16 @@ def test_a_closed_stream_is_one_line(tmp_path: Path, closed: str, expected: int)
     assert "is closed" in done.stderr
 
 
-def test_styles_lists_what_is_bundled() -> None:
+def test_styles_lists_the_bundled_styles() -> None:
     listed = json.loads(run("styles", "--json")[1])["styles"]
     assert {"great-wave", "starry-night"} <= {style["name"] for style in listed}
     assert all(style["painting"] and style["painter"] and style["licence"] for style in listed)
-    assert "great-wave" in run("styles")[1]
+    lines = run("styles")[1].splitlines()
+    assert len(lines) == len(listed) + 2  # the head, and a command to try
+    assert re.fullmatch(r"great-wave +The Great Wave off Kanagawa +Katsushika Hokusai +1831 +Apache-2.0", lines[1])
 
 
-def test_doctor_looks_at_everything() -> None:
+def test_doctor_checks_everything() -> None:
     findings = {finding["name"]: finding for finding in json.loads(run("doctor", "--json")[1])["findings"]}
     assert {"torch", "cpu", "cuda", "engine compile", "engine openvino", "encoders", "nvenc", "cache"} <= set(findings)
     assert all(finding["works"] or finding["remedy"] for finding in findings.values())

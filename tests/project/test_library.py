@@ -1,4 +1,4 @@
-"""flowbrush as a library: the README's code as it stands there, and what goes wrong."""
+"""flowbrush as a library: the examples in the docs, and errors."""
 
 import math
 import re
@@ -58,16 +58,16 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
         assert min(difference) > 3
 
 
-def test_frames_are_painted_as_those_of_a_clip(tmp_path: Path) -> None:
+def test_frames_are_read_as_they_are_needed() -> None:
     pictures = [moving_square(number) for number in range(8)]
 
     def endless() -> Iterator[Any]:
         yield from pictures
-        raise AssertionError("more was read than is needed")
+        raise AssertionError("more frames were read than needed")
 
-    painting = stylize_frames(endless(), PLAIN)
-    first = next(painting)
-    painting.close()  # type: ignore[attr-defined]
+    stylized = stylize_frames(endless(), PLAIN)
+    first = next(stylized)
+    stylized.close()  # type: ignore[attr-defined]
     assert np.array_equal(first, next(stylize_frames(iter(pictures), PLAIN)))
     deep = [picture.astype(np.uint16) * 257 for picture in pictures[:2]]
     assert [picture.dtype.name for picture in stylize_frames(deep, PLAIN)] == ["uint16"] * 2
@@ -95,28 +95,28 @@ def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> N
         assert np.array_equal(one, other)
 
 
-def test_what_the_frames_raise_comes_behind_those_before_it() -> None:
+def test_an_exception_of_the_frames_comes_after_the_frames_before_it() -> None:
     pictures = [moving_square(number) for number in range(3)]
     expected = list(stylize_frames(pictures, PLAIN))
 
     def breaking() -> Iterator[Any]:
         yield from pictures
-        raise OSError("the camera is gone")
+        raise OSError("the camera is lost")
 
-    for frames, reason in ((breaking(), "camera is gone"), ([*pictures, pictures[0][:10]], "the first was")):
-        painting = stylize_frames(frames, PLAIN)
-        stylized = [next(painting) for _ in pictures]
-        assert all(np.array_equal(one, other) for one, other in zip(stylized, expected, strict=True))
+    for frames, reason in ((breaking(), "camera is lost"), ([*pictures, pictures[0][:10]], "the first was")):
+        stylized = stylize_frames(frames, PLAIN)
+        results = [next(stylized) for _ in pictures]
+        assert all(np.array_equal(one, other) for one, other in zip(results, expected, strict=True))
         with pytest.raises((OSError, ValueError), match=reason):
-            next(painting)
+            next(stylized)
 
 
-def test_what_cannot_be_painted_is_an_error_of_the_right_kind(tmp_path: Path) -> None:
+def test_errors_have_the_right_type(tmp_path: Path) -> None:
     picture = moving_square(0)
     for wrong in ([picture[..., :1]], [picture.astype(float)], [picture, picture[:10]], [picture[:0]], [None]):
         with pytest.raises(ValueError, match="a frame is"):
             list(stylize_frames(wrong, PLAIN))
-    with pytest.raises(ValueError, match="cannot fade"):
+    with pytest.raises(ValueError, match="style_end"):
         stylize_frames([picture], StylizeConfig(style="great-wave", style_end="minotaur"))
     for fps in (0, -5, math.inf, math.nan):
         with pytest.raises(ValueError, match="fps must be a number above 0"):

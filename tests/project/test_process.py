@@ -20,7 +20,7 @@ for name in ("SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), interrupted)
 with ends_soon(lambda: print("at last", flush=True), 130):
     try:
-        print("begun", flush=True)
+        print("started", flush=True)
         time.sleep(120)
     except KeyboardInterrupt:
         print("noticed", flush=True)
@@ -32,18 +32,18 @@ print("ended", flush=True)
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("busy_seconds", "code"), [(120, 130), (0, 0)])
-def test_what_does_not_end_by_itself_is_ended(number: signal.Signals, busy_seconds: int, code: int) -> None:
+def test_a_busy_process_is_ended_after_an_interruption(number: signal.Signals, busy_seconds: int, code: int) -> None:
     command = [sys.executable, "-c", BUSY, str(busy_seconds)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
+    assert process.stdout.readline() == "started\n"
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert said.split("\n")[:-1] == ["noticed", "at last" if code else "ended"]
+    printed, _ = process.communicate(timeout=60)
+    assert printed.split("\n")[:-1] == ["noticed", "at last" if code else "ended"]
     assert process.returncode == code
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
-def test_torch_speaks_of_a_missing_gpu_only_where_all_is_told(level: int) -> None:
+def test_torch_reports_a_missing_gpu_only_when_verbose(level: int) -> None:
     set_up_logging(level)
     assert logging.getLogger("torch.utils.cpp_extension").disabled is (level == logging.ERROR)

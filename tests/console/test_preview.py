@@ -1,4 +1,4 @@
-"""The gallery on one frame: which frame, which styles, and a page that can be read."""
+"""The preview of all styles: which frame, which styles, and a legible page."""
 
 import itertools
 import json
@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 import cli
 from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, read_catalog, save
-from pipeline.console import gallery_picture as preview
 from pipeline.console.config import PreviewConfig
-from pipeline.console.gallery_picture import MARGIN_PX, Tile, draw_page, draw_preview
+from pipeline.console.preview import MARGIN_PX, Tile, draw_page, draw_preview, make_tiles
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_image
+from pipeline.stylize.style import styles_in
 from tests.support.media import Clip, make_clip, moving_square
 
 BUNDLED = list(read_catalog().styles)
@@ -31,73 +31,53 @@ def clip(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[Tile]]:
-    """The tiles of each page that is drawn."""
-    drawn: list[list[Tile]] = []
-
-    def remember(tiles: list[Tile], aspect: float) -> Pixels:
-        drawn.append(tiles)
-        return draw_page(tiles, aspect)
-
-    monkeypatch.setattr(preview, "draw_page", remember)
-    return drawn
-
-
 def square_is_at(pixels: Pixels, index: int) -> bool:
     return float(np.abs(pixels.astype(int) - moving_square(index)).mean()) < 4
 
 
-def test_every_style_has_its_tile(clip: str, tmp_path: Path, pages: list[list[Tile]]) -> None:
-    said: list[tuple[int, int]] = []
-    target = tmp_path / "page.png"
-    count = draw_preview(target, PreviewConfig(clip=clip), progress=lambda *state: said.append(state))
-    (tiles,) = pages
-    assert count == len(tiles) == len(BUNDLED) + 1
+def test_every_style_has_its_tile(clip: str) -> None:
+    calls: list[tuple[int, int]] = []
+    tiles, aspect = make_tiles(PreviewConfig(clip=clip), BUNDLED, progress=lambda *state: calls.append(state))
+    assert aspect == pytest.approx(2 * 64 / 48)
     assert [tile.title for tile in tiles] == ["original", *BUNDLED]
     assert "Hokusai" in tiles[1 + BUNDLED.index("great-wave")].subtitle
-    assert said == [(number + 2, count) for number in range(len(BUNDLED))]
+    assert calls == [(number + 2, len(tiles)) for number in range(len(BUNDLED))]
     for one, other in itertools.pairwise(tiles):
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() > 5
-    assert read_image(target).std() > 10
 
 
-def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(
-    clip: str, tmp_path: Path, pages: list[list[Tile]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preview, "bundled_styles", lambda: ())
-    draw_preview(tmp_path / "middle.png", PreviewConfig(clip=clip))
-    draw_preview(tmp_path / "late.png", PreviewConfig(clip=clip, at_seconds=Fraction(2)))
-    draw_preview(tmp_path / "first.png", PreviewConfig(clip=clip, at_seconds=Fraction(0)))
-    assert [[square_is_at(tiles[0].pixels, index) for index in (15, 20, 0)] for tiles in pages] == np.eye(3).tolist()
-    with pytest.raises(InputError, match="no frame from 9 s on"):
-        draw_preview(tmp_path / "never.png", PreviewConfig(clip=clip, at_seconds=Fraction(9)))
-    draw_preview(tmp_path / "sample.png", PreviewConfig())
-    assert pages[-1][0].pixels.shape == (360, 640, 3)
+def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(clip: str) -> None:
+    for at, index in ((None, 15), (Fraction(2), 20), (Fraction(0), 0)):
+        (tile,), _ = make_tiles(PreviewConfig(clip=clip, at_seconds=at), [])
+        assert square_is_at(tile.pixels, index)
+        assert not square_is_at(tile.pixels, index + 3)
+    with pytest.raises(InputError, match="9 s"):
+        make_tiles(PreviewConfig(clip=clip, at_seconds=Fraction(9)), [])
+    (sample,), _ = make_tiles(PreviewConfig(), [])
+    assert sample.pixels.shape == (360, 640, 3)
 
 
-def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path, pages: list[list[Tile]]) -> None:
+def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=1, kernel=3))
     file = tmp_path / "mine.safetensors"
-    save(
-        file,
-        network,
-        [network.neutral_style(), network.neutral_style()],
-        [StyleMetadata("hay"), StyleMetadata("snow")],
-        {},
-    )
-    draw_preview(tmp_path / "page.png", PreviewConfig(clip=clip, style_files=(str(file), f"{file}#snow")))
-    assert [tile.title for tile in pages[0]][-3:] == ["hay", "snow", "snow"]
-    assert np.array_equal(pages[0][-1].pixels, pages[0][-2].pixels)
-    assert not np.array_equal(pages[0][-1].pixels, pages[0][-3].pixels)
+    styles = [network.neutral_style(), network.neutral_style()]
+    save(file, network, styles, [StyleMetadata("hay"), StyleMetadata("snow")], {})
+    names = [*styles_in(str(file)), *styles_in(f"{file}#snow")]
+    tiles, _ = make_tiles(PreviewConfig(clip=clip), names)
+    assert [tile.title for tile in tiles] == ["original", "hay", "snow", "snow"]
+    assert np.array_equal(tiles[3].pixels, tiles[2].pixels)
+    assert not np.array_equal(tiles[3].pixels, tiles[1].pixels)
+    target = tmp_path / "page.png"
+    assert draw_preview(target, PreviewConfig(clip=clip, style_files=(str(file),))) == len(BUNDLED) + 3
+    assert read_image(target).std() > 10
     for wrong in ("nowhere.safetensors", f"{file}#lost"):
         with pytest.raises(StyleError):
             draw_preview(tmp_path / "none.png", PreviewConfig(clip=clip, style_files=(wrong,)))
     assert not (tmp_path / "none.png").exists()
 
 
-def test_what_cannot_be_written_is_refused_before_anything_is_painted(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "page.png").write_bytes(b"precious")
     for target, reason in (
         ("page.png", "exists.*--overwrite"),
@@ -116,8 +96,8 @@ def test_what_cannot_be_written_is_refused_before_anything_is_painted(tmp_path: 
 
 
 @pytest.mark.parametrize("aspect", [0.02, 0.5, 1.0, 16 / 9, 40.0])
-def test_a_page_for_any_shape_of_picture(aspect: float) -> None:
-    """All pictures are on it in their shape, none overlaps the next, and it is neither tiny nor endless."""
+def test_a_page_for_any_shape_of_frame(aspect: float) -> None:
+    """All frames are on the page in their shape, none overlaps the next, and the page is neither tiny nor endless."""
     tiles = [Tile(np.full((4, 4, 3), 20 * number, np.uint8), f"style {number}", "painter") for number in range(12)]
     page = draw_page(tiles, aspect)
     assert 300 < page.shape[0] < 3500
