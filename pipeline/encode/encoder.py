@@ -1,7 +1,7 @@
-"""The picture on its way into the encoder: RGB in, packets with exact times out."""
+"""Encoding of the main video: RGB frames in, packets with exact times out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import av
@@ -21,8 +21,8 @@ from pipeline.media.packets import VideoPacket
 
 
 def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStream:
-    """The video stream of ``container``, its encoder set as ``plan`` says; opened with the container's header."""
-    # SVT-AV1 speaks to the terminal past FFmpeg's log; it reads this when it is first opened.
+    """Add the video stream of ``plan`` to ``container``; its encoder is opened with the container's header."""
+    # SVT-AV1 logs to the terminal, not to FFmpeg's log; it reads this when it is first opened.
     os.environ.setdefault("SVT_LOG", "0")
     stream = cast(VideoStream, container.add_stream(plan.encoder.name, rate=plan.rate, options=dict(plan.options)))
     context = stream.codec_context
@@ -30,7 +30,7 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
     stream.time_base = context.time_base = plan.time_base
     context.sample_aspect_ratio = plan.sample_aspect_ratio
     context.thread_count = plan.threads
-    context.thread_type = av.codec.context.ThreadType.AUTO  # slices alone, the default, cost x264 quality
+    context.thread_type = av.codec.context.ThreadType.AUTO  # slice threads only, the default, cost x264 quality
     if plan.pixel_format != "pal8":
         context.colorspace, context.color_range = plan.color.matrix, 2 if plan.color.full_range else 1
         context.color_primaries, context.color_trc = plan.color.primaries, plan.color.transfer
@@ -38,7 +38,12 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
 
 
 class VideoEncoder:
-    """The video stream of an output: RGB in, packets out with exact pts and duration; one instance a thread."""
+    """Encodes frames into packets of ``stream`` with exact pts and durations; one instance per thread.
+
+    Args:
+        stream: made by `add_video_stream`.
+        plan: the plan that it was made for.
+    """
 
     def __init__(self, stream: VideoStream, plan: OutputPlan) -> None:
         self._stream = stream
@@ -46,68 +51,67 @@ class VideoEncoder:
         self._reformatter = VideoReformatter()
         self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
         self._has_alpha = has_alpha(plan.pixel_format)
-        bits = bit_depth(plan.pixel_format)
-        self._from_rgb = RgbToHighDepth(plan.pixel_format, plan.color) if bits > 8 else None
+        is_high_depth = bit_depth(plan.pixel_format) > 8
+        self._to_high_depth = RgbToHighDepth(plan.pixel_format, plan.color) if is_high_depth else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
-        self._sent = 0
+        self._frame_count = 0
 
     def packets(self, frame: Frame) -> Iterator[VideoPacket]:
-        """What the encoder gives for ``frame``, if anything yet.
+        """Encode ``frame``; yield the packets that are ready.
 
         Raises:
-            ValueError: the frame has not the size that was planned.
+            ValueError: the frame does not have the planned size.
         """
         height, width, _ = frame.pixels.shape
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
-        self._sent += 1
-        picture = self._samples(frame.pixels, frame.alpha)
+        self._frame_count += 1
+        picture = self._video_frame(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = self._pts(frame), self._plan.time_base
         picture.color_primaries, picture.color_trc = self._plan.color.primaries, self._plan.color.transfer
         if frame.duration is not None:
             picture.duration = round(frame.duration * frame.time_base / self._plan.time_base)
             self._durations[picture.pts] = picture.duration
-        pictures = self._palette(picture) if self._palette is not None else iter((picture,))
-        yield from self._encoded(pictures)
+        yield from self._encoded((picture,) if self._palette is None else self._palette(picture))
 
     def flush(self) -> Iterator[VideoPacket]:
-        """What the encoder held back."""
+        """Yield the packets that are still buffered."""
         if self._palette is not None:
             yield from self._encoded(self._palette.flush())
-        for packet in self._encoded(iter((None,))):
-            if self._plan.encoder.name == "libx265" and self._sent <= 2:
-                # x265 learns from the third picture how far dts lie ahead; before, it reads memory that was never set.
-                # So few pictures are not reordered.
+        for packet in self._encoded((None,)):
+            if self._plan.encoder.name == "libx265" and self._frame_count <= 2:
+                # x265 learns from the third frame how far dts precede pts; before, it reads uninitialized memory.
+                # So few frames are not reordered.
                 packet.dts = packet.pts
             yield packet
 
     def _pts(self, frame: Frame) -> int:
-        """The frame's own; on a container's coarser clock the nearest that is free."""
+        """Return the frame's pts; on a container's coarser clock, the nearest that is free."""
         pts = round(frame.pts * frame.time_base / self._plan.time_base)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
         return pts
 
-    def _samples(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
-        """What the encoder is given of a picture; for a palette its RGB."""
+    def _video_frame(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
+        """Return a frame in the encoder's pixel format; in RGB if it goes through a palette."""
         if alpha is not None and not self._has_alpha:
             pixels, alpha = composite(pixels, alpha, self._plan.background), None
-        if self._from_rgb is not None and pixels.dtype == np.uint16:
-            return self._from_rgb(pixels, alpha)
+        if self._to_high_depth is not None and pixels.dtype == np.uint16:
+            return self._to_high_depth(pixels, alpha)
         pixels = in_8_bits(pixels)
         if alpha is not None:
             pixels = np.dstack((pixels, in_8_bits(alpha)))
-        picture = VideoFrame.from_ndarray(
+        rgb = VideoFrame.from_ndarray(
             np.ascontiguousarray(pixels, np.uint8), format="rgb24" if alpha is None else "rgba"
         )
-        return picture if self._palette is not None else self._converted(picture)
+        return rgb if self._palette is not None else self._converted(rgb)
 
-    def _converted(self, picture: VideoFrame) -> VideoFrame:
+    def _converted(self, rgb: VideoFrame) -> VideoFrame:
         color = self._plan.color
         return self._reformatter.reformat(
-            picture,
+            rgb,
             format=self._plan.pixel_format,
             src_color_range=2,
             dst_colorspace=swscale_matrix(color.matrix),
@@ -116,9 +120,9 @@ class VideoEncoder:
             threads=1,
         )
 
-    def _encoded(self, pictures: Iterator[VideoFrame | None]) -> Iterator[VideoPacket]:
-        for picture in pictures:
-            for packet in self._stream.encode(picture):
+    def _encoded(self, frames: Iterable[VideoFrame | None]) -> Iterator[VideoPacket]:
+        for frame in frames:
+            for packet in self._stream.encode(frame):
                 if packet.pts in self._durations:
                     packet.duration = self._durations.pop(packet.pts)
                 yield packet

@@ -1,4 +1,4 @@
-"""What a file says of itself and of its streams: what of it stays true in another one, and what is held there."""
+"""Metadata of the output: what of the source's is still true, and what its container can store."""
 
 import io
 from collections.abc import Mapping
@@ -12,157 +12,148 @@ import av
 from pipeline.errors import printable
 from pipeline.media.containers import Container
 
-# Said by the container itself, wrong for another one, or true of the old file alone; lower case.
+# Keys, in lower case, that a muxer writes itself, or that are only true of the source file.
 _STALE = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "software", "rotate"})
 _STALE_OF_STREAM = frozenset({"duration", "vendor_id", "number_of_frames", "number_of_bytes", "bps", "rotate"})
 _STALE_WHEN_ENCODED = frozenset({"encoder", "encoder_options", "alpha_mode"})
 _TIMECODE = "timecode"
-_QUICKTIME = ("mp4", "mov")
-# Languages that have two codes (ISO 639-2), or one of Apple's own.
+# Languages with two codes in ISO 639-2, or with a code of Apple's own.
 _OTHER_CODES = {
     "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac",
     "kat": "geo", "gle": "iri", "rum": "ron", "cze": "ces", "slo": "slk", "fre": "fra", "hye": "arm", "bod": "tib",
     "mya": "bur", "msa": "may", "cym": "wel", "eus": "baq", "nob": "nor", "nno": "nor",
 }  # fmt: skip
-_ANIMATIONS = ("gif", "webp")
 
 
 @dataclass(frozen=True, slots=True)
-class FileMetadata:
-    """What the output says of itself.
+class OutputMetadata:
+    """The metadata of an output.
 
     Attributes:
-        whole: of the file.
-        picture: of the picture's stream.
-        has_free_keys: whether mp4 and mov write keys of any name, in a way of their own that fewer players read.
-        timecode_fault: why there is no time code any more; None where there is one, or never was.
-        notices: what the user should know, a line each.
+        file: of the file.
+        video: of the video stream.
+        has_free_keys: whether mp4 and mov store arbitrary keys, in a form that fewer players read.
+        timecode_fault: why the time code is dropped; None if it is kept, or there is none.
+        notices: what the user should know, one line each.
     """
 
-    whole: Mapping[str, str]
-    picture: Mapping[str, str]
+    file: Mapping[str, str]
+    video: Mapping[str, str]
     has_free_keys: bool
     timecode_fault: str | None
     notices: tuple[str, ...]
 
 
 def stream_metadata(metadata: Mapping[str, str], container: str, *, is_encoded: bool) -> dict[str, str]:
-    """What of a stream's metadata is true of its copy, or of what is encoded anew; titles under one name.
+    """Return what of a source stream's metadata is true of the output stream; titles under one key.
 
     Args:
-        metadata: of the stream in the source.
-        container: FFmpeg's name of the output's.
-        is_encoded: whether the packets are new.
+        metadata: of the source stream.
+        container: FFmpeg's name of the output's muxer.
+        is_encoded: whether the output stream is encoded, not copied.
     """
     stale = _STALE_OF_STREAM | _STALE_WHEN_ENCODED if is_encoded else _STALE_OF_STREAM
-    kept = {
+    current = {
         key: text
         for key, text in metadata.items()
         if key.casefold().partition("-")[0] not in stale and not key.startswith("_STATISTICS")
     }
-    if "language" in kept:
-        language = _held_language(kept.pop("language"), container)
-        kept |= {"language": language} if language is not None else {}
-    if "name" in kept and "title" not in kept:  # as mp4 and mov give back what was their title
-        kept["title"] = kept.pop("name")
-    return kept
+    if "language" in current:
+        language = _supported_language(current.pop("language"), container)
+        current |= {"language": language} if language is not None else {}
+    if "name" in current and "title" not in current:  # mp4 and mov return a title as the name
+        current["title"] = current.pop("name")
+    return current
 
 
 @lru_cache
-def _held_language(language: str, container: str) -> str | None:
-    """The code by which the container knows a language; mov has a list of its own, and few languages in it."""
+def _supported_language(language: str, container: str) -> str | None:
+    """Return the container's code of a language; mov has a list of its own, and few languages in it."""
     if container != "mov" or language == "und":
         return language
-    names = {language, _OTHER_CODES.get(language, language)}
-    names |= {other for other, code in _OTHER_CODES.items() if code == language}
-    for name in sorted(names, key=lambda name: name != language):
-        if "language" in (_read_back({}, {"language": name}, container, Fraction(30), of_stream=True) or {}):
-            return name
+    codes = {language, _OTHER_CODES.get(language, language)}
+    codes |= {other for other, code in _OTHER_CODES.items() if code == language}
+    for code in sorted(codes, key=lambda code: code != language):
+        if "language" in (_read_back({}, {"language": code}, container, Fraction(30), of_stream=True) or {}):
+            return code
     return None
 
 
-def plan_metadata(
-    whole: Mapping[str, str],
-    picture: Mapping[str, str],
+def choose_metadata(
+    file: Mapping[str, str],
+    video: Mapping[str, str],
     container: Container,
     rate: Fraction,
     *,
     is_start_trimmed: bool,
     has_cover: bool,
-) -> FileMetadata:
-    """Decide what is carried into ``container``, by writing it into a throw-away file.
+) -> OutputMetadata:
+    """Choose the metadata that ``container`` can store, by writing it into a scratch file in memory.
 
     Args:
-        whole: of the source.
-        picture: of the source's video stream.
+        file: metadata of the source.
+        video: metadata of the source's main video stream.
         container: of the output.
-        rate: frames a second, by which a time code counts.
-        is_start_trimmed: whether the output begins later than the source, so that its time code would be wrong.
-        has_cover: whether the output has a cover picture; mp4 has no room for free keys beside it.
+        rate: frames per second, by which a time code counts.
+        is_start_trimmed: whether the output starts later than the source, so that its time code would be wrong.
+        has_cover: whether the output has a cover; FFmpeg's mp4 muxer then cannot store arbitrary keys.
     """
-    whole = {key: text for key, text in whole.items() if key.casefold() not in _STALE}
-    picture = stream_metadata(picture, container.name, is_encoded=True)
-    fault = _timecode_fault(whole, picture, container, rate, is_start_trimmed)
+    file = {key: text for key, text in file.items() if key.casefold() not in _STALE}
+    video = stream_metadata(video, container.name, is_encoded=True)
+    fault = _timecode_fault(file, video, container, rate, is_start_trimmed)
     notices = []
     if fault is not None:
         notices.append(f"the time code is dropped: {fault}")
-        whole, picture = _without_timecode(whole), _without_timecode(picture)
-    lost = _lost(whole, picture, container, rate)
-    has_free_keys = bool(lost) and container.name in _QUICKTIME and not has_cover
+        file, video = _without_timecode(file), _without_timecode(video)
+    lost = _unsupported_keys(file, video, container, rate)
+    has_free_keys = bool(lost) and container.is_quicktime and not has_cover
     if lost and not has_free_keys:
         names = ", ".join(printable(key) for key in lost)
-        notices.append(f"metadata is dropped ({names}): {container.suffix} files cannot hold it")
-    return FileMetadata(whole, picture, has_free_keys, fault, tuple(notices))
+        notices.append(f"metadata is dropped ({names}): {container.suffix} files do not support it")
+    return OutputMetadata(file, video, has_free_keys, fault, tuple(notices))
 
 
 def _timecode_fault(
-    whole: Mapping[str, str], picture: Mapping[str, str], container: Container, rate: Fraction, is_start_trimmed: bool
+    file: Mapping[str, str], video: Mapping[str, str], container: Container, rate: Fraction, is_start_trimmed: bool
 ) -> str | None:
-    """Why the time code is not carried; None where it is, or where there is none."""
-    if container.name in _ANIMATIONS or not (_has_timecode(whole) or _has_timecode(picture)):
+    """Return why the time code is dropped; None if it is kept, or there is none."""
+    if container.is_animation or not any(key.casefold() == _TIMECODE for key in (*file, *video)):
         return None
     if is_start_trimmed:
-        return "the part begins later"
-    if container.name in _QUICKTIME and _read_back(whole, picture, container.name, rate) is None:
-        return f"{container.suffix} files cannot hold it at this frame rate"
+        return "the output starts later"
+    if container.is_quicktime and _read_back(file, video, container.name, rate) is None:
+        return f"{container.suffix} files do not support it at this frame rate"
     return None
-
-
-def _has_timecode(metadata: Mapping[str, str]) -> bool:
-    return any(key.casefold() == _TIMECODE for key in metadata)
 
 
 def _without_timecode(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: text for key, text in metadata.items() if key.casefold() != _TIMECODE}
 
 
-def _lost(whole: Mapping[str, str], picture: Mapping[str, str], container: Container, rate: Fraction) -> list[str]:
-    """The keys of ``whole`` that would not come back from a file; Matroska holds them all."""
-    if container.name in _ANIMATIONS:
-        return list(whole)
-    if not whole or container.name not in _QUICKTIME:
+def _unsupported_keys(
+    file: Mapping[str, str], video: Mapping[str, str], container: Container, rate: Fraction
+) -> list[str]:
+    """Return the keys of ``file`` that cannot be read back from the container; Matroska stores all."""
+    if container.is_animation:
+        return list(file)
+    if not file or not container.is_quicktime:
         return []
-    held = {key.casefold() for key in _read_back(whole, picture, container.name, rate) or {}}
-    return [key for key in whole if key.casefold() not in held]
+    stored = {key.casefold() for key in _read_back(file, video, container.name, rate) or {}}
+    return [key for key in file if key.casefold() not in stored]
 
 
 def _read_back(
-    whole: Mapping[str, str],
-    picture: Mapping[str, str],
-    container: str,
-    rate: Fraction,
-    *,
-    of_stream: bool = False,
+    file: Mapping[str, str], video: Mapping[str, str], container: str, rate: Fraction, *, of_stream: bool = False
 ) -> dict[str, str] | None:
-    """What comes back of ``whole``, or of ``picture``, from a file of one small frame; None where it is refused."""
-    file = io.BytesIO()
-    output = av.open(file, "w", format=container, metadata_errors="surrogateescape")
+    """Write the metadata into a file of one small frame; return what is read back, None if the muxer fails."""
+    buffer = io.BytesIO()
+    output = av.open(buffer, "w", format=container, metadata_errors="surrogateescape")
     try:
-        stream = output.add_stream("mjpeg", rate=rate)  # which takes any rate, unlike MPEG-4
+        stream = output.add_stream("mjpeg", rate=rate)  # which supports any rate, unlike MPEG-4
         stream.width = stream.height = 16
         stream.pix_fmt = "yuvj420p"
-        stream.metadata.update(picture)
-        output.metadata.update(whole)
+        stream.metadata.update(video)
+        output.metadata.update(file)
         output.mux(stream.encode(av.VideoFrame(16, 16, "yuvj420p")))
         output.mux(stream.encode(None))
         output.close()
@@ -170,6 +161,6 @@ def _read_back(
         with suppress(av.FFmpegError):
             output.close()
         return None
-    file.seek(0)
-    with av.open(file, metadata_errors="surrogateescape") as written:
+    buffer.seek(0)
+    with av.open(buffer, metadata_errors="surrogateescape") as written:
         return dict(written.streams[0].metadata if of_stream else written.metadata)

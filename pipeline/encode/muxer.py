@@ -1,4 +1,4 @@
-"""An output file in the making: the plan it follows, its streams, and the pixels on their way into the encoder."""
+"""Writing of one output file: its header, the encoded video, the side tracks, its index."""
 
 import os
 import secrets
@@ -15,14 +15,14 @@ from av.video.stream import VideoStream
 from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.stream_copy import CarriedTrack
+from pipeline.encode.side_tracks import SideTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
 from pipeline.media.packets import StreamPacket, VideoPacket
 
 
 def new_temporary(path: str) -> str:
-    """Create an empty hidden file beside ``path``, with the permissions a new file gets, and return its name."""
+    """Create an empty hidden file beside ``path``, with the permissions of a new file, and return its name."""
     while True:
         name = os.path.join(os.path.dirname(path), f".flowbrush-{secrets.token_hex(6)}.part")
         try:
@@ -33,25 +33,25 @@ def new_temporary(path: str) -> str:
 
 
 class Muxer:
-    """Writes a picture and the streams of the source into ``file`` as ``plan`` says; its header is written at once.
+    """Writes a video and the side tracks of its source into ``file``; the header is written at once.
 
-    The picture comes as frames that are encoded here (`write_frame`), or as packets that were encoded before
-    (`write_video_packet`). Packets of all streams should come roughly in the order of their times: FFmpeg sorts them
-    into the file, and holds at most ten seconds of them.
+    The video comes as frames to encode (`write_frame`), or as packets that are encoded already (`write_video_packet`).
+    Packets of all streams should come roughly in the order of their times: FFmpeg sorts them, and buffers at most ten
+    seconds of them.
 
     Args:
         plan: what to write.
         file: a path, or a file object opened for writing.
-        tag: metadata in addition to the plan's, keys in lower case; added to what the plan says under the same key.
-        is_trial: leaves out what costs time after the last frame.
-        template: the video stream of a file that holds packets for `write_video_packet`; None where frames come.
+        tag: metadata in addition to the plan's, with keys in lower case; appended to the plan's text of the same key.
+        is_trial: skips what takes time after the last frame.
+        template: the video stream that packets for `write_video_packet` come from; None for frames.
 
     Attributes:
-        video_packets: written so far.
-        audio_packets: written so far, of all tracks.
+        video_packets: number of video packets written.
+        audio_packets: number of audio packets written, of all tracks.
 
     Raises:
-        av.FFmpegError, OSError: from every method, where an encoder, the container or the disk refuses.
+        av.FFmpegError, OSError: from every method, if an encoder, the muxer or the disk fails.
     """
 
     def __init__(
@@ -66,46 +66,46 @@ class Muxer:
         self.video_packets = 0
         self.audio_packets = 0
         self._file: str | IO[bytes] = file
-        self._shape = None if is_trial or not isinstance(file, str) else display_size(plan)
+        self._display_size = None if is_trial or not isinstance(file, str) else display_size(plan)
         self._container = av.open(
             file,
             "w",
             format=plan.container.name,
             container_options=_muxer_options(plan, is_trial),
-            metadata_errors="surrogateescape",  # as it was read: bytes that are no UTF-8 come through
+            metadata_errors="surrogateescape",  # bytes that are not UTF-8 are written as they were read
         )
         try:
-            self._stream = _add_picture(self._container, plan, template)
-            self._video = VideoEncoder(self._stream, plan) if template is None else None
-            self._tracks = {stream.stream.index: CarriedTrack(self._container, stream) for stream in plan.carried}
-            if self._shape is not None:
+            self._stream = _add_video(self._container, plan, template)
+            self._encoder = VideoEncoder(self._stream, plan) if template is None else None
+            self._tracks = {mapping.stream.index: SideTrack(self._container, mapping) for mapping in plan.carried}
+            if self._display_size is not None:
                 self._stream.metadata["title"] = self._stream.metadata.get("title", "") + TITLE_PADDING
             self._container.metadata.update(_tagged(plan.metadata, tag or {}))
             write_chapters(self._container, plan.chapters)
             self._container.start_encoding()
             for track in self._tracks.values():
-                self._write_carried(track, track.head())
-            left_over = self._stream.codec_context.options if template is None else {}
-            if left_over:
-                raise ValueError(f"{plan.encoder.name} knows no {', '.join(left_over)}")
+                self._write_side(track, track.first_packets())
+            unknown = self._stream.codec_context.options if template is None else {}
+            if unknown:
+                raise ValueError(f"{plan.encoder.name} has no option {', '.join(unknown)}")
         except BaseException:
             self.abandon()
             raise
 
     def write_frame(self, frame: Frame) -> None:
-        """Encode ``frame``, and write what the encoder gives.
+        """Encode ``frame``, and write the packets that are ready.
 
         Raises:
-            ValueError: the picture comes as packets.
+            ValueError: the video comes as packets.
         """
-        if self._video is None:
-            raise ValueError("this file is written from packets of the picture, not from frames")
-        self._write_video(self._video.packets(frame))
+        if self._encoder is None:
+            raise ValueError("this file is written from video packets, not from frames")
+        self._write_video(self._encoder.packets(frame))
 
     def write_video_packet(self, packet: VideoPacket) -> None:
-        """Write a packet of the picture: pts, dts and duration are those of the output, in its own time base.
+        """Write an encoded packet, whose pts, dts and duration are those of the output, in its own time base.
 
-        They come in the order of decoding; the dts grow.
+        Packets come in decoding order, with increasing dts.
         """
         packet.stream = self._stream
         if self._stream.time_base:
@@ -113,23 +113,23 @@ class Muxer:
         self._write_video(iter((packet,)))
 
     def write_packet(self, packet: StreamPacket) -> None:
-        """Write or convert ``packet`` of the source; one of a stream that is not carried is let go."""
+        """Write or convert a source packet; packets of streams that are not carried are ignored."""
         track = self._tracks.get(packet.stream_index)
         if track is not None:
-            self._write_carried(track, track.packets(packet))
+            self._write_side(track, track.packets(packet))
 
     def finish(self) -> None:
         """Flush all encoders, write the index and close the file."""
-        if self._video is not None:
-            self._write_video(self._video.flush())
+        if self._encoder is not None:
+            self._write_video(self._encoder.flush())
         for track in self._tracks.values():
-            self._write_carried(track, track.flush())
+            self._write_side(track, track.flush())
         self._container.close()
-        if self._shape is not None:
-            set_display_size(str(self._file).removeprefix("file:"), *self._shape)
+        if self._display_size is not None:
+            set_display_size(str(self._file).removeprefix("file:"), *self._display_size)
 
     def abandon(self) -> None:
-        """Close a file that nobody will want; never raises. It is removed first, as its index need not be moved."""
+        """Remove and close the file; never raises. It is removed first, so that no index has to be moved."""
         if isinstance(self._file, str):
             with suppress(OSError):
                 os.unlink(self._file.removeprefix("file:"))
@@ -141,18 +141,17 @@ class Muxer:
             self._container.mux_one(cast(StreamPacket, packet))
             self.video_packets += 1
 
-    def _write_carried(self, track: CarriedTrack, packets: list[StreamPacket]) -> None:
+    def _write_side(self, track: SideTrack, packets: list[StreamPacket]) -> None:
         for packet in packets:
             self._container.mux_one(packet)
             self.audio_packets += track.stream.type == "audio"
 
 
-def _add_picture(container: OutputContainer, plan: OutputPlan, template: VideoStream | None) -> VideoStream:
-    """The stream of the picture, with what the source says of it."""
+def _add_video(container: OutputContainer, plan: OutputPlan, template: VideoStream | None) -> VideoStream:
     stream = add_video_stream(container, plan)
     if template is not None:
-        # Not made from the template, which would leave frame rate and aspect of the pixels behind. The head of the
-        # packets has to be theirs: the encoder's own is in another form.
+        # A stream made from the template would lose frame rate and pixel aspect ratio. The extradata must be those of
+        # the packets: the encoder's own have another form.
         stream.codec_context.open()
         if template.codec_context.extradata:
             stream.codec_context.extradata = template.codec_context.extradata
@@ -162,7 +161,7 @@ def _add_picture(container: OutputContainer, plan: OutputPlan, template: VideoSt
 
 
 def display_size(plan: OutputPlan) -> tuple[int, int] | None:
-    """Width and height at which the pictures are shown, where they have to be written behind the muxer's back."""
+    """Return the width and height for `set_display_size`; None if the muxer or the codec stores the aspect ratio."""
     is_matroska = plan.container.name in ("matroska", "webm")
     if not is_matroska or plan.sample_aspect_ratio == 1 or plan.encoder.codec in ("h264", "h265"):
         return None
@@ -170,17 +169,17 @@ def display_size(plan: OutputPlan) -> tuple[int, int] | None:
 
 
 def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, str]:
-    """Both; what the source says under a key of ``tag``, in any case, stays in front."""
-    own = {key: text for key, text in metadata.items() if key.casefold() not in tag}
-    said = {key.casefold(): text for key, text in metadata.items()}
-    return own | {key: f"{said[key]}; {text}" if said.get(key) else text for key, text in tag.items()}
+    """Return both; text of the source under a key of ``tag``, in any case, comes first."""
+    others = {key: text for key, text in metadata.items() if key.casefold() not in tag}
+    texts = {key.casefold(): text for key, text in metadata.items()}
+    return others | {key: f"{texts[key]}; {text}" if texts.get(key) else text for key, text in tag.items()}
 
 
 def _muxer_options(plan: OutputPlan, is_trial: bool) -> dict[str, str]:
-    if plan.container.name in ("gif", "webp"):
+    if plan.container.is_animation:
         return {"loop": "0"}
-    if plan.container.name in ("mp4", "mov"):
-        # The offset between sound and picture is stored on this clock; FFmpeg's default of 1000 moves them by 1 ms.
+    if plan.container.is_quicktime:
+        # The offset between audio and video is stored on this clock; FFmpeg's default of 1000 is 1 ms off.
         clock = {"movie_timescale": "90000"}
         flags = ("" if is_trial else "+faststart") + ("+use_metadata_tags" if plan.has_free_keys else "")
         return clock | ({"movflags": flags} if flags else {})

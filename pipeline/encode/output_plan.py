@@ -1,4 +1,4 @@
-"""What an output file is to be, as it is handed from the stage that decides to those that write."""
+"""The plan of an output file: everything about it but its pixels and packets."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class StreamMapping:
         reason: why the stream is not copied; empty if it is.
         payload: the image file of a cover.
         has_track: whether the output has a track for it; a time code is stored as metadata instead.
-        damaged: called with each damaged place of a converted stream, in output time.
+        add_damage: called with each damaged place of a converted stream, in output time.
         entry: description for the summary: ``index``, ``type``, ``codec``, ``language``, ``action``, ``to`` and
             ``reason``; valid after the source is closed, unlike ``stream``.
     """
@@ -42,7 +42,7 @@ class StreamMapping:
     reason: str = ""
     payload: bytes | None = None
     has_track: bool = True
-    damaged: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
+    add_damage: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
     entry: Mapping[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,30 +65,30 @@ class StreamMapping:
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """Everything about the output but its pixels; made by `plan_output`.
+    """Everything about the output but its pixels; made by `pipeline.encode.planner.plan_output`.
 
     Attributes:
         target: the file as the user named it, or ``-``.
-        replaces: whether the output takes the place of a file; else one that comes there meanwhile stays.
-        container: its kind.
-        encoder: of the picture.
-        options: the encoder is opened with.
-        threads: of the encoder; 0 lets it choose.
-        width: of the frames that will come, in pixels.
-        height: of the frames that will come, in pixels.
-        pixel_format: FFmpeg's name of what the encoder is given.
-        time_base: seconds per unit of pts of the video stream; the source's wherever the container can hold it.
+        replaces: whether the output replaces an existing file; otherwise a file that appears meanwhile is an error.
+        container: its container.
+        encoder: the video encoder.
+        options: the options to open the encoder with.
+        threads: number of threads of the encoder; 0 lets it choose.
+        width: of the stylized frames, in pixels.
+        height: of the stylized frames, in pixels.
+        pixel_format: FFmpeg's name of the encoder's pixel format.
+        time_base: seconds per unit of pts of the video stream; the source's if the container supports it.
         rate: frames per second on average; a hint to the encoder, never a clock.
         sample_aspect_ratio: width of a pixel over its height.
-        color: how the samples are written, and tagged.
-        background: the grey, 0 or 255, that transparent frames are laid over where the pixel format has no alpha.
-        streams: what becomes of each stream of the source besides the picture.
+        color: how samples are written and tagged.
+        background: grey (0 or 255) under transparent frames if the pixel format has no alpha.
+        streams: what happens to each other stream of the source.
         chapters: of the output.
-        metadata: of the whole file.
-        has_free_keys: whether mp4 and mov write metadata under keys of any name.
-        video_metadata: of the picture's stream.
-        video_disposition: of the picture's stream, FFmpeg's flags.
-        notices: what the user should know, a line each.
+        metadata: of the file.
+        has_free_keys: whether mp4 and mov store metadata under arbitrary keys.
+        video_metadata: of the video stream.
+        video_disposition: FFmpeg's disposition flags of the video stream.
+        notices: what the user should know, one line each.
     """
 
     target: str
@@ -115,5 +115,5 @@ class OutputPlan:
 
     @property
     def carried(self) -> tuple[StreamMapping, ...]:
-        """The streams that the output has besides its picture."""
+        """The source streams that have a track in the output."""
         return tuple(stream for stream in self.streams if stream.action != "drop" and stream.has_track)

@@ -1,4 +1,4 @@
-"""What an output's samples will be: format, colours, alpha; and what is said of each thing that changes on the way."""
+"""The choice of pixel format, colours and alpha of an output, with a notice for each thing that changes."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,20 +13,20 @@ from pipeline.media.codecs import Encoder
 from pipeline.media.colorspace import BT2020, RGB, output_color
 from pipeline.media.containers import Container
 
-# Faster than any GIF player shows.
-_MOST_GIF_FPS = 50
+# Common players do not show GIFs faster than this.
+_MAX_GIF_FPS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class PicturePlan:
-    """How pictures are written.
+class EncodedFormat:
+    """How frames are encoded.
 
     Attributes:
-        pixel_format: FFmpeg's name of what the encoder is given.
+        pixel_format: FFmpeg's name of the encoder's pixel format.
         preset: of the encoder; None for its default.
-        color: how the samples are written, and tagged.
-        background: the grey, 0 or 255, that transparent pictures are laid over where the format has no alpha.
-        notices: what the user should know, a line each.
+        color: how samples are written and tagged.
+        background: grey (0 or 255) under transparent frames if the pixel format has no alpha.
+        notices: what the user should know, one line each.
     """
 
     pixel_format: str
@@ -36,41 +36,41 @@ class PicturePlan:
     notices: tuple[str, ...]
 
 
-def plan_picture(
+def choose_format(
     target: str, info: VideoInfo, encoder: Encoder, container: Container, preset: str | None, size: tuple[int, int]
-) -> PicturePlan:
-    """Choose what keeps as much of the source's pictures as encoder and container can hold.
+) -> EncodedFormat:
+    """Choose the format that keeps most of the source that encoder and container support.
 
     Args:
         target: the output as the user named it.
-        info: of the source.
-        encoder: of the picture.
-        container: of the output.
-        preset: that was asked for.
-        size: width and height of the frames that will come.
+        info: the source.
+        encoder: the video encoder.
+        container: the output's container.
+        preset: the preset that was asked for.
+        size: width and height of the stylized frames in pixels.
 
     Raises:
-        OutputError: the encoder cannot write frames of this size.
+        OutputError: the encoder cannot encode frames of this size.
     """
     keeps_alpha = info.has_alpha and _keeps_alpha(encoder, container, preset)
     if keeps_alpha and encoder.alpha_presets:
         preset = preset or encoder.alpha_presets[0]
     is_odd = any(side % 2 for side in size)
-    kind = encoder.pixel_format_for(is_odd=is_odd, is_16_bit=info.is_16_bit, has_alpha=keeps_alpha)
-    if kind is None:
+    pixel_format = encoder.pixel_format_for(is_odd=is_odd, is_16_bit=info.is_16_bit, has_alpha=keeps_alpha)
+    if pixel_format is None:
         width, height = size
-        raise OutputError(target, f"{encoder.name} cannot write {width}x{height}; choose an even --height or h264")
+        raise OutputError(target, f"{encoder.name} cannot encode {width}x{height}; choose an even --height or h264")
     color = output_color(info.color)
-    if av.VideoFormat(kind).is_rgb or kind == "pal8":
+    if av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8":
         color = replace(color, matrix=RGB, full_range=True)
     notices = (
         *_source_notices(info),
-        *_odd_notices(encoder, kind, size),
-        *_depth_notices(info, encoder, container, kind),
-        *_alpha_notices(info, encoder, container, keeps_alpha),
-        *_page_notices(info, container),
+        *_odd_size_notices(encoder, pixel_format, size),
+        *_depth_notices(info, encoder, pixel_format),
+        *([] if keeps_alpha else _alpha_notices(info, encoder, container)),
+        *_animation_notices(info, container),
     )
-    return PicturePlan(kind, preset, color, background_grey(info.container), notices)
+    return EncodedFormat(pixel_format, preset, color, background_grey(info.container), notices)
 
 
 def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> bool:
@@ -82,45 +82,47 @@ def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> 
 def _source_notices(info: VideoInfo) -> list[str]:
     notices = []
     if info.interlaced:
-        notices.append("the source is interlaced: frames that are so are deinterlaced (bwdif), each into one")
+        notices.append("the source is interlaced: interlaced frames are deinterlaced (bwdif), one frame for each")
     if info.tone_mapped_from is not None:
         notices.append(f"the source is HDR ({info.tone_mapped_from}): it is tone-mapped to SDR, BT.709")
     return notices
 
 
-def _odd_notices(encoder: Encoder, kind: str, size: tuple[int, int]) -> list[str]:
-    if not any(side % 2 for side in size) or "444" not in kind or "444" in encoder.pixel_format:
+def _odd_size_notices(encoder: Encoder, pixel_format: str, size: tuple[int, int]) -> list[str]:
+    if not any(side % 2 for side in size) or "444" not in pixel_format or "444" in encoder.pixel_format:
         return []
-    return [f"{size[0]}x{size[1]} is odd and stays so: written as {kind}, which old players may lack"]
+    return [
+        f"the odd size {size[0]}x{size[1]} is kept: it is written as {pixel_format}, which old players may not support"
+    ]
 
 
-def _depth_notices(info: VideoInfo, encoder: Encoder, container: Container, kind: str) -> list[str]:
+def _depth_notices(info: VideoInfo, encoder: Encoder, pixel_format: str) -> list[str]:
     if not info.is_16_bit:
         return []
-    if bit_depth(kind) <= 8:
-        with_alpha = " with transparency" if has_alpha(kind) and encoder.high_depth_format else ""
-        return [f"the source has more than 8 bits, written are 8: {encoder.codec}{with_alpha} holds no more here"]
+    if bit_depth(pixel_format) <= 8:
+        with_alpha = " with transparency" if has_alpha(pixel_format) and encoder.high_depth_format else ""
+        return [f"the source has more than 8 bits, the output has 8: {encoder.codec}{with_alpha} supports no more here"]
     if encoder.codec == "h264":
-        return ["the source has more than 8 bits and keeps 10: few players show such h264; --codec h265 is safer"]
+        return ["the source has more than 8 bits, the output has 10: few players support such h264; use --codec h265"]
     return []
 
 
-def _alpha_notices(info: VideoInfo, encoder: Encoder, container: Container, keeps_alpha: bool) -> list[str]:
-    if not info.has_alpha or keeps_alpha:
+def _alpha_notices(info: VideoInfo, encoder: Encoder, container: Container) -> list[str]:
+    if not info.has_alpha:
         return []
-    keepers = {"mov": "prores", "matroska": "ffv1 or vp9", "webm": "vp9"}.get(container.name)
-    remedy = f"--codec {keepers} keeps it" if keepers else "a .webm keeps it, or a .mov with --codec prores"
-    ground = "white" if background_grey(info.container) else "black"
-    return [f"transparency is laid over {ground}: {encoder.codec} in {container.suffix} files has none; {remedy}"]
+    codecs = {"mov": "prores", "matroska": "ffv1 or vp9", "webm": "vp9"}.get(container.name)
+    remedy = f"--codec {codecs} keeps it" if codecs else "a .webm keeps it, or a .mov with --codec prores"
+    color = "white" if background_grey(info.container) else "black"
+    return [f"transparency is composited over {color}: {encoder.codec} in {container.suffix} has no alpha; {remedy}"]
 
 
-def _page_notices(info: VideoInfo, container: Container) -> list[str]:
-    if container.name not in ("gif", "webp"):
+def _animation_notices(info: VideoInfo, container: Container) -> list[str]:
+    if not container.is_animation:
         return []
     notices = []
-    if container.name == "gif" and (info.average_rate or Fraction(30)) > _MOST_GIF_FPS:
-        rate = f"{float(info.average_rate or 30):.3g}"
-        notices.append(f"{rate} frames a second are more than GIF players show; they may slow it down")
+    rate = info.average_rate or Fraction(30)
+    if container.name == "gif" and rate > _MAX_GIF_FPS:
+        notices.append(f"{float(rate):.3g} frames per second are more than GIF players show; they may play it slower")
     if info.color.primaries == BT2020:
-        notices.append(f"{container.suffix} files name no colours: those of BT.2020 will look paler than they are")
+        notices.append(f"{container.suffix} files have no colour tags: the colours of BT.2020 will look paler")
     return notices

@@ -1,4 +1,4 @@
-"""What the output will be, decided and tried before a model is loaded: container, codecs, streams, pixel format."""
+"""Planning of the output before a model is loaded: container, codecs, streams and pixel format, all tried."""
 
 import io
 import os
@@ -13,11 +13,11 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.config import EncodeConfig
-from pipeline.encode.metadata import plan_metadata
+from pipeline.encode.metadata import choose_metadata
 from pipeline.encode.muxer import Muxer, display_size, new_temporary
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.pixel_format import plan_picture
-from pipeline.encode.stream_map import plan_streams
+from pipeline.encode.pixel_format import choose_format
+from pipeline.encode.stream_map import map_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.chapters import Chapter
@@ -25,19 +25,12 @@ from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
 
+# mp4 stores durations in 31 bits of ticks: at a microsecond per tick, a frame can last 35 minutes.
+_FINEST_MP4 = Fraction(1, 1_000_000)
+
 
 class Source(Protocol):
-    """What an opened input tells the planner; `pipeline.decode.source.Source` is one.
-
-    Attributes:
-        info: size, colour and times of the frames.
-        video: the main video stream; None if PyAV does not read the file.
-        other_streams: all other streams.
-        is_start_trimmed: whether the clip starts later than the file.
-        covers: cover images as stored in the file, by stream index.
-        chapters: of the clip, on its own timeline.
-        metadata: of the file.
-    """
+    """What the planner needs of an input; see `pipeline.decode.source.Source`."""
 
     info: VideoInfo
     video: VideoStream | None
@@ -48,11 +41,7 @@ class Source(Protocol):
     metadata: dict[str, str]
 
     def add_damage(self, place: Damage) -> None:
-        """Record a place where a converted stream does not decode."""
-
-
-# A frame lasts 2^31 ticks there at most; exact to a microsecond, it lasts 35 minutes.
-_FINEST_MP4 = Fraction(1, 1_000_000)
+        """Add a place where a converted stream does not decode."""
 
 
 def plan_output(
@@ -63,18 +52,18 @@ def plan_output(
     size: tuple[int, int] | None = None,
     may_replace: bool = False,
 ) -> OutputPlan:
-    """Decide how the painted frames of ``source`` become ``target`` (``-`` for standard output).
+    """Return the plan by which the stylized frames of ``source`` become ``target`` (``-`` for standard output).
 
     Args:
         source: the opened input.
-        target: a file name, whose ending names the container.
-        config: what was asked for.
-        size: width and height of the frames that will come; None where they are as large as the source's.
+        target: a file name, whose suffix names the container.
+        config: what is asked for.
+        size: width and height of the stylized frames in pixels; None means the source's.
         may_replace: whether an existing target may be replaced although ``config`` does not say so.
 
     Raises:
-        ValueError: a codec, quality, preset or ending that does not exist.
-        OutputError: the file cannot be written there, or the container or machine cannot do what was asked.
+        ValueError: the codec, quality or preset does not exist.
+        OutputError: the file cannot be written there, or the container or the machine does not support the plan.
     """
     name, config = str(target), config or EncodeConfig()
     try:
@@ -84,66 +73,66 @@ def plan_output(
     encoder = encoder_for(config.codec, container)
     encoder_options(encoder, config.quality, config.preset)
     _check_place(name, may_replace=config.overwrite or may_replace)
-    _check_held(name, encoder, container)
-    width, height = size or (source.info.width, source.info.height)
-    picture = plan_picture(name, source.info, encoder, container, config.preset, (width, height))
-    metadata = plan_metadata(
+    _check_codec(name, encoder, container)
+    info, has_all_streams = source.info, config.streams == "all"
+    rate = info.average_rate or Fraction(30)
+    width, height = size or (info.width, info.height)
+    encoded = choose_format(name, info, encoder, container, config.preset, (width, height))
+    metadata = choose_metadata(
         source.metadata,
         {} if source.video is None else source.video.metadata,
         container,
-        _rate(source.info),
+        rate,
         is_start_trimmed=source.is_start_trimmed,
-        has_cover=container.name == "mp4" and config.streams == "all" and bool(source.covers),
+        has_cover=container.name == "mp4" and has_all_streams and bool(source.covers),
     )
-    streams, stream_notices = plan_streams(
+    streams, stream_notices = map_streams(
         source.other_streams, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
     )
+    chapters = tuple(source.chapters) if has_all_streams else ()
+    chapter_notices = []
+    if container.is_animation and chapters:
+        chapter_notices.append(f"chapters are dropped: {container.suffix} files do not support them")
     plan = OutputPlan(
         target=name,
         replaces=config.overwrite or os.path.lexists(os.path.realpath(name)),
         container=container,
         encoder=encoder,
-        options=encoder_options(encoder, config.quality, picture.preset),
+        options=encoder_options(encoder, config.quality, encoded.preset),
         threads=config.threads,
         width=width,
         height=height,
-        pixel_format=picture.pixel_format,
-        time_base=_time_base(source.info, container),
-        rate=_rate(source.info),
-        sample_aspect_ratio=source.info.sample_aspect_ratio,
-        color=picture.color,
-        background=picture.background,
-        streams=tuple(replace(stream, damaged=source.add_damage) for stream in streams),
-        chapters=tuple(source.chapters) if config.streams == "all" else (),
-        metadata=metadata.whole,
-        video_metadata=metadata.picture,
+        pixel_format=encoded.pixel_format,
+        time_base=_time_base(info, container),
+        rate=rate,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        color=encoded.color,
+        background=encoded.background,
+        streams=tuple(replace(mapping, add_damage=source.add_damage) for mapping in streams),
+        chapters=chapters,
+        metadata=metadata.file,
+        video_metadata=metadata.video,
         has_free_keys=metadata.has_free_keys,
         video_disposition=0 if source.video is None else int(source.video.disposition),
-        notices=(
-            *picture.notices,
-            *stream_notices,
-            *_chapter_notices(source, container, config),
-            *metadata.notices,
-        ),
+        notices=(*encoded.notices, *stream_notices, *chapter_notices, *metadata.notices),
     )
     _try(plan)
     if name == "-" and display_size(plan) is not None:
-        line = f"the shape of the pixels is lost: {encoder.codec} in a pipe cannot hold it; --codec h264 does"
-        plan = replace(plan, notices=(*plan.notices, line))
+        notice = f"the pixel aspect ratio is lost: {encoder.codec} in a pipe does not support it; --codec h264 does"
+        plan = replace(plan, notices=(*plan.notices, notice))
     return plan
 
 
 def _check_place(target: str, *, may_replace: bool) -> None:
-    """Refuse what cannot be written, or should not be, before any work is done."""
     if target == "-":
         if sys.stdout is None:  # closed by the shell, as by >&-
-            raise OutputError(target, "standard output is closed; give the name of a file")
+            raise OutputError(target, "standard output is closed; give a file name")
         return
     path = os.path.realpath(target)
     if len(os.fsencode(os.path.basename(path))) > 255:
-        raise OutputError(target, "its name is longer than the 255 bytes that file systems take; shorten it")
+        raise OutputError(target, "its name is longer than the 255 bytes that file systems support; shorten it")
     if os.path.isdir(path):
-        raise OutputError(target, "is a folder; give the name of a file")
+        raise OutputError(target, "is a folder; give a file name")
     if os.path.exists(path):
         if not os.path.isfile(path):
             raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
@@ -158,34 +147,23 @@ def _check_place(target: str, *, may_replace: bool) -> None:
         raise OutputError(target, f"its folder cannot be written to ({error.strerror}); choose another") from error
 
 
-def _check_held(target: str, encoder: Encoder, container: Container) -> None:
+def _check_codec(target: str, encoder: Encoder, container: Container) -> None:
     with av.open(io.BytesIO(), "w", format=container.name) as trial:
-        held = trial.supported_codecs
-    if encoder.name not in held:
-        others = ", ".join(codec for codec, other in CODECS.items() if other.name in held)
-        raise OutputError(target, f"{container.suffix} files cannot hold {encoder.codec}; they can hold {others}")
+        supported = trial.supported_codecs
+    if encoder.name not in supported:
+        codecs = ", ".join(codec for codec, other in CODECS.items() if other.name in supported)
+        raise OutputError(target, f"{container.suffix} files do not support {encoder.codec}; they support {codecs}")
 
 
 def _time_base(info: VideoInfo, container: Container) -> Fraction:
-    """The source's, except where the container has a clock of its own."""
-    clocks = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
-    if container.name in ("mp4", "mov") and info.time_base < _FINEST_MP4:
+    """Return the source's time base, or the container's if that has its own."""
+    if container.is_quicktime and info.time_base < _FINEST_MP4:
         return _FINEST_MP4
-    return clocks.get(container.name, info.time_base)
-
-
-def _rate(info: VideoInfo) -> Fraction:
-    return info.average_rate or Fraction(30)
-
-
-def _chapter_notices(source: Source, container: Container, config: EncodeConfig) -> list[str]:
-    if container.name not in ("gif", "webp") or not source.chapters or config.streams != "all":
-        return []
-    return [f"chapters are dropped: {container.suffix} files cannot hold them"]
+    return {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}.get(container.name, info.time_base)
 
 
 def _try(plan: OutputPlan) -> None:
-    """Open all encoders and write a header to memory, so that what fails does so now.
+    """Open all encoders and write a header to memory, so that what cannot work fails now.
 
     Raises:
         OutputError: what failed, and what to choose instead.
@@ -194,10 +172,8 @@ def _try(plan: OutputPlan) -> None:
         Muxer(plan, io.BytesIO(), is_trial=True).abandon()
     except (av.FFmpegError, OSError) as error:
         name, reason = plan.encoder.name, getattr(error, "strerror", None) or error
+        hint = "choose another --codec, --preset or --height"
         if plan.encoder.is_hardware:
             hint = f"this machine has no NVENC; choose --codec {plan.encoder.codec}"
-        else:
-            hint = "choose another --codec, --preset or --height"
-        size = f"{plan.width}x{plan.height}"
-        where = f"for {size} in {plan.container.suffix} files"
+        where = f"for {plan.width}x{plan.height} in {plan.container.suffix} files"
         raise OutputError(plan.target, f"{name} cannot be opened {where} ({reason}); {hint}") from error

@@ -1,6 +1,6 @@
-"""What becomes of every stream of the source but its picture: copied, converted, or dropped with a reason.
+"""What happens to each stream of the source but the main video: copied, converted, or dropped with a reason.
 
-Nothing is decided by a table of formats alone: each way is tried on a throw-away file of the target's container.
+No table of formats decides: each way is tried on a scratch file in memory of the output's container.
 """
 
 import io
@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from pipeline.encode.output_plan import Action, StreamMapping
-from pipeline.encode.stream_copy import CarriedTrack
+from pipeline.encode.side_tracks import SideTrack
 from pipeline.media.containers import Container
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import (
@@ -28,14 +28,13 @@ from pipeline.media.stream_kinds import (
     stream_label,
 )
 
-# What text subtitles become where the container refuses them as they are.
+# Encoders of text subtitles that a container does not support as they are.
 _TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-# What some containers take without a word, and leave out.
-_SILENTLY_LOST = ("attachment", "cover", "data")
-_ANIMATIONS = ("gif", "webp")
+# Kinds of streams that some muxers accept and then silently leave out.
+_SILENTLY_DROPPED = ("attachment", "cover", "data")
 
 
-def plan_streams(
+def map_streams(
     streams: Sequence[Stream],
     container: Container,
     wanted: str = "all",
@@ -43,72 +42,68 @@ def plan_streams(
     covers: Mapping[int, bytes] = MappingProxyType({}),
     timecode_fault: str | None = None,
 ) -> tuple[tuple[StreamMapping, ...], list[str]]:
-    """What becomes of each of ``streams`` in ``container``, and a line for each that is not copied.
+    """Return what happens to each of ``streams`` in ``container``, and a notice for each that is not copied.
 
     Args:
-        streams: all of the source but its picture; a track that only repeats the chapters is left out.
+        streams: of the source, without the main video; chapter tracks are ignored.
         container: of the output.
-        wanted: ``all``, ``audio`` or ``none``; what was not asked for is dropped without a line.
-        covers: pictures that belong to the file, by the index of their stream.
-        timecode_fault: why the metadata hold no time code, which is said there.
+        wanted: ``all``, ``audio`` or ``none``; the others are dropped without a notice.
+        covers: cover images as stored in the file, by stream index.
+        timecode_fault: why the metadata do not have the time code, which has its own notice; None if they have.
     """
-    plans = tuple(
-        _plan(stream, container, wanted, covers.get(stream.index), timecode_fault)
+    mappings = tuple(
+        _map(stream, container, wanted, covers.get(stream.index), timecode_fault)
         for stream in streams
         if not is_chapter_track(stream)
     )
-    if container.name in _ANIMATIONS and wanted != "none" and plans:
-        return plans, [_summary(plans, container)]
-    spoken = (plan for plan in plans if plan.reason and plan.has_track and _is_wanted(plan.stream, wanted))
-    return plans, [_notice(plan) for plan in spoken]
+    if container.is_animation and wanted != "none" and mappings:
+        labels = ", ".join(stream_label(mapping.stream) for mapping in mappings)
+        are, them = ("is", "it") if len(mappings) == 1 else ("are", "them")
+        return mappings, [f"{labels} {are} dropped: {container.suffix} files do not support {them}"]
+    changed = (each for each in mappings if each.reason and each.has_track and _is_wanted(each.stream, wanted))
+    return mappings, [_notice(mapping) for mapping in changed]
 
 
-def _notice(plan: StreamMapping) -> str:
-    fate = "is dropped" if plan.action == "drop" else f"becomes {plan.to}"
-    return f"{stream_label(plan.stream)} {fate}: {plan.reason}"
-
-
-def _summary(plans: Sequence[StreamMapping], container: Container) -> str:
-    names = ", ".join(stream_label(plan.stream) for plan in plans)
-    are, them = ("is", "it") if len(plans) == 1 else ("are", "them")
-    return f"{names} {are} dropped: {container.suffix} files cannot hold {them}"
+def _notice(mapping: StreamMapping) -> str:
+    change = "is dropped" if mapping.action == "drop" else f"becomes {mapping.to}"
+    return f"{stream_label(mapping.stream)} {change}: {mapping.reason}"
 
 
 def _is_wanted(stream: Stream, wanted: str) -> bool:
     return wanted == "all" or (wanted == "audio" and stream.type == "audio")
 
 
-def _plan(
+def _map(
     stream: Stream, container: Container, wanted: str, cover: bytes | None, timecode_fault: str | None
 ) -> StreamMapping:
     if not _is_wanted(stream, wanted):
         return StreamMapping(stream, "drop", reason=f"left out by --streams {wanted}")
-    if is_timecode(stream) and container.name not in _ANIMATIONS:
+    if is_timecode(stream) and not container.is_animation:
+        reason = timecode_fault or f"{container.suffix} files get it from the metadata"
         action: Action = "convert" if timecode_fault is None else "drop"
-        reason = timecode_fault or f"{container.suffix} files are given it anew"
         return StreamMapping(stream, action, "timecode", reason=reason, has_track=False)
-    held = next((plan for plan in _ways(stream, container, cover) if _is_held(plan, container)), None)
-    return held or StreamMapping(stream, "drop", reason=_why_dropped(stream, container))
+    ways = (way for way in _ways(stream, container, cover) if _is_supported(way, container))
+    return next(ways, None) or StreamMapping(stream, "drop", reason=_why_dropped(stream, container))
 
 
 def _ways(stream: Stream, container: Container, cover: bytes | None) -> Iterator[StreamMapping]:
-    """How ``stream`` could be carried, best first."""
-    if container.name in _ANIMATIONS or not _is_copyable(stream) or (is_cover(stream) and cover is None):
+    """Yield the ways to carry ``stream``, best first."""
+    if container.is_animation or not _is_copyable(stream) or (is_cover(stream) and cover is None):
         return
     yield StreamMapping(stream, payload=cover)
-    refused = f"{container.suffix} files cannot hold it as it is"
+    reason = f"{container.suffix} files do not support it as it is"
     if isinstance(stream, AudioStream) and container.audio_encoder is not None:
         for layout in dict.fromkeys((stream.layout.name, "stereo")):
-            yield StreamMapping(stream, "convert", container.audio_encoder, layout, refused)
+            yield StreamMapping(stream, "convert", container.audio_encoder, layout, reason)
     if is_text(stream):
-        yield StreamMapping(stream, "convert", _TEXT_ENCODERS[container.name], reason=refused)
+        yield StreamMapping(stream, "convert", _TEXT_ENCODERS[container.name], reason=reason)
 
 
 def _is_copyable(stream: Stream) -> bool:
-    """Whether a copy may be tried: a decoder knows the stream, or it needs none.
+    """Return whether a copy can be tried: a decoder knows the stream, or it needs none.
 
-    Of data only what a GoPro measures: FFmpeg writes all that it calls ``bin_data`` as if it were that, and what it
-    knows by another name (timed ID3, KLV) stands in no file of our containers afterwards.
+    Of data streams only GoPro's measurements: FFmpeg writes all ``bin_data`` as if it were that, and data that it knows
+    by another name (timed ID3, KLV) does not arrive in any of our containers.
     """
     if stream.type == "data":
         return stream.name == "bin_data" and "GoPro" in stream.metadata.get("handler_name", "")
@@ -117,38 +112,38 @@ def _is_copyable(stream: Stream) -> bool:
 
 def _why_dropped(stream: Stream, container: Container) -> str:
     if codec_name(stream) in (None, "bin_data") and stream.type != "attachment" and not _is_copyable(stream):
-        return "what it holds is not known"
-    return f"{container.suffix} files cannot hold it"
+        return "its format is unknown"
+    return f"{container.suffix} files do not support it"
 
 
-def _is_held(plan: StreamMapping, container: Container) -> bool:
-    """Whether a throw-away file of the container opens with the stream; no table of ours could be as right."""
-    file, kind = io.BytesIO(), stream_kind(plan.stream)
+def _is_supported(mapping: StreamMapping, container: Container) -> bool:
+    """Return whether a scratch file of the container opens with the stream, and has it when it is read back."""
+    file, kind = io.BytesIO(), stream_kind(mapping.stream)
     trial = av.open(file, "w", format=container.name, metadata_errors="surrogateescape")
     try:
-        if kind not in _SILENTLY_LOST:
-            track = CarriedTrack(trial, plan)
+        if kind not in _SILENTLY_DROPPED:
+            track = SideTrack(trial, mapping)
             trial.start_encoding()
-            if plan.encoder is None and (codec_name(plan.stream) or "").startswith("pcm_"):
+            if mapping.encoder is None and (codec_name(mapping.stream) or "").startswith("pcm_"):
                 # Channels without a layout are refused with the index, at the very end.
                 trial.mux(_any_packet(track))
                 trial.close()
             return True
-        picture = trial.add_stream("libvpx" if container.name == "webm" else "mpeg4", rate=30)
-        track = CarriedTrack(trial, plan)
-        trial.mux(picture.encode(av.VideoFrame(picture.width, picture.height, "yuv420p")))
-        trial.mux(picture.encode(None))
-        trial.mux(track.head() or _any_packet(track))
+        video = trial.add_stream("libvpx" if container.name == "webm" else "mpeg4", rate=30)
+        track = SideTrack(trial, mapping)
+        trial.mux(video.encode(av.VideoFrame(video.width, video.height, "yuv420p")))
+        trial.mux(video.encode(None))
+        trial.mux(track.first_packets() or _any_packet(track))
         trial.close()
     except (av.FFmpegError, ValueError):
         return False
     finally:
         with suppress(av.FFmpegError):
             trial.close()
-    return _comes_back(file, kind)
+    return _has_stream(file, kind)
 
 
-def _any_packet(track: CarriedTrack) -> list[StreamPacket]:
+def _any_packet(track: SideTrack) -> list[StreamPacket]:
     if track.stream.type == "attachment":
         return []
     packet = Packet(bytes(8))
@@ -157,7 +152,7 @@ def _any_packet(track: CarriedTrack) -> list[StreamPacket]:
     return track.packets(packet)
 
 
-def _comes_back(file: io.BytesIO, kind: str) -> bool:
+def _has_stream(file: io.BytesIO, kind: str) -> bool:
     file.seek(0)
     try:
         with av.open(file, metadata_errors="surrogateescape") as written:

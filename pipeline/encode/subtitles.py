@@ -1,4 +1,4 @@
-"""Text subtitles from one form into another: text, times and simple markup stay, places and fonts may be lost."""
+"""Conversion of text subtitles: text, times and simple markup are kept, positions and fonts may be lost."""
 
 import re
 from fractions import Fraction
@@ -14,7 +14,7 @@ from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import codec_name
 
-# FFmpeg hands all text subtitles on as events of an ASS script, whose head the encoder has to know.
+# FFmpeg passes all text subtitles on as events of an ASS script, whose header the encoder needs.
 _ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 PlayResX: 384
@@ -28,67 +28,67 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-# FFmpeg's mp4 muxer ends a cue when a packet of any stream has a larger number, whatever the unit: on a clock coarser
-# than the others' a cue would be ended at once, and the next one, where it begins before that end, put off. Much finer
-# than this, and a silence of an hour would not fit into the 31 bits that one sample can last.
+# FFmpeg's mp4 muxer ends a cue as soon as a packet of any stream has a larger number, whatever its unit: on a clock
+# coarser than the others' a cue would end at once, and the next one would be delayed. On a clock much finer than this,
+# an hour without cues would not fit into the 31 bits of a sample's duration.
 CLOCK = Fraction(1, 180_000)
-# Their packets are the text itself, in whatever encoding somebody wrote it.
+# Codecs whose packets are plain text, in whatever encoding it was written.
 _PLAIN_TEXT = ("subrip", "text")
-# A shape drawn by an ASS script, from the tag that begins it to the one that ends it: no text.
+# Shapes drawn by an ASS script, from the tag that starts a drawing to the tag that ends it.
 _DRAWING = re.compile(rb"(\{[^}]*\\p[1-9][^}]*\})[^{]*")
 
 
 class Cue(NamedTuple):
-    """A text and when it is shown, in seconds."""
+    """A text, and when it is shown, in seconds."""
 
-    begin: Fraction
+    start: Fraction
     end: Fraction
     text: bytes
 
 
-class Overlaps:
-    r"""Turns cues that are shown at the same time into ones that follow each other; mp4 shows one at a time.
+class OverlapSplitter:
+    """Turns cues that overlap into cues that follow each other: mp4 shows one at a time.
 
-    What is shown together stands in lines below each other, the earliest first.
+    Cues shown at the same time are joined as lines, the earliest first.
     """
 
     def __init__(self) -> None:
         self._shown: list[Cue] = []
-        self._after = Fraction(0)
+        self._written_until = Fraction(0)
 
     def add(self, cue: Cue) -> list[Cue]:
-        """What is to be written now that ``cue`` is known; cues come in the order of their beginnings.
+        """Return what to write now that ``cue`` is known; cues come in the order of their starts.
 
-        A cue is written at once, to its end, and cut short by the next one in the file, where a newer begins before.
+        A cue is written at once, up to its end; in the file, the next one cuts it short if it starts earlier.
         """
-        written = self._until(cue.begin)
-        self._shown = [*(old for old in self._shown if old.end > cue.begin), cue]
-        self._after = max(min(old.end for old in self._shown), cue.begin)
-        return [*written, Cue(cue.begin, self._after, _below(self._shown))]
+        ready = self._until(cue.start)
+        self._shown = [*(old for old in self._shown if old.end > cue.start), cue]
+        self._written_until = max(min(old.end for old in self._shown), cue.start)
+        return [*ready, Cue(cue.start, self._written_until, _joined(self._shown))]
 
     def rest(self) -> list[Cue]:
-        """What is still shown when others have ended."""
+        """Return what is still shown after the last cue that was written."""
         return self._until(None)
 
     def _until(self, end: Fraction | None) -> list[Cue]:
-        written = []
-        left = [old for old in self._shown if old.end > self._after]
-        while left and (end is None or self._after < end):
-            begin, self._after = self._after, min(old.end for old in left)
-            written.append(Cue(begin, self._after, _below(left)))
-            left = [old for old in left if old.end > self._after]
-        return written
+        ready = []
+        left = [old for old in self._shown if old.end > self._written_until]
+        while left and (end is None or self._written_until < end):
+            start, self._written_until = self._written_until, min(old.end for old in left)
+            ready.append(Cue(start, self._written_until, _joined(left)))
+            left = [old for old in left if old.end > self._written_until]
+        return ready
 
 
-def _below(cues: list[Cue]) -> bytes:
+def _joined(cues: list[Cue]) -> bytes:
     return rb"\N".join(cue.text for cue in cues)
 
 
 class SubtitleConverter:
-    """Text subtitles of ``source`` encoded anew; see `pipeline.encode.stream_copy.Converter`.
+    """Encodes text subtitles of ``source`` with another codec; see `pipeline.encode.side_tracks.Converter`.
 
     Raises:
-        ValueError: the container does not hold such subtitles.
+        ValueError: the container does not support such subtitles.
         av.FFmpegError: the encoder cannot be opened.
     """
 
@@ -98,25 +98,25 @@ class SubtitleConverter:
         stream.codec_context.subtitle_header = _ASS_HEADER
         self.stream: Stream = stream
         self._context = stream.codec_context
-        self._overlaps = Overlaps() if encoder == "mov_text" else None
+        self._overlaps = OverlapSplitter() if encoder == "mov_text" else None
         self._number = 0
 
     def packets(self, packet: StreamPacket) -> list[StreamPacket]:
-        """What is shown for ``packet``; nothing where it is empty, as mp4 fills its gaps, or cannot be read."""
+        """Return the packets for ``packet``; none if it is empty, as in the gaps of an mp4, or cannot be decoded."""
         text = _text(packet)
         time = packet.pts if packet.pts is not None else packet.dts
         if not text.strip() or time is None:
             return []
-        begin = time * packet.time_base
-        cue = Cue(begin, begin + (packet.duration or 0) * packet.time_base, text)
+        start = time * packet.time_base
+        cue = Cue(start, start + (packet.duration or 0) * packet.time_base, text)
         return [self._encoded(each) for each in ([cue] if self._overlaps is None else self._overlaps.add(cue))]
 
     def flush(self) -> list[StreamPacket]:
-        """What is shown longer than what began after it."""
+        """Return the packets of what is still shown after the last cue."""
         return [] if self._overlaps is None else [self._encoded(cue) for cue in self._overlaps.rest()]
 
     def _encoded(self, cue: Cue) -> StreamPacket:
-        pts, length = round(cue.begin / CLOCK), round(cue.end / CLOCK) - round(cue.begin / CLOCK)
+        pts, length = round(cue.start / CLOCK), round(cue.end / CLOCK) - round(cue.start / CLOCK)
         event = b"%d,0,Default,,0,0,0,," % self._number + cue.text
         self._number += 1
         packet = self._context.encode_subtitle(SubtitleSet.create(event, 0, max(length, 0)))
@@ -125,17 +125,17 @@ class SubtitleConverter:
 
 
 def _text(packet: StreamPacket) -> bytes:
-    r"""In ASS markup, lines parted by ``\N``; empty where there is none."""
+    r"""Return the text in ASS markup, its lines separated by ``\N``; empty if there is none."""
     try:
-        cue = cast(SubtitleStream, packet.stream).codec_context.decode2(_in_utf_8(packet))
+        cue = cast(SubtitleStream, packet.stream).codec_context.decode2(_as_utf_8(packet))
     except (av.FFmpegError, UnicodeDecodeError):
         return b""
     lines = [] if cue is None else [rect.ass.split(b",", 8)[-1] for rect in cue if isinstance(rect, AssSubtitle)]
     return _DRAWING.sub(rb"\1", rb"\N".join(lines))
 
 
-def _in_utf_8(packet: StreamPacket) -> StreamPacket:
-    """FFmpeg refuses other text; what is none is taken for Windows-1252, as old files of Western Europe are."""
+def _as_utf_8(packet: StreamPacket) -> StreamPacket:
+    """Return the packet in UTF-8, which FFmpeg requires; other text is read as Windows-1252."""
     if codec_name(packet.stream) not in _PLAIN_TEXT:
         return packet
     payload = bytes(packet)

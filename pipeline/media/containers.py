@@ -20,6 +20,16 @@ class Container:
     codec: str
     audio_encoder: str | None
 
+    @property
+    def is_animation(self) -> bool:
+        """Whether it is an animated image, which has neither other streams nor metadata."""
+        return self.name in ("gif", "webp")
+
+    @property
+    def is_quicktime(self) -> bool:
+        """Whether it is an mp4 or mov."""
+        return self.name in ("mp4", "mov")
+
 
 _CONTAINERS = {
     container.suffix: container

@@ -96,9 +96,9 @@ def check_image_target(
     if path.is_dir():
         raise OutputError(path, "is a folder; give a file name")
     if path.exists() and not overwrite:
-        raise OutputError(path, "already exists; give another name or --overwrite")
+        raise OutputError(path, "exists already; give another name or --overwrite")
     if not path.absolute().parent.is_dir():
-        raise OutputError(path, f"the folder {path.parent} does not exist; create it first")
+        raise OutputError(path, f"there is no folder {path.parent}; create it first")
 
 
 def write_image(path: Path, pixels: Pixels) -> None:

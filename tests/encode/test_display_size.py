@@ -75,6 +75,6 @@ def test_what_has_no_room_is_left_alone(tmp_path: Path) -> None:
 def test_a_pipe_that_cannot_hold_the_shape_says_so(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), sample_aspect_ratio=Fraction(3, 2)))
     with open_source(source) as opened:
-        lost = "the shape of the pixels is lost"
+        lost = "the pixel aspect ratio is lost"
         assert any(lost in line for line in plan_output(opened, "-", EncodeConfig(codec="ffv1")).notices)
         assert not any(lost in line for line in plan_output(opened, "-", EncodeConfig(codec="h264")).notices)

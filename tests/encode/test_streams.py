@@ -10,11 +10,11 @@ from av.stream import Disposition
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.encode.metadata import plan_metadata, stream_metadata
+from pipeline.encode.metadata import choose_metadata, stream_metadata
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
-from pipeline.encode.stream_map import plan_streams
+from pipeline.encode.stream_map import map_streams
 from pipeline.encode.writer import encode
 from pipeline.media.chapters import Chapter
 from pipeline.media.containers import container_for
@@ -118,37 +118,37 @@ def test_mp4_into_mp4_keeps_everything(folder: Path, tmp_path: Path) -> None:
             "film.mkv",
             "out.mp4",
             [
-                "subtitle stream 4 (subrip, deu) becomes mov_text: .mp4 files cannot hold it as it is",
-                "attachment stream 5 (Schrift.ttf) is dropped: .mp4 files cannot hold it",
+                "subtitle stream 4 (subrip, deu) becomes mov_text: .mp4 files do not support it as it is",
+                "attachment stream 5 (Schrift.ttf) is dropped: .mp4 files do not support it",
             ],
         ),
         (
             "film.mkv",
             "out.mov",
             [
-                "subtitle stream 4 (subrip, deu) becomes mov_text: .mov files cannot hold it as it is",
-                "attachment stream 5 (Schrift.ttf) is dropped: .mov files cannot hold it",
-                "cover picture 6 (mjpeg) is dropped: .mov files cannot hold it",
+                "subtitle stream 4 (subrip, deu) becomes mov_text: .mov files do not support it as it is",
+                "attachment stream 5 (Schrift.ttf) is dropped: .mov files do not support it",
+                "cover picture 6 (mjpeg) is dropped: .mov files do not support it",
             ],
         ),
         (
             "film.mkv",
             "out.webm",
             [
-                "audio stream 1 (aac, eng) becomes libopus: .webm files cannot hold it as it is",
-                "audio stream 2 (ac3, deu) becomes libopus: .webm files cannot hold it as it is",
-                "video stream 3 (h264) is dropped: .webm files cannot hold it",
-                "subtitle stream 4 (subrip, deu) becomes webvtt: .webm files cannot hold it as it is",
-                "attachment stream 5 (Schrift.ttf) is dropped: .webm files cannot hold it",
-                "cover picture 6 (mjpeg) is dropped: .webm files cannot hold it",
+                "audio stream 1 (aac, eng) becomes libopus: .webm files do not support it as it is",
+                "audio stream 2 (ac3, deu) becomes libopus: .webm files do not support it as it is",
+                "video stream 3 (h264) is dropped: .webm files do not support it",
+                "subtitle stream 4 (subrip, deu) becomes webvtt: .webm files do not support it as it is",
+                "attachment stream 5 (Schrift.ttf) is dropped: .webm files do not support it",
+                "cover picture 6 (mjpeg) is dropped: .webm files do not support it",
             ],
         ),
         (
             "film.mp4",
             "out.mkv",
             [
-                "subtitle stream 4 (mov_text, deu) becomes subrip: .mkv files cannot hold it as it is",
-                "data stream 5 (bin_data) is dropped: .mkv files cannot hold it",
+                "subtitle stream 4 (mov_text, deu) becomes subrip: .mkv files do not support it as it is",
+                "data stream 5 (bin_data) is dropped: .mkv files do not support it",
             ],
         ),
     ],
@@ -173,7 +173,7 @@ def test_what_a_gif_leaves_out_is_said_in_one_line(folder: Path, tmp_path: Path)
     with open_source(folder / "film.mkv") as source:
         plan = plan_output(source, tmp_path / "out.gif")
     assert len([line for line in plan.notices if "stream" in line]) == 1
-    assert plan.notices[0].endswith("are dropped: .gif files cannot hold them")
+    assert plan.notices[0].endswith("are dropped: .gif files do not support them")
     assert plan.carried == ()
 
 
@@ -281,7 +281,7 @@ def test_frames_for_a_file_of_packets_are_a_value_error(folder: Path) -> None:
         frame = next(decode(source))
         with av.open(str(folder / "small.mp4")) as other:
             muxer = Muxer(plan, io.BytesIO(), template=other.streams.video[0])  # type: ignore[arg-type]
-            with pytest.raises(ValueError, match="written from packets"):
+            with pytest.raises(ValueError, match="video packets, not from frames"):
                 muxer.write_frame(frame)
             muxer.abandon()
 
@@ -365,7 +365,7 @@ def test_a_late_start_moves_everything_alike(tmp_path: Path) -> None:
     for ending in (".mp4", ".mkv"):
         plan, _ = repaint(path, tmp_path / f"out{ending}")
         after = contents(tmp_path / f"out{ending}")
-        assert plan.notices == (f"data stream 3 (timed_id3) is dropped: {ending} files cannot hold it",)
+        assert plan.notices == (f"data stream 3 (timed_id3) is dropped: {ending} files do not support it",)
         assert after.times[0] < Fraction(1, 10)
         assert abs(after.offset - before.offset) <= MILLISECOND
         assert after.sounds[1] == before.sounds[1]  # AAC loses the heads of a transport stream's packets
@@ -414,7 +414,7 @@ def test_beside_a_cover_mp4_holds_the_usual_keys_alone_and_that_is_said(tmp_path
         source.metadata = {"title": "T", "my_key": "mine"}
         plan = plan_output(source, tmp_path / "out.mp4")
         transcode(source, plan)
-    assert plan.notices == ("metadata is dropped (my_key): .mp4 files cannot hold it",)
+    assert plan.notices == ("metadata is dropped (my_key): .mp4 files do not support it",)
     after = film(tmp_path / "out.mp4")
     assert (after.metadata["title"], len(after.of("cover"))) == ("T", 1)
 
@@ -461,16 +461,16 @@ def test_a_time_code_is_written_anew(tmp_path: Path, ending: str) -> None:
 def test_a_time_code_that_would_be_wrong_is_dropped_and_said(tmp_path: Path) -> None:
     path = timecoded(tmp_path / "in.mov")
     plan, after = repaint(path, tmp_path / "out.mov", start_seconds=Fraction(1, 2))
-    assert plan.notices == ("the time code is dropped: the part begins later",)
+    assert plan.notices == ("the time code is dropped: the output starts later",)
     assert plan.streams[0].entry["action"] == "drop"
     assert after.of("data") == []
 
 
 def test_a_time_code_that_the_container_refuses_is_dropped_and_said() -> None:
     said = {"timecode": "01:00:00:00", "title": "T"}
-    found = plan_metadata(said, said, container_for("x.mp4"), Fraction(300), is_start_trimmed=False, has_cover=False)
-    assert found.notices == ("the time code is dropped: .mp4 files cannot hold it at this frame rate",)
-    assert (found.whole, found.picture) == ({"title": "T"}, {"title": "T"})
+    found = choose_metadata(said, said, container_for("x.mp4"), Fraction(300), is_start_trimmed=False, has_cover=False)
+    assert found.notices == ("the time code is dropped: .mp4 files do not support it at this frame rate",)
+    assert (found.file, found.video) == ({"title": "T"}, {"title": "T"})
 
 
 # --- odd streams ---
@@ -482,6 +482,6 @@ def test_a_stream_of_an_unknown_kind_is_dropped() -> None:
         metadata: ClassVar[dict[str, str]] = {}
         disposition, discard = Disposition(0), 0
 
-    plans, lines = plan_streams([Unknown()], container_for("x.mov"))  # type: ignore[list-item]
+    plans, lines = map_streams([Unknown()], container_for("x.mov"))  # type: ignore[list-item]
     assert [plan.action for plan in plans] == ["drop"]
-    assert lines == ["data stream 7 is dropped: what it holds is not known"]
+    assert lines == ["data stream 7 is dropped: its format is unknown"]

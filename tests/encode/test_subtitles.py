@@ -9,7 +9,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
-from pipeline.encode.subtitles import Overlaps
+from pipeline.encode.subtitles import OverlapSplitter
 from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.support.media import Clip, Sound, make_clip
 from tests.support.transcoding import transcode
@@ -118,14 +118,14 @@ def test_cues_shown_together_stand_below_each_other_in_mp4(tmp_path: Path) -> No
 
 def test_overlaps_of_any_kind_lose_no_moment() -> None:
     shown = [Shown(Fraction(a), Fraction(b), t) for a, b, t in ((0, 9, b"a"), (1, 3, b"b"), (1, 2, b"c"), (4, 5, b"d"))]
-    overlaps = Overlaps()
+    overlaps = OverlapSplitter()
     written = [cue for each in shown for cue in overlaps.add(each)] + overlaps.rest()
-    begins = [cue.begin for cue in written]
+    begins = [cue.start for cue in written]
     assert begins == sorted(begins)
     for moment in (Fraction(n, 4) for n in range(36)):
-        last = [cue for cue in written if cue.begin <= moment][-1]
+        last = [cue for cue in written if cue.start <= moment][-1]
         seen = last.text if moment < last.end else b""
-        assert seen == rb"\N".join(cue.text for cue in shown if cue.begin <= moment < cue.end)
+        assert seen == rb"\N".join(cue.text for cue in shown if cue.start <= moment < cue.end)
 
 
 def test_a_track_without_a_word_stalls_nothing(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_subtitles_that_are_pictures_are_copied_where_that_can_be(tmp_path: Path
             copied = [bytes(p) for s in container.streams.subtitles for p in container.demux(s) if p.size]
         is_held = ending == ".mkv" or (ending == ".mp4" and codec == "dvd_subtitle")
         assert copied == [PICTURE] * is_held
-        dropped = f"subtitle stream 1 ({codec}) is dropped: {ending} files cannot hold it"
+        dropped = f"subtitle stream 1 ({codec}) is dropped: {ending} files do not support it"
         assert plan.notices == (() if is_held else (dropped,))
 
 

@@ -221,7 +221,7 @@ def test_sound_for_a_gif_is_dropped_and_said(tmp_path):
     path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound(metadata={"language": "fra"})]))
     report, plan = repaint(path, tmp_path / "out.gif")
     assert report.audio_packets == 0
-    assert plan.notices == ("audio stream 1 (aac, fra) is dropped: .gif files cannot hold it",)
+    assert plan.notices == ("audio stream 1 (aac, fra) is dropped: .gif files do not support it",)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
@@ -417,10 +417,10 @@ def clip(tmp_path_factory):
         ("long" * 70 + ".mp4", {}, "longer than the 255 bytes"),
         ("out.avi", {}, "avi"),
         ("out", {}, "a name without an ending"),
-        ("out.mp4", {"codec": "prores"}, "cannot hold prores; they can hold h264, h265, av1, vp9"),
-        ("out.webm", {"codec": "h264"}, "cannot hold h264; they can hold av1, vp9"),
+        ("out.mp4", {"codec": "prores"}, "do not support prores; they support h264, h265, av1, vp9"),
+        ("out.webm", {"codec": "h264"}, "do not support h264; they support av1, vp9"),
         ("out.mov", {"codec": "vp9"}, "libvpx-vp9 cannot be opened"),
-        ("out.gif", {"codec": "h264"}, "cannot hold h264; they can hold gif"),
+        ("out.gif", {"codec": "h264"}, "do not support h264; they support gif"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_the_work(clip, tmp_path, name, config, reason):

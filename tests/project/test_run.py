@@ -185,7 +185,7 @@ def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monke
         stylize_video(config(source, existing))
     with pytest.raises(OutputError, match="no folder"):
         stylize_video(config(source, tmp_path / "nowhere" / "out.mp4"))
-    with pytest.raises(OutputError, match="cannot hold h264"):
+    with pytest.raises(OutputError, match="not support h264"):
         stylize_video(config(source, tmp_path / "out.webm", encode=EncodeConfig(codec="h264")))
     with pytest.raises(StyleError, match="starry-night"):
         stylize_video(config(source, tmp_path / "out.mp4", stylize=StylizeConfig(style="stary-night")))

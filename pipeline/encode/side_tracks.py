@@ -1,0 +1,193 @@
+"""Output tracks besides the main video: packets copied bit for bit, or converted, with times that a muxer accepts."""
+
+from fractions import Fraction
+from typing import Protocol, cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.format import Flags
+from av.packet import Packet
+from av.rational import AVRational
+from av.stream import Stream
+
+from pipeline.encode.metadata import stream_metadata
+from pipeline.encode.output_plan import StreamMapping
+from pipeline.encode.subtitles import CLOCK, SubtitleConverter
+from pipeline.errors import reason_of
+from pipeline.media.damage import Damage
+from pipeline.media.packets import StreamPacket
+from pipeline.media.stream_kinds import codec_name
+
+_BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
+# Frames that a decoder of B-frames may reorder; dts precede pts by as many if the source has no dts.
+_MAX_REORDERED_FRAMES = 4
+
+
+class Converter(Protocol):
+    """Converts packets to another codec; ``stream`` is that of the output."""
+
+    stream: Stream
+
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
+        """Convert ``packet``; return the packets that are ready."""
+
+    def flush(self) -> list[StreamPacket]:
+        """Return the packets that are still buffered."""
+
+
+class SideTrack:
+    """One track of an output besides the main video.
+
+    Attributes:
+        stream: the output stream.
+
+    Raises:
+        ValueError: the container does not support such a stream.
+        av.FFmpegError: an encoder does not support its input.
+    """
+
+    def __init__(self, output: OutputContainer, mapping: StreamMapping) -> None:
+        self._payload = mapping.payload
+        self._converter = _converter(output, mapping)
+        self._is_attachment = mapping.payload is not None and output.format.name == "matroska"
+        if self._converter is not None:
+            self.stream = self._converter.stream
+        else:
+            self.stream = _attachment(output, mapping) if self._is_attachment else _copy(output, mapping.stream)
+        self.stream.metadata.update(
+            stream_metadata(mapping.stream.metadata, output.format.name, is_encoded=mapping.action == "convert")
+        )
+        self.stream.disposition = mapping.stream.disposition
+        self._times = _PacketTimes(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
+
+    def first_packets(self) -> list[StreamPacket]:
+        """Return what is written before everything else: the image of a cover, unless it is an attachment."""
+        if self._payload is None or self._is_attachment:
+            return []
+        packet = Packet(self._payload)
+        packet.pts = packet.dts = 0
+        packet.time_base = self.stream.time_base or Fraction(1, 90000)
+        packet.is_keyframe = True
+        return [self._times.fit(packet)]
+
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
+        """Return the output packets for a source packet; a damaged one is left out of a converted track.
+
+        Raises:
+            InputError: damage is an error.
+        """
+        ready = [packet] if self._converter is None else self._converter.packets(packet)
+        return [self._times.fit(each) for each in ready]
+
+    def flush(self) -> list[StreamPacket]:
+        """Return the packets that a converter still buffers."""
+        return [] if self._converter is None else [self._times.fit(each) for each in self._converter.flush()]
+
+
+class _PacketTimes:
+    """Gives packets times that a muxer accepts, in the output's time base: increasing dts, no pts before dts."""
+
+    def __init__(self, stream: Stream, allows_equal_dts: bool) -> None:
+        self._stream = stream
+        self._allows_equal_dts = allows_equal_dts
+        self._last_dts: int | None = None
+        self._next_dts = 0
+        self._pending_pts: list[int] = []
+
+    def fit(self, packet: StreamPacket) -> StreamPacket:
+        packet.stream = self._stream
+        if self._stream.time_base:
+            packet.rescale_ts(AVRational(self._stream.time_base))
+        dts = packet.dts if packet.dts is not None else self._estimated_dts(packet)
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts if self._allows_equal_dts else self._last_dts + 1)
+        packet.dts = dts
+        packet.pts = dts if packet.pts is None else max(packet.pts, dts)
+        self._last_dts = dts
+        self._next_dts = dts + (packet.duration or 1)
+        return packet
+
+    def _estimated_dts(self, packet: StreamPacket) -> int:
+        """Return the pts, or the end of the packet before; for video, the pts so far, sorted and moved ahead."""
+        if packet.pts is None:
+            return self._next_dts
+        if self._stream.type != "video":
+            return packet.pts
+        self._pending_pts = sorted((*self._pending_pts, packet.pts))
+        if self._last_dts is None:
+            return packet.pts - _MAX_REORDERED_FRAMES * max(packet.duration or 1, 1)
+        if len(self._pending_pts) <= _MAX_REORDERED_FRAMES:
+            return self._next_dts
+        return min(self._pending_pts.pop(0), packet.pts)
+
+
+def _copy(output: OutputContainer, template: Stream) -> Stream:
+    # opaque keeps the decoder's parameters: without it PyAV looks for an encoder, which may not exist.
+    stream = output.add_stream_from_template(template, opaque=True)
+    if codec_name(template) == "mov_text":
+        stream.time_base = CLOCK
+    return stream
+
+
+def _attachment(output: OutputContainer, mapping: StreamMapping) -> Stream:
+    """Add a cover as Matroska stores it: as an attached file."""
+    codec = codec_name(mapping.stream)
+    kind, suffix = {"mjpeg": ("image/jpeg", "jpg")}.get(codec or "", (f"image/{codec}", codec))
+    return output.add_attachment(f"cover.{suffix}", kind, mapping.payload or b"")
+
+
+def _converter(output: OutputContainer, mapping: StreamMapping) -> Converter | None:
+    if mapping.encoder is None:
+        return None
+    if mapping.stream.type == "subtitle":
+        return SubtitleConverter(output, mapping.stream, mapping.encoder)
+    return _AudioConverter(output, mapping, mapping.encoder)
+
+
+class _AudioConverter:
+    """Transcodes audio; see `Converter`."""
+
+    def __init__(self, output: OutputContainer, mapping: StreamMapping, encoder: str) -> None:
+        rate = _supported_rate(encoder, cast(AudioStream, mapping.stream).rate)
+        stream = cast(AudioStream, output.add_stream(encoder, rate=rate))
+        stream.layout = mapping.layout
+        stream.bit_rate = _BITS_PER_CHANNEL[encoder] * max(stream.layout.nb_channels, 1)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
+        self.stream: Stream = stream
+        self._context = stream.codec_context
+        self._add_damage = mapping.add_damage
+        self._count = 0
+        self._is_damaged = False
+
+    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
+        self._count += 1
+        try:
+            frames = cast(list[av.AudioFrame], packet.decode())
+        except av.FFmpegError as error:
+            self._packet_failed(packet, reason_of(error))
+            return []
+        self._is_damaged = False
+        return [encoded for frame in frames for encoded in self._encoded(frame)]
+
+    def flush(self) -> list[StreamPacket]:
+        return self._encoded(None)
+
+    def _packet_failed(self, packet: StreamPacket, reason: str) -> None:
+        """Add the first of adjacent packets that do not decode as damage."""
+        if self._add_damage is not None and not self._is_damaged:
+            time = packet.pts if packet.pts is not None else packet.dts
+            seconds = None if time is None else time * packet.time_base
+            self._add_damage(Damage(self._count - 1, seconds, reason, f"audio {packet.stream_index}"))
+        self._is_damaged = True
+
+    def _encoded(self, frame: av.AudioFrame | None) -> list[StreamPacket]:
+        return cast(list[StreamPacket], self._context.encode(frame))
+
+
+def _supported_rate(encoder: str, rate: int) -> int:
+    """Return the lowest sample rate of the encoder that loses nothing, or its highest."""
+    rates = av.Codec(encoder, "w").audio_rates
+    if not rates or rate in rates:
+        return rate
+    return min((other for other in rates if other >= rate), default=max(rates))
