@@ -117,17 +117,17 @@ def slow_down(times: int) -> None:
 
 def quit_when_fast(controls: Any) -> None:
     """End the session with the first picture that a fast engine has painted."""
-    from pipeline.live.live_stylizer import LoadedStyle
+    from pipeline.live.live_stylizer import LiveStylizer
 
-    paint = LoadedStyle.paint
+    stylize = LiveStylizer.stylize
 
-    def watched(self: LoadedStyle, *arguments: Any) -> Any:
-        frame = paint(self, *arguments)
+    def watched(self: LiveStylizer, *arguments: Any) -> Any:
+        frame = stylize(self, *arguments)
         if self.engine != "eager":
             controls.quit()
         return frame
 
-    LoadedStyle.paint = watched  # type: ignore[method-assign]
+    LiveStylizer.stylize = watched  # type: ignore[method-assign]
 
 
 def in_a_process(run: Run) -> dict[str, Any]:

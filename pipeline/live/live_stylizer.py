@@ -9,10 +9,12 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
-from pipeline.live.engine_pool import EnginePool, Place, Size
+from pipeline.live.engine_builder import EngineBuilder, fast_engines
+from pipeline.live.engine_pool import EnginePool, Size
 from pipeline.live.frames import CapturedFrame, LiveFrame
 from pipeline.live.style_mixer import StyleMixer
-from pipeline.stylize.device import cache_folder, device_errors
+from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.opencv import cv
 from pipeline.stylize.stabilizer import TemporalState
@@ -29,6 +31,7 @@ class LiveStylizer:
         mixer: the styles.
         size: height and width of the output frames, in pixels.
         notify: called with each message for the user, one line; from any thread.
+        build: builds an engine; `models.engines.build.build_engine` by default.
 
     Attributes:
         size: height and width of the output frames, in pixels.
@@ -41,17 +44,23 @@ class LiveStylizer:
         DeviceError: the device, the precision or the engine is not available.
     """
 
-    def __init__(self, config: LiveConfig, mixer: StyleMixer, size: Size, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: LiveConfig,
+        mixer: StyleMixer,
+        size: Size,
+        notify: Callable[[str], None],
+        *,
+        build: BuildEngine | None = None,
+    ) -> None:
         self.size = size
         self.engine = "eager"
         self.seconds = 0.0
         self.is_settled = False
         self._mixer = mixer
         self._core = FrameStylizer(mixer.network, config.stylize, notify)
-        place = Place(
-            self._core.device, self._core.precision, cache_folder(), self._core.cores, config.stylize.stroke_size
-        )
-        self.engines = EnginePool(mixer, place, config.stylize.engine, notify)
+        builder = EngineBuilder(mixer, self._core, stroke_size=config.stylize.stroke_size, build=build)
+        self.engines = EnginePool(builder, fast_engines(self._core.device, config.stylize.engine), notify)
         self._state = TemporalState()
         self._last: tuple[Size, bool, str] | None = None
 

@@ -1,4 +1,4 @@
-"""The styles of a live session, ready to be mixed: any of them is a few numbers away from any other."""
+"""The styles of a live session, which can be mixed frame by frame: between two styles lie only a few numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,77 +16,78 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StyleMixer:
-    """Styles that one graph can paint.
+    """Styles that one engine can run.
 
     Attributes:
-        names: of the styles, each as ``--style`` takes it.
-        network: that the first style is painted with.
-        end: the network of the styles that are not painted with ``network``; None where all are.
-        styles: their vectors.
-        shares: for each style 0 where it is painted with ``network``, 1 with ``end``.
+        names: of the styles, as ``--style`` accepts them.
+        network: of the first style.
+        end_network: network of the styles that do not use ``network``; None if all do.
+        styles: their style vectors.
+        end_shares: for each style 0 if it uses ``network``, 1 if it uses ``end_network``.
     """
 
     names: tuple[str, ...]
     network: "StyleNetwork"
-    end: "StyleNetwork | None"
+    end_network: "StyleNetwork | None"
     styles: tuple["Style", ...]
-    shares: tuple[float, ...]
+    end_shares: tuple[float, ...]
 
     def mix(self, weights: Sequence[float]) -> "tuple[Style, float]":
-        """The style between all of them, and the share of `end`; ``weights`` are in [0, 1] and sum to 1."""
-        mixed, total, share = None, 0.0, 0.0
-        for style, of_end, weight in zip(self.styles, self.shares, weights, strict=True):
+        """Return the weighted mean of the styles, and the share of `end_network` in it.
+
+        Args:
+            weights: for each style, in [0, 1]; their sum is 1.
+
+        Raises:
+            ValueError: no weight is above 0.
+        """
+        mixed, total, end_share = None, 0.0, 0.0
+        for style, style_end_share, weight in zip(self.styles, self.end_shares, weights, strict=True):
             if weight <= 0:
                 continue
             total += weight
-            share += weight * of_end
+            end_share += weight * style_end_share
             mixed = style if mixed is None else mixed.lerp(style, weight / total)
         if mixed is None:
             raise ValueError("no style has a weight above 0")
-        return mixed, share / total
+        return mixed, end_share / total
 
 
 def style_names(spec: str) -> tuple[str, ...]:
-    """The styles to choose from beside ``spec``, which comes first: others of its file, then the bundled ones.
+    """Return the styles to choose from: ``spec`` first, then the others of its file, then the bundled ones.
 
-    Bundled styles are left out where nothing lies between their network and that of ``spec``.
+    Bundled styles are left out if their network cannot be mixed with that of ``spec``.
 
     Raises:
-        StyleError: there is no such style, or its weights cannot be used.
+        StyleError: there is no such style, or its weights are unusable.
         ValueError: see `pipeline.style_spec.parse_blend`.
     """
     names = [spec]
-    parts = parse_blend(spec)
-    if len(parts) == 1 and "#" in spec:
+    if len(parse_blend(spec)) == 1 and "#" in spec:
         names += [name for name in styles_in(spec.rpartition("#")[0]) if name != spec]
-    bundled = [card.name for card in bundled_styles() if card.name != spec]
+    bundled = [metadata.name for metadata in bundled_styles() if metadata.name != spec]
     if bundled and _are_related(_load(spec), _load(bundled[0])):
         names += bundled
     return tuple(names)
 
 
 def load_style_mixer(names: Sequence[str]) -> StyleMixer:
-    """Load the styles ``names``, whose networks are two at most, as `style_names` sees to.
+    """Load the styles ``names``, which have at most two networks; see `style_names`.
 
     Raises:
-        StyleError: one is not there, cannot be used, or does not go with the first.
+        StyleError: a style does not exist, is unusable, or cannot be mixed with the first.
     """
     from models.blend import networks_differ
 
-    painters = [_load(name) for name in names]
-    network = painters[0].network
-    others = [stylizer.network for stylizer in painters if networks_differ(network, stylizer.network)]
-    end = others[0] if others else None
-    for stylizer in painters[1:]:
-        strange = (
-            end is not None and networks_differ(network, stylizer.network) and networks_differ(end, stylizer.network)
-        )
-        if strange or not _are_related(painters[0], stylizer):
-            raise StyleError(
-                f"{stylizer.metadata.name} and {painters[0].metadata.name} cannot be painted in one session"
-            )
-    shares = tuple(float(end is not None and networks_differ(network, stylizer.network)) for stylizer in painters)
-    return StyleMixer(tuple(names), network, end, tuple(stylizer.style for stylizer in painters), shares)
+    loaded = [_load(name) for name in names]
+    first = loaded[0]
+    end_shares = tuple(float(networks_differ(first.network, style.network)) for style in loaded)
+    end = next((style.network for style, share in zip(loaded, end_shares, strict=True) if share), None)
+    for style, share in zip(loaded, end_shares, strict=True):
+        has_third_network = share and end is not None and networks_differ(end, style.network)
+        if has_third_network or not _are_related(first, style):
+            raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
+    return StyleMixer(tuple(names), first.network, end, tuple(style.style for style in loaded), end_shares)
 
 
 def _load(name: str) -> "LoadedStyle":

@@ -123,7 +123,7 @@ class StylizeThread(threading.Thread):
         """Give up the size of this step and all larger ones, and what is kept for them."""
         self._quality.forbid(step)
         for size in self._sizes[: step + 1]:
-            self._stylizer.engines.forget(size)
+            self._stylizer.engines.give_up(size)
         (height, width), device = self._sizes[step + 1], self._stylizer.device
         free_memory(device)
         self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")

@@ -404,7 +404,7 @@ def test_all_bundled_styles_can_be_chosen_and_the_wanted_one_is_first() -> None:
     assert names[0] == "mondrian"
     assert len(names) == len(set(names)) == 11
     assert style_names("mondrian:0.5,the-scream:0.5")[0] == "mondrian:0.5,the-scream:0.5"
-    assert load_style_mixer(names).end is None
+    assert load_style_mixer(names).end_network is None
 
 
 def test_sound_reaches_the_sinks_that_take_it_and_no_others(tmp_path: Path) -> None:

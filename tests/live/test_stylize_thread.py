@@ -1,23 +1,24 @@
-"""Where the memory does not suffice: smaller pictures; where anything else fails: an end, and why."""
+"""Too little memory leads to smaller frames; any other failure ends the thread with its error."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-import models.engines.build
+from models.engines.build import build_engine
+from models.engines.engine import EngineSpec
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
-from pipeline.live import stylize_thread as painting
 from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
 from pipeline.live.live_stylizer import LiveStylizer
-from pipeline.live.mailbox import Mailbox
 from pipeline.live.style_mixer import StyleMixer
 from pipeline.live.stylize_thread import StylizeThread
+from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import OutOfMemoryError
-from pipeline.stylize.stabilizer import Stabilizer
 from tests.support.live import plain_config
 from tests.support.media import moving_square
 from tests.support.tiny import TINY
@@ -27,70 +28,75 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (144, 192)
 
 
-def new(lines: list[str]) -> StylizeThread:
-    """Of pictures of `SIZE`, which may be painted at 144, 120, 96 and 72 rows."""
+def new_stylizer(lines: list[str], build: BuildEngine | None = None) -> LiveStylizer:
+    """Of frames of `SIZE`."""
     network = StyleNetwork(TINY).eval().requires_grad_(False)
     mixer = StyleMixer(("tiny",), network, None, (network.neutral_style(),), (0.0,))
-    stylizer = LiveStylizer(plain_config(), mixer, SIZE, lines.append)
+    return LiveStylizer(plain_config(), mixer, SIZE, lines.append, build=build)
+
+
+def run(stylizer: LiveStylizer, lines: list[str], count: int) -> StylizeThread:
+    """Run a thread over ``count`` frames, in this thread; the frames may be stylized at 144, 120, 96 and 72 rows."""
+    frames = [CapturedFrame(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index) for index in range(count)]
     capture: Any = SimpleNamespace(fps=30.0)
-    return StylizeThread(plain_config(), stylizer, capture, Mailbox(), [], Controls(("tiny",)), lines.append)
+    mailbox: Any = SimpleNamespace(get=lambda: frames.pop(0) if frames else None)
+    thread = StylizeThread(plain_config(), stylizer, capture, mailbox, [], Controls(("tiny",)), lines.append)
+    thread.run()
+    return thread
 
 
-def paint_all(thread: StylizeThread, count: int) -> None:
-    for index in range(count):
-        thread._stylize(CapturedFrame(moving_square(index, height=SIZE[0], width=SIZE[1]), 0.0, index))
+def test_too_little_memory_releases_the_engines_of_a_size_and_a_smaller_one_is_used() -> None:
+    """One engine cannot be built, the next cannot run."""
+    lines: list[str] = []
+    engines: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
-
-def test_a_size_without_memory_is_given_back_and_a_smaller_one_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One engine cannot even be built, the next cannot paint."""
-    build, freed, lines = models.engines.build.build_engine, list[set[tuple[int, int]]](), list[str]()
-
-    def greedy(name: Any, spec: Any) -> Any:
+    def greedy(name: Any, spec: EngineSpec) -> Any:
         if spec.height == 144:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        run = build(name, spec)
+        run = build_engine(name, spec)
 
-        def engine(*of_picture: Any) -> Any:
+        def engine(*arguments: Any) -> Any:
             if spec.height == 120:
                 raise MemoryError
-            return run(*of_picture)
+            return run(*arguments)
 
+        engines[spec.height] = engine
         return engine
 
-    thread = new(lines)
-    engines = thread._stylizer.engines
-    monkeypatch.setattr(models.engines.build, "build_engine", greedy)
-    monkeypatch.setattr(painting, "free_memory", lambda device: freed.append(set(engines._slow)))
-    paint_all(thread, 3)
-    assert lines == [
-        "the memory of cpu does not suffice: painting at 160x120 or less",
-        "the memory of cpu does not suffice: painting at 128x96 or less",
-    ]
-    assert freed == [set(), set()], "let go of before memory is given back"
-    assert set(engines._slow) == {(96, 128)}
+    thread = run(new_stylizer(lines, greedy), lines, 3)
+    assert thread.error is None
+    assert [line.partition("at ")[2] for line in lines] == ["160x120 or less", "128x96 or less"]
+    gc.collect()
+    assert set(engines) == {96}, "the engines of the larger sizes are released"
     assert thread.working == (96, 128)
     assert thread.first_at is not None
 
 
-def test_what_has_memory_in_its_name_is_not_too_little_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")
+def test_an_error_that_mentions_memory_is_not_taken_for_too_little() -> None:
+    def failing(name: Any, spec: EngineSpec) -> Any:
+        def engine(*arguments: Any) -> Any:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")
+
+        return engine
 
     lines: list[str] = []
-    thread = new(lines)
-    monkeypatch.setattr(models.engines.build, "build_engine", lambda *_, **__: fail)
-    with pytest.raises(DeviceError, match=r"^CUDA error: an illegal memory access was encountered$"):
-        paint_all(thread, 1)
+    thread = run(new_stylizer(lines, failing), lines, 1)
+    assert isinstance(thread.error, DeviceError)
+    assert str(thread.error) == "CUDA error: an illegal memory access was encountered"
     assert not lines
 
 
-def test_too_little_memory_around_the_network_is_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise MemoryError
+def test_too_little_memory_at_the_smallest_size_ends_the_thread() -> None:
+    class TooLarge:
+        """A result that does not fit into memory: it is not only the network that needs some."""
+
+        def numpy(self) -> Any:
+            raise MemoryError
+
+    def failing(name: Any, spec: EngineSpec) -> Any:
+        return lambda *arguments: (TooLarge(), None)
 
     lines: list[str] = []
-    thread = new(lines)
-    monkeypatch.setattr(Stabilizer, "finish", fail)
-    with pytest.raises(OutOfMemoryError, match="cpu has too little memory; choose a smaller --height"):
-        paint_all(thread, 4)
+    thread = run(new_stylizer(lines, failing), lines, 4)
+    assert isinstance(thread.error, OutOfMemoryError)
     assert len(lines) == 3

@@ -1,0 +1,166 @@
+"""Builds the engines of a live session, for any size of frames: eager at once, compiled ones through the cache."""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DeviceError
+from pipeline.live.engine_pool import Size
+from pipeline.live.style_mixer import StyleMixer
+from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.device import cache_folder, device_errors
+from pipeline.stylize.frame_stylizer import FrameStylizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.engines.engine import Engine, EngineName, EngineSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPILE_COMMAND = (sys.executable, "-m", "pipeline.live.compile_process")
+
+
+def fast_engines(device: "torch.device", wanted: str) -> "list[EngineName]":
+    """Return the engines that are faster than eager, the fastest first; only ``wanted``, unless that is ``auto``.
+
+    Raises:
+        DeviceError: the engine ``wanted`` is not available.
+    """
+    from models.engines.capabilities import available_engines
+
+    available = available_engines(device)
+    if wanted not in ("auto", *available):
+        raise DeviceError(f"the engine {wanted} is not available on {device}; --engine auto uses what is")
+    return [name for name in available if name != "eager" and wanted in ("auto", name)]
+
+
+class EngineBuilder:
+    """Builds engines.
+
+    Compiling runs in another process, because tracing holds Python's lock for seconds and breaks a network that runs
+    meanwhile; see `models.engines.aot`. This process then loads the result from the cache.
+
+    Args:
+        mixer: the styles; their networks are built.
+        core: runs the engines.
+        stroke_size: see `models.engines.engine.EngineSpec`.
+        build: builds an engine in this process; `models.engines.build.build_engine` by default.
+        compile_command: starts `pipeline.live.compile_process`.
+    """
+
+    def __init__(
+        self,
+        mixer: StyleMixer,
+        core: FrameStylizer,
+        *,
+        stroke_size: float = 1.0,
+        build: BuildEngine | None = None,
+        compile_command: Sequence[str] = COMPILE_COMMAND,
+    ) -> None:
+        from models.engines.build import build_engine
+
+        self._mixer, self._core, self._stroke_size = mixer, core, stroke_size
+        self._build = build or build_engine
+        self._compile_command = compile_command
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def build(self, name: "EngineName", size: Size) -> "Engine":
+        """Build an engine in this process.
+
+        Raises:
+            OutOfMemoryError: the memory is too small.
+            DeviceError: the engine cannot be built.
+        """
+        with device_errors(self._core.device):
+            return self._build(name, self._spec(size))
+
+    def prepare(self, name: "EngineName", size: Size) -> "Engine":
+        """Build an engine that has to be compiled first, and run it once; takes up to a minute, in any thread.
+
+        Raises:
+            DeviceError: the other process failed, or the builder is closed.
+            RuntimeError: the engine cannot be loaded, or fails.
+        """
+        import torch
+
+        torch.set_num_threads(self._core.cores)
+        spec = self._spec(size)
+        engine = self._load_or_compile(spec) if name == "compile" else self._build_through_cache(name, spec)
+        self._core.warm_up(engine, spec, self._mixer.styles[0])
+        return engine
+
+    def close(self) -> None:
+        """End the other process; `prepare` fails from now on."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                _kill_group(self._child)
+
+    def _spec(self, size: Size) -> "EngineSpec":
+        from models.engines.engine import EngineSpec
+
+        return EngineSpec(
+            network=self._mixer.network,
+            end_network=self._mixer.end_network,
+            height=size[0],
+            width=size[1],
+            device=self._core.device,
+            precision=self._core.precision,
+            cache=cache_folder(),
+            stroke_size=self._stroke_size,
+            threads=self._core.cores,
+        )
+
+    def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
+        from models.engines.aot import AotGraph
+
+        graph = AotGraph(spec)
+        graph.preload()
+        if graph.is_compiled:
+            try:
+                return graph.load()
+            except RuntimeError:
+                graph.delete()
+        self._compile("compile", spec)
+        return graph.load()
+
+    def _build_through_cache(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
+        self._compile(name, spec)
+        with device_errors(spec.device):
+            return self._build(name, spec)
+
+    def _compile(self, name: "EngineName", spec: "EngineSpec") -> None:
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        with self._lock:
+            if self._closed:
+                raise DeviceError("the session has ended")
+            self._child = child = subprocess.Popen(
+                self._compile_command,
+                env=os.environ | {"PYTHONPATH": path},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=os.name == "posix",  # Ctrl-C ends the session, which then ends this process
+            )
+        _, output = child.communicate(pickle.dumps((name, spec)))
+        if child.returncode:
+            lines = output.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
+            raise DeviceError(lines[-1])
+
+
+def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+    """Kill a process, and the compiler that it may be running."""
+    with contextlib.suppress(OSError):
+        if os.name == "posix":
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()

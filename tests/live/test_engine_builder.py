@@ -1,0 +1,133 @@
+"""Engines that another process compiles: ready while eager runs, loaded from the cache, and reported if they fail."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import models.engines.capabilities
+from models.engines.capabilities import can_compile
+from pipeline.errors import DeviceError
+from pipeline.live.engine_builder import EngineBuilder, fast_engines
+from pipeline.live.engine_pool import EnginePool
+from pipeline.live.style_mixer import StyleMixer, load_style_mixer
+from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
+from pipeline.stylize.stabilizer import TemporalState
+from tests.support.live import PLAIN, wait_for
+from tests.support.media import moving_square
+
+CPU = torch.device("cpu")
+SIZE = (48, 64)
+NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
+
+# The compile process at ordinary priority: on a busy machine the lowest one takes minutes.
+COMPILE = (
+    sys.executable,
+    "-c",
+    "import os, sys; os.nice = int; from pipeline.live.compile_process import main; sys.exit(main())",
+)
+FAIL = (sys.executable, "-c", "raise SystemExit('a warning\\nthe compiler crashed')")
+HANG = (sys.executable, "-c", "import sys, time; sys.stdin.buffer.read(); time.sleep(60)")
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning"),  # torch 2.11 warns of its own code
+]
+
+
+@pytest.fixture
+def mixer() -> StyleMixer:
+    return load_style_mixer(["great-wave", "the-scream"])
+
+
+@pytest.fixture
+def core(mixer: StyleMixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameStylizer:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    return FrameStylizer(mixer.network, PLAIN, print)
+
+
+def stylized(core: FrameStylizer, engine: Any, mixer: StyleMixer) -> Any:
+    pixels, _ = core(moving_square(3), TemporalState(), FrameControls(mixer.styles[0]), engine)
+    return pixels.astype(int)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@NEEDS_COMPILER
+def test_a_fast_engine_gets_ready_while_eager_runs(core: FrameStylizer, mixer: StyleMixer) -> None:
+    lines: list[str] = []
+    pool = EnginePool(EngineBuilder(mixer, core, compile_command=COMPILE), ["compile"], lines.append)
+    name, eager = pool.get(SIZE)
+    assert name == "eager"
+    pool.prepare(SIZE)
+    expected = stylized(core, eager, mixer)
+    end = time.monotonic() + 300
+    while SIZE not in pool.ready:
+        assert time.monotonic() < end
+        assert not lines
+        assert np.array_equal(stylized(core, pool.get(SIZE)[1], mixer), expected)
+        time.sleep(0.05)
+    name, fast = pool.get(SIZE)
+    assert name == "compile"
+    assert np.abs(stylized(core, fast, mixer) - expected).max() <= 1
+    pool.close()
+    # The second time it comes from the cache.
+    again = EngineBuilder(mixer, core, compile_command=FAIL).prepare("compile", SIZE)
+    assert np.abs(stylized(core, again, mixer) - expected).max() <= 1
+
+
+@pytest.mark.slow
+def test_openvino_is_converted_in_another_process(core: FrameStylizer, mixer: StyleMixer) -> None:
+    pytest.importorskip("openvino")
+    builder = EngineBuilder(mixer, core, compile_command=COMPILE)
+    expected = stylized(core, builder.build("eager", SIZE), mixer)
+    assert np.abs(stylized(core, builder.prepare("openvino", SIZE), mixer) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["compile", "openvino"])
+def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, mixer: StyleMixer, name: Any) -> None:
+    with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
+        EngineBuilder(mixer, core, compile_command=FAIL).prepare(name, SIZE)
+
+
+def test_the_compile_process_reports_why_it_failed() -> None:
+    command = [sys.executable, "-m", "pipeline.live.compile_process"]
+    done = subprocess.run(command, input=b"not a pickle", capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert b"load key" in done.stderr.splitlines()[-1]
+    assert b"Traceback" not in done.stderr
+
+
+def test_closing_ends_the_process(core: FrameStylizer, mixer: StyleMixer) -> None:
+    builder = EngineBuilder(mixer, core, compile_command=HANG)
+    errors: list[BaseException] = []
+
+    def prepare() -> None:
+        try:
+            builder.prepare("openvino", SIZE)
+        except DeviceError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=prepare)
+    thread.start()
+    time.sleep(0.3)
+    builder.close()
+    thread.join(20)
+    wait_for(lambda: errors)
+    with pytest.raises(DeviceError, match="has ended"):
+        builder.prepare("openvino", SIZE)
+
+
+def test_the_engine_that_is_asked_for_must_be_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
+    assert fast_engines(CPU, "auto") == fast_engines(CPU, "compile") == ["compile"]
+    assert fast_engines(CPU, "eager") == []
+    with pytest.raises(DeviceError, match="the engine openvino is not available on cpu"):
+        fast_engines(CPU, "openvino")
