@@ -1,8 +1,9 @@
-"""Where to paint: a picture, or a clip that runs along; white is painted, black stays as it was, grey is between."""
+"""Masks: images or clips whose white parts are stylized, whose black parts stay as they are, and grey is mixed."""
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,30 +21,30 @@ from pipeline.media.colorspace import EXACT, source_color
 from pipeline.media.orientation import rotate
 from pipeline.media.stills import is_still_image, read_image
 
-# Rec. 709 weights of red, green and blue, for a picture that is not grey.
+# Rec. 709 weights of red, green and blue, for masks that are not grey.
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def open_mask(path: str | None, info: VideoInfo, part: DecodeConfig) -> AbstractContextManager["Mask | None"]:
-    """The mask for the video of ``info``, of which ``part`` is painted; a context with None where there is none."""
+    """Return a context with the mask for the part of the video of ``info``; with None if ``path`` is None."""
     if path is None:
         return nullcontext()
     return Mask(path, width=info.width, height=info.height, part=part)
 
 
 class Mask:
-    """How much of each pixel is painted, from 0 to 1, at each moment.
+    """How much of each pixel is stylized, from 0 to 1, at each time of a video; a context manager.
 
-    Before its first frame a clip shows that one, behind its last the last one, so that a mask may be shorter.
+    A clip may be shorter than the video: its first frame is used before it starts, its last frame after it ends.
 
     Args:
-        path: a picture, or any video.
-        width: of the frames that it is laid on, in pixels; a mask of another size is scaled.
-        height: of the frames, in pixels.
-        part: what is read of the video that is painted; of a clip the same part is read.
+        path: an image, or any video.
+        width: of the video's frames in pixels; the mask is scaled to them.
+        height: of the video's frames in pixels.
+        part: the part of the video that is read; the same part of a clip is used.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the mask cannot be read.
     """
 
     def __init__(self, path: str | Path, *, width: int, height: int, part: DecodeConfig | None = None) -> None:
@@ -51,30 +52,30 @@ class Mask:
         self._source: Source | None = None
         self._frames: Iterator[VideoFrame] = iter(())
         if is_still_image(Path(path)):
-            self._shown = self._scaled(VideoFrame.from_ndarray(read_image(Path(path)), format="rgb24"))
+            self._current = self._scaled(VideoFrame.from_ndarray(read_image(Path(path)), format="rgb24"))
             self._next: VideoFrame | None = None
         else:
-            self._source, self._frames = _opened(path, part or DecodeConfig())
-            self._shown = self._scaled(next(self._frames))
+            self._source, self._frames = _open_clip(path, part or DecodeConfig())
+            self._current = self._scaled(next(self._frames))
             self._next = next(self._frames, None)
 
     def at(self, seconds: Fraction) -> NDArray[np.float32]:
-        """``(height, width, 1)`` float32 in [0, 1] at ``seconds``; asked for in order, as a clip is read once."""
+        """Return the mask at ``seconds``, ``(height, width, 1)`` in [0, 1]; times must not decrease between calls."""
         latest: VideoFrame | None = None
         while self._next is not None and self._seconds(self._next) <= seconds:
             latest, self._next = self._next, next(self._frames, None)
         if latest is not None:
-            self._shown = self._scaled(latest)
-        return self._shown
+            self._current = self._scaled(latest)
+        return self._current
 
     def __call__(self, original: Pixels, stylized: Pixels, seconds: Fraction) -> Pixels:
-        """``painted`` where the mask is white, ``original`` where it is black; both ``(height, width, 3)``."""
+        """Return ``stylized`` where the mask is white, ``original`` where it is black; all ``(height, width, 3)``."""
         amount = self.at(seconds)
         mixed = original + amount * (stylized.astype(np.float32) - original)
         return np.asarray(np.rint(mixed), stylized.dtype)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._source is not None:
             self._source.close()
 
@@ -90,38 +91,32 @@ class Mask:
         return (frame.pts or 0) * (self._source.info.time_base if self._source else Fraction(1))
 
     def _scaled(self, frame: VideoFrame) -> NDArray[np.float32]:
-        quarters = self._source.info.rotation // 90 if self._source else 0
+        info = self._source.info if self._source else None
+        quarters = info.rotation // 90 if info else 0
         width, height = self._size if quarters % 2 == 0 else self._size[::-1]
-        rgb = frame.reformat(
-            width,
-            height,
-            format="rgb24",
-            src_color_range=2 if source_color(frame).full_range else 1,
-            interpolation=EXACT,
-        )
-        is_flipped = self._source is not None and self._source.info.flipped
-        upright = rotate(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=is_flipped)
-        light = upright @ np.asarray(_LUMA, np.float32) / 255
-        return np.asarray(light, np.float32)[..., None].clip(0, 1)
+        full_range = 2 if source_color(frame).full_range else 1
+        rgb = frame.reformat(width, height, format="rgb24", src_color_range=full_range, interpolation=EXACT)
+        upright = rotate(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=info is not None and info.flipped)
+        luma = upright @ np.asarray(_LUMA, np.float32) / 255
+        return np.asarray(luma, np.float32)[..., None].clip(0, 1)
 
 
-def _opened(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:
-    """The clip, and its frames in ``part``; where it has ended before that, its last one."""
-    cut = DecodeConfig(start_seconds=part.start_seconds, duration_seconds=part.duration_seconds, threads=part.threads)
+def _open_clip(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:
+    """Return the clip and its frames in ``part``; its last frame if it ends before that."""
     try:
-        source = open_source(path, cut)
+        source = open_source(path, replace(part, height=None, strict=False))
     except InputError:
         if not part.start_seconds:
             raise
     else:
-        return source, _pictures(source)
+        return source, _frames(source)
     source = open_source(path, DecodeConfig(threads=part.threads))
     try:
-        return source, iter(deque(_pictures(source), maxlen=1))
+        return source, iter(deque(_frames(source), maxlen=1))
     except BaseException:
         source.close()
         raise
 
 
-def _pictures(source: Source) -> Iterator[VideoFrame]:
+def _frames(source: Source) -> Iterator[VideoFrame]:
     return (item for item in source.items() if isinstance(item, VideoFrame))

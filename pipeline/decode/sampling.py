@@ -1,4 +1,4 @@
-"""A few moments of a clip, spread evenly over it, without reading all of a long one."""
+"""Samples of a clip: pairs of frames, spread evenly over it, without reading all of a long clip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 
 WORTH_SEEKING = 120
-"""Frames from one moment to the next from which on seeking is faster than decoding what lies between."""
+"""Frames between two samples from which on seeking is faster than decoding them."""
 
 UNKNOWN_STRIDE = 12
-"""Frames from one moment to the next where the clip does not say how long it is."""
+"""Frames between two samples of a clip of unknown length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Two frames that follow each other.
+    """Two consecutive frames.
 
     Attributes:
         first: ``(height, width, 3)`` uint8 RGB.
-        second: the next one, of the same size; None where there is none.
+        second: the next frame, of the same size; None after the last.
     """
 
     first: Pixels
@@ -33,26 +33,26 @@ class Moment:
 
 
 def moments(path: Path, count: int, *, smallest_px: int, largest_px: int) -> Iterator[Moment]:
-    """At most ``count`` moments of the clip at ``path``, at least one.
+    """Yield at least one and at most ``count`` moments of the clip at ``path``.
 
     Args:
-        path: of the clip.
-        count: how many.
-        smallest_px: a clip whose short side is smaller is enlarged to it.
-        largest_px: a clip whose short side is larger is scaled down to it.
+        path: the clip.
+        count: number of moments.
+        smallest_px: a clip with a shorter short side is enlarged to it.
+        largest_px: a clip with a longer short side is scaled down to it.
 
     Raises:
-        InputError: no frame of the clip can be read; damage behind the first moment only ends the moments.
+        InputError: no frame of the clip can be read; damage after the first moment only ends the sampling.
     """
     with open_source(path) as source:
         info = source.info
     short = min(info.height, info.width)
     target = min(max(short, smallest_px), largest_px)
     height = None if target == short else -(-info.height * target // short)
-    found = _sought(path, count, info, height) if _is_long(info, count) else _passed(path, count, info, height)
+    is_long = bool(info.duration_seconds) and (info.frame_count or 0) > WORTH_SEEKING * count
     is_first = True
     try:
-        for moment in found:
+        for moment in (_by_seeking if is_long else _by_decoding)(path, count, info, height):
             yield moment
             is_first = False
     except InputError:
@@ -60,32 +60,28 @@ def moments(path: Path, count: int, *, smallest_px: int, largest_px: int) -> Ite
             raise
 
 
-def _is_long(info: VideoInfo, count: int) -> bool:
-    return bool(info.duration_seconds) and (info.frame_count or 0) > WORTH_SEEKING * count
-
-
-def _sought(path: Path, count: int, info: VideoInfo, height: int | None) -> Iterator[Moment]:
-    """Look up each moment; one that cannot be read is left out."""
-    problem: InputError | None = None
+def _by_seeking(path: Path, count: int, info: VideoInfo, height: int | None) -> Iterator[Moment]:
+    """Seek to each moment; skip those that cannot be read."""
+    first_error: InputError | None = None
     for index in range(count):
-        begin = Fraction((info.duration_seconds or 0.0) * (index + 0.5) / count).limit_denominator(1000)
+        start = Fraction((info.duration_seconds or 0.0) * (index + 0.5) / count).limit_denominator(1000)
         try:
-            with open_source(path, DecodeConfig(start_seconds=begin, height=height)) as source:
-                yield from _pairs(source, 1, 2)
+            with open_source(path, DecodeConfig(start_seconds=start, height=height)) as source:
+                yield from _moments(source, 1, 2)
         except InputError as error:
-            problem = problem or error
-    if problem is not None:
-        raise problem
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
 
 
-def _passed(path: Path, count: int, info: VideoInfo, height: int | None) -> Iterator[Moment]:
-    """Read the clip once, from its beginning."""
+def _by_decoding(path: Path, count: int, info: VideoInfo, height: int | None) -> Iterator[Moment]:
+    """Decode the clip once, from its start."""
     stride = max(info.frame_count // count, 2) if info.frame_count else UNKNOWN_STRIDE
     with open_source(path, DecodeConfig(height=height)) as source:
-        yield from _pairs(source, count, stride)
+        yield from _moments(source, count, stride)
 
 
-def _pairs(source: Source, count: int, stride: int) -> Iterator[Moment]:
+def _moments(source: Source, count: int, stride: int) -> Iterator[Moment]:
     frames = (frame.pixels for frame in decode(source))
     for _ in range(count):
         pair = list(islice(frames, 2))

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -14,11 +13,10 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.open import MAX_PIXELS, MAX_STREAMS, check_frame_size, limit_frame_size
 from pipeline.errors import InputError, reason_of
-from pipeline.frames import Pixels
 from pipeline.live.capture.device import CaptureDevice
 from pipeline.live.capture.pacing import BacklogFilter, PacketAction, RealTimePacer
 from pipeline.live.frames import CapturedFrame
-from pipeline.media.colorspace import EXACT, source_color, swscale_matrix
+from pipeline.media.colorspace import to_8_bit_rgb
 
 OPEN_SECONDS, READ_SECONDS = 10, 5
 # Time limit for a decodable frame while packets arrive; cameras send a key frame at least every ten seconds.
@@ -159,20 +157,7 @@ class FFmpegDevice(CaptureDevice):
             if self._stopped.wait(self._pacer.wait_seconds(frame.time, self._clock())):
                 return None
             captured_at = self._clock()
-        return CapturedFrame(self._to_rgb(frame), captured_at)
-
-    def _to_rgb(self, frame: VideoFrame) -> Pixels:
-        color = source_color(frame)
-        rgb = self._reformatter.reformat(
-            frame,
-            format="rgb24",
-            src_colorspace=swscale_matrix(color.matrix),
-            src_color_range=2 if color.full_range else 1,
-            dst_color_range=2,
-            interpolation=EXACT,
-            threads=1,
-        )
-        return np.asarray(rgb.to_ndarray(), dtype=np.uint8)
+        return CapturedFrame(to_8_bit_rgb(frame, self._reformatter), captured_at)
 
     def _poll_again(self, started: float) -> None:
         if self._clock() - started > READ_SECONDS:
