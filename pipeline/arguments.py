@@ -18,41 +18,29 @@ class WrongTypeError(ValueError):
     """A value has the wrong type. The message has no subject: "must be a number, not 'x'"."""
 
 
-def is_number(value: object) -> bool:
-    """Return whether ``value`` is an int or a float, but not a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def read_text(value: object) -> str:
-    """Return ``value`` if it is text.
-
-    Raises:
-        WrongTypeError: it is not.
-    """
+    """Return ``value`` if it is text."""
     if not isinstance(value, str):
         raise WrongTypeError(f"must be text, not {value!r}")
     return value
 
 
-def read_number(value: object) -> float:
-    """Return a finite number.
+def text_of(value: object) -> str:
+    """Return ``value`` if it is text, or the text of a number."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else read_text(value)
 
-    Raises:
-        WrongTypeError: ``value`` is neither a finite number nor the text of one.
-    """
-    if isinstance(value, str) or is_number(value):
+
+def read_number(value: object) -> float:
+    """Return the finite number that ``value`` is, or is the text of."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
-            if isfinite(number := float(value)):  # type: ignore[arg-type]
+            if isfinite(number := float(value)):
                 return number
     raise WrongTypeError(f"must be a number, not {value!r}")
 
 
 def read_whole_number(value: object) -> int:
-    """Return a whole number, exactly.
-
-    Raises:
-        WrongTypeError: ``value`` is neither a whole number nor the text of one.
-    """
+    """Return the whole number that ``value`` is, or is the text of."""
     if isinstance(value, str):
         with suppress(ValueError):
             return int(value)
@@ -63,33 +51,16 @@ def read_whole_number(value: object) -> int:
 
 
 def read_flag(value: object) -> bool:
-    """Return a bool for ``true``, ``yes``, ``1``, ``false``, ``no`` or ``0``.
-
-    Raises:
-        WrongTypeError: ``value`` is something else.
-    """
+    """Return a bool for ``true``, ``yes``, ``1``, ``false``, ``no`` or ``0``."""
     word = str(value).lower()
     if word not in _FLAGS:
         raise WrongTypeError(f"must be true or false, not {value!r}")
     return _FLAGS[word]
 
 
-READERS: Mapping[Any, Callable[[object], Any]] = {
-    str: read_text,
-    int: read_whole_number,
-    float: read_number,
-    bool: read_flag,
-    Path: lambda value: Path(read_text(value)),
-}
-"""The function that reads a value, by type."""
-
-
-def read_seconds(text: str) -> Fraction:
-    """Return the exact seconds of ``83.5``, ``1:23.5`` or ``0:01:23.5``.
-
-    Raises:
-        ValueError: ``text`` is not a time.
-    """
+def read_seconds(value: object) -> Fraction:
+    """Return the exact seconds of ``83.5``, ``1:23.5`` or ``0:01:23.5``."""
+    text = text_of(value)
     parts = text.split(":")
     try:
         if not 1 <= len(parts) <= 3 or not all(part.replace(".", "", 1).isdigit() for part in parts):
@@ -99,25 +70,30 @@ def read_seconds(text: str) -> Fraction:
         raise ValueError(f"{text!r} is not a time; write 83.5, 1:23.5 or 0:01:23.5") from None
 
 
-def read_memory(text: str) -> int:
-    """Return the bytes of ``4G``, ``500M``, ``1.5 GiB`` or ``4000000000``; K, M, G, T are powers of 1024.
-
-    Raises:
-        ValueError: ``text`` is not an amount of memory, or is 0.
-    """
+def read_memory(value: object) -> int:
+    """Return the bytes of ``4G``, ``500M``, ``1.5 GiB`` or ``4000000000``; K, M, G, T are powers of 1024."""
+    text = text_of(value)
     match = _MEMORY.fullmatch(text.strip())
     if not match or not float(match[1]):
         raise ValueError(f"{text!r} is not an amount of memory; write 4G or 500M")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
-def read_frame_size(text: str) -> tuple[int, int]:
-    """Return width and height of ``1280x720`` in pixels.
-
-    Raises:
-        ValueError: ``text`` is not a size, or a side is out of range.
-    """
+def read_frame_size(value: object) -> tuple[int, int]:
+    """Return width and height of ``1280x720`` in pixels."""
+    text = read_text(value)
     match = _FRAME_SIZE.fullmatch(text.strip().lower())
     if match is None or not all(SMALLEST_SIDE_PX <= int(side) <= LARGEST_SIDE_PX for side in match.groups()):
         raise ValueError(f"{text!r} is not a frame size; write WIDTHxHEIGHT in pixels, for example 1280x720")
     return int(match[1]), int(match[2])
+
+
+READERS: Mapping[Any, Callable[[object], Any]] = {
+    str: read_text,
+    int: read_whole_number,
+    float: read_number,
+    bool: read_flag,
+    Fraction: read_seconds,
+    Path: lambda value: Path(read_text(value)),
+}
+"""The function that reads a value, by type; each raises ValueError."""

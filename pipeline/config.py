@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Annotated, Literal, TypeAlias
 
-from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_memory, read_seconds
+from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_memory
 from pipeline.options import Argument, Option, Setting, check_settings
 from pipeline.style_spec import parse_blend
 
@@ -33,28 +33,11 @@ class DecodeConfig:
     """Which part of the input to read, and how."""
 
     start_seconds: Annotated[
-        Fraction | None,
-        Option(
-            "Start at this time: 83.5, 1:23.5 or 0:01:23.5.",
-            name="start",
-            metavar="TIME",
-            read=read_seconds,
-            min=0,
-            max=LONGEST_SECONDS,
-            unit="s",
-        ),
+        Fraction | None, Option("Start at this time: 83.5, 1:23.5 or 0:01:23.5.", min=0, max=LONGEST_SECONDS)
     ] = None
     duration_seconds: Annotated[
         Fraction | None,
-        Option(
-            "Length of the part to stylize. By default, up to the end.",
-            name="duration",
-            metavar="TIME",
-            read=read_seconds,
-            above=0,
-            max=LONGEST_SECONDS,
-            unit="s",
-        ),
+        Option("Length of the part to stylize. By default, up to the end.", above=0, max=LONGEST_SECONDS),
     ] = None
     height: Annotated[
         int | None,
@@ -89,9 +72,7 @@ class EncodeConfig:
     quality: Annotated[
         int | None, Option("Constant quality; lower is better. Each codec has its own scale.", metavar="CRF")
     ] = None
-    preset: Annotated[str | None, Option("The encoder's own name for a balance of speed and size.", metavar="NAME")] = (
-        None
-    )
+    preset: Annotated[str | None, Option("The encoder's trade-off of speed and size.", metavar="NAME")] = None
     threads: Annotated[int, Setting("Threads of the encoder; 0 lets it choose.", min=0)] = 0
     streams: Annotated[
         Literal["all", "audio", "none"],
@@ -129,7 +110,7 @@ class StylizeConfig:
     ] = "smooth"
     compare: Annotated[
         Literal["side", "split"] | None,
-        Option("Show the original too: to the left of the stylized frame (side), or as its left half."),
+        Option("Show the original too: to the left of the stylized frame, or as its left half."),
     ] = None
     device: Device = "auto"
     precision: Annotated[
@@ -171,13 +152,11 @@ class VideoConfig:
     stylize: StylizeConfig
     mask: Annotated[
         str | None,
-        Option("An image or a clip: white areas are stylized, black areas keep the original.", metavar="FILE"),
+        Option("Image or clip: white areas are stylized, black areas are not.", metavar="FILE"),
     ] = None
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
-    fresh: Annotated[bool, Option("Delete the partial output of an interrupted run, and start from the beginning.")] = (
-        False
-    )
+    fresh: Annotated[bool, Option("Delete the partial output of an interrupted run and start over.")] = False
     tag: Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")] = True
     depth: Annotated[int, Setting("Frames that may wait between two stages.")] = 4
     in_segments: Annotated[

@@ -8,16 +8,19 @@ Everything else is made from these fields: the checks of values (`check_settings
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, MISSING, dataclass, fields, is_dataclass
+from dataclasses import KW_ONLY, dataclass, fields, is_dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipeline.arguments import READERS, WrongTypeError, is_number, read_text
+from pipeline.arguments import READERS, WrongTypeError
 
+_UNITS = {"_seconds": "s", "_ms": "ms"}
+_METAVARS = {int: "N", float: "NUMBER", Fraction: "TIME", Path: "FILE"}
 T = TypeVar("T")
 
 
@@ -48,8 +51,8 @@ class Option(Setting):
     """A setting that is an option of a command, and of job files.
 
     Attributes:
-        name: of the option, with underscores; empty if it is the field's name. ``no_NAME`` makes a field False that
-            is True by default.
+        name: of the option, with underscores; empty takes the field's name, without ``_seconds`` or ``_ms``.
+            ``no_NAME`` makes a field False that is True by default.
         metavar: stands for the value in help texts; empty takes one that fits the type.
         read: returns the value of a text, or of all texts of an option that may be repeated; raises ValueError.
             None reads by the field's type.
@@ -102,17 +105,12 @@ class Field:
     @property
     def name(self) -> str:
         """Name of the option, with underscores."""
-        return getattr(self.setting, "name", "") or self.attribute
+        return getattr(self.setting, "name", "") or self.attribute.removesuffix(self._unit_suffix)
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The accepted texts; empty if there is no list of them."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
-
-    @property
-    def is_required(self) -> bool:
-        """Whether the field has no default."""
-        return self.default is MISSING
 
     @property
     def is_repeatable(self) -> bool:
@@ -137,8 +135,8 @@ class Field:
             and (setting.max is None or value <= setting.max)
         )
         if not is_in_range:
-            unit = f" {setting.unit}" if setting.unit else ""
-            raise ValueError(f"{self._words} must be {_range(setting)}{unit}, not {_shown(value)}")
+            allowed = f"{_range(setting)} {setting.unit or _UNITS.get(self._unit_suffix, '')}".rstrip()
+            raise ValueError(f"{self._words} must be {allowed}, not {_shown(value)}")
         if setting.check is not None:
             setting.check(value)
 
@@ -153,15 +151,31 @@ class Field:
             if self.is_repeatable:
                 return read(value) if read else tuple(map(READERS[get_args(self.kind)[0]], value))  # type: ignore[call-overload]
             if read:
-                return read(str(value) if is_number(value) else read_text(value))
+                return read(value)
             given = READERS[str if self.choices else self.kind](value)
         except WrongTypeError as error:
             raise ValueError(f"{self._words} {error}") from error
         return not given if self.is_negated else given
 
     @property
+    def metavar(self) -> str:
+        """What stands for the value in help texts."""
+        setting = self.setting
+        if given := getattr(setting, "metavar", ""):
+            return str(given)
+        if self.choices:
+            return "|".join(self.choices)
+        if self.kind is float and setting.min is not None and setting.max is not None:
+            return f"{setting.min:g}..{setting.max:g}"
+        return _METAVARS.get(get_args(self.kind)[0] if self.is_repeatable else self.kind, "TEXT")
+
+    @property
     def _words(self) -> str:
         return self.name.replace("_", " ")
+
+    @property
+    def _unit_suffix(self) -> str:
+        return next((suffix for suffix in _UNITS if self.attribute.endswith(suffix)), "")
 
 
 @dataclass(frozen=True, slots=True)

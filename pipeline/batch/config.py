@@ -53,8 +53,7 @@ class BatchConfig:
     inputs: Annotated[
         tuple[str, ...],
         Argument(
-            "Clips, folders, patterns, job files (.toml, .csv), or - for a list on standard input.",
-            metavar="INPUT...",
+            "Clips, folders, patterns, job files (.toml, .csv), or - for a list on standard input.", metavar="INPUT..."
         ),
     ]
     output: Annotated[Path, Option("Folder of the outputs; subfolders of the inputs are kept.", metavar="FOLDER")]
@@ -79,7 +78,7 @@ class BatchConfig:
     watch: Annotated[bool, Option("Keep looking for new clips in the folders.")] = False
     workers: Annotated[
         int | None,
-        Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", metavar="N", min=1),
+        Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", min=1),
     ] = None
     options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style",))] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import MISSING, is_dataclass
 from functools import wraps
 from typing import Annotated, Any
 
@@ -51,7 +51,7 @@ def _kind_and_default(option: Field) -> tuple[Any, Any]:
     if option.kind is bool:
         return bool | None, False if option.is_negated else option.default
     kind = list[str] if option.is_repeatable else str
-    if option.is_required:
+    if option.default is MISSING:
         return kind, inspect.Parameter.empty
     if option.default in (None, ()):
         return kind | None, None
@@ -59,23 +59,12 @@ def _kind_and_default(option: Field) -> tuple[Any, Any]:
 
 
 def _argument(option: Field) -> Any:
-    return typer.Argument(help=option.setting.help, metavar=_metavar(option))
+    return typer.Argument(help=option.setting.help, metavar=option.metavar)
 
 
 def _option(option: Field) -> Any:
     flag = f"--{option.name.replace('_', '-')}"
     if option.kind is not bool:
-        return typer.Option(flag, help=option.setting.help, metavar=_metavar(option))
+        return typer.Option(flag, help=option.setting.help, metavar=option.metavar)
     both = option.default is not False and not option.is_negated
     return typer.Option(f"{flag}/--no-{flag[2:]}" if both else flag, help=option.setting.help)
-
-
-def _metavar(option: Field) -> str:
-    setting = option.setting
-    if given := getattr(setting, "metavar", ""):
-        return str(given)
-    if option.choices:
-        return "|".join(option.choices)
-    if setting.min is not None and setting.max is not None:
-        return f"{setting.min:g}..{setting.max:g}"
-    return "N" if option.kind is int else "NUMBER" if option.kind is float else "TEXT"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
 
-from pipeline.arguments import read_seconds
 from pipeline.config import Device
 from pipeline.options import Option, check_settings
 
@@ -15,13 +14,9 @@ class PreviewConfig:
     """Which frame to show, and in which styles besides the bundled ones."""
 
     clip: Annotated[str | None, Option("Clip to take the frame from. Default: a sample clip.", metavar="FILE")] = None
-    at_seconds: Annotated[
-        Fraction | None,
-        Option("Time of the frame. Default: the middle of the clip.", name="at", metavar="TIME", read=read_seconds),
-    ] = None
+    at_seconds: Annotated[Fraction | None, Option("Time of the frame. Default: the middle of the clip.")] = None
     style_files: Annotated[
-        Sequence[str],
-        Option("Show the styles of this weight file too; repeatable.", name="style_file", metavar="FILE"),
+        Sequence[str], Option("Show the styles of this weight file too; repeatable.", name="style_file", metavar="FILE")
     ] = ()
     device: Device = "auto"
     overwrite: Annotated[bool, Option("Replace an existing image.")] = False

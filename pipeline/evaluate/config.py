@@ -16,12 +16,10 @@ class EvaluateConfig:
     painting: Annotated[
         Path | None, Option("The style image; without it there is no style score.", metavar="IMAGE")
     ] = None
-    loss_weights: Annotated[
-        Path | None, Option("Weights of a loss network. Default: torchvision's VGG-19.", metavar="FILE")
-    ] = None
-    frames: Annotated[
-        int, Option("Compare about N pairs of frames, spread over the clip; 0 compares all.", metavar="N", min=0)
-    ] = 300
+    loss_weights: Annotated[Path | None, Option("Weights of a loss network. Default: torchvision's VGG-19.")] = None
+    frames: Annotated[int, Option("Compare about N pairs of frames, spread over the clip; 0 compares all.", min=0)] = (
+        300
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

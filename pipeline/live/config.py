@@ -43,19 +43,10 @@ class LiveConfig:
     ] = None
     mirror: Annotated[bool, Option("Swap left and right.")] = False
     fps_target: Annotated[
-        float | None,
-        Option("Frames per second. Default: as the camera, at most 30.", metavar="FPS", min=1, max=240),
+        float | None, Option("Frames per second. Default: as the camera, at most 30.", metavar="FPS", min=1, max=240)
     ] = None
     latency_target_ms: Annotated[
-        float,
-        Option(
-            "Milliseconds from camera to screen; the resolution follows.",
-            name="latency_target",
-            metavar="MS",
-            min=10,
-            max=10_000,
-            unit="ms",
-        ),
+        float, Option("From camera to screen; the resolution follows.", metavar="MS", min=10, max=10_000)
     ] = 100.0
     seconds: Annotated[float | None, Option("End after so many seconds.", metavar="N", above=0)] = None
     realtime: Annotated[bool, Option("Play a file in real time, as a camera would.")] = False
@@ -78,8 +69,7 @@ class SinkConfig:
     window: Annotated[bool | None, Option("Show a window. Default: if there is a display.")] = None
     virtual_camera: Annotated[bool, Option("Appear as a camera in other programs, such as video calls.")] = False
     record: Annotated[
-        Path | None,
-        Option("Record into this file, with audio; the extension selects the container.", metavar="FILE"),
+        Path | None, Option("Record into this file, with audio; the extension selects the container.")
     ] = None
     stream: Annotated[
         str | None,
@@ -87,9 +77,7 @@ class SinkConfig:
     ] = None
     null: Annotated[bool, Option("Send the frames nowhere, to measure speed.")] = False
     clean: Annotated[bool, Option("Show no figures in the window.")] = False
-    stills: Annotated[Path | None, Option("Folder for stills (key s). Default: the current one.", metavar="FOLDER")] = (
-        None
-    )
+    stills: Annotated[Path | None, Option("Folder for stills. Default: the current one.", metavar="FOLDER")] = None
     audio: Annotated[bool, Option("Record and stream without audio.", name="no_sound")] = True
     microphone: Annotated[
         str | None, Option("Microphone to record. Default: the system's default one.", metavar="NAME")

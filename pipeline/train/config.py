@@ -57,7 +57,7 @@ class TrainConfig:
             read=read_paintings,
         ),
     ]
-    output: Annotated[Path, Option("The weight file to write, .safetensors.", metavar="FILE")]
+    output: Annotated[Path, Option("The weight file to write, .safetensors.")]
     content: Annotated[
         Sequence[Path],
         Option("Clips, photos or folders to practise on; repeatable. Default: the sample clips.", metavar="PATH"),
@@ -68,36 +68,27 @@ class TrainConfig:
     ] = None
     steps: Annotated[
         int | None,
-        Option(
-            "Optimizer steps for all styles. Default: 650 for each style, unless --minutes is given.",
-            metavar="N",
-        ),
+        Option("Optimizer steps for all styles. Default: 650 for each style, unless --minutes is given."),
     ] = None
     stroke_size: Annotated[float, Option("2 makes strokes twice as large.", metavar="FACTOR")] = 1.0
     stillness: Annotated[
         float, Option("2 doubles the weight on stability: less flicker, weaker style.", metavar="FACTOR", min=0)
     ] = 1.0
-    start: Annotated[Path | None, Option("Weight file to start from. Default: the bundled styles.", metavar="FILE")] = (
-        None
-    )
+    start: Annotated[Path | None, Option("Weight file to start from. Default: the bundled styles.")] = None
     from_scratch: Annotated[bool, Option("Start from random weights.")] = False
     early_end: Annotated[
         bool, Option("Train to the end even if validation no longer improves.", name="no_early_end")
     ] = True
     loss_weights: Annotated[
-        Sequence[Path],
-        Option("Weights of a loss network; repeatable. Default: torchvision's VGG-19.", metavar="FILE"),
+        Sequence[Path], Option("Weights of a loss network; repeatable. Default: torchvision's VGG-19.")
     ] = ()
     painting_px: Annotated[
         int,
         Option(
-            "Short side of the style image at stroke size 1.",
-            metavar="PX",
-            min=SMALLEST_PAINTING_PX,
-            unit="pixels",
+            "Short side of the style image at stroke size 1.", metavar="PX", min=SMALLEST_PAINTING_PX, unit="pixels"
         ),
     ] = 400
-    batch: Annotated[int, Option("Pairs of frames in a step.", metavar="N")] = 2
+    batch: Annotated[int, Option("Pairs of frames in a step.")] = 2
     crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
     style_weight: Annotated[float, Option("Weight of the style loss.")] = 14.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 0.7
@@ -122,18 +113,17 @@ class TrainConfig:
         int | None, Setting("Validations without improvement that end the run early, 0 for never. Default: 4.")
     ] = None
     validate_every: Annotated[
-        int,
-        Option("Steps between validations, previews and checkpoints.", name="preview_every", metavar="N"),
+        int, Option("Steps between validations, previews and checkpoints.", name="preview_every")
     ] = 50
     validation_crops: Annotated[int, Setting("Largest number of images to validate on.")] = 6
     cards: Annotated[
         Path | None,
-        Option("JSON file of metadata by name of style: painting, painter, year, status and more.", metavar="FILE"),
+        Option("JSON file of metadata by name of style: painting, painter, year, status and more."),
     ] = None
     licence: Annotated[str, Option("Licence of the weights, written into the file.", metavar="TEXT")] = "not stated"
     device: Device = "auto"
     compile: Annotated[bool, Option("Do not use torch.compile.", name="no_compile")] = True
-    seed: Annotated[int, Option("Seed of crops and random weights.", metavar="N")] = 0
+    seed: Annotated[int, Option("Seed of crops and random weights.")] = 0
     resume: Annotated[bool, Option("Continue from the checkpoint of an interrupted run.")] = False
     overwrite: Annotated[bool, Option("Replace an existing output.")] = False
 
