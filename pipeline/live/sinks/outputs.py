@@ -19,21 +19,7 @@ from pipeline.live.sinks.sink import NullSink, Sink, SinkError
 from pipeline.live.sinks.stream import StreamSink
 from pipeline.live.sinks.virtual_camera import VirtualCameraSink
 
-
-class SinkContext(NamedTuple):
-    """What a sink is made from.
-
-    Attributes:
-        config: the options.
-        controls: the controls of the session.
-        notify: called with messages for the user.
-        has_audio: whether the session has audio.
-    """
-
-    config: SinkConfig
-    controls: Controls
-    notify: Callable[[str], None]
-    has_audio: bool
+Notify = Callable[[str], None]
 
 
 class SinkType(NamedTuple):
@@ -42,38 +28,34 @@ class SinkType(NamedTuple):
     Attributes:
         option: the command-line option that selects it, for messages.
         is_selected: whether a configuration selects it.
-        make: return the sink, not opened yet; may raise SinkError, or ValueError for a wrong option.
+        make: return the sink, not opened yet, for the arguments of `make_sinks`.
     """
 
     option: str
     is_selected: Callable[[SinkConfig], bool]
-    make: Callable[[SinkContext], Sink]
+    make: Callable[[SinkConfig, Controls, Notify, bool], Sink]
 
 
-def _window(context: SinkContext) -> Sink:
+def _window(config: SinkConfig, controls: Controls, notify: Notify, has_audio: bool) -> Sink:
     try:
         from pipeline.live.sinks.window import WindowSink  # imports OpenCV, which needs libraries of the system
     except ImportError as error:
         remedy = "install libGL and GLib (Debian: apt install libgl1 libglib2.0-0), or use --no-window"
         raise SinkError("window", f"OpenCV cannot be loaded ({first_line(error)}); {remedy}") from error
 
-    config = context.config
-    return WindowSink(context.controls, context.notify, clean=config.clean, stills=config.stills)
+    return WindowSink(controls, notify, clean=config.clean, stills=config.stills)
 
 
-def _virtual_camera(context: SinkContext) -> Sink:
-    return VirtualCameraSink(context.notify)
+def _virtual_camera(config: SinkConfig, controls: Controls, notify: Notify, has_audio: bool) -> Sink:
+    return VirtualCameraSink(notify)
 
 
-def _stream(context: SinkContext) -> Sink:
-    return StreamSink(context.config.stream or "", context.notify, has_audio=context.has_audio)
+def _stream(config: SinkConfig, controls: Controls, notify: Notify, has_audio: bool) -> Sink:
+    return StreamSink(config.stream or "", notify, has_audio=has_audio)
 
 
-def _record(context: SinkContext) -> Sink:
-    config = context.config
-    return RecordSink(
-        context.controls, context.notify, config.record, overwrite=config.overwrite, has_audio=context.has_audio
-    )
+def _record(config: SinkConfig, controls: Controls, notify: Notify, has_audio: bool) -> Sink:
+    return RecordSink(controls, notify, config.record, overwrite=config.overwrite, has_audio=has_audio)
 
 
 SINKS = (
@@ -82,7 +64,7 @@ SINKS = (
     SinkType("--stream URL", lambda config: config.stream is not None, _stream),
     # A key of the window starts a recording.
     SinkType("--record FILE", lambda config: config.record is not None or config.has_window, _record),
-    SinkType("--null", lambda config: config.null, lambda _: NullSink()),
+    SinkType("--null", lambda config: config.null, lambda *_: NullSink()),
 )
 
 
@@ -100,22 +82,23 @@ def check_sinks(config: SinkConfig, source: str) -> None:
         raise ValueError(f"--record {record}: this file is the source; record into another file")
 
 
-def make_sinks(
-    config: SinkConfig, controls: Controls, notify: Callable[[str], None], *, has_audio: bool = False
-) -> list[Sink]:
+def make_sinks(config: SinkConfig, controls: Controls, notify: Notify, *, has_audio: bool = False) -> list[Sink]:
     """Return the selected sinks, not opened yet.
+
+    Args:
+        config: the options.
+        controls: the controls of the session.
+        notify: called with messages for the user.
+        has_audio: whether the session has audio.
 
     Raises:
         SinkError: a sink cannot work on this system, or its file exists.
         ValueError: a file name or URL is not supported.
     """
-    context = SinkContext(config, controls, notify, has_audio)
-    return [sink.make(context) for sink in SINKS if sink.is_selected(config)]
+    return [sink.make(config, controls, notify, has_audio) for sink in SINKS if sink.is_selected(config)]
 
 
-def make_audio(
-    sinks: SinkConfig, config: LiveConfig, device: CaptureDevice, notify: Callable[[str], None]
-) -> AudioSource | None:
+def make_audio(sinks: SinkConfig, config: LiveConfig, device: CaptureDevice, notify: Notify) -> AudioSource | None:
     """Return the audio of a played file; else the microphone, if the session records or streams from its start."""
     if not sinks.audio:
         return None

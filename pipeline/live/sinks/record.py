@@ -12,16 +12,16 @@ from pipeline.errors import reason_of
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
-from pipeline.live.sinks.writer import ContainerFormat, LiveWriter
+from pipeline.live.sinks.writer import LiveWriter
 
-# A killed session leaves a file that plays: Matroska writes a cluster per second; mp4 and mov write a fragment per key
-# frame, and become plain files when they are finished.
+# FFmpeg's name and options of each format. A killed session leaves a file that plays: Matroska writes a cluster per
+# second; mp4 and mov write a fragment per key frame, and become plain files when they are finished.
 _FRAGMENTED = {"movflags": "+hybrid_fragmented+frag_keyframe"}
-FORMATS = {
-    ".mkv": ContainerFormat("matroska", {"cluster_time_limit": "1000"}),
-    ".mp4": ContainerFormat("mp4", _FRAGMENTED),
-    ".mov": ContainerFormat("mov", _FRAGMENTED),
-    ".ts": ContainerFormat("mpegts"),
+FORMATS: dict[str, tuple[str, dict[str, str]]] = {
+    ".mkv": ("matroska", {"cluster_time_limit": "1000"}),
+    ".mp4": ("mp4", _FRAGMENTED),
+    ".mov": ("mov", _FRAGMENTED),
+    ".ts": ("mpegts", {}),
 }
 
 
@@ -74,11 +74,7 @@ class RecordSink(Sink):
         self._size, self._fps = (width, height), fps
 
     def write(self, frame: LiveFrame) -> None:
-        """Add ``frame`` to the recording, if one is running or requested.
-
-        Raises:
-            SinkError: the file cannot be written.
-        """
+        """Add ``frame`` to the recording, if one is running or requested."""
         if not self._controls.recording:
             self._finish()
             return
@@ -87,20 +83,12 @@ class RecordSink(Sink):
             writer.write(frame)
 
     def poll(self) -> None:
-        """Finish the recording if requested, while no frames arrive.
-
-        Raises:
-            SinkError: the file cannot be written.
-        """
+        """Finish the recording if requested, while no frames arrive."""
         if not self._controls.recording:
             self._finish()
 
     def write_audio(self, frame: AudioFrame) -> None:
-        """Add audio to the recording, if one is running.
-
-        Raises:
-            SinkError: the file cannot be written.
-        """
+        """Add audio to the recording, if one is running."""
         if self._writer is not None:
             with self._failures_reported():
                 self._writer.write_audio(frame)
@@ -112,9 +100,15 @@ class RecordSink(Sink):
     def _start(self, origin: float) -> LiveWriter:
         self._path = self._next_path or unused_path(self._folder, self._suffix)
         self._next_path = None
-        format = FORMATS[self._path.suffix.lower()]
+        format, options = FORMATS[self._path.suffix.lower()]
         self._writer = LiveWriter(
-            f"file:{self._path}", format, self._size, self._fps, origin, has_audio=self._has_audio
+            f"file:{self._path}",
+            format,
+            self._size,
+            self._fps,
+            origin,
+            has_audio=self._has_audio,
+            options=options,
         )
         self._report(f"recording {self._path}")
         return self._writer

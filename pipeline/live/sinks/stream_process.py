@@ -49,7 +49,7 @@ def main(url: str, format: str, stall_seconds: float) -> None:
             target = av.open(url, "w", format=format, container_options={"flush_packets": "1", **OPTIONS[format]})
             streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
             target.start_encoding()
-        report(connected=True)
+        _report(connected=True)
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
@@ -59,8 +59,7 @@ def main(url: str, format: str, stall_seconds: float) -> None:
             target.close()
 
 
-def report(**message: object) -> None:
-    """Write a line of JSON to standard output."""
+def _report(**message: object) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
@@ -69,6 +68,6 @@ if __name__ == "__main__":
     try:
         main(os.environ.pop(ADDRESS), sys.argv[1], float(sys.argv[2]))
     except (av.FFmpegError, OSError) as error:
-        report(error=error.strerror or type(error).__name__)
+        _report(error=error.strerror or type(error).__name__)
         os._exit(1)  # closing a broken output would write once more
     os._exit(0)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -11,13 +12,14 @@ from av.audio.frame import AudioFrame
 from pipeline.errors import PipelineError, first_line
 from pipeline.live.frames import LiveFrame
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.sinks.audio import AudioQueue
 from pipeline.live.sinks.sink import Sink
 from pipeline.live.statistics import Deliveries, SinkSummary
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+# Audio that waits for a blocked sink: about five seconds, then the oldest is dropped.
+MAX_AUDIO_FRAMES = 250
 # Most time that a killed sink gets to return.
 KILL_SECONDS = 2.0
 
@@ -46,7 +48,7 @@ class SinkThread:
         self._notify = notify
         self._on_failure = on_failure or (lambda _, message: notify(message))
         self._frames: Mailbox[LiveFrame] = Mailbox()
-        self._audio = AudioQueue()
+        self._audio: deque[AudioFrame] = deque(maxlen=MAX_AUDIO_FRAMES)
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
         self._block_reported = False
@@ -84,7 +86,7 @@ class SinkThread:
     def put_audio(self, frame: AudioFrame) -> None:
         """Hand over audio; never waits."""
         if not self._is_closed:
-            self._audio.put(frame)
+            self._audio.append(frame)
 
     def finish(self) -> None:
         """Accept no more frames; the waiting one is still written."""
@@ -141,8 +143,8 @@ class SinkThread:
         return True
 
     def _write_audio(self) -> None:
-        for frame in self._audio.take():
-            self.sink.write_audio(frame)
+        while self._audio:
+            self.sink.write_audio(self._audio.popleft())
 
     def _fail(self, error: Exception) -> None:
         self.failure = error

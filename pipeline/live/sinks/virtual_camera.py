@@ -33,11 +33,7 @@ class VirtualCameraSink(Sink):
         self._camera: Any = None
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Open the camera with the frame size.
-
-        Raises:
-            SinkError: pyvirtualcam or the driver is not installed, or another program uses the camera.
-        """
+        """Open the camera with the frame size."""
         try:
             import pyvirtualcam
         except ImportError as error:
@@ -50,11 +46,7 @@ class VirtualCameraSink(Sink):
         self._notify(f"virtual camera: choose {self._camera.device} in the other program")
 
     def write(self, frame: LiveFrame) -> None:
-        """Show ``frame`` at once.
-
-        Raises:
-            SinkError: the driver fails.
-        """
+        """Show ``frame`` at once."""
         try:
             self._camera.send(np.ascontiguousarray(frame.pixels))
         except (RuntimeError, OSError) as error:

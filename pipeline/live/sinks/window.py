@@ -1,16 +1,12 @@
 """A window that shows the stylized frames and a status line, and passes keys to the controls."""
 
-import json
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import cv2
 from PIL import Image
@@ -22,6 +18,7 @@ from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import window_process
 from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.overlay import FrameMeter, draw_help, draw_status, status_line
+from pipeline.live.sinks.script_process import ScriptProcess
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
 
 EXIT_SECONDS, CLOSE_SECONDS = 10.0, 2.0
@@ -89,28 +86,15 @@ class WindowSink(Sink):
         self._program = program
         self._meter = FrameMeter()
         self._frame: LiveFrame | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ScriptProcess | None = None
         self._frame_shown = threading.Semaphore(0)
-        self._has_exited = False
 
     def open(self, width: int, height: int, fps: Fraction) -> None:
-        """Start the window's process. The window appears with the first frame, in its size.
-
-        Raises:
-            SinkError: there is no display.
-        """
+        """Start the window's process. The window appears with the first frame, in its size."""
         if not has_display():
             raise SinkError(self.name, "no display; set DISPLAY, or use --virtual-camera, --record, --stream or --null")
         self._stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - open for as long as the process runs
-        # -P: import nothing from the script's own folder.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", self._program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-        )
-        self._listener = threading.Thread(target=self._listen, args=(self._process,), name="window keys", daemon=True)
-        self._listener.start()
+        self._process = ScriptProcess(self._program, on_message=self._handle, stderr=self._stderr)
 
     def write(self, frame: LiveFrame) -> None:
         """Show ``frame``; return when it is visible."""
@@ -126,22 +110,10 @@ class WindowSink(Sink):
     def close(self) -> None:
         """Close the window and end its process."""
         self._save_requested_still()
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
-        try:
-            process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._listener.join()
-        if process.stdout is not None:
-            process.stdout.close()
-        self._stderr.close()
-        self._process = None  # last, as `kill` may be called until here
+        if self._process is not None:
+            self._process.close(CLOSE_SECONDS)
+            self._process = None  # last, as `kill` may be called until here
+            self._stderr.close()
 
     def kill(self) -> None:
         """End a window that does not respond; calls that wait for it return."""
@@ -151,7 +123,7 @@ class WindowSink(Sink):
 
     def _show(self, frame: LiveFrame) -> None:
         self._save_requested_still()
-        if self._controls.quitting.is_set() or self._process is None or self._process.stdin is None:
+        if self._controls.quitting.is_set() or self._process is None:
             return
         drawn = self._draw(frame)
         height, width, _ = drawn.shape
@@ -159,14 +131,14 @@ class WindowSink(Sink):
             self._process.stdin.write(window_process.HEADER.pack(width, height, self._controls.full_screen))
             self._process.stdin.write(drawn.data)
             self._process.stdin.flush()
+            while not self._frame_shown.acquire(timeout=CHECK_SECONDS):
+                if self._controls.quitting.is_set():
+                    return
+                if self._process.has_exited:
+                    raise BrokenPipeError
         except OSError as error:
-            self._raise_exit(error)
-            return
-        while not self._frame_shown.acquire(timeout=CHECK_SECONDS):
-            if self._controls.quitting.is_set():
-                return
-        if self._has_exited:
-            self._raise_exit()
+            if not self._controls.quitting.wait(0.5):  # set when the user closes the window
+                raise SinkError(self.name, self._exit_reason(self._process)) from error
 
     def _draw(self, frame: LiveFrame) -> Pixels:
         snapshot = self._controls.snapshot()
@@ -179,29 +151,20 @@ class WindowSink(Sink):
             draw_status(drawn, text, message=self._controls.message, recording=self._controls.recording)
         return drawn
 
-    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
-        """Read what the window reports. Keys act at once, even while no frames arrive."""
-        for line in process.stdout or ():
-            message = json.loads(line)
-            if "key" in message:
-                self._controls.press(key_name(message["key"]))
-            elif "closed" in message:
-                self._controls.quit()
-            else:
-                self._frame_shown.release()
-        self._has_exited = True
-        self._frame_shown.release()
+    def _handle(self, message: dict[str, Any]) -> None:
+        """Handle a report of the window. Keys act at once, even while no frames arrive."""
+        if "key" in message:
+            self._controls.press(key_name(message["key"]))
+        elif "closed" in message:
+            self._controls.quit()
+        else:
+            self._frame_shown.release()
 
-    def _raise_exit(self, error: OSError | None = None) -> None:
-        """Raise why the process has exited, unless the user closed the window."""
-        process = self._process
-        if process is None or self._controls.quitting.wait(0.5):
-            return
-        process.wait(EXIT_SECONDS)
+    def _exit_reason(self, process: ScriptProcess) -> str:
+        code = process.close(EXIT_SECONDS)
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        reason = f": {lines[-1][:200]}" if lines else ""
-        raise SinkError(self.name, f"exited with code {process.returncode}{reason}") from error
+        return f"exited with code {code}" + (f": {lines[-1][:200]}" if lines else "")
 
     def _save_requested_still(self) -> None:
         if self._frame is None or not self._controls.take_still():

@@ -45,15 +45,15 @@ def main() -> None:
         # OpenCV sets a folder that does not exist, and Qt prints a warning. No text is drawn with Qt's fonts.
         os.environ["QT_QPA_FONTDIR"] = os.path.dirname(cv2.__file__)
     items: Queue[Item | None] = Queue(maxsize=1)
-    threading.Thread(target=read_frames, args=(items,), daemon=True).start()
+    threading.Thread(target=_read_frames, args=(items,), daemon=True).start()
     first = items.get()
     if first is not None:
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(TITLE, first[0].shape[1], first[0].shape[0])
-        show_frames(first, items)
+        _show_frames(first, items)
 
 
-def read_frames(items: "Queue[Item | None]") -> None:
+def _read_frames(items: "Queue[Item | None]") -> None:
     """Read frames from standard input into ``items``; None at the end."""
     while len(header := sys.stdin.buffer.read(HEADER.size)) == HEADER.size:
         width, height, full_screen = HEADER.unpack(header)
@@ -64,7 +64,7 @@ def read_frames(items: "Queue[Item | None]") -> None:
     items.put(None)
 
 
-def show_frames(first: Item, items: "Queue[Item | None]") -> None:
+def _show_frames(first: Item, items: "Queue[Item | None]") -> None:
     """Show ``first`` and what follows in ``items``, and report keys, until the frames end or the window is closed."""
     item: Item | None = first
     is_full_screen, screen_size = False, (0, 0)
@@ -73,16 +73,16 @@ def show_frames(first: Item, items: "Queue[Item | None]") -> None:
             frame, full_screen = item
             if full_screen is not is_full_screen:
                 is_full_screen = full_screen
-                set_full_screen(full_screen)
-        old_size, screen_size = screen_size, window_size() if is_full_screen and ADDS_BARS else (0, 0)
+                _set_full_screen(full_screen)
+        old_size, screen_size = screen_size, _window_size() if is_full_screen and ADDS_BARS else (0, 0)
         if item is not None or screen_size != old_size:
-            cv2.imshow(TITLE, with_bars(frame, *screen_size))
-        report_keys()
-        if is_closed():
-            report(closed=True)
+            cv2.imshow(TITLE, _with_bars(frame, *screen_size))
+        _report_keys()
+        if _is_closed():
+            _report(closed=True)
             return
         if item is not None:
-            report(shown=True)
+            _report(shown=True)
         try:
             item = items.get(timeout=WAIT_SECONDS)
         except Empty:
@@ -92,8 +92,7 @@ def show_frames(first: Item, items: "Queue[Item | None]") -> None:
                 return
 
 
-def set_full_screen(full_screen: bool) -> None:
-    """Make the window fill the screen, or not."""
+def _set_full_screen(full_screen: bool) -> None:
     if ADDS_BARS:
         ratio = cv2.WINDOW_FREERATIO if full_screen else cv2.WINDOW_KEEPRATIO
         cv2.setWindowProperty(TITLE, cv2.WND_PROP_ASPECT_RATIO, ratio)
@@ -101,7 +100,7 @@ def set_full_screen(full_screen: bool) -> None:
     cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, mode)
 
 
-def window_size() -> tuple[int, int]:
+def _window_size() -> tuple[int, int]:
     """Return width and height of the window's content in pixels; (0, 0) if it is closed."""
     try:
         _, _, width, height = cv2.getWindowImageRect(TITLE)
@@ -110,7 +109,7 @@ def window_size() -> tuple[int, int]:
     return max(width, 0), max(height, 0)
 
 
-def with_bars(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _with_bars(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """Return ``frame`` with black bars that give it the aspect ratio of ``width`` to ``height``; 0 for none."""
     rows, columns, _ = frame.shape
     if not width or not height:
@@ -125,25 +124,22 @@ def with_bars(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
     return framed
 
 
-def report_keys() -> None:
-    """Report the keys pressed since the last call."""
+def _report_keys() -> None:
     for _ in range(MAX_KEYS_PER_STEP):
         code = cv2.waitKeyEx(1)
         if code == -1:
             return
-        report(key=code)
+        _report(key=code)
 
 
-def is_closed() -> bool:
-    """Return whether the user has closed the window."""
+def _is_closed() -> bool:
     try:
         return bool(cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1)
     except cv2.error:  # Qt has already deleted the window
         return True
 
 
-def report(**message: Any) -> None:
-    """Write a line of JSON to standard output."""
+def _report(**message: Any) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 

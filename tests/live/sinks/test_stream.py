@@ -13,7 +13,6 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.sinks.stream import StreamSink
 from tests.support.live import audio_frame, live_frame
@@ -157,7 +156,8 @@ class BrokenConnection:
 
     is_connected = False
 
-    def write(self, frame: LiveFrame) -> None:
+    @property
+    def writer(self) -> object:
         raise BrokenPipeError
 
     def close(self) -> str:

@@ -3,12 +3,13 @@
 import threading
 import time
 from fractions import Fraction
+from typing import ClassVar
 
 import av
 import pytest
 
 from pipeline.live.frames import LiveFrame
-from pipeline.live.sinks.thread import SinkThread
+from pipeline.live.sinks.thread import MAX_AUDIO_FRAMES, SinkThread
 from tests.support.live import Blocking, Dying, Memory, audio_frame, live_frame, wait_for
 
 
@@ -111,6 +112,26 @@ def test_a_blocked_sink_is_reported_once_it_is_connected() -> None:
     blocking.released.set()
     thread.finish()
     thread.join()
+
+
+def test_while_a_sink_is_blocked_the_oldest_audio_is_dropped() -> None:
+    class Listening(Blocking):
+        audio: ClassVar[list[int]] = []
+
+        def write_audio(self, frame: av.AudioFrame) -> None:
+            self.audio.append(frame.pts)
+
+    blocking = Listening(30, at=1)
+    thread = started(blocking)
+    thread.put(live_frame())
+    wait_for(lambda: blocking.frames)
+    for number in range(MAX_AUDIO_FRAMES + 10):
+        thread.put_audio(audio_frame(number, 0.02))
+    blocking.released.set()
+    thread.finish()
+    thread.join()
+    assert len(blocking.audio) == MAX_AUDIO_FRAMES
+    assert blocking.audio[0] == 10_000_000
 
 
 def test_audio_is_written_in_the_thread_of_the_frames_and_before_the_end() -> None:

@@ -1,4 +1,4 @@
-"""Audio for recordings and streams: the queue is bounded, the track has no gaps."""
+"""The audio of recordings and streams has no gaps."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.live.sinks.audio import QUEUE_SECONDS, RATE, AudioQueue, AudioTrack
+from pipeline.live.sinks.writer import RATE, AudioTrack
 from tests.support.live import audio_frame
 
 START = 1000.0
@@ -39,13 +39,3 @@ def test_two_sinks_may_write_the_same_frame() -> None:
     frame = audio_frame(0.5, 0.02, origin=START)
     starts = [next(AudioTrack(START).add(frame)).pts for _ in range(2)]
     assert starts == [RATE // 2] * 2
-
-
-def test_the_queue_drops_the_oldest_audio() -> None:
-    queue = AudioQueue()
-    for number in range(1000):
-        queue.put(audio_frame(number * 0.02, 0.02))
-    frames = queue.take()
-    assert len(frames) == pytest.approx(QUEUE_SECONDS / 0.02, abs=1)
-    assert frames[-1].pts == audio_frame(999 * 0.02, 0.02).pts
-    assert queue.take() == []
