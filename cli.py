@@ -148,7 +148,7 @@ def batch(
 
     view = BatchView(quiet, emit=JsonLines() if json_lines else None)
     with Bar("reading", quiet, left=lambda: "nothing was started", first="looking for clips") as bar, usage_errors():
-        planned = plan(config, looked_at=lambda done, total: bar.counts(done, total, "clips"))
+        planned = plan(config, progress=lambda done, total: bar.counts(done, total, "clips"))
     if dry_run:
         view.show_plan(planned)
         return

@@ -1,6 +1,6 @@
-"""Many clips in one go: planned as a whole, painted one after another, gone on with after whatever happens.
+"""Many clips in one run: all are inspected and planned first; an interrupted batch is resumed by the next run.
 
     inputs -> jobs -> plan -> runner -> report
 
-`run` starts here: `pipeline.batch.session`.
+Start reading at `pipeline.batch.session`.
 """

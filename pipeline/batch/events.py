@@ -1,9 +1,9 @@
-"""What happens in a batch, as values: progress, JSON lines and the report are made from them.
+"""The events of a batch: the progress bars, the JSON lines and the report are made from them.
 
-First comes `Planned`. Each clip is `Skipped`, or `Started` and, after `Progressed` and `Noted`, `Finished` or `Failed`;
-after the first failure it is started once more, at the end. Last comes `Ended`, also where it was interrupted.
+`Planned` comes first. Each clip is `Skipped`, or `Started` and, after some `Progressed` and `Noted`, `Finished` or
+`Failed`; a clip that failed is started once more after all others. `Ended` comes last, also after an interruption.
 
-`from pipeline import Ended, ...` gives them to other programs.
+Other programs import them from `pipeline`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The batch is about to begin.
+    """The batch is about to start.
 
     Attributes:
-        clips: in all.
-        done: among these, finished by an earlier run.
-        frames: that are to be painted, as far as headers tell.
-        megapixels: of these frames, by which the time goes.
-        seconds: that this may take.
-        bytes: that the outputs may have.
-        ignored: files in the folders that are no video.
+        clips: number of outputs, the finished ones included.
+        done: number of outputs that earlier runs finished.
+        frames: number of frames to stylize, according to the headers of the clips.
+        megapixels: total size of these frames in millions of pixels; the time is proportional to it.
+        seconds: estimated duration of the run in seconds.
+        bytes: estimated size of the outputs in bytes.
+        ignored: number of files in the input folders that are no videos.
     """
 
     name: ClassVar[str] = "planned"
@@ -40,10 +40,10 @@ class Started:
     """A clip is being opened.
 
     Attributes:
-        output: by which it is named.
-        source: its path.
-        attempt: 1, or 2 where the first one failed.
-        megapixels: of all its frames, as far as the header tells.
+        output: name of its output, relative to the output folder; it identifies the clip in all events.
+        source: path of the clip.
+        attempt: 1, or 2 after a failure.
+        megapixels: total size of its frames in millions of pixels, 0 if the header does not give it.
     """
 
     name: ClassVar[str] = "started"
@@ -55,13 +55,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """Frames of a clip were painted; a few times a second at most.
+    """Frames of a clip were stylized; at most four times a second.
 
     Attributes:
-        output: by which the clip is named.
-        frames: of it that are done.
-        total: that it may have; None where the header does not say.
-        fps: of this clip.
+        output: name of its output.
+        frames: number of frames that are done.
+        total: number of frames in the clip according to its header, None if unknown.
+        fps: frames per second of this clip.
     """
 
     name: ClassVar[str] = "progress"
@@ -76,8 +76,8 @@ class Noted:
     """Something that the user should know.
 
     Attributes:
-        output: of the clip that it is about; None for the batch.
-        line: one line.
+        output: name of the clip's output, None if it concerns the whole batch.
+        line: the message, one line.
     """
 
     name: ClassVar[str] = "note"
@@ -87,13 +87,13 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A clip is painted, and its output in its place.
+    """A clip is stylized, and its output is complete.
 
     Attributes:
-        output: by which it is named.
-        figures: of the run: ``frames``, ``frames_reused``, ``audio_packets``, ``seconds``, ``fps``, ``bottleneck``,
-            ``style``, ``engine`` and ``precision`` as in `pipeline.summary.Summary`; ``damaged_places``, how many, and
-            ``damage``, the reasons of the first ones.
+        output: name of its output.
+        figures: ``frames``, ``frames_reused``, ``audio_packets``, ``seconds``, ``fps``, ``bottleneck``, ``style``,
+            ``engine`` and ``precision`` as in `pipeline.summary.Summary`; ``damaged_places``, the number of damaged
+            places in the input; ``damage``, the reasons of the first ones.
     """
 
     name: ClassVar[str] = "finished"
@@ -103,10 +103,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A clip was finished by an earlier run, from the same input, settings and weights.
+    """An earlier run finished the clip, with the same input, settings and weights.
 
     Attributes:
-        output: by which it is named.
+        output: name of its output.
     """
 
     name: ClassVar[str] = "skipped"
@@ -115,12 +115,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A clip could not be painted.
+    """A clip could not be stylized.
 
     Attributes:
-        output: by which it is named.
-        error: one line.
-        will_retry: whether it is tried once more, after all others.
+        output: name of its output.
+        error: the reason, one line.
+        will_retry: whether it is started once more, after all others.
     """
 
     name: ClassVar[str] = "failed"
@@ -131,14 +131,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The batch came to its end, or was interrupted.
+    """The batch has ended or was interrupted.
 
     Attributes:
-        painted: clips that this run finished.
-        done_before: clips that earlier runs finished.
-        failed: clips that could not be painted.
-        left: clips that were not come to, or not to their end.
-        seconds: that it took.
+        painted: number of clips that this run stylized.
+        done_before: number of clips that earlier runs stylized.
+        failed: number of clips that could not be stylized.
+        left: number of clips that were not started or not finished.
+        seconds: duration of the run in seconds.
         report: path of the report.
     """
 
@@ -156,5 +156,5 @@ Emit = Callable[[Event], None]
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """The same for other programs: its name under ``event``, then its attributes."""
+    """Return the event as a JSON object: its name as ``event``, then its attributes."""
     return {"event": event.name} | {field.name: getattr(event, field.name) for field in fields(event)}

@@ -20,11 +20,12 @@ from itertools import zip_longest
 from pathlib import Path, PurePath
 
 from pipeline.batch.config import read_styles
-from pipeline.batch.inputs import Found, Note, find_clips
+from pipeline.batch.inputs import InputFile, find_clips
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.options import option_named
 from pipeline.style_spec import rename_styles
+from pipeline.summary import Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +33,27 @@ class Row:
     """One clip that is asked for.
 
     Attributes:
-        found: the clip.
+        file: the clip.
         styles: to paint it in; empty for those of the batch.
         output: name of its output, relative to the batch's folder; None makes one.
         options: options of ``flowbrush video`` for this clip, by name.
         place: where it is asked for, for messages.
     """
 
-    found: Found
+    file: InputFile
     styles: tuple[str, ...] = ()
     output: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     place: str = ""
 
 
-def read_job_file(path: Path, output: Path | None = None, note: Note = lambda line: None) -> list[Row]:
+def read_job_file(path: Path, output: Path | None = None, notify: Notify = lambda line: None) -> list[Row]:
     """The rows of a job file.
 
     Args:
         path: of it; the ending tells TOML from CSV.
         output: folder of the batch, of which nothing is an input.
-        note: called with each folder that is left out.
+        notify: called with a line for each folder that is skipped.
 
     Raises:
         InputError: it cannot be read, or a clip that it names is not there; of several mistakes the first is told, with
@@ -72,7 +73,7 @@ def read_job_file(path: Path, output: Path | None = None, note: Note = lambda li
     faults: list[Fault] = []
     for entry in entries:
         try:
-            rows.extend(_rows(path, entry, output, note))
+            rows.extend(_rows(path, entry, output, notify))
         except (PipelineError, ValueError) as error:
             faults.append((entry.place, error))
     refuse(faults)
@@ -169,7 +170,7 @@ def _names(keys: Sequence[str], prefix: str = "") -> list[str]:
     return names
 
 
-def _rows(path: Path, entry: Entry, output: Path | None, note: Note) -> Iterator[Row]:
+def _rows(path: Path, entry: Entry, output: Path | None, notify: Notify) -> Iterator[Row]:
     options = {**entry.defaults, **_named(entry.values)}
     text, own, style = (options.pop(name, None) for name in ("input", "output", "style"))
     mask, style_end = options.get("mask"), options.get("style_end")
@@ -181,7 +182,7 @@ def _rows(path: Path, entry: Entry, output: Path | None, note: Note) -> Iterator
         raise ValueError("input is missing: the clip to paint")
     if own is not None and (not isinstance(own, str) or _leads_out(own)):
         raise ValueError(f"output {own!r} is no name within the output folder")
-    found = find_clips([text], output, beside=str(path.parent), note=note)
+    found = find_clips([text], output, base=str(path.parent), notify=notify)
     if isinstance(own, str) and len(found) > 1:
         raise ValueError(f"output {own!r} is one name for {len(found)} clips")
     for clip in found:

@@ -1,4 +1,4 @@
-"""What is to be painted: a clip in a style, with where its output goes."""
+"""The jobs of a batch: each is a clip in a style, with its output."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
-from pipeline.batch.inputs import JOB_FILES, Found, Note, find_clips
+from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
 from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
@@ -18,11 +18,11 @@ from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
+from pipeline.summary import Notify
 
-# In the batch's folder.
-_NOT_FOR_OUTPUTS = (STATE_FOLDER, "report.json", "report.html")
-# Holds whatever a clip has; where the clip's own container cannot be written.
-_USUAL_SUFFIX = ".mkv"
+_RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
+# For clips whose own container cannot be written: it supports whatever a clip has.
+_DEFAULT_SUFFIX = ".mkv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Job:
     """One clip in one style.
 
     Attributes:
-        name: of the output, relative to the batch's folder: by this people know it.
-        config: of the run that paints it.
-        is_named: whether its clip was asked for by name, and is an error where it is no video.
+        name: name of the output, relative to the output folder; it identifies the job for users.
+        config: configuration of the run.
+        is_named: whether the user named the clip, so that it is an error if it is no video.
     """
 
     name: str
@@ -40,34 +40,34 @@ class Job:
     is_named: bool = True
 
 
-def make_jobs(config: BatchConfig, note: Note = lambda line: None) -> list[Job]:
-    """All that is to be painted, in the order in which it was asked for.
+def make_jobs(config: BatchConfig, notify: Notify = lambda line: None) -> list[Job]:
+    """Return all jobs of a batch in the order of its inputs.
 
     Args:
-        config: of the batch.
-        note: called with each folder that is left out.
+        config: configuration of the batch.
+        notify: called with a line for each folder that is skipped.
 
     Raises:
-        PipelineError: an input, a mask or a device is not there, or a style is not known.
-        ValueError: an option or a job file that makes no sense.
+        PipelineError: an input, a style, a mask or a device is not available.
+        ValueError: an option or a job file is invalid.
     """
-    return without_own_outputs(jobs_of(config, list(_rows(config, note))), config)
+    return jobs_of(config, list(_rows(config, notify)))
 
 
 def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
-    """The jobs of ``rows``; all mistakes in them are found, and the first is told with its place.
+    """Return the jobs of ``rows``. All rows are checked before the first error is raised.
 
     Raises:
-        PipelineError: a style is not known, or a mask or a device is not there.
-        ValueError: an option that makes no sense.
+        PipelineError: a style, a mask or a device is not available.
+        ValueError: an option is invalid.
     """
     jobs: list[Job] = []
     faults: list[Fault] = []
-    found = {"auto", "cpu"}
+    available = {"auto", "cpu"}
     for row in rows:
         try:
-            for job in _of_row(config, row):
-                _find_needed(job.config, found)
+            for job in _jobs_of_row(config, row):
+                _check_available(job.config, available)
                 jobs.append(job)
         except (PipelineError, ValueError) as error:
             faults.append((row.place, error))
@@ -94,95 +94,86 @@ def video_config(source: str, target: str, options: Mapping[str, object]) -> Vid
 
 
 def check_names(jobs: Sequence[Job]) -> None:
-    """Refuse outputs that would take each other's place, or that of an input or a report, or cannot be called so.
+    """Check that no output replaces another one, an input or a report, and that all names are allowed.
 
     Raises:
-        OutputError: which ones.
+        OutputError: the first output whose name is not allowed.
     """
-    sources = {_place(job.config.source) for job in jobs}
+    sources = {canonical_path(job.config.source) for job in jobs}
     taken: dict[str, Job] = {}
     for job in jobs:
-        _check_parts(job)
-        place = _place(job.config.target)
+        _check_name_parts(job)
+        place = canonical_path(job.config.target)
         if place in sources:
             raise OutputError(job.config.target, "is an input of the batch; choose another --output or --name")
         other = taken.setdefault(place, job)
         if other is not job:
-            raise OutputError(job.config.target, f"would be the output of {_both(other, job)}")
+            raise OutputError(job.config.target, f"would be the output of {_name_both(other, job)}")
 
 
-def without_own_outputs(jobs: Sequence[Job], config: BatchConfig) -> list[Job]:
-    """``jobs`` without those of clips found in a folder that are outputs of the batch, made before or to be made."""
-    from pipeline.batch.records import recorded_outputs
-
-    made = {_place(path) for path in recorded_outputs(config.state_folder)}
-    made |= {_place(job.config.target) for job in jobs}
-    return [job for job in jobs if job.is_named or _place(job.config.source) not in made]
-
-
-def output_name(found: Found, style: str, style_end: str | None, name: str = NAME) -> str:
-    """The name of an output, relative to the batch's folder."""
-    path = PurePath(found.path)
-    style = _in_names(find_style(style, style_end).name)
-    named = name.format(stem=path.stem, style=style, suffix=_suffix(path), ending=path.suffix.removeprefix("."))
-    return str(found.folder / named)
+def output_name(file: InputFile, style: str, style_end: str | None, name: str = NAME) -> str:
+    """Return the name of an output, relative to the output folder."""
+    path = PurePath(file.path)
+    style = _file_name(find_style(style, style_end).name)
+    filled = name.format(stem=path.stem, style=style, suffix=_suffix(path), ending=path.suffix.removeprefix("."))
+    return str(file.folder / filled)
 
 
-def _rows(config: BatchConfig, note: Note) -> Iterator[Row]:
+def _rows(config: BatchConfig, notify: Notify) -> Iterator[Row]:
     clips = [text for text in config.inputs if not _is_job_file(text)]
-    for found in find_clips(clips, config.output, note=note) if clips else ():
-        yield Row(found)
+    for file in find_clips(clips, config.output, notify=notify) if clips else ():
+        yield Row(file)
     for text in config.inputs:
         if _is_job_file(text):
-            yield from read_job_file(Path(text), config.output, note)
+            yield from read_job_file(Path(text), config.output, notify)
 
 
 def _is_job_file(text: str) -> bool:
     return PurePath(text).suffix.lower() in JOB_FILES and not os.path.isdir(text) and "*" not in text
 
 
-def _of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
+def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
     options = {**config.options, **row.options}
     styles = row.styles or config.styles
     if not styles:
         raise ValueError("a style is missing; give --style, or a style to each clip of the job file")
     if row.output is not None and len(styles) > 1:
-        raise ValueError("an output of its own takes one style")
+        raise ValueError("an output name takes a single style")
+    end = options.get("style_end") or None
     for style in styles:
-        end = options.get("style_end") or None
-        name = output_name(row.found, style, str(end) if end else None, config.name)
-        if row.output is not None:
-            name = row.output
+        name = row.output
+        if name is None:
+            name = output_name(row.file, style, str(end) if end else None, config.name)
         target = str(config.output / name)
-        yield Job(name, video_config(row.found.path, target, {**options, "style": style}), row.found.is_named)
+        yield Job(name, video_config(row.file.path, target, {**options, "style": style}), row.file.is_named)
 
 
-def _find_needed(config: VideoConfig, found: set[str]) -> None:
-    """Look for what a job needs and is not in ``found`` yet, to which it is added.
+def _check_available(config: VideoConfig, available: set[str]) -> None:
+    """Check that the device and the mask of a job are available, and add them to ``available``.
 
     Raises:
-        PipelineError: it is not there.
+        PipelineError: one is not available.
     """
     device, mask = config.stylize.device, config.mask
-    if device not in found:
+    if device not in available:
         find_device(device)
-        found.add(device)
-    if mask is not None and mask not in found:
+        available.add(device)
+    if mask is not None and mask not in available:
         Mask(mask, width=16, height=16).close()
-        found.add(mask)
+        available.add(mask)
 
 
-def _check_parts(job: Job) -> None:
+def _check_name_parts(job: Job) -> None:
     parts = PurePath(os.path.normpath(job.name)).parts
-    if os.path.normcase(parts[0].removesuffix(".part")) in _NOT_FOR_OUTPUTS or any(p.endswith(SUFFIX) for p in parts):
-        raise OutputError(job.config.target, "lies where reports and unfinished work are kept; choose another --name")
+    if os.path.normcase(parts[0].removesuffix(".part")) in _RESERVED_NAMES or any(p.endswith(SUFFIX) for p in parts):
+        raise OutputError(job.config.target, "is reserved for reports and unfinished work; choose another --name")
     if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in parts):
-        reason = f"its name is longer than the {LONGEST_NAME_BYTES} bytes that file systems take"
+        reason = f"its name is longer than the {LONGEST_NAME_BYTES} bytes that file systems support"
         raise OutputError(job.config.target, f"{reason}; choose a shorter --name, or rename the clip")
 
 
-def _both(one: Job, other: Job) -> str:
-    """Two jobs with the same output, and what would tell them apart."""
+def _name_both(one: Job, other: Job) -> str:
+    """Name two jobs with the same output, and a template that gives them different ones."""
     first, second = PurePath(one.config.source), PurePath(other.config.source)
     if first == second:
         styles = f"in {one.config.stylize.style} and in {other.config.stylize.style}"
@@ -193,8 +184,8 @@ def _both(one: Job, other: Job) -> str:
     return f"{first} and {second}; {hint}"
 
 
-def _in_names(style: str) -> str:
-    """A style's name as part of a file's: no character that a file system or a shell would stumble over."""
+def _file_name(style: str) -> str:
+    """Return a style's name without the characters that file systems or shells treat specially."""
     text = style.replace(" -> ", "-to-").replace(",", "+").replace(":", "-")
     return re.sub(r"[^\w.+-]+", "-", PurePath(text).name).strip("-.") or "style"
 
@@ -203,9 +194,10 @@ def _suffix(path: PurePath) -> str:
     try:
         container_for(path.name)
     except ValueError:
-        return _USUAL_SUFFIX
+        return _DEFAULT_SUFFIX
     return path.suffix
 
 
-def _place(path: str | Path) -> str:
+def canonical_path(path: str | Path) -> str:
+    """Return the one name of a file: without links, in lower case where the file system ignores case."""
     return os.path.normcase(os.path.realpath(path))

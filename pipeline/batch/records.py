@@ -1,11 +1,11 @@
-"""What a batch notes of each finished output in its state folder, so that the next run knows what was done.
+"""The records of finished outputs in a batch's state folder: the next run skips what they cover.
 
 OUTPUT/.flowbrush-batch/
     lock               held by the run that works there
-    <hash>.json        one for each output that is in its place
-    <hash>.0.jpg       of the original, <hash>.1.jpg of the painting: thumbnails
+    <hash>.json        record of a finished output
+    <hash>.0.jpg       thumbnail of the clip; <hash>.1.jpg of its output
 
-Outputs are known by their names in the folder: it may be moved, and be called by any path.
+The hash is that of the output's name in the folder, so that the folder can be moved.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from pipeline.resume.manifest import is_placed
 from pipeline.resume.work_dir import file_signature, remove
 
 FORMAT = 2
-# What changes neither a picture nor its encoding; styles stand among the weights, by their content.
+# These change neither a frame nor its encoding; styles are compared by the content of their weights.
 _IRRELEVANT = {"threads", "strict", "overwrite", "max_memory", "style", "style_end"}
 
 
@@ -35,17 +35,17 @@ class Record:
     """What is known of one output.
 
     Attributes:
-        output: its name, relative to the batch's folder.
+        output: name of the output, relative to the output folder.
         source: path of its clip.
-        style: that it is painted in.
-        status: ``waiting``, ``started``, ``done`` or ``failed``; on disk ``done``.
-        identity: of input, settings and weights; empty where the input is not known that was painted.
-        look: size and time of the finished output.
-        attempts: of the last run.
-        figures: of the run that painted it.
-        notices: what the user was told of it.
-        error: why it failed.
-        is_from_before: whether an earlier run finished it.
+        style: its style.
+        status: ``waiting``, ``started``, ``done`` or ``failed``; always ``done`` on disk.
+        identity: hashes of input and weights, and the settings; empty if the input that was stylized is unknown.
+        signature: size and time of the finished output, see `file_signature`.
+        attempts: number of attempts of the last run.
+        figures: figures of the run that stylized it, see `pipeline.batch.events.Finished`.
+        notices: messages of that run, one line each.
+        error: why it failed, None if it did not.
+        done_before: whether an earlier run finished it.
     """
 
     output: str
@@ -53,74 +53,84 @@ class Record:
     style: str
     status: str = "waiting"
     identity: dict[str, Any] = field(default_factory=dict)
-    look: tuple[int, int] | None = None
+    signature: tuple[int, int] | None = None
     attempts: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     error: str | None = None
-    is_from_before: bool = False
+    done_before: bool = False
 
 
 def new_record(job: Job) -> Record:
-    """The record of a job of which nothing is known."""
+    """Return the record of a job that no run has started."""
     return Record(job.name, job.config.source, job.config.stylize.style)
 
 
 class Records:
-    """The records of a batch.
+    """The state folder of a batch.
 
     Args:
-        folder: in which they are kept; made when the first is written.
+        folder: path of the state folder; the first `write` creates it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
-    def is_begun(self) -> bool:
-        """Whether a run of the batch was here before."""
+    def exists(self) -> bool:
+        """Whether an earlier run of the batch has started."""
         return self._folder.exists()
 
-    def of(self, job: Job) -> Record:
-        """The record of a job as an earlier run left it, or a new one."""
+    def read(self, job: Job) -> Record:
+        """Return the record that an earlier run left, or a new one."""
         try:
             data = json.loads(self._file(job.name, ".json").read_text(encoding="utf-8"))
             if data.pop("format") != FORMAT:
                 return new_record(job)
-            data["look"] = tuple(data["look"])
-            return Record(**data)
+            signature, done_before = tuple(data.pop("look")), data.pop("is_from_before")
+            return Record(**data, signature=signature, done_before=done_before)
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return new_record(job)
 
     def write(self, record: Record) -> None:
-        """Keep ``record``, that of a finished output.
+        """Write the record of a finished output.
 
         Raises:
-            OSError: the disk is full, or gone.
+            OSError: the disk is full or not available.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1)
-        write_in_place(str(self._file(record.output, ".json")), text.encode())
+        data = {"format": FORMAT, **asdict(record)}
+        data["look"], data["is_from_before"] = data.pop("signature"), data.pop("done_before")
+        write_in_place(str(self._file(record.output, ".json")), json.dumps(data, indent=1).encode())
+
+    def outputs(self) -> Iterator[str]:
+        """Yield the paths of all recorded outputs."""
+        with suppress(OSError):
+            for path in sorted(self._folder.glob("*.json")):
+                with suppress(OSError, ValueError, LookupError, TypeError):
+                    yield str(self._folder.parent / json.loads(path.read_text(encoding="utf-8"))["output"])
 
     def thumbnail(self, output: str, number: int) -> Path:
-        """Where the picture of the original (0) or of the painting (1) lies, or is to."""
+        """Return the path of the thumbnail of the clip (0) or of its output (1)."""
         return self._file(output, f".{number}.jpg")
 
     def is_done(self, job: Job, record: Record) -> bool:
-        """Whether the output is there, and was made of the same input, with the same settings and weights.
+        """Return whether the output exists and was made from the same input, settings and weights.
 
-        A run that was killed when its output was in place, and what it kept not yet cleared away, is to end that.
+        False for a run that was killed after its output was complete and before its work folder was removed: the next
+        run completes that.
         """
-        if job.config.fresh or not _is_its(record, job) or is_placed(job.config.target):
+        if job.config.fresh or not _is_recorded(record, job) or is_placed(job.config.target):
             return False
-        return record.identity == identity_of(job.config)
+        return record.identity == identify(job.config)
 
     def has_other_settings(self, job: Job) -> bool:
-        """Whether the output is there, and was made by this batch with other settings or weights."""
-        record = self.of(job)
-        return _is_its(record, job) and {**record.identity, "input": None} != {**_asked(job.config), "input": None}
+        """Return whether the output exists and this batch made it with other settings or weights."""
+        record = self.read(job)
+        wanted = {**_settings(job.config), "input": None}
+        return _is_recorded(record, job) and {**record.identity, "input": None} != wanted
 
-    def forget_pictures(self, output: str) -> None:
+    def remove_thumbnails(self, output: str) -> None:
         """Remove the thumbnails of an earlier output."""
         for number in (0, 1):
             remove(str(self.thumbnail(output, number)))
@@ -129,37 +139,29 @@ class Records:
         return self._folder / f"{hashlib.sha256(os.fsencode(output)).hexdigest()[:20]}{ending}"
 
 
-def identity_of(config: VideoConfig) -> dict[str, Any]:
-    """Hashes of input and weights, and the settings: what an output is made of. Empty where the input cannot be read.
+def identify(config: VideoConfig) -> dict[str, Any]:
+    """Return what an output depends on: hashes of input and weights, and the settings; empty for an unreadable input.
 
     Raises:
         StyleError: a weight file cannot be read.
     """
     try:
-        return {"input": content_of(config.source), **_asked(config)}
+        return {"input": content_of(config.source), **_settings(config)}
     except InputError:
         return {}
 
 
-def recorded_outputs(folder: Path) -> Iterator[str]:
-    """Paths of all outputs of which a state folder knows."""
-    with suppress(OSError):
-        for path in sorted(folder.glob("*.json")):
-            with suppress(OSError, ValueError, LookupError, TypeError):
-                yield str(folder.parent / json.loads(path.read_text(encoding="utf-8"))["output"])
+def _is_recorded(record: Record, job: Job) -> bool:
+    """Return whether the file at the job's target is the output of the record."""
+    return bool(record.identity) and record.signature == file_signature(job.config.target)
 
 
-def _is_its(record: Record, job: Job) -> bool:
-    """Whether what stands in the place of the job's output is what the record is about, and of what is known."""
-    return bool(record.identity) and record.look == file_signature(job.config.target)
-
-
-def _asked(config: VideoConfig) -> dict[str, Any]:
-    """What is to become of the input, whatever it is."""
+def _settings(config: VideoConfig) -> dict[str, Any]:
+    """Return everything that an output depends on except its input."""
     settings = {
         name: str(value)
-        for part in (config.stylize, config.decode, config.encode)
-        for name, value in asdict(part).items()
+        for stage in (config.stylize, config.decode, config.encode)
+        for name, value in asdict(stage).items()
         if name not in _IRRELEVANT
     }
     return {

@@ -1,11 +1,10 @@
-"""What a batch came to: ``report.json`` for programs, ``report.html`` for people, with pictures, in one file."""
+"""The reports of a batch: ``report.json`` for programs, ``report.html`` with thumbnails, in one file, for people."""
 
 import base64
 import html
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
 from pipeline.media.damage import MAX_IN_NOTICE
 
-WORDS = {"done": "painted", "failed": "failed", "waiting": "not come to", "started": "interrupted"}
+_STATUS = {"done": "painted", "failed": "failed", "waiting": "not started", "started": "interrupted"}
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
@@ -33,54 +32,40 @@ ul { margin: .2rem 0; padding-left: 1.1rem }
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A clip in the report.
-
-    Attributes:
-        record: of it.
-        before: file of the picture of the original.
-        after: file of that of the painting.
-    """
-
-    record: Record
-    before: Path
-    after: Path
-
-
 def write_reports(
-    folder: Path, found: Iterable[Record], ended: Ended, begun: datetime, notes: Iterable[str] = ()
+    folder: Path, records: Iterable[Record], ended: Ended, started: datetime, notes: Iterable[str] = ()
 ) -> None:
-    """Write both reports into the batch's folder, each whole or not at all.
+    """Write both reports into the output folder, each complete or not at all.
 
     Args:
-        folder: of the batch.
-        found: the record of each output.
-        ended: the batch in figures.
-        begun: when it began.
-        notes: what the user was told of the batch, a line each.
+        folder: output folder of the batch.
+        records: the record of each output.
+        ended: the figures of the batch.
+        started: when the run started.
+        notes: messages that concern the whole batch, one line each.
 
     Raises:
-        OSError: the disk is full, or the folder is gone.
+        OSError: the disk is full, or the folder cannot be created.
     """
-    records, found, notes = Records(folder / STATE_FOLDER), list(found), list(notes)
+    records, notes = list(records), list(notes)
     folder.mkdir(parents=True, exist_ok=True)
-    head = {"begun": begun.isoformat(timespec="seconds"), **_counts(ended), "notes": notes}
-    data = {**head, "clips": [as_row(each) for each in found]}
+    names = ("painted", "done_before", "failed", "left", "seconds")
+    figures = {name: getattr(ended, name) for name in names}
+    head = {"begun": started.isoformat(timespec="seconds"), **figures, "notes": notes}
+    data = {**head, "clips": [as_row(record) for record in records]}
     write_in_place(str(folder / "report.json"), (json.dumps(data, indent=1) + "\n").encode())
-    shown = (Shown(each, records.thumbnail(each.output, 0), records.thumbnail(each.output, 1)) for each in found)
-    page = (text.encode(errors="backslashreplace") for text in _page(shown, ended, begun, notes))
-    write_in_place(str(folder / "report.html"), page)
+    page = _page(records, Records(folder / STATE_FOLDER), ended, started, notes)
+    write_in_place(str(folder / "report.html"), (text.encode(errors="backslashreplace") for text in page))
 
 
 def as_row(record: Record) -> dict[str, Any]:
-    """A clip as ``report.json`` has it."""
+    """Return the entry of a clip in ``report.json``."""
     return {
         "output": record.output,
         "source": record.source,
         "style": record.style,
-        "status": WORDS[record.status],
-        "done_before": record.is_from_before,
+        "status": _STATUS[record.status],
+        "done_before": record.done_before,
         "attempts": record.attempts,
         "error": record.error,
         "notices": record.notices,
@@ -88,49 +73,51 @@ def as_row(record: Record) -> dict[str, Any]:
     }
 
 
-def _counts(ended: Ended) -> dict[str, Any]:
-    names = ("painted", "done_before", "failed", "left", "seconds")
-    return {name: getattr(ended, name) for name in names}
-
-
 def summary_line(ended: Ended) -> str:
-    """The batch in a line."""
-    parts = [f"{ended.painted} painted"]
+    """Return the result of a batch in one line."""
+    parts = [f"{ended.painted} stylized"]
     parts += [f"{ended.done_before} done before"] if ended.done_before else []
     parts += [f"{ended.failed} failed"] if ended.failed else []
-    parts += [f"{ended.left} left"] if ended.left else []
-    return f"{', '.join(parts)} in {length(ended.seconds)}"
+    parts += [f"{ended.left} not finished"] if ended.left else []
+    return f"{', '.join(parts)} in {format_duration(ended.seconds)}"
 
 
-def length(seconds: float) -> str:
-    """A time as people read it."""
+def format_duration(seconds: float) -> str:
+    """Return a duration as ``12.3 s`` or ``h:mm:ss``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _page(clips: Iterator[Shown], ended: Ended, begun: datetime, notes: list[str]) -> Iterator[str]:
-    title = f"flowbrush batch, {begun:%Y-%m-%d %H:%M}"
+def _page(
+    records: Iterable[Record], store: Records, ended: Ended, started: datetime, notes: list[str]
+) -> Iterator[str]:
+    """Yield the page in pieces: thumbnails of a thousand clips are never in memory at once."""
+    title = f"flowbrush batch, {started:%Y-%m-%d %H:%M}"
     yield f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield f"<style>{_STYLE}</style>\n<h1>{title}</h1>\n<p>{_text(summary_line(ended))}</p>\n"
+    yield f"<style>{_STYLE}</style>\n<h1>{title}</h1>\n<p>{_escape(summary_line(ended))}</p>\n"
     yield _list(notes)
     yield "<table><tr><th>before, after<th>clip<th>result\n"
-    for clip in clips:
-        yield _row(clip)
+    for record in records:
+        yield _row(record, store)
     yield "</table></html>\n"
 
 
-def _row(clip: Shown) -> str:
-    record = clip.record
-    others = record.figures.get("damage", [])[MAX_IN_NOTICE:]
-    notes = _list([*([record.error] if record.error else []), *record.notices, *others])
-    pictures = _picture(clip.before, "before") + _picture(clip.after, "after") if record.status == "done" else ""
-    names = f'{_text(record.output)}<p class="small">of {_text(record.source)}<br>in {_text(record.style)}'
-    word = "done before" if record.is_from_before else WORDS[record.status]
-    result = f'<b>{word}</b><p class="small">{_text(_figures(record))}</p>{notes}'
-    return f'<tr class="{record.status}"><td>{pictures}<td class="name">{names}<td>{result}\n'
+def _row(record: Record, store: Records) -> str:
+    images = ""
+    if record.status == "done":
+        images = "".join(
+            _image(store.thumbnail(record.output, number), name) for number, name in enumerate(("before", "after"))
+        )
+    names = f'{_escape(record.output)}<p class="small">of {_escape(record.source)}<br>in {_escape(record.style)}'
+    more_damage = record.figures.get("damage", [])[MAX_IN_NOTICE:]
+    messages = _list([*([record.error] if record.error else []), *record.notices, *more_damage])
+    status = "stylized" if record.status == "done" else _STATUS[record.status]
+    status = "done before" if record.done_before else status
+    result = f'<b>{status}</b><p class="small">{_escape(_figures(record))}</p>{messages}'
+    return f'<tr class="{record.status}"><td>{images}<td class="name">{names}<td>{result}\n'
 
 
 def _figures(record: Record) -> str:
@@ -141,22 +128,22 @@ def _figures(record: Record) -> str:
     if figures["frames_reused"]:
         parts.append(f"{figures['frames_reused']} frames of an earlier run")
     if figures["damaged_places"]:
-        places = "1 damaged place" if figures["damaged_places"] == 1 else f"{figures['damaged_places']} damaged places"
-        parts.append(f"{places} in the input")
+        plural = "" if figures["damaged_places"] == 1 else "s"
+        parts.append(f"{figures['damaged_places']} damaged place{plural} in the input")
     if record.attempts > 1:
         parts.append("at the second attempt")
     return ", ".join(parts)
 
 
 def _list(lines: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_text(line)}' for line in lines)}</ul>\n" if lines else ""
+    return f"<ul>{''.join(f'<li>{_escape(line)}' for line in lines)}</ul>\n" if lines else ""
 
 
-def _picture(file: Path, what: str) -> str:
+def _image(file: Path, name: str) -> str:
     with suppress(OSError):
-        return f'<img alt="{what}" src="data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}">'
+        return f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}">'
     return ""
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(printable(text))

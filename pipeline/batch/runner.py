@@ -1,7 +1,7 @@
-"""Clips one after another, neighbours overlapping.
+"""The clips of a batch, one after another, with neighbors overlapping.
 
-While one is painted the next is opened and decoded, and the one before is encoded and put together. What happens to a
-clip stays its own matter. With several workers each is given clips, or parts of them, as soon as it is free.
+While one clip is stylized, the next one is opened and decoded, and the one before is encoded and put together. An error
+ends one clip, not the batch. With several workers, each is given clips, or segments of them, as soon as it is free.
 """
 
 import gc
@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.batch.arrivals import Arrivals
-from pipeline.batch.clip_run import FrameGraph, Interrupted, Message, Outcome, run_clip
+from pipeline.batch.clip_run import ClipRun, Interrupted, Message, Outcome, StylizeClip
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
+from pipeline.batch.watch import Arrivals
 from pipeline.frames import VideoInfo
 from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
@@ -28,21 +28,21 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.partition import count_parts
 from pipeline.workers.protocol import SegmentExecutor
 
-# One is painted; the next waits with its first frames; the one before is put together.
-IN_FLIGHT = 3
-# How often new clips are looked for, and an interruption is noticed at the latest.
-LOOK_SECONDS = 0.25
-# What the system's kill leaves is whole; so nobody waits longer for a stage that does not hear.
+# One clip is stylized, the next one waits with its first frames, the one before is put together.
+OPEN_CLIPS = 3
+# Longest time until new clips and interruptions are noticed.
+POLL_SECONDS = 0.25
+# A clip that does not stop within this time is abandoned; ending the process leaves its work resumable.
 GRACE_SECONDS = 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be done, or was, for one output.
+    """One output of the batch.
 
     Attributes:
-        step: of the plan, or of what came later.
-        record: what became of it.
+        step: a step of the plan, or of a clip that arrived later.
+        record: its record.
     """
 
     step: Step
@@ -50,19 +50,20 @@ class Entry:
 
 
 class Runner:
-    """Runs the steps of a plan; to be used once.
+    """Runs the steps of a plan; used once.
 
     Args:
-        config: of the batch.
-        steps: in the order in which they are done.
+        config: configuration of the batch.
+        steps: the steps in their order.
         emit: called with each event, in the thread that calls `run`.
-        arrivals: where further steps come from, without an end; without it the batch ends with its steps.
-        engine: that paints; None for workers of this machine, as many as the batch wants. Whoever gives it closes it.
-        meanwhile: called a few times a second.
-        owns_process: whether the process serves the batch alone, so that Python's memory may be managed for it.
+        arrivals: source of further steps, without end; None to end with the last of ``steps``.
+        executor: runs the clips; None for workers on this machine, as many as the config asks for. The caller closes
+            it.
+        idle: called a few times a second.
+        owns_process: whether the process serves this batch alone, so that its garbage collector may be tuned.
 
     Attributes:
-        entries: by the names of their outputs, in the order of the plan; a clip that comes again takes its old place.
+        entries: by the names of the outputs, in the order of the plan; a clip that arrives again keeps its place.
     """
 
     def __init__(
@@ -72,68 +73,68 @@ class Runner:
         emit: Emit,
         *,
         arrivals: Arrivals | None = None,
-        engine: SegmentExecutor | None = None,
-        meanwhile: Callable[[], None] = lambda: None,
+        executor: SegmentExecutor | None = None,
+        idle: Callable[[], None] = lambda: None,
         owns_process: bool = False,
     ) -> None:
         self._config = config
         self._emit = emit
         self._arrivals = arrivals
-        self._meanwhile = meanwhile
+        self._executor = executor
+        self._idle = idle
         self._owns_process = owns_process
-        self._kept = Records(config.state_folder)
+        self._records = Records(config.state_folder)
         self._stopped = threading.Event()
         self._engines = EngineCache(self._stopped)
-        self._stylize: FrameGraph = partial(stylize_video, make=self._engines.stylizer)
-        self._in_flight = IN_FLIGHT
-        self._engine = engine
+        self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
+        self._max_open = OPEN_CLIPS
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._running: dict[str, threading.Thread] = {}
         self._waiting = deque(step.job.name for step in steps if not step.is_done)
-        self._again: deque[str] = deque()
+        self._retries: deque[str] = deque()
         self._ends_early = False
         self._is_frozen = False
         self.entries = {step.job.name: self._entry(step) for step in steps}
 
     def run(self) -> None:
-        """Do all steps; what fails is tried once more at the end.
+        """Run all steps; those that failed are started once more at the end.
 
         Raises:
-            KeyboardInterrupt: as it came; within `GRACE_SECONDS` all clips have been told to end.
+            KeyboardInterrupt: the caller was interrupted; all clips were stopped within `GRACE_SECONDS`.
         """
-        own = self._started_workers() if self._engine is None else None
-        engine = self._engine if own is None else own
-        if engine is not None:
-            self._stylize = partial(stylize_long_clip, engine=engine, count=self._count_parts)
-            self._in_flight = IN_FLIGHT - 1 + engine.workers
+        own_pool = self._start_workers() if self._executor is None else None
+        executor = self._executor or own_pool
+        if executor is not None:
+            self._stylize = partial(stylize_long_clip, engine=executor, count=self._count_parts)
+            self._max_open = OPEN_CLIPS - 1 + executor.workers
         try:
             for entry in self.entries.values():
-                self._skip_done(entry)
+                self._skip_if_done(entry)
             while self._has_work():
-                self._start_some()
-                self._hear()
-                self._meanwhile()
+                self._start_clips()
+                self._receive()
+                self._idle()
         finally:
             self._stopped.set()
             if self._is_frozen:
                 gc.unfreeze()
             try:
-                self._wait()
+                self._join_clips()
             finally:
-                if own is not None:
-                    own.close()
+                if own_pool is not None:
+                    own_pool.close()
 
     def ended(self, seconds: float, report: str) -> Ended:
-        """What came of it."""
+        """Return the figures of the batch so far."""
         records = [entry.record for entry in self.entries.values()]
-        before = sum(record.is_from_before for record in records)
+        before = sum(record.done_before for record in records)
         done = sum(record.status == "done" for record in records)
         failed = sum(record.status == "failed" for record in records)
         left = len(records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
-    def _started_workers(self) -> LocalPool | None:
-        """Processes that paint; none where one is enough, which is this one."""
+    def _start_workers(self) -> LocalPool | None:
+        """Start worker processes; None if one is enough, which is this process."""
         device = str(self._config.options.get("device") or "auto")
         workers = self._config.workers or default_workers(device)
         return LocalPool(workers, device) if workers > 1 else None
@@ -145,26 +146,26 @@ class Runner:
     def _entry(self, step: Step) -> Entry:
         if not step.is_done:
             return Entry(step, new_record(step.job))
-        record = self._kept.of(step.job)
-        record.status, record.is_from_before, record.attempts = "done", True, 0
+        record = self._records.read(step.job)
+        record.status, record.done_before, record.attempts = "done", True, 0
         record.source = step.job.config.source
         return Entry(step, record)
 
-    def _skip_done(self, entry: Entry) -> None:
+    def _skip_if_done(self, entry: Entry) -> None:
         if entry.step.is_done:
             clear_remains(entry.step.job.config.target)
             self._emit(Skipped(entry.step.job.name))
 
-    def _welcome(self, step: Step) -> None:
-        """Take a step that has come meanwhile; none for the same output is at work."""
+    def _add(self, step: Step) -> None:
+        """Add a step that arrived; no clip with the same output is running."""
         name = step.job.name
         known = self.entries.get(name)
         if step.is_done and known is not None and known.record.status == "done":
-            return  # only its time has changed
-        if name in self._again:
-            self._again.remove(name)
+            return  # only its modification time has changed
+        if name in self._retries:
+            self._retries.remove(name)
         self.entries[name] = self._entry(step)
-        self._skip_done(self.entries[name])
+        self._skip_if_done(self.entries[name])
         if not step.is_done and name not in self._waiting:
             self._waiting.append(name)
 
@@ -172,36 +173,36 @@ class Runner:
         if self._ends_early:
             return bool(self._running)
         if not self._waiting and not self._running:
-            self._waiting, self._again = self._again, deque()
+            self._waiting, self._retries = self._retries, deque()
         if self._arrivals is None:
             return bool(self._waiting or self._running)
-        if len(self._waiting) < self._in_flight:
+        if len(self._waiting) < self._max_open:
             for step in self._arrivals({self.entries[name].step.job.config.source for name in self._running}):
-                self._welcome(step)
+                self._add(step)
         return True
 
-    def _start_some(self) -> None:
-        while self._waiting and len(self._running) < self._in_flight and not self._ends_early:
+    def _start_clips(self) -> None:
+        while self._waiting and len(self._running) < self._max_open and not self._ends_early:
             name = self._waiting.popleft()
             step, record = self.entries[name].step, self.entries[name].record
             record.attempts += 1
             self._emit(Started(name, step.job.config.source, record.attempts, step.megapixels))
-            work = (step, record, self._kept, self._stylize, self._messages.put, self._stopped)
-            thread = threading.Thread(target=run_clip, args=work, name=f"flowbrush-clip {name}", daemon=True)
+            clip = ClipRun(step, record, self._records, self._stylize, self._messages.put, self._stopped)
+            thread = threading.Thread(target=clip.run, name=f"flowbrush-clip {name}", daemon=True)
             self._running[name] = thread
             thread.start()
 
-    def _hear(self) -> None:
-        """Pass on what the clips say; return after a while without a word."""
+    def _receive(self) -> None:
+        """Handle the next message of a clip; return after `POLL_SECONDS` without one."""
         try:
-            message = self._messages.get(timeout=LOOK_SECONDS)
+            message = self._messages.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return
         if isinstance(message, Outcome):
             self._running.pop(message.step.job.name).join()
             self._conclude(message)
             del message
-            self._tidy()
+            self._collect_garbage()
         else:
             self._emit(message)
 
@@ -218,32 +219,32 @@ class Runner:
             will_retry = self._config.keep_going and record.attempts == 1
             self._emit(Failed(job.name, record.error or "", will_retry))
             if will_retry:
-                self._again.append(job.name)
+                self._retries.append(job.name)
             self._ends_early = self._ends_early or not self._config.keep_going
 
-    def _tidy(self) -> None:
-        """Let go of what a clip has left.
+    def _collect_garbage(self) -> None:
+        """Free what a clip has left in reference cycles.
 
-        PyAV's frames and their side data hold each other, as other things do, and Python would look for such pairs too
-        seldom: a hundred clips later. What is loaded for good is left out of the search, which takes half a
-        millisecond then instead of a hundred; only in a process of one's own, as that is everything in it.
+        PyAV's frames and their side data refer to each other, and Python would collect them only every hundred clips.
+        In a process of our own, the objects that are loaded for good are excluded: a collection then takes half a
+        millisecond instead of a hundred.
         """
         gc.collect()
         if self._owns_process and not self._is_frozen:
             self._is_frozen = True
             gc.freeze()
 
-    def _wait(self) -> None:
-        """Let the clips end; who does not is left behind."""
-        until = time.monotonic() + GRACE_SECONDS
+    def _join_clips(self) -> None:
+        """Wait for the running clips to stop, at most `GRACE_SECONDS`."""
+        deadline = time.monotonic() + GRACE_SECONDS
         for thread in self._running.values():
-            thread.join(max(until - time.monotonic(), 0))
+            thread.join(max(deadline - time.monotonic(), 0))
         while not self._messages.empty():
             message = self._messages.get()
-            if isinstance(message, Outcome) and message.error is None:  # in its place all the same
+            if isinstance(message, Outcome) and message.error is None:  # its output is complete all the same
                 self._emit(Finished(message.step.job.name, message.record.figures))
 
 
 def is_busy() -> bool:
-    """Whether a thread of ours still runs: after an interruption, one that is in the middle of something long."""
+    """Return whether a thread of ours is still running: after an interruption, one in a step that takes long."""
     return any(thread.name.startswith("flowbrush-") for thread in threading.enumerate())

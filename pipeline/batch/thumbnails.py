@@ -1,4 +1,4 @@
-"""Small pictures of a clip, before and after."""
+"""Thumbnails of a clip and of its output, for the report."""
 
 import io
 from contextlib import suppress
@@ -17,31 +17,31 @@ HEIGHT_PX = 108
 
 
 def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, after: Path) -> None:
-    """Write the same moment, in the middle, of a clip and of its painting; what cannot be read is left out.
+    """Write thumbnails of the middle of a clip and of its output; files that cannot be read get none.
 
     Args:
-        config: of the run that painted it.
-        seconds: how long the painting plays; None shows the first frame.
-        before: where the picture of the clip goes.
-        after: where that of the painting goes.
+        config: configuration of the run.
+        seconds: duration of the output in seconds; None for thumbnails of the first frame.
+        before: path of the clip's thumbnail.
+        after: path of the output's thumbnail.
     """
     middle = Fraction(seconds or 0) / 2
-    begin = config.decode.start_seconds or Fraction(0)
-    for path, moment, file in ((config.source, begin + middle, before), (config.target, middle, after)):
+    start = config.decode.start_seconds or Fraction(0)
+    for path, moment, thumbnail in ((config.source, start + middle, before), (config.target, middle, after)):
         with suppress(PipelineError, OSError, ValueError):
-            picture = _thumbnail(path, moment)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_in_place(str(file), picture)
+            data = _thumbnail(path, moment)
+            thumbnail.parent.mkdir(parents=True, exist_ok=True)
+            write_in_place(str(thumbnail), data)
 
 
 def _thumbnail(path: str, moment: Fraction) -> bytes:
-    """The frame of a clip at ``moment``, as JPEG.
+    """Return the frame of a clip at ``moment`` as JPEG.
 
     Raises:
-        InputError: there is none.
+        InputError: the clip cannot be read.
     """
-    part = DecodeConfig(start_seconds=moment or None, height=HEIGHT_PX, threads=1)
-    with open_source(path, part, reads_along=False) as source:
+    config = DecodeConfig(start_seconds=moment or None, height=HEIGHT_PX, threads=1)
+    with open_source(path, config, reads_along=False) as source:
         frame = next(decode(source))
         aspect = float(source.info.sample_aspect_ratio)
     image = Image.fromarray(frame.pixels)

@@ -1,106 +1,188 @@
-"""New clips in a folder, each only when it has stopped growing."""
+"""New clips in the folders of a batch while it runs: each becomes a step once nobody writes to it any more."""
 
+import os
+import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.batch.inputs import Found, find_clips
-from pipeline.errors import InputError
+from pipeline.batch.config import BatchConfig
+from pipeline.batch.events import Emit, Noted
+from pipeline.batch.inputs import InputFile, find_clips
+from pipeline.batch.jobfile import Row
+from pipeline.batch.jobs import Job, check_names, jobs_of
+from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
+from pipeline.batch.records import Records
+from pipeline.errors import InputError, PipelineError
 from pipeline.resume.work_dir import file_signature
 
-# A recorder or a copy writes more often than this; a file that was last written long ago needs no second look.
-STANDS_SECONDS = 5.0
-LONG_AGO_SECONDS = 60.0
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTimes:
+    """How folders are watched.
+
+    Attributes:
+        poll_seconds: time between two readings of a folder in seconds.
+        settle_seconds: a file is complete when it has not changed for so long; recorders and copies write more often.
+        old_seconds: a file that was last written so long ago needs no second look.
+    """
+
+    poll_seconds: float = 1.0
+    settle_seconds: float = 5.0
+    old_seconds: float = 60.0
+
+
+class Arrivals:
+    """The steps for clips that arrive while a batch runs.
+
+    Args:
+        config: configuration of the batch.
+        steps: steps of its plan.
+        emit: called with a note for each clip that is not stylized.
+        times: how folders are watched.
+    """
+
+    def __init__(self, config: BatchConfig, steps: Sequence[Step], emit: Emit, times: WatchTimes) -> None:
+        self._config = config
+        self._emit = emit
+        self._jobs: dict[str, Job] = {step.job.name: step.job for step in steps}
+        self._records = Records(config.state_folder)
+        folders = [text for text in config.inputs if os.path.isdir(text)]
+        self._watcher = FolderWatcher(folders, config.output, (step.job.config.source for step in steps), times)
+        self._poll_seconds = times.poll_seconds
+        self._next_poll = 0.0
+
+    def __call__(self, busy: Collection[str]) -> list[Step]:
+        """Return the steps for clips that are new or have changed; they replace older steps with the same output.
+
+        Args:
+            busy: paths of the clips that are being stylized.
+        """
+        if time.monotonic() < self._next_poll:
+            return []
+        steps = [step for clip in self._watcher.new_clips(busy) for step in self._steps_for(clip)]
+        self._next_poll = time.monotonic() + self._poll_seconds
+        return steps
+
+    def expects(self, source: str) -> bool:
+        """Return whether a clip has changed since its step was made, so that another step will follow."""
+        return self._watcher.expects(source)
+
+    def _steps_for(self, clip: InputFile) -> Iterator[Step]:
+        try:
+            jobs = without_own_outputs(jobs_of(self._config, [Row(clip)]), self._records)
+            others = (job for job in self._jobs.values() if job.config.source != clip.path)
+            check_names([*others, *jobs])
+            steps = [step for job in jobs if (step := inspect(job, self._records)) is not None]
+        except (PipelineError, ValueError) as error:
+            self._note_skipped(clip, str(error))
+            return
+        for step in steps:
+            if step.is_done or may_write(step.job.config):
+                self._jobs[step.job.name] = step.job
+                yield step
+            else:
+                self._note_skipped(clip, f"{step.job.config.target} exists already; --overwrite replaces it")
+
+    def _note_skipped(self, clip: InputFile, reason: str) -> None:
+        self._emit(Noted(None, f"{clip.path} is skipped: {reason}"))
 
 
 @dataclass(slots=True)
-class _Seen:
-    look: tuple[int, int]
+class _KnownFile:
+    signature: tuple[int, int]
     since: float
-    is_taken: bool = False
+    is_returned: bool = False
 
 
-class Watcher:
-    """Looks at folders, and tells which clips have come.
+class FolderWatcher:
+    """Finds new and changed clips in folders.
 
     Args:
-        folders: to look at, with all below.
-        output: of the batch; what lies in it is left alone.
-        known: files that are taken care of already.
+        folders: the folders, watched with all their subfolders.
+        output: output folder of the batch, which is not watched.
+        known: paths of clips that are not new.
+        times: when a file counts as complete.
     """
 
-    def __init__(self, folders: Iterable[str], output: Path, known: Iterable[str] = ()) -> None:
+    def __init__(self, folders: Iterable[str], output: Path, known: Iterable[str], times: WatchTimes) -> None:
         self._folders = tuple(folders)
         self._output = output
-        self._seen: dict[str, _Seen] = {}
+        self._times = times
+        self._known: dict[str, _KnownFile] = {}
         for path in known:
-            look = file_signature(path)
-            if look is not None:
-                self._seen[path] = _Seen(look, 0.0, is_taken=True)
+            signature = file_signature(path)
+            if signature is not None:
+                self._known[path] = _KnownFile(signature, 0.0, is_returned=True)
 
-    def arrived(self, busy: Collection[str] = ()) -> Iterator[Found]:
-        """Clips that were not given before, or have changed since, and now stand still; none of a vanished folder.
+    def new_clips(self, busy: Collection[str] = ()) -> Iterator[InputFile]:
+        """Yield complete clips that are new or have changed; none of a folder that has vanished.
 
         Args:
-            busy: files whose turn is later: what became of them decides whether they are new.
+            busy: paths that are left for a later call: whether they are new depends on how their run ends.
         """
         now = time.monotonic()
-        for found in self._found():
-            if self._stands_still(found.path, now) and found.path not in busy:
-                self._seen[found.path].is_taken = True
-                yield found
+        for file in self._files():
+            if self._is_new(file.path, now) and file.path not in busy:
+                self._known[file.path].is_returned = True
+                yield file
 
     def expects(self, path: str) -> bool:
-        """Whether a file has changed since it was given, and will be given again when it stands still."""
-        look, seen = file_signature(path), self._seen.get(path)
-        if look is None or (seen is not None and seen.is_taken and seen.look == look):
+        """Return whether a file has changed since it was returned, and will be returned again."""
+        signature, known = file_signature(path), self._known.get(path)
+        if signature is None or (known is not None and known.is_returned and known.signature == signature):
             return False
-        return any(found.path == path for found in self._found())
+        return any(file.path == path for file in self._files())
 
-    def _found(self) -> Iterator[Found]:
+    def _files(self) -> Iterator[InputFile]:
         for folder in self._folders:
             with suppress(InputError):
                 yield from find_clips([folder], self._output)
 
-    def _stands_still(self, path: str, now: float) -> bool:
-        look = file_signature(path)
-        if look is None or look[0] == 0:
+    def _is_new(self, path: str, now: float) -> bool:
+        """Return whether a file is complete and was not returned yet."""
+        signature = file_signature(path)
+        if signature is None or signature[0] == 0:
             return False
-        seen = self._seen.get(path)
-        if seen is None or seen.look != look:
-            seen = self._seen[path] = _Seen(look, now)
-        if seen.is_taken:
+        known = self._known.get(path)
+        if known is None or known.signature != signature:
+            known = self._known[path] = _KnownFile(signature, now)
+        if known.is_returned:
             return False
-        is_old = time.time() - look[1] / 1e9 > LONG_AGO_SECONDS
-        return (is_old or now - seen.since >= STANDS_SECONDS) and not is_being_written(path)
+        is_old = time.time() - signature[1] / 1e9 > self._times.old_seconds
+        return (is_old or now - known.since >= self._times.settle_seconds) and not is_being_written(path)
 
 
 def may_grow(path: str) -> bool:
-    """Whether a file was written to just now, or may be."""
-    look = file_signature(path)
-    return look is None or time.time() - look[1] / 1e9 < STANDS_SECONDS or is_being_written(path)
+    """Return whether a file may not be complete yet."""
+    signature = file_signature(path)
+    if signature is None:
+        return True
+    return time.time() - signature[1] / 1e9 < WatchTimes().settle_seconds or is_being_written(path)
 
 
 def is_being_written(path: str) -> bool:
-    """Whether someone has the file open for writing, where the system tells: Linux, a file of one's own.
+    """Return whether a process has the file open for writing; always False where the system cannot answer.
 
-    A read lease (fcntl(2), F_SETLEASE) is given only on a file that nobody has open for writing.
+    Linux answers for files of the same user: it grants a read lease (fcntl(2), F_SETLEASE) only if nobody has the file
+    open for writing.
     """
-    try:
-        import fcntl
-
-        lease, signal_of = fcntl.F_SETLEASE, fcntl.F_SETSIG
-    except (ImportError, AttributeError):
+    if not hasattr(fcntl, "F_SETLEASE"):
         return False
-    from signal import SIGURG
-
     with suppress(OSError), open(path, "rb") as file:
-        fcntl.fcntl(file, signal_of, SIGURG)  # ignored; the usual SIGIO would end the process, should a writer come now
+        fcntl.fcntl(
+            file, fcntl.F_SETSIG, signal.SIGURG
+        )  # ignored; the default SIGIO would end the process if a writer comes
         try:
-            fcntl.fcntl(file, lease, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except BlockingIOError:
             return True
-        fcntl.fcntl(file, lease, fcntl.F_UNLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False

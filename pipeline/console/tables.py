@@ -58,7 +58,7 @@ def print_findings(findings: Sequence["Finding"]) -> None:
 
 def print_plan(planned: "BatchPlan") -> None:
     """Print what a batch would do, a line for each clip."""
-    from pipeline.batch.report import length
+    from pipeline.batch.report import format_duration
     from pipeline.resume.disk_space import size_text
 
     whole = planned.event()
@@ -68,19 +68,19 @@ def print_plan(planned: "BatchPlan") -> None:
         print(printable(f"note: {line}"))
     ignored = f"; {whole.ignored} other files are not videos" if whole.ignored else ""
     print(f"{whole.clips} outputs, {whole.done} of them done; {whole.frames} frames to stylize", end=", ")
-    print(f"about {length(whole.seconds)} and {size_text(whole.bytes)}{ignored}")
+    print(f"about {format_duration(whole.seconds)} and {size_text(whole.bytes)}{ignored}")
 
 
 def _planned_clip(step: "Step") -> str:
-    from pipeline.batch.plan import seconds_for
-    from pipeline.batch.report import length
+    from pipeline.batch.plan import estimate_seconds
+    from pipeline.batch.report import format_duration
     from pipeline.resume.disk_space import size_text
 
     clip = step.clip
-    if clip.fault is not None:
-        return f"{step.job.name}: cannot be read: {clip.fault}"
+    if clip.error is not None:
+        return f"{step.job.name}: cannot be read: {clip.error}"
     frames = f"{clip.frames} frames" if clip.frames else "unknown number of frames"
-    what = "done" if step.is_done else f"about {length(seconds_for(step))}, {size_text(step.bytes)}"
+    what = "done" if step.is_done else f"about {format_duration(estimate_seconds(step))}, {size_text(step.bytes)}"
     return f"{step.job.name}: {clip.width}x{clip.height}, {frames}: {what}"
 
 

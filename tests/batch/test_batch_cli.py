@@ -57,7 +57,7 @@ def test_what_came_of_it_is_a_table_and_an_exit_code(folder: Path) -> None:
         [str(Path("sub/b_great-wave.mp4")), "done"],
         ["broken_great-wave.mp4", "failed"],
     ]
-    assert last.startswith("0 painted, 2 done before, 1 failed in ")
+    assert last.startswith("0 stylized, 2 done before, 1 failed in ")
     assert last.endswith(f"; {out / 'report.html'}")
 
 

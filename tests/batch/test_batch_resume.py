@@ -98,7 +98,7 @@ def test_an_interruption_ends_soon_and_tells_how_to_go_on(tmp_path: Path, number
     assert process.returncode == 130
     last = err.decode().strip().splitlines()[-1]
     assert last.startswith("interrupted; ")
-    assert "the same command goes on" in last
+    assert "run the same command to resume" in last
     assert "Traceback" not in err.decode()
     assert json.loads(out.splitlines()[-1])["event"] == "ended"
     assert json.loads((tmp_path / "out" / "report.json").read_text())["left"] > 0
@@ -125,7 +125,7 @@ def test_clips_at_work_end_when_they_are_told_to(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt) as caught:
         run_batch(config, plan(config), interrupt)
-    assert "the same command goes on" in str(caught.value.__notes__)
+    assert "run the same command to resume" in str(caught.value.__notes__)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and any(map(_is_ours, threading.enumerate())):
         time.sleep(0.05)

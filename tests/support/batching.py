@@ -1,19 +1,31 @@
-"""Folders of clips for batches, made on the spot, and what is asked of the outputs."""
+"""Batches for tests: folders of clips, batches in this process or another one, and their outputs."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import pytest
 
 import cli
+from pipeline.batch import runner
+from pipeline.batch.config import BatchConfig
+from pipeline.batch.events import Ended, Event
+from pipeline.batch.session import plan, run_batch
+from pipeline.batch.watch import WatchTimes
+from pipeline.config import VideoConfig
+from pipeline.progress import Progress, ProgressCallback
+from pipeline.run import stylize_video
+from pipeline.summary import Summary
 from tests.support.media import Clip, Sound, make_clip
 
 ROOT = Path(cli.__file__).parent
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu"]
+OPTIONS = {"engine": "eager", "device": "cpu", "precision": "fp32"}
 
 # Size, ticks of a frame at 1/15360 s, codec, pixel format, ending.
 _KINDS = [
@@ -33,8 +45,85 @@ _OPTIONS = {
 }
 
 
+def make_clips(folder: Path, *names: str, frames: int = 6, width: int = 64) -> Path:
+    """Write clips into ``folder/in``, and return that folder."""
+    for name in names:
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_clip(path, Clip(pts=range(0, 512 * frames, 512), width=width))
+    return folder / "in"
+
+
+def batch_config(folder: Path, styles: tuple[str, ...] = ("great-wave",), **changes: Any) -> BatchConfig:
+    """Return the configuration of a batch from ``folder/in`` into ``folder/out``."""
+    options = OPTIONS | changes.pop("options", {})
+    return BatchConfig(inputs=(str(folder / "in"),), output=folder / "out", styles=styles, options=options, **changes)
+
+
+def run_here(
+    config: BatchConfig,
+    react: Callable[[Event], None] = lambda event: None,
+    *,
+    watch_times: WatchTimes | None = None,
+) -> tuple[Ended, list[Event]]:
+    """Run a batch in this process; return its last event, and all of them.
+
+    Args:
+        config: of the batch.
+        react: called with each event; may raise.
+        watch_times: of `run_batch`.
+    """
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        react(event)
+
+    return run_batch(config, plan(config), emit, watch_times=watch_times), events
+
+
+def outputs_of(events: list[Event], kind: type) -> list[str]:
+    """Return the outputs of all events of one kind."""
+    return [event.output for event in events if isinstance(event, kind)]  # type: ignore[union-attr]
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """Return the report of a batch into ``folder/out``."""
+    report: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text())
+    return report
+
+
+def while_stylizing(
+    monkeypatch: pytest.MonkeyPatch,
+    after_frame: Callable[[str, int], None] = lambda output, frames: None,
+    after_output: Callable[[], None] = lambda: None,
+) -> None:
+    """Interfere with the clips of a batch.
+
+    Args:
+        monkeypatch: undoes it.
+        after_frame: called in the thread of the clip with the name of its output and the number of its frames so far.
+        after_output: called when an output and its record are complete.
+    """
+
+    def stylize(
+        config: VideoConfig, *, progress: ProgressCallback, finished: Callable[[], None], **settings: Any
+    ) -> Summary:
+        def watch(state: Progress) -> None:
+            progress(state)
+            after_frame(Path(config.target).name, state.frames)
+
+        def finish() -> None:
+            finished()
+            after_output()
+
+        return stylize_video(config, progress=watch, finished=finish, **settings)
+
+    monkeypatch.setattr(runner, "stylize_video", stylize)
+
+
 def make_folder(folder: Path, count: int, *, long_every: int = 10) -> list[Path]:
-    """``count`` clips of many kinds in two folders, every other one with sound; some are long enough for segments."""
+    """Write ``count`` clips of many kinds into two folders, half of them with audio, some with several segments."""
     clips = []
     for number in range(count):
         size, step, codec, pixel_format, ending = _KINDS[number % len(_KINDS)]
@@ -56,7 +145,7 @@ def make_folder(folder: Path, count: int, *, long_every: int = 10) -> list[Path]
 
 
 def break_some(folder: Path, whole: Path) -> list[Path]:
-    """Three that are no clips any more: cut off, empty, and something else altogether."""
+    """Write three files that are no clips: one cut off, one empty, and one of text."""
     cut, empty, text = folder / "cut.mp4", folder / "empty.mkv", folder / "sub" / "text.mov"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     empty.touch()
@@ -66,12 +155,12 @@ def break_some(folder: Path, whole: Path) -> list[Path]:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """`flowbrush batch` in a process of its own."""
+    """Return the command line of `flowbrush batch`."""
     return [sys.executable, str(ROOT / "cli.py"), "batch", *map(str, arguments), *PLAIN, "--json-lines"]
 
 
 def run(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
-    """Its exit code, and what happened."""
+    """Run `flowbrush batch`; return its exit code and its events."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode in (0, 1), done.stderr
@@ -79,7 +168,7 @@ def run(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
 
 
 def run_until(finished: int, *arguments: str | Path) -> list[dict[str, Any]]:
-    """The same, killed as soon as so many clips are finished; what happened until then."""
+    """Run it until so many clips are finished, kill it, and return its events."""
     process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     events = []
@@ -94,12 +183,12 @@ def run_until(finished: int, *arguments: str | Path) -> list[dict[str, Any]]:
 
 
 def names_of(events: list[dict[str, Any]], kind: str) -> list[str]:
-    """Outputs to which something of this kind happened."""
+    """Return the outputs of all events with this name."""
     return [event["output"] for event in events if event["event"] == kind]
 
 
 def streams_of(path: Path) -> list[tuple[int, int | None, int | None, bytes]]:
-    """All packets of a file: stream, pts, duration, content."""
+    """Return all packets of a file: stream, pts, duration, content."""
     with av.open(str(path)) as container:
         return [
             (packet.stream_index, packet.pts, packet.duration, bytes(packet))
@@ -109,7 +198,7 @@ def streams_of(path: Path) -> list[tuple[int, int | None, int | None, bytes]]:
 
 
 def outputs_in(folder: Path) -> dict[str, Path]:
-    """The finished clips in a batch's folder by their names."""
+    """Return the complete outputs in an output folder by their names."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {
         str(path.relative_to(folder)): path

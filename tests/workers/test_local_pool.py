@@ -179,7 +179,7 @@ def test_an_engine_is_all_that_a_cluster_needs(
         inputs=("in.mkv",), output=Path("out"), styles=("great-wave:1,w.safetensors#minotaur:2",), options=options
     )
     engine = Elsewhere()
-    ended = run_batch(asked, plan(asked), engine=engine)
+    ended = run_batch(asked, plan(asked), executor=engine)
     assert (ended.painted, len(engine.tasks)) == (1, 2)
 
     task = engine.tasks[0]
