@@ -253,7 +253,7 @@ def test_wrong_job_files_are_refused_with_the_place(tmp_path: Path, name: str, t
         ("a.mp4,x.safetensors#x,,", StyleError, "line 2: .*x.safetensors"),
         ("a.mp4,,nope.png,", InputError, "line 2: .*nope.png: "),
         ("a.mp4,,a.mp4,", InputError, "line 2: .*a.mp4: "),
-        ("a.mp4,,,cuda:99", DeviceError, "line 2: device 'cuda:99' is not to be had"),
+        ("a.mp4,,,cuda:99", DeviceError, "line 2: device 'cuda:99' is not available"),
     ],
 )
 def test_what_a_job_file_names_must_be_there(tmp_path: Path, row: str, kind: type[Exception], message: str) -> None:
