@@ -12,12 +12,8 @@ import av
 from av import logging as av_logging
 from av.device import enumerate_input_devices
 
-# Request number and structure of each query, from the kernel's videodev2.h. The number includes the size of the
-# structure; none has changed since Linux 2.6.19.
-QUERYCAP = (0x80685600, struct.Struct("<16s32s32sIII12x"))
-ENUM_FORMAT = (0xC0405602, struct.Struct("<III32sII12x"))
-ENUM_SIZE = (0xC02C564A, struct.Struct("<IIIIIIIII8x"))
-ENUM_INTERVAL = (0xC034564B, struct.Struct("<IIIIIIIIIII8x"))
+# Request numbers of the kernel's videodev2.h, unchanged since Linux 2.6.19. Bits 16 to 29 are the structure's size.
+QUERY_CAPABILITIES, ENUM_FORMAT, ENUM_SIZE, ENUM_INTERVAL = 0x80685600, 0xC0405602, 0xC02C564A, 0xC034564B
 CAPTURE, DEVICE_CAPS = 1, 0x80000000
 DISCRETE = 1
 MAX_ENTRIES = 200
@@ -127,52 +123,45 @@ def _ffmpeg_modes(format: str, device: str) -> tuple[Mode, ...]:
 
 def _capture_name(file: int, ioctl: Ioctl) -> str | None:
     """Return the camera's name; None for a device that does not capture video."""
-    request, layout = QUERYCAP
-    buffer = bytearray(layout.size)
-    ioctl(file, request, buffer)
-    _, card, _, _, capabilities, device_capabilities = layout.unpack(buffer)
+    answer = _query(file, ioctl, QUERY_CAPABILITIES)
+    capabilities, device_capabilities = struct.unpack_from("<II", answer, 84)
     if not (device_capabilities if capabilities & DEVICE_CAPS else capabilities) & CAPTURE:
         return None
-    return bytes(card).split(b"\0")[0].decode(errors="replace")
+    return bytes(answer[16:48]).split(b"\0")[0].decode(errors="replace")
 
 
 def _v4l2_modes(file: int, ioctl: Ioctl) -> Iterator[Mode]:
-    for _, _, _, _, pixels, _ in _enumerate(file, ioctl, ENUM_FORMAT, (), (CAPTURE, 0, b"", 0, 0)):
-        for _, _, kind, *numbers in _enumerate(file, ioctl, ENUM_SIZE, (pixels,), (0,) * 7):
+    for format in _query_all(file, ioctl, ENUM_FORMAT, CAPTURE):
+        (pixel_format,) = struct.unpack_from("<I", format, 44)
+        for size in _query_all(file, ioctl, ENUM_SIZE, pixel_format):
             # A range is given as minimum, maximum and step of width and height.
+            kind, *numbers = struct.unpack_from("<7I", size, 8)
             width, height = numbers[:2] if kind == DISCRETE else (numbers[1], numbers[4])
-            yield Mode(width, height, tuple(_rates(file, ioctl, pixels, width, height)))
+            yield Mode(width, height, tuple(_rates(file, ioctl, pixel_format, width, height)))
             if kind != DISCRETE:
                 break
 
 
-def _rates(file: int, ioctl: Ioctl, pixels: int, width: int, height: int) -> Iterator[float]:
-    for answer in _enumerate(file, ioctl, ENUM_INTERVAL, (pixels, width, height), (0,) * 7):
-        numerator, denominator = answer[5:7]  # for a range, its shortest interval
+def _rates(file: int, ioctl: Ioctl, pixel_format: int, width: int, height: int) -> Iterator[float]:
+    for interval in _query_all(file, ioctl, ENUM_INTERVAL, pixel_format, width, height):
+        numerator, denominator = struct.unpack_from("<II", interval, 20)  # of a range, the shortest interval
         if numerator:
             yield round(denominator / numerator, 2)
 
 
-def _enumerate(
-    file: int, ioctl: Ioctl, query: tuple[int, struct.Struct], key: tuple[int, ...], empty: tuple[object, ...]
-) -> Iterator[tuple[int, ...]]:
-    """Yield the entries of a list that the driver keeps, until it reports the end of the list.
+def _query(file: int, ioctl: Ioctl, request: int, *fields: int) -> bytearray:
+    """Return the driver's answer to a structure that starts with ``fields``."""
+    buffer = bytearray(request >> 16 & 0x3FFF)
+    struct.pack_into(f"<{len(fields)}I", buffer, 0, *fields)
+    ioctl(file, request, buffer)
+    return buffer
 
-    Args:
-        file: descriptor of the device.
-        ioctl: as for `v4l2_cameras`.
-        query: request number and structure.
-        key: fields after the index that name the list.
-        empty: the other fields, which the driver fills in.
-    """
-    request, layout = query
-    for index in range(MAX_ENTRIES):
-        buffer = bytearray(layout.pack(index, *key, *empty))
-        try:
-            ioctl(file, request, buffer)
-        except OSError:
-            return
-        yield layout.unpack(buffer)
+
+def _query_all(file: int, ioctl: Ioctl, request: int, *key: int) -> Iterator[bytearray]:
+    """Yield the entries of the list that ``key`` names, until the driver reports its end."""
+    with suppress(OSError):
+        for index in range(MAX_ENTRIES):
+            yield _query(file, ioctl, request, index, *key)
 
 
 def _merge_modes(found: Iterable[Mode]) -> tuple[Mode, ...]:

@@ -53,7 +53,6 @@ class FFmpegDevice(CaptureDevice):
         self.name = name
         self._url, self._format, self._clock = url, format, clock
         self._scheme = url.partition("://")[0].lower()
-        # Decoding with several frame threads would delay the stream by as many frames.
         self._options = {
             "flags": "low_delay",
             "analyzeduration": str(ANALYZE_MICROSECONDS),
@@ -131,7 +130,7 @@ class FFmpegDevice(CaptureDevice):
             raise InputError(self.name, "has no video")
         video = container.streams.video[0]
         limit_frame_size(self.name, video.codec_context)
-        video.codec_context.thread_type = "SLICE"
+        video.codec_context.thread_type = "SLICE"  # frame threads would delay the stream by a frame each
         return video
 
     def _decode_next(self) -> tuple[VideoFrame | None, float]:
