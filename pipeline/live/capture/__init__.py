@@ -1,1 +1,1 @@
-"""Where live frames and audio come from: cameras, streams, the screen, files."""
+"""The sources of live frames and audio; `source` lists them."""

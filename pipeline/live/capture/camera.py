@@ -28,7 +28,7 @@ class OpenCvCamera(CaptureDevice):
 
     def open(self) -> None:
         """Open the camera with the requested size and rate; the camera may deliver others."""
-        cv.utils.logging.setLogLevel(cv.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one line
+        cv.utils.logging.setLogLevel(cv.utils.logging.LOG_LEVEL_SILENT)  # the error below is one line
         backends = {"win32": cv.CAP_DSHOW, "darwin": cv.CAP_AVFOUNDATION, "linux": cv.CAP_V4L2}
         backend = backends.get(sys.platform, cv.CAP_ANY)
         self._capture = cv.VideoCapture(self._source, backend, self._properties())

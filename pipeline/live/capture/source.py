@@ -55,7 +55,7 @@ def _camera(config: LiveConfig, fps: float) -> CaptureDevice:
     if os.name == "posix" and os.path.exists("/dev"):
         path = f"/dev/video{config.source}" if config.source.isdigit() else config.source
         return ffmpeg_camera(f"v4l2:{path}", config.camera_size, fps)
-    raise InputError(f"camera {config.source}", "needs OpenCV, which cannot be loaded; `flowbrush doctor` says why")
+    raise InputError(f"camera {config.source}", "needs OpenCV, which cannot be loaded; run `flowbrush doctor`")
 
 
 def _file(config: LiveConfig, _: float) -> CaptureDevice:

@@ -1,1 +1,1 @@
-"""Where live pictures go: one module a kind; `pipeline.live.sinks.sink` says what each can do."""
+"""The sinks that live frames are sent to, one module for each kind; `outputs` lists them."""

@@ -116,7 +116,7 @@ def draw_help(image: Pixels, names: Sequence[str]) -> Pixels:
 
 
 def _shorten(name: str) -> str:
-    """Return the end of a long name: in a path it says most."""
+    """Return the end of a long name: which matters most in a path."""
     return name if len(name) <= MAX_NAME_CHARACTERS else f"...{name[3 - MAX_NAME_CHARACTERS :]}"
 
 
