@@ -153,7 +153,7 @@ def batch(
         view.show_plan(planned)
         return
     try:
-        with ends_soon(view.say_what_is_left, INTERRUPTED), view:
+        with ends_soon(view.report_interruption, INTERRUPTED), view:
             ended = run_batch(config, planned, view, owns_process=True)
     except KeyboardInterrupt as error:
         if not is_busy():

@@ -92,7 +92,7 @@ class BatchView:
         for line in plan.notes:
             self._emit(Noted(None, line))
 
-    def say_what_is_left(self) -> None:
+    def report_interruption(self) -> None:
         """Print how far the batch is, for a process that is about to be ended."""
         self.bars.stop()  # otherwise the terminal keeps the bars, and hides its cursor
         say(f"interrupted; {self._done()} of {self._all()} are done; run the same command to resume")

@@ -127,11 +127,11 @@ def _stylized(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[Pi
 
     stylizer: Stylizer | None = None
     for style in styles:
-        look = load_style_settings(style)
-        if stylizer is None or networks_differ(stylizer.style.network, look.network):
+        settings = load_style_settings(style)
+        if stylizer is None or networks_differ(stylizer.style.network, settings.network):
             config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
-        stylizer.style = look
+        stylizer.style = settings
         yield stylizer.stylize(pixels)
 
 

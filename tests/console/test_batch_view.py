@@ -58,7 +58,7 @@ def share(view: BatchView) -> float:
     return whole.completed / (whole.total or 1)
 
 
-def test_bars_stand_where_the_batch_stands(terminal: Terminal) -> None:
+def test_bars_show_the_progress_of_each_clip(terminal: Terminal) -> None:
     with BatchView(quiet=False) as view:
         view(planned(3, 10.0))
         view(Started("a.mp4", "in/a.mp4", 1, 6.0))
@@ -75,7 +75,7 @@ def test_bars_stand_where_the_batch_stands(terminal: Terminal) -> None:
     assert terminal.shows_its_cursor()
 
 
-def test_the_bar_of_the_batch_ends_where_the_batch_ends(terminal: Terminal) -> None:
+def test_the_bar_of_the_batch_follows_its_clips(terminal: Terminal) -> None:
     view, shares = BatchView(quiet=False), list[float]()
     for event in (
         planned(2, 10.0),
@@ -83,7 +83,7 @@ def test_the_bar_of_the_batch_ends_where_the_batch_ends(terminal: Terminal) -> N
         Started("b.mp4", "in/b.mp4", 1, 4.0),
         Progressed("a.mp4", 90, 100, 1.0),
         Failed("a.mp4", "the disk is full", will_retry=True),
-        Progressed("b.mp4", 35, 40, 1.0),  # the last frames are not told of
+        Progressed("b.mp4", 35, 40, 1.0),  # the last frames are not reported
         Finished("b.mp4", FIGURES),
         Started("a.mp4", "in/a.mp4", 2, 6.0),
         Progressed("a.mp4", 100, 100, 1.0),
@@ -97,8 +97,8 @@ def test_the_bar_of_the_batch_ends_where_the_batch_ends(terminal: Terminal) -> N
     assert view.bars.tasks[0].fields["state"] == "2/3 clips, 1 failed"
 
 
-def test_the_view_takes_whatever_comes(terminal: Terminal) -> None:
-    """Events of clips that were never begun, are over, or are begun twice at once."""
+def test_the_view_accepts_events_in_any_order(terminal: Terminal) -> None:
+    """Events of clips that never started, have ended, or started twice at once."""
     with BatchView(quiet=False) as view:
         for event in (
             Progressed("a.mp4", 1, None, 1.0),
@@ -120,7 +120,7 @@ def test_the_view_takes_whatever_comes(terminal: Terminal) -> None:
     assert table == [row, "1 painted, 1 left in 1.0 s; report.html"]
 
 
-def test_no_name_harms_the_terminal_or_takes_its_width(terminal: Terminal) -> None:
+def test_names_neither_harm_the_terminal_nor_fill_its_width(terminal: Terminal) -> None:
     names = ["\x1b]0;owned\x07\u202egpj.mp4", "w\udcffrd.mp4", "[red]:smile:.mp4", "folder/" + "\u7d75" * 60 + ".mp4"]
     with BatchView(quiet=False) as view:
         view(planned(4, 1.0))
@@ -137,7 +137,7 @@ def test_no_name_harms_the_terminal_or_takes_its_width(terminal: Terminal) -> No
     assert all(re.search("[\u2501\u2578\u257a]{8,} 1000/9999  144.5 fps", row) for row in rows[1:])
 
 
-def test_what_is_said_above_the_bars_stays(terminal: Terminal) -> None:
+def test_notices_stay_above_the_bars(terminal: Terminal) -> None:
     long = "a line that is much wider than a terminal, " * 4
     with BatchView(quiet=False) as view:
         view(planned(3, 3.0))
@@ -147,25 +147,25 @@ def test_what_is_said_above_the_bars_stays(terminal: Terminal) -> None:
             view(Noted(name, long + name))
         view(Noted(None, "the disk may become full"))
         view.bars.refresh()
-    said = " ".join(terminal.lines())
-    assert said == " ".join(
+    shown = " ".join(terminal.lines())
+    assert shown == " ".join(
         [*(f"note: {name}: {long}{name}" for name in ("a.mp4", "b.mp4", "c.mp4")), "note: the disk may become full"]
     )
 
 
-def test_a_process_that_is_ended_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
+def test_an_interruption_restores_the_terminal(terminal: Terminal) -> None:
     with BatchView(quiet=False) as view:
         view(planned(2, 2.0))
         view(Skipped("a.mp4"))
         view(Started("b.mp4", "in/b.mp4", 1, 1.0))
         view.bars.refresh()
         assert not terminal.shows_its_cursor()
-        view.say_what_is_left()  # in the midst of it; nothing behind this line is run
+        view.report_interruption()  # in the middle of the batch; the process ends after this line
         assert terminal.shows_its_cursor()
         assert terminal.lines() == ["interrupted; 1 of 2 are done; run the same command to resume"]
 
 
-def test_the_table_is_in_columns_and_quiet_is_about_failures_alone(terminal: Terminal) -> None:
+def test_the_table_is_in_columns_and_quiet_shows_failures_only(terminal: Terminal) -> None:
     ended = Ended(2, 0, 1, 0, 61.0, "out/report.html")
     last = "2 painted, 1 failed in 0:01:01; out/report.html"
     good, wide = "a.mp4", "\u7d75\x1b.mp4"
@@ -183,11 +183,11 @@ def test_the_table_is_in_columns_and_quiet_is_about_failures_alone(terminal: Ter
         view.print_table(ended)
         tables.append(terminal.lines()[start:])
     failed = "broken.mp4  failed    is no video"
-    painted = [
+    stylized = [
         "a.mp4       stylized  90 frames, 26.0 fps",
         "\u7d75\\x1b.mp4  stylized  2 frames, 3.0 fps, 2 damaged places in the input",
     ]
-    assert tables == [[*painted, failed, last], [failed, last], [last]]
+    assert tables == [[*stylized, failed, last], [failed, last], [last]]
     silent = BatchView(quiet=True)
     silent(Finished(good, FIGURES))
     start = len(terminal.lines())

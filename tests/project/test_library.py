@@ -44,8 +44,8 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
     for name in ("holiday.mp4", "clips/a.mp4", "clips/b.mkv"):
         make_clip(tmp_path / name, short)
     shown: list[Any] = []
-    pictures = [moving_square(number) for number in range(3)]
-    exec(example, {"pictures": pictures, "show": shown.append, "print": lambda *values: shown.append(values)})
+    arrays = [moving_square(number) for number in range(3)]
+    exec(example, {"pictures": arrays, "show": shown.append, "print": lambda *values: shown.append(values)})
     if "stylize_clip" in example:
         assert len(contents(tmp_path / "painted.mp4").times) == shown[0][0] == 5
     elif "stylize_folder" in example:
@@ -53,74 +53,74 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
         assert len(list((tmp_path / "painted").glob("*_*.m*"))) == 4
         assert contents(tmp_path / "painted" / "a_great-wave.mp4").height == 360
     else:
-        assert [picture.shape for picture in shown] == [(48, 64, 3)] * 3
-        difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, pictures, strict=True)]
+        assert [frame.shape for frame in shown] == [(48, 64, 3)] * 3
+        difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, arrays, strict=True)]
         assert min(difference) > 3
 
 
 def test_frames_are_read_as_they_are_needed() -> None:
-    pictures = [moving_square(number) for number in range(8)]
+    arrays = [moving_square(number) for number in range(8)]
 
     def endless() -> Iterator[Any]:
-        yield from pictures
+        yield from arrays
         raise AssertionError("more frames were read than needed")
 
     stylized = stylize_frames(endless(), PLAIN)
     first = next(stylized)
     stylized.close()  # type: ignore[attr-defined]
-    assert np.array_equal(first, next(stylize_frames(iter(pictures), PLAIN)))
-    deep = [picture.astype(np.uint16) * 257 for picture in pictures[:2]]
-    assert [picture.dtype.name for picture in stylize_frames(deep, PLAIN)] == ["uint16"] * 2
+    assert np.array_equal(first, next(stylize_frames(iter(arrays), PLAIN)))
+    deep = [frame.astype(np.uint16) * 257 for frame in arrays[:2]]
+    assert [frame.dtype.name for frame in stylize_frames(deep, PLAIN)] == ["uint16"] * 2
     assert list(stylize_frames([], PLAIN)) == []
 
 
 def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> None:
-    pictures = [moving_square(number) for number in range(6)]
-    expected = list(stylize_frames(pictures, PLAIN))
+    arrays = [moving_square(number) for number in range(6)]
+    expected = list(stylize_frames(arrays, PLAIN))
 
     def refilled() -> Iterator[Any]:
-        buffer = np.empty_like(pictures[0])
-        for picture in pictures:
-            buffer[...] = picture
+        buffer = np.empty_like(arrays[0])
+        for frame in arrays:
+            buffer[...] = frame
             yield buffer
 
-    mirrored = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
-    for frames in (refilled(), (picture[..., ::-1] for picture in mirrored)):
+    mirrored = [np.ascontiguousarray(frame[..., ::-1]) for frame in arrays]
+    for frames in (refilled(), (frame[..., ::-1] for frame in mirrored)):
         stylized = list(stylize_frames(frames, PLAIN))
         assert all(np.array_equal(one, other) for one, other in zip(stylized, expected, strict=True))
-    deep = [picture.astype(np.uint16) * 257 for picture in pictures[:3]]
-    big_endian = list(stylize_frames((picture.astype(">u2") for picture in deep), PLAIN))
+    deep = [frame.astype(np.uint16) * 257 for frame in arrays[:3]]
+    big_endian = list(stylize_frames((frame.astype(">u2") for frame in deep), PLAIN))
     for one, other in zip(big_endian, stylize_frames(deep, PLAIN), strict=True):
         assert one.dtype == np.uint16
         assert np.array_equal(one, other)
 
 
 def test_an_exception_of_the_frames_comes_after_the_frames_before_it() -> None:
-    pictures = [moving_square(number) for number in range(3)]
-    expected = list(stylize_frames(pictures, PLAIN))
+    arrays = [moving_square(number) for number in range(3)]
+    expected = list(stylize_frames(arrays, PLAIN))
 
     def breaking() -> Iterator[Any]:
-        yield from pictures
+        yield from arrays
         raise OSError("the camera is lost")
 
-    for frames, reason in ((breaking(), "camera is lost"), ([*pictures, pictures[0][:10]], "the first was")):
+    for frames, reason in ((breaking(), "camera is lost"), ([*arrays, arrays[0][:10]], "the first was")):
         stylized = stylize_frames(frames, PLAIN)
-        results = [next(stylized) for _ in pictures]
+        results = [next(stylized) for _ in arrays]
         assert all(np.array_equal(one, other) for one, other in zip(results, expected, strict=True))
         with pytest.raises((OSError, ValueError), match=reason):
             next(stylized)
 
 
 def test_errors_have_the_right_type(tmp_path: Path) -> None:
-    picture = moving_square(0)
-    for wrong in ([picture[..., :1]], [picture.astype(float)], [picture, picture[:10]], [picture[:0]], [None]):
+    frame = moving_square(0)
+    for wrong in ([frame[..., :1]], [frame.astype(float)], [frame, frame[:10]], [frame[:0]], [None]):
         with pytest.raises(ValueError, match="a frame is"):
             list(stylize_frames(wrong, PLAIN))
     with pytest.raises(ValueError, match="style_end"):
-        stylize_frames([picture], StylizeConfig(style="great-wave", style_end="minotaur"))
+        stylize_frames([frame], StylizeConfig(style="great-wave", style_end="minotaur"))
     for fps in (0, -5, math.inf, math.nan):
         with pytest.raises(ValueError, match="fps must be a number above 0"):
-            stylize_frames([picture], PLAIN, fps=fps)
+            stylize_frames([frame], PLAIN, fps=fps)
     with pytest.raises(PipelineError, match="no such file"):
         stylize_clip(tmp_path / "none.mp4", tmp_path / "out.mp4", "great-wave")
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
