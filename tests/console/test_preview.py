@@ -82,7 +82,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     for target, reason in (
         ("page.png", "exists.*--overwrite"),
         ("page.mp4", r"ends in .*\.png"),
-        ("missing/page.png", "missing does not exist"),
+        ("missing/page.png", "folder .*missing"),
         (".", "ends in"),
     ):
         with pytest.raises(OutputError, match=reason):
