@@ -117,7 +117,7 @@ def test_the_view_accepts_events_in_any_order(terminal: Terminal) -> None:
     note, *table = terminal.lines()
     assert note == "note: b.mp4 failed: changed; it is tried once more after the others"
     row = "a.mp4  stylized  1 frame, 1 damaged place in the input"
-    assert table == [row, "1 painted, 1 left in 1.0 s; report.html"]
+    assert table == [row, "1 stylized, 1 not finished in 1.0 s; report.html"]
 
 
 def test_names_neither_harm_the_terminal_nor_fill_its_width(terminal: Terminal) -> None:
@@ -167,7 +167,7 @@ def test_an_interruption_restores_the_terminal(terminal: Terminal) -> None:
 
 def test_the_table_is_in_columns_and_quiet_shows_failures_only(terminal: Terminal) -> None:
     ended = Ended(2, 0, 1, 0, 61.0, "out/report.html")
-    last = "2 painted, 1 failed in 0:01:01; out/report.html"
+    last = "2 stylized, 1 failed in 0:01:01; out/report.html"
     good, wide = "a.mp4", "\u7d75\x1b.mp4"
     events: list[Event] = [
         Started("broken.mp4", "in/broken.mp4", 2, 0.0),

@@ -385,7 +385,7 @@ def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"the same command goes on" in err
+    assert b"run the same command to resume" in err
     assert b"Traceback" not in err
     wait_for_end(workers)
 
