@@ -164,13 +164,13 @@ def early_and_late(result: dict[str, Any], seconds: float) -> dict[str, float]:
 
 def lines(name: str, result: dict[str, Any], ends: dict[str, float], *, is_default: bool) -> list[str]:
     """What a session came to, and whether it is what was wanted."""
-    ms, (width, height) = result["latency_ms"], result["painted_at"]
+    ms, (width, height) = result["latency_ms"], result["stylized_size"]
     fps = result["fps"] or 0.0
     told = [
         f"{name}: latency p50 {ms['p50']} ms, p95 {ms['p95']} ms, p99 {ms['p99']} ms; {fps:.1f} fps delivered; "
         f"{result['captured']} captured, {result['delivered']} delivered, {result['dropped']} dropped",
         f"{name}: painted at {width}x{height} by {result['engine']} at the end; first picture after "
-        f"{result['first_picture_seconds']} s, fast engine after {result['fast_after_seconds']} s",
+        f"{result['first_frame_seconds']} s, fast engine after {result['fast_after_seconds']} s",
         f"{name}: p50 / p95 around second 10: {ends['early_p50']:.0f} / {ends['early_p95']:.0f} ms, "
         f"at the end: {ends['late_p50']:.0f} / {ends['late_p95']:.0f} ms",
     ]

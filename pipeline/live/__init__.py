@@ -1,6 +1,6 @@
-"""A camera, a stream, the screen: painted as it happens.
+"""A camera, a stream, the screen or a file, stylized live.
 
-    capture thread -> mailbox -> paint thread -> one mailbox for each sink -> sink threads
+    capture thread -> mailbox -> stylize thread -> one mailbox for each sink -> sink threads
 
-Every mailbox holds one frame, the newest: whoever is slow misses frames, and delays nobody. `session` starts here.
+Every mailbox holds one frame, the newest: a slow stage drops frames, and delays no other. Start reading at `session`.
 """

@@ -1,4 +1,4 @@
-"""The thread that hands sound to all sinks that take it."""
+"""The thread that hands audio to all sinks."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,34 +11,34 @@ STOP_SECONDS = 2.0
 
 
 class AudioThread(threading.Thread):
-    """Reads ``source`` and offers each piece to all outlets; a source that breaks is said once, and left out.
+    """Reads ``source`` and hands each audio frame to all sinks; if the source fails, the session goes on without it.
 
     Args:
-        source: where sound comes from.
+        source: where the audio comes from.
         sink_threads: where it goes.
-        notify: called with what the user should know, in this thread.
+        notify: called in this thread with messages for the user.
     """
 
     def __init__(self, source: AudioSource, sink_threads: Sequence[SinkThread], notify: Callable[[str], None]) -> None:
-        super().__init__(name="sound", daemon=True)
+        super().__init__(name="audio", daemon=True)
         self._source, self._sink_threads, self._notify = source, sink_threads, notify
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Read until it is stopped."""
+        """Read until stopped."""
         try:
             while not self._stopping.is_set():
                 frame = self._source.read()
                 if frame is not None:
                     for sink_thread in self._sink_threads:
                         sink_thread.put_audio(frame)
-        except Exception as error:  # noqa: BLE001 - the picture goes on without
-            self._notify(f"{first_line(error)}; going on without sound")
+        except Exception as error:  # noqa: BLE001 - the video goes on without
+            self._notify(f"{first_line(error)}; going on without audio")
         finally:
             self._source.close()
 
     def stop(self) -> None:
-        """End, and wait for it: `AudioSource.read` takes half a second at most."""
+        """Stop, and wait for the end: `AudioSource.read` takes half a second at most."""
         self._stopping.set()
         if self.ident is None:
             self._source.close()

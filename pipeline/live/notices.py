@@ -1,29 +1,29 @@
-"""What the user is told while a session runs."""
+"""Messages to the user while a session runs."""
 
 import threading
 from collections.abc import Callable
 
 
 class Notices:
-    """Called with a line, from any thread: says it, one at a time, and keeps it.
+    """Passes each message on, one at a time, and stores it; called from any thread.
 
     Args:
-        say: tells the user.
+        notify: called with each message.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._lines: list[str] = []
         self._lock = threading.Lock()
 
     def __call__(self, line: str) -> None:
-        """Say ``line``."""
+        """Pass ``line`` on."""
         with self._lock:
             self._lines.append(line)
-            self._say(line)
+            self._notify(line)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All that was said."""
+        """All messages so far."""
         with self._lock:
             return tuple(self._lines)

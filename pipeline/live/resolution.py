@@ -1,31 +1,33 @@
-"""At which resolution to paint, so that the pictures come in time: a pure class, told times, asked for a step.
+"""Choose the working size of a live session, so that frames are stylized in time.
 
-Step 0 is the full resolution; each further one is coarser. What a step would cost is estimated from what the present
-one costs, by the number of pixels; what it did cost when it was used is remembered, and believed for a while.
+Step 0 is the full size; each further step is smaller. The cost of a step is estimated from the cost of the present one
+by the number of pixels; a cost that was measured is used instead for a while. The module reads no clock.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 SCALES = (1.0, 5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3, 1 / 4, 1 / 6)
-# Under 32 pixels OpenCV's flow crashes; and what is smaller than this is no picture.
+# OpenCV's optical flow crashes below 32 pixels, and a frame much smaller than this shows nothing.
 SMALLEST_PX = 64
 
-# Share of the time between two pictures that a step may be expected to take before it is chosen. A step is left only
-# when it takes more than all of it: what lies between keeps small changes from moving it to and fro.
+# Share of the time between two frames that a step may be expected to take when it is chosen. It is left only when it
+# takes more than all of that time: the difference keeps small changes from switching to and fro.
 COMFORT = 0.85
+# How long frames must be late, or leave time to spare, before the step changes.
 DOWN_SECONDS, UP_SECONDS = 0.7, 3.0
 LONGEST_UP_SECONDS = 60.0
-# A step that had to be left again so soon was a mistake; the next try waits twice as long.
+# A larger step that is left again this soon was a mistake; the next attempt waits twice as long.
 MISTAKE_SECONDS = 10.0
-BELIEVE_SECONDS = 30.0
-# A compiled network against an eager one, until both have been measured.
-EAGER_IS_SLOWER = 2.5
+# A measured cost is used for so long.
+VALID_SECONDS = 30.0
+# Time of eager over that of a fast engine, until both have been measured.
+EAGER_FACTOR = 2.5
 SMOOTHING = 0.15
 
 
 def working_sizes(height: int, width: int) -> tuple[tuple[int, int], ...]:
-    """Heights and widths in pixels of the steps for an output of that size, the largest first."""
+    """Return heights and widths in pixels of the steps for an output of this size, the largest first."""
     sizes = [(height, width)]
     for scale in SCALES[1:]:
         size = (round(height * scale / 4) * 4, round(width * scale / 4) * 4)
@@ -35,29 +37,29 @@ def working_sizes(height: int, width: int) -> tuple[tuple[int, int], ...]:
 
 
 def first_step(sizes: Sequence[tuple[int, int]], most_pixels: float) -> int:
-    """The largest of ``sizes`` with at most ``most_pixels``; the smallest where none has."""
+    """Return the first of ``sizes`` with at most ``most_pixels``; the last one if there is none."""
     return next((step for step, (height, width) in enumerate(sizes) if height * width <= most_pixels), len(sizes) - 1)
 
 
 @dataclass(slots=True)
 class _Cost:
-    """What painting at a step costs, smoothed, and when that was last measured, both in seconds."""
+    """Smoothed time that a frame takes at a step, and when it was last measured, both in seconds."""
 
     seconds: float
     at: float
 
 
 class ResolutionControl:
-    """Steers the resolution by the time that painting takes, and by the latency.
+    """Chooses the step from the time that stylizing takes, and from the latency.
 
     Args:
         sizes: height and width in pixels of each step, the largest first.
-        step: to begin with.
-        fps: pictures a second that are wanted.
-        latency_seconds: from capture to sink, that most pictures are to stay below.
+        step: to start with.
+        fps: wanted frames per second.
+        latency_seconds: wanted latency of most frames, from capture to sink.
 
     Attributes:
-        step: that is used.
+        step: that is in use.
     """
 
     def __init__(self, sizes: Sequence[tuple[int, int]], *, step: int, fps: float, latency_seconds: float) -> None:
@@ -65,80 +67,80 @@ class ResolutionControl:
         self._pixels = [height * width for height, width in sizes]
         self._interval = 1 / fps
         self._latency_target = latency_seconds
-        self._elsewhere = 0.0
+        self._other_seconds = 0.0
         self._largest = 0
         self._costs: dict[tuple[int, bool], _Cost] = {}
         self._is_fast = False
         self._late_since: float | None = None
-        self._room_since: float | None = None
+        self._spare_since: float | None = None
         self._up_seconds = UP_SECONDS
         self._went_up_at: float | None = None
 
     def set_fps(self, fps: float) -> None:
-        """Aim at ``fps`` pictures a second from now on."""
+        """Set the wanted frames per second."""
         self._interval = 1 / fps
 
     def forbid(self, step: int) -> None:
-        """Never choose ``step`` again, nor a larger one: the device has no memory for it."""
+        """Never choose ``step`` or a larger size again: the device has too little memory."""
         self._largest = max(self._largest, step + 1)
         self.step = max(self.step, self._largest)
-        self._late_since = self._room_since = self._went_up_at = None
+        self._late_since = self._spare_since = self._went_up_at = None
 
     @property
     def budget_seconds(self) -> float:
-        """That a picture may take to paint.
+        """The time that stylizing a frame may take.
 
-        Where time is lost behind the painter a smaller picture helps little: a third of the latency stays for painting.
+        A third of the latency at least: where most of it is lost after stylizing, a smaller frame hardly helps.
         """
-        room = max(self._latency_target - self._elsewhere, self._latency_target / 3)
-        return min(self._interval, room)
+        left = max(self._latency_target - self._other_seconds, self._latency_target / 3)
+        return min(self._interval, left)
 
     def add(self, now: float, seconds: float, *, fast: bool) -> None:
-        """A picture took ``seconds`` to paint at the present step, with the ``fast`` engine or the slow one."""
+        """Record that a frame took ``seconds`` at the present step, with a ``fast`` engine or with eager."""
         self._is_fast = fast
         known = self._costs.get((self.step, fast))
-        if known is None or now - known.at > BELIEVE_SECONDS:
+        if known is None or now - known.at > VALID_SECONDS:
             self._costs[self.step, fast] = _Cost(seconds, now)
         else:
             known.seconds += SMOOTHING * (seconds - known.seconds)
             known.at = now
 
     def add_latency(self, seconds: float) -> None:
-        """A sink took a picture ``seconds`` after it had been captured."""
+        """Record that a sink took a frame ``seconds`` after its capture."""
         cost = self._costs.get((self.step, self._is_fast))
-        elsewhere = max(seconds - (cost.seconds if cost else 0.0), 0.0)
-        self._elsewhere += SMOOTHING * (elsewhere - self._elsewhere)
+        other = max(seconds - (cost.seconds if cost else 0.0), 0.0)
+        self._other_seconds += SMOOTHING * (other - self._other_seconds)
 
     def choose(self, now: float, ready: Collection[int]) -> int:
-        """The step to paint the next picture at.
+        """Return the step for the next frame.
 
         Args:
-            now: seconds.
-            ready: the steps for which the fast engine is there.
+            now: monotonic seconds.
+            ready: the steps with a fast engine.
         """
         cost = self._costs.get((self.step, self._is_fast))
         if cost is None:
             return self.step
         if self._is_late(now, cost.seconds):
-            self._go(now, self._best(now, ready))
+            self._change(now, self._best(now, ready))
         elif (better := self._better(now, ready)) is not None:
-            self._go(now, better)
+            self._change(now, better)
         return self.step
 
     def worth_preparing(self, now: float) -> int | None:
-        """The step whose fast engine would serve best; None as long as too little is known."""
+        """Return the step for which a fast engine would help most; None while too little is known."""
         if (self.step, self._is_fast) not in self._costs:
             return None
         steps = range(self._largest, len(self._pixels))
-        fits = (step for step in steps if self._expect(now, step, True) <= self._comfort)
-        return next(fits, len(self._pixels) - 1)
+        fitting = (step for step in steps if self._expected(now, step, True) <= self._comfort)
+        return next(fitting, len(self._pixels) - 1)
 
     @property
     def _comfort(self) -> float:
         return COMFORT * self.budget_seconds
 
     def _is_late(self, now: float, seconds: float) -> bool:
-        """Whether painting has taken too long for long enough to be sure."""
+        """Return whether stylizing has been too slow for `DOWN_SECONDS`."""
         if seconds <= self.budget_seconds:
             self._late_since = None
             return False
@@ -147,54 +149,56 @@ class ResolutionControl:
         return now - self._late_since >= DOWN_SECONDS
 
     def _better(self, now: float, ready: Collection[int]) -> int | None:
-        """A larger step, where there has been room for one for long enough; at once where a fast engine came."""
+        """Return a larger size after enough time to spare, or at once where a fast engine is new; None otherwise."""
         best = self._best(now, ready)
-        if best >= self.step or self._expect(now, best, best in ready) > self._comfort:
-            self._room_since = None
+        if best >= self.step or self._expected(now, best, best in ready) > self._comfort:
+            self._spare_since = None
             return None
         if best in ready and not self._is_fast:
             return best
-        if self._room_since is None:
-            self._room_since = now
-        if now - self._room_since < self._up_seconds:
+        if self._spare_since is None:
+            self._spare_since = now
+        if now - self._spare_since < self._up_seconds:
             return None
-        return self.step - 1 if self._expect(now, self.step - 1, self.step - 1 in ready) <= self._comfort else best
+        above = self.step - 1
+        return above if self._expected(now, above, above in ready) <= self._comfort else best
 
     def _best(self, now: float, ready: Collection[int]) -> int:
-        """The largest step that fits; where none does, the quickest."""
+        """Return the largest size that fits into the budget; the fastest if none does."""
         steps = range(self._largest, len(self._pixels))
-        expected = {step: self._expect(now, step, step in ready) for step in steps}
-        fits = (step for step, seconds in expected.items() if seconds <= self._comfort)
-        return next(fits, min(expected, key=expected.__getitem__))
+        expected = {step: self._expected(now, step, step in ready) for step in steps}
+        fitting = (step for step, seconds in expected.items() if seconds <= self._comfort)
+        return next(fitting, min(expected, key=expected.__getitem__))
 
-    def _expect(self, now: float, step: int, fast: bool) -> float:
-        """Seconds that a picture would take at ``step``."""
+    def _expected(self, now: float, step: int, fast: bool) -> float:
+        """Return the seconds that a frame would take at ``step``."""
         for engine in (fast, not fast):
             known = self._costs.get((step, engine))
-            if known is not None and now - known.at <= BELIEVE_SECONDS:
+            if known is not None and now - known.at <= VALID_SECONDS:
                 return known.seconds * self._ratio(engine, fast)
         cost = self._costs[self.step, self._is_fast]
         return cost.seconds * self._pixels[step] / self._pixels[self.step] * self._ratio(self._is_fast, fast)
 
     def _ratio(self, known: bool, wanted: bool) -> float:
-        """How much longer one engine takes than the other."""
+        """Return the time of the ``wanted`` engine over that of the ``known`` one; each is fast, or eager."""
         if known == wanted:
             return 1.0
-        both = [step for step in range(len(self._pixels)) if {(step, True), (step, False)} <= self._costs.keys()]
-        slower = EAGER_IS_SLOWER
-        if both:
-            slower = max(self._costs[both[0], False].seconds / self._costs[both[0], True].seconds, 1.0)
-        return slower if known else 1 / slower
+        measured = [step for step in range(len(self._pixels)) if {(step, True), (step, False)} <= self._costs.keys()]
+        factor = EAGER_FACTOR
+        if measured:
+            step = measured[0]
+            factor = max(self._costs[step, False].seconds / self._costs[step, True].seconds, 1.0)
+        return factor if known else 1 / factor
 
-    def _go(self, now: float, step: int) -> None:
-        """Change to ``step``, and learn from a change upward that did not last."""
-        self._late_since = self._room_since = None
+    def _change(self, now: float, step: int) -> None:
+        """Use ``step``; a step up that is soon taken back makes the next one wait longer."""
+        self._late_since = self._spare_since = None
         if step == self.step:
             return
         if step < self.step:
             self._went_up_at = now
         elif self._went_up_at is not None:
-            mistaken = now - self._went_up_at < MISTAKE_SECONDS
-            self._up_seconds = min(2 * self._up_seconds, LONGEST_UP_SECONDS) if mistaken else UP_SECONDS
+            was_mistake = now - self._went_up_at < MISTAKE_SECONDS
+            self._up_seconds = min(2 * self._up_seconds, LONGEST_UP_SECONDS) if was_mistake else UP_SECONDS
             self._went_up_at = None
         self.step = step

@@ -1,4 +1,4 @@
-"""A live session, from the first picture to the last: capture, paint, hand out, each in threads of its own."""
+"""A live session from the first frame to the last: capture, stylize and each sink run in threads of their own."""
 
 import threading
 import time
@@ -23,9 +23,9 @@ from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize_thread import StylizeThread
 
-# For the picture that is being painted.
-PAINT_SECONDS = 10.0
-# A source that does not answer is left to its own time-out: nothing of it has to be finished.
+# For the frame that is being stylized.
+STYLIZE_SECONDS = 10.0
+# A source that does not return from a read is left to its own timeout: it has nothing to finish.
 CAPTURE_SECONDS = 1.0
 
 
@@ -38,26 +38,26 @@ def run_live(
     audio: AudioSource | None = None,
     device: CaptureDevice | None = None,
 ) -> LiveSummary:
-    """Paint what ``config.source`` shows into ``sinks``, until it is told to end.
+    """Stylize what ``config.source`` shows into ``sinks``, until the session ends.
 
-    It ends when ``controls`` are told to quit, after ``config.seconds``, at a file's end, when no sink is left, and
-    with a `KeyboardInterrupt`, which is not passed on. Whatever else fails is raised after all has been closed.
+    It ends when ``controls`` ask for it, after ``config.seconds``, at the end of a file, when no sink is left, and
+    with a `KeyboardInterrupt`, which is not raised again. Any other error is raised after everything is closed.
 
     Args:
-        config: what, how and how long.
-        sinks: where to, at least one; the first that takes pictures stands for all in the summary.
-        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; at the end they are
-            told to quit.
-        notify: called with each thing that the user should know, one line; from any thread, one at a time. `Notices`
-            that the sinks were given too bring what those said into the summary.
-        audio: where sound comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
-        device: in place of the one that ``config.source`` means.
+        config: the source, the style and the targets.
+        sinks: where to send the frames, at least one; the summary is that of the one that took the most frames.
+        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; `Controls.quit` is called at
+            the end.
+        notify: called with each message for the user, one line; from any thread, one at a time. If the sinks were given
+            the same `Notices`, their messages are part of the summary.
+        audio: where the audio comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
+        device: replaces the one that ``config.source`` names.
 
     Raises:
         InputError: the source cannot be opened.
         SinkError: no sink is left.
-        StyleError: a style is not to be had.
-        DeviceError: the network cannot run as was asked for.
+        StyleError: a style does not exist or is unusable.
+        DeviceError: the network cannot run as the config asks for.
     """
     if not sinks:
         raise ValueError("a live session needs a sink")
@@ -65,7 +65,7 @@ def run_live(
     session = _Session(config, sinks, controls, notices, audio, device or find_capture_device(config))
     try:
         session.start()
-        session.run()
+        session.wait()
     except KeyboardInterrupt:
         pass
     finally:
@@ -83,35 +83,33 @@ class _Session:
         audio: AudioSource | None,
         device: CaptureDevice,
     ) -> None:
-        self._config, self._controls = config, controls
-        self._notices = notices
-        self._lost: list[SinkThread] = []
-        self._losing = threading.Lock()
-        self._begun = self._ended = time.monotonic()
+        self._config, self._controls, self._notices, self._device = config, controls, notices, device
+        self._failed: list[SinkThread] = []
+        self._failing = threading.Lock()
+        self._started_at = self._ended_at = time.monotonic()
         self._captured: Mailbox[CapturedFrame] = Mailbox()
-        self._device = device
         self._capture = CaptureThread(device, self._captured, notices)
-        self._sink_threads = [SinkThread(sink, notices, self._lose) for sink in sinks]
+        self._sink_threads = [SinkThread(sink, notices, self._on_failure) for sink in sinks]
         self._audio = AudioThread(audio, self._sink_threads, notices) if audio is not None else None
-        self._stylize_thread: StylizeThread | None = None
         self._stylizer: LiveStylizer | None = None
+        self._stylize_thread: StylizeThread | None = None
 
     def start(self) -> None:
-        """Up to the moment when pictures flow."""
+        """Start all threads, as soon as the first frame has arrived."""
         self._capture.start()
-        mixer = load_style_mixer(self._controls.names)  # imports torch; the device is being opened meanwhile
+        mixer = load_style_mixer(self._controls.names)  # imports torch while the device is being opened
         while not self._capture.first.wait(POLL_SECONDS):
             if self._controls.quitting.is_set():
                 return
-            if self._config.seconds is not None and time.monotonic() - self._begun >= self._config.seconds:
-                self._notices(f"{self._device.name}: no picture came within {self._config.seconds:g} s")
+            if self._config.seconds is not None and time.monotonic() - self._started_at >= self._config.seconds:
+                self._notices(f"{self._device.name}: no frame arrived within {self._config.seconds:g} s")
                 return
         if self._capture.error is not None:
             raise self._capture.error
-        self._begin_painting(mixer)
+        self._start_stages(mixer)
 
-    def _begin_painting(self, mixer: StyleMixer) -> None:
-        size = output_size_px(self._capture.size, self._config.height)
+    def _start_stages(self, mixer: StyleMixer) -> None:
+        height, width = size = output_size_px(self._capture.size, self._config.height)
         self._stylizer = LiveStylizer(self._config, mixer, size, self._notices)
         self._stylize_thread = StylizeThread(
             self._config,
@@ -125,12 +123,12 @@ class _Session:
         self._stylize_thread.start()
         fps = Fraction(self._stylize_thread.fps).limit_denominator(1001)
         for sink_thread in self._sink_threads:
-            sink_thread.start(size[1], size[0], fps)
+            sink_thread.start(width, height, fps)
         if self._audio is not None:
             self._audio.start()
 
-    def run(self) -> None:
-        """Wait for the end."""
+    def wait(self) -> None:
+        """Wait for the end of the session."""
         deadline = None if self._config.seconds is None else time.monotonic() + self._config.seconds
         while not self._is_over(deadline):
             self._controls.quitting.wait(POLL_SECONDS)
@@ -141,52 +139,52 @@ class _Session:
             or (deadline is not None and time.monotonic() >= deadline)
             or self._stylize_thread is None
             or not self._stylize_thread.is_alive()
-            or self._is_alone
+            or self._has_no_sink
         )
 
     @property
-    def _is_alone(self) -> bool:
-        """Whether sinks have been lost, and those that have not show nobody anything."""
-        return bool(self._lost) and not any(
-            sink_thread.sink.is_active for sink_thread in self._sink_threads if sink_thread not in self._lost
+    def _has_no_sink(self) -> bool:
+        """Whether a sink has failed, and no other one is active."""
+        return bool(self._failed) and not any(
+            sink_thread.sink.is_active for sink_thread in self._sink_threads if sink_thread not in self._failed
         )
 
-    def _lose(self, sink_thread: SinkThread, line: str) -> None:
-        """A sink has failed: says so, unless it was the last, of which the error that ends the session tells."""
-        with self._losing:
-            self._lost.append(sink_thread)
-            if self._is_alone:
+    def _on_failure(self, sink_thread: SinkThread, message: str) -> None:
+        """Report that a sink has failed; for the last one, the error that ends the session does so."""
+        with self._failing:
+            self._failed.append(sink_thread)
+            if self._has_no_sink:
                 return
             others = any(other.is_running and other.sink.is_active for other in self._sink_threads)
         goes_on = others and not self._controls.quitting.is_set()
-        self._notices(f"{line}; going on without it" if goes_on else line)
+        self._notices(f"{message}; going on without it" if goes_on else message)
 
     def end(self) -> None:
-        """Close everything, the source first, so that each stage behind it can finish what it has."""
-        self._ended = time.monotonic()
+        """Close everything in the order of the data, so that each stage finishes what it has."""
+        self._ended_at = time.monotonic()
         stylize_thread, audio, stylizer = self._stylize_thread, self._audio, self._stylizer
         steps: list[Callable[[], object]] = [
             self._controls.quit,  # a window that hangs waits for it
             self._capture.stop,
             self._captured.close,
             *([stylizer.close] if stylizer is not None else []),
-            *([partial(stylize_thread.join, PAINT_SECONDS)] if stylize_thread is not None else []),
+            *([partial(stylize_thread.join, STYLIZE_SECONDS)] if stylize_thread is not None else []),
             *([audio.stop] if audio is not None else []),
             *(sink_thread.finish for sink_thread in self._sink_threads),
             *(sink_thread.join for sink_thread in self._sink_threads),
             partial(self._capture.join, CAPTURE_SECONDS),
         ]
-        with ExitStack() as closing:  # another Ctrl-C cuts a wait short, and leaves none of the rest out
+        with ExitStack() as closing:  # another Ctrl-C shortens a wait, but skips no step
             for step in reversed(steps):
                 closing.callback(step)
 
     def summary(self) -> LiveSummary:
-        """What was done, or the error that ended it."""
+        """Return what the session did, or raise the error that ended it."""
         for thread in (self._stylize_thread, self._capture):
             if thread is not None and thread.error is not None:
                 raise thread.error
-        if self._is_alone:
-            last = self._lost[-1]
+        if self._has_no_sink:
+            last = self._failed[-1]
             failure = last.failure
             raise failure if isinstance(failure, SinkError) else SinkError(last.sink.name, str(failure)) from failure
         sinks = tuple(sink_thread.summary() for sink_thread in self._sink_threads)
@@ -198,18 +196,18 @@ class _Session:
             captured=self._capture.captured,
             delivered=best.delivered,
             dropped=max(self._capture.captured - best.delivered, 0),
-            seconds=self._ended - self._begun,
+            seconds=self._ended_at - self._started_at,
             size=stylizer.size[::-1] if stylizer else (0, 0),
-            painted_at=stylize_thread.working[::-1] if stylize_thread else (0, 0),
+            stylized_size=stylize_thread.working[::-1] if stylize_thread else (0, 0),
             engine=stylizer.engine if stylizer else "",
-            first_picture_seconds=self._since_begun(stylize_thread.first_at if stylize_thread else None),
-            fast_after_seconds=self._since_begun(stylize_thread.fast_at if stylize_thread else None),
+            first_frame_seconds=self._since_start(stylize_thread.first_at if stylize_thread else None),
+            fast_after_seconds=self._since_start(stylize_thread.fast_at if stylize_thread else None),
             sinks=sinks,
             notices=self._notices.lines,
         )
 
-    def _since_begun(self, at: float | None) -> float | None:
-        return None if at is None else round(at - self._begun, 3)
+    def _since_start(self, at: float | None) -> float | None:
+        return None if at is None else round(at - self._started_at, 3)
 
 
 def output_size_px(source_size_px: tuple[int, int], height_px: int | None) -> tuple[int, int]:

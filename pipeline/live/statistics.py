@@ -1,7 +1,7 @@
-"""What a session has done, counted in constant memory however long it runs."""
+"""What a session did, counted in constant memory however long it runs."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,17 +11,17 @@ BINS = 20_000
 
 
 class Latencies:
-    """Counts times and gives their percentiles, to half a millisecond."""
+    """A histogram of times, which gives percentiles exact to half a millisecond."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(BINS, np.int64)
 
     def add(self, seconds: float) -> None:
-        """Count a time; what is longer than the scale counts as its end."""
+        """Count a time; one beyond the scale counts as its end."""
         self._counts[min(max(int(seconds * 1000 / BIN_MS), 0), BINS - 1)] += 1
 
     def percentile(self, share: float) -> float | None:
-        """Milliseconds that ``share`` (in [0, 1]) of the times do not exceed; None where there are none."""
+        """Return the milliseconds that ``share`` (in [0, 1]) of the times do not exceed; None without any times."""
         total = int(self._counts.sum())
         if not total:
             return None
@@ -29,21 +29,21 @@ class Latencies:
         return float((place + 1) * BIN_MS)
 
     def summary(self) -> dict[str, float | None]:
-        """``p50``, ``p95`` and ``p99`` in milliseconds."""
+        """Return ``p50``, ``p95`` and ``p99`` in milliseconds."""
         return {f"p{percent}": self.percentile(percent / 100) for percent in (50, 95, 99)}
 
 
 @dataclass(frozen=True, slots=True)
 class SinkSummary:
-    """What came to one sink.
+    """What a sink took.
 
     Attributes:
         name: of the sink.
-        fps: pictures a second, from the first to the last; None for fewer than two.
-        latency_ms: ``p50``, ``p95``, ``p99`` from capture until the sink had taken the picture; None for no picture.
-        delivered: pictures that it took.
-        dropped: pictures that it was too slow for.
-        failure: why it was taken out; None where it worked to the end.
+        fps: frames per second, from the first to the last; None for fewer than two frames.
+        latency_ms: ``p50``, ``p95``, ``p99`` from capture until the sink had taken the frame; None without frames.
+        delivered: number of frames that the sink took.
+        dropped: number of frames that it was too slow for.
+        failure: why it failed; None if it did not.
     """
 
     name: str
@@ -54,52 +54,56 @@ class SinkSummary:
     failure: str | None
 
 
-@dataclass
 class Deliveries:
-    """Counts what one sink takes; `add` is called in its thread, all else anywhere."""
+    """Counts the frames that one sink takes; `add` is called in its thread, everything else in any.
 
-    delivered: int = 0
-    latencies: Latencies = field(default_factory=Latencies)
-    last_seconds: float = 0.0
-    _first: float = 0.0
-    _last: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    Attributes:
+        delivered: number of frames so far.
+        last_seconds: latency of the last frame.
+    """
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.last_seconds = 0.0
+        self._latencies = Latencies()
+        self._first_at = self._last_at = 0.0
+        self._lock = threading.Lock()
 
     def add(self, captured_at: float, now: float) -> None:
-        """A picture that was captured at ``captured_at`` has been taken ``now``."""
+        """Count a frame that was captured at ``captured_at`` and delivered ``now``, on one clock."""
         with self._lock:
-            self._first = self._first if self.delivered else now
-            self._last = now
+            self._first_at = self._first_at if self.delivered else now
+            self._last_at = now
             self.delivered += 1
             self.last_seconds = now - captured_at
-            self.latencies.add(self.last_seconds)
+            self._latencies.add(self.last_seconds)
 
     def summary(self, name: str, dropped: int, failure: str | None) -> SinkSummary:
-        """All of it."""
+        """Return the summary of the sink ``name``."""
         with self._lock:
-            seconds = self._last - self._first
+            seconds = self._last_at - self._first_at
             fps = (self.delivered - 1) / seconds if seconds > 0 else None
-            return SinkSummary(name, fps, self.latencies.summary(), self.delivered, dropped, failure)
+            return SinkSummary(name, fps, self._latencies.summary(), self.delivered, dropped, failure)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSummary:
-    """What a live session did. The first five fields are those of the sink that took the most pictures.
+    """What a live session did. The first five fields are those of the sink that took the most frames.
 
     Attributes:
-        fps: pictures a second.
-        latency_ms: ``p50``, ``p95``, ``p99``, from capture until the sink had taken the picture.
-        captured: pictures that the source gave.
-        delivered: pictures that the sink took.
-        dropped: captured pictures that it never got.
-        seconds: from the start of the session until it was told to end; what finishing took is not in it.
-        size: width and height of the pictures that came out, in pixels.
-        painted_at: width and height at which the last was painted.
-        engine: that painted it.
-        first_picture_seconds: from the start of the session to the first picture delivered; None where none was.
-        fast_after_seconds: from the start to the first picture that a fast engine painted; None where none did.
+        fps: frames per second.
+        latency_ms: ``p50``, ``p95``, ``p99``, from capture until the sink had taken the frame.
+        captured: number of captured frames.
+        delivered: number of frames that the sink took.
+        dropped: number of captured frames that it did not get.
+        seconds: from the start of the session until it was told to end, without the time that finishing took.
+        size: width and height of the output frames, in pixels.
+        stylized_size: width and height at which the network ran on the last frame, in pixels.
+        engine: that stylized the last frame.
+        first_frame_seconds: from the start of the session to the first stylized frame; None if there was none.
+        fast_after_seconds: from the start to the first frame of a fast engine; None if there was none.
         sinks: of each sink.
-        notices: what the user was told.
+        notices: messages to the user.
     """
 
     fps: float | None
@@ -109,9 +113,9 @@ class LiveSummary:
     dropped: int
     seconds: float
     size: tuple[int, int]
-    painted_at: tuple[int, int]
+    stylized_size: tuple[int, int]
     engine: str
-    first_picture_seconds: float | None
+    first_frame_seconds: float | None
     fast_after_seconds: float | None
     sinks: tuple[SinkSummary, ...]
     notices: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The thread that paints: newest picture in, painted picture out, at the resolution that the machine can hold."""
+"""The thread that stylizes: the newest frame in, a stylized frame out, at a size that the machine manages in time."""
 
 import threading
 import time
@@ -15,30 +15,30 @@ from pipeline.live.resolution import ResolutionControl, first_step, working_size
 from pipeline.live.sinks.thread import SinkThread
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
-# What two ordinary cores paint thirty times a second; where a GPU paints, nothing is too large to begin with.
-FIRST_PIXELS_OF_A_CPU = 640 * 360
-# The first pictures tell little about what the next will take.
+# Two ordinary cores stylize so many pixels thirty times a second; a GPU starts at the full size.
+FIRST_PIXELS_ON_CPU = 640 * 360
+# The first frames say little about the time of the next.
 PREPARE_AFTER_SECONDS = 1.0
-# A source this little above the target is left alone: its pictures come at uneven times.
-NEARLY = 1.15
+# No frame is skipped of a source up to this much faster than wanted, as its frames come at uneven times.
+RATE_TOLERANCE = 1.15
 
 
 class StylizeThread(threading.Thread):
-    """Paints what comes into ``captured`` and offers it to all outlets; ends when the mailbox is closed.
+    """Stylizes the frames in ``captured`` and hands them to all sinks; ends when the mailbox is closed.
 
     Args:
-        config: which targets to keep.
-        stylizer: who paints.
-        capture: where pictures come from, for its rate.
-        captured: where they come in.
-        sink_threads: where painted pictures go.
-        controls: how they are to look.
-        notify: called with what the user should know, in this thread.
+        config: the targets.
+        stylizer: stylizes the frames.
+        capture: its frame rate counts.
+        captured: where the frames come from.
+        sink_threads: where the stylized frames go.
+        controls: how to stylize each frame.
+        notify: called in this thread with messages for the user.
 
     Attributes:
-        working: height and width in pixels at which the last picture was painted.
-        first_at: when the first picture was painted, on `time.monotonic`; None before.
-        fast_at: when the first was painted by a fast engine; None before.
+        working: height and width in pixels at which the last frame was stylized.
+        first_at: when the first frame was stylized, in seconds of `time.monotonic`; None before.
+        fast_at: when the first frame was stylized by a fast engine; None before.
         error: what ended the thread early; None otherwise.
     """
 
@@ -52,17 +52,18 @@ class StylizeThread(threading.Thread):
         controls: Controls,
         notify: Callable[[str], None],
     ) -> None:
-        super().__init__(name="paint", daemon=True)
+        super().__init__(name="stylize", daemon=True)
         self.first_at: float | None = None
         self.fast_at: float | None = None
         self.error: BaseException | None = None
         self._config, self._stylizer, self._capture = config, stylizer, capture
         self._captured, self._sink_threads, self._controls = captured, sink_threads, controls
         self._notify = notify
+        self._wanted_fps = config.fps_target or DEFAULT_FPS
         fixed = config.height is not None
         self._sizes: tuple[Size, ...] = (stylizer.size,) if fixed else working_sizes(*stylizer.size)
-        step = first_step(self._sizes, FIRST_PIXELS_OF_A_CPU) if stylizer.device.type == "cpu" else 0
-        self._quality = ResolutionControl(
+        step = first_step(self._sizes, FIRST_PIXELS_ON_CPU) if stylizer.device.type == "cpu" else 0
+        self._resolution = ResolutionControl(
             self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000
         )
         self.working = self._sizes[step]
@@ -70,12 +71,11 @@ class StylizeThread(threading.Thread):
 
     @property
     def fps(self) -> float:
-        """Pictures a second that are to come out."""
-        comes = self._capture.fps or DEFAULT_FPS
-        return min(self._config.fps_target or DEFAULT_FPS, comes)
+        """Frames per second that are to come out."""
+        return min(self._wanted_fps, self._capture.fps or DEFAULT_FPS)
 
     def run(self) -> None:
-        """Paint until no more pictures come."""
+        """Stylize until no more frames come."""
         try:
             self._stylizer.use_this_thread()
             while (captured := self._captured.get()) is not None:
@@ -87,62 +87,63 @@ class StylizeThread(threading.Thread):
             for sink_thread in self._sink_threads:
                 sink_thread.finish()
 
-    def _is_due(self, at: float) -> bool:
-        """Whether a picture taken then is one of those that are wanted, where the source gives more."""
-        wanted, comes = self._config.fps_target or DEFAULT_FPS, self._capture.fps
-        if comes is None or comes <= NEARLY * wanted:
+    def _is_due(self, captured_at: float) -> bool:
+        """Return whether to stylize a frame, of a source that is faster than wanted."""
+        source_fps = self._capture.fps
+        if source_fps is None or source_fps <= RATE_TOLERANCE * self._wanted_fps:
             return True
-        interval = 1 / wanted
-        if at < self._due_at - interval / 4:
+        interval = 1 / self._wanted_fps
+        if captured_at < self._due_at - interval / 4:
             return False
-        self._due_at = max(self._due_at + interval, at)
+        self._due_at = max(self._due_at + interval, captured_at)
         return True
 
     def _stylize(self, captured: CapturedFrame) -> None:
         ready = self._stylizer.engines.ready
-        step = self._quality.choose(time.monotonic(), [n for n, size in enumerate(self._sizes) if size in ready])
+        steps_ready = [step for step, size in enumerate(self._sizes) if size in ready]
+        step = self._resolution.choose(time.monotonic(), steps_ready)
         self.working = self._sizes[step]
         frame = self._stylized(captured, step)
         if frame is None:
-            self._make_smaller(step)
+            self._give_up(step)
             return
         for sink_thread in self._sink_threads:
             sink_thread.put(frame)
         self._learn(time.monotonic())
 
     def _stylized(self, captured: CapturedFrame, step: int) -> LiveFrame | None:
-        """None where the memory does not suffice, but may for less; the error would hold what was made so far."""
+        """Return None if the memory is too small, but may suffice for a smaller size."""
         try:
             return self._stylizer.stylize(captured, self._controls.snapshot(), self.working)
-        except OutOfMemoryError:
+        except OutOfMemoryError:  # not passed on: the error would keep the features of the frame in memory
             if step == len(self._sizes) - 1:
                 raise
             return None
 
-    def _make_smaller(self, step: int) -> None:
-        """Give up the size of this step and all larger ones, and what is kept for them."""
-        self._quality.forbid(step)
+    def _give_up(self, step: int) -> None:
+        """Release the engines of this size and of all larger ones, and never use them again."""
+        self._resolution.forbid(step)
         for size in self._sizes[: step + 1]:
             self._stylizer.engines.give_up(size)
         (height, width), device = self._sizes[step + 1], self._stylizer.device
         free_memory(device)
-        self._notify(f"the memory of {device} does not suffice: painting at {width}x{height} or less")
+        self._notify(f"{device} has too little memory: stylizing at {width}x{height} or less")
 
     def _learn(self, now: float) -> None:
-        """Tell the quality what it took, and prepare the engine that would serve best."""
+        """Record what the frame took, and prepare the engine that would help most."""
         fast = self._stylizer.engine != "eager"
         self.first_at = self.first_at or now
         self.fast_at = self.fast_at or (now if fast else None)
         if self._stylizer.is_settled:
-            self._quality.add(now, self._stylizer.seconds, fast=fast)
+            self._resolution.add(now, self._stylizer.seconds, fast=fast)
         latencies = [
             sink_thread.deliveries.last_seconds
             for sink_thread in self._sink_threads
             if sink_thread.delivers and sink_thread.deliveries.delivered
         ]
         if latencies:
-            self._quality.add_latency(min(latencies))
-        self._quality.set_fps(self.fps)
-        step = self._quality.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
+            self._resolution.add_latency(min(latencies))
+        self._resolution.set_fps(self.fps)
+        step = self._resolution.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
         if step is not None:
             self._stylizer.engines.prepare(self._sizes[step])

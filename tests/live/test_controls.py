@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.live.controls import BINDINGS, CROSS_FADE_SECONDS, Action, Controls
+from pipeline.live.controls import CROSS_FADE_SECONDS, Controls
+from pipeline.live.keys import BINDINGS, Action
 
 
 class Clock:
@@ -153,7 +154,7 @@ def test_each_wish_for_a_still_is_answered_once(clock: Clock) -> None:
 
 def test_messages_go_away(clock: Clock) -> None:
     hands = controls(clock)
-    hands.say("saved")
+    hands.show("saved")
     assert hands.message == "saved"
     clock.now += 10
     assert hands.message == ""

@@ -311,7 +311,7 @@ def test_too_little_memory_is_a_reason_to_paint_smaller(monkeypatch: pytest.Monk
     summary = run(memory, camera=FakeCamera(size=(128, 128), fps=20, count=20))
     assert memory.frames
     assert summary.size == (128, 128)
-    assert summary.painted_at[1] <= 100
+    assert summary.stylized_size[1] <= 100
 
 
 def test_a_style_that_is_not_there_ends_it() -> None:
@@ -344,13 +344,13 @@ def test_latency_does_not_grow_where_painting_is_too_slow(monkeypatch: pytest.Mo
     assert np.median(late[-10:]) < np.median(late[5:15]) + 0.05
 
 
-def test_the_output_keeps_its_size_whatever_it_is_painted_at() -> None:
+def test_the_output_keeps_its_size_whatever_the_working_size() -> None:
     memory = Memory()
     summary = run(memory, camera=FakeCamera(size=(98, 130), count=20), height=64)
     assert memory.size == (84, 64)
     assert memory.last is not None
     assert memory.last.pixels.shape == memory.last.original.shape == (64, 84, 3)
-    assert summary.painted_at == summary.size == (84, 64)
+    assert summary.stylized_size == summary.size == (84, 64)
 
 
 def test_fewer_pictures_than_the_camera_gives_can_be_wanted() -> None:

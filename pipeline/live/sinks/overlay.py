@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from pipeline.frames import Pixels
-from pipeline.live.controls import BINDINGS, Snapshot
+from pipeline.live.controls import Snapshot
+from pipeline.live.keys import BINDINGS
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, RED = (255, 255, 255), (60, 60, 255)  # BGR, as OpenCV shows it

@@ -135,5 +135,5 @@ class RecordSink(Sink):
             raise SinkError(self.name, f"{file}cannot be written ({reason})") from error
 
     def _report(self, message: str) -> None:
-        self._controls.say(message)
+        self._controls.show(message)
         self._notify(message)

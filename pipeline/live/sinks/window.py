@@ -174,8 +174,8 @@ class WindowSink(Sink):
             self._stills.mkdir(parents=True, exist_ok=True)
             Image.fromarray(self._frame.pixels).save(path, compress_level=1)
         except OSError as error:
-            self._controls.say(f"no still: {reason_of(error)} ({path.name})")
+            self._controls.show(f"no still: {reason_of(error)} ({path.name})")
             self._notify(f"still: {path} cannot be written ({reason_of(error)})")
         else:
-            self._controls.say(f"still: {path}")
+            self._controls.show(f"still: {path}")
             self._notify(f"still: {path}")
