@@ -22,6 +22,7 @@ from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize_thread import StylizeThread
+from pipeline.stylize.bounded_engine import BuildEngine
 
 # For the frame that is being stylized.
 STYLIZE_SECONDS = 10.0
@@ -37,6 +38,7 @@ def run_live(
     *,
     audio: AudioSource | None = None,
     device: CaptureDevice | None = None,
+    build: BuildEngine | None = None,
 ) -> LiveSummary:
     """Stylize what ``config.source`` shows into ``sinks``, until the session ends.
 
@@ -52,6 +54,7 @@ def run_live(
             the same `Notices`, their messages are part of the summary.
         audio: where the audio comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
         device: replaces the one that ``config.source`` names.
+        build: builds an engine; `models.engines.build.build_engine` by default.
 
     Raises:
         InputError: the source cannot be opened.
@@ -62,7 +65,7 @@ def run_live(
     if not sinks:
         raise ValueError("a live session needs a sink")
     notices = notify if isinstance(notify, Notices) else Notices(notify)
-    session = _Session(config, sinks, controls, notices, audio, device or find_capture_device(config))
+    session = _Session(config, sinks, controls, notices, audio, device or find_capture_device(config), build)
     try:
         session.start()
         session.wait()
@@ -82,8 +85,10 @@ class _Session:
         notices: Notices,
         audio: AudioSource | None,
         device: CaptureDevice,
+        build: BuildEngine | None,
     ) -> None:
         self._config, self._controls, self._notices, self._device = config, controls, notices, device
+        self._build = build
         self._failed: list[SinkThread] = []
         self._failing = threading.Lock()
         self._started_at = self._ended_at = time.monotonic()
@@ -110,7 +115,7 @@ class _Session:
 
     def _start_stages(self, mixer: StyleMixer) -> None:
         height, width = size = output_size_px(self._capture.size, self._config.height)
-        self._stylizer = LiveStylizer(self._config, mixer, size, self._notices)
+        self._stylizer = LiveStylizer(self._config, mixer, size, self._notices, build=self._build)
         self._stylize_thread = StylizeThread(
             self._config,
             self._stylizer,
