@@ -85,7 +85,7 @@ class Runner:
         self._owns_process = owns_process
         self._records = Records(config.state_folder)
         self._stopped = threading.Event()
-        self._engines = EngineCache(self._stopped)
+        self._engines = EngineCache()
         self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
         self._max_open = OPEN_CLIPS
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -116,6 +116,7 @@ class Runner:
                 self._idle()
         finally:
             self._stopped.set()
+            self._engines.close()
             if self._is_frozen:
                 gc.unfreeze()
             try:

@@ -1,19 +1,18 @@
-"""Engines that stay loaded from clip to clip: one for each network, size and depth of frames, whatever the style.
+"""Engines that stay loaded from clip to clip, one for each network, frame size and bit depth, whatever the style.
 
-Clips overlap, but one paints at a time, and none while an engine is made: torch.compile traces the network
-with switches that are the whole process's.
+Clips overlap, but one is stylized at a time, and none while an engine is built: torch.compile traces the network with
+switches that apply to the whole process.
 """
 
 import hashlib
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict, deque
+from contextlib import ExitStack
 from dataclasses import fields
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import StylizeConfig
-from pipeline.frames import Frame, State
-from pipeline.stylize.fair_lock import FairLock
 from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -22,91 +21,119 @@ if TYPE_CHECKING:
 
 Key = tuple[object, ...]
 
-# Each holds the network's weights and its code, a few megabytes; buffers are the size of the moment.
-MOST_KEPT = 16
+# Each engine takes a few megabytes, for weights and code; its buffers are allocated when it runs.
+MAX_ENGINES = 16
+
+
+class FairLock:
+    """A lock that is given in the order of the requests; `close` ends all waiting, which `threading.Lock` cannot."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._is_closed = False
+
+    def __enter__(self) -> None:
+        """Wait for the lock.
+
+        Raises:
+            KeyboardInterrupt: the lock is closed.
+        """
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            self._changed.wait_for(lambda: self._is_closed or self._queue[0] is ticket)
+            if self._is_closed:
+                self._queue.remove(ticket)
+                raise KeyboardInterrupt
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._queue.popleft()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Refuse all requests, present and future ones; the holder keeps the lock."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 class EngineCache:
-    """What the stylizers of a batch share.
+    """The engines that the stylizers of a batch share."""
 
-    Args:
-        stopped: set from outside when all is to end.
+    def __init__(self) -> None:
+        self._loading, self._stylizing = FairLock(), FairLock()
+        self._engines: OrderedDict[Key, Engine] = OrderedDict()
 
-    Attributes:
-        turn: held by the clip that is being painted.
-        making: held by the clip whose stylizer is being made.
-    """
-
-    def __init__(self, stopped: threading.Event) -> None:
-        self.turn = FairLock(stopped)
-        self.making = FairLock(stopped)
-        self._kept: OrderedDict[Key, Engine] = OrderedDict()
-
-    def stylizer(self, config: StylizeConfig, **of_clip: Any) -> Stylizer:
-        """Called as `Stylizer`: one that shares engines, and paints when it is its turn.
+    def stylizer(self, config: StylizeConfig, **settings: Any) -> Stylizer:
+        """Make a stylizer that shares engines, and waits until no other one stylizes; called as `Stylizer`.
 
         Raises:
-            KeyboardInterrupt: all is to end.
+            KeyboardInterrupt: the cache is closed.
         """
-        return _Sharing(self, config, **of_clip)
+        with self._loading, ExitStack() as pause:
+            build = _Builder(self._engines, pause, self._stylizing)
+            stylizer = Stylizer(config, build=build, turn=self._stylizing, **settings)
+            self._engines.update(build.finish())
+            while len(self._engines) > MAX_ENGINES:
+                self._engines.popitem(last=False)
+        return stylizer
 
-    def find(self, key: Key) -> "Engine | None":
-        """The engine of ``key``, if it is there."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def keep(self, key: Key, engine: "Engine") -> None:
-        """Keep an engine that works; the one that was longest without use goes."""
-        self._kept[key] = engine
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+    def close(self) -> None:
+        """End all waiting with KeyboardInterrupt."""
+        self._loading.close()
+        self._stylizing.close()
 
 
-class _Sharing(Stylizer):
-    """A stylizer of one clip whose engine may have painted others before."""
+class _Builder:
+    """Builds the engine of one clip, or finds it in the cache; called as `models.engines.build.build_engine`.
 
-    def __init__(self, engines: EngineCache, config: StylizeConfig, **of_clip: Any) -> None:
+    Args:
+        engines: the cache; an engine that was used moves to its end.
+        pause: holds ``stylizing`` from the first engine that is built until the stylizer is complete.
+        stylizing: the lock of the clip that is stylized.
+    """
+
+    def __init__(self, engines: "OrderedDict[Key, Engine]", pause: ExitStack, stylizing: FairLock) -> None:
         self._engines = engines
-        self._new: tuple[Key, Engine] | None = None
-        self._has_turn = False
-        with engines.making:
-            try:
-                super().__init__(config, build=self._found_or_built, **of_clip)
-            finally:
-                if self._has_turn:
-                    self._has_turn = False
-                    engines.turn.release()
-            if self._new is not None:
-                engines.keep(*self._new)
+        self._pause: ExitStack | None = pause
+        self._stylizing = stylizing
+        self._is_paused = False
+        self._built: dict[Key, Engine] = {}
 
-    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
-        with self._engines.turn:
-            self._has_turn = True
-            yield from super().__call__(frames, state)
-
-    def _found_or_built(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
-        import torch
-
+    def __call__(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
         from models.engines.build import build_engine
 
-        of_networks = tuple(_digest(each) for each in (spec.network, spec.end_network))
-        others = (getattr(spec, f.name) for f in fields(spec) if f.name not in ("network", "end_network"))
-        key = (name, *of_networks, *others, torch.get_num_threads())
-        kept = self._engines.find(key)
-        if kept is not None:
-            self._new = None
-            return kept
-        if not self._has_turn:
-            self._engines.turn.take()
-            self._has_turn = True
-        engine = build_engine(name, spec)
-        self._new = key, engine
+        key = _key(name, spec)
+        self._built.clear()  # an engine that was built before did not work
+        if key in self._engines:
+            self._engines.move_to_end(key)
+            return self._engines[key]
+        if self._pause is not None and not self._is_paused:
+            self._pause.enter_context(self._stylizing)
+            self._is_paused = True
+        engine = self._built[key] = build_engine(name, spec)
         return engine
+
+    def finish(self) -> "dict[Key, Engine]":
+        """Return the engine if it was built; what the clip builds later, when memory runs out, is its own."""
+        self._pause = None
+        return self._built
+
+
+def _key(name: "EngineName", spec: "EngineSpec") -> Key:
+    import torch
+
+    networks = (_digest(network) for network in (spec.network, spec.end_network))
+    others = (getattr(spec, field.name) for field in fields(spec) if field.name not in ("network", "end_network"))
+    return name, *networks, *others, torch.get_num_threads()
 
 
 def _digest(network: "StyleNetwork | None") -> str | None:
-    """By which a network is known again, whatever file it came from."""
+    """Return a hash of architecture and weights: the same network may come from several files."""
     if network is None:
         return None
     digest = hashlib.sha256(repr(network.architecture).encode())

@@ -1,7 +1,7 @@
 """The stylize stage: takes frames and yields stylized frames."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -47,6 +47,7 @@ class Stylizer:
         mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
         notify: called with each message for the user, one line.
         build: builds an engine; `models.engines.build.build_engine` by default.
+        turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine_cache`.
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
@@ -67,12 +68,14 @@ class Stylizer:
         mask: MaskBlend | None = None,
         notify: Notify = lambda line: None,
         build: BuildEngine | None = None,
+        turn: AbstractContextManager[None] | None = None,
     ) -> None:
         from models.engines.build import build_engine
 
         self.style = load_style_settings(config.style, config.style_end, last_seconds)
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
+        self._turn = turn or nullcontext()
         self._core = FrameStylizer(self.style.network, self._config, notify)
         self._engine = BoundedEngine(
             self.style,
@@ -118,6 +121,10 @@ class Stylizer:
                 with the state after its frame.
             state: of the `SegmentBoundary` before the first of ``frames``; None at the start of a clip.
         """
+        with self._turn:
+            yield from self._stylize_all(frames, state)
+
+    def _stylize_all(self, frames: Iterable[Frame], state: State | None) -> Iterator[Frame]:
         import torch
 
         stabilizer, start = self._core.stabilizer, read_state(state, self.device)

@@ -197,4 +197,4 @@ def _end_with_parent() -> None:
 def _engines() -> "EngineCache":
     from pipeline.stylize.engine_cache import EngineCache
 
-    return EngineCache(threading.Event())
+    return EngineCache()

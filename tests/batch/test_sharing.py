@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import models.engines.build
 import models.engines.capabilities
 from pipeline.batch.events import Event, Finished, Started
-from pipeline.stylize.fair_lock import FairLock
+from pipeline.config import StylizeConfig
+from pipeline.frames import Frame
+from pipeline.stylize.engine_cache import EngineCache, FairLock
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.batching import batch_config, make_clips, outputs_in, run_here
 
@@ -76,28 +79,71 @@ def test_the_garbage_collector_of_a_host_process_is_left_alone(tmp_path: Path) -
         gc.unfreeze()
 
 
-def test_a_turn_is_given_in_the_order_of_asking_and_ends_with_the_batch() -> None:
-    stopped, order, threads = threading.Event(), [], []
-    turn = FairLock(stopped)
+def test_a_fair_lock_is_given_in_the_order_of_the_requests_until_it_is_closed() -> None:
+    lock, order, threads, refused = FairLock(), list[int](), list[threading.Thread](), list[int]()
 
     def take(number: int) -> None:
-        with turn:
-            order.append(number)
+        try:
+            with lock:
+                order.append(number)
+        except KeyboardInterrupt:
+            refused.append(number)
 
-    with turn:
-        for number in range(4):
+    def start(*numbers: int) -> None:
+        for number in numbers:
             threads.append(threading.Thread(target=take, args=(number,)))
             threads[-1].start()
-            while len(turn._queue) < number + 2:
-                time.sleep(0.01)
+            time.sleep(0.1)
+
+    def join() -> None:
+        while threads:
+            threads.pop().join()
+
+    with lock:
+        start(0, 1, 2, 3)
         assert order == []
+    join()
+    assert order == [0, 1, 2, 3]
+    with lock:
+        start(4, 5)
+        lock.close()
+        join()
+    with pytest.raises(KeyboardInterrupt), lock:
+        pass
+    assert (order, sorted(refused)) == ([0, 1, 2, 3], [4, 5])
+
+
+def test_one_clip_is_stylized_at_a_time_and_none_while_an_engine_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
+    cache, build = EngineCache(), models.engines.build.build_engine
+    first, second = (cache.stylizer(config, height=16, width=16) for _ in range(2))
+    frames = [Frame(np.zeros((16, 16, 3), np.uint8), pts, Fraction(1, 30)) for pts in range(3)]
+    now: list[str] = []
+
+    def stylize(stylizer: Stylizer) -> None:
+        for _ in stylizer(frames):
+            now.append("frame")
+
+    def note_build(name: Any, spec: Any) -> Any:
+        now.append("build")
+        return build(name, spec)
+
+    monkeypatch.setattr(models.engines.build, "build_engine", note_build)
+    running = first(frames)
+    next(running)
+    threads = [
+        threading.Thread(target=stylize, args=(second,)),
+        threading.Thread(target=cache.stylizer, args=(config,), kwargs={"height": 20, "width": 16}),
+        threading.Thread(target=cache.stylizer, args=(config,), kwargs={"height": 16, "width": 16}),
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.3)
+    assert now == []
+    assert len(list(running)) == 2
     for thread in threads:
         thread.join()
-    assert order == [0, 1, 2, 3]
-    with turn:
-        stopped.set()
-        with pytest.raises(KeyboardInterrupt):
-            turn.take()
+    assert now == ["frame", "frame", "frame", "build"]
 
 
 def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
