@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
 from pipeline.live.capture.camera import OpenCvCamera
+from pipeline.stylize.opencv import cv
 from tests.support.media import make_clip, moving_square
 
 
@@ -19,8 +19,8 @@ def test_a_missing_camera_is_an_error_of_one_line() -> None:
 
 def test_frames_are_rgb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV delivers BGR."""
-    clip, real = str(make_clip(tmp_path / "clip.mp4")), cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", lambda source, backend, properties: real(clip, cv2.CAP_FFMPEG))
+    clip, real = str(make_clip(tmp_path / "clip.mp4")), cv.VideoCapture
+    monkeypatch.setattr(cv, "VideoCapture", lambda source, backend, properties: real(clip, cv.CAP_FFMPEG))
     camera = OpenCvCamera("0")
     camera.open()
     frame = camera.read()
@@ -35,10 +35,10 @@ def test_frames_are_rgb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("system", "size", "first"),
     [
-        ("linux", None, [cv2.CAP_PROP_FPS, 60]),
-        ("linux", (1280, 720), [cv2.CAP_PROP_FOURCC]),
-        ("win32", None, [cv2.CAP_PROP_FOURCC]),
-        ("darwin", None, [cv2.CAP_PROP_FPS, 60]),
+        ("linux", None, [cv.CAP_PROP_FPS, 60]),
+        ("linux", (1280, 720), [cv.CAP_PROP_FOURCC]),
+        ("win32", None, [cv.CAP_PROP_FOURCC]),
+        ("darwin", None, [cv.CAP_PROP_FPS, 60]),
     ],
 )
 def test_size_and_rate_are_requested(
@@ -46,12 +46,12 @@ def test_size_and_rate_are_requested(
 ) -> None:
     """DirectShow needs MJPG, and with it a large size at 30 fps; AVFoundation does not support the buffer size."""
     requested: list[int] = []
-    real = cv2.VideoCapture
+    real = cv.VideoCapture
     monkeypatch.setattr("sys.platform", system)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda source, backend, properties: requested.extend(properties) or real())
+    monkeypatch.setattr(cv, "VideoCapture", lambda source, backend, properties: requested.extend(properties) or real())
     with pytest.raises(InputError):
         OpenCvCamera("0", size, 60).open()
     assert requested[: len(first)] == first
     pairs = dict(zip(requested[::2], requested[1::2], strict=True))
-    assert (pairs.get(cv2.CAP_PROP_FRAME_WIDTH), pairs.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (size or (None, None))
-    assert (cv2.CAP_PROP_BUFFERSIZE in pairs) == (system != "darwin")
+    assert (pairs.get(cv.CAP_PROP_FRAME_WIDTH), pairs.get(cv.CAP_PROP_FRAME_HEIGHT)) == (size or (None, None))
+    assert (cv.CAP_PROP_BUFFERSIZE in pairs) == (system != "darwin")
