@@ -1,4 +1,4 @@
-"""Job files: a clip a row, each with its own options; TOML, or CSV with a header.
+"""Job files: clips with their own options, as TOML or as CSV with a header.
 
     [defaults]                 input,style,strength,output
     style = "great-wave"       a.mp4,starry-night,0.8,
@@ -6,7 +6,7 @@
     input = "a.mp4"
     strength = 0.8
 
-Paths are relative to the job file; outputs to the batch's folder.
+Each clip takes the options of ``flowbrush video``. Paths are relative to the job file, outputs to the output folder.
 """
 
 import csv
@@ -27,17 +27,20 @@ from pipeline.options import option_named
 from pipeline.style_spec import rename_styles
 from pipeline.summary import Notify
 
+Fault = tuple[str, PipelineError | ValueError]
+"""A place in a job file, or nothing, and what is wrong there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One clip that is asked for.
+    """A clip that a batch is asked to stylize.
 
     Attributes:
         file: the clip.
-        styles: to paint it in; empty for those of the batch.
-        output: name of its output, relative to the batch's folder; None makes one.
+        styles: the styles to stylize it in; empty for those of the batch.
+        output: name of the output, relative to the output folder; None for the batch's template.
         options: options of ``flowbrush video`` for this clip, by name.
-        place: where it is asked for, for messages.
+        place: the line or entry of the job file, for messages.
     """
 
     file: InputFile
@@ -48,17 +51,16 @@ class Row:
 
 
 def read_job_file(path: Path, output: Path | None = None, notify: Notify = lambda line: None) -> list[Row]:
-    """The rows of a job file.
+    """Return the clips of a job file. All of them are checked before the first error is raised.
 
     Args:
-        path: of it; the ending tells TOML from CSV.
-        output: folder of the batch, of which nothing is an input.
+        path: the job file; the suffix ``.csv`` selects CSV, any other TOML.
+        output: output folder of the batch; files in it are not inputs.
         notify: called with a line for each folder that is skipped.
 
     Raises:
-        InputError: it cannot be read, or a clip that it names is not there; of several mistakes the first is told, with
-            its place.
-        ValueError: something in it makes no sense; the same.
+        InputError: the job file, or a clip in it, cannot be read.
+        ValueError: the syntax, an option or a name is wrong.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -68,52 +70,34 @@ def read_job_file(path: Path, output: Path | None = None, notify: Notify = lambd
     except OSError as error:
         raise InputError(path, f"the job file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
+        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     rows: list[Row] = []
     faults: list[Fault] = []
-    for entry in entries:
+    for place, defaults, values in entries:
         try:
-            rows.extend(_rows(path, entry, output, notify))
+            rows.extend(_rows(path, place, {**defaults, **_named(values)}, output, notify))
         except (PipelineError, ValueError) as error:
-            faults.append((entry.place, error))
-    refuse(faults)
+            faults.append((place, error))
+    raise_first(faults)
     if not rows:
-        raise ValueError(f"{path}: names no clip")
+        raise ValueError(f"{path}: no clips; add a row or a [[clip]] with an input")
     return rows
 
 
-Fault = tuple[str, PipelineError | ValueError]
-
-
-def refuse(faults: Sequence[Fault]) -> None:
-    """Raise the first of ``faults`` with its place, and with how many others there are; without any do nothing.
-
-    Args:
-        faults: places, which may be empty, and what is wrong there. The same at the same place counts once.
-    """
+def raise_first(faults: Sequence[Fault]) -> None:
+    """Raise the first of ``faults`` with its place and the number of others; equal ones at one place count once."""
     texts = list(dict.fromkeys(f"{place}: {error}" if place else str(error) for place, error in faults))
     if not texts:
         return
     _, first = faults[0]
     more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-    told = copy(first) if isinstance(first, PipelineError) else ValueError()
-    told.args = (f"{texts[0]}{more}",)
-    raise told from first
+    raised = copy(first) if isinstance(first, PipelineError) else ValueError()
+    raised.args = (f"{texts[0]}{more}",)
+    raise raised from first
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What stands at one place.
-
-    Attributes:
-        place: of it.
-        values: by their keys, as they are written.
-        defaults: by what their keys mean; ``values`` come before them.
-    """
-
-    place: str
-    values: Mapping[str, object]
-    defaults: Mapping[str, object] = field(default_factory=dict)
+Entry = tuple[str, Mapping[str, object], Mapping[str, object]]
+"""A place in a job file, the defaults by name, and the values there by their keys."""
 
 
 def _toml(path: Path, text: str) -> Iterator[Entry]:
@@ -123,94 +107,90 @@ def _toml(path: Path, text: str) -> Iterator[Entry]:
         raise ValueError(f"{path}: {error}") from error
     unknown = set(data) - {"defaults", "clip"}
     if unknown:
-        raise ValueError(f"{path}: there is no {min(unknown)!r}; write [defaults] and [[clip]]")
+        raise ValueError(f"{path}: {min(unknown)!r} is unknown; write [defaults] and [[clip]]")
     defaults, clips = data.get("defaults", {}), data.get("clip", [])
     if not isinstance(defaults, dict) or not isinstance(clips, list) or not all(isinstance(c, dict) for c in clips):
         raise ValueError(f"{path}: write [defaults] once and [[clip]] for each clip")
     common = _named(defaults, f"{path}, defaults: ")
     for number, clip in enumerate(clips, 1):
-        yield Entry(f"{path}, clip {number}", clip, common)
+        yield f"{path}, clip {number}", common, clip
 
 
 def _csv(path: Path, lines: Iterator[str]) -> Iterator[Entry]:
     reader = csv.reader(lines, strict=True)
     names: list[str] = []
     try:
-        for values in reader:
+        for row in reader:
             place = f"{path}, line {reader.line_num}"
-            if not any(value.strip() for value in values):
+            if not any(value.strip() for value in row):
                 continue
             if not names:
-                names = _names(values, f"{place}: ")
+                names = _names(row, f"{place}: ")
                 continue
-            entry = {name: value.strip() for name, value in zip_longest(names, values, fillvalue="") if value.strip()}
-            if "" in entry:
+            values = {name: value.strip() for name, value in zip_longest(names, row, fillvalue="") if value.strip()}
+            if "" in values:
                 raise ValueError(f"{place}: more values than the header has names")
-            yield Entry(place, entry)
+            yield place, {}, values
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _named(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    return dict(zip(_names(list(values), prefix), values.values(), strict=True))
+def _named(values: Mapping[str, object], place: str = "") -> dict[str, object]:
+    return dict(zip(_names(list(values), place), values.values(), strict=True))
 
 
-def _names(keys: Sequence[str], prefix: str = "") -> list[str]:
-    """What ``keys`` mean: ``input``, ``output``, an option; or nothing, where a spreadsheet has an empty column."""
+def _names(keys: Sequence[str], place: str = "") -> list[str]:
+    """``input``, ``output`` or the name of an option for each key; empty for an empty column of a spreadsheet."""
     names: list[str] = []
     for key in keys:
         name = key.strip().lower()
         try:
             name = name if name in ("input", "output", "") else option_named(VideoConfig, key)
         except ValueError as error:
-            raise ValueError(f"{prefix}{error}") from error
+            raise ValueError(f"{place}{error}") from error
         if name and name in names:
-            raise ValueError(f"{prefix}{key.strip()!r} is given twice")
+            raise ValueError(f"{place}{key.strip()!r} is given twice")
         names.append(name)
     return names
 
 
-def _rows(path: Path, entry: Entry, output: Path | None, notify: Notify) -> Iterator[Row]:
-    options = {**entry.defaults, **_named(entry.values)}
-    text, own, style = (options.pop(name, None) for name in ("input", "output", "style"))
+def _rows(path: Path, place: str, values: Mapping[str, object], output: Path | None, notify: Notify) -> Iterator[Row]:
+    options = dict(values)
+    text, name, style = (options.pop(each, None) for each in ("input", "output", "style"))
     mask, style_end = options.get("mask"), options.get("style_end")
     if isinstance(mask, str) and mask:
-        options["mask"] = _beside(path, mask)
+        options["mask"] = _relative_to(path, mask)
     if isinstance(style_end, str) and style_end:
-        options["style_end"] = _style(path, style_end)
+        options["style_end"] = _resolve_style(path, style_end)
     if not isinstance(text, str) or not text:
-        raise ValueError("input is missing: the clip to paint")
-    if own is not None and (not isinstance(own, str) or _leads_out(own)):
-        raise ValueError(f"output {own!r} is no name within the output folder")
-    found = find_clips([text], output, base=str(path.parent), notify=notify)
-    if isinstance(own, str) and len(found) > 1:
-        raise ValueError(f"output {own!r} is one name for {len(found)} clips")
-    for clip in found:
-        yield Row(clip, _styles(path, style), own, options, entry.place)
+        raise ValueError("input is missing; name the clip to stylize")
+    if name is not None and (not isinstance(name, str) or os.path.isabs(name) or ".." in PurePath(name).parts):
+        raise ValueError(f"output {name!r} must be a name within the output folder")
+    files = find_clips([text], output, base=str(path.parent), notify=notify)
+    if name is not None and len(files) > 1:
+        raise ValueError(f"output {name!r} is one name for {len(files)} clips")
+    for file in files:
+        yield Row(file, _read_styles(path, style), name, options, place)
 
 
-def _styles(path: Path, value: object) -> tuple[str, ...]:
+def _read_styles(path: Path, value: object) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
         raise ValueError(f"style must be a name or a list of names, not {value!r}")
-    return read_styles([_style(path, text) for text in texts])
+    return read_styles(_resolve_style(path, text) for text in texts)
 
 
-def _style(path: Path, text: str) -> str:
-    """Its weight files, where they lie beside the job file; or as it stands."""
-    is_one = "," not in text.partition("#")[2] and _weights(path, text) != text  # whatever stands in the file's name
-    return _weights(path, text) if is_one else rename_styles(text, partial(_weights, path))
+def _resolve_style(path: Path, text: str) -> str:
+    """The style with its weight files found beside the job file, if they exist there; file names may have commas."""
+    is_one = "," not in text.partition("#")[2] and _resolve_file(path, text) != text
+    return _resolve_file(path, text) if is_one else rename_styles(text, partial(_resolve_file, path))
 
 
-def _weights(path: Path, style: str) -> str:
-    return _beside(path, style) if os.path.isfile(_beside(path, style.partition("#")[0])) else style
+def _resolve_file(path: Path, style: str) -> str:
+    return _relative_to(path, style) if os.path.isfile(_relative_to(path, style.partition("#")[0])) else style
 
 
-def _beside(path: Path, text: str) -> str:
-    return text if os.path.isabs(text) else os.path.join(path.parent, text)
-
-
-def _leads_out(name: str) -> bool:
-    return os.path.isabs(name) or ".." in PurePath(name).parts
+def _relative_to(path: Path, text: str) -> str:
+    return os.path.join(path.parent, text)  # an absolute text stays as it is

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
 from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
-from pipeline.batch.jobfile import Fault, Row, read_job_file, refuse
+from pipeline.batch.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import OutputError, PipelineError
@@ -71,7 +71,7 @@ def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
                 jobs.append(job)
         except (PipelineError, ValueError) as error:
             faults.append((row.place, error))
-    refuse(faults)
+    raise_first(faults)
     return jobs
 
 
