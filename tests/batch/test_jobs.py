@@ -1,4 +1,4 @@
-"""What a batch is asked to do: inputs, options, job files, names, and what is refused before the first frame."""
+"""Inputs, options, job files and names of batches, and the errors before the first frame."""
 
 import glob
 import io
@@ -43,7 +43,7 @@ def jobs(folder: Path, *inputs: str | Path, **changes: Any) -> list[Job]:
     return make_jobs(BatchConfig(inputs=tuple(map(str, inputs)), output=folder / "out", **config))
 
 
-def test_folders_keep_their_structure_and_leave_out_what_is_ours(tmp_path: Path) -> None:
+def test_folders_keep_their_structure_without_our_own_files(tmp_path: Path) -> None:
     source = tmp_path / "in"
     touch(source / "a.mp4", source / "x" / "y" / "b.mkv", source / ".hidden.mp4", source / ".trash" / "c.mp4")
     touch(source / "out" / "old.mp4", source / "a.mp4.flowbrush" / "00000000.mp4")
@@ -51,7 +51,7 @@ def test_folders_keep_their_structure_and_leave_out_what_is_ours(tmp_path: Path)
     assert [(Path(clip.path).name, clip.folder.as_posix()) for clip in found] == [("a.mp4", "."), ("b.mkv", "x/y")]
 
 
-def test_files_patterns_and_a_list_each_clip_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_patterns_and_a_list_give_each_clip_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "x" / "y" / "c.mp4", tmp_path / "[d].mp4")
     touch(tmp_path / "e\x0bf.mp4", tmp_path / "g.mp4 ")
     names = ("b.mp4  ", "", "[d].mp4", "e\x0bf.mp4", "g.mp4 ")
@@ -66,7 +66,7 @@ def test_files_patterns_and_a_list_each_clip_once(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("place", [".", ".hidden", "[x] y"])
-def test_patterns_mean_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_patterns_match_the_same_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     folder = tmp_path / place
     touch(folder / "in" / "a.mp4", folder / "in" / "x" / "b.mp4", folder / "in" / "out" / "c.mp4")
     monkeypatch.chdir(folder)
@@ -84,7 +84,7 @@ def test_patterns_mean_the_same_from_everywhere(tmp_path: Path, monkeypatch: pyt
         assert [job.name for job in jobs(folder, file)] == ["b_great-wave.mp4"]
 
 
-def test_nothing_is_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipped_and_unreadable_inputs_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, other = tmp_path / "in", tmp_path / "other"
     touch(folder / "closed" / "b.mp4", folder / "bad" / "c.mp4", folder / "data", folder / "x" / "y", other / "d.mp4")
     make_clip(folder / "a.mp4", SHORT)
@@ -158,7 +158,7 @@ def test_styles_are_a_list_unless_they_have_weights() -> None:
     assert read_styles(["great-wave, starry-night"]) == ("great-wave", "starry-night")
 
 
-def test_options_mean_what_they_mean_to_video() -> None:
+def test_options_configure_what_they_configure_for_video() -> None:
     given = {"strength": "0.5", "keep-colors": "yes", "start": "1:02.5", "height": 240, "quality": "30", "no_tag": True}
     given |= {"max_memory": "2G", "duration": 1.5, "style": "great-wave", "mask": "", "preset": None, "overwrite": "no"}
     assert video_config("a.mp4", "b.mp4", given) == VideoConfig(
@@ -197,7 +197,7 @@ def test_wrong_options_are_named(options: dict[str, object], message: str) -> No
         video_config("a.mp4", "b.mp4", {"style": "great-wave", **options})
 
 
-def test_job_files_of_both_kinds_say_the_same(tmp_path: Path) -> None:
+def test_toml_and_csv_job_files_give_the_same_jobs(tmp_path: Path) -> None:
     touch(tmp_path / "clips" / "a.mp4", tmp_path / "clips" / "b.mp4")
     Image.new("L", (8, 8), 255).save(tmp_path / "white.png")
     (tmp_path / "jobs.toml").write_text(
@@ -237,7 +237,7 @@ def test_job_files_of_both_kinds_say_the_same(tmp_path: Path) -> None:
         ("a.csv", "input,strength\na.mp4,9\na.mp4,much\n", r"line 2: strength must be between 0 and 1.*and 1 more"),
     ],
 )
-def test_wrong_job_files_are_refused_with_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_errors_in_job_files_name_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
     touch(tmp_path / "a.mp4")
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -256,20 +256,20 @@ def test_wrong_job_files_are_refused_with_the_place(tmp_path: Path, name: str, t
         ("a.mp4,,,cuda:99", DeviceError, "line 2: device 'cuda:99' is not available"),
     ],
 )
-def test_what_a_job_file_names_must_be_there(tmp_path: Path, row: str, kind: type[Exception], message: str) -> None:
+def test_what_a_job_file_names_must_be_available(tmp_path: Path, row: str, kind: type[Exception], message: str) -> None:
     touch(tmp_path / "a.mp4")
     (tmp_path / "a.csv").write_text(f"input,style,mask,device\n{row}\na.mp4\n{row}\n")
     with pytest.raises(kind, match=message):
         jobs(tmp_path, tmp_path / "a.csv")
 
 
-def test_a_mistake_for_all_clips_is_told_once(tmp_path: Path) -> None:
+def test_an_error_of_all_clips_is_reported_once(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
     with pytest.raises(ValueError, match=r"^strength must be between 0 and 1, not 9$"):
         jobs(tmp_path, tmp_path / "*.mp4", options={"strength": 9})
 
 
-def test_weight_files_of_a_job_file_lie_beside_it(tmp_path: Path) -> None:
+def test_weight_files_are_relative_to_the_job_file(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     for name in ("w", "a,w"):
         shutil.copy(BUNDLED, tmp_path / f"{name}.safetensors")
@@ -287,7 +287,7 @@ def test_weight_files_of_a_job_file_lie_beside_it(tmp_path: Path) -> None:
         assert {config.style_end for config in found} == {expected.replace(" | ", ",")}
 
 
-def test_what_is_missing_is_told_before_anything_else(tmp_path: Path) -> None:
+def test_unknown_styles_and_names_are_errors(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     with pytest.raises(StyleError, match="starry-night"):
         jobs(tmp_path, tmp_path / "a.mp4", styles=("stary-night",))
@@ -300,9 +300,10 @@ def test_what_is_missing_is_told_before_anything_else(tmp_path: Path) -> None:
             jobs(tmp_path, tmp_path / "a.mp4", name=name)
 
 
-def test_collisions_are_refused(tmp_path: Path) -> None:
+def test_outputs_must_not_replace_each_other_or_inputs_or_files(tmp_path: Path) -> None:
     make_clip(tmp_path / "a.mp4", SHORT)
-    make_clip(tmp_path / "x" / "a.mp4", SHORT) if (tmp_path / "x").mkdir() is None else None
+    (tmp_path / "x").mkdir()
+    make_clip(tmp_path / "x" / "a.mp4", SHORT)
     both = (str(tmp_path / "a.mp4"), str(tmp_path / "x" / "a.mp4"))
     cases: list[tuple[BatchConfig, str]] = [
         (BatchConfig(inputs=both, output=tmp_path / "out", styles=("great-wave",)), "would be the output of .* and "),
@@ -339,13 +340,13 @@ def test_collisions_are_refused(tmp_path: Path) -> None:
         ("x/report.html/" + "a" * 251 + ".mp4", None),
     ],
 )
-def test_names_that_no_output_can_have_are_refused(tmp_path: Path, name: str, message: str | None) -> None:
+def test_reserved_and_long_names_are_errors(tmp_path: Path, name: str, message: str | None) -> None:
     touch(tmp_path / "a.mp4")
     with nullcontext() if message is None else pytest.raises(OutputError, match=message):
         check_names(jobs(tmp_path, tmp_path / "a.mp4", name=name))
 
 
-def test_clips_that_differ_in_their_ending_can_be_told_apart(tmp_path: Path) -> None:
+def test_the_ending_distinguishes_clips_of_the_same_name(tmp_path: Path) -> None:
     both = [tmp_path / "a.avi", tmp_path / "a.mkv"]
     touch(*both)
     with pytest.raises(OutputError, match=r"a.avi and .*a.mkv; choose a --name with {ending}"):
@@ -355,7 +356,7 @@ def test_clips_that_differ_in_their_ending_can_be_told_apart(tmp_path: Path) -> 
     assert [job.name for job in found] == ["a-avi_great-wave.mkv", "a-mkv_great-wave.mkv"]
 
 
-def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None:
+def test_videos_are_recognized_by_content_and_ordered_by_engine(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for name, width in (("a.mp4", 64), ("b.mp4", 80), ("c.mp4", 64)):
@@ -384,7 +385,7 @@ def test_clips_are_told_by_content_and_ordered_by_engine(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_time_is_told_by_clips_of_about_the_same_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_time_is_estimated_from_clips_of_about_the_same_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
 
     def step(width: int, height: int, frames: int = 100) -> Step:
