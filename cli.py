@@ -59,7 +59,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 @configured
 def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Stylize a video: same frames, same timestamps, same audio, new pictures."""
+    """Stylize a video. Number of frames, timestamps and audio stay the same."""
     from pipeline.media.codecs import check_encoder
     from pipeline.resume.resumable import is_resumable
     from pipeline.resume.work_dir import describe_partial_output
