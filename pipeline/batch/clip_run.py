@@ -14,7 +14,7 @@ from pipeline.batch.records import Record, Records, identify
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
-from pipeline.resume.work_dir import file_signature
+from pipeline.resume.work_dir import file_signature, remove
 from pipeline.summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -105,9 +105,10 @@ class ClipRun:
         signature, identity = file_signature(config.source), identify(config)
 
         def finished() -> None:
-            self.records.remove_thumbnails(job.name)
+            for thumbnail in self.records.thumbnails(job.name):  # of an earlier output
+                remove(str(thumbnail))
             is_same = file_signature(config.source) == signature or identify(config) == identity
-            record.identity = identity if is_same else {}  # unknown if the input has changed meanwhile
+            record.identity = identity if is_same else {}  # unknown if the input has changed during the run
             record.status, record.signature = "done", file_signature(config.target)
             self._write_record()
 
@@ -117,8 +118,7 @@ class ClipRun:
         stylized = summary.frames - summary.frames_reused
         record_speed(self.step, stylized, stylized / summary.fps if summary.fps else 0.0)
         if not self.stopped.is_set():
-            thumbnails = (self.records.thumbnail(job.name, number) for number in (0, 1))
-            draw_thumbnails(config, self.step.clip.seconds, *thumbnails)
+            draw_thumbnails(config, self.step.clip.seconds, *self.records.thumbnails(job.name))
 
     def _progress(self, state: Progress) -> None:
         """Send a progress event now and then; raises KeyboardInterrupt to stop the clip."""

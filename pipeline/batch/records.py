@@ -23,7 +23,7 @@ from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_of, mask_of, styles_of
 from pipeline.resume.manifest import is_placed
-from pipeline.resume.work_dir import file_signature, remove
+from pipeline.resume.work_dir import file_signature
 
 FORMAT = 2
 # These change neither a frame nor its encoding; styles are compared by the content of their weights.
@@ -110,9 +110,9 @@ class Records:
                 with suppress(OSError, ValueError, LookupError, TypeError):
                     yield str(self._folder.parent / json.loads(path.read_text(encoding="utf-8"))["output"])
 
-    def thumbnail(self, output: str, number: int) -> Path:
-        """Return the path of the thumbnail of the clip (0) or of its output (1)."""
-        return self._file(output, f".{number}.jpg")
+    def thumbnails(self, output: str) -> tuple[Path, Path]:
+        """Return the paths of the thumbnails of a clip and of its output."""
+        return self._file(output, ".0.jpg"), self._file(output, ".1.jpg")
 
     def is_done(self, job: Job, record: Record) -> bool:
         """Return whether the output exists and was made from the same input, settings and weights.
@@ -129,11 +129,6 @@ class Records:
         record = self.read(job)
         wanted = {**_settings(job.config), "input": None}
         return _is_recorded(record, job) and {**record.identity, "input": None} != wanted
-
-    def remove_thumbnails(self, output: str) -> None:
-        """Remove the thumbnails of an earlier output."""
-        for number in (0, 1):
-            remove(str(self.thumbnail(output, number)))
 
     def _file(self, output: str, ending: str) -> Path:
         return self._folder / f"{hashlib.sha256(os.fsencode(output)).hexdigest()[:20]}{ending}"

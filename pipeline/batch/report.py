@@ -108,9 +108,8 @@ def _page(
 def _row(record: Record, store: Records) -> str:
     images = ""
     if record.status == "done":
-        images = "".join(
-            _image(store.thumbnail(record.output, number), name) for number, name in enumerate(("before", "after"))
-        )
+        before, after = store.thumbnails(record.output)
+        images = _image(before, "before") + _image(after, "after")
     names = f'{_escape(record.output)}<p class="small">of {_escape(record.source)}<br>in {_escape(record.style)}'
     more_damage = record.figures.get("damage", [])[MAX_IN_NOTICE:]
     messages = _list([*([record.error] if record.error else []), *record.notices, *more_damage])

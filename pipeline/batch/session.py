@@ -171,9 +171,9 @@ class _Session:
         """Draw the thumbnails of clips whose run was killed between their output and these."""
         records = Records(self._config.state_folder)
         for name, entry in self._runner.entries.items():
-            before, after = records.thumbnail(name, 0), records.thumbnail(name, 1)
-            if entry.record.done_before and not (before.exists() and after.exists()):
-                draw_thumbnails(entry.step.job.config, entry.step.clip.seconds, before, after)
+            thumbnails = records.thumbnails(name)
+            if entry.record.done_before and not all(thumbnail.exists() for thumbnail in thumbnails):
+                draw_thumbnails(entry.step.job.config, entry.step.clip.seconds, *thumbnails)
 
     def _report(self) -> Ended:
         ended = self._runner.ended(time.monotonic() - self._clock, str(self._config.output / "report.html"))

@@ -1,4 +1,4 @@
-"""New clips in the folders of a batch while it runs: each becomes a step once nobody writes to it any more."""
+"""Clips that arrive in the folders of a batch while it runs: a complete file becomes a step."""
 
 import os
 import signal
