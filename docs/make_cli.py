@@ -57,9 +57,8 @@ def _row(name: str, parameter: Any) -> str:
     notes = ["Required."] if parameter.required and parameter.param_type_name == "option" else []
     if parameter.default not in (None, False, True) and not parameter.required:
         notes.append(f"Default: `{parameter.default}`.")
-    return (
-        "| " + " | ".join(text.replace("|", "\\|") for text in (f"`{name}`", " ".join([parameter.help, *notes]))) + " |"
-    )
+    name, text = (cell.replace("|", "\\|") for cell in (name, " ".join([parameter.help, *notes])))
+    return f"| `{name}` | {text} |"
 
 
 if __name__ == "__main__":

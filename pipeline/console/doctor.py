@@ -1,14 +1,16 @@
 """Checks of what works on this machine, with remedies for what does not."""
 
-import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
+from tempfile import TemporaryFile
 from typing import cast
+
+from pipeline.errors import first_line
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 
@@ -32,33 +34,18 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Yield a finding for everything that flowbrush can use; a check that fails is a finding too."""
-    checks: tuple[Callable[[], Finding], ...] = (
-        _system,
-        _torch,
-        _cpu,
-        _cuda,
-        _mps,
-        _compile,
-        _openvino,
-        _styles,
-        _encoders,
-        _nvenc,
-        _opencv,
-        _cache,
-    )
+    checks = (_system, _torch, _cpu, _cuda, _mps, _compile, _openvino, _styles, _encoders, _nvenc, _opencv, _cache)
     for check in checks:
         try:
             yield check()
         except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            yield Finding(check.__name__.strip("_"), False, reason, "reinstall flowbrush in a new environment")
+            remedy = "reinstall flowbrush in a new environment"
+            yield Finding(check.__name__.strip("_"), False, first_line(error), remedy)
 
 
 def _system() -> Finding:
-    python = ".".join(map(str, sys.version_info[:3]))
-    return Finding(
-        "system", True, f"{platform.system()} {platform.machine()}, Python {python}, flowbrush {own_version()}"
-    )
+    machine = f"{platform.system()} {platform.machine()}"
+    return Finding("system", True, f"{machine}, Python {platform.python_version()}, flowbrush {own_version()}")
 
 
 def own_version() -> str:
@@ -87,10 +74,9 @@ def _cpu() -> Finding:
 def _cuda() -> Finding:
     import torch
 
-    if not torch.cuda.is_available():
-        return Finding("cuda", False, "no device", "an NVIDIA GPU and its driver; not needed")
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Finding("cuda", True, ", ".join(names))
+    remedy = "" if names else "an NVIDIA GPU and its driver; not needed"
+    return Finding("cuda", bool(names), ", ".join(names) or "no device", remedy)
 
 
 def _mps() -> Finding:
@@ -106,23 +92,23 @@ def _compile() -> Finding:
     found, headers = compiler(), python_headers()
     missing = [name for name, path in (("C++ compiler", found), ("Python headers", headers)) if path is None]
     if missing:
-        remedy = "Debian: apt install g++ python3-dev; the network is half as fast again on a CPU"
+        remedy = "Debian: apt install g++ python3-dev; the network then runs about 1.5 times as fast on a CPU"
         return Finding("engine compile", False, f"no {' and no '.join(missing)}", remedy)
     return Finding("engine compile", True, str(found))
 
 
 def _openvino() -> Finding:
-    if importlib.util.find_spec("openvino") is None:
+    try:
+        return Finding("engine openvino", True, version("openvino"))
+    except PackageNotFoundError:
         remedy = "pip install 'flowbrush[cpu]': fast without a C++ compiler"
         return Finding("engine openvino", False, "not installed", remedy)
-    return Finding("engine openvino", True, version("openvino"))
 
 
 def _styles() -> Finding:
     from models.registry import read_catalog
 
-    names = ", ".join(read_catalog().styles)
-    return Finding("styles", True, names)
+    return Finding("styles", True, ", ".join(read_catalog().styles))
 
 
 def _encoders() -> Finding:
@@ -181,9 +167,8 @@ def _cache() -> Finding:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         remedy = "set FLOWBRUSH_CACHE to a writable folder; without it the engine is compiled at each start"
         return Finding("cache", False, f"{folder} ({error.strerror})", remedy)
