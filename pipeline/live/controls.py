@@ -79,6 +79,9 @@ class Controls:
     Attributes:
         names: the styles.
         quitting: set once the session is to end.
+        recording: whether to record.
+        help: whether the help is shown.
+        full_screen: whether the window fills the screen.
 
     Raises:
         ValueError: there is no style, or the strength is out of range.
@@ -103,8 +106,8 @@ class Controls:
         self._clock = clock
         self._lock = threading.RLock()
         self._fade = CrossFade(len(names))
-        self._strength, self._keep_colors, self._mirror, self._recording = strength, keep_colors, mirror, recording
-        self._help = self._full_screen = self._original = self._original_held = False
+        self._strength, self._keep_colors, self._mirror, self.recording = strength, keep_colors, mirror, recording
+        self.help = self.full_screen = self._original = self._original_held = False
         self._original_pressed_at = -math.inf
         self._stills = 0
         self._pressed_at: dict[str, float] = {}
@@ -155,26 +158,8 @@ class Controls:
     def refuse_recording(self, reason: str) -> None:
         """Stop recording for good, and show ``reason`` now and whenever the key is pressed."""
         with self._lock:
-            self._recording, self._why_no_recording = False, reason
+            self.recording, self._why_no_recording = False, reason
             self.show(reason)
-
-    @property
-    def recording(self) -> bool:
-        """Whether to record."""
-        with self._lock:
-            return self._recording
-
-    @property
-    def help(self) -> bool:
-        """Whether the help is shown."""
-        with self._lock:
-            return self._help
-
-    @property
-    def full_screen(self) -> bool:
-        """Whether the window fills the screen."""
-        with self._lock:
-            return self._full_screen
 
     @property
     def message(self) -> str:
@@ -201,13 +186,13 @@ class Controls:
                 if self._why_no_recording:
                     self.show(self._why_no_recording)
                 else:
-                    self._recording = not self._recording
+                    self.recording = not self.recording
             case Action.ORIGINAL:
                 self._press_original(since, now)
             case Action.FULL_SCREEN:
-                self._full_screen = not self._full_screen
+                self.full_screen = not self.full_screen
             case Action.HELP:
-                self._help = not self._help
+                self.help = not self.help
             case Action.QUIT:
                 self.quitting.set()
 

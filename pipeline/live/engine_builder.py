@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
-from pipeline.live.engine_pool import Size
-from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.bounded_engine import BuildEngine
-from pipeline.stylize.device import cache_folder, device_errors
+from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameStylizer
 
 if TYPE_CHECKING:
     import torch
 
     from models.engines.engine import Engine, EngineName, EngineSpec
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILE_COMMAND = (sys.executable, "-m", "pipeline.live.compile_process")
@@ -48,27 +49,20 @@ class EngineBuilder:
     meanwhile; see `models.engines.aot`. This process then loads the result from the cache.
 
     Args:
-        mixer: the styles; their networks are built.
         core: runs the engines.
-        stroke_size: see `models.engines.engine.EngineSpec`.
         build: builds an engine in this process; `models.engines.build.build_engine` by default.
         compile_command: starts `pipeline.live.compile_process`.
     """
 
     def __init__(
         self,
-        mixer: StyleMixer,
         core: FrameStylizer,
-        *,
-        stroke_size: float = 1.0,
         build: BuildEngine | None = None,
         compile_command: Sequence[str] = COMPILE_COMMAND,
     ) -> None:
         from models.engines.build import build_engine
 
-        self._mixer, self._core, self._stroke_size = mixer, core, stroke_size
-        self._build = build or build_engine
-        self._compile_command = compile_command
+        self._core, self._build, self._compile_command = core, build or build_engine, compile_command
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -81,7 +75,7 @@ class EngineBuilder:
             DeviceError: the engine cannot be built.
         """
         with device_errors(self._core.device):
-            return self._build(name, self._spec(size))
+            return self._build(name, self._core.spec(*size))
 
     def prepare(self, name: "EngineName", size: Size) -> "Engine":
         """Build an engine that has to be compiled first, and run it once; takes up to a minute, in any thread.
@@ -93,9 +87,13 @@ class EngineBuilder:
         import torch
 
         torch.set_num_threads(self._core.cores)
-        spec = self._spec(size)
-        engine = self._load_or_compile(spec) if name == "compile" else self._build_through_cache(name, spec)
-        self._core.warm_up(engine, spec, self._mixer.styles[0])
+        spec = self._core.spec(*size)
+        if name == "compile":
+            engine = self._load_or_compile(spec)
+        else:
+            self._compile(name, spec)
+            engine = self.build(name, size)
+        self._core.warm_up(engine, spec)
         return engine
 
     def close(self) -> None:
@@ -104,21 +102,6 @@ class EngineBuilder:
             self._closed = True
             if self._child is not None:
                 _kill_group(self._child)
-
-    def _spec(self, size: Size) -> "EngineSpec":
-        from models.engines.engine import EngineSpec
-
-        return EngineSpec(
-            network=self._mixer.network,
-            end_network=self._mixer.end_network,
-            height=size[0],
-            width=size[1],
-            device=self._core.device,
-            precision=self._core.precision,
-            cache=cache_folder(),
-            stroke_size=self._stroke_size,
-            threads=self._core.cores,
-        )
 
     def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
         from models.engines.aot import AotGraph
@@ -132,11 +115,6 @@ class EngineBuilder:
                 graph.delete()
         self._compile("compile", spec)
         return graph.load()
-
-    def _build_through_cache(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
-        self._compile(name, spec)
-        with device_errors(spec.device):
-            return self._build(name, spec)
 
     def _compile(self, name: "EngineName", spec: "EngineSpec") -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))

@@ -2,28 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
+from pipeline.live.engine_builder import EngineBuilder, Size
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
-
-
-class Builder(Protocol):
-    """Builds engines; see `pipeline.live.engine_builder.EngineBuilder`."""
-
-    def build(self, name: "EngineName", size: Size) -> "Engine":
-        """Build an engine at once."""
-
-    def prepare(self, name: "EngineName", size: Size) -> "Engine":
-        """Build an engine that takes long; called in a background thread."""
-
-    def close(self) -> None:
-        """Make `prepare` return or fail soon."""
 
 
 class EnginePool:
@@ -37,7 +22,7 @@ class EnginePool:
         notify: called with each message for the user, one line; from any thread.
     """
 
-    def __init__(self, builder: Builder, fast: "Sequence[EngineName]", notify: Callable[[str], None]) -> None:
+    def __init__(self, builder: EngineBuilder, fast: "Sequence[EngineName]", notify: Callable[[str], None]) -> None:
         self._builder = builder
         self._names = list(fast)
         self._notify = notify

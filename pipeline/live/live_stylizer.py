@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
-from pipeline.live.engine_builder import EngineBuilder, fast_engines
-from pipeline.live.engine_pool import EnginePool, Size
+from pipeline.live.engine_builder import EngineBuilder, Size, fast_engines
+from pipeline.live.engine_pool import EnginePool
 from pipeline.live.frames import CapturedFrame, LiveFrame
 from pipeline.live.style_mixer import StyleMixer
 from pipeline.stylize.bounded_engine import BuildEngine
@@ -58,9 +58,9 @@ class LiveStylizer:
         self.seconds = 0.0
         self.is_settled = False
         self._mixer = mixer
-        self._core = FrameStylizer(mixer.network, config.stylize, notify)
-        builder = EngineBuilder(mixer, self._core, stroke_size=config.stylize.stroke_size, build=build)
-        self.engines = EnginePool(builder, fast_engines(self._core.device, config.stylize.engine), notify)
+        self._core = FrameStylizer(mixer.network, config.stylize, notify, mixer.end_network)
+        fast = fast_engines(self._core.device, config.stylize.engine)
+        self.engines = EnginePool(EngineBuilder(self._core, build), fast, notify)
         self._state = TemporalState()
         self._last: tuple[Size, bool, str] | None = None
 

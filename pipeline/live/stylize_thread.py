@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.engine_pool import Size
+from pipeline.live.engine_builder import Size
 from pipeline.live.frames import CapturedFrame, LiveFrame
 from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.config import StylizeConfig
 from pipeline.frames import Pixels
-from pipeline.stylize.device import find_device
+from pipeline.stylize.device import cache_folder, find_device
 from pipeline.stylize.opencv import opencv_available
 from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stability, Stabilizer, StylizedFrame, TemporalState
 
@@ -52,9 +52,10 @@ class FrameStylizer:
     """Stylizes frames of any size with an engine that the caller hands in.
 
     Args:
-        network: of the style; its size decides what an engine expects.
-        config: device, precision, number of threads and stability.
+        network: of the style.
+        config: device, precision, number of threads, stroke size and stability.
         notify: called with each message for the user, one line.
+        end_network: the network at `FrameControls.end_share` 1; None if there is only one.
 
     Attributes:
         device: where the network runs.
@@ -67,7 +68,13 @@ class FrameStylizer:
         DeviceError: the device is not available.
     """
 
-    def __init__(self, network: "StyleNetwork", config: StylizeConfig, notify: Notify) -> None:
+    def __init__(
+        self,
+        network: "StyleNetwork",
+        config: StylizeConfig,
+        notify: Notify,
+        end_network: "StyleNetwork | None" = None,
+    ) -> None:
         import torch
 
         from models.engines.capabilities import native_precision
@@ -81,6 +88,7 @@ class FrameStylizer:
             notify("OpenCV does not load: stylizing with --stability none; `flowbrush doctor` reports what is missing")
             self.stability = "none"
         self.stabilizer = Stabilizer(self.stability)
+        self._network, self._end_network, self._stroke_size = network, end_network, config.stroke_size
         self._zero_statistics = zero_statistics(network, self.device)
         self._scalar = lru_cache(maxsize=16)(partial(torch.tensor, device=self.device))
 
@@ -113,7 +121,24 @@ class FrameStylizer:
         )
         return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
 
-    def warm_up(self, engine: "Engine", spec: "EngineSpec", style: "Style") -> None:
+    def spec(self, height: int, width: int, *, is_16_bit: bool = False) -> "EngineSpec":
+        """Return what an engine for frames of this size, in pixels, is built from."""
+        from models.engines.engine import EngineSpec
+
+        return EngineSpec(
+            network=self._network,
+            end_network=self._end_network,
+            height=height,
+            width=width,
+            is_16_bit=is_16_bit,
+            device=self.device,
+            precision=self.precision,
+            cache=cache_folder(),
+            stroke_size=self._stroke_size,
+            threads=self.cores,
+        )
+
+    def warm_up(self, engine: "Engine", spec: "EngineSpec") -> None:
         """Run an engine once on a black frame: its first call is slow, and shows whether it works."""
         black = np.zeros((spec.height, spec.width, 3), np.uint16 if spec.is_16_bit else np.uint8)
-        self.stylize(PreparedFrame(black), FrameControls(style), engine)
+        self.stylize(PreparedFrame(black), FrameControls(self._network.neutral_style()), engine)

@@ -5,7 +5,6 @@ besides the network. They are rather too high than too low; the memory of codecs
 """
 
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,11 +94,6 @@ class MemoryEstimate:
         return peak_bytes(self.architecture, tiling, height, width, 4 if self.precision == "fp32" else 2)
 
 
-def whole_frame_modes(workers: int) -> list[ExecutionMode]:
-    """Return the modes with whole frames, from ``workers`` frames at once down to one."""
-    return [ExecutionMode(count) for count in range(workers, 0, -1)]
-
-
 def strip_modes(workers: int, height: int, *, on_gpu: bool) -> list[ExecutionMode]:
     """Return the modes with strips for frames of ``height`` rows, each with less memory than the one before."""
     from models.tiled.tiling import Tiling
@@ -113,16 +107,19 @@ def strip_modes(workers: int, height: int, *, on_gpu: bool) -> list[ExecutionMod
     ]
 
 
-def choose_mode(
-    modes: Iterable[ExecutionMode], bytes_of: Callable[[ExecutionMode], int], bound: int
-) -> ExecutionMode | None:
-    """Return the first mode within ``bound`` bytes; None if there is none."""
-    return next((mode for mode in modes if bytes_of(mode) <= bound), None)
+def choose_mode(engine: str, estimate: MemoryEstimate, workers: int, bound: int) -> tuple[str, ExecutionMode]:
+    """Return engine and mode within ``bound`` bytes: fewer frames at once, then strips, which eager alone supports.
 
-
-def too_little_memory(bound: int, least: int) -> TooLittleMemoryError:
-    """Return the error for a bound below the ``least`` bytes that stylizing takes."""
-    return TooLittleMemoryError(
+    Raises:
+        TooLittleMemoryError: the smallest strips take more.
+    """
+    modes = [(engine, ExecutionMode(count)) for count in range(workers, 0, -1)]
+    modes += [("eager", mode) for mode in strip_modes(workers, estimate.canvas[0], on_gpu=estimate.on_gpu)]
+    for name, mode in modes:
+        least = estimate.bytes(name, mode)
+        if least <= bound:
+            return name, mode
+    raise TooLittleMemoryError(
         f"{format_bytes(bound)} of memory is too little for this video, which takes at least {format_bytes(least)};"
         " choose a larger --max-memory or a smaller --height"
     )

@@ -1,6 +1,7 @@
 """Load the style of a clip: one style, a blend of several, or a fade from one to another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, find, load, read_catalog
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
-from pipeline.style_spec import WeightedStyle, parse_blend
+from pipeline.style_spec import parse_blend
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
@@ -59,10 +60,8 @@ def bundled_styles() -> tuple[StyleMetadata, ...]:
     Raises:
         StyleError: their file is missing or damaged.
     """
-    try:
+    with _style_errors("; reinstall flowbrush"):
         return tuple(read_catalog().styles.values())
-    except WeightsError as error:
-        raise StyleError(f"{error}; reinstall flowbrush") from error
 
 
 def styles_in(file: str) -> list[str]:
@@ -71,13 +70,11 @@ def styles_in(file: str) -> list[str]:
     Raises:
         StyleError: the file is not a flowbrush weight file, or has no such style.
     """
-    try:
+    with _style_errors():
         if not file.endswith(".safetensors"):
             find(file)
             return [file]
         return [f"{file}#{name}" for name in read_catalog(Path(file)).styles]
-    except WeightsError as error:
-        raise StyleError(str(error)) from error
 
 
 def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
@@ -87,10 +84,8 @@ def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
         StyleError: there is no such style.
         ValueError: the blend cannot be parsed, see `parse_blend`.
     """
-    start = _find_blend(parse_blend(style))
-    if style_end is None:
-        return start
-    return StyleMetadata(f"{start.name} -> {_find_blend(parse_blend(style_end)).name}")
+    start = _find_blend(style)
+    return start if style_end is None else StyleMetadata(f"{start.name} -> {_find_blend(style_end).name}")
 
 
 def load_style_settings(style: str, style_end: str | None = None, end_seconds: float | None = None) -> StyleSettings:
@@ -107,16 +102,14 @@ def load_style_settings(style: str, style_end: str | None = None, end_seconds: f
     """
     name = find_style(style, style_end).name
     if style_end is None:
-        return StyleSettings(name, _load_blend(parse_blend(style)))
+        return StyleSettings(name, _load_blend(style))
     if end_seconds is None:
         raise ValueError("a fade needs the time of the last frame")
-    start, end = _load_blend(parse_blend(style)), _load_blend(parse_blend(style_end))
     from models.blend import check_related
 
-    try:
+    start, end = _load_blend(style), _load_blend(style_end)
+    with _style_errors():
         check_related(start, end)
-    except WeightsError as error:
-        raise StyleError(str(error)) from error
     return StyleSettings(name, start, end, max(end_seconds, 1e-9))
 
 
@@ -137,24 +130,28 @@ def last_frame_seconds(info: VideoInfo) -> float:
     return max(info.duration_seconds - float(1 / info.average_rate if info.average_rate else 0), 0.0)
 
 
-def _find_blend(blend: Sequence[WeightedStyle]) -> StyleMetadata:
-    try:
-        found = [find(one.style)[1] for one in blend]
-    except WeightsError as error:
-        raise StyleError(str(error)) from error
+def _find_blend(spec: str) -> StyleMetadata:
+    blend = parse_blend(spec)
+    with _style_errors():
+        found = [find(part.style)[1] for part in blend]
     if len(found) == 1:
         return found[0]
-    names = (f"{metadata.name}:{one.weight:.3g}" for metadata, one in zip(found, blend, strict=True))
-    return StyleMetadata(",".join(names))
+    return StyleMetadata(",".join(f"{one.name}:{part.weight:.3g}" for one, part in zip(found, blend, strict=True)))
 
 
-def _load_blend(blend: Sequence[WeightedStyle]) -> LoadedStyle:
+def _load_blend(spec: str) -> LoadedStyle:
+    from models.blend import blend as mix
+
+    blend = parse_blend(spec)
+    with _style_errors():
+        loaded = [load(part.style) for part in blend]
+        return loaded[0] if len(loaded) == 1 else mix(loaded, [part.weight for part in blend], _find_blend(spec).name)
+
+
+@contextmanager
+def _style_errors(remedy: str = "") -> Iterator[None]:
+    """Map `WeightsError` to `StyleError` within this context."""
     try:
-        loaded = [load(one.style) for one in blend]
-        if len(loaded) == 1:
-            return loaded[0]
-        from models.blend import blend as mix
-
-        return mix(loaded, [one.weight for one in blend], _find_blend(blend).name)
+        yield
     except WeightsError as error:
-        raise StyleError(str(error)) from error
+        raise StyleError(f"{error}{remedy}") from error

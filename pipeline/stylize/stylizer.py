@@ -18,8 +18,6 @@ from pipeline.stylize.style import load_style_settings
 from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
-    import torch
-
     from models.tiled.tiling import Tiling
 
 # Frames prepared ahead of the workers; without one they would wait 2 ms of 29 for the next frame.
@@ -51,6 +49,9 @@ class Stylizer:
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
+        device: where the network runs.
+        precision: of the convolutions.
+        workers: how many frames are stylized at once.
 
     Raises:
         StyleError: there is no such style, or its weights are unusable.
@@ -76,27 +77,10 @@ class Stylizer:
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
         self._turn = turn or nullcontext()
-        self._core = FrameStylizer(self.style.network, self._config, notify)
-        self._engine = BoundedEngine(
-            self.style,
-            self._core,
-            self._config,
-            height=height,
-            width=width,
-            is_16_bit=is_16_bit,
-            notify=notify,
-            build=build or build_engine,
-        )
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the network runs."""
-        return self._core.device
-
-    @property
-    def precision(self) -> str:
-        """Precision of the convolutions: ``fp32``, ``bf16`` or ``fp16``."""
-        return self._core.precision
+        self._core = FrameStylizer(self.style.network, self._config, notify, self.style.end_network)
+        spec = self._core.spec(height, width, is_16_bit=is_16_bit)
+        self._engine = BoundedEngine(self._core, self._config, spec, notify, build or build_engine)
+        self.device, self.precision, self.workers = spec.device, spec.precision, self._engine.spec.workers
 
     @property
     def engine(self) -> str:
@@ -106,12 +90,7 @@ class Stylizer:
     @property
     def tiling(self) -> "Tiling | None":
         """The strips that frames are stylized in; None for whole frames."""
-        return self._engine.tiling
-
-    @property
-    def workers(self) -> int:
-        """How many frames are stylized at once."""
-        return self._engine.workers
+        return self._engine.spec.tiling
 
     def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
         """Yield ``frames`` stylized, in their order.

@@ -63,7 +63,7 @@ def stylized(core: FrameStylizer, engine: Any, mixer: StyleMixer) -> Any:
 @NEEDS_COMPILER
 def test_a_fast_engine_gets_ready_while_eager_runs(core: FrameStylizer, mixer: StyleMixer) -> None:
     lines: list[str] = []
-    pool = EnginePool(EngineBuilder(mixer, core, compile_command=COMPILE), ["compile"], lines.append)
+    pool = EnginePool(EngineBuilder(core, compile_command=COMPILE), ["compile"], lines.append)
     name, eager = pool.get(SIZE)
     assert name == "eager"
     pool.prepare(SIZE)
@@ -79,22 +79,22 @@ def test_a_fast_engine_gets_ready_while_eager_runs(core: FrameStylizer, mixer: S
     assert np.abs(stylized(core, fast, mixer) - expected).max() <= 1
     pool.close()
     # The second time it comes from the cache.
-    again = EngineBuilder(mixer, core, compile_command=FAIL).prepare("compile", SIZE)
+    again = EngineBuilder(core, compile_command=FAIL).prepare("compile", SIZE)
     assert np.abs(stylized(core, again, mixer) - expected).max() <= 1
 
 
 @pytest.mark.slow
 def test_openvino_is_converted_in_another_process(core: FrameStylizer, mixer: StyleMixer) -> None:
     pytest.importorskip("openvino")
-    builder = EngineBuilder(mixer, core, compile_command=COMPILE)
+    builder = EngineBuilder(core, compile_command=COMPILE)
     expected = stylized(core, builder.build("eager", SIZE), mixer)
     assert np.abs(stylized(core, builder.prepare("openvino", SIZE), mixer) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("name", ["compile", "openvino"])
-def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, mixer: StyleMixer, name: Any) -> None:
+def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, name: Any) -> None:
     with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
-        EngineBuilder(mixer, core, compile_command=FAIL).prepare(name, SIZE)
+        EngineBuilder(core, compile_command=FAIL).prepare(name, SIZE)
 
 
 def test_the_compile_process_reports_why_it_failed() -> None:
@@ -105,8 +105,8 @@ def test_the_compile_process_reports_why_it_failed() -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_closing_ends_the_process(core: FrameStylizer, mixer: StyleMixer) -> None:
-    builder = EngineBuilder(mixer, core, compile_command=HANG)
+def test_closing_ends_the_process(core: FrameStylizer) -> None:
+    builder = EngineBuilder(core, compile_command=HANG)
     errors: list[BaseException] = []
 
     def prepare() -> None:

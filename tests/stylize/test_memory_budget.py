@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from models.network import Architecture
 from models.tiled.tiling import Tiling
 from pipeline.arguments import read_memory
 from pipeline.config import StylizeConfig
-from pipeline.errors import DeviceError
+from pipeline.errors import DeviceError, TooLittleMemoryError
 from pipeline.frames import Frame
 from pipeline.stylize.memory_budget import (
     ExecutionMode,
@@ -25,7 +24,6 @@ from pipeline.stylize.memory_budget import (
     default_bound,
     format_bytes,
     strip_modes,
-    whole_frame_modes,
 )
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import moving_square
@@ -40,17 +38,21 @@ def estimated(height: int, width: int, **changes: Any) -> MemoryEstimate:
 
 
 def test_less_memory_means_fewer_frames_at_once_then_strips_then_smaller_ones() -> None:
-    large = estimated(4320, 7680)
-    modes = [("compile", mode) for mode in whole_frame_modes(4)]
-    modes += [("eager", mode) for mode in strip_modes(1, 4320, on_gpu=False)]
-    estimates = [large.bytes(engine, mode) for engine, mode in modes]
+    large, modes = estimated(4320, 7680), []
+    bound, least = 2**50, large.bytes("eager", strip_modes(4, 4320, on_gpu=False)[-1])
+    while bound >= least:
+        modes.append(choose_mode("compile", large, 4, bound))
+        bound = large.bytes(*modes[-1]) - 1
+    with pytest.raises(TooLittleMemoryError, match="at least"):
+        choose_mode("compile", large, 4, bound)
+    assert modes[:4] == [("compile", ExecutionMode(count)) for count in (4, 3, 2, 1)]
+    strips = [mode for _, mode in modes[4:]]
+    assert {engine for engine, _ in modes[4:]} == {"eager"}
+    assert strips == [mode for mode in strip_modes(4, 4320, on_gpu=False) if mode in strips]
+    assert strips[-1] == strip_modes(4, 4320, on_gpu=False)[-1]
+    on_gpu = estimated(4320, 7680, on_gpu=True)
+    estimates = [on_gpu.bytes("eager", mode) for mode in strip_modes(1, 4320, on_gpu=True)]
     assert estimates == sorted(estimates, reverse=True)
-    assert [mode.workers for mode in whole_frame_modes(4)] == [4, 3, 2, 1]
-    on_gpu = strip_modes(1, 4320, on_gpu=True)
-    estimates = [estimated(4320, 7680, on_gpu=True).bytes("eager", mode) for mode in on_gpu]
-    assert estimates == sorted(estimates, reverse=True)
-    assert choose_mode(on_gpu, partial(large.bytes, "eager"), 1) is None
-    assert choose_mode([ExecutionMode(2), ExecutionMode(1)], lambda mode: 10 * mode.workers, 15) == ExecutionMode(1)
 
 
 @pytest.mark.parametrize(
