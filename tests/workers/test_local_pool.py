@@ -216,28 +216,42 @@ def test_workers_block_ctrl_c_from_their_start_on(engine: LocalPool) -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_an_error_keeps_its_type_and_its_traceback(tmp_path: Path, engine: LocalPool) -> None:
-    error = engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60)
-    assert isinstance(error, InputError)
-    assert error.path == str(tmp_path / "no.mkv")
-    assert "in run_segment_job" in str(error.__cause__)
-
-
 class UnpicklableError(Exception):
     def __init__(self, what: str, *, why: str) -> None:
         super().__init__(f"{what}: {why}")
 
 
-class FailingConfig:
+class Failing:
     """The configuration of a clip, whose use fails."""
+
+    def __init__(self, *, is_known: bool) -> None:
+        self.is_known = is_known
 
     @property
     def stylize(self) -> StylizeConfig:
-        raise UnpicklableError("what", why="why")
+        if not self.is_known:
+            raise UnpicklableError("what", why="why")
+        error = OutputError("a.mp4", "is full")
+        error.add_note("a note")
+        raise error
+
+
+def failing_job(*, is_known: bool) -> SegmentJob:
+    return SegmentJob(cast(VideoConfig, Failing(is_known=is_known)), {})
+
+
+def test_an_error_keeps_its_type_its_notes_and_its_traceback(tmp_path: Path, engine: LocalPool) -> None:
+    error = engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60)
+    assert isinstance(error, InputError)
+    assert error.path == str(tmp_path / "no.mkv")
+    assert "in run_segment_job" in str(error.__cause__)
+    error = engine.submit(failing_job(is_known=True)).exception(60)
+    assert isinstance(error, OutputError)
+    assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
 
 
 def test_jobs_and_errors_that_cannot_be_pickled_fail_alone(tmp_path: Path, engine: LocalPool) -> None:
-    error = engine.submit(SegmentJob(cast(VideoConfig, FailingConfig()), {})).exception(60)
+    error = engine.submit(failing_job(is_known=False)).exception(60)
     assert isinstance(error, RuntimeError)
     assert str(error) == "UnpicklableError: what: why"
     assert "in stylize" in str(error.__cause__)
