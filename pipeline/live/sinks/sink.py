@@ -69,7 +69,7 @@ class Sink(ABC):
         """Finish what was written and release everything; called once, also after a failed or missing `open`."""
 
     def write_audio(self, frame: AudioFrame) -> None:  # noqa: B027 - optional
-        """Write audio; called after `write` or `poll` with what has arrived meanwhile, five seconds at most.
+        """Write audio; called after `write`, and after `poll` once a frame has been written.
 
         ``frame.pts * frame.time_base`` is the time of the first sample in seconds of `time.monotonic`, the clock of
         `LiveFrame.captured_at`.

@@ -51,7 +51,7 @@ class SinkThread:
         self._audio: deque[AudioFrame] = deque(maxlen=MAX_AUDIO_FRAMES)
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
-        self._block_reported = False
+        self._block_reported = self._has_written = False
         self._is_closed = False
 
     @property
@@ -135,9 +135,11 @@ class SinkThread:
                 self.sink.poll()
             else:
                 self.sink.write(frame)
+                self._has_written = True
                 if self.delivers:
                     self.deliveries.add(frame.captured_at, time.monotonic())
-            self._write_audio()
+            if self._has_written:  # the first frame may be older than audio that has arrived before it
+                self._write_audio()
         finally:
             self._busy_since = None
         return True
