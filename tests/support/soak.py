@@ -1,4 +1,4 @@
-"""A live session of some length, watched from inside: one JSON object on standard output.
+"""Run a long live session and measure memory, threads and latency from inside; print one JSON object.
 
 python tests/support/soak.py SECONDS CLIP ENGINE THREADS SETTLE_SECONDS
 """
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,18 +28,18 @@ from pipeline.process import keep_freed_memory
 PROCESS = psutil.Process()
 
 
-class Watching(NullSink):
-    """Remembers how old each picture was when it came."""
+class LatencySink(NullSink):
+    """Records the latency of each frame, with the time of its arrival."""
 
     def __init__(self) -> None:
-        self.late: list[tuple[float, float]] = []
+        self.latencies: list[tuple[float, float]] = []
 
     def write(self, frame: LiveFrame) -> None:
         now = time.monotonic()
-        self.late.append((now, now - frame.captured_at))
+        self.latencies.append((now, now - frame.captured_at))
 
 
-def held() -> dict[str, int]:
+def resources() -> dict[str, int]:
     """Threads of the system and of Python, open files and sockets, child processes."""
     return {
         "threads": PROCESS.num_threads(),
@@ -48,44 +49,40 @@ def held() -> dict[str, int]:
     }
 
 
-def run(clip: str, stylize: StylizeConfig, seconds: float) -> tuple[Watching, dict[str, Any]]:
-    sink = Watching()
+def run(clip: str, stylize: StylizeConfig, seconds: float) -> tuple[LatencySink, dict[str, Any]]:
+    sink = LatencySink()
     config = LiveConfig(source=clip, stylize=stylize, seconds=seconds, realtime=True, loop=True)
     summary = run_live(config, [sink], Controls(["great-wave", "the-scream"]))
     return sink, {"fps": summary.fps, "captured": summary.captured, "delivered": summary.delivered}
-
-
-def median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 def main() -> None:
     seconds, clip, settle = float(sys.argv[1]), sys.argv[2], float(sys.argv[5])
     stylize = StylizeConfig(style="great-wave", engine=sys.argv[3], threads=int(sys.argv[4]))
     keep_freed_memory()
-    run(clip, stylize, 2.0)  # what libraries keep for good is there from now on
-    before, begun = held(), time.monotonic()
+    run(clip, stylize, 2.0)  # libraries allocate what they never release
+    before, started = resources(), time.monotonic()
     memory: list[tuple[float, int]] = []
     ended = threading.Event()
 
-    def weigh() -> None:
+    def sample_memory() -> None:
         while not ended.wait(0.5):
-            memory.append((time.monotonic() - begun, PROCESS.memory_info().rss))
+            memory.append((time.monotonic() - started, PROCESS.memory_info().rss))
 
-    scales = threading.Thread(target=weigh)
-    scales.start()
+    sampler = threading.Thread(target=sample_memory)
+    sampler.start()
     sink, summary = run(clip, stylize, seconds)
     ended.set()
-    scales.join()
-    for _ in range(100):  # threads of OpenMP end a little after the one that they worked for
-        after = held()
+    sampler.join()
+    for _ in range(100):  # OpenMP's threads end a little later
+        after = resources()
         if all(after[name] <= before[name] for name in before):
             break
         time.sleep(0.1)
     settled = [rss for at, rss in memory if at > settle]
     third = (seconds - settle) / 3
-    early = [late for at, late in sink.late if settle < at - begun < settle + third]
-    late = [late for at, late in sink.late if at - begun > seconds - third]
+    early = [latency for at, latency in sink.latencies if settle < at - started < settle + third]
+    late = [latency for at, latency in sink.latencies if at - started > seconds - third]
     print(
         json.dumps(
             summary

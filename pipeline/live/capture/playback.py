@@ -4,7 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 
 import av
 from av.audio.frame import AudioFrame
@@ -26,34 +28,17 @@ SHIFT_SECONDS = 0.5
 AUDIO_WAIT_SECONDS = 0.2
 
 
+@dataclass
 class PlaybackClock:
-    """When each pass through a looped file started; shared by its frames and its audio.
+    """The clock that the frames and the audio of a played file share; only `Playback` changes it.
 
     Attributes:
+        origins: time zero of each pass through the file that has started, in seconds of `time.monotonic`.
         stopped: set when all waiting must end.
     """
 
-    def __init__(self) -> None:
-        self.stopped = threading.Event()
-        self._origins: list[float] = []
-        self._changed = threading.Condition()
-
-    def start_pass(self, origin: float) -> None:
-        """Start a pass whose time 0 is ``origin`` in seconds of `time.monotonic`."""
-        with self._changed:
-            self._origins.append(origin)
-            self._changed.notify_all()
-
-    def shift(self, seconds: float) -> None:
-        """Delay the rest of the current pass."""
-        with self._changed:
-            self._origins[-1] += seconds
-
-    def origin(self, number: int, timeout_seconds: float = 0.0) -> float | None:
-        """Return the origin of pass ``number``, from 0; None if it does not start within the time-out."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._origins) > number or self.stopped.is_set(), timeout_seconds)
-            return self._origins[number] if len(self._origins) > number else None
+    origins: list[float] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 class Playback(CaptureDevice):
@@ -110,7 +95,7 @@ class Playback(CaptureDevice):
                 seconds = float(frame.seconds)
                 if first is None:
                     first = seconds
-                    self.clock.start_pass(origin - first)
+                    self.clock.origins.append(origin - first)
                 origin += self._wait_until(origin + seconds - first)
                 end = seconds - first + self._duration_seconds(frame)
                 yield frame
@@ -126,7 +111,7 @@ class Playback(CaptureDevice):
         if late < 0:
             self.clock.stopped.wait(-late)
         elif late > SHIFT_SECONDS:
-            self.clock.shift(late)
+            self.clock.origins[-1] += late
             return late
         return 0.0
 
@@ -162,48 +147,44 @@ class FileAudio:
 
     def read(self) -> AudioFrame | None:
         """Return the next audio frame at the time it is due, which is its pts in seconds of `time.monotonic`."""
-        frame = next(self._frames, None)
-        if frame is None:
-            self._clock.stopped.wait(AUDIO_WAIT_SECONDS)
-        return frame
+        for frame in self._frames:
+            return frame
+        self._clock.stopped.wait(AUDIO_WAIT_SECONDS)
+        return None
 
     def close(self) -> None:
         """Close the file."""
         self._frames.close()
 
     def _play(self) -> Generator[AudioFrame | None, None, None]:
-        number = 0
         with open_container(self._path, None) as container:
-            if not container.streams.audio:
-                return
-            while not self._clock.stopped.is_set():
-                if self._clock.origin(number, AUDIO_WAIT_SECONDS) is None:
+            passes = count() if self._loop else range(1)
+            for number in passes if container.streams.audio else ():
+                while len(self._clock.origins) <= number:
+                    if self._clock.stopped.wait(AUDIO_WAIT_SECONDS):
+                        return
                     yield None
-                    continue
                 try:
                     yield from self._play_once(container, number)
+                    container.seek(0)
                 except av.FFmpegError as error:
                     raise InputError(self.name, f"cannot be read further ({reason_of(error)})") from error
-                number += 1
-                if not self._loop:
-                    return
-                container.seek(0)
 
     def _play_once(self, container: InputContainer, number: int) -> Iterator[AudioFrame | None]:
-        """Yield the audio of pass ``number`` until it ends or the next pass starts."""
+        """Yield the audio of pass ``number`` until it ends or the next pass starts; None while it is not due."""
         start = max((container.start_time or 0) / av.time_base, 0.0)
+        origins = self._clock.origins
         for frame in _decode_audio(container):
             if frame.pts is None or not frame.time_base or not frame.sample_rate:
                 continue
             seconds = float(frame.pts * frame.time_base) - start
-            # The origin may move while waiting, so it is read again each time.
-            while (left := (self._clock.origin(number) or 0.0) + seconds - time.monotonic()) > 0:
-                if self._clock.stopped.wait(min(left, AUDIO_WAIT_SECONDS)):
+            # `Playback` may move the origin meanwhile.
+            while (wait_seconds := origins[number] + seconds - time.monotonic()) > 0:
+                if self._clock.stopped.wait(min(wait_seconds, AUDIO_WAIT_SECONDS)):
                     return
                 yield None
-            due = (self._clock.origin(number) or 0.0) + seconds
-            next_origin = self._clock.origin(number + 1)
-            if next_origin is not None and due >= next_origin:
+            due = origins[number] + seconds
+            if len(origins) > number + 1 and due >= origins[number + 1]:
                 return
             frame.time_base = Fraction(1, frame.sample_rate)
             frame.pts = round(due * frame.sample_rate)

@@ -32,13 +32,6 @@ def read_all(playback: Playback, count: int = 1000) -> list[CapturedFrame]:
     return frames
 
 
-def origin(playback: Playback, number: int = 0) -> float:
-    """When a pass started that has started."""
-    seconds = playback.clock.origin(number)
-    assert seconds is not None
-    return seconds
-
-
 def test_a_file_plays_in_real_time(clip: Path) -> None:
     started = time.monotonic()
     playback = Playback(str(clip))
@@ -47,7 +40,7 @@ def test_a_file_plays_in_real_time(clip: Path) -> None:
     assert playback.fps == pytest.approx(30, rel=0.05)
     # Never before it is due; how much later depends on the machine.
     times = [frame.captured_at for frame in frames]
-    assert all(seconds >= origin(playback) + number / 30 - 0.001 for number, seconds in enumerate(times))
+    assert all(seconds >= playback.clock.origins[0] + number / 30 - 0.001 for number, seconds in enumerate(times))
     assert times[-1] - started >= 14 / 30
     assert np.abs(frames[7].pixels.astype(int) - moving_square(7)).mean() < 6
 
@@ -56,8 +49,8 @@ def test_a_loop_has_no_pause(clip: Path) -> None:
     playback = Playback(str(clip), loop=True)
     frames = read_all(playback, 40)
     assert len(frames) == 40
-    assert origin(playback, 1) - origin(playback, 0) == pytest.approx(0.5, abs=0.02)
-    assert origin(playback, 2) - origin(playback, 1) == pytest.approx(0.5, abs=0.02)
+    assert playback.clock.origins[1] - playback.clock.origins[0] == pytest.approx(0.5, abs=0.02)
+    assert playback.clock.origins[2] - playback.clock.origins[1] == pytest.approx(0.5, abs=0.02)
     assert np.array_equal(frames[0].pixels, frames[15].pixels)
     assert np.array_equal(frames[9].pixels, frames[39].pixels)
 
@@ -76,11 +69,11 @@ def test_a_long_delay_shifts_the_rest(clip: Path) -> None:
     playback = Playback(str(clip))
     playback.open()
     playback.read()
-    before = origin(playback)
+    before = playback.clock.origins[0]
     time.sleep(0.7)
     playback.read()
     playback.close()
-    assert origin(playback) - before > 0.5
+    assert playback.clock.origins[0] - before > 0.5
 
 
 def test_audio_and_frames_share_a_clock(clip: Path) -> None:
@@ -97,7 +90,7 @@ def test_audio_and_frames_share_a_clock(clip: Path) -> None:
     playback.stop()
     reader.join()
     audio.close()
-    first, second = origin(playback, 0), origin(playback, 1)
+    first, second = playback.clock.origins
     times = [float(frame.pts * frame.time_base) for _, frame in heard]
     assert times[0] == pytest.approx(first, abs=0.01)
     assert all(now >= due - 0.001 for (now, _), due in zip(heard, times, strict=True))
@@ -109,7 +102,7 @@ def test_audio_and_frames_share_a_clock(clip: Path) -> None:
 def test_a_file_without_audio_is_silent(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "silent.mkv")
     playback = Playback(str(path))
-    playback.clock.start_pass(time.monotonic())
+    playback.clock.origins.append(time.monotonic())
     audio = FileAudio(str(path), playback.clock)
     assert audio.read() is None
     audio.close()
@@ -122,7 +115,7 @@ def test_a_damaged_audio_packet_is_skipped(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data.replace(packets[10], b"\xff" * len(packets[10])))
     playback = Playback(str(path))
-    playback.clock.start_pass(time.monotonic() - 100)
+    playback.clock.origins.append(time.monotonic() - 100)
     audio = FileAudio(str(path), playback.clock)
     samples = sum(frame.samples for frame in iter(audio.read, None))
     assert 40_000 < samples < 48_000
@@ -132,7 +125,7 @@ def test_a_damaged_audio_packet_is_skipped(tmp_path: Path) -> None:
 def test_a_failing_read_of_audio_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
     playback = Playback(str(path))
-    playback.clock.start_pass(time.monotonic())
+    playback.clock.origins.append(time.monotonic())
     real = av.open
 
     def fail(*_: object) -> None:
