@@ -100,10 +100,6 @@ class Stylizer:
                 with the state after its frame.
             state: of the `SegmentBoundary` before the first of ``frames``; None at the start of a clip.
         """
-        with self._turn:
-            yield from self._stylize_all(frames, state)
-
-    def _stylize_all(self, frames: Iterable[Frame], state: State | None) -> Iterator[Frame]:
         import torch
 
         stabilizer, start = self._core.stabilizer, read_state(state, self.device)
@@ -132,7 +128,7 @@ class Stylizer:
             initializer=partial(torch.set_num_threads, self._engine.threads),
             name="stylize",
         )
-        with closing(work):
+        with self._turn, closing(work):  # nothing runs before the first item is asked for
             for frame, stylized, inputs_after in work:
                 pixels, outputs = stabilizer.finish(stylized, outputs)
                 shown = self._shown(frame, pixels)
