@@ -93,7 +93,7 @@ def live(
     from pipeline.live.capture.source import find_capture_device
     from pipeline.live.controls import Controls
     from pipeline.live.notices import Notices
-    from pipeline.live.session import run_live
+    from pipeline.live.session import LiveSession
     from pipeline.live.sinks.outputs import check_sinks, make_audio, make_sinks
     from pipeline.live.style_mixer import style_names
 
@@ -111,7 +111,7 @@ def live(
     audio = make_audio(outputs, config, device, notify)
     with usage_errors():
         sinks = make_sinks(outputs, controls, notify, has_audio=audio is not None)
-    summary = run_live(config, sinks, controls, notify, audio=audio, device=device)
+    summary = LiveSession(config, sinks, controls, notify, audio=audio, device=device).run()
     if as_json:
         print(json.dumps(asdict(summary)))
     elif not quiet:

@@ -78,7 +78,7 @@ class Watching(NullSink):
 def session(run: Run) -> dict[str, Any]:
     """Run a session in this process; the summary, and median and p95 of the latency second by second."""
     from pipeline.live.controls import Controls
-    from pipeline.live.session import run_live
+    from pipeline.live.session import LiveSession
     from pipeline.live.style_mixer import style_names
     from pipeline.process import keep_freed_memory
 
@@ -91,7 +91,7 @@ def session(run: Run) -> dict[str, Any]:
     sink = Watching()
     stylize = StylizeConfig(style=run.style, engine=run.engine)
     config = LiveConfig(source=run.clip, stylize=stylize, seconds=run.seconds, realtime=True, loop=True)
-    summary = run_live(config, [sink], controls, lambda line: print(f"note: {line}", file=sys.stderr))
+    summary = LiveSession(config, [sink], controls, lambda line: print(f"note: {line}", file=sys.stderr)).run()
     begun = sink.taken[0][0] if sink.taken else 0.0
     return asdict(summary) | {"taken": [(round(at - begun, 4), round(late * 1000, 2)) for at, late in sink.taken]}
 

@@ -30,20 +30,11 @@ STYLIZE_SECONDS = 10.0
 CAPTURE_SECONDS = 1.0
 
 
-def run_live(
-    config: LiveConfig,
-    sinks: Sequence[Sink],
-    controls: Controls,
-    notify: Callable[[str], None] = lambda line: None,
-    *,
-    audio: AudioSource | None = None,
-    device: CaptureDevice | None = None,
-    build: BuildEngine | None = None,
-) -> LiveSummary:
-    """Stylize what ``config.source`` shows into ``sinks``, until the session ends.
+class LiveSession:
+    """Stylizes what a source shows into sinks, until the session ends.
 
     It ends when ``controls`` ask for it, after ``config.seconds``, at the end of a file, when no sink is left, and
-    with a `KeyboardInterrupt`, which is not raised again. Any other error is raised after everything is closed.
+    with a `KeyboardInterrupt`, which is not raised again.
 
     Args:
         config: the source, the style and the targets.
@@ -58,48 +49,52 @@ def run_live(
 
     Raises:
         InputError: the source cannot be opened.
-        SinkError: no sink is left.
-        StyleError: a style does not exist or is unusable.
-        DeviceError: the network cannot run as the config asks for.
     """
-    if not sinks:
-        raise ValueError("a live session needs a sink")
-    notices = notify if isinstance(notify, Notices) else Notices(notify)
-    session = _Session(config, sinks, controls, notices, audio, device or find_capture_device(config), build)
-    try:
-        session.start()
-        session.wait()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        session.end()
-    return session.summary()
 
-
-class _Session:
     def __init__(
         self,
         config: LiveConfig,
         sinks: Sequence[Sink],
         controls: Controls,
-        notices: Notices,
-        audio: AudioSource | None,
-        device: CaptureDevice,
-        build: BuildEngine | None,
+        notify: Callable[[str], None] = lambda line: None,
+        *,
+        audio: AudioSource | None = None,
+        device: CaptureDevice | None = None,
+        build: BuildEngine | None = None,
     ) -> None:
-        self._config, self._controls, self._notices, self._device = config, controls, notices, device
-        self._build = build
+        if not sinks:
+            raise ValueError("a live session needs a sink")
+        self._notices = notify if isinstance(notify, Notices) else Notices(notify)
+        self._config, self._controls, self._build = config, controls, build
+        self._device = device or find_capture_device(config)
         self._failed: list[SinkThread] = []
         self._failing = threading.Lock()
         self._started_at = self._ended_at = time.monotonic()
         self._captured: Mailbox[CapturedFrame] = Mailbox()
-        self._capture = CaptureThread(device, self._captured, notices)
-        self._sink_threads = [SinkThread(sink, notices, self._on_failure) for sink in sinks]
-        self._audio = AudioThread(audio, self._sink_threads, notices) if audio is not None else None
-        self._stylizer: LiveStylizer | None = None
+        self._capture = CaptureThread(self._device, self._captured, self._notices)
+        self._sink_threads = [SinkThread(sink, self._notices, self._on_failure) for sink in sinks]
+        self._audio = AudioThread(audio, self._sink_threads, self._notices) if audio is not None else None
         self._stylize_thread: StylizeThread | None = None
 
-    def start(self) -> None:
+    def run(self) -> LiveSummary:
+        """Run the session to its end; an error is raised after everything is closed. Called once.
+
+        Raises:
+            InputError: the source cannot be opened.
+            SinkError: no sink is left.
+            StyleError: a style does not exist or is unusable.
+            DeviceError: the network cannot run as the config asks for.
+        """
+        try:
+            self._start()
+            self._wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._end()
+        return self._summary()
+
+    def _start(self) -> None:
         """Start all threads, as soon as the first frame has arrived."""
         self._capture.start()
         mixer = load_style_mixer(self._controls.names)  # imports torch while the device is being opened
@@ -115,10 +110,9 @@ class _Session:
 
     def _start_stages(self, mixer: StyleMixer) -> None:
         height, width = size = output_size_px(self._capture.size, self._config.height)
-        self._stylizer = LiveStylizer(self._config, mixer, size, self._notices, build=self._build)
         self._stylize_thread = StylizeThread(
             self._config,
-            self._stylizer,
+            LiveStylizer(self._config, mixer, size, self._notices, build=self._build),
             self._capture,
             self._captured,
             self._sink_threads,
@@ -132,7 +126,7 @@ class _Session:
         if self._audio is not None:
             self._audio.start()
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Wait for the end of the session."""
         deadline = None if self._config.seconds is None else time.monotonic() + self._config.seconds
         while not self._is_over(deadline):
@@ -164,15 +158,15 @@ class _Session:
         goes_on = others and not self._controls.quitting.is_set()
         self._notices(f"{message}; going on without it" if goes_on else message)
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Close everything in the order of the data, so that each stage finishes what it has."""
         self._ended_at = time.monotonic()
-        stylize_thread, audio, stylizer = self._stylize_thread, self._audio, self._stylizer
+        stylize_thread, audio = self._stylize_thread, self._audio
         steps: list[Callable[[], object]] = [
             self._controls.quit,  # a window that hangs waits for it
             self._capture.stop,
             self._captured.close,
-            *([stylizer.close] if stylizer is not None else []),
+            *([stylize_thread.stylizer.close] if stylize_thread is not None else []),
             *([partial(stylize_thread.join, STYLIZE_SECONDS)] if stylize_thread is not None else []),
             *([audio.stop] if audio is not None else []),
             *(sink_thread.finish for sink_thread in self._sink_threads),
@@ -183,18 +177,18 @@ class _Session:
             for step in reversed(steps):
                 closing.callback(step)
 
-    def summary(self) -> LiveSummary:
+    def _summary(self) -> LiveSummary:
         """Return what the session did, or raise the error that ended it."""
-        for thread in (self._stylize_thread, self._capture):
-            if thread is not None and thread.error is not None:
-                raise thread.error
+        for failed in (self._stylize_thread, self._capture):
+            if failed is not None and failed.error is not None:
+                raise failed.error
         if self._has_no_sink:
             last = self._failed[-1]
             failure = last.failure
             raise failure if isinstance(failure, SinkError) else SinkError(last.sink.name, str(failure)) from failure
         sinks = tuple(sink_thread.summary() for sink_thread in self._sink_threads)
         best = max(sinks, key=lambda sink: sink.delivered)
-        stylize_thread, stylizer = self._stylize_thread, self._stylizer
+        thread = self._stylize_thread
         return LiveSummary(
             fps=best.fps,
             latency_ms=best.latency_ms,
@@ -202,11 +196,11 @@ class _Session:
             delivered=best.delivered,
             dropped=max(self._capture.captured - best.delivered, 0),
             seconds=self._ended_at - self._started_at,
-            size=stylizer.size[::-1] if stylizer else (0, 0),
-            stylized_size=stylize_thread.working[::-1] if stylize_thread else (0, 0),
-            engine=stylizer.engine if stylizer else "",
-            first_frame_seconds=self._since_start(stylize_thread.first_at if stylize_thread else None),
-            fast_after_seconds=self._since_start(stylize_thread.fast_at if stylize_thread else None),
+            size=thread.stylizer.size[::-1] if thread else (0, 0),
+            stylized_size=thread.working[::-1] if thread else (0, 0),
+            engine=thread.stylizer.engine if thread else "",
+            first_frame_seconds=self._since_start(thread.first_at if thread else None),
+            fast_after_seconds=self._since_start(thread.fast_at if thread else None),
             sinks=sinks,
             notices=self._notices.lines,
         )

@@ -36,6 +36,7 @@ class StylizeThread(threading.Thread):
         notify: called in this thread with messages for the user.
 
     Attributes:
+        stylizer: stylizes the frames.
         working: height and width in pixels at which the last frame was stylized.
         first_at: when the first frame was stylized, in seconds of `time.monotonic`; None before.
         fast_at: when the first frame was stylized by a fast engine; None before.
@@ -56,7 +57,7 @@ class StylizeThread(threading.Thread):
         self.first_at: float | None = None
         self.fast_at: float | None = None
         self.error: BaseException | None = None
-        self._config, self._stylizer, self._capture = config, stylizer, capture
+        self._config, self.stylizer, self._capture = config, stylizer, capture
         self._captured, self._sink_threads, self._controls = captured, sink_threads, controls
         self._notify = notify
         self._wanted_fps = config.fps_target or DEFAULT_FPS
@@ -77,7 +78,7 @@ class StylizeThread(threading.Thread):
     def run(self) -> None:
         """Stylize until no more frames come."""
         try:
-            self._stylizer.use_this_thread()
+            self.stylizer.use_this_thread()
             while (captured := self._captured.get()) is not None:
                 if self._is_due(captured.captured_at):
                     self._stylize(captured)
@@ -99,7 +100,7 @@ class StylizeThread(threading.Thread):
         return True
 
     def _stylize(self, captured: CapturedFrame) -> None:
-        ready = self._stylizer.engines.ready
+        ready = self.stylizer.engines.ready
         steps_ready = [step for step, size in enumerate(self._sizes) if size in ready]
         step = self._resolution.choose(time.monotonic(), steps_ready)
         self.working = self._sizes[step]
@@ -114,7 +115,7 @@ class StylizeThread(threading.Thread):
     def _stylized(self, captured: CapturedFrame, step: int) -> LiveFrame | None:
         """Return None if the memory is too small, but may suffice for a smaller size."""
         try:
-            return self._stylizer.stylize(captured, self._controls.snapshot(), self.working)
+            return self.stylizer.stylize(captured, self._controls.snapshot(), self.working)
         except OutOfMemoryError:  # not passed on: the error would keep the features of the frame in memory
             if step == len(self._sizes) - 1:
                 raise
@@ -124,18 +125,18 @@ class StylizeThread(threading.Thread):
         """Release the engines of this size and of all larger ones, and never use them again."""
         self._resolution.forbid(step)
         for size in self._sizes[: step + 1]:
-            self._stylizer.engines.give_up(size)
-        (height, width), device = self._sizes[step + 1], self._stylizer.device
+            self.stylizer.engines.give_up(size)
+        (height, width), device = self._sizes[step + 1], self.stylizer.device
         free_memory(device)
         self._notify(f"{device} has too little memory: stylizing at {width}x{height} or less")
 
     def _learn(self, now: float) -> None:
         """Record what the frame took, and prepare the engine that would help most."""
-        fast = self._stylizer.engine != "eager"
+        fast = self.stylizer.engine != "eager"
         self.first_at = self.first_at or now
         self.fast_at = self.fast_at or (now if fast else None)
-        if self._stylizer.is_settled:
-            self._resolution.add(now, self._stylizer.seconds, fast=fast)
+        if self.stylizer.is_settled:
+            self._resolution.add(now, self.stylizer.seconds, fast=fast)
         latencies = [
             sink_thread.deliveries.last_seconds
             for sink_thread in self._sink_threads
@@ -146,4 +147,4 @@ class StylizeThread(threading.Thread):
         self._resolution.set_fps(self.fps)
         step = self._resolution.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
         if step is not None:
-            self._stylizer.engines.prepare(self._sizes[step])
+            self.stylizer.engines.prepare(self._sizes[step])

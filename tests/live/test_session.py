@@ -21,7 +21,7 @@ from pipeline.live.capture.source import find_capture_device
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.controls import Controls
 from pipeline.live.notices import Notices
-from pipeline.live.session import run_live
+from pipeline.live.session import LiveSession
 from pipeline.live.sinks.outputs import make_audio
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
@@ -70,7 +70,7 @@ def run(
         sinks[0].quit_after(ENOUGH, controls)
     device = camera or FakeCamera(fps=60)
     changes.setdefault("fps_target", 240.0)  # by default, frames of a fast camera are skipped
-    return run_live(plain_config(**changes), sinks, controls, notify, device=device, build=build)
+    return LiveSession(plain_config(**changes), sinks, controls, notify, device=device, build=build).run()
 
 
 def test_frames_are_stylized_in_order_and_counted() -> None:
@@ -405,7 +405,7 @@ def test_audio_reaches_the_sinks_that_take_it(tmp_path: Path) -> None:
         config, outputs = LiveConfig(source=str(clip), stylize=PLAIN, realtime=True), SinkConfig(null=True, audio=audio)
         playback = find_capture_device(config)
         source = make_audio(outputs, config, playback, print)
-        run_live(config, [hearing, Memory()], Controls(["great-wave"]), audio=source, device=playback)
+        LiveSession(config, [hearing, Memory()], Controls(["great-wave"]), audio=source, device=playback).run()
         return hearing
 
     hearing = listen(audio=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.live.controls import Controls
-from pipeline.live.session import run_live
+from pipeline.live.session import LiveSession
 from tests.support.live import Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Clip, Sound, make_clip
 
@@ -50,7 +50,7 @@ def test_five_seconds_of_every_fault() -> None:
     steady, blocking, dying, lines = Memory("steady"), Blocking(5.0, at=30), Dying(at=60), list[str]()
     camera = FakeCamera(fps=30, gone=(10.0, 15.0))
     config = plain_config(seconds=30.0)
-    run_live(config, [steady, blocking, dying], Controls(["great-wave"]), lines.append, device=camera)
+    LiveSession(config, [steady, blocking, dying], Controls(["great-wave"]), lines.append, device=camera).run()
     said = {line.partition(":")[0].partition(" is back")[0]: line for line in lines}
     assert len(lines) == 4
     assert {"blocking", "dying", "fake camera"} == set(said)

@@ -31,7 +31,7 @@ from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.session import run_live
+from pipeline.live.session import LiveSession
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
 from pipeline.stylize.frame_stylizer import FrameStylizer
@@ -504,7 +504,9 @@ def test_growing_live_lag() -> None:
             time.sleep(0.1)
 
     lags: list[int] = []
-    summary = run_live(plain_config(fps_target=240.0), [Slow()], Controls(["great-wave"]), [].append, device=camera)
+    summary = LiveSession(
+        plain_config(fps_target=240.0), [Slow()], Controls(["great-wave"]), [].append, device=camera
+    ).run()
     assert summary.dropped > 200
     assert len(lags) > 8
     assert max(lags[-4:]) < 100  # a queue of all that came would be three hundred pictures long by now

@@ -21,7 +21,7 @@ from pipeline.config import StylizeConfig
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.session import run_live
+from pipeline.live.session import LiveSession
 from pipeline.live.sinks.sink import NullSink
 from pipeline.process import keep_freed_memory
 
@@ -52,7 +52,7 @@ def resources() -> dict[str, int]:
 def run(clip: str, stylize: StylizeConfig, seconds: float) -> tuple[LatencySink, dict[str, Any]]:
     sink = LatencySink()
     config = LiveConfig(source=clip, stylize=stylize, seconds=seconds, realtime=True, loop=True)
-    summary = run_live(config, [sink], Controls(["great-wave", "the-scream"]))
+    summary = LiveSession(config, [sink], Controls(["great-wave", "the-scream"])).run()
     return sink, {"fps": summary.fps, "captured": summary.captured, "delivered": summary.delivered}
 
 

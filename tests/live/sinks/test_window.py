@@ -18,7 +18,7 @@ from PIL import Image
 from pipeline.live.controls import HOLD_DELAY_SECONDS, Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.notices import Notices
-from pipeline.live.session import run_live
+from pipeline.live.session import LiveSession
 from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
@@ -279,7 +279,7 @@ def test_a_hanging_window_keeps_no_session(tmp_path: Path, monkeypatch: pytest.M
     window.finish_seconds = 0.3
     config, camera = plain_config(seconds=0.4), FakeCamera(30, size=(240, 320))
     controls.press("s")
-    summary = run_live(config, [window, record], controls, notices, device=camera)
+    summary = LiveSession(config, [window, record], controls, notices, device=camera).run()
     assert not any(line.startswith("window") for line in notices.lines)
     assert [sink.failure for sink in summary.sinks] == [None, None]
     assert len(contents(tmp_path / "live.mkv").times) > 1
