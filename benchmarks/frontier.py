@@ -123,8 +123,9 @@ def _draw_panel(
 
     small, large = ImageFont.load_default(13), ImageFont.load_default(17)
     pen.text((left + PANEL / 2, MARGIN / 2), title, "#333333", font=large, anchor="mm")
-    pen.text((left + PANEL / 2, PANEL - MARGIN / 3), "e_stab (stiller to the left)", "#333333", font=small, anchor="mm")
-    pen.text((left + 6, MARGIN - 14), "style (more like the painting below)", "#333333", font=small, anchor="lm")
+    below = (left + PANEL / 2, PANEL - MARGIN / 3)
+    pen.text(below, "e_stab (more stable to the left)", "#333333", font=small, anchor="mm")
+    pen.text((left + 6, MARGIN - 14), "style (closer to the style image below)", "#333333", font=small, anchor="lm")
     pen.line((place(0, 0), place(highest_x, 0)), "#333333")
     pen.line((place(0, 0), place(0, highest_y)), "#333333")
     for value in ticks(0, highest_x, 6):
