@@ -175,7 +175,7 @@ def test_a_sink_that_hangs_at_the_end_is_abandoned() -> None:
 
 def test_a_camera_that_fails_and_comes_back_is_reconnected() -> None:
     memory, lines, controls = Memory(), list[str](), Controls(["great-wave"])
-    camera = FakeCamera(fps=50, gone=(0.5, 0.9))
+    camera = FakeCamera(fps=50, unplugged=(0.5, 0.9))
     summary = run(memory, camera=camera, lines=lines, controls=controls, seconds=2.5)
     assert 0.4 < max(memory.gaps()) < 1.5
     assert memory.polled > 2, "meanwhile a window handles its events, and a stream is fed"
@@ -190,7 +190,7 @@ def test_a_camera_that_fails_and_comes_back_is_reconnected() -> None:
 def test_a_missing_camera_ends_the_session() -> None:
     memory = Memory()
     with pytest.raises(InputError, match="not found"):
-        run(memory, camera=FakeCamera(gone=(-1.0, 1e9)))
+        run(memory, camera=FakeCamera(unplugged=(-1.0, 1e9)))
     assert memory.closed == 1, "a sink that was never opened is closed too"
 
 

@@ -48,7 +48,7 @@ def test_ten_minutes(tmp_path: Path) -> None:
 def test_five_seconds_of_every_fault() -> None:
     """A camera that is gone for 5 s, a sink that blocks for 5 s, one that dies: the rest goes on, one line each."""
     steady, blocking, dying, lines = Memory("steady"), Blocking(5.0, at=30), Dying(at=60), list[str]()
-    camera = FakeCamera(fps=30, gone=(10.0, 15.0))
+    camera = FakeCamera(fps=30, unplugged=(10.0, 15.0))
     config = plain_config(seconds=30.0)
     LiveSession(config, [steady, blocking, dying], Controls(["great-wave"]), lines.append, device=camera).run()
     said = {line.partition(":")[0].partition(" is back")[0]: line for line in lines}

@@ -76,7 +76,7 @@ class FakeCamera(CaptureDevice):
     Args:
         fps: frame rate.
         count: number of frames before the end; None for no end.
-        gone: from when until when the camera is unplugged, in seconds after its first frame.
+        unplugged: from when until when the camera is unplugged, in seconds after its first frame.
         size: height and width in pixels.
     """
 
@@ -87,24 +87,24 @@ class FakeCamera(CaptureDevice):
         fps: float = 100.0,
         *,
         count: int | None = None,
-        gone: tuple[float, float] = (0.0, 0.0),
+        unplugged: tuple[float, float] = (0.0, 0.0),
         size: tuple[int, int] = (48, 64),
     ) -> None:
         self.fps = fps
         self.opened = self.closed = self.index = 0
         self.is_open = False
-        self._count, self._gone, self._size = count, gone, size
+        self._count, self._unplugged, self._size = count, unplugged, size
         self._started_at: float | None = None
         self._stopped = threading.Event()
 
-    def is_gone(self) -> bool:
+    def is_unplugged(self) -> bool:
         """Whether the camera is unplugged now."""
         seconds = 0.0 if self._started_at is None else time.monotonic() - self._started_at
-        return self._gone[0] < seconds < self._gone[1]
+        return self._unplugged[0] < seconds < self._unplugged[1]
 
     def open(self) -> None:
         self.opened += 1
-        if self.is_gone():
+        if self.is_unplugged():
             raise InputError(self.name, "not found")
         self.is_open = True
 
@@ -113,7 +113,7 @@ class FakeCamera(CaptureDevice):
         self._stopped.wait(1 / (self.fps or 100.0))
         if self._count is not None and self.index >= self._count:
             return None
-        if self.is_gone():
+        if self.is_unplugged():
             raise InputError(self.name, "delivers no more frames")
         self._started_at = self._started_at or time.monotonic()
         pixels = moving_square(self.index, height=self._size[0], width=self._size[1])

@@ -49,7 +49,7 @@ def test_the_rate_is_the_device_s_until_it_is_measured() -> None:
 
 
 def test_an_unplugged_camera_is_opened_again() -> None:
-    camera, messages = FakeCamera(gone=(0.1, 0.5)), list[str]()
+    camera, messages = FakeCamera(unplugged=(0.1, 0.5)), list[str]()
     thread, mailbox = capture(camera, messages)
     wait_for(lambda: len(messages) == 2)
     before = thread.captured
@@ -67,7 +67,7 @@ def test_an_unplugged_camera_is_opened_again() -> None:
 
 
 def test_a_missing_camera_is_an_error() -> None:
-    thread, mailbox = capture(FakeCamera(gone=(-1.0, 1e9)), [])
+    thread, mailbox = capture(FakeCamera(unplugged=(-1.0, 1e9)), [])
     thread.join(20)
     assert isinstance(thread.error, InputError)
     assert thread.first.is_set()
@@ -75,7 +75,7 @@ def test_a_missing_camera_is_an_error() -> None:
 
 
 def test_stopping_ends_the_pause_before_reconnecting() -> None:
-    camera = FakeCamera(gone=(0.05, 1e9))
+    camera = FakeCamera(unplugged=(0.05, 1e9))
     thread, _ = capture(camera, [], first_pause_seconds=60.0)
     wait_for(lambda: not camera.is_open and thread.captured)
     thread.stop()
@@ -85,7 +85,7 @@ def test_stopping_ends_the_pause_before_reconnecting() -> None:
 
 
 def test_a_broken_file_is_not_opened_again() -> None:
-    camera = FakeCamera(gone=(0.05, 1e9))
+    camera = FakeCamera(unplugged=(0.05, 1e9))
     camera.reconnects = False
     thread, _ = capture(camera, [])
     thread.join(20)
