@@ -22,8 +22,7 @@ from PIL import Image
 
 import models.engines.build
 import pipeline.run
-import pipeline.stylize.memory_budget
-from models.network import StyleNetwork
+from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.encode.encoder import VideoEncoder
@@ -35,6 +34,7 @@ from pipeline.live.session import LiveSession
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
 from pipeline.stylize.frame_stylizer import FrameStylizer
+from pipeline.stylize.memory_budget import MemoryEstimate, strip_modes
 from pipeline.summary import Summary
 from tests.support.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.support.live import FakeCamera, Memory, plain_config
@@ -477,18 +477,25 @@ def test_out_of_memory_skips_a_frame(
         assert np.abs(strips.astype(int) - whole).max() <= 2
 
 
-def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiling_seams(tmp_path: Path, paint: Callable[..., Summary]) -> None:
     """neural-style#329: a picture painted in tiles shows their borders, as each has a light and colours of its own."""
-    monkeypatch.setattr(pipeline.stylize.memory_budget, "BASE_BYTES", 0)
+    estimate = MemoryEstimate(160 * 96, (160, 96), Architecture(), "fp32", "smooth", on_gpu=False)
+    bound = estimate.bytes("eager", strip_modes(1, 160, on_gpu=False)[-1])
     clip = Clip(pts=(0, 512, 1024), width=96, height=160, pixel_format="yuv444p", tags=(1, 1, 1, 1))
     source = make_clip(tmp_path / "in.mkv", clip)
     options = {"style": "great-wave", "encode": EncodeConfig(codec="ffv1")}
     paint(source, tmp_path / "whole.mkv", **options)
     notices: list[str] = []
-    paint(source, tmp_path / "tiled.mkv", max_memory=5 * 2**20, notify=notices.append, **options)
+    paint(
+        source,
+        tmp_path / "tiled.mkv",
+        max_memory=bound,
+        notify=notices.append,
+        **options,
+    )
     assert any("in strips of" in notice for notice in notices)
-    for whole, tiled in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "tiled.mkv"), strict=True):
-        difference = np.abs(tiled.astype(int) - whole)
+    for expected, tiled in zip(pictures(tmp_path / "whole.mkv"), pictures(tmp_path / "tiled.mkv"), strict=True):
+        difference = np.abs(tiled.astype(int) - expected)
         assert difference.mean() <= 1
         assert difference.max() <= 4
 

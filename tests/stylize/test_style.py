@@ -1,4 +1,4 @@
-"""Blends and fades: how they are written, what they are made of, and when each moment comes."""
+"""Styles, blends and fades: what is loaded, and what each moment of a clip looks like."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +15,6 @@ from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import Color, Frame, VideoInfo
 from pipeline.run import stylize_video
-from pipeline.style_spec import WeightedStyle, parse_blend
 from pipeline.stylize.style import StyleSettings, find_style, last_frame_seconds, load_style_settings
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import Clip, make_clip, moving_square
@@ -37,8 +36,8 @@ CLIP = VideoInfo(
 )
 
 
-def painter(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedStyle:
-    """A style with vectors of its own; its network is ``base`` trained on a little, or unlike any other."""
+def random_style(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedStyle:
+    """A style with random vectors; its network is a variant of ``base``, or unrelated to any other."""
     torch.manual_seed(seed)
     network = StyleNetwork(TINY)
     if base is not None:
@@ -49,66 +48,21 @@ def painter(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedSty
     return LoadedStyle(network.requires_grad_(False), style, StyleMetadata(name))
 
 
-def write(path: Path, *painters: LoadedStyle) -> str:
-    save(path, painters[0].network, [p.style for p in painters], [p.metadata for p in painters], {})
+def write(path: Path, *styles: LoadedStyle) -> str:
+    save(path, styles[0].network, [one.style for one in styles], [one.metadata for one in styles], {})
     return str(path)
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
-    """A file with the styles ``reeds`` and ``rain``, and one with ``mine``, trained on from its network."""
-    reeds = painter("reeds", 1)
-    rain = replace(painter("rain", 3), network=reeds.network)
-    mine = painter("mine", 2, base=reeds.network)
+    """A file with the styles ``reeds`` and ``rain``, and one with ``mine``, whose network is related to theirs."""
+    reeds = random_style("reeds", 1)
+    rain = replace(random_style("rain", 3), network=reeds.network)
+    mine = random_style("mine", 2, base=reeds.network)
     return write(tmp_path / "gallery.safetensors", reeds, rain), write(tmp_path / "mine.safetensors", mine)
 
 
-@pytest.mark.parametrize(
-    ("spec", "parts"),
-    [
-        ("a", [("a", 1)]),
-        ("a:0.5", [("a", 1)]),
-        ("a:0.7,b:0.3", [("a", 0.7), ("b", 0.3)]),
-        ("a:3, b:1", [("a", 0.75), ("b", 0.25)]),
-        ("a,b", [("a", 0.5), ("b", 0.5)]),
-        ("a:0,b:2", [("a", 0), ("b", 1)]),
-        ("C:\\my.safetensors", [("C:\\my.safetensors", 1)]),
-        ("C:\\my.safetensors#x:1,b:1e0", [("C:\\my.safetensors#x", 0.5), ("b", 0.5)]),
-        ("night: rain:.5,b:.5", [("night: rain", 0.5), ("b", 0.5)]),
-        ("/my, own/x.safetensors:1,b:3", [("/my, own/x.safetensors", 0.25), ("b", 0.75)]),
-    ],
-)
-def test_how_a_blend_is_written(spec: str, parts: list[tuple[str, float]]) -> None:
-    found = parse_blend(spec)
-    assert [part.style for part in found] == [name for name, _ in parts]
-    assert [part.weight for part in found] == pytest.approx([weight for _, weight in parts])
-
-
-def test_a_file_whose_name_holds_a_comma_is_one_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("one,two.safetensors").touch()
-    assert parse_blend("one,two.safetensors") == (WeightedStyle("one,two.safetensors", 1.0),)
-
-
-@pytest.mark.parametrize(
-    ("spec", "reason"),
-    [
-        ("", "lacks a name"),
-        ("a:1,", "lacks a name"),
-        (":0.5", "lacks a name"),
-        ("a:0.7,b", "give one to each, or to none"),
-        ("a:-1,b:2", "between 0 and"),
-        ("a:1e400,b:1", "between 0 and"),
-        ("a:0,b:0", "above 0"),
-    ],
-)
-def test_a_blend_that_makes_no_sense_is_a_mistake_in_the_usage(spec: str, reason: str) -> None:
-    for wrong in ({"style": spec}, {"style": "a", "style_end": spec}):
-        with pytest.raises(ValueError, match=reason):
-            StylizeConfig(**wrong)
-
-
-def test_what_people_read(files: tuple[str, str]) -> None:
+def test_blends_and_fades_have_names_for_people(files: tuple[str, str]) -> None:
     gallery, mine = files
     assert find_style("great-wave").painter == "Katsushika Hokusai"
     both = f"{gallery}#reeds:2,{mine}:1"
@@ -143,9 +97,9 @@ def test_styles_of_different_files_blend_their_networks_too(files: tuple[str, st
     assert networks_differ(a.network, b.network)
 
 
-def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str], tmp_path: Path) -> None:
+def test_unrelated_networks_are_refused(files: tuple[str, str], tmp_path: Path) -> None:
     gallery, mine = files
-    stranger = write(tmp_path / "stranger.safetensors", painter("stranger", 9))
+    stranger = write(tmp_path / "stranger.safetensors", random_style("stranger", 9))
     for style, end in ((f"{mine}:1,{stranger}:1", None), (mine, stranger)):
         with pytest.raises(StyleError, match=r"mine and stranger cannot be mixed: .* were trained apart"):
             load_style_settings(style, end, 1.0)
@@ -156,7 +110,7 @@ def test_networks_that_have_nothing_in_common_are_refused(files: tuple[str, str]
         blend([load_style_settings(f"{gallery}#reeds").start, other], [0.5, 0.5], "both")
 
 
-def test_a_fade_goes_from_the_one_to_the_other(files: tuple[str, str]) -> None:
+def test_a_fade_goes_from_start_to_end(files: tuple[str, str]) -> None:
     gallery, mine = files
     fade = load_style_settings(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
     assert [fade.end_share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
@@ -177,13 +131,13 @@ def test_the_last_frame_is_where_a_fade_ends() -> None:
         last_frame_seconds(replace(CLIP, duration_seconds=None))
 
 
-def test_a_fade_needs_its_length(files: tuple[str, str]) -> None:
+def test_a_fade_needs_an_end_time(files: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="time of the last frame"):
         load_style_settings(files[1], files[1])
 
 
 @pytest.mark.parametrize("compare", [None, "side", "split"])
-def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str | None) -> None:
+def test_all_settings_at_once_on_an_odd_size_with_several_workers(compare: str | None) -> None:
     config = StylizeConfig(
         style="great-wave:0.6,starry-night:0.4",
         strength=0.8,
@@ -202,14 +156,14 @@ def test_all_controls_at_once_on_an_odd_size_and_by_several_workers(compare: str
     stylized = [frame.pixels for frame in stylizer(frames)]
     assert stylizer.workers == 3
     for frame, pixels in zip(frames, stylized, strict=True):
-        assert np.array_equal(pixels, stylizer.stylize(frame.pixels, frame.seconds)), "which worker paints it matters"
+        assert np.array_equal(pixels, stylizer.stylize(frame.pixels, frame.seconds)), "the result depends on the worker"
         assert pixels.shape == ((47, 130, 3) if compare == "side" else (47, 65, 3))
         if compare:
             assert np.array_equal(pixels[:, :31], frame.pixels[:, :31])
     assert not np.array_equal(*(stylizer.stylize(frames[0].pixels, seconds)[:, -20:] for seconds in (0.0, 0.2)))
 
 
-def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> None:
+def test_a_fade_starts_and_ends_with_the_styles_themselves() -> None:
     plain = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
     fade = Stylizer(replace(plain, style_end="starry-night"), height=48, width=64, last_seconds=2.0)
     pixels = moving_square(2)
@@ -218,7 +172,7 @@ def test_the_first_and_the_last_frame_of_a_fade_are_the_styles_themselves() -> N
         assert np.array_equal(fade.stylize(pixels, seconds), alone)
 
 
-def test_a_fade_over_a_clip_whose_length_nobody_knows(tmp_path: Path) -> None:
+def test_a_fade_over_a_clip_of_unknown_duration_is_refused(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.h264", Clip(pts=range(0, 5120, 512)), form="h264")
     stylize = StylizeConfig(style="great-wave", style_end="starry-night", engine="eager", device="cpu")
     config = VideoConfig(source=str(source), target=str(tmp_path / "out.mp4"), stylize=stylize)
