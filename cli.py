@@ -92,10 +92,10 @@ def live(
     """Stylize a camera live: in a window, a video call, a recording or a stream. Ctrl-C ends it."""
     from pipeline.live.capture.source import find_capture_device
     from pipeline.live.controls import Controls
-    from pipeline.live.notices import Notices
     from pipeline.live.session import LiveSession
     from pipeline.live.sinks.outputs import check_sinks, make_audio, make_sinks
     from pipeline.live.style_mixer import style_names
+    from pipeline.notices import Notices
 
     notify = Notices(lambda line: None if quiet else say(f"note: {line}"))
     with usage_errors():

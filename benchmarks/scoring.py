@@ -11,8 +11,8 @@ from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluate import evaluate
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
+from pipeline.notices import Notify
 from pipeline.run import stylize_video
-from pipeline.summary import Notify
 from sample_videos import CLIPS, clip
 
 CELL_WIDTH = 320

@@ -12,8 +12,9 @@ from pipeline.frames import Frame, Pixels
 
 if TYPE_CHECKING:
     from pipeline.batch.events import Emit, Ended
+    from pipeline.notices import Notify
     from pipeline.progress import ProgressCallback
-    from pipeline.summary import Notify, Summary
+    from pipeline.summary import Summary
 
 Style: TypeAlias = "str | StylizeConfig"
 """A style as ``--style`` takes it, or a configuration with all controls."""

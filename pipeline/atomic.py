@@ -1,4 +1,4 @@
-"""Writing so that a crash at any moment leaves the old file or the new one, and what goes wrong is one line."""
+"""Files that survive a crash: written under another name, synced and renamed."""
 
 import contextlib
 import errno
@@ -11,61 +11,64 @@ from pipeline.errors import EncodeError, reason_of
 
 
 @contextlib.contextmanager
-def explained(target: str) -> Iterator[None]:
-    """Context in which errors of FFmpeg and of the disk become one line about ``target``, as the user named it.
-
-    Raises:
-        EncodeError: in their place.
-    """
+def encode_errors(target: str) -> Iterator[None]:
+    """Context that raises errors of FFmpeg and of the file system as `EncodeError` of ``target``."""
     try:
         yield
     except (av.FFmpegError, OSError) as error:
         raise EncodeError(target, f"cannot be written ({reason_of(error)})") from error
 
 
-def put_in_place(part: str, path: str, *, replaces: bool = True) -> None:
-    """Rename the finished file ``part`` to ``path``; both survive a power cut as they are then.
-
-    Args:
-        part: the file.
-        path: its new name.
-        replaces: whether a file that has this name goes.
+def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -> None:
+    """Rename the finished file ``temporary`` to ``path``, and sync file and folder to disk.
 
     Raises:
-        FileExistsError: there is a file at ``path``, which is not to be replaced.
+        FileExistsError: ``path`` exists and may not be replaced.
         OSError: the disk is full, or ``path`` cannot be replaced.
     """
-    with open(part, "rb+") as file:
+    with open(temporary, "rb+") as file:
         os.fsync(file.fileno())
-    if not replaces and os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, "another file has come there meanwhile; move it, or --overwrite", path)
-    os.replace(part, path)
-    _sync_folder(os.path.dirname(path))
+    if not may_replace and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "another file was created there meanwhile; move it, or --overwrite", path)
+    os.replace(temporary, path)
+    if os.name == "posix":  # other systems neither can nor need to sync a folder
+        _sync_folder(os.path.dirname(path) or ".")
 
 
-def write_in_place(path: str, content: bytes | Iterable[bytes]) -> None:
-    """Write a small file, given at once or in pieces, whole or not at all.
+def write_atomically(path: str, content: bytes | Iterable[bytes]) -> None:
+    """Write a small file, given at once or in pieces.
 
     Raises:
         OSError: the disk is full.
     """
-    part = f"{path}.part"
+    temporary = f"{path}.part"
     try:
-        with open(part, "wb") as file:
+        with open(temporary, "wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
-        put_in_place(part, path)
+        replace_atomically(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
+        remove(temporary)
         raise
 
 
+def remove(path: str) -> None:
+    """Remove a file, if it exists and can be removed."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def file_signature(path: str) -> tuple[int, int] | None:
+    """Return size in bytes and modification time in nanoseconds of a file, None if it cannot be read."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def _sync_folder(folder: str) -> None:
-    """Let the new name itself survive; systems that cannot, such as Windows, need not."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):  # a folder that one may write to but not read, too
-        descriptor = os.open(folder or ".", os.O_RDONLY)
+    with contextlib.suppress(OSError):  # also if the folder can be written but not read
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -1,27 +1,25 @@
-"""How a run is going: frames, speed, time left, and which stage the others wait for."""
+"""Progress of a run: frames, speed, and how busy each stage is."""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
+from pipeline.frames import Frame
 from pipeline.threads import Prefetch
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run.
+    """The progress of a run at one moment.
 
     Attributes:
-        frames: that are done so far, those of earlier runs too.
-        total: an estimate of how many there will be; None where the container does not say.
-        seconds: since the first frame came out of the network.
-        busy: share of the time that each stage worked rather than waited, by stage.
-        reused: frames among these that earlier runs painted.
+        frames: number of finished frames, including those of earlier runs.
+        total: estimated number of all frames, None if unknown.
+        seconds: time since the first stylized frame of this run.
+        busy: share of that time in which each stage worked rather than waited, by name of the stage.
+        reused: number of frames that earlier runs finished.
     """
 
     frames: int
@@ -32,87 +30,85 @@ class Progress:
 
     @property
     def fps(self) -> float:
-        """Frames a second after the first."""
+        """Frames per second since the first."""
         stylized = self.frames - self.reused
         return (stylized - 1) / self.seconds if stylized > 1 and self.seconds > 0 else 0.0
 
     @property
     def bottleneck(self) -> str:
-        """The stage that works most of the time."""
+        """The stage that is busy for the largest share of time."""
         return max(self.busy, key=lambda stage: self.busy[stage])
 
 
 ProgressCallback = Callable[[Progress], None]
 
 
-class Meter:
-    """Counts the frames on their way from the network to the encoder, and clocks the three stages.
+class ProgressMeter:
+    """Counts stylized frames, and measures how busy the stages are.
 
     Args:
-        decoded: the thread of the first stage.
-        stylized: the thread of the second; the third runs in the consumer of `watch`.
-        total: an estimate of the frames to come.
-        report: called after each frame that the last stage took.
-        reused: frames that earlier runs painted.
+        total: estimated number of all frames, None if unknown.
+        reused: number of frames that earlier runs finished.
+        report: called with the progress after each change.
 
     Attributes:
-        frames: that went by.
-        reused: frames that earlier runs painted.
-        first_frame_at: wall-clock time (`time.time`) at which the first painted frame came; now, before that.
+        reused: as above.
+        first_frame_at: wall-clock time (`time.time`) of the first stylized frame; until then that of the start.
     """
 
     def __init__(
-        self,
-        decoded: Prefetch[Any],
-        stylized: Prefetch[Any],
-        *,
-        total: int | None,
-        report: ProgressCallback,
-        reused: int = 0,
+        self, total: int | None = None, *, reused: int = 0, report: ProgressCallback = lambda progress: None
     ) -> None:
-        self.frames = 0
-        self.reused = reused
-        self.first_frame_at = time.time()
-        self._decoded = decoded
-        self._stylized = stylized
         self._total = total
+        self.reused = reused
         self._report = report
-        self._first = time.perf_counter()
-        self._idle = (0.0, 0.0, 0.0)
+        self._frames = reused
+        self._waited: Callable[[], Mapping[str, float]] = lambda: {"stylize": 0.0}
+        self._restart_clock()
 
-    def watch(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield ``items``, counting the frames."""
-        for item in items:
-            if not self.frames:
-                self.first_frame_at, self._first = time.time(), time.perf_counter()
-                self._idle = self._waited()
-            self.frames += 1
+    def watch(self, decoded: Prefetch[Frame], stylized: Prefetch[Frame]) -> Iterator[Frame]:
+        """Yield the frames of ``stylized``, reporting each; the encode stage is what their consumer does.
+
+        Args:
+            decoded: the thread of the decode stage.
+            stylized: the thread of the stylize stage.
+        """
+        self._waited = lambda: {
+            "decode": decoded.blocked_seconds,
+            "stylize": decoded.starved_seconds + stylized.blocked_seconds,
+            "encode": stylized.starved_seconds,
+        }
+        for frame in stylized:
+            if self._frames == self.reused:
+                self._restart_clock()
+            self._frames += 1
             self._report(self.progress())
-            yield item
+            yield frame
+
+    def update(self, frames: int) -> None:
+        """Report the number of finished frames, counted elsewhere; it never decreases."""
+        if max(frames, self._frames) <= self.reused:  # the first new frame comes after this moment
+            self._restart_clock()
+        self._frames = max(frames, self._frames)
+        self._report(self.progress())
 
     def progress(self) -> Progress:
-        """Where the run stands now."""
-        now = time.perf_counter()
-        seconds = max(now - self._first, 1e-9)
-        idle = (waited - before for waited, before in zip(self._waited(), self._idle, strict=True))
-        shares = (min(max(1 - waited / seconds, 0.0), 1.0) for waited in idle)
-        busy = dict(zip(("decode", "stylize", "encode"), shares, strict=True))
-        return Progress(self.reused + self.frames, self._total, seconds, busy, self.reused)
+        """Return the progress now."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        waited = self._waited()
+        shares = {stage: 1 - (waited[stage] - self._waited_before.get(stage, 0.0)) / seconds for stage in waited}
+        busy = {stage: min(max(share, 0.0), 1.0) for stage, share in shares.items()}
+        return Progress(self._frames, self._total, seconds, busy, min(self.reused, self._frames))
 
-    def _waited(self) -> tuple[float, float, float]:
-        """Seconds for which each stage has waited for its neighbours."""
-        decoded, stylized = self._decoded, self._stylized
-        return (
-            decoded.blocked_seconds,
-            decoded.starved_seconds + stylized.blocked_seconds,
-            stylized.starved_seconds,
-        )
+    def _restart_clock(self) -> None:
+        self.first_frame_at, self._start = time.time(), time.perf_counter()
+        self._waited_before = self._waited()
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory that this process has had resident; None where the system does not tell."""
+    """Return the peak resident memory of this process, None if the system does not report it."""
     try:
-        # Linux: getrusage would count the parent's memory too, as its peak survives fork and exec.
+        # Linux: getrusage would include the peak of the parent, which survives fork and exec.
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

@@ -1,76 +1,133 @@
-"""A video in, a painted video out: decode -> stylize -> encode, each in a thread of its own."""
+"""Stylize one clip: decode -> stylize -> encode. Start reading here."""
 
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from pipeline.config import VideoConfig
-from pipeline.decode.mask import open_mask
-from pipeline.decode.source import open_source
+from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.decode.mask import Mask, open_mask
+from pipeline.decode.source import Source, open_source
+from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
-from pipeline.progress import Meter, ProgressCallback
+from pipeline.encode.writer import Writer
+from pipeline.frames import Frame, State
+from pipeline.notices import Notices, Notify
+from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.manifest import is_placed
-from pipeline.resume.resumable import Finished, is_resumable, open_render
+from pipeline.resume.resumable import is_resumable, open_render
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import find_style, last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
-from pipeline.summary import Notices, Notify, Summary, summarize
+from pipeline.summary import Summary, summarize
 from pipeline.threads import prefetch
 
 
 def stylize_video(
     config: VideoConfig,
     *,
-    progress: ProgressCallback = lambda state: None,
+    progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
     make: MakeStylizer = Stylizer,
-    finished: Finished = lambda: None,
+    finished: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Paint the video ``config.source`` into ``config.target``.
+    """Stylize the video ``config.source`` into ``config.target``.
 
-    Whatever cannot work is found out before the network is loaded; what a failure leaves is gone on with another time.
+    Validates everything before loading the network. An interrupted render is resumed by the next call.
 
     Args:
         config: what, how and where.
-        progress: called for each painted frame, in the calling thread.
-        notify: called with each thing that the user should know, one line.
-        make: makes the stylizer, called as `Stylizer`.
-        finished: called when the target, which appears whole or not at all, is in its place.
+        progress: called after each stylized frame, in the calling thread.
+        notify: called with each notice, one line.
+        make: creates the stylizer, called as `Stylizer`.
+        finished: called when the target is in place; it appears complete or not at all.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
-        ValueError: a codec, quality or preset that does not exist.
+        ValueError: there is no such codec, quality or preset.
     """
-    begun, notices, style, part = time.perf_counter(), Notices(notify), config.stylize, config.decode
-    card = find_style(style.style, style.style_end)
+    started, notices = time.perf_counter(), Notices(notify)
+    style = find_style(config.stylize.style, config.stylize.style_end)
+    tag = style.tag if config.tag else {}
     with (
-        open_source(config.source, part, reads_along=not is_resumable(config), keep_alpha_and_depth=True) as source,
-        open_mask(config.mask, source.info, part) as mask,
+        open_source(
+            config.source, config.decode, reads_along=not is_resumable(config), keep_alpha_and_depth=True
+        ) as source,
+        open_mask(config.mask, source.info, config.decode) as mask,
     ):
-        info, depth = source.info, queue_depth(config.depth, source.info)
-        last = last_frame_seconds(info) if style.style_end else None
-        of_clip = {
-            "height": info.height,
-            "width": info.width,
-            "is_16_bit": info.is_16_bit,
-            "last_seconds": last,
-            "mask": mask,
-        }
-        size = stylized_width_px(info.width, style.compare), info.height
-        plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
-        notices.say(plan.notices)
-        with open_render(config, plan, source, card.tag if config.tag else {}, notices) as render:
-            stylizer = render.load(style, partial(make, **of_clip, notify=notices))
-            with (
-                prefetch(render.decoded(), depth=depth, name="decode", stop=render.stop) as decoded,
-                prefetch(
-                    stylizer(decoded, render.state),
-                    depth=depth,
-                    name="stylize",
-                    stop=render.stop,
-                    meanwhile=render.side_work,
-                ) as stylized,
-            ):
-                meter = Meter(decoded, stylized, total=info.frame_count, reused=render.frames_reused, report=progress)
-                written = render.encode(meter.watch(stylized))
+        plan = plan_clip(config, source)
+        notices.extend(plan.notices)
+        with open_render(config, plan, source, tag, notices) as render:
+            meter = ProgressMeter(source.info.frame_count, reused=render.frames_reused, report=progress)
+            if not render.is_complete:
+                stylizer = render.load(partial(load_stylizer, source=source, mask=mask, make=make, notify=notices))
+                depth = queue_depth(config.depth, source.info)
+                frames, writer = render.frames(), render.open_writer()
+                render_frames(frames, stylizer, writer, state=render.state, depth=depth, meter=meter, stop=render.stop)
+            written = render.finish()
             finished()
-        return summarize(written, meter, stylizer, notices, source.damage, streams=plan.streams, begun=begun)
+        return summarize(
+            written,
+            meter,
+            notices,
+            source.damage,
+            style=style.name,
+            engine=render.engine,
+            streams=[stream.entry for stream in plan.streams],
+            started=started,
+        )
+
+
+def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
+    """Plan the output of a clip; see `plan_output`."""
+    size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
+    return plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
+
+
+def load_stylizer(
+    config: StylizeConfig, *, source: Source, mask: Mask | None, make: MakeStylizer, notify: Notify
+) -> Stylizer:
+    """Load a stylizer for the frames of ``source``.
+
+    Args:
+        config: the style, and what to run it on.
+        source: the opened input.
+        mask: says where to stylize; None for everywhere.
+        make: creates the stylizer, called as `Stylizer`.
+        notify: called with each notice, one line.
+    """
+    info = source.info
+    last_seconds = last_frame_seconds(info) if config.style_end else None
+    size = {"height": info.height, "width": info.width, "is_16_bit": info.is_16_bit}
+    return make(config, **size, last_seconds=last_seconds, mask=mask, notify=notify)
+
+
+def render_frames(
+    frames: Iterable[Frame],
+    stylizer: Stylizer,
+    writer: Writer,
+    *,
+    depth: int,
+    state: State | None = None,
+    meter: ProgressMeter | None = None,
+    stop: Callable[[], None] = lambda: None,
+) -> None:
+    """Decode, stylize and write ``frames``. Decoding and stylizing run in threads, writing in the calling one.
+
+    This is the only place where the stages are joined: for a whole clip, and for a segment job on a worker.
+
+    Args:
+        frames: yields decoded frames; iterated in the thread of the decode stage.
+        stylizer: the stylize stage.
+        writer: the encode stage.
+        depth: number of frames that may wait before each stage.
+        state: what the stylizer remembers of the frames before; None at the start of a clip.
+        meter: measures the progress.
+        stop: ends whatever ``frames`` may be waiting for; called before the threads are joined.
+    """
+    meter = meter or ProgressMeter()
+    with (
+        prefetch(frames, depth=depth, name="decode", stop=stop) as decoded,
+        prefetch(stylizer(decoded, state), depth=depth, name="stylize", stop=stop, meanwhile=writer) as stylized,
+    ):
+        for frame in meter.watch(decoded, stylized):
+            writer.write(frame)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from pipeline.errors import InputError
+from pipeline.notices import Notify
 from pipeline.resume.manifest import SUFFIX
-from pipeline.summary import Notify
 
 JOB_FILES = (".toml", ".csv")
 

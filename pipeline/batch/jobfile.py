@@ -23,9 +23,9 @@ from pipeline.batch.config import read_styles
 from pipeline.batch.inputs import InputFile, find_clips
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
+from pipeline.notices import Notify
 from pipeline.options import option_named
 from pipeline.style_spec import rename_styles
-from pipeline.summary import Notify
 
 Fault = tuple[str, PipelineError | ValueError]
 """A place in a job file, or nothing, and what is wrong there."""

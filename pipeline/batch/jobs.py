@@ -14,11 +14,11 @@ from pipeline.decode.mask import Mask
 from pipeline.errors import OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
+from pipeline.notices import Notify
 from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
-from pipeline.summary import Notify
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
 # For clips whose own container cannot be written: it supports whatever a clip has.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import write_atomically
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
@@ -239,7 +239,7 @@ def record_speed(step: Step, frames: int, seconds: float) -> None:
     speeds[_speed_keys(step)[0]] = round(seconds / (step.megapixels * frames / step.clip.frames), 6)
     with suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
-        write_in_place(str(cache_folder() / "speeds.json"), json.dumps(speeds).encode())
+        write_atomically(str(cache_folder() / "speeds.json"), json.dumps(speeds).encode())
 
 
 def _read_header(config: VideoConfig) -> Clip:

@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import file_signature, write_atomically
 from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
-from pipeline.resume.fingerprint import content_of, mask_of, styles_of
+from pipeline.resume.fingerprint import content_hash, mask_hash, style_hashes
 from pipeline.resume.manifest import is_placed
-from pipeline.resume.work_dir import file_signature
 
 FORMAT = 2
 # These change neither a frame nor its encoding; styles are compared by the content of their weights.
@@ -101,7 +100,7 @@ class Records:
         self._folder.mkdir(parents=True, exist_ok=True)
         data = {"format": FORMAT, **asdict(record)}
         data["look"], data["is_from_before"] = data.pop("signature"), data.pop("done_before")
-        write_in_place(str(self._file(record.output, ".json")), json.dumps(data, indent=1).encode())
+        write_atomically(str(self._file(record.output, ".json")), json.dumps(data, indent=1).encode())
 
     def outputs(self) -> Iterator[str]:
         """Yield the paths of all recorded outputs."""
@@ -141,7 +140,7 @@ def identify(config: VideoConfig) -> dict[str, Any]:
         StyleError: a weight file cannot be read.
     """
     try:
-        return {"input": content_of(config.source), **_settings(config)}
+        return {"input": content_hash(config.source), **_settings(config)}
     except InputError:
         return {}
 
@@ -160,7 +159,7 @@ def _settings(config: VideoConfig) -> dict[str, Any]:
         if name not in _IRRELEVANT
     }
     return {
-        "mask": mask_of(config),
+        "mask": mask_hash(config),
         "settings": settings | {"tag": str(config.tag)},
-        "weights": styles_of(config),
+        "weights": style_hashes(config),
     }

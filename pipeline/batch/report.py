@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import write_atomically
 from pipeline.batch.config import STATE_FOLDER
 from pipeline.batch.events import Ended
 from pipeline.batch.records import Record, Records
@@ -53,9 +53,9 @@ def write_reports(
     figures = {name: getattr(ended, name) for name in names}
     head = {"begun": started.isoformat(timespec="seconds"), **figures, "notes": notes}
     data = {**head, "clips": [as_row(record) for record in records]}
-    write_in_place(str(folder / "report.json"), (json.dumps(data, indent=1) + "\n").encode())
+    write_atomically(str(folder / "report.json"), (json.dumps(data, indent=1) + "\n").encode())
     page = _page(records, Records(folder / STATE_FOLDER), ended, started, notes)
-    write_in_place(str(folder / "report.html"), (text.encode(errors="backslashreplace") for text in page))
+    write_atomically(str(folder / "report.html"), (text.encode(errors="backslashreplace") for text in page))
 
 
 def as_row(record: Record) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pipeline.run import stylize_video
 from pipeline.stylize.engine_cache import EngineCache
 from pipeline.workers.local_pool import LocalPool, default_workers
 from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.partition import count_parts
+from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor
 
 # One clip is stylized, the next one waits with its first frames, the one before is put together.
@@ -105,7 +105,7 @@ class Runner:
         own_pool = self._start_workers() if self._executor is None else None
         executor = self._executor or own_pool
         if executor is not None:
-            self._stylize = partial(stylize_long_clip, engine=executor, count=self._count_parts)
+            self._stylize = partial(stylize_long_clip, executor=executor, count=self._count_parts)
             self._max_open = OPEN_CLIPS - 1 + executor.workers
         try:
             for entry in self.entries.values():
@@ -142,7 +142,7 @@ class Runner:
 
     def _count_parts(self, info: VideoInfo, workers: int) -> int:
         others = len(self._waiting) + len(self._running) - 1
-        return count_parts(info, workers, are_busy=others >= workers)
+        return count_jobs(info, workers, are_busy=others >= workers)
 
     def _entry(self, step: Step) -> Entry:
         if not step.is_done:

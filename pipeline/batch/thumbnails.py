@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import write_atomically
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
@@ -31,7 +31,7 @@ def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, af
         with suppress(PipelineError, OSError, ValueError):
             data = _thumbnail(path, moment)
             thumbnail.parent.mkdir(parents=True, exist_ok=True)
-            write_in_place(str(thumbnail), data)
+            write_atomically(str(thumbnail), data)
 
 
 def _thumbnail(path: str, moment: Fraction) -> bytes:

@@ -1,14 +1,14 @@
-"""The third stage: frames, and the side packets between them, become a file in one pass."""
+"""The third stage: write frames, and the side packets between them, to a file in one pass."""
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self, cast
 
-from pipeline.atomic import explained, put_in_place
+from pipeline.atomic import encode_errors, remove, replace_atomically
 from pipeline.encode.muxer import Muxer, new_temporary
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
@@ -32,6 +32,18 @@ class EncodeReport:
     audio_packets: int
 
 
+class Writer(SideWork, ABC):
+    """Where `pipeline.run.render_frames` writes frames to; what it does meanwhile is its `SideWork`."""
+
+    @abstractmethod
+    def write(self, frame: Frame) -> None:
+        """Write the next frame, in presentation order.
+
+        Raises:
+            EncodeError: an encoder or the container refuses something, or the disk is full.
+        """
+
+
 def encode(
     frames: Iterable[Frame],
     plan: OutputPlan,
@@ -47,7 +59,7 @@ def encode(
         return writer.finish()
 
 
-class FileWriter(SideWork):
+class FileWriter(Writer):
     """Writes the output of ``plan`` in one pass; the target appears when it is complete, or stays as it was.
 
     A context manager: without `finish`, what was written is removed. As `SideWork` it writes the packets that precede
@@ -80,7 +92,7 @@ class FileWriter(SideWork):
         path = self._temporary or file
         output = cast("IO[bytes]", _Pipe(sys.stdout.buffer)) if path is None else f"file:{path}"
         try:
-            with explained(plan.target):
+            with encode_errors(plan.target):
                 self._muxer = Muxer(plan, output, tag=tag)
         except BaseException:
             self._remove_temporary()
@@ -89,7 +101,7 @@ class FileWriter(SideWork):
     def write(self, frame: Frame) -> None:
         """Encode ``frame``, after the packets that precede it."""
         self.run()
-        with explained(self._plan.target):
+        with encode_errors(self._plan.target):
             self._muxer.write_frame(frame)
         self._frames += 1
 
@@ -100,20 +112,20 @@ class FileWriter(SideWork):
     def run(self) -> None:
         """Write the packets that precede the next frame."""
         for packet in self._side_packets.take_before(self._frames):
-            with explained(self._plan.target):
+            with encode_errors(self._plan.target):
                 self._muxer.write_packet(packet)
 
     def finish(self) -> EncodeReport:
         """Write the remaining packets, close the file and rename it into place."""
         self.run()
         plan, frames, muxer = self._plan, self._frames, self._muxer
-        with explained(plan.target):
+        with encode_errors(plan.target):
             muxer.finish()
         if muxer.video_packets != frames and plan.container.name != "webp":
             raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} packets of {frames} frames")
         if self._temporary is not None:
-            with explained(plan.target):
-                put_in_place(self._temporary, os.path.realpath(plan.target), replaces=plan.replaces)
+            with encode_errors(plan.target):
+                replace_atomically(self._temporary, os.path.realpath(plan.target), may_replace=plan.replaces)
             self._temporary = None
         return EncodeReport(plan.target, frames, muxer.audio_packets)
 
@@ -129,8 +141,7 @@ class FileWriter(SideWork):
 
     def _remove_temporary(self) -> None:
         if self._temporary is not None:
-            with suppress(OSError):
-                os.unlink(self._temporary)
+            remove(self._temporary)
 
 
 def _new_file(plan: OutputPlan) -> str:

@@ -19,7 +19,7 @@ from pipeline.evaluate.scores import ScoreAccumulator, Scores
 from pipeline.frames import Frame
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_image
-from pipeline.summary import Notices, Notify
+from pipeline.notices import Notices, Notify
 from pipeline.threads import prefetch
 from pipeline.train.loss_networks import find_loss_networks
 

@@ -16,12 +16,12 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
 from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.notices import Notices
 from pipeline.live.sinks.sink import Sink, SinkError
 from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
 from pipeline.live.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize_thread import StylizeThread
+from pipeline.notices import Notices
 from pipeline.stylize.bounded_engine import BuildEngine
 
 # For the frame that is being stylized.

@@ -1,17 +1,18 @@
-"""How much room a render will need, found out before it begins: segments, and the output that is made of them."""
+"""Estimate the disk space that a render needs for segments and output, before it starts."""
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.codecs import Encoder
-from pipeline.resume.manifest import Manifest
+from pipeline.resume.manifest import Segment
+from pipeline.resume.segments import ANIMATIONS
 
-# Bits a pixel of painted frames at the encoder's default quality: 45 of the sample clip harbor in great-wave, 320x180;
-# larger ones take less.
+# Bits per pixel of stylized frames at the encoder's default quality: 45 frames of the sample clip harbor in great-wave,
+# 320x180; larger frames need less.
 BITS_PER_PIXEL = {
     "h264": 0.37,
     "h265": 0.22,
@@ -22,15 +23,15 @@ BITS_PER_PIXEL = {
     "gif": 7.5,
     "webp": 1.2,
 }
-# So many steps of constant quality double the size.
+# Steps of constant quality that double the size.
 _STEPS_TO_DOUBLE = {"h264": 6, "h265": 6, "av1": 8, "vp9": 8}
-# What is estimated may be wrong by so much: less room than this share of it is refused.
+# The estimate may be wrong: only less free space than this share of it is an error.
 _CLEARLY_TOO_LITTLE = 0.15
 
 
 def check_space(
     folder: str,
-    manifest: Manifest,
+    finished: Sequence[Segment],
     plan: OutputPlan,
     info: VideoInfo,
     source_bytes: int,
@@ -38,62 +39,58 @@ def check_space(
     *,
     freed_bytes: int = 0,
 ) -> None:
-    """Compare the room on the disk with what is still to be written.
+    """Compare the free disk space with what is still to be written.
 
     Args:
-        folder: where the segments are kept.
-        manifest: of what is there already.
+        folder: the work folder.
+        finished: segments that exist already.
         plan: of the output.
         info: of the source.
-        source_bytes: its size, of which the streams besides the picture are a part.
-        notify: called where it may not suffice.
-        freed_bytes: of what will be removed before anything is written.
+        source_bytes: size of the source, which includes the streams that are copied.
+        notify: called if the space may not suffice.
+        freed_bytes: size of what is deleted before anything is written.
 
     Raises:
-        OutputError: it clearly does not.
+        OutputError: there is clearly too little space.
     """
-    needed = _needed_bytes(manifest, plan, info, source_bytes)
+    needed = _needed_bytes(finished, plan, info, source_bytes)
     try:
         free = shutil.disk_usage(folder).free + freed_bytes
     except OSError:
         return
     if needed is None or needed <= free:
         return
-    text = f"about {size_text(needed)} are needed for segments and output, {size_text(free)} are free"
+    text = f"segments and output need about {size_text(needed)}, {size_text(free)} are free"
     if free < _CLEARLY_TOO_LITTLE * needed:
-        raise OutputError(plan.target, f"{text}; make room, or choose another disk, --codec or --quality")
+        raise OutputError(plan.target, f"{text}; free disk space, or choose another disk, --codec or --quality")
     notify(f"{text} on the disk of {os.path.basename(plan.target)}: it may become full")
 
 
-def _needed_bytes(manifest: Manifest, plan: OutputPlan, info: VideoInfo, source_bytes: int) -> float | None:
+def _needed_bytes(finished: Sequence[Segment], plan: OutputPlan, info: VideoInfo, source_bytes: int) -> float | None:
     if not info.frame_count:
         return None
-    kept = sum(segment.bytes for segment in manifest.segments)
-    usual = _of_segments(plan) * plan.width * plan.height / 8
-    a_frame = kept / manifest.frames if manifest.frames else usual  # measured on this very clip, or usual
-    segments = a_frame * max(info.frame_count, manifest.frames)
-    output = segments
-    if plan.container.name in ("gif", "webp"):
-        output = bits_per_pixel(plan.encoder, plan.options) * plan.width * plan.height * info.frame_count / 8
+    is_animation, pixels = plan.container.name in ANIMATIONS, plan.width * plan.height
+    output_bytes_per_frame = bits_per_pixel(plan.encoder, plan.options) * pixels / 8
+    finished_bytes = sum(segment.bytes for segment in finished)
+    finished_frames = sum(len(segment.pts) for segment in finished)
+    # Segments of animations are lossless.
+    estimate = BITS_PER_PIXEL["ffv1"] * pixels / 8 if is_animation else output_bytes_per_frame
+    bytes_per_frame = finished_bytes / finished_frames if finished_frames else estimate
+    segments = bytes_per_frame * max(info.frame_count, finished_frames)
+    output = output_bytes_per_frame * info.frame_count if is_animation else segments
     others = source_bytes / 10 if plan.carried else 0
-    return segments - kept + output + others
-
-
-def _of_segments(plan: OutputPlan) -> float:
-    """Those of animations are written without loss."""
-    is_lossless = plan.container.name in ("gif", "webp")
-    return BITS_PER_PIXEL["ffv1"] if is_lossless else bits_per_pixel(plan.encoder, plan.options)
+    return segments - finished_bytes + output + others
 
 
 def bits_per_pixel(encoder: Encoder, options: Mapping[str, str]) -> float:
-    """How many bits a pixel of a painted frame takes, roughly, with these options of the encoder."""
-    usual = BITS_PER_PIXEL.get(encoder.codec, BITS_PER_PIXEL["h264"])
+    """Return the estimated bits per pixel of stylized frames with these options of the encoder."""
+    default = BITS_PER_PIXEL.get(encoder.codec, BITS_PER_PIXEL["h264"])
     steps, option = _STEPS_TO_DOUBLE.get(encoder.codec), encoder.quality_option
     if steps is None or option is None:
-        return usual
-    return float(usual * 2 ** ((encoder.quality[0] - int(options[option])) / steps))
+        return default
+    return float(default * 2 ** ((encoder.quality[0] - int(options[option])) / steps))
 
 
 def size_text(count: float) -> str:
-    """Bytes as people read them."""
+    """Return a number of bytes for users."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count, 1e5) / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""What a render is made from and with, so that another run can tell whether it may go on with it."""
+"""The identity of a render: everything its frames depend on. A run resumes only partial output of its own identity."""
 
 import hashlib
 import os
@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.registry import WeightsError, find
+from pipeline.atomic import file_signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.style_spec import parse_blend
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan
-    from pipeline.stylize.stylizer import Stylizer
 
-# A file up to this size is hashed whole; of a larger one, `SAMPLES` pieces spread evenly, its size and its time.
+# A file up to this size is hashed completely; of a larger one, `SAMPLES` evenly spaced samples, its size and mtime.
 LARGEST_HASHED_BYTES = 256 * 2**20
 SAMPLES, SAMPLE_BYTES = 64, 2**20
 
-# What changes neither a picture nor its encoding.
+# Options that change neither frames nor encoding, or are part of the identity elsewhere.
 _IRRELEVANT = {
-    "stylize": {"max_memory", "style", "style_end"},  # these stand among the weights, by their content
+    "stylize": {"max_memory", "style", "style_end"},
     "decode": {"threads", "strict"},
     "encode": {"overwrite", "codec", "quality", "preset", "streams"},
 }
@@ -33,96 +33,113 @@ _PACKAGES = ("flowbrush", "torch", "av", "numpy", "opencv-python")
 
 
 def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
-    """Everything that the frames of a render, and their encoding, depend on; as JSON knows it.
+    """Return everything that the frames of a render, and their encoding, depend on, as JSON types.
 
     Raises:
         InputError: the input cannot be read.
         StyleError: a weight file cannot be read.
     """
     return {
-        "input": content_of(config.source),
-        "mask": mask_of(config),
+        "input": content_hash(config.source),
+        "mask": mask_hash(config),
         "settings": _settings(config, plan),
-        "weights": styles_of(config),
+        "weights": style_hashes(config),
         "software": _software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
     }
 
 
-def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[str]:
-    """What a process, perhaps on another machine, finds otherwise than `identify` did: mask, weights or software.
-
-    Args:
-        config: with paths that mean the same here.
-        identity: of `identify`; what it does not tell is not compared.
-
-    Raises:
-        InputError: the mask cannot be read.
-        StyleError: a weight file cannot be read.
-    """
-    here: Mapping[str, Callable[[], Any]] = {
-        "mask": lambda: mask_of(config),
-        "weights": lambda: styles_of(config),
-        "software": lambda: {**identity["software"], **_software()},
-    }
-    return changes(identity, {part: look() for part, look in here.items() if part in identity})
-
-
-def engine_of(stylizer: "Stylizer") -> dict[str, Any]:
-    """What paints, as JSON knows it."""
-    return {
-        "engine": stylizer.engine,
-        "precision": stylizer.precision,
-        "device": str(stylizer.device),
-        "workers": stylizer.workers,
-        "strip_rows": stylizer.tiling.rows if stylizer.tiling else None,
-    }
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two identities, a few words each; empty where they are the same."""
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two identities, a few words each; only the parts of ``now`` are compared."""
     found: list[str] = []
     for part in now:
-        was, is_now = before.get(part), now[part]
-        if was == is_now:
+        old, new = before.get(part), now[part]
+        if old == new:
             continue
-        if isinstance(was, dict) and isinstance(is_now, dict) and part != "input" and part != "mask":
-            names = [name for name in is_now | was if was.get(name) != is_now.get(name)]
+        if isinstance(old, dict) and isinstance(new, dict) and part not in ("input", "mask"):
+            names = [name for name in new | old if old.get(name) != new.get(name)]
             found.append(f"{part} ({', '.join(name.replace('_', ' ') for name in names)})")
         else:
             found.append(part)
     return found
 
 
-def content_of(path: str) -> dict[str, Any]:
-    """A hash of a file's content; of a large file of a sample, with its size and time.
+def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[str]:
+    """Return which of mask, weights and software differ between ``identity`` and this process, on any machine.
+
+    Args:
+        config: with paths that are valid here.
+        identity: made by `identify`; parts that it lacks are not compared.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the mask cannot be read.
+        StyleError: a weight file cannot be read.
+    """
+    here: Mapping[str, Callable[[], Any]] = {
+        "mask": lambda: mask_hash(config),
+        "weights": lambda: style_hashes(config),
+        "software": lambda: {**identity["software"], **_software()},
+    }
+    return differences(identity, {part: value() for part, value in here.items() if part in identity})
+
+
+class InputCheck:
+    """Finds out whether the input was changed since this was made, which is before `identify`.
+
+    Frames of one file must not be combined with the audio of another.
+
+    Attributes:
+        bytes: size of the input.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._signature = file_signature(path)
+        self.bytes = self._signature[0] if self._signature else 0
+
+    def __call__(self, identity: Mapping[str, Any]) -> None:
+        """Compare the input with that of ``identity``.
+
+        Raises:
+            InputError: the input was changed or removed.
+        """
+        signature = file_signature(self._path)
+        if signature is None:
+            raise InputError(self._path, "was removed during the run; put it back")
+        if signature != self._signature and not is_same_content(content_hash(self._path), identity["input"]):
+            raise InputError(self._path, "was changed during the run; run again")
+        self._signature = signature
+
+
+def content_hash(path: str) -> dict[str, Any]:
+    """Return size and hash of a file; of a large file hash of samples, size and mtime.
+
+    Raises:
+        InputError: the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
-        found = os.stat(path)
+        status = os.stat(path)
         with open(path, "rb") as file:
-            if found.st_size <= LARGEST_HASHED_BYTES:
-                while piece := file.read(SAMPLE_BYTES):
-                    digest.update(piece)
-                return {"bytes": found.st_size, "sha256": digest.hexdigest()}
+            if status.st_size <= LARGEST_HASHED_BYTES:
+                while chunk := file.read(SAMPLE_BYTES):
+                    digest.update(chunk)
+                return {"bytes": status.st_size, "sha256": digest.hexdigest()}
             for number in range(SAMPLES):
-                file.seek(number * (found.st_size - SAMPLE_BYTES) // (SAMPLES - 1))
+                file.seek(number * (status.st_size - SAMPLE_BYTES) // (SAMPLES - 1))
                 digest.update(file.read(SAMPLE_BYTES))
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from error
-    return {"bytes": found.st_size, "time_ns": found.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
+    return {"bytes": status.st_size, "time_ns": status.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
 
 
-def is_same(content: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two of `content_of` are of the same content, whenever it was written."""
+def is_same_content(content: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two results of `content_hash` are equal except for the mtime."""
     return {**content, "time_ns": None} == {**other, "time_ns": None}
 
 
-def styles_of(config: VideoConfig) -> dict[str, Any]:
-    """Of the style, and of the one at the end: name inside the file, hash of the file, and share of each part.
+def style_hashes(config: VideoConfig) -> dict[str, Any]:
+    """Return name, hash of the weight file, and weight in the blend, for each style at the start and end of the clip.
 
     Raises:
         StyleError: a weight file cannot be read.
@@ -134,13 +151,13 @@ def styles_of(config: VideoConfig) -> dict[str, Any]:
     }
 
 
-def mask_of(config: VideoConfig) -> dict[str, Any] | None:
-    """`content_of` the mask; None without one.
+def mask_hash(config: VideoConfig) -> dict[str, Any] | None:
+    """Return the `content_hash` of the mask, None without a mask.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the mask cannot be read.
     """
-    return None if config.mask is None else content_of(config.mask)
+    return None if config.mask is None else content_hash(config.mask)
 
 
 def _software() -> dict[str, str | None]:
@@ -148,24 +165,24 @@ def _software() -> dict[str, str | None]:
 
 
 def _weights_of(style: str) -> tuple[str, str]:
-    """Its name, and a hash of its file, wherever that lies."""
+    """Return the name of a style and the hash of its weight file, whatever its path."""
     try:
-        catalog, card = find(style)
-        return card.name, hashlib.sha256(Path(catalog.path).read_bytes()).hexdigest()
+        catalog, metadata = find(style)
+        return metadata.name, hashlib.sha256(Path(catalog.path).read_bytes()).hexdigest()
     except (WeightsError, OSError) as error:
         raise StyleError(str(error)) from error
 
 
 def _settings(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
-    """All that was asked for, and what became of it in the plan."""
+    """Return all relevant options, and what the plan makes of them."""
     stages = {name: asdict(getattr(config, name)) for name in ("stylize", "decode", "encode")}
-    asked = {
+    options = {
         option: _plain(value)
-        for name, options in stages.items()
-        for option, value in options.items()
+        for name, values in stages.items()
+        for option, value in values.items()
         if option not in _IRRELEVANT.get(name, ())
     }
-    return asked | {
+    return options | {
         "codec": plan.encoder.name,
         "codec options": dict(plan.options),
         "container": plan.container.name,
@@ -189,7 +206,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """Kernels choose their instructions by it."""
+    """Return the name of the processor, by which kernels choose their instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

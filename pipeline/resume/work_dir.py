@@ -1,71 +1,71 @@
-"""The folder beside an output in which its finished segments are kept; one run at a time works in it."""
+"""The work folder of an output: its lock, its files, and nothing else that may be in the folder."""
 
 import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import file_signature, remove, write_atomically
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
-from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, Segment, read_manifest, work_dir
+from pipeline.resume.manifest import NAME, SUFFIX, Manifest, ManifestError, Segment, read_manifest, work_dir_path
 
 _LOCK = "lock"
-# Nothing else is ever removed, should the folder be used for more.
-_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|behind)\.safetensors|.+\.part")
+# Nothing else is ever removed. The second of two names is that of earlier versions.
+_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind)\.safetensors|.+\.part")
 _UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json)\.part")
-_PART = re.compile(r"part\d{4,}" + re.escape(SUFFIX))
+_JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 
 
 class WorkDir:
-    """Made, and locked, where it is opened; see `pipeline.resume.manifest` for what lies in it.
+    """A locked work folder, created if necessary; see `pipeline.resume.manifest` for its content.
 
     Args:
         target: the output as the user named it.
-        path: of the folder; None for the one beside ``target``.
+        path: the folder; None for that of ``target``.
 
     Attributes:
-        path: of the folder.
+        path: the folder.
 
     Raises:
-        OutputError: another run works in it, or it cannot be made.
+        OutputError: another run has locked it, or it cannot be created.
     """
 
     def __init__(self, target: str, path: str | None = None) -> None:
-        self.path = work_dir(target) if path is None else path
+        self.path = work_dir_path(target) if path is None else path
         try:
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:
             process = f" (process {error.process})" if error.process is not None else ""
-            raise OutputError(target, f"another run{process} is painting it; wait for it, or end it") from error
+            raise OutputError(target, f"another run{process} is writing it; wait for it, or stop it") from error
         except OSError as error:
-            raise OutputError(target, f"the folder {self.path} cannot be made ({error.strerror})") from error
+            raise OutputError(target, f"the folder {self.path} cannot be created ({error.strerror})") from error
 
     def file(self, name: str) -> str:
-        """The path of a file in it."""
+        """Return the path of a file in the folder."""
         return os.path.join(self.path, name)
 
-    def count_whole(self, segments: Sequence[Segment]) -> int:
-        """How many of ``segments``, from the first on, are there in their full size."""
+    def count_intact(self, segments: Sequence[Segment]) -> int:
+        """Return how many of ``segments``, from the first on, exist with the size that they should have."""
         for number, segment in enumerate(segments):
-            found = file_signature(self.file(segment.file))
-            if found is None or found[0] != segment.bytes:
+            signature = file_signature(self.file(segment.file))
+            if signature is None or signature[0] != segment.bytes:
                 return number
         return len(segments)
 
     def write_state(self, index: int, state: State) -> None:
-        """Keep what the frames before ``index`` leave to those after.
+        """Write the state of the stylizer before frame ``index``.
 
         Raises:
             OSError: the disk is full.
         """
         from safetensors.numpy import save
 
-        write_in_place(self._state_file(index), save(dict(state)))
+        write_atomically(self._state_file(index), save(dict(state)))
 
     def read_state(self, index: int) -> State | None:
-        """What `write_state` kept; None where it is lost or damaged."""
+        """Return the state of the stylizer before frame ``index``, None if it is missing or damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
@@ -75,105 +75,117 @@ class WorkDir:
         except (OSError, SafetensorError, ValueError):
             return None
 
-    def forget_state(self, index: int) -> None:
-        """Remove what `write_state` kept."""
+    def remove_state(self, index: int) -> None:
+        """Remove the state before frame ``index``."""
         remove(self._state_file(index))
 
     @property
-    def holds_work(self) -> bool:
-        """Whether there is a manifest in it, be it damaged."""
+    def has_manifest(self) -> bool:
+        """Whether there is a manifest, intact or not."""
         return os.path.lexists(self.file(NAME))
 
-    def own_bytes(self) -> int:
-        """How much room `clear` would make."""
-        return _own_bytes(self.path)
+    def job_manifests(self) -> list[Manifest]:
+        """Return the readable manifests of the segment jobs."""
+        return _job_manifests(self.path)
 
-    def forget_unfinished(self) -> None:
-        """Remove what a killed run was about to write."""
+    def used_bytes(self) -> int:
+        """Return how much disk space `clear` would free."""
+        return _used_bytes(self.path)
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that a killed run was writing."""
         for name in _names_in(self.path):
             if _UNFINISHED.fullmatch(name):
                 remove(self.file(name))
 
     def clear(self) -> None:
-        """Remove all work."""
+        """Remove everything except the lock."""
         remove(self.file(NAME))
-        self._remove_own()
+        _remove_own(self.path)
 
-    def leave(self, *, is_kept: bool) -> None:
-        """Let go of the folder; without work in it that is kept, it is removed."""
+    def close(self, *, is_kept: bool) -> None:
+        """Unlock the folder; remove it unless it ``is_kept`` for a later run."""
         if is_kept:
             self._lock.release()
             return
-        self._remove_own()
-        remove(self.file(NAME))  # behind all else: until then a later run knows that the output is finished
-        if os.name == "posix":  # held until its file is gone, which might be another run's a moment later
-            remove(self.file(_LOCK))
-            self._lock.release()
-        else:  # where an open file cannot be removed, nor one that another run has opened
-            self._lock.release()
-            remove(self.file(_LOCK))
-        with suppress(OSError):  # another run was faster to come, or the user keeps something here
-            os.rmdir(self.path)
-
-    def _remove_own(self) -> None:
         _remove_own(self.path)
+        remove(self.file(NAME))  # last: until then a later run finds that the output is in place
+        if os.name == "posix":  # locked until the file is removed, which a moment later might be that of another run
+            remove(self.file(_LOCK))
+            self._lock.release()
+        else:  # an open file cannot be removed
+            self._lock.release()
+            remove(self.file(_LOCK))
+        with suppress(OSError):  # another run has locked the folder, or it contains other files
+            os.rmdir(self.path)
 
     def _state_file(self, index: int) -> str:
         return self.file(f"{index:08}.safetensors")
 
 
 def describe_partial_output(target: str, *, is_fresh: bool) -> str:
-    """What the work on ``target`` leaves when it ends at once, for people; without any its folder is removed.
+    """Return what is finished of ``target`` and how to resume, for users; if nothing is, remove the folder.
 
-    For a process that has no time left to do so itself. What another one works in, or what cannot be read, stays.
+    For a process that is about to be ended. A folder that another process has locked, or cannot be read, stays.
     """
-    path = work_dir(target)
+    path = work_dir_path(target)
     try:
         manifest = read_manifest(path)
     except ManifestError:
         return ""
-    kept = "" if manifest is None else manifest.what_is_kept(path, is_fresh=is_fresh)
-    if not kept and is_held_here(os.path.join(path, _LOCK)):
+    text = "" if manifest is None else partial_output_text(path, manifest, is_fresh=is_fresh)
+    if not text and is_held_here(os.path.join(path, _LOCK)):
         _remove_all(path)
-    return kept
+    return text
 
 
-def file_signature(path: str) -> tuple[int, int] | None:
-    """Size in bytes and time in nanoseconds by which a file is known again; None where it is not there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
+def partial_output_text(path: str, manifest: Manifest, *, is_fresh: bool) -> str:
+    """Return how much of a clip is finished, where it is stored, and how to resume, for users; empty if nothing is.
+
+    Args:
+        path: the work folder.
+        manifest: of the clip; its segment jobs are counted too.
+        is_fresh: whether the run that is ending was started with ``--fresh``.
+    """
+    jobs = _job_manifests(path) if manifest.split is not None and not manifest.is_complete else []
+    finished = [each for each in (manifest, *jobs) if each.segments]
+    if not finished:
+        return ""
+    seconds = sum(each.finished_seconds for each in finished)
+    of = f" of {manifest.seconds:.3g} s" if manifest.seconds else ""
+    command = "the same command without --fresh" if is_fresh else "the same command"
+    return f"{min(seconds, manifest.seconds or seconds):.3g} s{of} are finished in {path}; {command} resumes"
 
 
 def clear_remains(target: str) -> None:
-    """Remove the folder of the finished output ``target``, should its run have been killed in its very last steps."""
-    if os.path.isdir(work_dir(target)):
-        with suppress(OutputError):  # another run works in it
-            folder = WorkDir(target)
-            folder.leave(is_kept=folder.holds_work)
+    """Remove an empty work folder of ``target``, as a run leaves it that was killed at its very end."""
+    if os.path.isdir(work_dir_path(target)):
+        with suppress(OutputError):  # another run has locked it
+            work_dir = WorkDir(target)
+            work_dir.close(is_kept=work_dir.has_manifest)
 
 
-def remove(path: str) -> None:
-    """Remove a file, if it is there and can be."""
-    with suppress(OSError):
-        os.unlink(path)
+def _job_manifests(path: str) -> list[Manifest]:
+    found: list[Manifest] = []
+    for name in sorted(_names_in(path)):
+        if _JOB.fullmatch(name):
+            with suppress(ManifestError):
+                found += [manifest] if (manifest := read_manifest(os.path.join(path, name))) else []
+    return found
 
 
 def _remove_own(path: str) -> None:
     for name in _names_in(path):
         if _OWN.fullmatch(name):
             remove(os.path.join(path, name))
-        elif _PART.fullmatch(name):
+        elif _JOB.fullmatch(name):
             _remove_all(os.path.join(path, name))
 
 
-def _own_bytes(path: str) -> int:
-    own = (name for name in _names_in(path) if _OWN.fullmatch(name))
-    parts = (name for name in _names_in(path) if _PART.fullmatch(name))
-    sizes = (file_signature(os.path.join(path, name)) for name in own)
-    return sum(size[0] for size in sizes if size) + sum(_own_bytes(os.path.join(path, name)) for name in parts)
+def _used_bytes(path: str) -> int:
+    own = (os.path.join(path, name) for name in _names_in(path) if _OWN.fullmatch(name))
+    jobs = (os.path.join(path, name) for name in _names_in(path) if _JOB.fullmatch(name))
+    return sum(signature[0] for signature in map(file_signature, own) if signature) + sum(map(_used_bytes, jobs))
 
 
 def _remove_all(path: str) -> None:

@@ -1,70 +1,77 @@
-"""The frame behind a seam, as the part that ends there and the one that begins with it painted it, each for itself.
+"""The frame after the boundary between two segment jobs, as both of them stylize it.
 
-Both must be the same frame, or some would be lost or doubled, and nearly the same picture.
+It must be the same frame for both, or frames would be lost or duplicated, and nearly the same pixels.
 """
 
 import os
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from pipeline.atomic import write_in_place
-from pipeline.frames import Pixels
+from pipeline.atomic import write_atomically
+from pipeline.frames import Frame, Pixels
 
-FIRST, BEHIND = "first.safetensors", "behind.safetensors"
+FIRST, NEXT = "first.safetensors", "next.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """A frame behind a seam.
+class BoundaryFrame:
+    """A stylized frame at the boundary of two segment jobs.
 
     Attributes:
-        pixels: as it was painted.
-        pts: its time, in units of the source's time base.
-        digest: of it as it was decoded; see `pipeline.resume.segments.frame_digest`.
+        pixels: ``(height, width, 3)``, stylized.
+        pts: in units of the source's time base.
+        digest: hash of the frame as it was decoded, see `pipeline.resume.segments.frame_digest`.
     """
 
     pixels: Pixels
     pts: int
     digest: str
 
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """Return what is compared of ``frame``."""
+        return cls(frame.pixels, frame.pts, frame.digest or "")
+
     def write(self, path: str) -> None:
-        """Keep it.
+        """Write the frame to a file.
 
         Raises:
             OSError: the disk is full.
         """
         from safetensors.numpy import save
 
-        write_in_place(path, save({"pixels": self.pixels}, {"pts": str(self.pts), "digest": self.digest}))
+        write_atomically(path, save({"pixels": self.pixels}, {"pts": str(self.pts), "digest": self.digest}))
 
-    def is_frame(self, other: "Edge", *, may_look_otherwise: bool) -> bool:
-        """Whether both are the same frame of the input; by its time alone where it may look otherwise."""
-        return self.pts == other.pts and (may_look_otherwise or self.digest == other.digest)
+    def is_same(self, other: "BoundaryFrame", *, ignore_digest: bool) -> bool:
+        """Return whether both are the same frame of the input."""
+        return self.pts == other.pts and (ignore_digest or self.digest == other.digest)
 
-    def difference(self, other: "Edge") -> tuple[float, float]:
-        """By how much the paintings differ: mean and most, in levels of 255."""
-        apart = np.abs(self.pixels.astype(np.float32) - other.pixels) / (1 if self.pixels.dtype == np.uint8 else 257)
-        return float(apart.mean()), float(apart.max())
+    def difference(self, other: "BoundaryFrame") -> tuple[float, float]:
+        """Return mean and largest difference of the pixels, in levels from 0 to 255."""
+        scale = 1 if self.pixels.dtype == np.uint8 else 257
+        levels = np.abs(self.pixels.astype(np.float32) - other.pixels) / scale
+        return float(levels.mean()), float(levels.max())
 
 
-def edges(before: str, after: str) -> tuple[Edge, Edge] | None:
-    """The frame behind a seam as two parts made it; None where one of the two is not there, or damaged.
+def read_boundary(before: str, after: str) -> tuple[BoundaryFrame, BoundaryFrame] | None:
+    """Return the frame after a boundary as both segment jobs stylized it, None if one is missing or damaged.
 
     Args:
-        before: folder of the part that ends there.
-        after: of the one that begins.
+        before: work folder of the job that ends there.
+        after: work folder of the job that starts there.
     """
-    first, behind = _read(os.path.join(after, FIRST)), _read(os.path.join(before, BEHIND))
-    return None if first is None or behind is None else (first, behind)
+    first, following = _read(os.path.join(after, FIRST)), _read(os.path.join(before, NEXT))
+    return None if first is None or following is None else (first, following)
 
 
-def _read(path: str) -> Edge | None:
+def _read(path: str) -> BoundaryFrame | None:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            told = file.metadata() or {}
-            return Edge(file.get_tensor("pixels"), int(told["pts"]), told["digest"])
+            metadata = file.metadata() or {}
+            return BoundaryFrame(file.get_tensor("pixels"), int(metadata["pts"]), metadata["digest"])
     except (OSError, SafetensorError, LookupError, ValueError):
         return None

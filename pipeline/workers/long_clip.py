@@ -1,124 +1,108 @@
-"""One clip on several workers: divided, painted in parts, joined by what joins every render.
+"""Stylize one clip on several workers: split, segment jobs, merge.
 
-find_seams -> a task for each part -> engine -> segments of all parts -> assemble
+find_boundaries -> segment jobs -> executor -> segments of all jobs -> concat
 """
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from functools import partial
 
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
-from pipeline.encode.planner import plan_output
-from pipeline.progress import Progress, ProgressCallback
-from pipeline.resume.manifest import is_placed
-from pipeline.resume.resumable import Finished, Notify, is_resumable
-from pipeline.run import stylize_video
+from pipeline.errors import TooLittleMemoryError
+from pipeline.notices import Notices, Notify
+from pipeline.progress import ProgressCallback, ProgressMeter
+from pipeline.resume.resumable import finish_output, is_resumable
+from pipeline.resume.store import SegmentStore
+from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import find_style
-from pipeline.stylize.stylizer import stylized_width_px
-from pipeline.summary import Notices, Summary, summary_of
-from pipeline.workers.merge import CountParts, DividedRender, is_begun_alone
-from pipeline.workers.partition import count_parts
+from pipeline.summary import Summary, summarize
+from pipeline.workers.merge import CountJobs, SplitClip, Tolerance, identify_split, is_started_by_one
+from pipeline.workers.partition import WarmUp, count_jobs
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 
-LOOK_SECONDS = 0.25
+PROGRESS_SECONDS = 0.25
 
 
 def stylize_long_clip(
     config: VideoConfig,
-    engine: SegmentExecutor,
+    executor: SegmentExecutor,
     *,
-    progress: ProgressCallback = lambda state: None,
+    progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
-    count: CountParts = count_parts,
-    finished: Finished = lambda: None,
+    count: CountJobs = count_jobs,
+    warm_up: WarmUp | None = None,
+    tolerance: Tolerance | None = None,
+    finished: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Paint the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, with an engine.
+    """Stylize the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, on workers.
 
     Args:
-        config: what, how and where; what is not kept in segments, see
-            `pipeline.resume.resumable.is_resumable`, is painted here.
-        engine: that paints the parts.
-        progress: called now and then in the calling thread.
-        notify: called with each thing that the user should know, one line.
-        count: decides into how many parts the clip is divided, as `count_parts` does.
-        finished: called when the target, which appears whole or not at all, is in its place.
+        config: what, how and where; a clip that is not resumable, see `is_resumable`, is stylized in this process.
+        executor: runs the segment jobs.
+        progress: called several times a second, in the calling thread.
+        notify: called with each notice, one line.
+        count: returns the number of segment jobs for a clip and a number of workers.
+        warm_up: frames before the start of a job; None for the usual number.
+        tolerance: visible differences at the boundaries of jobs; None for the usual ones.
+        finished: called when the target is in place; it appears complete or not at all.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
-        ValueError: a codec, quality or preset that does not exist.
+        ValueError: there is no such codec, quality or preset.
     """
     if not is_resumable(config):
         return stylize_video(config, progress=progress, notify=notify, finished=finished)
-    begun, notices = time.perf_counter(), Notices(notify)
-    card = find_style(config.stylize.style, config.stylize.style_end)
+    started, notices = time.perf_counter(), Notices(notify)
+    style = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, reads_along=False, keep_alpha_and_depth=True) as source:
-        size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
-        plan = plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
-        if is_begun_alone(config, plan):
-            notify("one worker began it: one goes on with it")
+        plan = plan_clip(config, source)
+        if is_started_by_one(config, plan):
+            notify("one worker started this clip: one worker resumes it")
             return stylize_video(config, progress=progress, notify=notify, finished=finished)
-        notices.say(plan.notices)
-        with DividedRender(config, plan, source, card.tag if config.tag else {}, notices) as render:
-            watch = _Watch(render, source.info.frame_count, progress)
-            if not render.is_whole:
-                render.divide(engine, count)
-                results = _stylized(render.tasks(), engine, watch)
-                if render.lengthen(results, notices):
-                    results = _stylized(render.tasks(), engine, watch)
-                render.join(results, notices)
-            written = render.encode(())
+        notices.extend(plan.notices)
+        with SegmentStore(config, plan, source, partial(identify_split, config, plan), notices) as store:
+            clip = SplitClip(config, source, store, warm_up=warm_up, tolerance=tolerance)
+            meter = ProgressMeter(source.info.frame_count, reused=clip.frames_reused, report=progress)
+            if not store.is_complete:
+                clip.split(executor, count, notices)
+                meter.reused = clip.frames_reused
+                results = _run(clip, executor, meter)
+                if clip.redo_misfits(results, notices):
+                    results = _run(clip, executor, meter)
+                clip.merge(results, notices)
+                meter.reused = clip.frames_reused
+            written = finish_output(store, plan, source, style.tag if config.tag else {})
+            meter.update(written.frames)
             finished()
-        return summary_of(
+        return summarize(
             written,
-            watch.progress(written.frames),
-            render.engine,
+            meter,
             notices,
             source.damage,
-            style=card.name,
-            first_frame_at=watch.first_frame_at,
-            streams=plan.streams,
-            begun=begun,
+            style=style.name,
+            engine=store.manifest.engine,
+            streams=[stream.entry for stream in plan.streams],
+            started=started,
         )
 
 
-class _Watch:
-    """Tells how far all parts are."""
-
-    def __init__(self, render: DividedRender, total: int | None, report: ProgressCallback) -> None:
-        self.first_frame_at = time.time()
-        self.frames = 0
-        self._render = render
-        self._total = total
-        self._report = report
-        self._first = time.perf_counter()
-
-    def __call__(self) -> None:
-        """Look, and tell."""
-        frames = max(self._render.stylized(), self.frames)
-        if frames <= self._render.reused:  # the first new one comes behind this moment
-            self.first_frame_at, self._first = time.time(), time.perf_counter()
-        self.frames = frames
-        self._report(self.progress(frames))
-
-    def progress(self, frames: int) -> Progress:
-        """Where the run stands with so many frames."""
-        seconds = max(time.perf_counter() - self._first, 1e-9)
-        return Progress(frames, self._total, seconds, {"stylize": 1.0}, min(self._render.reused, frames))
-
-
-def _stylized(tasks: Sequence[SegmentJob], engine: SegmentExecutor, look: Callable[[], None]) -> list[SegmentResult]:
-    """The results of all tasks; the first failure ends the others."""
+def _run(clip: SplitClip, executor: SegmentExecutor, meter: ProgressMeter) -> list[SegmentResult]:
+    """Return the results of all segment jobs of ``clip``; the first failure ends the others."""
     futures: list[Future[SegmentResult]] = []
+    jobs: Sequence[SegmentJob] = clip.jobs()
     try:
-        futures.extend(map(engine.submit, tasks))
+        futures.extend(map(executor.submit, jobs))
         while True:
-            done, left = wait(futures, LOOK_SECONDS, FIRST_EXCEPTION)
+            done, waiting = wait(futures, PROGRESS_SECONDS, FIRST_EXCEPTION)
             for future in done:
                 future.result()
-            look()
-            if not left:
+            meter.update(clip.stylized_frames())
+            if not waiting:
                 return [future.result() for future in futures]
-    except BaseException:
-        engine.cancel(futures)  # nobody may be at work in the folder when it is left
+    except BaseException as error:
+        executor.cancel(futures)  # nobody may write into the folder after it is unlocked
+        if isinstance(error, TooLittleMemoryError) and jobs[0].sharers > 1:
+            error.add_note(f"{jobs[0].sharers} workers share the memory")
         raise

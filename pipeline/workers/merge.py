@@ -1,225 +1,243 @@
-"""The render of a clip whose parts others paint: how it is divided, and how the parts are joined and compared.
+"""Split a clip into segment jobs, and merge their results.
 
-The work folder is that of an undivided render, with a folder in it for each part; how the clip is divided stands in the
-manifest, so that the same command goes on with the same parts, whoever paints them. What was begun undivided is not
-gone on with divided, nor the other way: at seams without a cut frames differ by roundings. Whole work is put together
-by either.
+The work folder is that of a clip that one process stylizes, with a folder in it for each job. The manifest records how
+the clip is split, so that a resumed run has the same jobs with any workers. Several workers do not resume the partial
+output of one process, nor the other way round: at boundaries without a cut, frames differ by rounding. Once all frames
+are stylized, either can finish the output.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, replace
-from types import TracebackType
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pipeline.atomic import remove
 from pipeline.config import VideoConfig
+from pipeline.decode.source import Source
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.errors import EncodeError, TooLittleMemoryError
+from pipeline.errors import EncodeError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import Damage
-from pipeline.resume.fingerprint import changes, identify
-from pipeline.resume.manifest import NAME, Manifest, ManifestError, read_manifest, work_dir
-from pipeline.resume.resumable import ResumableRender
-from pipeline.resume.work_dir import remove
-from pipeline.summary import Notices
+from pipeline.notices import Notices
+from pipeline.resume.fingerprint import differences, identify
+from pipeline.resume.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
+from pipeline.resume.store import SegmentStore
 from pipeline.workers.absolute_paths import for_elsewhere
-from pipeline.workers.boundary_frames import Edge, edges
-from pipeline.workers.partition import find_boundaries, lengthened
+from pipeline.workers.boundary_frames import BoundaryFrame, read_boundary
+from pipeline.workers.partition import WarmUp, extend_warm_up, find_boundaries
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
-from pipeline.workers.segment_job import folder_of, read_progress, write_progress
+from pipeline.workers.segment_job import read_progress, write_progress
 
-# By how much the frame behind a seam may differ from an undivided render, in levels of 255.
-MEAN_LEVELS, MOST_LEVELS = 1.0, 4.0
-
-CountParts = Callable[[VideoInfo, int], int]
+CountJobs = Callable[[VideoInfo, int], int]
 
 
-def is_begun_alone(config: VideoConfig, plan: OutputPlan) -> bool:
-    """Whether an earlier run painted some of the output undivided, and as it is asked for now.
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much the frame after a boundary may differ from that of one worker, in levels from 0 to 255.
+
+    Attributes:
+        mean: bound of the mean difference.
+        largest: bound of the largest difference.
+    """
+
+    mean: float = 1.0
+    largest: float = 4.0
+
+
+TOLERANCE = Tolerance()
+
+
+def is_started_by_one(config: VideoConfig, plan: OutputPlan) -> bool:
+    """Return whether there is partial output that one process made with the same settings.
 
     Raises:
         InputError: the input cannot be read.
         StyleError: a weight file cannot be read.
     """
-    kept = None if config.fresh else _manifest_in(work_dir(config.target))
-    return kept is not None and kept.split is None and not changes(kept.identity, identify(config, plan))
+    if config.fresh:
+        return False
+    with suppress(ManifestError):
+        manifest = read_manifest(work_dir_path(config.target))
+        if manifest is not None and manifest.split is None:
+            return not differences(manifest.identity, identify(config, plan))
+    return False
 
 
-class DividedRender(ResumableRender):
-    """The render of a clip whose parts others paint."""
+def identify_split(config: VideoConfig, plan: OutputPlan) -> dict[str, Any]:
+    """Return the identity of a clip that several workers stylize; how many there are does not matter."""
+    identity = identify(config, plan)
+    return identity | {"settings": identity["settings"] | {"workers": "several"}}
 
-    reused = 0
-    """Frames that earlier runs painted."""
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all parts are painted and joined."""
-        return self._manifest.is_whole
+class SplitClip:
+    """A clip that is split into segment jobs.
 
-    @property
-    def engine(self) -> Mapping[str, Any]:
-        """What painted, see `pipeline.resume.fingerprint.engine_of`."""
-        return self._manifest.engine
+    Args:
+        config: of the whole run.
+        source: the opened input.
+        store: of the whole clip; keeps the decisions in its manifest.
+        warm_up: frames before the start of a job; None for the usual number.
+        tolerance: visible differences at the boundaries; None for `TOLERANCE`.
 
-    def _begin(self) -> None:
-        super()._begin()
-        self.reused = self.frames_reused  # all, where only the joining is left
+    Attributes:
+        frames_reused: number of frames that earlier runs finished.
+    """
 
-    def divide(self, engine: SegmentExecutor, count: CountParts) -> None:
-        """Decide on the parts, unless an earlier run did."""
-        if self._manifest.split is not None:
-            self.reused = self._kept_frames()
-            for folder in self._folders():  # a killed worker had told of frames that are lost
-                write_progress(folder, _frames_in(folder))
+    def __init__(
+        self,
+        config: VideoConfig,
+        source: Source,
+        store: SegmentStore,
+        *,
+        warm_up: WarmUp | None = None,
+        tolerance: Tolerance | None = None,
+    ) -> None:
+        self.frames_reused = store.frames_reused
+        self._config = config
+        self._source = source
+        self._store = store
+        self._warm_up = warm_up
+        self._tolerance = tolerance or TOLERANCE
+
+    def split(self, executor: SegmentExecutor, count: CountJobs, notices: Notices) -> None:
+        """Decide on the jobs, unless an earlier run did.
+
+        Args:
+            executor: will run them.
+            count: returns the number of jobs.
+            notices: receives a line if the clip cannot be split.
+        """
+        store = self._store
+        if store.manifest.split is not None:
+            finished = [_finished_frames(folder) for folder in self._folders()]
+            self.frames_reused = sum(finished)
+            for folder, frames in zip(self._folders(), finished, strict=True):
+                write_progress(folder, frames)  # a killed worker has reported frames that are lost
             return
-        self._throw_away_stale()
-        parts = count(self._source.info, engine.workers)
-        begins = [list(astuple(seam)) for seam in find_boundaries(self._source, self._config, parts)]
-        if parts > 1 and not begins:
-            self._notify("it cannot be divided, as no way leads into its middle: one worker paints it")
-        self._manifest.split = {"threads": engine.threads, "sharers": engine.sharers, "begins": begins, "again": []}
-        self._manifest.write(self._folder.path)
+        store.clear_stale()
+        jobs = count(self._source.info, executor.workers)
+        starts = find_boundaries(self._source, self._config, jobs, warm_up=self._warm_up)
+        if jobs > 1 and not starts:
+            notices("the clip cannot be split, as seeking does not reach its middle: one worker stylizes it")
+        store.manifest.split = {
+            "threads": executor.threads,
+            "sharers": executor.sharers,
+            "starts": [asdict(start) for start in starts],
+            "extended": [],
+        }
+        store.write_manifest()
 
-    def tasks(self) -> list[SegmentJob]:
-        """A description of each part."""
-        begins = [None, *self._begins()]
-        ends = [*(begin.pts for begin in self._begins()), None]
-        split, identity = self._manifest.split or {}, self._manifest.identity
+    def jobs(self) -> list[SegmentJob]:
+        """Return all segment jobs."""
+        starts, split = self._starts(), self._split()
         config = for_elsewhere(_with_threads(self._config, split["threads"]))
+        ends = [*(start.pts for start in starts), None]
         return [
-            SegmentJob(config, identity, number, begin, end, split["sharers"])
-            for number, (begin, end) in enumerate(zip(begins, ends, strict=True))
+            SegmentJob(config, self._store.manifest.identity, number, start, end, split["sharers"])
+            for number, (start, end) in enumerate(zip([None, *starts], ends, strict=True))
         ]
 
-    def lengthen(self, results: Sequence[SegmentResult], notices: Notices) -> bool:
-        """Let parts be painted again, each once, that do not fit the one before; whether there are any."""
-        split = self._manifest.split or {}
-        again = self._mended(results, split["again"])
-        for number, begin in again.items():
-            notices(f"behind {self._seconds(number):.2f} s a seam would show: painting that part again")
-            split["begins"][number - 1] = list(astuple(begin))
-            split["again"].append(number)
-            remove(os.path.join(folder_of(self._config.target, number), NAME))
-        if again:
-            self._manifest.write(self._folder.path)
-        return bool(again)
-
-    def _mended(self, results: Sequence[SegmentResult], done: Sequence[int]) -> dict[int, SegmentStart]:
-        """How parts ought to begin that do not fit the one before, by their numbers."""
-        begins, apart = self._begins(), self._apart(results)
-        if apart is None:
-            showing = [number for number, _, _ in self._showing() if number not in done]
-            found = {number: lengthened(self._source, begins[number - 1]) for number in showing}
-        else:  # where seeking misled one, it may have misled all behind, which fit each other
-            behind = [number for number in range(apart, len(begins) + 1) if number not in done]
-            found = {number: replace(begins[number - 1], before_digest="") for number in behind}
-        return {number: begin for number, begin in found.items() if begin != begins[number - 1]}
-
-    def stylized(self) -> int:
-        """How many frames of all parts are painted so far, as they say themselves."""
+    def stylized_frames(self) -> int:
+        """Return how many frames all jobs have stylized so far, as they report."""
         return sum(read_progress(folder) for folder in self._folders())
 
-    def join(self, results: Sequence[SegmentResult], notices: Notices) -> None:
-        """Take over what the parts are made of, and look at the seams.
+    def redo_misfits(self, results: Sequence[SegmentResult], notices: Notices) -> bool:
+        """Change the start of jobs that do not fit the one before, each once; return whether there are any.
+
+        Their jobs have to be run again.
+        """
+        split = self._split()
+        redone = self._better_starts(results, split["extended"])
+        for number, start in redone.items():
+            notices(f"after {self._seconds(number):.2f} s a boundary would be visible: stylizing that part again")
+            split["starts"][number - 1] = asdict(start)
+            split["extended"].append(number)
+            remove(os.path.join(job_dir_path(self._config.target, number), NAME))
+        if redone:
+            self._store.write_manifest()
+        return bool(redone)
+
+    def merge(self, results: Sequence[SegmentResult], notices: Notices) -> None:
+        """Take over the segments of all jobs, and report boundaries that are visible.
 
         Raises:
-            EncodeError: the parts do not fit together.
+            EncodeError: the jobs do not fit together.
         """
-        apart = self._apart(results)
-        if apart is not None:
-            where = f"behind {self._seconds(apart):.2f} s the parts of several workers do not meet"
-            raise EncodeError(self._plan.target, f"{where}; paint it with --workers 1 --fresh")
-        manifest = self._manifest
+        gap = self._first_gap(results)
+        if gap is not None:
+            where = f"after {self._seconds(gap):.2f} s the segment jobs of two workers do not meet"
+            raise EncodeError(self._config.target, f"{where}; run it with --workers 1 --fresh")
+        manifest = self._store.manifest
         manifest.segments = [segment for result in results for segment in result.segments]
         manifest.engine = results[0].engine
         if len({segment.header for segment in manifest.segments}) > 1:
-            raise EncodeError(self._plan.target, f"{self._plan.encoder.name} does not begin all segments alike")
-        self._take_damage(results)
-        said = dict.fromkeys(notice for result in results for notice in result.notices)
-        notices.say(line for line in said if line not in notices.lines)
-        if len({_unnumbered(result.engine) for result in results}) > 1:
-            notices("parts were painted by different engines; give --engine and --precision for all the same")
-        for number, mean, most in self._showing():
+            raise EncodeError(self._config.target, "the encoder writes different headers for its segments")
+        self._merge_damage(results)
+        lines = dict.fromkeys(notice for result in results for notice in result.notices)
+        notices.extend(line for line in lines if line not in notices.lines)
+        if len({_without_number(result.engine) for result in results}) > 1:
+            notices("segment jobs used different engines; give --engine and --precision to use one for all")
+        for number, mean, largest in self._visible():
             notices(
-                f"behind {self._seconds(number):.2f} s, where another worker took over, the picture differs by up to "
-                f"{most:.0f} levels ({mean:.2f} in the mean) from that of one worker; --workers 1 paints without seams"
+                f"after {self._seconds(number):.2f} s, at a boundary between workers, the frame differs by up to "
+                f"{largest:.0f} levels ({mean:.2f} on average) from that of one worker; --workers 1 has no boundaries"
             )
-        self.reused = sum(result.frames_reused for result in results)
+        self.frames_reused = sum(result.frames_reused for result in results)
 
-    def _take_damage(self, results: Sequence[SegmentResult]) -> None:
-        """Each place once: near seams two parts come upon it."""
+    def _better_starts(self, results: Sequence[SegmentResult], done: Iterable[int]) -> dict[int, SegmentStart]:
+        """Return other starts for the jobs that do not fit the one before, by number of the job."""
+        starts, gap = self._starts(), self._first_gap(results)
+        if gap is None:
+            visible = [number for number, _, _ in self._visible() if number not in done]
+            found = {number: extend_warm_up(self._source, starts[number - 1], self._warm_up) for number in visible}
+        else:  # where seeking misled one job, it may have misled all after it, which fit each other
+            after = [number for number in range(gap, len(starts) + 1) if number not in done]
+            found = {number: replace(starts[number - 1], previous_digest="") for number in after}
+        return {number: start for number, start in found.items() if start != starts[number - 1]}
+
+    def _first_gap(self, results: Sequence[SegmentResult]) -> int | None:
+        """Return the first job that does not start with the frame at which the one before ends, None if all do."""
+        is_damaged = any(result.damage for result in results)  # which may decode differently from another start
+        for number, frames in self._boundaries().items():
+            if frames is None or not frames[0].is_same(frames[1], ignore_digest=is_damaged):
+                return number
+        return None
+
+    def _visible(self) -> list[tuple[int, float, float]]:
+        """Return the number of each job with a visible boundary, and mean and largest difference there."""
+        found = [(number, *frames[0].difference(frames[1])) for number, frames in self._boundaries().items() if frames]
+        return [each for each in found if each[1] >= self._tolerance.mean or each[2] >= self._tolerance.largest]
+
+    def _boundaries(self) -> dict[int, tuple[BoundaryFrame, BoundaryFrame] | None]:
+        """Return the first frame of each job but the first, as it and the job before stylized it, by number."""
+        folders = self._folders()
+        return {number: read_boundary(folders[number - 1], folders[number]) for number in range(1, len(folders))}
+
+    def _merge_damage(self, results: Sequence[SegmentResult]) -> None:
+        """Add the damage of all jobs to that of the source; near boundaries, two jobs find the same place."""
         found = {damage.key: damage.as_json() for damage in self._source.damage}
         known = len(found)
         for place in (place for result in results for place in result.damage):
             found.setdefault(Damage.from_json(place).key, place)
         self._source.restore_damage(list(found.values())[known:])
-        self._manifest.damage = [place.as_json() for place in self._source.damage]
+        self._store.manifest.damage = [place.as_json() for place in self._source.damage]
 
-    def _showing(self) -> list[tuple[int, float, float]]:
-        """Parts that begin otherwise than one worker would go on: number, mean and largest difference."""
-        found = [(number, *each[0].difference(each[1])) for number, each in self._edges().items() if each is not None]
-        return [each for each in found if each[1] >= MEAN_LEVELS or each[2] >= MOST_LEVELS]
+    def _split(self) -> dict[str, Any]:
+        return self._store.manifest.split or {"starts": [], "extended": [], "threads": 0, "sharers": 1}
 
-    def _apart(self, results: Sequence[SegmentResult]) -> int | None:
-        """The first part that does not begin with the very frame before which the one before ends; None without any."""
-        is_damaged = any(result.damage for result in results)  # may look otherwise when it is come to from another side
-        for number, each in self._edges().items():
-            if each is None or not each[0].is_frame(each[1], may_look_otherwise=is_damaged):
-                return number
-        return None
-
-    def _edges(self) -> dict[int, tuple[Edge, Edge] | None]:
-        """The frame with which each part but the first begins, by its number."""
-        folders = self._folders()
-        return {number: edges(folders[number - 1], folders[number]) for number in range(1, len(folders))}
-
-    def _begins(self) -> list[SegmentStart]:
-        split = self._manifest.split
-        return [] if split is None else [SegmentStart(*begin) for begin in split["begins"]]
+    def _starts(self) -> list[SegmentStart]:
+        return [SegmentStart(**start) for start in self._split()["starts"]]
 
     def _seconds(self, number: int) -> float:
-        return float(self._begins()[number - 1].pts * self._manifest.time_base)
-
-    def _identity(self) -> dict[str, Any]:
-        identity = super()._identity()
-        return identity | {"settings": identity["settings"] | {"workers": "several"}}
-
-    def _stylized(self) -> Manifest:
-        if self.is_whole:
-            return self._manifest
-        parts = [_manifest_in(folder) for folder in self._folders()]
-        return Manifest({}, segments=[segment for part in parts if part is not None for segment in part.segments])
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        sharers = (self._manifest.split or {}).get("sharers", 1)
-        if isinstance(error, TooLittleMemoryError) and sharers > 1:
-            error.add_note(f"{sharers} workers share what there is")
-        super().__exit__(kind, error, traceback)
-
-    def _what_is_kept(self) -> str:
-        if self.is_whole:
-            return super()._what_is_kept()
-        frames = self._kept_frames()
-        of = f" of {self._source.info.frame_count}" if self._source.info.frame_count else ""
-        command = "the same command without --fresh" if self._config.fresh else "the same command"
-        return f"{frames} frames{of} are kept in {self._folder.path}; {command} goes on" if frames else ""
-
-    def _kept_frames(self) -> int:
-        """Frames in finished segments of all parts."""
-        return sum(_frames_in(folder) for folder in self._folders())
+        return float(self._starts()[number - 1].pts * self._store.manifest.time_base)
 
     def _folders(self) -> list[str]:
-        """Of the parts; none before they are decided on."""
-        split = self._manifest.split
-        parts = 0 if split is None else len(split["begins"]) + 1
-        return [folder_of(self._config.target, number) for number in range(parts)]
+        return [job_dir_path(self._config.target, number) for number in range(len(self._starts()) + 1)]
 
 
 def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
-    """``config`` for one of several who share the cores; what was kept is thrown away for all, or not at all."""
+    """Return ``config`` for a worker with that many cores; what is stale was deleted for the whole clip."""
     return replace(
         config,
         fresh=False,
@@ -229,19 +247,13 @@ def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
     )
 
 
-def _frames_in(folder: str) -> int:
-    """Frames in the finished segments of a part."""
-    manifest = _manifest_in(folder)
-    return 0 if manifest is None else manifest.frames
-
-
-def _manifest_in(folder: str) -> Manifest | None:
-    """Of a work folder; None where it is not there, or damaged."""
+def _finished_frames(folder: str) -> int:
     with suppress(ManifestError):
-        return read_manifest(folder)
-    return None
+        manifest = read_manifest(folder)
+        return 0 if manifest is None else manifest.frames
+    return 0
 
 
-def _unnumbered(engine: Mapping[str, Any]) -> tuple[object, ...]:
-    """An engine, whichever of several like devices it ran on."""
+def _without_number(engine: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return an engine without the number of its device."""
     return engine["engine"], engine["precision"], str(engine["device"]).partition(":")[0]

@@ -1,6 +1,6 @@
-"""Where a long clip is divided: at a scene cut, which ends all memory; else with frames to warm up on.
+"""Where to split a long clip: at scene cuts, which reset all temporal state; elsewhere with warm-up frames.
 
-Only what lies around each wanted place is decoded, not the whole clip.
+Only the surroundings of each boundary are decoded, not the whole clip.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,32 +17,45 @@ from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
 from pipeline.threads import prefetch
 from pipeline.workers.protocol import SegmentStart
 
-# Behind so many frames nothing is left of how memory began but roundings: so many are painted for the statistics, and
-# before them others only seen, by the noise filter alone, whose memory is longer; see docs/decisions/workers.md.
-WARM_UP_FRAMES = 150
-SEEN_FRAMES = 150
-# So many are decoded and filtered while one is painted, on one core.
-SEEING_FRAMES = Fraction(10)
-# Where workers would be idle otherwise, warming up may be a quarter of a part.
-SHORTEST_PART_FRAMES = 4 * WARM_UP_FRAMES
-# Where they have enough to do, it is to cost next to nothing; and longer ones only serve that all end together.
-LONG_PART_FRAMES = 3000
-MOST_PARTS_A_WORKER = 4
-# Where a seam shows all the same, so many times as many.
-LONGER = 3
-# How far from where all workers would have the same to do a cut is looked for, in parts.
-REACH = 0.05
-# A decoder that begins at a key frame needs some more before that.
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How many frames a segment job decodes before its first one, unless it starts at a scene cut.
+
+    After so many frames nothing but rounding is left of how the temporal state started; see docs/decisions/workers.md.
+
+    Attributes:
+        observed: frames for the noise filter only, whose memory is the longest.
+        stylized: frames after these that are stylized but not written.
+        extension: factor by which both grow if the boundary is visible all the same.
+    """
+
+    observed: int = 150
+    stylized: int = 150
+    extension: int = 3
+
+
+WARM_UP = WarmUp()
+# Frames that one core decodes and filters while it stylizes one.
+OBSERVED_PER_STYLIZED = Fraction(10)
+# If workers would be idle otherwise, warming up may be a quarter of a job.
+SHORTEST_JOB_FRAMES = 4 * WARM_UP.stylized
+# If they are busy, it should cost next to nothing; several such jobs per worker only let all end together.
+LONG_JOB_FRAMES = 3000
+MOST_JOBS_PER_WORKER = 4
+# Largest distance of a cut from the place where all jobs take equally long, as a share of a job.
+CUT_REACH = 0.05
+# A decoder that starts at a key frame needs some time before that.
 MARGIN_SECONDS = 2
-# Where that was too little, as an index led too far or frames are few, so much before it.
+# The margin if that was too little, because the index is wrong or there are few frames.
 LARGE_MARGIN_SECONDS = 30
-# While frames are looked at, others are decoded.
-DECODED_AHEAD = 4
+# Frames decoded ahead while others are examined.
+PREFETCH_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A frame near a seam."""
+class _Candidate:
+    """A frame near a boundary."""
 
     pts: int
     seconds: Fraction
@@ -50,130 +63,149 @@ class _Seen:
     digest: str
 
 
-def warm_up_frames(config: VideoConfig) -> tuple[int, int]:
-    """How many frames must be seen, and then painted, before one that is to look as in an undivided render."""
-    has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_available()
-    return (SEEN_FRAMES, WARM_UP_FRAMES) if has_memory else (0, 0)
-
-
-def count_parts(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int:
-    """Into how many parts a clip is divided for ``workers``; 1 where it is too short, or nobody knows how long.
+def count_jobs(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int:
+    """Return into how many segment jobs to split a clip; 1 if it is too short or its length is unknown.
 
     Args:
         info: of the clip.
-        workers: how many there are.
-        are_busy: whether they have other clips to paint.
+        workers: number of workers.
+        are_busy: whether they have other clips to stylize.
     """
-    frames, shortest = info.frame_count, LONG_PART_FRAMES if are_busy else SHORTEST_PART_FRAMES
+    frames, shortest = info.frame_count, LONG_JOB_FRAMES if are_busy else SHORTEST_JOB_FRAMES
     if frames is None or info.duration_seconds is None or workers < 2:
         return 1
-    each = min(max(frames // (workers * LONG_PART_FRAMES), 1), MOST_PARTS_A_WORKER)
-    return max(min(workers * each, frames // shortest), 1)
+    per_worker = min(max(frames // (workers * LONG_JOB_FRAMES), 1), MOST_JOBS_PER_WORKER)
+    return max(min(workers * per_worker, frames // shortest), 1)
 
 
-def find_boundaries(source: Source, config: VideoConfig, parts: int) -> list[SegmentStart]:
-    """Where each part but the first begins; fewer than asked for where the clip is shorter than its header says.
+def find_boundaries(
+    source: Source, config: VideoConfig, jobs: int, *, warm_up: WarmUp | None = None
+) -> list[SegmentStart]:
+    """Return the start of each segment job but the first; fewer if the clip is shorter than its header reports.
 
     Args:
-        source: of the clip; restarted, so that afterwards its frames are to be had by `Source.restart` alone.
+        source: of the clip; afterwards its frames are available only after `Source.restart`.
         config: of the whole clip.
-        parts: how many, at least 1.
+        jobs: number of jobs, at least 1.
+        warm_up: the frames before a start; None for `WARM_UP`.
     """
-    info, (seen_only, warm) = source.info, warm_up_frames(config)
-    seams: list[SegmentStart] = []
-    if parts < 2 or not info.duration_seconds or not info.frame_count:
-        return seams
-    length, a_frame = Fraction(info.duration_seconds), Fraction(info.duration_seconds) / info.frame_count
+    info = source.info
+    found: list[SegmentStart] = []
+    if jobs < 2 or not info.duration_seconds or not info.frame_count:
+        return found
+    has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_available()
+    warm_up = (warm_up or WARM_UP) if has_memory else WarmUp(0, 0)
+    duration = Fraction(info.duration_seconds)
+    frame_seconds = duration / info.frame_count
     origin = source.first_frame_seconds
-    warming = (warm + seen_only / SEEING_FRAMES) * a_frame
-    share = (length + (parts - 1) * warming) / parts  # for all the same work, the first does not warm up
-    reach, segments = Fraction(REACH) * share, _Segments(origin, config.segment_seconds)
-    for number in range(1, parts):
-        wanted = origin + number * share - (number - 1) * warming
-        around = max(reach, config.segment_seconds * Fraction(3, 5))
-        begin, end = wanted - around - (seen_only + warm) * a_frame, wanted + around
-        seam = _choose(_seen(source, begin, end), wanted, reach, seen_only, warm, segments)
-        if seam is None:
-            before = begin - LARGE_MARGIN_SECONDS
-            seam = _choose(_seen(source, before, end), wanted, reach, seen_only, warm, segments)
-        if seam is not None and (not seams or seam.pts > seams[-1].pts):
-            seams.append(seam)
-    return seams
+    warm_up_seconds = (warm_up.stylized + warm_up.observed / OBSERVED_PER_STYLIZED) * frame_seconds
+    job_seconds = (duration + (jobs - 1) * warm_up_seconds) / jobs  # of work, the same for all
+    choice = _Choice(warm_up, Fraction(CUT_REACH) * job_seconds, origin, config.segment_seconds)
+    reach = max(choice.reach_seconds, config.segment_seconds * Fraction(3, 5))
+    for number in range(1, jobs):
+        wanted = origin + number * job_seconds - (number - 1) * warm_up_seconds
+        end = wanted + reach
+        start = wanted - reach - (warm_up.observed + warm_up.stylized) * frame_seconds
+        boundary = choice.best(_candidates(source, start, end), wanted)
+        if boundary is None:
+            boundary = choice.best(_candidates(source, start - LARGE_MARGIN_SECONDS, end), wanted)
+        if boundary is not None and (not found or boundary.pts > found[-1].pts):
+            found.append(boundary)
+    return found
 
 
-def lengthened(source: Source, begin: SegmentStart) -> SegmentStart:
-    """The same seam with `LONGER` times as many frames before it; the same at a cut, which needs none.
+def extend_warm_up(source: Source, start: SegmentStart, warm_up: WarmUp | None = None) -> SegmentStart:
+    """Return the same start with more warm-up frames; unchanged at a cut, which needs none.
 
     Args:
-        source: of the clip; restarted.
-        begin: of a part, of `find_boundaries`.
+        source: of the clip; it is restarted.
+        start: found by `find_boundaries`.
+        warm_up: by how many times more; None for `WARM_UP`.
     """
-    clock = source.info.time_base
-    back = (begin.pts - begin.before_pts) * clock * LONGER
-    seen = _seen(source, begin.pts * clock - back, begin.pts * clock)
-    place = next((number for number, frame in enumerate(seen) if frame.pts == begin.pts), 0)
-    warm, all_before = (
-        sum(first <= frame.pts < begin.pts for frame in seen) for first in (begin.warm_pts, begin.seen_pts)
+    extension, time_base = (warm_up or WARM_UP).extension, source.info.time_base
+    back = (start.pts - start.previous_pts) * time_base * extension
+    frames = _candidates(source, start.pts * time_base - back, start.pts * time_base)
+    place = next((number for number, frame in enumerate(frames) if frame.pts == start.pts), 0)
+    stylized, all_before = (
+        sum(first <= frame.pts < start.pts for frame in frames)
+        for first in (start.stylized_from_pts, start.observed_from_pts)
     )
     if not place or not all_before:
-        return begin
-    earliest = max(place - LONGER * all_before, 1)
-    start = max((cut for cut in range(earliest + 1, place) if seen[cut].is_cut), default=earliest)
-    return _begin(seen, place, max(start, place - LONGER * warm), start)
+        return start
+    earliest = max(place - extension * all_before, 1)
+    observed_from = max((cut for cut in range(earliest + 1, place) if frames[cut].is_cut), default=earliest)
+    return _start_at(frames, place, max(observed_from, place - extension * stylized), observed_from)
 
 
-def _seen(source: Source, begin: Fraction, end: Fraction) -> list[_Seen]:
-    """The frames between two times, and some before: they may be thicker there than on average."""
-    source.restart(begin - MARGIN_SECONDS - (end - begin) / 4)
-    with prefetch(decode(source), depth=DECODED_AHEAD, name="seams", stop=source.stop) as items:
-        return list(_looked_at(items, end))
+def _candidates(source: Source, start: Fraction, end: Fraction) -> list[_Candidate]:
+    """Return the frames between two times, and some before: the frame rate may be higher there than on average."""
+    source.restart(start - MARGIN_SECONDS - (end - start) / 4)
+    with prefetch(decode(source), depth=PREFETCH_DEPTH, name="boundaries", stop=source.stop) as frames:
+        return list(_examine(frames, end))
 
 
-def _looked_at(frames: Iterable[Frame], end: Fraction) -> Iterator[_Seen]:
+def _examine(frames: Iterable[Frame], end: Fraction) -> Iterator[_Candidate]:
     before: Thumbnail | None = None
     for frame in frames:
         now = thumbnail(frame.pixels) if opencv_available() else None
-        yield _Seen(frame.pts, frame.seconds, now is not None and is_cut(before, now), frame_digest(frame))
+        yield _Candidate(frame.pts, frame.seconds, now is not None and is_cut(before, now), frame_digest(frame))
         before = now
         if frame.seconds > end:
             return
 
 
 @dataclass(frozen=True, slots=True)
-class _Segments:
-    """Where an undivided render begins segments, as far as can be told without all frames before."""
+class _Choice:
+    """Chooses the best of several frames to start a segment job.
 
-    origin: Fraction
-    length: Fraction
+    Attributes:
+        warm_up: frames that must precede it.
+        reach_seconds: largest distance of a cut from the wanted time.
+        origin_seconds: time of the first frame of the clip.
+        segment_seconds: duration of a segment on disk.
+    """
 
-    def begins(self, before: _Seen, frame: _Seen) -> bool:
-        """Whether one does with ``frame``."""
-        return (frame.seconds - self.origin) // self.length > (before.seconds - self.origin) // self.length
+    warm_up: WarmUp
+    reach_seconds: Fraction
+    origin_seconds: Fraction
+    segment_seconds: Fraction
+
+    def best(self, frames: list[_Candidate], wanted: Fraction) -> SegmentStart | None:
+        """Return the nearest cut within reach; else the nearest end of a segment that has enough frames before it."""
+
+        def distance(place: int) -> Fraction:
+            return abs(frames[place].seconds - wanted)
+
+        cuts = [
+            place for place in range(2, len(frames)) if frames[place].is_cut and distance(place) <= self.reach_seconds
+        ]
+        if cuts and self.warm_up.stylized:
+            place = min(cuts, key=distance)
+            return _start_at(frames, place, place, place)
+        # The first frame looks like a cut, and one frame before all others must be known.
+        possible = range(self.warm_up.observed + self.warm_up.stylized + 2, len(frames))
+        segment_starts = [place for place in possible if self._starts_segment(frames[place - 1], frames[place])]
+        place = min(segment_starts or possible, key=distance, default=0)
+        if not place:
+            return None
+        earliest = place - self.warm_up.stylized - self.warm_up.observed
+        observed_from = max((cut for cut in range(earliest, place) if frames[cut].is_cut), default=earliest)
+        return _start_at(frames, place, max(observed_from, place - self.warm_up.stylized), observed_from)
+
+    def _starts_segment(self, before: _Candidate, frame: _Candidate) -> bool:
+        """Return whether one worker would start a segment with ``frame``, as far as can be known here."""
+        number, number_before = (
+            (each.seconds - self.origin_seconds) // self.segment_seconds for each in (frame, before)
+        )
+        return number > number_before
 
 
-def _choose(
-    seen: list[_Seen], wanted: Fraction, reach: Fraction, seen_only: int, warm: int, segments: _Segments
-) -> SegmentStart | None:
-    """The nearest cut within reach; else the nearest end of a segment behind which enough frames are to warm up on."""
-
-    def distance(place: int) -> Fraction:
-        return abs(seen[place].seconds - wanted)
-
-    cuts = [place for place in range(2, len(seen)) if seen[place].is_cut and distance(place) <= reach]
-    if cuts and warm:
-        place = min(cuts, key=distance)
-        return _begin(seen, place, place, place)
-    first = seen_only + warm + 2  # what is seen first looks like a cut, and one frame before it all must be known
-    others = range(first, len(seen))
-    ends = [place for place in others if segments.begins(seen[place - 1], seen[place])]
-    place = min(ends or others, key=distance, default=0)
-    if not place:
-        return None
-    earliest = place - warm - seen_only
-    start = max((cut for cut in range(earliest, place) if seen[cut].is_cut), default=earliest)
-    return _begin(seen, place, max(start, place - warm), start)
-
-
-def _begin(seen: list[_Seen], place: int, warm: int, start: int) -> SegmentStart:
-    before = seen[start - 1]
-    return SegmentStart(seen[place].pts, seen[warm].pts, seen[start].pts, before.pts, before.digest)
+def _start_at(frames: list[_Candidate], place: int, stylized_from: int, observed_from: int) -> SegmentStart:
+    previous = frames[observed_from - 1]
+    return SegmentStart(
+        pts=frames[place].pts,
+        stylized_from_pts=frames[stylized_from].pts,
+        observed_from_pts=frames[observed_from].pts,
+        previous_pts=previous.pts,
+        previous_digest=previous.digest,
+    )

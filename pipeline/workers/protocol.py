@@ -15,54 +15,53 @@ from pipeline.resume.manifest import Segment
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """Where a part begins that is not the first.
+    """Where a segment job starts that is not the first; pts are in units of the source's time base.
 
     Attributes:
-        pts: of its first frame, in units of the source's time base.
-        warm_pts: of the frame that painting begins with, so that memory is there when the first frame comes.
-        seen_pts: of the frame that memory begins with: up to ``warm_pts`` they are only seen. At a scene cut all three
-            are the same.
-        before_pts: of the frame before all these, by which they are found.
-        before_digest: of that frame as it was decoded; see `pipeline.resume.segments.frame_digest`. Empty where
-            the input must be
-            read from its beginning, as seeking in it misleads.
+        pts: of its first frame.
+        stylized_from_pts: of the first warm-up frame that is stylized, though not written; ``pts`` at a scene cut.
+        observed_from_pts: of the first warm-up frame; those before ``stylized_from_pts`` are only observed by the noise
+            filter.
+        previous_pts: of the frame before all these, by which they are found.
+        previous_digest: hash of that frame as decoded, see `pipeline.resume.segments.frame_digest`; empty if the input
+            has to be decoded from its start, because seeking leads to other frames.
     """
 
     pts: int
-    warm_pts: int
-    seen_pts: int
-    before_pts: int
-    before_digest: str
+    stylized_from_pts: int
+    observed_from_pts: int
+    previous_pts: int
+    previous_digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentJob:
-    """A part of a clip that is to be painted; says all that is needed, and can be pickled.
+    """A part of a clip for one worker; complete, and can be pickled.
 
     Attributes:
-        config: of the whole clip; threads are those that this part may use.
-        identity: of the whole clip, see `pipeline.resume.fingerprint`; what is kept of another one is thrown away.
-        number: of the part, from 0.
-        begin: where it begins; None at the beginning of the clip.
-        end_pts: of the first frame behind it; None at the end of the clip.
-        sharers: among how many the memory is shared that the clip may take, each has the same; 1 where it has all.
+        config: of the whole clip, with the number of threads that this job may use.
+        identity: of the whole clip, see `pipeline.resume.fingerprint`; partial output of another one is deleted.
+        number: of the job, from 0.
+        start: where it starts; None at the start of the clip.
+        end_pts: pts of the first frame after it; None at the end of the clip.
+        sharers: number of workers that share the memory which the clip may use, equally.
     """
 
     config: VideoConfig
     identity: dict[str, Any]
     number: int = 0
-    begin: SegmentStart | None = None
+    start: SegmentStart | None = None
     end_pts: int | None = None
     sharers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """A part that lies finished in its folder, see `pipeline.workers.segment_job.folder_of`.
+    """A part that lies finished in its folder, see `pipeline.resume.manifest.job_dir_path`.
 
     Attributes:
         segments: in their order; files are named from the clip's work folder.
-        engine: what painted, see `pipeline.resume.fingerprint.engine_of`.
+        engine: what painted, see `pipeline.resume.engine.engine_of`.
         frames_reused: of it that were painted before.
         damage: places of the input that could not be read, see `pipeline.media.damage.Damage.as_json`.
         notices: what the user should know, a line each.

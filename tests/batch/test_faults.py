@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import write_in_place
+from pipeline.atomic import write_atomically
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Event, Failed, Finished, Started
 from pipeline.batch.session import plan, run_batch
@@ -192,8 +192,8 @@ def test_a_full_disk_leaves_the_old_content_of_a_small_file(tmp_path: Path, monk
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    write_in_place(str(tmp_path / "report.json"), b"old")
+    write_atomically(str(tmp_path / "report.json"), b"old")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_in_place(str(tmp_path / "report.json"), [b"new"])
+        write_atomically(str(tmp_path / "report.json"), [b"new"])
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("report.json", b"old")]

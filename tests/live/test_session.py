@@ -20,12 +20,12 @@ from pipeline.live.capture.device import CapturedFrame
 from pipeline.live.capture.source import find_capture_device
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.live.controls import Controls
-from pipeline.live.notices import Notices
 from pipeline.live.session import LiveSession
 from pipeline.live.sinks.outputs import make_audio
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import LiveSummary
+from pipeline.notices import Notices
 from pipeline.stylize.bounded_engine import BuildEngine
 from tests.support.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Clip, Sound, make_clip

@@ -21,15 +21,16 @@ import pipeline.atomic
 import pipeline.resume.disk_space
 import pipeline.resume.fingerprint
 import pipeline.resume.resumable
-from pipeline.atomic import put_in_place
+from pipeline.atomic import replace_atomically
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import Source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.frames import Frame
 from pipeline.progress import Progress
 from pipeline.resume.lock import Lock
-from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir
-from pipeline.resume.segments import SegmentWriter, _decoding_times, mark_segments
+from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir_path
+from pipeline.resume.segment_reader import decoding_times
+from pipeline.resume.segments import SegmentWriter, mark_segments
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.bounded_engine import BoundedEngine
@@ -91,7 +92,7 @@ def test_an_interrupted_render_goes_on_and_gives_the_same_bytes(
     target = tmp_path / "out.mp4"
     for frame in frames:
         said = stop_at(frame, clip, target, stylize=stylize)
-        assert said.endswith(f"are kept in {target}.flowbrush; the same command goes on")
+        assert said.endswith(f"are finished in {target}.flowbrush; the same command resumes")
         assert not target.exists()
     seen: list[Progress] = []
     summary = stylize_video(config(clip, target, stylize=stylize), progress=seen.append)
@@ -197,15 +198,15 @@ for number, place in enumerate(sys.argv[3:]):
 
 PLACES = {
     "pipeline.resume.segments:SegmentWriter.write*3": 0,
-    "pipeline.resume.segments:put_in_place*2": 8,
+    "pipeline.resume.segments:replace_atomically*2": 8,
     "pipeline.resume.work_dir:WorkDir.write_state*2": 8,
     "pipeline.resume.manifest:Manifest.write*2": 8,
     "pipeline.atomic:os.replace*6": 8,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
-    "pipeline.resume.resumable:put_in_place*1": 40,
-    "pipeline.resume.work_dir:WorkDir.leave*1": 40,
+    "pipeline.resume.resumable:replace_atomically*1": 40,
+    "pipeline.resume.work_dir:WorkDir.close*1": 40,
     "pipeline.resume.work_dir:remove*3": 16,
     "pipeline.resume.work_dir:remove*9": 40,
 }
@@ -224,7 +225,7 @@ def test_killed_anywhere_the_same_command_gives_the_same_frames(tmp_path: Path, 
         summary = stylize_video(config(clip, target))
         assert (summary.frames, summary.frames_reused) == (40, reused), place
         assert target.read_bytes() == whole, place
-        assert not Path(work_dir(str(target))).exists(), place
+        assert not Path(work_dir_path(str(target))).exists(), place
 
 
 @pytest.mark.slow
@@ -258,7 +259,7 @@ def test_another_setting_starts_afresh_and_says_so(
     said: list[str] = []
     summary = stylize_video(config(clip, tmp_path / "out.mp4", **changes), notify=said.append)
     assert (summary.frames, summary.frames_reused) == (40, 0)
-    assert [line for line in said if "starting afresh" in line and named in line]
+    assert [line for line in said if "starting from scratch" in line and named in line]
 
 
 def test_another_input_starts_afresh_and_says_so(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_another_input_starts_afresh_and_says_so(tmp_path: Path) -> None:
     make_clip(source, Clip(pts=UNEVEN, options={"crf": "30"}))
     said: list[str] = []
     assert stylize_video(config(source, tmp_path / "out.mp4"), notify=said.append).frames_reused == 0
-    assert any("another input: starting afresh" in line for line in said)
+    assert any("another input: starting from scratch" in line for line in said)
 
 
 def test_other_weights_under_the_same_name_start_afresh(tmp_path: Path, clip: Path) -> None:
@@ -298,14 +299,14 @@ def leave_eager_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_engine_never_changes_within_a_render(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_at(20, clip, tmp_path / "out.mp4", stylize=replace(PAINTED, engine="auto", precision="auto"))
-    manifest = read_manifest(work_dir(str(tmp_path / "out.mp4")))
+    manifest = read_manifest(work_dir_path(str(tmp_path / "out.mp4")))
     assert manifest is not None
     leave_eager_alone(monkeypatch)
     stylize = replace(PAINTED, engine="auto", precision="auto")
-    named = f"painted with {manifest.engine['engine']} .* not to be had now .it was removed.: .* --fresh"
+    named = f"{manifest.engine['engine']} .* not available .*it was removed.*--fresh"
     with pytest.raises(DeviceError, match=named):
         stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize))
-    assert read_manifest(work_dir(str(tmp_path / "out.mp4"))) == manifest
+    assert read_manifest(work_dir_path(str(tmp_path / "out.mp4"))) == manifest
     fresh = stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize, fresh=True))
     assert (fresh.frames, fresh.frames_reused, fresh.engine) == (40, 0, "eager")
 
@@ -363,7 +364,7 @@ def test_what_a_killed_run_was_writing_makes_room(tmp_path: Path, clip: Path, mo
 
 def test_a_finished_output_needs_no_room(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.resume.resumable.WorkDir, "leave", lambda self, is_kept: self._lock.release())
+        patch.setattr(WorkDir, "close", lambda self, is_kept: self._lock.release())
         stylize_video(config(clip, tmp_path / "out.mp4"))
     monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 40
@@ -372,7 +373,7 @@ def test_a_finished_output_needs_no_room(tmp_path: Path, clip: Path, monkeypatch
 def test_fresh_throws_the_kept_work_away(tmp_path: Path, clip: Path) -> None:
     stop_at(20, clip, tmp_path / "out.mp4")
     assert stylize_video(config(clip, tmp_path / "out.mp4", fresh=True)).frames_reused == 0
-    assert "the same command without --fresh goes on" in stop_at(20, clip, tmp_path / "new.mp4", fresh=True)
+    assert "the same command without --fresh resumes" in stop_at(20, clip, tmp_path / "new.mp4", fresh=True)
 
 
 @pytest.mark.parametrize(
@@ -380,10 +381,10 @@ def test_fresh_throws_the_kept_work_away(tmp_path: Path, clip: Path) -> None:
     [
         ("manifest is no JSON", 0, "manifest"),
         ("manifest lacks times", 0, "manifest"),
-        ("first segment", 0, "missing or damaged: starting afresh"),
-        ("last segment", 16, "going on behind frame 16"),
-        ("last state", 16, "going on behind frame 16"),
-        ("all states", 0, "starting afresh"),
+        ("first segment", 0, "missing or damaged: starting from scratch"),
+        ("last segment", 16, "resuming after frame 16"),
+        ("last state", 16, "resuming after frame 16"),
+        ("all states", 0, "starting from scratch"),
     ],
 )
 def test_damaged_work_is_used_as_far_as_it_is_whole(
@@ -422,7 +423,7 @@ def test_only_the_two_newest_states_are_kept(tmp_path: Path, clip: Path) -> None
 def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path, clip: Path) -> None:
     lock = Lock(str(tmp_path / "out.mp4.flowbrush" / "lock"))
     try:
-        with pytest.raises(OutputError, match=rf"another run \(process {os.getpid()}\) is painting it"):
+        with pytest.raises(OutputError, match=rf"another run \(process {os.getpid()}\) is writing it"):
             stylize_video(config(clip, tmp_path / "out.mp4"))
     finally:
         lock.release()
@@ -465,7 +466,7 @@ def test_the_lock_is_held_until_its_file_is_gone(tmp_path: Path, monkeypatch: py
         release(self)
 
     monkeypatch.setattr(Lock, "release", watch)
-    folder.leave(is_kept=False)
+    folder.close(is_kept=False)
     assert seen == [False]
 
 
@@ -476,7 +477,7 @@ def test_a_folder_that_cannot_be_read_can_be_written_to(tmp_path: Path, monkeypa
     (tmp_path / "a.part").write_bytes(b"whole")
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.atomic.os, "open", refuse)
-        put_in_place(str(tmp_path / "a.part"), str(tmp_path / "a"))
+        replace_atomically(str(tmp_path / "a.part"), str(tmp_path / "a"))
     assert (tmp_path / "a").read_bytes() == b"whole"
 
 
@@ -491,9 +492,9 @@ def test_a_vanished_input_is_one_line_and_keeps_the_work(tmp_path: Path, clip: P
         if state.frames == 30:
             source.unlink()
 
-    with pytest.raises(InputError, match="vanished while it was painted") as caught:
+    with pytest.raises(InputError, match="was removed") as caught:
         stylize_video(config(source, tmp_path / "out.mp4"), progress=vanish)
-    assert "are kept in" in caught.value.__notes__[0]
+    assert "are finished in" in caught.value.__notes__[0]
     source.write_bytes(clip.read_bytes())
     assert stylize_video(config(source, tmp_path / "out.mp4")).frames_reused == 24
 
@@ -514,7 +515,7 @@ def test_an_input_that_changes_while_it_is_painted_is_an_error(tmp_path: Path, c
         if state.frames == 10:
             change(replace(state, frames=30))
 
-    with pytest.raises(InputError, match="was changed while it was painted"):
+    with pytest.raises(InputError, match="was changed"):
         stylize_video(config(source, tmp_path / "out.mp4"), progress=both)
     assert not (tmp_path / "out.mp4").exists()
     assert seen[-1].frames <= 17, "found out at the end of the segment"
@@ -566,20 +567,20 @@ def test_an_encoder_that_fails_keeps_the_finished_segments(
     monkeypatch.setattr(SegmentWriter, "write", fails)
     with pytest.raises(EncodeError, match="Invalid argument") as caught:
         stylize_video(config(clip, tmp_path / "out.mp4"))
-    assert "are kept in" in caught.value.__notes__[0]
+    assert "are finished in" in caught.value.__notes__[0]
     assert stylize_video(config(clip, tmp_path / "out.mp4")).frames_reused == 16
 
 
 def test_an_encoder_that_loses_a_picture_is_found_out(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = SegmentWriter._write
+    real = SegmentWriter._mux
 
     def loses(self: SegmentWriter, packets: Iterator[Any]) -> None:
         real(self, (packet for packet in packets if packet.pts))
 
-    monkeypatch.setattr(SegmentWriter, "_write", loses)
-    with pytest.raises(EncodeError, match="7 pictures of 8 frames"):
+    monkeypatch.setattr(SegmentWriter, "_mux", loses)
+    with pytest.raises(EncodeError, match="7 packets of 8 frames"):
         stylize_video(config(clip, tmp_path / "out.mp4"))
 
 
@@ -617,7 +618,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_finished_segments(
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
     said, counted = done.stdout.splitlines()
     assert "cannot be written (File too large)" in said
-    assert ("are kept in" in said) == bool(reused)
+    assert ("are finished in" in said) == bool(reused)
     assert counted == f"40 {reused}"
     assert os.listdir(tmp_path) == ["out.mp4"]
 
@@ -630,7 +631,7 @@ def test_the_room_that_is_needed_is_estimated_first(
     monkeypatch.setattr(pipeline.resume.disk_space.shutil, "disk_usage", lambda folder: usage)
     said: list[str] = []
     if outcome == "refused":
-        with pytest.raises(OutputError, match=r"needed for segments and output, .* free; make room"):
+        with pytest.raises(OutputError, match="are free"):
             stylize_video(config(clip, tmp_path / "out.mp4"))
         assert os.listdir(tmp_path) == []
         return
@@ -834,11 +835,11 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
         Segment("00000000.mp4", 7, (-3, 0, 33, 67, 100), (3, 33, 34, 33, None), 2, "ab", "cd"),
         Segment("00000005.mp4", 8, (133,), (33,), 0, "ab", "ef"),
     ]
-    manifest = Manifest({"input": 1}, {"engine": "eager"}, Fraction(1, 1000), 12.5, segments, placed=(5, 6))
+    manifest = Manifest({"input": 1}, {"engine": "eager"}, Fraction(1, 1000), 12.5, segments, output_signature=(5, 6))
     manifest.write(str(tmp_path))
     assert read_manifest(str(tmp_path)) == manifest
     assert manifest.frames == 6
-    assert manifest.kept_seconds == pytest.approx(0.169)
+    assert manifest.finished_seconds == pytest.approx(0.169)
     assert os.listdir(tmp_path) == ["manifest.json"]
     text = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps(text | {"format": 0}))
@@ -849,19 +850,19 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_decoding_times_grow_and_never_lie_behind_presentation() -> None:
     pts, order = [0, 1, 700, 701, 702, 2000, 2001], [0, 3, 1, 2, 6, 4, 5]
-    dts = _decoding_times(pts, delay=2)
+    dts = decoding_times(pts, delay=2)
     assert all(a < b for a, b in pairwise(dts))
     assert all(time <= pts[rank] for time, rank in zip(dts, order, strict=True))
-    assert _decoding_times([5], delay=0) == [5]
+    assert decoding_times([5], delay=0) == [5]
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "n" * 250 + ".mp4", "é" * 125 + ".mp4", "a" * 245 + "b.mp4"])
 def test_the_folder_lies_beside_the_output_whatever_its_name(tmp_path: Path, name: str) -> None:
-    folder = Path(work_dir(str(tmp_path / name)))
+    folder = Path(work_dir_path(str(tmp_path / name)))
     assert folder.parent == tmp_path
     assert len(os.fsencode(folder.name)) <= 255
     assert folder.name.endswith(".flowbrush")
-    assert folder != Path(work_dir(str(tmp_path / f"x{name[1:]}")))
+    assert folder != Path(work_dir_path(str(tmp_path / f"x{name[1:]}")))
     folder.mkdir()
 
 

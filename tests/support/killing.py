@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import cli
-from pipeline.resume.manifest import work_dir
+from pipeline.resume.manifest import work_dir_path
 
 CLI = Path(cli.__file__)
 
@@ -74,7 +74,7 @@ class Killer:
 
     def _killed(self, seconds: float) -> float | None:
         process = subprocess.Popen([*self._command, str(self._target), *self._options], stdout=subprocess.DEVNULL)
-        manifest = Path(work_dir(str(self._target))) / "manifest.json"
+        manifest = Path(work_dir_path(str(self._target))) / "manifest.json"
         while not manifest.exists() and process.poll() is None:
             time.sleep(0.002)
         begun = time.monotonic()

@@ -16,10 +16,9 @@ import pytest
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.resume.lock import is_held_here
-from pipeline.resume.manifest import work_dir
+from pipeline.resume.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
-from pipeline.workers import merge as divided
-from pipeline.workers import partition as seams
+from pipeline.workers import merge, partition
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Clip, Sound, make_clip, moving_square
@@ -73,7 +72,7 @@ class Inline:
         return future
 
     def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
-        assert is_held_here(os.path.join(work_dir(self.tasks[-1].config.target), "lock"))
+        assert is_held_here(os.path.join(work_dir_path(self.tasks[-1].config.target), "lock"))
         self.cancelled += len(futures)
 
     def close(self) -> None:
@@ -109,15 +108,13 @@ def difference(path: Path, other: Path) -> list[int]:
 
 
 def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
-    monkeypatch.setattr(divided, "MEAN_LEVELS", mean)
-    monkeypatch.setattr(divided, "MOST_LEVELS", most)
+    monkeypatch.setattr(merge, "TOLERANCE", merge.Tolerance(mean, most))
 
 
 def warm_up_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few frames are enough only for tests of other things than seams."""
     bound(monkeypatch, 256, 256)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 6)
+    monkeypatch.setattr(partition, "WARM_UP", partition.WarmUp(observed=6, stylized=WARM))
 
 
 def make_clips(folder: Path) -> dict[int | None, Path]:

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -27,19 +26,16 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.progress import Progress
-from pipeline.resume.manifest import work_dir
+from pipeline.resume.manifest import job_dir_path, work_dir_path
 from pipeline.resume.segments import SegmentWriter
 from pipeline.resume.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.workers import long_clip as long
 from pipeline.workers import partition as seams
 from pipeline.workers.local_pool import LocalPool
 from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.merge import DividedRender
 from pipeline.workers.protocol import SegmentJob, SegmentResult
-from pipeline.workers.segment_job import PAINTED, folder_of, run_segment_job
+from pipeline.workers.segment_job import PROGRESS, run_segment_job
 from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
 from tests.support.media import make_clip
 from tests.support.segment_jobs import Inline, Noisy, config, make_clips, two, warm_up_briefly
@@ -79,13 +75,11 @@ def test_what_a_failed_part_leaves_is_gone_on_with(
     with pytest.raises(InputError, match="cannot be read on this machine") as caught:
         stylize_long_clip(config(clips[None], target), engine, count=two)
     assert engine.cancelled == 2
-    kept = re.fullmatch(r"(\d+) frames of \d+ are kept in (.+); the same command goes on", caught.value.__notes__[0])
-    assert kept is not None
-    assert kept[2] == work_dir(str(target))
+    assert f" are finished in {work_dir_path(str(target))}; " in caught.value.__notes__[0]
     engine = Inline(workers=5)
     summary = stylize_long_clip(config(clips[None], target), engine, count=lambda info, workers: 5)
     assert len(engine.tasks) == 2
-    assert summary.frames_reused == int(kept[1]) > 0
+    assert summary.frames_reused > 0
     assert streams_of(target) == streams_of(alone)
     assert set(os.listdir(tmp_path)) == {"out.mkv", "alone.mkv"}
 
@@ -99,7 +93,7 @@ def test_a_part_goes_on_behind_its_last_segment(
         stylize_long_clip(config(clips[None], target), Inline(fails={0, 1}), count=two)
     with pytest.raises(InputError, match="is gone") as caught:
         stylize_long_clip(config(clips[None], target), Inline(make=Breaking), count=two)
-    assert caught.value.__notes__[0].startswith("30 frames of ")
+    assert caught.value.__notes__[0].startswith("1 s of ")
     summary = stylize_long_clip(config(clips[None], target), Inline(), count=two)
     assert summary.frames_reused == 30
     assert streams_of(target) == streams_of(alone)
@@ -113,18 +107,6 @@ class Breaking(Stylizer):
             yield item
             if item.boundary is not None:
                 raise InputError("in.mkv", "is gone")
-
-
-def test_the_speed_is_that_of_the_frames_painted_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1000.0, 1000.0, 1002.0])
-    monkeypatch.setattr(long, "time", SimpleNamespace(time=lambda: 0.0, perf_counter=lambda: next(clock)))
-    stylized, told = iter([30, 51]), list[Progress]()
-    watch = long._Watch(
-        cast(DividedRender, SimpleNamespace(reused=30, stylized=lambda: next(stylized))), 60, told.append
-    )
-    for _ in range(2):
-        watch()
-    assert (told[1].reused, told[1].fps) == (30, 10.0)
 
 
 def test_errors_of_a_part_name_the_output(
@@ -148,8 +130,8 @@ def test_one_worker_does_not_go_on_with_what_several_began(
     with pytest.raises(InputError):
         stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
     kept = sorted(tmp_path.rglob("*"))
-    assert "what several workers began is kept" in describe_partial_output(str(target), is_fresh=False)
-    with pytest.raises(OutputError, match=r"several workers.* go on with that batch, or begin anew with --fresh"):
+    assert "are finished in" in describe_partial_output(str(target), is_fresh=False)
+    with pytest.raises(OutputError, match=r"several workers.*--fresh"):
         stylize_video(config(clips[None], target))
     assert sorted(tmp_path.rglob("*")) == kept
     assert stylize_video(replace(config(clips[None], target), fresh=True)).frames_reused == 0
@@ -171,7 +153,7 @@ def test_an_engine_is_all_that_a_cluster_needs(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
+    monkeypatch.setattr(seams, "SHORTEST_JOB_FRAMES", 20)
     for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
         shutil.copy(source, name)
     options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
@@ -265,12 +247,12 @@ def test_jobs_and_errors_that_cannot_be_pickled_fail_alone(tmp_path: Path, engin
 
 def kill_workers(folder: Path) -> None:
     """Kill all workers as soon as one has stylized a frame in the work folder ``folder``."""
-    while not (folder / PAINTED).exists():
+    while not (folder / PROGRESS).exists():
         time.sleep(0.01)
     for child in multiprocessing.active_children():
         if child.name.startswith("flowbrush worker") and child.pid is not None:
             os.kill(child.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-    (folder / PAINTED).unlink(missing_ok=True)
+    (folder / PROGRESS).unlink(missing_ok=True)
 
 
 def test_a_job_survives_the_death_of_one_worker(
@@ -278,13 +260,13 @@ def test_a_job_survives_the_death_of_one_worker(
 ) -> None:
     target = tmp_path / "out.mkv"
     future = engine.submit(job(clips[None], target))
-    kill_workers(Path(folder_of(str(target), 0)))
+    kill_workers(Path(job_dir_path(str(target), 0)))
     assert "died (SIGKILL)" in future.result(60).notices[-1]
     assert sum(len(segment.pts) for segment in future.result().segments) == 60
 
     future = engine.submit(job(clips[None], tmp_path / "other.mkv"))
     for _ in range(2):
-        kill_workers(Path(folder_of(str(tmp_path / "other.mkv"), 0)))
+        kill_workers(Path(job_dir_path(str(tmp_path / "other.mkv"), 0)))
     error = future.exception(60)
     assert isinstance(error, DeviceError)
     assert str(error).startswith(f"{clips[None]}: ")
@@ -298,15 +280,15 @@ def test_a_pool_that_is_cancelled_and_closed_kills_its_workers(
     threads, children = set(threading.enumerate()), set(multiprocessing.active_children())
     pool = LocalPool(1, "cpu")
     stylized, waiting, left = (pool.submit(job(clips[None], tmp_path / f"{n}.mkv")) for n in range(3))
-    folder = folder_of(str(tmp_path / "0.mkv"), 0)
-    while not os.path.exists(os.path.join(folder, PAINTED)):
+    folder = job_dir_path(str(tmp_path / "0.mkv"), 0)
+    while not os.path.exists(os.path.join(folder, PROGRESS)):
         time.sleep(0.01)
     with pytest.raises(OutputError, match="another run"):
         WorkDir("0.mkv", folder)
     pool.cancel([stylized, left])
     assert isinstance(stylized.exception(), DeviceError)
     assert left.cancelled()
-    WorkDir("0.mkv", folder).leave(is_kept=False)
+    WorkDir("0.mkv", folder).close(is_kept=False)
     for _ in range(2):
         pool.close()
     assert waiting.done()
@@ -390,8 +372,8 @@ def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -
     process.kill()
     process.communicate()
     wait_for_end(workers)
-    parts = list((tmp_path / "out").glob("*/part0000.flowbrush/manifest.json"))
-    assert not any(json.loads(path.read_text())["is_whole"] for path in parts)
+    parts = list((tmp_path / "out").glob("*/job0000.flowbrush/manifest.json"))
+    assert not any(json.loads(path.read_text())["is_complete"] for path in parts)
 
     process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first_progress(process)

@@ -24,16 +24,15 @@ from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, EncodeError, InputError, OutputError
 from pipeline.progress import Progress
-from pipeline.resume.manifest import Manifest
+from pipeline.resume.manifest import Segment, job_dir_path
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from pipeline.workers import partition as seams
-from pipeline.workers.boundary_frames import BEHIND, Edge
+from pipeline.workers.boundary_frames import NEXT, BoundaryFrame
 from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.merge import DividedRender
-from pipeline.workers.partition import SEEN_FRAMES, WARM_UP_FRAMES, count_parts, find_boundaries
+from pipeline.workers.merge import SplitClip, Tolerance
+from pipeline.workers.partition import WarmUp, count_jobs, find_boundaries
 from pipeline.workers.protocol import SegmentJob, SegmentResult
-from pipeline.workers.segment_job import folder_of
 from pipeline.workers.worker_process import Share
 from tests.support.batching import streams_of
 from tests.support.media import make_clip
@@ -72,9 +71,9 @@ def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
     stylize_video(config(clips[35], whole, stylize=stylize))
     engine = Inline()
     summary = stylize_long_clip(config(clips[35], parts, stylize=stylize), engine, count=two)
-    begin = engine.tasks[1].begin
+    begin = engine.tasks[1].start
     assert begin is not None
-    assert begin.pts == begin.warm_pts == begin.seen_pts
+    assert begin.pts == begin.stylized_from_pts == begin.observed_from_pts
     assert begin.pts == 1167 or stability == "none"
     assert set(difference(whole, parts)) == {0}
     sounds = [[packet for packet in streams_of(path) if packet[0] == 1] for path in (whole, parts)]
@@ -87,18 +86,18 @@ def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
 def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     tmp_path: Path, stability: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", WARM_UP_FRAMES)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", SEEN_FRAMES // 3)
     clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 260 * 512, 512)))
     stylize = replace(PAINTED_SMALL, stability=stability)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clip, whole, stylize=stylize))
     engine = Inline()
-    summary = stylize_long_clip(config(clip, parts, stylize=stylize), engine, count=two)
-    begin = engine.tasks[1].begin
+    warm_up, tolerance = WarmUp(observed=50), Tolerance()
+    summary = stylize_long_clip(
+        config(clip, parts, stylize=stylize), engine, count=two, warm_up=warm_up, tolerance=tolerance
+    )
+    begin = engine.tasks[1].start
     assert begin is not None
-    assert (begin.pts - begin.warm_pts, begin.warm_pts - begin.seen_pts) == (5000, 1667)
+    assert (begin.pts - begin.stylized_from_pts, begin.stylized_from_pts - begin.observed_from_pts) == (5000, 1667)
     assert begin.pts % 500 == 0  # where a segment of one worker begins
     found = difference(whole, parts)
     assert not any(found[: 30 * begin.pts // 1000])
@@ -109,9 +108,7 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
 def let_seams_show(monkeypatch: pytest.MonkeyPatch, *, longer: int) -> None:
     """Too little is painted before a part; the second time ``longer`` times as much is."""
     bound(monkeypatch, 1, 4)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 1)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
-    monkeypatch.setattr(seams, "LONGER", longer)
+    monkeypatch.setattr(seams, "WARM_UP", WarmUp(0, 1, longer))
 
 
 def test_a_part_whose_seam_shows_is_painted_again(
@@ -122,11 +119,11 @@ def test_a_part_whose_seam_shows_is_painted_again(
     stylize_video(config(clips[None], whole))
     engine = Inline()
     summary = stylize_long_clip(config(clips[None], target), engine, count=two)
-    assert summary.notices == ("behind 1.00 s a seam would show: painting that part again",)
-    first, again = engine.tasks[1].begin, engine.tasks[3].begin
+    assert summary.notices == ("after 1.00 s a boundary would be visible: stylizing that part again",)
+    first, again = engine.tasks[1].start, engine.tasks[3].start
     assert first is not None
     assert again is not None
-    assert (again.pts, again.warm_pts, first.warm_pts) == (1000, 67, 967)
+    assert (again.pts, again.stylized_from_pts, first.stylized_from_pts) == (1000, 67, 967)
     assert 0 < max(difference(whole, target)) < 8
 
 
@@ -136,7 +133,7 @@ def test_a_seam_that_shows_all_the_same_is_said(
     let_seams_show(monkeypatch, longer=1)
     summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
     (notice,) = summary.notices
-    found = re.fullmatch(r"behind 1.00 s, where another worker took over, .* differs by up to (\d+) levels .*", notice)
+    found = re.fullmatch(r"after 1.00 s, at a boundary .* differs by up to (\d+) levels .*", notice)
     assert found is not None
     assert int(found[1]) >= 4
 
@@ -144,10 +141,10 @@ def test_a_seam_that_shows_all_the_same_is_said(
 def test_long_clips_alone_are_divided(clips: dict[int | None, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with open_source(clips[None]) as source:
         info = source.info
-    assert count_parts(info, 2) == 1
-    monkeypatch.setattr(seams, "SHORTEST_PART_FRAMES", 20)
-    assert [count_parts(info, workers) for workers in (1, 2, 3, 9)] == [1, 2, 3, 3]
-    assert count_parts(info, 2, are_busy=True) == 1
+    assert count_jobs(info, 2) == 1
+    monkeypatch.setattr(seams, "SHORTEST_JOB_FRAMES", 20)
+    assert [count_jobs(info, workers) for workers in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert count_jobs(info, 2, are_busy=True) == 1
 
 
 def test_only_what_lies_around_the_seams_is_decoded(
@@ -198,14 +195,14 @@ class Apart(Inline):
     def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
         future = super().submit(task)
         if task.end_pts is not None:
-            path = Path(folder_of(task.config.target, task.number)) / BEHIND
-            Edge(np.zeros((48, 64, 3), np.uint8), task.end_pts + 33, "").write(str(path))
+            path = Path(job_dir_path(task.config.target, task.number)) / NEXT
+            BoundaryFrame(np.zeros((48, 64, 3), np.uint8), task.end_pts + 33, "").write(str(path))
         return future
 
 
 def test_parts_that_never_meet_are_no_clip(tmp_path: Path, clips: dict[int | None, Path]) -> None:
     engine, target = Apart(), tmp_path / "out.mkv"
-    with pytest.raises(EncodeError, match=r"behind 1\.00 s the parts .* do not meet; paint it with --workers 1"):
+    with pytest.raises(EncodeError, match=r"after 1\.00 s .* do not meet; run it with --workers 1"):
         stylize_long_clip(config(clips[None], target), engine, count=two)
     assert len(engine.tasks) == 4
     assert not target.exists()
@@ -217,7 +214,9 @@ def test_where_nothing_leads_into_the_middle_one_worker_paints(
     monkeypatch.setattr(MediaReader, "seek", lambda self, seconds: sum(1 for _ in self._packets()) and None)
     engine = Inline()
     summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
-    assert summary.notices == ("it cannot be divided, as no way leads into its middle: one worker paints it",)
+    assert summary.notices == (
+        "the clip cannot be split, as seeking does not reach its middle: one worker stylizes it",
+    )
     assert (len(engine.tasks), summary.frames) == (1, 60)
 
 
@@ -241,22 +240,21 @@ def test_a_part_is_lengthened_once_however_often_it_is_gone_on_with(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound(monkeypatch, 0, 0)
-    monkeypatch.setattr(seams, "WARM_UP_FRAMES", 2)
-    monkeypatch.setattr(seams, "SEEN_FRAMES", 0)
+    monkeypatch.setattr(seams, "WARM_UP", WarmUp(0, 2))
     engine = Inline()
-    lengthen = DividedRender.lengthen
+    lengthen = SplitClip.redo_misfits
 
     def dying(*given: Any) -> bool:
         assert lengthen(*given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dies:
-        dies.setattr(DividedRender, "lengthen", dying)
+        dies.setattr(SplitClip, "redo_misfits", dying)
         with pytest.raises(KeyboardInterrupt):
             stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
     again = Inline()
     stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), again, count=two)
-    warm = [1000 - task.begin.warm_pts for task in (*engine.tasks, *again.tasks) if task.begin is not None]
+    warm = [1000 - task.start.stylized_from_pts for task in (*engine.tasks, *again.tasks) if task.start is not None]
     assert warm == [67, 200]
 
 
@@ -279,7 +277,7 @@ def test_what_one_worker_began_one_goes_on_with(
     summary = stylize_long_clip(config(clips[None], target), engine, count=two, notify=said.append, finished=finished)
     assert (summary.frames_reused, engine.tasks) == (30, [])
     finished.assert_called_once_with()
-    assert said == ["one worker began it: one goes on with it"]
+    assert said == ["one worker started this clip: one worker resumes it"]
     assert streams_of(target) == streams_of(alone)
 
     begin_alone(clips[None], target.with_name("b.mkv"))
@@ -288,8 +286,8 @@ def test_what_one_worker_began_one_goes_on_with(
     assert len(engine.tasks) == 2
 
 
-@pytest.mark.parametrize("begins", [stylize_video, partial(stylize_long_clip, engine=Inline(), count=two)])
-@pytest.mark.parametrize("ends", [stylize_video, partial(stylize_long_clip, engine=Inline(), count=two)])
+@pytest.mark.parametrize("begins", [stylize_video, partial(stylize_long_clip, executor=Inline(), count=two)])
+@pytest.mark.parametrize("ends", [stylize_video, partial(stylize_long_clip, executor=Inline(), count=two)])
 def test_whole_work_is_put_together_by_either(
     tmp_path: Path,
     clips: dict[int | None, Path],
@@ -300,7 +298,9 @@ def test_whole_work_is_put_together_by_either(
 ) -> None:
     target = tmp_path / "out.mkv"
     with monkeypatch.context() as full:
-        full.setattr("pipeline.resume.resumable.put_in_place", Mock(side_effect=OSError(28, "No space left on device")))
+        full.setattr(
+            "pipeline.resume.resumable.replace_atomically", Mock(side_effect=OSError(28, "No space left on device"))
+        )
         with pytest.raises(EncodeError):
             begins(config(clips[35], target))
     monkeypatch.setattr("pipeline.resume.fingerprint._processor", lambda: "another")
@@ -319,15 +319,15 @@ def test_what_parts_have_painted_needs_no_room_any_more(
     with pytest.raises(InputError):
         stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
 
-    def full(folder: str, manifest: Manifest, *rest: Any, **more: Any) -> None:
-        seen.append(manifest.frames)
+    def full(folder: str, finished: list[Segment], *rest: Any, **more: Any) -> None:
+        seen.append(sum(len(segment.pts) for segment in finished))
         raise OutputError(str(target), "no room")
 
-    monkeypatch.setattr("pipeline.resume.resumable.check_space", full)
+    monkeypatch.setattr("pipeline.resume.store.check_space", full)
     with pytest.raises(OutputError) as caught:
         stylize_long_clip(config(clips[None], target), Inline(), count=two)
     assert seen == [30]
-    assert caught.value.__notes__[0].startswith("30 frames of ")
+    assert caught.value.__notes__[0].startswith("1 s of ")
 
 
 def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
@@ -344,12 +344,12 @@ def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
     assert task.config.stylize.max_memory == 1000
     with pytest.raises(DeviceError, match="memory is too little") as caught:
         stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
-    assert caught.value.__notes__ == ["3 workers share what there is"]
+    assert caught.value.__notes__ == ["3 workers share the memory"]
 
 
 def test_workers_are_busy_as_long_as_each_has_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[bool]()
-    monkeypatch.setattr(runner, "count_parts", lambda info, workers, are_busy: asked.append(are_busy))
+    monkeypatch.setattr(runner, "count_jobs", lambda info, workers, are_busy: asked.append(are_busy))
     running = Runner(
         BatchConfig(inputs=(str(tmp_path),), output=tmp_path, styles=("great-wave",)), [], lambda event: None
     )

@@ -17,12 +17,12 @@ from PIL import Image
 
 from pipeline.live.controls import HOLD_DELAY_SECONDS, Controls
 from pipeline.live.frames import LiveFrame
-from pipeline.live.notices import Notices
 from pipeline.live.session import LiveSession
 from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.sinks.window import WindowSink, key_name
+from pipeline.notices import Notices
 from tests.support.live import FakeCamera, plain_config
 from tests.support.media import contents
 

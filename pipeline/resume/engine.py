@@ -1,0 +1,52 @@
+"""The engine of a render: the frames of one clip are all stylized by the same one, also after an interruption."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipeline.config import StylizeConfig
+from pipeline.errors import DeviceError
+from pipeline.resume.manifest import Manifest
+from pipeline.stylize.stylizer import Stylizer
+
+
+def engine_of(stylizer: Stylizer) -> dict[str, Any]:
+    """Return what the stylizer runs on, as JSON types."""
+    return {
+        "engine": stylizer.engine,
+        "precision": stylizer.precision,
+        "device": str(stylizer.device),
+        "workers": stylizer.workers,
+        "strip_rows": stylizer.tiling.rows if stylizer.tiling else None,
+    }
+
+
+def load_with_engine(manifest: Manifest, config: StylizeConfig, load: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
+    """Load a stylizer with the engine of the finished segments; without any, record its engine in ``manifest``.
+
+    Raises:
+        DeviceError: the engine is not available, or is not the one that stylized the finished segments.
+    """
+    if not manifest.segments:
+        stylizer = load(config)
+        manifest.engine = engine_of(stylizer)
+        return stylizer
+    before = manifest.engine
+    try:
+        stylizer = load(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
+    except DeviceError as error:
+        raise DeviceError(_unavailable(before, str(error))) from error
+    if engine_of(stylizer) != before:
+        raise DeviceError(_unavailable(before, f"this run would use {_text(engine_of(stylizer))}"))
+    return stylizer
+
+
+def _unavailable(engine: Mapping[str, Any], reason: str) -> str:
+    finished = f"the finished frames were stylized with {_text(engine)}, which is not available now ({reason})"
+    return f"{finished}: make it available, or start from scratch with --fresh"
+
+
+def _text(engine: Mapping[str, Any]) -> str:
+    text = f"{engine['engine']} {engine['precision']} on {engine['device']}"
+    workers, rows = engine.get("workers"), engine.get("strip_rows")
+    return text + (f" in {workers} workers" if workers else "") + (f" in strips of {rows} rows" if rows else "")

@@ -1,0 +1,52 @@
+"""Check a finished file before it replaces anything."""
+
+from fractions import Fraction
+from typing import cast
+
+import av
+
+from pipeline.encode.output_plan import OutputPlan
+
+
+def find_fault(
+    file: str, pts: list[int], last_duration: int | None, time_base: Fraction, plan: OutputPlan
+) -> str | None:
+    """Return what is wrong with the number, order or times of a file's frames, None if nothing is.
+
+    Args:
+        file: demuxed, but not decoded.
+        pts: expected, in the plan's time base; a common offset is allowed.
+        last_duration: of the last frame, in units of ``time_base``; None if unknown.
+        time_base: of ``last_duration``.
+        plan: of the file.
+    """
+    found: list[int] = []
+    durations: dict[int, int] = {}
+    last_dts: int | None = None
+    with av.open(f"file:{file}", metadata_errors="surrogateescape") as container:
+        stream = container.streams.video[0]
+        tick = cast(Fraction, stream.time_base)
+        end = None if stream.duration is None else (stream.start_time or 0) + stream.duration
+        for packet in container.demux(stream):
+            if not packet.size or packet.pts is None:
+                continue
+            if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
+                return f"dts decrease at {float(packet.dts * tick):.3f} s"
+            last_dts = packet.dts if packet.dts is not None else last_dts
+            found.append(packet.pts)
+            durations[packet.pts] = packet.duration or 0
+    if len(found) != len(pts):
+        return f"it has {len(found)} frames instead of {len(pts)}"
+    found.sort()
+    tolerance = 0 if (plan.time_base / tick).denominator == 1 else tick
+    for actual, expected in zip(found, pts, strict=True):
+        if abs((actual - found[0]) * tick - (expected - pts[0]) * plan.time_base) > tolerance:
+            return f"the frame at {float(expected * plan.time_base):.3f} s is at {float(actual * tick):.3f} s"
+    if end is not None and end <= found[-1]:
+        return "its last frame is never shown"
+    wanted = Fraction(0) if last_duration is None else last_duration * time_base
+    # In mp4, packet durations are steps between dts; a duration below one tick is not stored.
+    is_stored = plan.container.name in ("matroska", "webm") and wanted >= tick
+    if is_stored and abs(durations[found[-1]] * tick - wanted) > max(tolerance, tick):
+        return f"the last frame lasts {float(durations[found[-1]] * tick):.3f} s"
+    return None

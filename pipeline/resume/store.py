@@ -1,0 +1,198 @@
+"""A work folder as a place to write frames to: finished segments survive whatever happens to the run."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.atomic import encode_errors
+from pipeline.config import VideoConfig
+from pipeline.decode.source import Source
+from pipeline.encode.output_plan import OutputPlan
+from pipeline.encode.writer import Writer
+from pipeline.errors import EncodeError
+from pipeline.frames import Frame, SegmentBoundary, State
+from pipeline.notices import Notify
+from pipeline.resume.disk_space import check_space
+from pipeline.resume.fingerprint import InputCheck
+from pipeline.resume.manifest import Manifest, job_dir_path
+from pipeline.resume.resume_point import find_resume_point, frames_after_segments
+from pipeline.resume.segments import SegmentWriter, segment_plan
+from pipeline.resume.work_dir import WorkDir, partial_output_text
+
+
+class SegmentStore(Writer):
+    """Writes frames as segments into a work folder, after those that an earlier run finished there.
+
+    A context manager. On leaving it the folder is unlocked; it is removed unless it contains partial output, which a
+    note on the exception describes. The folder of a segment job always stays.
+
+    Args:
+        config: of the whole run.
+        plan: of the output.
+        source: the opened input.
+        identify: returns the identity of the render, see `pipeline.resume.fingerprint`; called in the locked folder.
+        notify: called with each notice, one line.
+        job: number of the segment job; None for a whole clip.
+
+    Attributes:
+        work_dir: the folder.
+        manifest: the finished segments, and all else that is known of the render.
+        state: what the stylizer remembers after these segments; None at the start of the clip.
+        frames_reused: number of frames that earlier runs finished.
+
+    Raises:
+        OutputError: another run is writing the same output, or there is too little disk space.
+        InputError: the input cannot be read.
+    """
+
+    def __init__(
+        self,
+        config: VideoConfig,
+        plan: OutputPlan,
+        source: Source,
+        identify: Callable[[], dict[str, Any]],
+        notify: Notify,
+        *,
+        job: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.state: State | None = None
+        self.frames_reused = 0
+        self.manifest = Manifest({})
+        self._config = config
+        self._plan = plan
+        self._source = source
+        self._identify = identify
+        self._notify = notify
+        self._is_job = job is not None
+        self._is_stale = True
+        self._check = InputCheck(config.source)
+        self._segment: SegmentWriter | None = None
+        self.work_dir = WorkDir(plan.target, None if job is None else job_dir_path(plan.target, job))
+
+    def __enter__(self) -> Self:
+        try:
+            self._find_partial_output()
+            self.work_dir.remove_unfinished()
+            if not self._is_job and not self.is_placed:
+                self._check_space()
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave(error)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all frames are finished."""
+        return self.manifest.is_complete
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the output is in place already."""
+        return self.manifest.is_placed(self._config.target)
+
+    def frames_to_resume(self) -> Iterator[Frame] | None:
+        """Return the frames after the finished segments; None if the caller has to start from scratch.
+
+        The latter is noted if there are segments but the input does not contain their last frame.
+        """
+        if not self.manifest.segments:
+            return None
+        frames = frames_after_segments(self._source, self.manifest)
+        if frames is None:
+            self._notify("the last finished frame is not found in the input: starting from scratch")
+            self._set_manifest(self.manifest.identity)
+            self._source.restart(None)
+        return frames
+
+    def clear_stale(self) -> None:
+        """Remove partial output that cannot be resumed: only now, so that no earlier failure has destroyed it."""
+        if self._is_stale:
+            self.work_dir.clear()
+            self._is_stale = False
+
+    def write(self, frame: Frame) -> None:
+        """Encode ``frame`` into the current segment, and finish the segment at its boundary.
+
+        Raises:
+            EncodeError: the encoder refuses the frame, or the disk is full.
+            InputError: the input was changed or removed meanwhile.
+        """
+        with encode_errors(self._plan.target):
+            self.clear_stale()
+            if self._segment is None:
+                plan = segment_plan(self._plan, self.manifest.time_base)
+                self._segment = SegmentWriter(self.work_dir.path, self.manifest.frames, plan)
+            self._segment.write(frame)
+            if frame.boundary is not None:
+                self._finish_segment(self._segment, frame.digest or "", frame.boundary)
+                self._segment = None
+
+    def complete(self) -> None:
+        """Record that the segments cover the whole clip, or job."""
+        self.check_input()
+        self.clear_stale()
+        self.manifest.is_complete = True
+        self.write_manifest()
+
+    def check_input(self) -> None:
+        """Raise `InputError` if the input was changed or removed since the start."""
+        self._check(self.manifest.identity)
+
+    def write_manifest(self) -> None:
+        """Write the manifest into the folder."""
+        with encode_errors(self._plan.target):
+            self.manifest.write(self.work_dir.path)
+
+    def _find_partial_output(self) -> None:
+        self._set_manifest(self._identify())
+        found = find_resume_point(self.work_dir, self._config, self.manifest.identity, self._notify)
+        if found is not None:
+            self.manifest, self.state, self._is_stale = found.manifest, found.state, False
+            self.frames_reused = self.manifest.frames
+            self._source.restore_damage(self.manifest.damage)
+
+    def _set_manifest(self, identity: Mapping[str, Any]) -> None:
+        info = self._source.info
+        self.manifest = Manifest(dict(identity), time_base=info.time_base, seconds=info.duration_seconds)
+        self.state, self.frames_reused, self._is_stale = None, 0, True
+
+    def _check_space(self) -> None:
+        jobs = [] if self.is_complete or self.manifest.split is None else self.work_dir.job_manifests()
+        finished = [segment for manifest in (self.manifest, *jobs) for segment in manifest.segments]
+        freed = self.work_dir.used_bytes() if self._is_stale else 0
+        info, source_bytes = self._source.info, self._check.bytes
+        check_space(self.work_dir.path, finished, self._plan, info, source_bytes, self._notify, freed_bytes=freed)
+
+    def _finish_segment(self, writer: SegmentWriter, digest: str, boundary: SegmentBoundary) -> None:
+        """Make the segment permanent."""
+        self.check_input()
+        manifest = self.manifest
+        segment = writer.finish(digest)
+        if manifest.segments and segment.header != manifest.segments[0].header:
+            raise EncodeError(self._plan.target, f"{self._plan.encoder.name} writes different headers for its segments")
+        self.work_dir.write_state(boundary.next_index, boundary.state)
+        manifest.segments.append(segment)
+        manifest.damage = [place.as_json() for place in self._source.damage]
+        manifest.write(self.work_dir.path)
+        # The newest two states are kept, as the disk may lose the last segment.
+        self.work_dir.remove_state(manifest.frames - sum(len(each.pts) for each in manifest.segments[-2:]))
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self._segment is not None:
+            self._segment.abandon()
+        if self._is_job:
+            self.work_dir.close(is_kept=True)
+            return
+        text = ""
+        if error is not None:
+            text = partial_output_text(self.work_dir.path, self.manifest, is_fresh=self._config.fresh)
+        is_older_kept = error is not None and self._is_stale and self.work_dir.has_manifest
+        self.work_dir.close(is_kept=bool(text) or is_older_kept)
+        if error is not None and text:
+            error.add_note(text)
