@@ -1,7 +1,8 @@
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from PIL import Image
 
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import EncodeError, InputError, OutputError, StyleError
+from pipeline.frames import Frame, State
 from pipeline.progress import Progress
 from pipeline.resume.segments import SegmentWriter
 from pipeline.run import stylize_video
-from pipeline.stylize.frame_stylizer import FrameStylizer
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import SHARED, Clip, Sound, contents, make_clip
 
@@ -74,18 +75,23 @@ def test_the_tag_leaves_the_comment_of_the_source(tmp_path: Path, ending: str) -
     assert metadata["comment"] == "On the pier; painted by flowbrush in the style great-wave"
 
 
-def test_damage_is_said_once(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.mp4", Clip(options={"crf": "12", "preset": "ultrafast", "g": "5"}))
+def damaged_clip(folder: Path) -> Path:
+    """A clip in which one packet in the middle does not decode."""
+    source = make_clip(folder / "in.mp4", Clip(options={"crf": "12", "preset": "ultrafast", "g": "5"}))
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
         packet = next(packet for number, packet in enumerate(container.demux(video=0)) if number == 10)
         assert packet.pos is not None
         data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     source.write_bytes(data)
-    said: list[str] = []
-    summary = stylize_video(config(source, tmp_path / "out.mp4"), notify=said.append)
+    return source
+
+
+def test_damage_is_reported_once(tmp_path: Path) -> None:
+    lines: list[str] = []
+    summary = stylize_video(config(damaged_clip(tmp_path), tmp_path / "out.mp4"), notify=lines.append)
     assert summary.damage
-    assert [line for line in said if "could not be read" in line] == [summary.notices[-1]]
+    assert [line for line in lines if "could not be read" in line] == [summary.notices[-1]]
 
 
 def test_no_tag_leaves_no_name(tmp_path: Path) -> None:
@@ -118,33 +124,34 @@ def test_height_and_a_part(tmp_path: Path) -> None:
     assert after.relative_times == [time - kept[0] for time in kept]
 
 
-@pytest.mark.parametrize("stage", ["decode", "stylize", "encode"])
+class Failing(Stylizer):
+    """Fails at the fourth frame."""
+
+    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
+        yield from islice(super().__call__(frames, state), 3)
+        raise RuntimeError("the stylizer failed")
+
+
+class Growing(Stylizer):
+    """Yields a fourth frame of another size, which the encoder refuses."""
+
+    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
+        for number, frame in enumerate(super().__call__(frames, state)):
+            yield frame.with_pixels(np.repeat(frame.pixels, 2, axis=1)) if number == 3 else frame
+
+
+@pytest.mark.parametrize(
+    ("stage", "make", "error"),
+    [("decode", Stylizer, InputError), ("stylize", Failing, RuntimeError), ("encode", Growing, ValueError)],
+)
+@pytest.mark.parametrize("in_segments", [True, False])
 def test_an_error_of_any_stage_reaches_the_caller_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    tmp_path: Path, stage: str, make: type[Stylizer], error: type[Exception], in_segments: bool
 ) -> None:
-    count = 0
-
-    def dies_at_the_fourth(function: Any) -> Any:
-        def wrapped(*args: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == 4:
-                raise RuntimeError(f"{stage} died")
-            return function(*args)
-
-        return wrapped
-
-    if stage == "decode":
-        from pipeline.decode import decoder as decode
-
-        monkeypatch.setattr(decode._Upright, "__call__", dies_at_the_fourth(decode._Upright.__call__))
-    elif stage == "stylize":
-        monkeypatch.setattr(FrameStylizer, "stylize", dies_at_the_fourth(FrameStylizer.stylize))
-    else:
-        monkeypatch.setattr(SegmentWriter, "write", dies_at_the_fourth(SegmentWriter.write))
-    source = uneven_clip(tmp_path)
-    with pytest.raises(RuntimeError, match=f"{stage} died"):
-        stylize_video(config(source, tmp_path / "out.mp4"))
+    source = damaged_clip(tmp_path) if stage == "decode" else uneven_clip(tmp_path)
+    decode = DecodeConfig(strict=stage == "decode")
+    with pytest.raises(error):
+        stylize_video(config(source, tmp_path / "out.mp4", decode=decode, in_segments=in_segments), make=make)
     assert list(tmp_path.iterdir()) == [source]
 
 
