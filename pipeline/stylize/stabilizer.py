@@ -183,10 +183,11 @@ class Stabilizer:
         """Return the optical flow ``(H, W, 2)`` to the frame before, in pixels; None where it is not needed."""
         if prepared.before is None:
             return None
-        if not hasattr(self._own, "find_flow"):
+        size = prepared.pixels.shape[:2]
+        if getattr(self._own, "size", None) != size:  # OpenCV lowers a finder's finest scale for small frames for good
             from models.flow import DisFlow
 
-            self._own.find_flow = DisFlow("fast")
+            self._own.size, self._own.find_flow = size, DisFlow("fast")
         flow: Flow = self._own.find_flow(to_8_bits(prepared.pixels), to_8_bits(prepared.before))
         return flow
 

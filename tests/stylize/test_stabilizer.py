@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pipeline.frames import Pixels
 from pipeline.stylize.bounded_engine import MOST_WORKERS
@@ -83,6 +84,18 @@ def test_flow_is_found_within_a_scene_only() -> None:
     assert [flow is None for flow in flows] == [True, False, True, False]
     assert flows[1] is not None
     assert np.median(flows[1][20:-20, 20:-20, 0]) == pytest.approx(-2, abs=0.4)
+
+
+def test_flow_does_not_depend_on_the_sizes_before() -> None:
+    def flow_of(stabilizer: Stabilizer, step: int) -> NDArray[np.float32]:
+        frames = [np.ascontiguousarray(scene(3, shift=shift)[::step, ::step]) for shift in (0, 2)]
+        flow = stabilizer.flow(PreparedFrame(frames[1], before=frames[0]))
+        assert flow is not None
+        return flow
+
+    used = Stabilizer("flow")
+    flow_of(used, 2)
+    assert np.array_equal(flow_of(used, 1), flow_of(Stabilizer("flow"), 1))
 
 
 def test_mode_none_changes_nothing() -> None:
