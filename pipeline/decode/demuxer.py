@@ -5,25 +5,19 @@ from fractions import Fraction
 from typing import cast
 
 import av
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import find_truncation
 from pipeline.decode.damage_tracker import DamageTracker
-from pipeline.decode.open import FileCheck, demux, limit_frame_size, open_container, standard_input
-from pipeline.decode.reader import (
-    MAX_FAILURES,
-    duration_seconds,
-    has_packets,
-    main_video,
-    plausible_rate,
-    start_seconds,
-)
+from pipeline.decode.open import InputFile, limit_frame_size
+from pipeline.decode.reader import main_video, read_header
 from pipeline.errors import InputError, reason_of
-from pipeline.media.chapters import read_chapters
 from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket, VideoPacket
+from pipeline.media.stream_kinds import has_packets, is_cover
 
 # A clip is refused if so many packets fail before the first frame.
 HOPELESS_PACKETS = 500
@@ -32,7 +26,7 @@ MAX_FRAMES = 10_000_000
 
 
 class MediaReader:
-    """Reads whatever FFmpeg can, through PyAV; see `pipeline.decode.reader.Reader` for the attributes.
+    """Reads whatever FFmpeg can, through PyAV; see `pipeline.decode.reader.Reader`.
 
     Args:
         path: a local file, or ``-`` for standard input.
@@ -47,37 +41,22 @@ class MediaReader:
     def __init__(
         self, path: str, damage: DamageLog | None = None, *, threads: int = 0, with_side_packets: bool = True
     ) -> None:
-        self._pipe = standard_input() if path == "-" else None
-        self._input = open_container(path, self._pipe)
-        try:
-            video = main_video(self._input, path)
-            limit_frame_size(path, video.codec_context)
-        except InputError:
-            self._input.close()
-            raise
-        self._decoder = _alpha_decoder(video, threads)
-        video.codec_context.thread_type = "AUTO"
-        video.codec_context.thread_count = threads
-        self.container = self._input.format.name
-        self.codec = video.codec_context.name
-        self.time_base = video.time_base or Fraction(1, 90000)
-        self.sample_aspect_ratio = video.sample_aspect_ratio or Fraction(1)
-        self.average_rate = plausible_rate(video)
-        self.frame_count = video.frames or None
-        self.duration_seconds = duration_seconds(self._input, video)
-        self.start_seconds = start_seconds(video, self._input)
-        self.metadata = dict(self._input.metadata)
-        self.chapters = read_chapters(self._input)
-        self.video: VideoStream | None = video
-        self.other_streams = tuple(stream for stream in self._input.streams if stream.index != video.index)
-        self.side_streams = tuple(
-            stream for stream in self.other_streams if has_packets(stream, only_covers=not with_side_packets)
-        )
-        self.damage = damage or DamageLog(path)
-        self._tracker = DamageTracker(self.codec, self.time_base, self.damage)
-        self._video = video
         self._path = path
-        self._file_check = FileCheck(path)
+        self._file = InputFile(path)
+        try:
+            self._video = main_video(self._file.container, path)
+            limit_frame_size(path, self._video.codec_context)
+        except InputError:
+            self._file.close()
+            raise
+        self._decoder = _alpha_decoder(self._video, threads)
+        self._video.codec_context.thread_type = "AUTO"
+        self._video.codec_context.thread_count = threads
+        self.header = read_header(self._file.container, self._video)
+        is_read = has_packets if with_side_packets else is_cover
+        self.side_streams: tuple[Stream, ...] = tuple(filter(is_read, self.header.other_streams))
+        self.damage = damage or DamageLog(path)
+        self._tracker = DamageTracker(self.header.codec, self.header.time_base, self.damage)
         self._failed_packets = 0
 
     def read(self) -> Iterator[VideoFrame | StreamPacket]:
@@ -86,35 +65,19 @@ class MediaReader:
         Raises:
             InputError: the file system fails, or there are too many packets or frames.
         """
-        failures = 0
-        while failures < MAX_FAILURES:
-            packet_count = self._tracker.packet_count
-            try:
-                for packet in self._packets():
-                    # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
-                    if packet.stream.index == self._video.index:
-                        yield from self._decode(cast(VideoPacket, packet))
-                    elif packet.size:
-                        self.damage.add_if_corrupt(packet, is_numbered=self._tracker.is_whole)
-                        yield packet
-                self._file_check.check()
-                self._check_length()
-                return
-            except av.FFmpegError as error:
-                self._file_check.check()
-                self._tracker.add_here(reason_of(error))
-                failures = failures + 1 if packet_count == self._tracker.packet_count else 0
-            except OSError as error:
-                raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
+        for packet in self._packets():
+            # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
+            if packet.stream.index == self._video.index:
+                yield from self._decode(cast(VideoPacket, packet))
+            elif packet.size:
+                self.damage.add_if_corrupt(packet, is_numbered=self._tracker.is_whole)
+                yield packet
+        self._check_length()
 
     def _packets(self) -> Iterator[StreamPacket]:
-        for packet in demux(self._input, (self._video, *self.side_streams)):
-            if self._pipe is not None:
-                self._pipe.raise_interruption()
-            self._file_check.count_packet(packet.pos)
-            yield packet
-        if self._pipe is not None:
-            self._pipe.raise_interruption()
+        return self._file.packets(
+            (self._video, *self.side_streams), lambda error: self._tracker.add_here(reason_of(error))
+        )
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """Return the frames that ``packet`` completes; the empty packet at the end flushes the decoder."""
@@ -144,12 +107,12 @@ class MediaReader:
 
         Edit lists hide frames that are counted, so the duration, which they shorten too, decides.
         """
-        reason = find_truncation(self._path, self.container)
-        duration, count, tracker = self._video.duration, self.frame_count, self._tracker
-        is_known = tracker.is_whole and self.container.startswith("mov") and tracker.end is not None
-        if is_known and duration and count and tracker.end is not None:
+        reason = find_truncation(self._path, self.header.container)
+        duration, count, tracker = self._video.duration, self.header.frame_count, self._tracker
+        is_mov = self.header.container.startswith("mov")
+        if is_mov and duration and count and tracker.is_whole and tracker.end is not None:
             missing = (self._video.start_time or 0) + duration - tracker.end
-            if tracker.frame_count < count and (missing * self.time_base > 1 or missing > duration / 20):
+            if tracker.frame_count < count and (missing * self.header.time_base > 1 or missing > duration / 20):
                 reason = f"the file ends after {tracker.frame_count} of {count} frames; check that it is complete"
         if reason is not None:
             tracker.add_here(reason)
@@ -157,14 +120,13 @@ class MediaReader:
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index is right."""
         self._tracker.seeked()
-        self._input.seek(int(seconds // self.time_base), stream=self._video)
+        self._file.container.seek(int(seconds // self.header.time_base), stream=self._video)
         if self._decoder is not None:
             self._decoder.flush_buffers()
 
     def stop(self) -> None:
         """End a wait for standard input; reading a file does not block."""
-        if self._pipe is not None:
-            self._pipe.stop()
+        self._file.stop()
 
     def close(self) -> None:
         """Close the file and the decoder."""
@@ -172,7 +134,7 @@ class MediaReader:
         self._video.codec_context.flush_buffers()
         if self._decoder is not None:
             self._decoder.flush_buffers()
-        self._input.close()
+        self._file.close()
 
 
 def _alpha_decoder(video: VideoStream, threads: int) -> VideoCodecContext | None:

@@ -3,7 +3,7 @@
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.reader import Reader
+from pipeline.decode.reader import Header
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
 from pipeline.media.bit_depth import bit_depth
@@ -13,56 +13,48 @@ from pipeline.media.orientation import is_flipped
 
 
 def describe_video(
-    path: str, reader: Reader, config: DecodeConfig, first: VideoFrame, *, keep_alpha_and_depth: bool
+    path: str, header: Header, config: DecodeConfig, first: VideoFrame, *, keep_alpha_and_depth: bool
 ) -> VideoInfo:
-    """Return the description of the frames of ``reader``, upright and scaled as ``config`` asks for.
-
-    Args:
-        path: the file as the user named it.
-        reader: its reader.
-        config: which part is read, and its height.
-        first: the first frame of the part.
-        keep_alpha_and_depth: see `pipeline.decode.source.open_source`.
-    """
+    """Return the description of the frames from ``first`` on, upright and scaled as ``config`` asks for."""
     rotation = round(first.rotation / 90) * 90 % 360
-    aspect = reader.sample_aspect_ratio
+    aspect = header.sample_aspect_ratio
     width, height = first.width, first.height
     if rotation in (90, 270):
         width, height, aspect = height, width, 1 / aspect
     if config.height is not None and config.height != height:
         width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
-    seconds, count = _wanted_length(reader, config)
+    seconds, count = _wanted_length(header, config)
     color = source_color(first)
     return VideoInfo(
         path=path,
-        container=reader.container,
-        codec=reader.codec,
+        container=header.container,
+        codec=header.codec,
         width=width,
         height=height,
         rotation=rotation,
         sample_aspect_ratio=aspect,
-        time_base=reader.time_base,
-        average_rate=reader.average_rate,
+        time_base=header.time_base,
+        average_rate=header.average_rate,
         frame_count=count,
         duration_seconds=seconds,
         color=pipeline_color(color),
         flipped=is_flipped(first),
         is_16_bit=keep_alpha_and_depth and bit_depth(first.format.name) > 8,
-        has_alpha=keep_alpha_and_depth and is_transparent(first, reader.codec),
-        interlaced=first.interlaced_frame or (reader.video is not None and is_interlaced(reader.video)),
+        has_alpha=keep_alpha_and_depth and is_transparent(first, header.codec),
+        interlaced=first.interlaced_frame or (header.video is not None and is_interlaced(header.video)),
         tone_mapped_from=hdr_transfer(color),
         peak_nits=peak_nits(first),
     )
 
 
-def _wanted_length(reader: Reader, config: DecodeConfig) -> tuple[float | None, int | None]:
+def _wanted_length(header: Header, config: DecodeConfig) -> tuple[float | None, int | None]:
     """Return seconds and number of frames of the wanted part, as far as the header says."""
-    total, count = reader.duration_seconds, reader.frame_count
+    total, count = header.duration_seconds, header.frame_count
     if not total:
         return None if config.duration_seconds is None else float(config.duration_seconds), count
     seconds = max(total - float(config.start_seconds or 0), 0.0)
     if config.duration_seconds is not None:
         seconds = min(seconds, float(config.duration_seconds))
-    if count is None and reader.average_rate is not None:
-        count = round(total * reader.average_rate)
+    if count is None and header.average_rate is not None:
+        count = round(total * header.average_rate)
     return seconds, None if count is None else max(round(count * seconds / total), 1)

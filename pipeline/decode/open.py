@@ -4,7 +4,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import av
@@ -29,8 +29,102 @@ MAX_PIXELS, MAX_SIDE_PX = 100_000_000, 16_384
 MAX_STREAMS = 1000
 # Bytes read again after FFmpeg met an end or an error, to tell a damaged file from a failing disk.
 PROBED_BYTES = 4 * 2**20
+# A demuxer that fails so often in a row does not recover.
+MAX_FAILURES = 100
 # How long `Pipe.stop` may go unnoticed by a read.
 WAIT_SECONDS = 0.2
+
+
+class InputFile:
+    """An open input that checks what FFmpeg takes for its end: a failing disk, or a file that shrinks.
+
+    Args:
+        path: a local file, or ``-`` for standard input, which is not checked.
+
+    Attributes:
+        container: the opened container.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._pipe: Pipe | None = None
+        if path == "-":
+            if sys.stdin is None:  # closed by the shell, as by <&-
+                raise InputError("-", "standard input is closed; pipe a video in, or give a file name")
+            self._pipe = Pipe(sys.stdin.buffer)
+        self.container = open_container(path, self._pipe)
+        self._size = os.path.getsize(path) if os.path.isfile(path) else None
+        self._count = self._place = 0
+
+    def packets(self, streams: tuple[Stream, ...], failed: Callable[[av.FFmpegError], None]) -> Iterator[StreamPacket]:
+        """Yield the packets of ``streams`` to the end; after an error of the demuxer, call ``failed`` and continue.
+
+        Raises:
+            InputError: the file cannot be read, or has more packets than fit into it.
+        """
+        failures = 0
+        while failures < MAX_FAILURES:
+            try:
+                for packet in self._demux(streams):
+                    failures = 0
+                    self._count_packet(packet)
+                    yield packet
+                self._check_file()
+                return
+            except av.FFmpegError as error:
+                self._check_file()
+                failures += 1
+                failed(error)
+            except OSError as error:
+                raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
+
+    def _demux(self, streams: tuple[Stream, ...]) -> Iterator[StreamPacket]:
+        packets = self.container.demux(streams)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, IndexError):
+                # IndexError: more streams have appeared than the header declares, and PyAV 18.1 stumbles over them at
+                # the end, after the empty packets of the streams that it knows.
+                return
+            finally:
+                if self._pipe is not None:
+                    self._pipe.raise_interruption()
+            yield packet
+
+    def _count_packet(self, packet: StreamPacket) -> None:
+        self._count += 1
+        self._place = max(self._place, packet.pos or 0)
+        if self._size is not None and self._count > self._size + MAX_STREAMS:
+            raise InputError(self._path, "gives packets without end; it is damaged or malicious")
+
+    def _check_file(self) -> None:
+        """Check, at the end or after an error, that the file is readable there and as long as before."""
+        if self._size is None:
+            return
+        try:
+            with open(self._path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(min(self._place, size))
+                file.read(PROBED_BYTES)
+        except FileNotFoundError:
+            return  # removed while it was read: the open file stays readable
+        except OSError as error:
+            raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
+        if size < self._size:
+            raise InputError(self._path, f"shrank while it was read, to {size} of {self._size} bytes; try again")
+
+    def stop(self) -> None:
+        """End a wait for standard input; reading a file does not block."""
+        if self._pipe is not None:
+            self._pipe.stop()
+
+    def close(self) -> None:
+        """Close the input."""
+        self.container.close()
 
 
 class Pipe:
@@ -66,18 +160,7 @@ class Pipe:
         self._stopped.set()
 
 
-def standard_input() -> Pipe:
-    """Return standard input.
-
-    Raises:
-        InputError: it is closed.
-    """
-    if sys.stdin is None:  # closed by the shell, as by <&-
-        raise InputError("-", "standard input is closed; pipe a video in, or give a file name")
-    return Pipe(sys.stdin.buffer)
-
-
-def open_container(path: str, pipe: Pipe | None) -> InputContainer:
+def open_container(path: str, pipe: Pipe | None = None) -> InputContainer:
     """Open a local file, or ``pipe``, with the allowed demuxers only.
 
     Raises:
@@ -107,20 +190,6 @@ def open_container(path: str, pipe: Pipe | None) -> InputContainer:
     return container
 
 
-def demux(container: InputContainer, streams: tuple[Stream, ...]) -> Iterator[StreamPacket]:
-    """Yield ``container.demux(streams)``, even if more streams appear than the header declares.
-
-    PyAV 18.1 then raises an IndexError at the end, after the empty packets of the streams that it knows.
-    """
-    packets = container.demux(streams)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, IndexError):
-            return
-        yield packet
-
-
 def limit_frame_size(path: str, video: VideoCodecContext) -> None:
     """Check the frame size of the header, and have the decoder refuse frames that are larger.
 
@@ -140,51 +209,6 @@ def check_frame_size(path: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         limit = f"{MAX_PIXELS // 10**6} million pixels and {MAX_SIDE_PX} px per side"
         raise InputError(path, f"declares frames of {width}x{height}; the limit is {limit}")
-
-
-class FileCheck:
-    """Checks what FFmpeg takes for the end of the input: a failing disk, a file that shrinks, packets without end.
-
-    Args:
-        path: the file as the user named it; pipes are not checked.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._size = os.path.getsize(path) if os.path.isfile(path) else None
-        self._packets = 0
-        self._place = 0
-
-    def count_packet(self, place: int | None) -> None:
-        """Count a packet that starts at byte ``place``, if known.
-
-        Raises:
-            InputError: there are more packets than fit into the file.
-        """
-        self._packets += 1
-        self._place = max(self._place, place or 0)
-        if self._size is not None and self._packets > self._size + MAX_STREAMS:
-            raise InputError(self._path, "gives packets without end; it is damaged or malicious")
-
-    def check(self) -> None:
-        """Check, at the end of the input or after an error, that the file is readable and as long as before.
-
-        Raises:
-            InputError: it is not.
-        """
-        if self._size is None:
-            return
-        try:
-            with open(self._path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(min(self._place, size))
-                file.read(PROBED_BYTES)
-        except FileNotFoundError:
-            return  # removed while it was read: the open file stays readable
-        except OSError as error:
-            raise InputError(self._path, f"cannot be read any further ({reason_of(error)})") from error
-        if size < self._size:
-            raise InputError(self._path, f"shrank while it was read, to {size} of {self._size} bytes; try again")
 
 
 def _why_not_opened(path: str, error: Exception) -> str:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -58,13 +57,13 @@ class Source:
         items: Iterator[VideoFrame | StreamPacket],
     ) -> None:
         self.info = info
-        self.video = reader.video
-        self.other_streams = reader.other_streams
+        self.video = reader.header.video
+        self.other_streams = reader.header.other_streams
         self.first_frame_seconds = first_frame_seconds
         self.covers = covers
         self.is_start_trimmed = trim.start_seconds is not None
-        self.chapters = trim.chapters(reader.chapters)
-        self.metadata = reader.metadata
+        self.chapters = trim.chapters(reader.header.chapters)
+        self.metadata = reader.header.metadata
         self._shift_seconds = trim.shift_seconds
         self._first_reader = reader
         self._reader = reader
@@ -113,7 +112,7 @@ class Source:
         """
         self._reopen()
         if from_seconds is not None:
-            target = max(from_seconds + self._shift_seconds, self._reader.start_seconds or Fraction(0))
+            target = max(from_seconds + self._shift_seconds, self._reader.header.start_seconds or Fraction(0))
             try:
                 self._reader.seek(target)
             except av.FFmpegError:  # which may leave it at the end
@@ -125,7 +124,7 @@ class Source:
         if self._reader is not self._first_reader:  # which stays open: output streams are made from its streams
             self._reader.close()
         self._reader = reader
-        self._items = _trimmed(Trim(reader, self._config), reader)
+        self._items = _trimmed(Trim(reader.header, self._config, reader.side_streams), reader)
 
     def stop(self) -> None:
         """End `items` for a thread that iterates it, even if it waits for a pipe; never blocks."""
@@ -140,9 +139,7 @@ class Source:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -208,15 +205,15 @@ def _start(
 
     Return None if a seek failed, or landed after the wanted start, so that frames would be missing.
     """
-    trim = Trim(reader, config)
+    trim = Trim(reader.header, config, reader.side_streams)
     reader.damage.limit(trim.start_seconds, trim.end_seconds)
     if config.strict and config.duration_seconds is None:
-        truncation = find_truncation(name, reader.container)
+        truncation = find_truncation(name, reader.header.container)
         if truncation is not None:
             raise InputError(name, f"{truncation}, or leave out --strict to stylize as far as it decodes")
     if margin is not None and trim.start_seconds is not None:
         try:
-            reader.seek(max(trim.start_seconds - margin, reader.start_seconds or Fraction(0)))
+            reader.seek(max(trim.start_seconds - margin, reader.header.start_seconds or Fraction(0)))
         except av.FFmpegError:
             return None
     items = _trimmed(trim, reader)
@@ -230,8 +227,8 @@ def _start(
         if isinstance(item, VideoFrame):
             if margin is not None and trim.missed_start:
                 return None
-            info = describe_video(name, reader, config, item, keep_alpha_and_depth=keep_alpha_and_depth)
-            return Source(info, reader, trim, (item.pts or 0) * reader.time_base, covers, chain(read, items))
+            info = describe_video(name, reader.header, config, item, keep_alpha_and_depth=keep_alpha_and_depth)
+            return Source(info, reader, trim, (item.pts or 0) * reader.header.time_base, covers, chain(read, items))
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, trim, config))
@@ -242,13 +239,18 @@ def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
 
     The durations in an mp4 or mov are the times between frames in decoding order, not of presentation.
     """
-    video = reader.video
-    if not reader.container.startswith("mov") or video is None or not video.duration or trim.end_seconds is not None:
-        yield from trim.items()
+    video, items = reader.header.video, trim.items(reader.read())
+    if (
+        not reader.header.container.startswith("mov")
+        or video is None
+        or not video.duration
+        or trim.end_seconds is not None
+    ):
+        yield from items
         return
-    end = (video.start_time or 0) + video.duration - round(trim.shift_seconds / reader.time_base)
+    end = (video.start_time or 0) + video.duration - round(trim.shift_seconds / reader.header.time_base)
     last: VideoFrame | None = None
-    for item in trim.items():
+    for item in items:
         if not isinstance(item, VideoFrame):
             yield item
             continue

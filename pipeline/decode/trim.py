@@ -4,16 +4,16 @@ All streams move by the same time, a whole number of the video's ticks, so that 
 exact. Packets of a stream whose clock is too coarse for that get a finer one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil, lcm
-from typing import Protocol
 
 from av.rational import AVRational
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from pipeline.config import LONGEST_SECONDS, DecodeConfig
+from pipeline.decode.reader import Header
 from pipeline.media.chapters import Chapter
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
@@ -26,28 +26,17 @@ SUBTITLE_SECONDS = 1
 _FRAMES = -1  # stands for the decoded video among stream indexes
 
 
-class Readable(Protocol):
-    """What `Trim` needs of a reader; see `pipeline.decode.reader.Reader`."""
-
-    time_base: Fraction
-    average_rate: Fraction | None
-    start_seconds: Fraction | None
-    side_streams: tuple[Stream, ...]
-
-    def read(self) -> Iterator[VideoFrame | StreamPacket]:
-        """Yield frames and packets in the file's order."""
-
-
 class Trim:
-    """The part of ``reader`` that ``config`` asks for: ``start <= time < start + duration``, from the clip's start.
+    """The part of a file that ``config`` asks for: ``start <= time < start + duration``, from the clip's start.
 
     The clip starts with its earliest stream. Subtitles that are shown across a limit are shortened; copied video starts
     with a key frame.
 
     Args:
-        reader: the reader to trim.
+        header: of the file.
         config: the wanted part.
-        has_frames: whether the reader yields decoded frames.
+        side_streams: the streams whose packets are read.
+        has_frames: whether decoded frames are read.
 
     Attributes:
         config: the wanted part.
@@ -56,20 +45,22 @@ class Trim:
         end_seconds: file time at which the part ends; None means the clip's end.
     """
 
-    def __init__(self, reader: Readable, config: DecodeConfig, *, has_frames: bool = True) -> None:
+    def __init__(
+        self, header: Header, config: DecodeConfig, side_streams: Iterable[Stream], *, has_frames: bool = True
+    ) -> None:
         self.first_seconds: Fraction | None = None
         self.config = config
-        self._reader = reader
-        origin = self._origin = reader.start_seconds or Fraction(0)
+        self._time_base = header.time_base
+        origin = self._origin = header.start_seconds or Fraction(0)
         self.start_seconds = origin + config.start_seconds if config.start_seconds else None
         start = origin if self.start_seconds is None else self.start_seconds
         self.end_seconds = None if config.duration_seconds is None else start + config.duration_seconds
-        self._shift_ticks = max(start, Fraction(0)) // reader.time_base
-        self._frame_times = FrameTimes(reader.time_base, origin, reader.average_rate)
-        self._dense = {stream.index for stream in reader.side_streams if _is_dense(stream)} | (
-            {_FRAMES} if has_frames else set()
-        )
-        self._has_subtitles = any(stream.type == "subtitle" for stream in reader.side_streams)
+        self._shift_ticks = max(start, Fraction(0)) // header.time_base
+        self._frame_times = FrameTimes(header.time_base, origin, header.average_rate)
+        self._dense = {stream.index for stream in side_streams if _is_dense(stream)}
+        if has_frames:
+            self._dense.add(_FRAMES)
+        self._has_subtitles = any(stream.type == "subtitle" for stream in side_streams)
         self._ended: set[int] = set()
         self._started: set[int] = set()
 
@@ -81,13 +72,13 @@ class Trim:
     @property
     def shift_seconds(self) -> Fraction:
         """By how much all times are reduced."""
-        return self._shift_ticks * self._reader.time_base
+        return self._shift_ticks * self._time_base
 
-    def items(self) -> Iterator[VideoFrame | StreamPacket]:
-        """Yield the wanted frames, with strictly increasing pts, and packets, all moved alike."""
-        for item in self._reader.read():
+    def items(self, items: Iterable[VideoFrame | StreamPacket]) -> Iterator[VideoFrame | StreamPacket]:
+        """Yield the wanted ones of the frames and packets of the file, all moved alike; pts of frames increase."""
+        for item in items:
             if isinstance(item, VideoFrame):
-                is_wanted, seconds = self._frame(item), (item.pts or 0) * self._reader.time_base
+                is_wanted, seconds = self._frame(item), (item.pts or 0) * self._time_base
             else:
                 is_wanted, seconds = self._packet(item)
             if self._is_over(seconds):
@@ -105,7 +96,7 @@ class Trim:
     def _frame(self, frame: VideoFrame) -> bool:
         """Set the pts of ``frame``; return whether it is wanted."""
         frame.pts = self._frame_times.pts(frame)
-        seconds = frame.pts * self._reader.time_base
+        seconds = frame.pts * self._time_base
         if self.first_seconds is None:
             self.first_seconds = seconds
         self._note_end(_FRAMES, seconds)
@@ -185,7 +176,7 @@ class Trim:
             item.pts = item.dts = 0
             return
         if (self.shift_seconds / item.time_base).denominator != 1:
-            _refine_clock(item, self._reader.time_base)
+            _refine_clock(item, self._time_base)
         shift = round(self.shift_seconds / item.time_base)
         item.pts = None if item.pts is None else item.pts - shift
         item.dts = None if item.dts is None else item.dts - shift

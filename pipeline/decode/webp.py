@@ -8,13 +8,12 @@ from fractions import Fraction
 import numpy as np
 from av.stream import Stream
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import find_truncation
 from pipeline.decode.open import check_frame_size
+from pipeline.decode.reader import Header
 from pipeline.errors import InputError
 from pipeline.media.boxes import riff_chunks
-from pipeline.media.chapters import Chapter
 from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
 
@@ -55,38 +54,29 @@ class WebpReader:
         except InputError:
             self._image.close()
             raise
-        self.container = self.codec = "webp"
-        self.time_base = Fraction(1, 1000)
-        self.sample_aspect_ratio = Fraction(1)
-        self.average_rate: Fraction | None = None
-        self.frame_count: int | None = getattr(self._image, "n_frames", 1)
-        self.duration_seconds: float | None = None
-        self.start_seconds: Fraction | None = Fraction(0)
-        self.video: VideoStream | None = None
-        self.other_streams: tuple[Stream, ...] = ()
+        count = getattr(self._image, "n_frames", 1)
+        self.header = Header("webp", "webp", Fraction(1, 1000), frame_count=count, start_seconds=Fraction(0))
         self.side_streams: tuple[Stream, ...] = ()
-        self.chapters: list[Chapter] = []
-        self.metadata: dict[str, str] = {}
         self.damage = damage
 
     def read(self) -> Iterator[VideoFrame | StreamPacket]:
         """Yield composited frames; the first that fails ends the clip and is added to ``damage``."""
         pts = 0
-        for index in range(self.frame_count or 1):
+        for index in range(self.header.frame_count or 1):
             try:
                 self._image.seek(index)
                 mode = "RGBA" if self._image.has_transparency_data else "RGB"
                 pixels = np.asarray(self._image.convert(mode))
             except (OSError, EOFError, ValueError) as error:
-                self.damage.add(Damage(index, pts * self.time_base, str(error)))
+                self.damage.add(Damage(index, pts * self.header.time_base, str(error)))
                 return
             frame = VideoFrame.from_ndarray(pixels, format={"RGB": "rgb24", "RGBA": "rgba"}[mode])
-            frame.pts, frame.time_base = pts, self.time_base
+            frame.pts, frame.time_base = pts, self.header.time_base
             frame.duration = int(self._image.info.get("duration") or 100)
             pts += frame.duration
             yield frame
         if self._truncation is not None:
-            self.damage.add(Damage(self.frame_count or 1, pts * self.time_base, self._truncation))
+            self.damage.add(Damage(self.header.frame_count or 1, pts * self.header.time_base, self._truncation))
 
     def seek(self, seconds: Fraction) -> None:
         """Do nothing: frames depend on all frames before them."""

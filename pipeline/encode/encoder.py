@@ -38,12 +38,7 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
 
 
 class VideoEncoder:
-    """Encodes frames into packets of ``stream`` with exact pts and durations; one instance per thread.
-
-    Args:
-        stream: made by `add_video_stream`.
-        plan: the plan that it was made for.
-    """
+    """Encodes frames into packets of a stream of `add_video_stream`, with exact pts; one instance per thread."""
 
     def __init__(self, stream: VideoStream, plan: OutputPlan) -> None:
         self._stream = stream
@@ -78,7 +73,7 @@ class VideoEncoder:
     def flush(self) -> Iterator[VideoPacket]:
         """Yield the packets that are still buffered."""
         if self._palette is not None:
-            yield from self._encoded(self._palette.flush())
+            yield from self._encoded(self._palette(None))
         for packet in self._encoded((None,)):
             if self._plan.encoder.name == "libx265" and self._frame_count <= 2:
                 # x265 learns from the third frame how far dts precede pts; before, it reads uninitialized memory.

@@ -21,24 +21,14 @@ class GifPalette:
         # Ordered dithering is stable from frame to frame; error diffusion crawls.
         use = self._graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
         sink = self._graph.add("buffersink")
-        source.link_to(split)
-        split.link_to(use, 0, 0)
+        self._graph.link_nodes(source, split, use, sink)
         split.link_to(generate, 1, 0)
         generate.link_to(use, 0, 1)
-        use.link_to(sink)
         self._graph.configure()
 
-    def __call__(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield the frames that are ready after ``frame``; they keep its pts."""
+    def __call__(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Yield the frames that are ready after ``frame``; they keep its pts. None flushes the filter."""
         self._graph.vpush(frame)
-        yield from self._ready()
-
-    def flush(self) -> Iterator[VideoFrame]:
-        """Yield the frames that are still buffered."""
-        self._graph.vpush(None)
-        yield from self._ready()
-
-    def _ready(self) -> Iterator[VideoFrame]:
         while True:
             try:
                 yield self._graph.vpull()

@@ -1,6 +1,6 @@
 """The choice of pixel format, colours and alpha of an output, with a notice for each thing that changes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -17,37 +17,14 @@ from pipeline.media.containers import Container
 _MAX_GIF_FPS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedFormat:
-    """How frames are encoded.
-
-    Attributes:
-        pixel_format: FFmpeg's name of the encoder's pixel format.
-        preset: of the encoder; None for its default.
-        color: how samples are written and tagged.
-        background: grey (0 or 255) under transparent frames if the pixel format has no alpha.
-        notices: what the user should know, one line each.
-    """
-
-    pixel_format: str
-    preset: str | None
-    color: Color
-    background: int
-    notices: tuple[str, ...]
-
-
 def choose_format(
     target: str, info: VideoInfo, encoder: Encoder, container: Container, preset: str | None, size: tuple[int, int]
-) -> EncodedFormat:
-    """Choose the format that keeps most of the source that encoder and container support.
+) -> tuple[str, str | None, Color, list[str]]:
+    """Choose the format for frames of ``size`` (width, height) that keeps most of the source.
 
-    Args:
-        target: the output as the user named it.
-        info: the source.
-        encoder: the video encoder.
-        container: the output's container.
-        preset: the preset that was asked for.
-        size: width and height of the stylized frames in pixels.
+    Returns:
+        FFmpeg's name of the pixel format, the preset (None for the encoder's default), how samples are written and
+        tagged, and what the user should know, one line each.
 
     Raises:
         OutputError: the encoder cannot encode frames of this size.
@@ -63,18 +40,18 @@ def choose_format(
     color = output_color(info.color)
     if av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8":
         color = replace(color, matrix=RGB, full_range=True)
-    notices = (
+    notices = [
         *_source_notices(info),
         *_odd_size_notices(encoder, pixel_format, size),
         *_depth_notices(info, encoder, pixel_format),
         *([] if keeps_alpha else _alpha_notices(info, encoder, container)),
         *_animation_notices(info, container),
-    )
-    return EncodedFormat(pixel_format, preset, color, background_grey(info.container), notices)
+    ]
+    return pixel_format, preset, color, notices
 
 
 def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> bool:
-    if encoder.alpha_format is None or (preset and encoder.alpha_presets and preset not in encoder.alpha_presets):
+    if encoder.formats.alpha is None or (preset and encoder.alpha_presets and preset not in encoder.alpha_presets):
         return False
     return encoder.alpha_containers is None or container.name in encoder.alpha_containers
 
@@ -89,7 +66,7 @@ def _source_notices(info: VideoInfo) -> list[str]:
 
 
 def _odd_size_notices(encoder: Encoder, pixel_format: str, size: tuple[int, int]) -> list[str]:
-    if not any(side % 2 for side in size) or "444" not in pixel_format or "444" in encoder.pixel_format:
+    if not any(side % 2 for side in size) or "444" not in pixel_format or "444" in encoder.formats.even:
         return []
     return [
         f"the odd size {size[0]}x{size[1]} is kept: it is written as {pixel_format}, which old players may not support"
@@ -100,7 +77,7 @@ def _depth_notices(info: VideoInfo, encoder: Encoder, pixel_format: str) -> list
     if not info.is_16_bit:
         return []
     if bit_depth(pixel_format) <= 8:
-        with_alpha = " with transparency" if has_alpha(pixel_format) and encoder.high_depth_format else ""
+        with_alpha = " with transparency" if has_alpha(pixel_format) and encoder.formats.even_16 else ""
         return [f"the source has more than 8 bits, the output has 8: {encoder.codec}{with_alpha} supports no more here"]
     if encoder.codec == "h264":
         return ["the source has more than 8 bits, the output has 10: few players support such h264; use --codec h265"]

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.encode.pixel_format import choose_format
 from pipeline.encode.stream_map import map_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
+from pipeline.media.alpha import background_grey
 from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
 from pipeline.media.containers import Container, container_for
@@ -38,7 +40,7 @@ class Source(Protocol):
     is_start_trimmed: bool
     covers: dict[int, bytes]
     chapters: list[Chapter]
-    metadata: dict[str, str]
+    metadata: Mapping[str, str]
 
     def add_damage(self, place: Damage) -> None:
         """Add a place where a converted stream does not decode."""
@@ -77,7 +79,7 @@ def plan_output(
     info, has_all_streams = source.info, config.streams == "all"
     rate = info.average_rate or Fraction(30)
     width, height = size or (info.width, info.height)
-    encoded = choose_format(name, info, encoder, container, config.preset, (width, height))
+    pixel_format, preset, color, notices = choose_format(name, info, encoder, container, config.preset, (width, height))
     metadata = choose_metadata(
         source.metadata,
         {} if source.video is None else source.video.metadata,
@@ -90,31 +92,31 @@ def plan_output(
         source.other_streams, container, config.streams, covers=source.covers, timecode_fault=metadata.timecode_fault
     )
     chapters = tuple(source.chapters) if has_all_streams else ()
-    chapter_notices = []
+    notices += stream_notices
     if container.is_animation and chapters:
-        chapter_notices.append(f"chapters are dropped: {container.suffix} files do not support them")
+        notices.append(f"chapters are dropped: {container.suffix} files do not support them")
     plan = OutputPlan(
         target=name,
         replaces=config.overwrite or os.path.lexists(os.path.realpath(name)),
         container=container,
         encoder=encoder,
-        options=encoder_options(encoder, config.quality, encoded.preset),
+        options=encoder_options(encoder, config.quality, preset),
         threads=config.threads,
         width=width,
         height=height,
-        pixel_format=encoded.pixel_format,
+        pixel_format=pixel_format,
         time_base=_time_base(info, container),
         rate=rate,
         sample_aspect_ratio=info.sample_aspect_ratio,
-        color=encoded.color,
-        background=encoded.background,
+        color=color,
+        background=background_grey(info.container),
         streams=tuple(replace(mapping, add_damage=source.add_damage) for mapping in streams),
         chapters=chapters,
         metadata=metadata.file,
         video_metadata=metadata.video,
         has_free_keys=metadata.has_free_keys,
         video_disposition=0 if source.video is None else int(source.video.disposition),
-        notices=(*encoded.notices, *stream_notices, *chapter_notices, *metadata.notices),
+        notices=(*notices, *metadata.notices),
     )
     _try(plan)
     if name == "-" and display_size(plan) is not None:

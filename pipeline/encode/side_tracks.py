@@ -1,7 +1,7 @@
 """Output tracks besides the main video: packets copied bit for bit, or converted, with times that a muxer accepts."""
 
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -22,18 +22,6 @@ from pipeline.media.stream_kinds import codec_name
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 # Frames that a decoder of B-frames may reorder; dts precede pts by as many if the source has no dts.
 _MAX_REORDERED_FRAMES = 4
-
-
-class Converter(Protocol):
-    """Converts packets to another codec; ``stream`` is that of the output."""
-
-    stream: Stream
-
-    def packets(self, packet: StreamPacket) -> list[StreamPacket]:
-        """Convert ``packet``; return the packets that are ready."""
-
-    def flush(self) -> list[StreamPacket]:
-        """Return the packets that are still buffered."""
 
 
 class SideTrack:
@@ -137,7 +125,7 @@ def _attachment(output: OutputContainer, mapping: StreamMapping) -> Stream:
     return output.add_attachment(f"cover.{suffix}", kind, mapping.payload or b"")
 
 
-def _converter(output: OutputContainer, mapping: StreamMapping) -> Converter | None:
+def _converter(output: OutputContainer, mapping: StreamMapping) -> "SubtitleConverter | _AudioConverter | None":
     if mapping.encoder is None:
         return None
     if mapping.stream.type == "subtitle":
@@ -146,7 +134,7 @@ def _converter(output: OutputContainer, mapping: StreamMapping) -> Converter | N
 
 
 class _AudioConverter:
-    """Transcodes audio; see `Converter`."""
+    """Transcodes audio; ``stream`` is that of the output."""
 
     def __init__(self, output: OutputContainer, mapping: StreamMapping, encoder: str) -> None:
         rate = _supported_rate(encoder, cast(AudioStream, mapping.stream).rate)

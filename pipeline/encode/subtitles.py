@@ -85,7 +85,7 @@ def _joined(cues: list[Cue]) -> bytes:
 
 
 class SubtitleConverter:
-    """Encodes text subtitles of ``source`` with another codec; see `pipeline.encode.side_tracks.Converter`.
+    """Encodes text subtitles of ``source`` with another codec; ``stream`` is that of the output.
 
     Raises:
         ValueError: the container does not support such subtitles.

@@ -3,11 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 import av
 
 from pipeline.config import EncodeConfig
 from pipeline.media.containers import Container, container_for
+
+
+class PixelFormats(NamedTuple):
+    """FFmpeg's names of the pixel formats that an encoder is given; None if it does not support such frames.
+
+    Attributes:
+        even: for 8-bit frames of even width and height.
+        odd: for 8-bit frames of odd width or height.
+        even_16: for 16-bit frames of even width and height.
+        odd_16: for 16-bit frames of odd width or height.
+        alpha: for 8-bit frames with alpha, of any size.
+        alpha_16: for 16-bit frames with alpha, of any size.
+    """
+
+    even: str = "yuv420p"
+    odd: str | None = "yuv444p"
+    even_16: str | None = None
+    odd_16: str | None = None
+    alpha: str | None = None
+    alpha_16: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,39 +38,29 @@ class Encoder:
     Attributes:
         name: FFmpeg's name of the encoder.
         codec: the codec's usual name.
-        pixel_format: for 8-bit frames.
-        odd_pixel_format: for 8-bit frames of odd width or height; None if it cannot encode these.
-        high_depth_format: for 16-bit frames; None if it only encodes 8 bits.
-        odd_high_depth_format: for 16-bit frames of odd width or height.
-        alpha_format: for frames with alpha, of any size; None if it does not support alpha.
-        alpha_high_depth_format: for 16-bit frames with alpha.
-        alpha_containers: muxers that keep its alpha; None if all do that support the codec.
-        alpha_presets: presets that keep its alpha, the default first; empty if all do.
-        quality_option: name of the constant quality option; None if there is none.
-        quality: default, smallest and largest value of that option.
-        preset_option: name of the option set by ``--preset``; None if there is none.
+        formats: the pixel formats for each kind of frames.
+        quality: default, smallest and largest value of ``quality_option``.
+        quality_option: name of the option for constant quality; None if there is none.
         preset: default preset.
         presets: all presets, in the encoder's own names.
+        preset_option: name of the option set by ``--preset``; None if there is none.
         options: further options.
+        alpha_containers: muxers that keep its alpha; None if all do that support the codec.
+        alpha_presets: presets that keep its alpha, the default first; empty if all do.
         is_hardware: whether it needs a device.
     """
 
     name: str
     codec: str
-    pixel_format: str = "yuv420p"
-    odd_pixel_format: str | None = "yuv444p"
-    high_depth_format: str | None = None
-    odd_high_depth_format: str | None = None
-    alpha_format: str | None = None
-    alpha_high_depth_format: str | None = None
-    alpha_containers: tuple[str, ...] | None = None
-    alpha_presets: tuple[str, ...] = ()
-    quality_option: str | None = "crf"
+    formats: PixelFormats
     quality: tuple[int, int, int] = (0, 0, 0)
-    preset_option: str | None = "preset"
+    quality_option: str | None = "crf"
     preset: str | None = None
     presets: tuple[str, ...] = ()
+    preset_option: str | None = "preset"
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    alpha_containers: tuple[str, ...] | None = None
+    alpha_presets: tuple[str, ...] = ()
     is_hardware: bool = False
 
     def pixel_format_for(self, *, is_odd: bool, is_16_bit: bool, has_alpha: bool) -> str | None:
@@ -57,124 +68,77 @@ class Encoder:
 
         Not every build of FFmpeg has an encoder with all its depths: libvpx often lacks 10 bits.
         """
-        formats = [self.odd_pixel_format if is_odd else self.pixel_format]
-        if is_16_bit:
-            formats.append(self.odd_high_depth_format if is_odd else self.high_depth_format)
-        if has_alpha:
-            formats.append(self.alpha_format)
-            if is_16_bit:
-                formats.append(self.alpha_high_depth_format)
+        even, odd, even_16, odd_16, alpha, alpha_16 = self.formats
+        plain, deep = (odd, odd_16) if is_odd else (even, even_16)
+        with_alpha = (alpha_16 if is_16_bit else None, alpha) if has_alpha else ()
+        best_first = (*with_alpha, deep if is_16_bit else None, plain)
         offered = {offer.name for offer in av.Codec(self.name, "w").video_formats or ()}
-        return next((each for each in reversed(formats) if each and (not offered or each in offered)), formats[0])
+        return next((each for each in best_first if each and (not offered or each in offered)), plain)
 
 
 _X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 _PRORES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
 _WEBP = ("default", "picture", "photo", "drawing", "icon", "text")
 
+_10_BIT = PixelFormats("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le")
+_10_BIT_420 = PixelFormats("yuv420p", "yuv420p", "yuv420p10le", "yuv420p10le")
+_10_BIT_422 = PixelFormats("yuv422p10le", "yuv444p10le", "yuv422p10le", "yuv444p10le", "yuva444p10le", "yuva444p10le")
+# 10 bits of YUV need 12 in RGB to come back unchanged.
+_12_BIT_RGB = PixelFormats("bgr0", "bgr0", "gbrp12le", "gbrp12le", "bgra", "gbrap12le")
 
-def _nvenc(name: str, codec: str, odd_pixel_format: str | None, high_depth_format: str | None) -> Encoder:
-    return Encoder(
-        name,
-        codec,
-        odd_pixel_format=odd_pixel_format,
-        high_depth_format=high_depth_format,
-        quality_option="cq",
-        quality=(24, 1, 51),
-        preset="p5",
-        presets=("p1", "p2", "p3", "p4", "p5", "p6", "p7"),
-        options={"rc": "vbr"},
-        is_hardware=True,
-    )
+
+def _nvenc(name: str, codec: str, formats: PixelFormats) -> Encoder:
+    presets = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
+    return Encoder(name, codec, formats, (24, 1, 51), "cq", "p5", presets, options={"rc": "vbr"}, is_hardware=True)
 
 
 _ENCODERS = (
-    Encoder(
-        "libx264",
-        "h264",
-        high_depth_format="yuv420p10le",
-        odd_high_depth_format="yuv444p10le",
-        quality=(20, 0, 51),
-        preset="superfast",
-        presets=_X26X,
-    ),
+    Encoder("libx264", "h264", _10_BIT, (20, 0, 51), preset="superfast", presets=_X26X),
     Encoder(
         "libx265",
         "h265",
-        high_depth_format="yuv420p10le",
-        odd_high_depth_format="yuv444p10le",
-        quality=(23, 0, 51),
+        _10_BIT,
+        (23, 0, 51),
         preset="veryfast",
         presets=_X26X,
         options={"x265-params": "log-level=none"},
     ),
-    Encoder(
-        "libsvtav1",
-        "av1",
-        odd_pixel_format="yuv420p",
-        high_depth_format="yuv420p10le",
-        odd_high_depth_format="yuv420p10le",
-        quality=(30, 1, 63),
-        preset="9",
-        presets=tuple(map(str, range(14))),
-    ),
+    Encoder("libsvtav1", "av1", _10_BIT_420, (30, 1, 63), preset="9", presets=tuple(map(str, range(14)))),
     Encoder(
         "libvpx-vp9",
         "vp9",
-        odd_pixel_format="yuv420p",
-        high_depth_format="yuv420p10le",
-        odd_high_depth_format="yuv420p10le",
-        alpha_format="yuva420p",
-        alpha_containers=("matroska", "webm"),
-        quality=(30, 0, 63),
-        preset_option="cpu-used",
+        _10_BIT_420._replace(alpha="yuva420p"),
+        (30, 0, 63),
         preset="5",
         presets=tuple(map(str, range(9))),
+        preset_option="cpu-used",
         options={"deadline": "realtime", "row-mt": "1"},
+        alpha_containers=("matroska", "webm"),
     ),
     Encoder(
         "prores_ks",
         "prores",
-        "yuv422p10le",
-        "yuv444p10le",
-        "yuv422p10le",
-        "yuv444p10le",
-        "yuva444p10le",
-        "yuva444p10le",
-        alpha_presets=("4444", "4444xq"),
+        _10_BIT_422,
         quality_option=None,
-        preset_option="profile",
         preset="hq",
         presets=_PRORES,
+        preset_option="profile",
+        alpha_presets=("4444", "4444xq"),
     ),
-    Encoder(
-        "ffv1",
-        "ffv1",
-        "bgr0",
-        "bgr0",
-        "gbrp12le",  # 10 bits of YUV need 12 in RGB to come back unchanged
-        "gbrp12le",
-        "bgra",
-        "gbrap12le",
-        quality_option=None,
-        preset_option=None,
-        options={"slicecrc": "1"},
-    ),
-    Encoder("gif", "gif", "pal8", "pal8", quality_option=None, preset_option=None),
+    Encoder("ffv1", "ffv1", _12_BIT_RGB, quality_option=None, preset_option=None, options={"slicecrc": "1"}),
+    Encoder("gif", "gif", PixelFormats("pal8", "pal8"), quality_option=None, preset_option=None),
     Encoder(
         "libwebp_anim",
         "webp",
-        "bgra",
-        "bgra",
-        alpha_format="bgra",
-        quality_option="quality",
-        quality=(80, 0, 100),
+        PixelFormats("bgra", "bgra", alpha="bgra"),
+        (80, 0, 100),
+        "quality",
         preset="picture",
         presets=_WEBP,
     ),
-    _nvenc("h264_nvenc", "h264", "yuv444p", None),
-    _nvenc("hevc_nvenc", "h265", "yuv444p", "p010le"),
-    _nvenc("av1_nvenc", "av1", None, "p010le"),
+    _nvenc("h264_nvenc", "h264", PixelFormats()),
+    _nvenc("hevc_nvenc", "h265", PixelFormats(even_16="p010le")),
+    _nvenc("av1_nvenc", "av1", PixelFormats(odd=None, even_16="p010le")),
 )
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType({encoder.name: encoder for encoder in _ENCODERS})

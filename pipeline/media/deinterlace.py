@@ -72,10 +72,7 @@ class _Deinterlacer:
             width=first.width, height=first.height, format=first.format, time_base=first.time_base, name="in"
         )
         bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        sink = self._graph.add("buffersink")
-        source.link_to(bwdif)
-        bwdif.link_to(sink)
-        self._graph.configure()
+        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
 
     def __call__(self, frame: VideoFrame | None) -> list[VideoFrame]:
         """Return the frames that are ready after ``frame``; None flushes the filter."""

@@ -49,3 +49,8 @@ def is_timecode(stream: Stream) -> bool:
 def is_chapter_track(stream: Stream) -> bool:
     """Return whether a data stream only repeats the chapters, as in mp4 and mov files."""
     return stream.type == "data" and stream.name == "bin_data" and stream.discard == Discard.all
+
+
+def has_packets(stream: Stream) -> bool:
+    """Return whether packets of ``stream`` are of use; attachments and chapter tracks are in the header."""
+    return stream.type != "attachment" and not is_chapter_track(stream)

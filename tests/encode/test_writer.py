@@ -101,7 +101,7 @@ def test_odd_sizes_stay_odd(tmp_path, codec):
     after = media.contents(target)
     assert (after.width, after.height) == (165, 97)
     assert far_from_square(target, width=165, height=97) < 8
-    assert bool(plan.notices) == (plan.pixel_format != plan.encoder.pixel_format)
+    assert bool(plan.notices) == (plan.pixel_format != plan.encoder.formats.even)
 
 
 @pytest.mark.parametrize("full_range", [False, True])
