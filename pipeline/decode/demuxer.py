@@ -33,15 +33,23 @@ class MediaReader:
         damage: receives the damaged places; None makes a log.
         threads: number of threads of the video decoder; 0 lets FFmpeg choose.
         with_side_packets: whether `read` yields packets of all other streams, or of covers only.
+        max_frames: more are an error.
 
     Raises:
         InputError: the file cannot be opened, or has no video, or one that is too large.
     """
 
     def __init__(
-        self, path: str, damage: DamageLog | None = None, *, threads: int = 0, with_side_packets: bool = True
+        self,
+        path: str,
+        damage: DamageLog | None = None,
+        *,
+        threads: int = 0,
+        with_side_packets: bool = True,
+        max_frames: int = MAX_FRAMES,
     ) -> None:
         self._path = path
+        self._max_frames = max_frames
         self._file = InputFile(path)
         try:
             self._video = main_video(self._file.container, path)
@@ -96,8 +104,8 @@ class MediaReader:
             return []
         for frame in frames:
             self._tracker.frame_decoded(frame)
-        if self._tracker.frame_count > MAX_FRAMES:
-            raise InputError(self._path, f"has more than {MAX_FRAMES} frames; use --start and --duration")
+        if self._tracker.frame_count > self._max_frames:
+            raise InputError(self._path, f"has more than {self._max_frames} frames; use --start and --duration")
         if not packet.size:
             self._tracker.finish()
         return frames
@@ -129,12 +137,19 @@ class MediaReader:
         self._file.stop()
 
     def close(self) -> None:
-        """Close the file and the decoder."""
-        # Its threads must be idle when it is freed: that waits for them with the GIL held, which their logging needs.
-        self._video.codec_context.flush_buffers()
-        if self._decoder is not None:
-            self._decoder.flush_buffers()
-        self._file.close()
+        """Close the file and its decoders."""
+        decoders = (self._video.codec_context, self._decoder)
+        close_when_idle(self._file, *(decoder for decoder in decoders if decoder is not None))
+
+
+def close_when_idle(file: InputFile, *decoders: VideoCodecContext) -> None:
+    """Stop the threads of ``decoders``, then close ``file``.
+
+    A decoder that is freed waits for its threads with the GIL held, which they need to log.
+    """
+    for decoder in decoders:
+        decoder.flush_buffers()
+    file.close()
 
 
 def _alpha_decoder(video: VideoStream, threads: int) -> VideoCodecContext | None:
