@@ -9,12 +9,7 @@ from pipeline.decode.source import open_source
 from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.planner import plan_output
 from tests.support.media import Clip, Sound, contents, make_clip
-from tests.support.transcoding import transcode
-
-
-def repaint(source: Path, target: Path, codec: str) -> None:
-    with open_source(source) as opened:
-        transcode(opened, plan_output(opened, target, EncodeConfig(codec=codec)))
+from tests.support.transcoding import transcode_file
 
 
 @pytest.mark.parametrize(
@@ -25,10 +20,10 @@ def repaint(source: Path, target: Path, codec: str) -> None:
     ],
 )
 @pytest.mark.parametrize("aspect", [Fraction(3, 2), Fraction(8, 9)])
-def test_the_shape_of_pixels_is_kept(tmp_path: Path, codec: str, ending: str, aspect: Fraction) -> None:
+def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path, codec: str, ending: str, aspect: Fraction) -> None:
     clip = Clip(pts=(0, 512, 1024), width=128, height=72, sample_aspect_ratio=aspect, sounds=[Sound()])
     source = make_clip(tmp_path / "in.mp4", clip)
-    repaint(source, tmp_path / f"out.{ending}", codec)
+    transcode_file(source, tmp_path / f"out.{ending}", codec=codec)
     after = contents(tmp_path / f"out.{ending}")
     assert float(after.sample_aspect_ratio) == pytest.approx(float(aspect), rel=0.01)
     assert (after.width, after.height) == (128, 72)
@@ -61,7 +56,7 @@ def test_nothing_else_of_the_header_changes(tmp_path: Path, title: str) -> None:
         assert len(list(container.decode(video=0))) == 1
 
 
-def test_what_has_no_room_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_without_room_is_unchanged(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mkv")
     before = path.read_bytes()
     with pytest.raises(ValueError, match="no track with room"):
@@ -72,7 +67,7 @@ def test_what_has_no_room_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_pipe_that_cannot_hold_the_shape_says_so(tmp_path: Path) -> None:
+def test_a_pipe_that_loses_the_aspect_ratio_has_a_notice(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), sample_aspect_ratio=Fraction(3, 2)))
     with open_source(source) as opened:
         lost = "the pixel aspect ratio is lost"

@@ -4,15 +4,11 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.config import DecodeConfig, EncodeConfig
-from pipeline.decode.source import open_source
-from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import OverlapSplitter
 from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.support.media import Clip, Sound, make_clip
-from tests.support.transcoding import transcode
+from tests.support.transcoding import transcode_file
 
 LONG = Clip(pts=range(0, 512 * 120, 512), sounds=[Sound(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.
@@ -22,19 +18,12 @@ PICTURE = b"\x16\x00\x0b" + b"\x02\x80\x01\xe0\x10\x00\x00\x80\x00\x00\x00" + b"
 PLAIN = ["Guten Tag", "☃ – zwei Zeilen\\Nübereinander"]
 
 
-def repaint(path: Path, target: Path, **part: Fraction) -> OutputPlan:
-    with open_source(path, DecodeConfig(**part)) as source:
-        plan = plan_output(source, target, EncodeConfig(overwrite=True))
-        transcode(source, plan)
-    return plan
-
-
-def carried(path: Path, target: Path, **part: Fraction) -> list[Track]:
-    repaint(path, target, **part)
+def subtitle_tracks(path: Path, target: Path, **part: Fraction) -> list[Track]:
+    transcode_file(path, target, decoding=part)
     return film(target).of("subtitle")
 
 
-def told(track: Track) -> list[tuple[float, float, str]]:
+def cues_of(track: Track) -> list[tuple[float, float, str]]:
     return [(float(cue.begin), float(cue.end), cue.text) for cue in track.cues]
 
 
@@ -49,43 +38,42 @@ def told(track: Track) -> list[tuple[float, float, str]]:
         ("subrip", ".mkv", ".webm", "webvtt"),
     ],
 )
-def test_text_and_times_come_through_in_another_form(
+def test_text_and_times_are_kept_in_another_codec(
     tmp_path: Path, codec: str, source: str, target: str, becomes: str
 ) -> None:
     silent = Clip(pts=range(0, 60 * 33, 33), time_base=Fraction(1, 1000), codec="libvpx-vp9", options={"cpu-used": "8"})
     clip = make_clip(tmp_path / "clip.mp4", silent if source == ".webm" else SILENT)
     path = enrich(clip, tmp_path / f"in{source}", Extras([Subtitles(cues(*PLAIN), codec, {"language": "deu"})]))
-    plan = repaint(path, tmp_path / f"out{target}")
+    _, plan = transcode_file(path, tmp_path / f"out{target}")
     (track,) = film(tmp_path / f"out{target}").of("subtitle")
     assert track.codec == becomes
-    assert told(track) == [(0.2, 0.5, PLAIN[0]), (0.8, 1.1, PLAIN[1])]
-    assert [line for line in plan.notices if f"becomes {becomes}: {target} files" in line] == list(plan.notices)
-    assert len(plan.notices) == 1
+    assert cues_of(track) == [(0.2, 0.5, PLAIN[0]), (0.8, 1.1, PLAIN[1])]
+    assert [f"becomes {becomes}" in notice for notice in plan.notices] == [True]
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("subrip", ".mkv"), ("ass", ".mkv"), ("mov_text", ".mp4")])
-def test_what_the_container_holds_is_copied_bit_for_bit(tmp_path: Path, codec: str, ending: str) -> None:
+def test_supported_codecs_are_copied_bit_for_bit(tmp_path: Path, codec: str, ending: str) -> None:
     clip = make_clip(tmp_path / "clip.mp4", LONG)
     texts = ["{\\pos(10,20)\\c&H0000FF&}Schild", "kursiv {\\i1}so{\\i0}"]
     path = enrich(clip, tmp_path / f"in{ending}", Extras([Subtitles(cues(*texts), codec)]))
-    (track,) = carried(path, tmp_path / f"out{ending}")
+    (track,) = subtitle_tracks(path, tmp_path / f"out{ending}")
     before = film(path).of("subtitle")[0]
     assert (track.payloads, track.times) == (before.payloads, before.times)
     assert [cue.end for cue in track.cues] == [cue.end for cue in before.cues]
 
 
-def test_simple_markup_stays_and_drawings_are_no_text(tmp_path: Path) -> None:
+def test_simple_markup_is_kept_and_drawings_are_dropped(tmp_path: Path) -> None:
     texts = ["{\\i1}schräg{\\i0} und {\\pos(1,2)}gerade", "{\\p1}m 0 0 l 10 10 10 0{\\p0}Rest"]
     path = enrich(
         make_clip(tmp_path / "clip.mp4", SILENT), tmp_path / "in.mkv", Extras([Subtitles(cues(*texts), "ass")])
     )
-    (webvtt,) = carried(path, tmp_path / "out.webm")
+    (webvtt,) = subtitle_tracks(path, tmp_path / "out.webm")
     assert [cue.text for cue in webvtt.cues] == ["{\\i1}schräg{\\i0} und gerade", "Rest"]
-    (mov,) = carried(path, tmp_path / "out.mp4")
+    (mov,) = subtitle_tracks(path, tmp_path / "out.mp4")
     assert [cue.text for cue in mov.cues] == ["{\\i1}schräg{\\r} und gerade", "Rest"]
 
 
-def test_a_cut_shifts_and_shortens_subtitles(tmp_path: Path) -> None:
+def test_trimming_shifts_and_shortens_subtitles(tmp_path: Path) -> None:
     shown = [
         Cue(Fraction(0), Fraction(1, 2), "vorher"),
         Cue(Fraction(1), Fraction(5, 2), "über den Anfang"),
@@ -95,20 +83,22 @@ def test_a_cut_shifts_and_shortens_subtitles(tmp_path: Path) -> None:
     ]
     path = enrich(make_clip(tmp_path / "clip.mp4", SILENT), tmp_path / "in.mkv", Extras([Subtitles(shown)]))
     for ending in (".mkv", ".mp4", ".webm"):
-        (track,) = carried(path, tmp_path / f"out{ending}", start_seconds=Fraction(2), duration_seconds=Fraction(1))
-        assert told(track) == [(0, 0.5, "über den Anfang"), (0.6, 0.7, "mitten"), (0.8, 1.0, "über das Ende")]
+        (track,) = subtitle_tracks(
+            path, tmp_path / f"out{ending}", start_seconds=Fraction(2), duration_seconds=Fraction(1)
+        )
+        assert cues_of(track) == [(0, 0.5, "über den Anfang"), (0.6, 0.7, "mitten"), (0.8, 1.0, "über das Ende")]
 
 
-def test_cues_shown_together_stand_below_each_other_in_mp4(tmp_path: Path) -> None:
+def test_overlapping_cues_are_joined_as_lines_in_mp4(tmp_path: Path) -> None:
     shown = [
         Cue(Fraction(0), Fraction(2), "Lied"),
         Cue(Fraction(1, 2), Fraction(1), "Wort"),
         Cue(Fraction(3), Fraction(7, 2), "danach"),
     ]
     path = enrich(make_clip(tmp_path / "clip.mp4", LONG), tmp_path / "in.mkv", Extras([Subtitles(shown)]))
-    (track,) = carried(path, tmp_path / "out.mp4")
+    (track,) = subtitle_tracks(path, tmp_path / "out.mp4")
     late = float(film(path).of("subtitle")[0].times[0])  # the priming of the sound, by which mkv moves all
-    assert [(round(begin - late, 3), round(end - late, 3), text) for begin, end, text in told(track)] == [
+    assert [(round(begin - late, 3), round(end - late, 3), text) for begin, end, text in cues_of(track)] == [
         (0, 0.5, "Lied"),
         (0.5, 1, "Lied\\NWort"),
         (1, 2, "Lied"),
@@ -116,7 +106,7 @@ def test_cues_shown_together_stand_below_each_other_in_mp4(tmp_path: Path) -> No
     ]
 
 
-def test_overlaps_of_any_kind_lose_no_moment() -> None:
+def test_no_overlap_loses_text() -> None:
     shown = [Shown(Fraction(a), Fraction(b), t) for a, b, t in ((0, 9, b"a"), (1, 3, b"b"), (1, 2, b"c"), (4, 5, b"d"))]
     overlaps = OverlapSplitter()
     written = [cue for each in shown for cue in overlaps.add(each)] + overlaps.rest()
@@ -128,17 +118,17 @@ def test_overlaps_of_any_kind_lose_no_moment() -> None:
         assert seen == rb"\N".join(cue.text for cue in shown if cue.start <= moment < cue.end)
 
 
-def test_a_track_without_a_word_stalls_nothing(tmp_path: Path) -> None:
+def test_a_track_without_cues_stalls_nothing(tmp_path: Path) -> None:
     far = [Cue(Fraction(39, 10), Fraction(4), "spät")]
     extras = Extras([Subtitles([], metadata={"language": "eng"}), Subtitles(far)])
     path = enrich(make_clip(tmp_path / "clip.mp4", LONG), tmp_path / "in.mkv", extras)
     for ending in (".mkv", ".mp4"):
-        empty, late = carried(path, tmp_path / f"out{ending}")
+        empty, late = subtitle_tracks(path, tmp_path / f"out{ending}")
         assert empty.cues == []
         assert [cue.text for cue in late.cues] == ["spät"]
 
 
-def with_pictures(folder: Path, codec: str) -> Path:
+def with_image_subtitles(folder: Path, codec: str) -> Path:
     """A film whose subtitles are pictures; copying does not look into them."""
     clip = make_clip(folder / "clip.mp4", SILENT)
     with av.open(str(clip)) as source, av.open(str(folder / "in.mkv"), "w", format="matroska") as target:
@@ -157,10 +147,10 @@ def with_pictures(folder: Path, codec: str) -> Path:
 
 
 @pytest.mark.parametrize("codec", ["hdmv_pgs_subtitle", "dvd_subtitle"])
-def test_subtitles_that_are_pictures_are_copied_where_that_can_be(tmp_path: Path, codec: str) -> None:
-    path = with_pictures(tmp_path, codec)
+def test_image_subtitles_are_copied_if_supported(tmp_path: Path, codec: str) -> None:
+    path = with_image_subtitles(tmp_path, codec)
     for ending in (".mkv", ".mp4", ".webm"):
-        plan = repaint(path, tmp_path / f"out{ending}")
+        _, plan = transcode_file(path, tmp_path / f"out{ending}")
         with av.open(str(tmp_path / f"out{ending}")) as container:
             copied = [bytes(p) for s in container.streams.subtitles for p in container.demux(s) if p.size]
         is_held = ending == ".mkv" or (ending == ".mp4" and codec == "dvd_subtitle")
@@ -170,8 +160,8 @@ def test_subtitles_that_are_pictures_are_copied_where_that_can_be(tmp_path: Path
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
-def test_text_that_is_no_utf_8_is_read_as_windows_writes_it(tmp_path: Path, ending: str) -> None:
+def test_text_that_is_not_utf_8_is_read_as_windows_1252(tmp_path: Path, ending: str) -> None:
     path = enrich(make_clip(tmp_path / "clip.mp4", SILENT), tmp_path / "in.mkv", Extras([Subtitles(cues("Mxller"))]))
     path.write_bytes(path.read_bytes().replace(b"Mxller", b"M\xfcller"))
-    (track,) = carried(path, tmp_path / f"out{ending}")
-    assert told(track) == [(0.2, 0.5, "Müller")]
+    (track,) = subtitle_tracks(path, tmp_path / f"out{ending}")
+    assert cues_of(track) == [(0.2, 0.5, "Müller")]

@@ -11,6 +11,8 @@ import numpy as np
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
+from tests.support.media import Clip, Sound, make_clip
+
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 PlayResX: 384
@@ -236,3 +238,42 @@ def _note(track: Track, packet: Any) -> None:
         track.cues.append(Cue(begin, begin + packet.duration * packet.time_base, "\\N".join(lines)))
     track.payloads.append(bytes(packet))
     track.times.append(begin)
+
+
+CHAPTERS = ((Fraction(0), Fraction(1), "Anfang"), (Fraction(1), Fraction(2), "Ende ☃"))
+
+
+def make_films(folder: Path) -> Path:
+    """Make two films with everything that their containers support in ``folder``: film.mkv, film.mp4."""
+    audio = (
+        Sound(seconds=Fraction(2), metadata={"language": "eng", "title": "Film"}),
+        Sound(seconds=Fraction(2), codec="ac3", hertz=880, metadata={"language": "deu"}),
+    )
+    clip = make_clip(folder / "clip.mp4", Clip(pts=range(0, 512 * 60, 512), sounds=audio, metadata={"title": "Élan"}))
+    small = make_clip(folder / "small.mp4", Clip(pts=range(0, 512 * 60, 512), width=32, height=32))
+    with av.open(str(make_clip(folder / "cover.mp4", Clip(pts=(0,), has_cover=True)))) as container:
+        cover = next(bytes(packet) for packet in container.demux(video=1) if packet.size)
+    text = {"language": "deu", "title": "Voll"}
+    shown = cues("Guten Tag", "{\\i1}schräg{\\i0}")
+    enrich(
+        clip,
+        folder / "film.mkv",
+        Extras(
+            subtitles=[Subtitles(shown, "subrip", text, Disposition.default | Disposition.forced)],
+            chapters=CHAPTERS,
+            attachments=[("Schrift.ttf", "font/ttf", FONT), ("cover.jpg", "image/jpeg", cover)],
+            further=small,
+        ),
+    )
+    enrich(
+        clip,
+        folder / "film.mp4",
+        Extras(
+            subtitles=[Subtitles(shown, "mov_text", text, Disposition.forced)],
+            chapters=CHAPTERS,
+            has_cover=True,
+            further=small,
+            data="bin_data",
+        ),
+    )
+    return folder

@@ -1,0 +1,58 @@
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from pipeline.config import DecodeConfig
+from pipeline.decode.source import open_source
+from pipeline.errors import InputError
+from tests.support.extras import make_films
+from tests.support.media import Clip, Sound, make_clip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two films with everything that their containers support: film.mkv, film.mp4."""
+    return make_films(tmp_path_factory.mktemp("films"))
+
+
+def side_packets_of(path: Path, form: str, **part: Fraction) -> list[tuple[Any, ...]]:
+    """Return the side packets of a run that reads the file in one pass or in two."""
+    with open_source(path, DecodeConfig(**part), reads_along=form == "one pass") as source:
+        if form == "one pass":
+            packets = [item for item in source.items() if isinstance(item, av.Packet)]
+        else:
+            assert not [item for item in source.items() if isinstance(item, av.Packet)]
+            packets = list(source.packets([stream.index for stream in source.other_streams]))
+        return [(p.stream_index, p.pts, p.dts, p.duration, p.time_base, bytes(p)) for p in packets]
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {},
+        {"start_seconds": Fraction(1, 2)},
+        {"start_seconds": Fraction(1, 3), "duration_seconds": Fraction(1)},
+        {"duration_seconds": Fraction(9, 10)},
+    ],
+)
+def test_a_second_pass_gives_what_the_first_would(folder: Path, name: str, part: dict[str, Fraction]) -> None:
+    first, second = (
+        side_packets_of(folder / name, "one pass", **part),
+        side_packets_of(folder / name, "two passes", **part),
+    )
+    assert first
+    assert sorted(first) == sorted(second)
+    assert [packet[0] for packet in first] == [packet[0] for packet in second]
+
+
+def test_a_second_pass_of_no_streams_opens_nothing(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    with open_source(path, reads_along=False) as source:
+        path.unlink()
+        assert list(source.packets([])) == []
+        with pytest.raises(InputError):
+            list(source.packets([1]))

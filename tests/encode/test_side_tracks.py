@@ -1,0 +1,123 @@
+"""Times of tracks besides the main video, copied or converted."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from pipeline.frames import Frame
+from tests.support import media
+from tests.support.extras import Extras, Film, enrich, film
+from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.transcoding import transcode_file
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def same_packets(before: Film, after: Film, *of: str) -> None:
+    for kind in of:
+        assert [track.payloads for track in before.of(kind)] == [track.payloads for track in after.of(kind)]
+
+
+def test_a_trimmed_further_video_starts_with_a_key_frame(tmp_path: Path) -> None:
+    options = {"g": "10", "bf": "2", "preset": "ultrafast"}
+    small = make_clip(tmp_path / "small.mp4", Clip(pts=range(0, 512 * 60, 512), width=32, height=32, options=options))
+    path = enrich(
+        make_clip(tmp_path / "a.mp4", Clip(pts=range(0, 512 * 60, 512))), tmp_path / "in.mp4", Extras(further=small)
+    )
+    part = {"start_seconds": Fraction(1, 2), "duration_seconds": Fraction(1)}
+    transcode_file(path, tmp_path / "out.mp4", decoding=part)
+    after = film(tmp_path / "out.mp4")
+    assert len(after.tracks) == 2
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        first = next(iter(container.demux(container.streams.video[1])))
+        container.seek(0)
+        frames = list(container.decode(container.streams.video[1]))
+    assert first.is_keyframe
+    # Key frames stand at 1/3, 2/3, 1 s of the source; the part starts at 1/2.
+    assert frames[0].key_frame
+    assert frames[0].pts * frames[0].time_base == Fraction(2, 3) - Fraction(1, 2)
+    assert [frame.pts * frame.time_base for frame in frames] == sorted(frame.pts * frame.time_base for frame in frames)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_a_further_video_without_dts_keeps_its_times(tmp_path: Path, ending: str) -> None:
+    small = make_clip(tmp_path / "small.mp4", Clip(pts=range(0, 512 * 60, 512), width=32, height=32))
+    path = enrich(
+        make_clip(tmp_path / "a.mp4", Clip(pts=range(0, 512 * 60, 512))), tmp_path / "in.mkv", Extras(further=small)
+    )
+    with av.open(str(path)) as container:  # Matroska stores only pts, in decoding order
+        assert None in [packet.dts for packet in container.demux(container.streams.video[1]) if packet.size]
+    transcode_file(path, tmp_path / f"out{ending}")
+    times = []
+    for name in ("in.mkv", f"out{ending}"):
+        with av.open(str(tmp_path / name)) as container:
+            frames = list(container.decode(container.streams.video[1]))
+        times.append([frame.pts * frame.time_base for frame in frames])
+    assert len(times[1]) == 60
+    assert all(abs(a - b) <= MILLISECOND for a, b in zip(*times, strict=True))
+
+
+def test_audio_that_ends_early_or_late_keeps_its_length(tmp_path: Path) -> None:
+    sounds = [Sound(seconds=Fraction(1, 2)), Sound(seconds=Fraction(4), hertz=880)]
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 60, 512), sounds=sounds))
+    for ending in (".mp4", ".mkv", ".mov"):
+        transcode_file(path, tmp_path / f"out{ending}")
+        after = film(tmp_path / f"out{ending}")
+        same_packets(film(path), after, "audio")
+        assert len(contents(tmp_path / f"out{ending}").times) == 60
+
+
+@pytest.mark.parametrize(("ending", "codec"), [(".webm", "opus"), (".mov", "aac")])
+def test_unsupported_audio_is_transcoded_in_time_with_a_notice(tmp_path, ending, codec):
+    source = "pcm_s16le" if ending == ".webm" else "libopus"
+    sounds = [Sound(codec=source, seconds=Fraction(2), click_seconds=1.25, start_seconds=Fraction(1, 4))]
+    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2000, 40), time_base=Fraction(1, 1000), sounds=sounds))
+    _, plan = transcode_file(path, tmp_path / f"out{ending}")
+    after = media.contents(tmp_path / f"out{ending}")
+    assert codec in after.sound_codecs[0]
+    assert "audio stream 1" in plan.notices[-1]
+    assert media.click_seconds(tmp_path / f"out{ending}") == pytest.approx(media.click_seconds(path), abs=0.003)
+
+
+def test_transcoded_audio_is_as_long_as_before(tmp_path):
+    sounds = [Sound(codec="pcm_s16le", seconds=Fraction(2) + Fraction(700, 48000))]
+    path = make_clip(tmp_path / "in.mkv", Clip(time_base=Fraction(1, 1000), pts=range(0, 2000, 40), sounds=sounds))
+    transcode_file(path, tmp_path / "out.webm")
+    with av.open(str(tmp_path / "out.webm")) as container:
+        last = list(container.decode(audio=0))[-1]
+    assert last.layout.nb_channels == 2
+    assert float(last.time) + last.samples / last.sample_rate >= float(sounds[0].seconds) - 0.001
+
+
+def test_pcm_of_a_mov_is_converted_for_mp4(tmp_path):
+    sounds = [Sound(codec="pcm_s16le", click_seconds=0.5)]
+    path = make_clip(tmp_path / "in.mov", Clip(sounds=sounds))
+    transcode_file(path, tmp_path / "out.mp4")
+    assert media.click_seconds(tmp_path / "out.mp4") == pytest.approx(0.5, abs=0.003)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_repeated_decreasing_and_missing_dts_are_repaired(tmp_path, ending):
+    path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
+
+    def spoil(items):
+        number = 0
+        for item in items:
+            if not isinstance(item, Frame):
+                number += 1
+                if number in (5, 6):
+                    item.dts = item.pts = 4096
+                elif number == 10:
+                    item.dts = item.pts = 1000
+                elif number == 20:
+                    item.dts = None
+                elif number == 30:
+                    item.dts = item.pts = None
+            yield item
+
+    transcode_file(path, tmp_path / f"out{ending}", change=spoil)
+    after = media.contents(tmp_path / f"out{ending}")
+    assert after.sounds == media.contents(path).sounds
+    assert after.sound_times[0] == sorted(after.sound_times[0])
