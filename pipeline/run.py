@@ -50,7 +50,7 @@ def stylize_video(
     tag = style.tag if config.tag else {}
     with (
         open_source(
-            config.source, config.decode, reads_along=not is_resumable(config), keep_alpha_and_depth=True
+            config.source, config.decode, with_side_packets=not is_resumable(config), keep_alpha_and_depth=True
         ) as source,
         open_mask(config.mask, source.info, config.decode) as mask,
     ):

@@ -245,7 +245,7 @@ def record_speed(step: Step, frames: int, seconds: float) -> None:
 def _read_header(config: VideoConfig) -> Clip:
     try:
         decode = replace(config.decode, threads=1)
-        with open_source(config.source, decode, reads_along=False, keep_alpha_and_depth=True) as source:
+        with open_source(config.source, decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
             info = source.info
             return Clip(info.width, info.height, info.is_16_bit, info.frame_count, info.duration_seconds)
     except InputError as error:

@@ -41,7 +41,7 @@ def _thumbnail(path: str, moment: Fraction) -> bytes:
         InputError: the clip cannot be read.
     """
     config = DecodeConfig(start_seconds=moment or None, height=HEIGHT_PX, threads=1)
-    with open_source(path, config, reads_along=False) as source:
+    with open_source(path, config, with_side_packets=False) as source:
         frame = next(decode(source))
         aspect = float(source.info.sample_aspect_ratio)
     image = Image.fromarray(frame.pixels)

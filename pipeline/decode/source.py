@@ -147,7 +147,7 @@ def open_source(
     path: str | Path,
     config: DecodeConfig | None = None,
     *,
-    reads_along: bool = True,
+    with_side_packets: bool = True,
     keep_alpha_and_depth: bool = False,
 ) -> Source:
     """Open the video at ``path``, or on standard input for ``-``, and decode its first wanted frame.
@@ -155,7 +155,7 @@ def open_source(
     Args:
         path: a file, or ``-``.
         config: which part is read, and how.
-        reads_along: whether `Source.items` yields packets of the other streams; `Source.packets` reads them otherwise.
+        with_side_packets: whether `Source.items` yields packets of the other streams; `Source.packets` reads them otherwise.
         keep_alpha_and_depth: whether frames keep their alpha, and 16 bits if the source has more than 8; otherwise
             frames have 8 bits and transparent pixels show a background.
 
@@ -168,7 +168,7 @@ def open_source(
     margins = SEEK_MARGINS_SECONDS if config.start_seconds and os.path.isfile(name) else ()
     for margin in (*margins, None):
         damage = DamageLog(name, strict=config.strict)
-        reader = _open_reader(name, config, damage, with_side_packets=reads_along)
+        reader = _open_reader(name, config, damage, with_side_packets=with_side_packets)
         try:
             source = _start(name, reader, config, margin, keep_alpha_and_depth)
         except BaseException:

@@ -56,7 +56,7 @@ def stylize_long_clip(
         return stylize_video(config, progress=progress, notify=notify, finished=finished)
     started, notices = time.perf_counter(), Notices(notify)
     style = find_style(config.stylize.style, config.stylize.style_end)
-    with open_source(config.source, config.decode, reads_along=False, keep_alpha_and_depth=True) as source:
+    with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
         if is_started_by_one(config, plan):
             notify("one worker started this clip: one worker resumes it")

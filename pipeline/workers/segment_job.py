@@ -69,7 +69,7 @@ def run_segment_job(job: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentRe
     check_here(job)
     config, notices = job.config, list[str]()
     with (
-        open_source(config.source, config.decode, reads_along=False, keep_alpha_and_depth=True) as source,
+        open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source,
         open_mask(config.mask, source.info, config.decode) as mask,
     ):
         # The other streams, and whether the output may be replaced, are decided for the whole clip.

@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def side_packets_of(path: Path, form: str, **part: Fraction) -> list[tuple[Any, ...]]:
     """Return the side packets of a run that reads the file in one pass or in two."""
-    with open_source(path, DecodeConfig(**part), reads_along=form == "one pass") as source:
+    with open_source(path, DecodeConfig(**part), with_side_packets=form == "one pass") as source:
         if form == "one pass":
             packets = [item for item in source.items() if isinstance(item, av.Packet)]
         else:
@@ -51,7 +51,7 @@ def test_a_second_pass_gives_what_the_first_would(folder: Path, name: str, part:
 
 def test_a_second_pass_of_no_streams_opens_nothing(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
-    with open_source(path, reads_along=False) as source:
+    with open_source(path, with_side_packets=False) as source:
         path.unlink()
         assert list(source.packets([])) == []
         with pytest.raises(InputError):

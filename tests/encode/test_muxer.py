@@ -31,7 +31,7 @@ def test_a_video_written_from_packets_is_that_of_the_frames(
     folder: Path, tmp_path: Path, segment: str, ending: str
 ) -> None:
     transcode_file(folder / "film.mkv", tmp_path / f"whole{ending}")
-    with open_source(folder / "film.mkv", reads_along=False) as source:
+    with open_source(folder / "film.mkv", with_side_packets=False) as source:
         plan = plan_output(source, tmp_path / f"out{ending}", EncodeConfig(streams="none"))
         alone = plan_output(source, tmp_path / segment, EncodeConfig(streams="none"))
         encode(decode(source), alone)
