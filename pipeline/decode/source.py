@@ -155,7 +155,7 @@ def open_source(
     Args:
         path: a file, or ``-``.
         config: which part is read, and how.
-        with_side_packets: whether `Source.items` yields packets of the other streams; `Source.packets` reads them otherwise.
+        with_side_packets: whether `Source.items` yields packets of the other streams; if not, `Source.packets` does.
         keep_alpha_and_depth: whether frames keep their alpha, and 16 bits if the source has more than 8; otherwise
             frames have 8 bits and transparent pixels show a background.
 
