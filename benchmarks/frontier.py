@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.scoring import add_scoring, painted_scores
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
-from pipeline.evaluate.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import READ_TOGETHER
 from pipeline.evaluate.plot import ticks
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
@@ -52,7 +52,7 @@ def main() -> int:
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(TOGETHER)
+    print(READ_TOGETHER)
     return 0
 
 

@@ -28,7 +28,7 @@ from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
-from pipeline.evaluate.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import READ_TOGETHER
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
 
@@ -54,7 +54,7 @@ def main() -> int:
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(f"style and content by {network or 'no network'}; {TOGETHER}")
+    print(f"style and content by {network or 'no network'}; {READ_TOGETHER}")
     return 0
 
 

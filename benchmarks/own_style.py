@@ -27,7 +27,7 @@ from benchmarks.woodcut import woodcut
 from pipeline.config import StylizeConfig
 from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError
-from pipeline.evaluate.evaluate import TOGETHER
+from pipeline.evaluate.evaluate import READ_TOGETHER
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_image, write_image
 from sample_videos import clip
@@ -60,7 +60,7 @@ def main() -> int:
     except (PipelineError, CommandError, OSError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(f"style and content by {network or 'no network'}; {TOGETHER}")
+    print(f"style and content by {network or 'no network'}; {READ_TOGETHER}")
     return 0
 
 

@@ -21,7 +21,7 @@ from benchmarks.command import CommandError, machine, machine_line, paint
 from benchmarks.scoring import add_scoring
 from pipeline.errors import PipelineError
 from pipeline.evaluate.config import EvaluateConfig
-from pipeline.evaluate.evaluate import TOGETHER, evaluate
+from pipeline.evaluate.evaluate import READ_TOGETHER, evaluate
 
 MODES = ("none", "smooth", "flow")
 
@@ -36,7 +36,7 @@ def main() -> int:
     except (CommandError, PipelineError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(TOGETHER)
+    print(READ_TOGETHER)
     return 0
 
 

@@ -21,7 +21,8 @@ from pipeline.errors import PipelineError
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluate import evaluate
 from pipeline.evaluate.scores import Scores
-from pipeline.train.train import TrainConfig, train
+from pipeline.train.config import TrainConfig
+from pipeline.train.train import train
 from sample_videos import CLIPS, clip
 
 WANTED, NEAR = 0.7, 0.1

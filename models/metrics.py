@@ -1,6 +1,6 @@
 """Metrics of a stylized clip: temporal stability, distance from the style image, distance from the content.
 
-Read them together: a weaker style is more stable for free. Formulas and meaning: docs/measures.md.
+Read them together: a weaker style is always more stable. Formulas and meaning: docs/measures.md.
 """
 
 import math

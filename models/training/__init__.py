@@ -1,1 +1,1 @@
-"""How the weights are made; imported by nothing at run time."""
+"""Training a style network: data, losses, schedule, loop. Also the loss networks that evaluation measures with."""

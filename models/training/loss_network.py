@@ -1,6 +1,6 @@
-"""Pretrained networks whose features the losses compare: VGG-19 and smaller stand-ins.
+"""Pretrained networks whose features the losses compare: VGG-19 and smaller networks.
 
-Which network a state dict belongs to is told by its keys, so that a file is all a caller needs to name:
+The keys of a state dict tell which network it belongs to, so that a file is all a caller needs to give:
 
     torchvision VGG-19          features.{0,2,5,...,34}     ImageNet mean and deviation, zero padding
     normalised VGG-19           features.{0,2,5,7,10} only  preprocessing folded in, reflection padding
@@ -30,7 +30,7 @@ StateDict = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Names of the features that a loss network compares.
+    """Names of the features to compare.
 
     Attributes:
         style: compared by their Gram matrices.
@@ -45,7 +45,7 @@ class LossNetwork(nn.Module):
     """A frozen, pretrained network cut into stages; each stage ends in a named feature map.
 
     Shape:
-        ``(N, 3, H, W)`` RGB in [0, 1] in; a dict from the name of each feature to ``(N, C, h, w)`` out.
+        ``(N, 3, H, W)`` RGB in [0, 1] in; a dict from the name of each feature map to ``(N, C, h, w)`` out.
 
     Attributes:
         name: of the network, for recipes and reports.
@@ -62,9 +62,9 @@ class LossNetwork(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Features of all stages, by name."""
-        x = (pictures - self.get_buffer("mean")) / self.get_buffer("deviation")
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the features of all stages by name."""
+        x = (images - self.get_buffer("mean")) / self.get_buffer("deviation")
         features = {}
         for name, stage in self.stages.items():
             x = features[name] = stage(x)
@@ -72,10 +72,10 @@ class LossNetwork(nn.Module):
 
 
 def load_loss_network(state: StateDict) -> LossNetwork:
-    """Build the network that ``state`` holds the weights of; see the table at the head of this module.
+    """Build the network of a state dict; see the table at the head of this module.
 
     Raises:
-        ValueError: the keys are of no known network.
+        ValueError: the keys match no known network.
     """
     if "features.3.squeeze.weight" in state:
         return _squeezenet(state)
@@ -86,18 +86,18 @@ def load_loss_network(state: StateDict) -> LossNetwork:
     if "features.10.weight" in state and "features.12.weight" not in state:
         return _normalised(state)
     known = "torchvision VGG-19, normalised or distilled VGG-19, SqueezeNet 1.1"
-    raise ValueError(f"the weights are of no loss network known here ({known}); first keys: {sorted(state)[:3]}")
+    raise ValueError(f"not the weights of a known loss network ({known}); first keys: {sorted(state)[:3]}")
 
 
 def vgg19(state: StateDict) -> LossNetwork:
-    """Simonyan & Zisserman 2015 with torchvision's keys, from the picture to relu5_1."""
+    """Build VGG-19 (Simonyan & Zisserman 2015) with torchvision's keys, up to relu5_1."""
     layers = Layers(style=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), content=("relu3_1",))
     stages = _vgg_stages(state, VGG19_CONVOLUTIONS[:13], reflection=False)
     return LossNetwork("torchvision VGG-19", layers, stages, imagenet=True)
 
 
 def _normalised(state: StateDict) -> LossNetwork:
-    """VGG-19 to relu3_1 with each channel's mean activation about 1: its layers are balanced already."""
+    """Build VGG-19 up to relu3_1 with a mean activation of about 1 per channel, which balances its layers."""
     layers = Layers(style=("relu1_1", "relu2_1", "relu3_1"), content=("relu3_1",))
     stages = _vgg_stages(state, VGG19_CONVOLUTIONS[:5], reflection=True)
     return LossNetwork("normalised VGG-19", layers, stages, imagenet=False)
@@ -105,29 +105,29 @@ def _normalised(state: StateDict) -> LossNetwork:
 
 def _vgg_stages(state: StateDict, convolutions: tuple[int, ...], *, reflection: bool) -> dict[str, nn.Module]:
     stages: dict[str, nn.Module] = {}
-    parts: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for index in convolutions:
         if index - 1 in VGG19_POOLS:
-            parts.append(nn.MaxPool2d(2, ceil_mode=reflection))
-        parts += [_convolution(state, f"features.{index}", padding=1, reflection=reflection), nn.ReLU()]
+            modules.append(nn.MaxPool2d(2, ceil_mode=reflection))
+        modules += [_convolution(state, f"features.{index}", padding=1, reflection=reflection), nn.ReLU()]
         if index in VGG19_RELU_1:
-            stages[VGG19_RELU_1[index]] = nn.Sequential(*parts)
-            parts = []
+            stages[VGG19_RELU_1[index]] = nn.Sequential(*modules)
+            modules = []
     return stages
 
 
 def _distilled(state: StateDict) -> LossNetwork:
-    """VGG-19 distilled to a sixteenth (Wang et al., "Collaborative Distillation", CVPR 2020): motifs up to relu4_1."""
+    """Build VGG-19 distilled to a sixteenth (Wang et al., "Collaborative Distillation", CVPR 2020), up to relu4_1."""
     names = {1: ("11", "12"), 2: ("21", "22"), 3: ("31", "32", "33", "34"), 4: ("41",)}
     stages: dict[str, nn.Module] = {}
-    parts: list[nn.Module] = [_convolution(state, "conv0", padding=0)]
+    modules: list[nn.Module] = [_convolution(state, "conv0", padding=0)]
     for depth, convolutions in names.items():
         for name in convolutions:
-            parts += [_convolution(state, f"conv{name}", padding=1, reflection=True), nn.ReLU()]
+            modules += [_convolution(state, f"conv{name}", padding=1, reflection=True), nn.ReLU()]
             if name.endswith("1"):
-                stages[f"relu{depth}_1"] = nn.Sequential(*parts)
-                parts = []
-        parts.append(nn.MaxPool2d(2))
+                stages[f"relu{depth}_1"] = nn.Sequential(*modules)
+                modules = []
+        modules.append(nn.MaxPool2d(2))
     layers = Layers(style=("relu3_1", "relu4_1"), content=("relu4_1",))
     return LossNetwork("distilled VGG-19", layers, stages, imagenet=False)
 
@@ -138,16 +138,16 @@ class _Fire(nn.Module):
     def __init__(self, state: StateDict, key: str) -> None:
         super().__init__()
         self.squeeze = _convolution(state, f"{key}.squeeze", padding=0)
-        self.narrow = _convolution(state, f"{key}.expand1x1", padding=0)
-        self.wide = _convolution(state, f"{key}.expand3x3", padding=1)
+        self.expand1x1 = _convolution(state, f"{key}.expand1x1", padding=0)
+        self.expand3x3 = _convolution(state, f"{key}.expand3x3", padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.squeeze(x))
-        return torch.cat((F.relu(self.narrow(x)), F.relu(self.wide(x))), dim=1)
+        return torch.cat((F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))), dim=1)
 
 
 def _squeezenet(state: StateDict) -> LossNetwork:
-    """SqueezeNet 1.1 (Iandola et al. 2016) with torchvision's keys, to features.7."""
+    """Build SqueezeNet 1.1 (Iandola et al. 2016) with torchvision's keys, up to features.7."""
 
     def pool() -> nn.Module:
         return nn.MaxPool2d(3, 2, ceil_mode=True)
@@ -161,7 +161,7 @@ def _squeezenet(state: StateDict) -> LossNetwork:
     return LossNetwork("SqueezeNet 1.1", layers, stages, imagenet=True)
 
 
-class _ReflectedConv2d(nn.Conv2d):
+class _ReflectConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(reflect(x, self.kernel_size[0] // 2))
 
@@ -170,9 +170,9 @@ def _convolution(state: StateDict, key: str, *, padding: int, stride: int = 1, r
     try:
         weight, bias = state[f"{key}.weight"].float(), state[f"{key}.bias"].float()
     except KeyError as error:
-        raise ValueError(f"the weights of the loss network lack {error}") from None
+        raise ValueError(f"{error} is missing in the weights of the loss network") from None
     outputs, inputs, kernel, _ = weight.shape
-    kind: Any = _ReflectedConv2d if reflection else nn.Conv2d
+    kind: Any = _ReflectConv2d if reflection else nn.Conv2d
     layer: nn.Conv2d = kind(inputs, outputs, kernel, stride=stride, padding=0 if reflection else padding)
     layer.load_state_dict({"weight": weight, "bias": bias})
     return layer

@@ -1,8 +1,8 @@
-"""What training minimises: named terms, each a function of the frames, what became of them, and the painting."""
+"""What training minimizes: named losses of frames, of their stylized versions, and of the style image."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 from typing import Protocol
 
 import torch
@@ -10,19 +10,19 @@ from torch import Tensor
 
 from models.losses import content_loss, feature_loss, gram_matrix, output_loss, style_loss, total_variation
 from models.training.loss_network import LossNetwork
-from models.training.pairs import Pairs
+from models.training.pairs import FramePairs
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each term counts; the terms are relative to their targets, so 1 means the same for every painting.
+class LossWeights:
+    """Weights of the losses; each loss is relative to its target, so 1 means the same for every style image.
 
     Attributes:
-        style: on the Gram matrices.
-        content: on the features.
-        variation: on the differences of neighbouring pixels.
-        output: on the change of the painting from frame to frame.
-        feature: on the change of the network's own features from frame to frame.
+        style: of the distance of Gram matrices from the style image.
+        content: of the distance of features from the frame.
+        variation: of the differences of neighbouring pixels.
+        output: of the change of the stylized frame along the flow.
+        feature: of the change of the network's own features along the flow.
     """
 
     style: float = 14.0
@@ -35,18 +35,14 @@ class Weights:
         if not all(math.isfinite(weight) and weight >= 0 for weight in asdict(self).values()):
             raise ValueError(f"loss weights must be finite and not negative: {self}")
 
-    def tensor(self) -> Tensor:
-        """The weights in the order of the fields, ``(5,)`` float32."""
-        return torch.tensor([getattr(self, f.name) for f in fields(self)], dtype=torch.float32)
-
 
 @dataclass(frozen=True, slots=True)
-class Stylized:
-    """What the network made of `Pairs`.
+class StylizedPairs:
+    """`FramePairs` after the network.
 
     Attributes:
-        first: ``(N, 3, H, W)`` in [0, 1], frame t - 1 painted.
-        second: ``(N, 3, H, W)``, frame t painted.
+        first: ``(N, 3, H, W)`` in [0, 1], stylized frame t - 1.
+        second: ``(N, 3, H, W)``, stylized frame t.
         first_features: ``(N, C, h, w)`` in the middle of the network.
         second_features: ``(N, C, h, w)``.
     """
@@ -58,39 +54,39 @@ class Stylized:
 
 
 class Objective(Protocol):
-    """What training minimises."""
+    """What training minimizes."""
 
-    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Weighted scalar losses by name.
+    def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return weighted scalar losses by name.
 
         Args:
-            pairs: what was to be painted.
-            stylized: what the network made of it.
-            targets: what `targets` of the same objective returned for the painting.
+            pairs: the frames.
+            stylized: the frames after the network.
+            targets: of the style; see `targets`.
         """
         ...
 
-    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        """What the terms need to know of a painting, and how much each of them counts.
+    def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
+        """Return what `terms` needs to know about a style.
 
         Args:
-            painting: ``(K, 3, H, W)`` in [0, 1]: K pictures, one in most cases, of the same look.
-            weights: of the terms.
+            style_image: ``(K, 3, H, W)`` in [0, 1]: K images of one style, usually one.
+            weights: of the losses.
         """
         ...
 
 
-class PaintingObjective:
-    """Content, style and smoothness as in Johnson 2016, stillness as in ReCoNet 2018.
+class StyleTransferObjective:
+    """Content, style and smoothness as in Johnson 2016, temporal stability as in ReCoNet 2018.
 
-    The two frames of a pair show the same, so likeness to photo and painting is asked of one of them alone: that halves
-    the work of the loss networks, the most of a step.
+    The frames of a pair show the same scene, so style and content are measured on the first one only: that halves the
+    work of the loss networks, the largest part of a step.
 
     Args:
-        networks: whose features are compared, the mean over their layers; at least one.
+        networks: features to compare, averaged over their layers; at least one network.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no network is given.
     """
 
     def __init__(self, networks: Sequence[LossNetwork]) -> None:
@@ -98,20 +94,20 @@ class PaintingObjective:
             raise ValueError("at least one loss network is needed")
         self.networks = list(networks)
 
-    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        """The weights, then the Gram matrices ``(C, C)`` by network and style layer, mean over the pictures."""
+    def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
+        """Return the weights, then the Gram matrices ``(C, C)`` by network and style layer, averaged over images."""
         with torch.no_grad():
-            by_picture = [self._grams(picture) for picture in painting[:, None]]
-        means = (torch.stack(grams).mean(dim=0) for grams in zip(*by_picture, strict=True))
-        return [weights.tensor().to(painting.device), *means]
+            grams = [self._grams(image) for image in style_image[:, None]]
+        means = (torch.stack(of_layer).mean(dim=0) for of_layer in zip(*grams, strict=True))
+        return [torch.tensor(astuple(weights), dtype=torch.float32, device=style_image.device), *means]
 
-    def _grams(self, picture: Tensor) -> list[Tensor]:
-        by_network = ((network.layers.style, network(picture)) for network in self.networks)
-        return [gram_matrix(features[layer])[0] for layers, features in by_network for layer in layers]
+    def _grams(self, image: Tensor) -> list[Tensor]:
+        features = ((network.layers.style, network(image)) for network in self.networks)
+        return [gram_matrix(by_layer[layer])[0] for layers, by_layer in features for layer in layers]
 
-    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The terms ``style``, ``content``, ``variation``, ``output`` and ``feature``."""
-        style, content = self._likeness(pairs.clean_first, stylized.first, targets[1:])
+    def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the losses ``style``, ``content``, ``variation``, ``output`` and ``feature``."""
+        style, content = self._style_and_content(pairs.clean_first, stylized.first, targets[1:])
         frames = (pairs.clean_second, pairs.clean_first)
         losses = {
             "style": style,
@@ -122,13 +118,13 @@ class PaintingObjective:
         }
         return {name: weight * loss for (name, loss), weight in zip(losses.items(), targets[0].unbind(), strict=True)}
 
-    def _likeness(self, pictures: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _style_and_content(self, frames: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         style, content = [], []
         remaining = iter(grams)
         for network in self.networks:
-            of_painted = network(stylized)
+            found = network(stylized)
             with torch.no_grad():
-                of_pictures = network(pictures)
-            style += [style_loss(of_painted[layer], next(remaining)) for layer in network.layers.style]
-            content += [content_loss(of_painted[layer], of_pictures[layer]) for layer in network.layers.content]
+                expected = network(frames)
+            style += [style_loss(found[layer], next(remaining)) for layer in network.layers.style]
+            content += [content_loss(found[layer], expected[layer]) for layer in network.layers.content]
         return torch.stack(style).mean(), torch.stack(content).mean()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.live.statistics import LiveSummary
     from pipeline.summary import Summary
     from pipeline.train.config import TrainConfig
-    from pipeline.train.train import Trained
+    from pipeline.train.train import TrainSummary
 
 WHY_TRAINING_ENDED = {
     "minutes": " (the time is used up; --minutes gives more)",
@@ -107,7 +107,7 @@ def partial_training(config: "TrainConfig") -> str:
     return "no step was finished, so there is no checkpoint"
 
 
-def training_lines(config: "TrainConfig", result: "Trained") -> tuple[str, str]:
+def training_lines(config: "TrainConfig", result: "TrainSummary") -> tuple[str, str]:
     """Return a line on a training, and one with a command to try."""
     from pipeline.train.data import CLIP_ENDINGS
 

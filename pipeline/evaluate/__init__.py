@@ -1,1 +1,1 @@
-"""Scores of a stylized clip: stability, style and content."""
+"""Scores of a stylized clip: temporal stability, style and content."""

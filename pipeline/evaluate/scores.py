@@ -1,4 +1,4 @@
-"""Takes two clips frame by frame, compares their pairs, and adds up what was measured."""
+"""Takes two clips frame by frame, compares pairs of frames, and adds up the scores."""
 
 import math
 from collections import deque
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from models.flow import FlowEstimator
 
 NEAR, FAR = 1, 10
-PICTURES = 4
+"""Distances of the frames of a pair."""
+
+PERCEPTUAL_FRAMES = 4
+"""About how many frames are compared by style and content."""
 
 T = TypeVar("T")
 
@@ -24,10 +27,10 @@ class Pair:
 
     Attributes:
         index: of the later frame, from 0.
-        seconds: of the later frame, counted from the first.
-        visible: share of the pixels that could be compared.
-        original: `models.metrics.warp_error` of the original clip; None where the pair is not counted.
-        stylized: of the painted clip.
+        seconds: time of the later frame, from the first frame of the clip.
+        visible: share of the pixels that could be compared, 0 to 1.
+        original: `models.metrics.warp_error` of the original clip; None if a scene cut lies between the frames.
+        stylized: `models.metrics.warp_error` of the stylized clip; None as above.
     """
 
     index: int
@@ -39,27 +42,27 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What was measured; None stands for what could not be. The scores stand together.
+    """All scores, to be read together; None for what could not be measured.
 
     Attributes:
-        frames: of either clip.
-        pairs: of neighbouring frames that count in ``e_stab``.
-        left_out: pairs of neighbouring frames that do not, as another scene begins between them.
-        pairs10: of frames 10 apart that count.
-        left_out10: of frames 10 apart that do not.
-        e_stab: of the painted clip, in pixels of [0, 1]; lower is stiller.
-        e_stab10: the same with frames 10 apart.
+        frames: number of frames of each clip.
+        pairs: number of neighbouring pairs in ``e_stab``.
+        left_out: number of neighbouring pairs with a scene cut between their frames.
+        pairs10: number of pairs 10 frames apart in ``e_stab10``.
+        left_out10: number of pairs 10 frames apart with a scene cut between their frames.
+        e_stab: of the stylized clip, in pixel values of [0, 1]; lower is more stable.
+        e_stab10: the same for frames 10 apart.
         e_warp: the square of ``e_stab``, as in Lai et al. 2018.
-        e_warp10: the same with frames 10 apart.
-        input_e_stab: of the original: the floor, which is wrong flow and noise.
-        input_e_stab10: the same with frames 10 apart.
-        style: distance from the painting; lower is more like it.
-        content: distance from the scene; lower keeps more of it.
-        pictures: frames whose style and content were measured.
-        loss_network: by which style and content were measured.
-        painting: file of the painting.
-        notes: what the reader of the figures should know, a line each.
-        curve: each compared pair of neighbouring frames.
+        e_warp10: the same for frames 10 apart.
+        input_e_stab: of the original clip: errors of the flow and noise, the lowest value to expect.
+        input_e_stab10: the same for frames 10 apart.
+        style: distance from the style image; lower is more similar.
+        content: distance from the original frames; lower keeps more of them.
+        pictures: number of frames in ``style`` and ``content``.
+        loss_network: name of the network by which style and content were measured.
+        painting: file name of the style image.
+        notes: remarks on the scores, one line each.
+        curve: the neighbouring pairs that were compared.
     """
 
     frames: int
@@ -83,86 +86,91 @@ class Scores:
 
 
 class ScoreAccumulator:
-    """Takes two clips frame by frame and measures as many of their pairs as are wanted.
+    """Takes two clips frame by frame and compares a limited number of pairs, spread evenly.
 
     Args:
-        finder: of the flow in the original clip.
-        likeness: measures style and content of a few frames; None leaves both out.
-        total: an estimate of the frames to come; None where nothing is known.
-        pairs: about how many are compared; 0 for all.
+        estimator: estimates the flow in the original clip.
+        perceptual: measures style and content of a few frames; None for neither.
+        total: an estimate of the number of frames; None if unknown.
+        pairs: about how many pairs to compare; 0 for all.
 
     Attributes:
-        frames: taken so far.
+        frames: number of frames so far.
     """
 
     def __init__(
-        self, finder: "FlowEstimator", likeness: PerceptualMetrics | None, *, total: int | None, pairs: int
+        self, estimator: "FlowEstimator", perceptual: PerceptualMetrics | None, *, total: int | None, pairs: int
     ) -> None:
         self.frames = 0
-        self._finder = finder
-        self._likeness = likeness
+        self._estimator = estimator
+        self._perceptual = perceptual
         stride = round((total - 1) / pairs) if total and pairs else 1
-        self._pairs = {back: Sample[Pair](2 * pairs, stride) for back in (NEAR, FAR)}
-        self._pictures = Sample[tuple[float | None, float]](2 * PICTURES, (total or 0) // PICTURES)
+        self._pairs = {distance: EvenSample[Pair](2 * pairs, stride) for distance in (NEAR, FAR)}
+        perceptual_stride = (total or 0) // PERCEPTUAL_FRAMES
+        self._perceptual_scores = EvenSample[tuple[float | None, float]](2 * PERCEPTUAL_FRAMES, perceptual_stride)
         self._past: deque[tuple[Frame, Frame]] = deque(maxlen=FAR)
-        self._begin = 0.0
+        self._start = 0.0
 
     def add(self, original: Frame, stylized: Frame) -> None:
-        """Take the next frame of either clip, of one size."""
+        """Add the next frame of both clips, of the same size."""
         if not self.frames:
-            self._begin = float(original.seconds)
-        for back, sample in self._pairs.items():
-            if self.frames >= back and sample.wants(self.frames):
-                sample.add(self.frames, self._compare(original, stylized, back))
-        if self._likeness and self._pictures.wants(self.frames):
-            self._pictures.add(self.frames, self._likeness(original.pixels, stylized.pixels))
+            self._start = float(original.seconds)
+        for distance, sample in self._pairs.items():
+            if self.frames >= distance and sample.wants(self.frames):
+                sample.add(self.frames, self._compare(original, stylized, distance))
+        if self._perceptual and self._perceptual_scores.wants(self.frames):
+            self._perceptual_scores.add(self.frames, self._perceptual(original.pixels, stylized.pixels))
         self._past.append((original, stylized))
         self.frames += 1
 
-    def _compare(self, original: Frame, stylized: Frame, back: int) -> Pair:
+    def _compare(self, original: Frame, stylized: Frame, distance: int) -> Pair:
         from models.metrics import estimate_motion, image_to_tensor, warp_error
 
-        earlier = self._past[-back]
-        motion = estimate_motion(original.pixels, earlier[0].pixels, self._finder)
+        earlier = self._past[-distance]
+        motion = estimate_motion(original.pixels, earlier[0].pixels, self._estimator)
         errors: list[float | None] = [None, None]
         if motion.same_scene:
-            both = zip((original, stylized), earlier, strict=True)
-            errors = [
-                warp_error(image_to_tensor(now.pixels), image_to_tensor(then.pixels), motion) for now, then in both
-            ]
-        return Pair(self.frames, float(original.seconds) - self._begin, motion.visible_share, *errors)
+            for clip, (now, before) in enumerate(zip((original, stylized), earlier, strict=True)):
+                errors[clip] = warp_error(image_to_tensor(now.pixels), image_to_tensor(before.pixels), motion)
+        return Pair(self.frames, float(original.seconds) - self._start, motion.visible_share, *errors)
 
-    def scores(self, network: str | None, painting: str | None, notes: Sequence[str]) -> Scores:
-        """What all of it came to."""
+    def scores(self, network: str | None, style_image: str | None, notes: Sequence[str]) -> Scores:
+        """Return the scores of all frames so far.
+
+        Args:
+            network: name of the loss network.
+            style_image: file name of the style image.
+            notes: remarks on the scores, one line each.
+        """
         from models.metrics import e_stab, e_warp
 
-        near, far = (self._pairs[back].items for back in (NEAR, FAR))
-        pictures = self._pictures.items
-        styles = [style for style, _ in pictures if style is not None]
+        near, far = (self._pairs[distance].items for distance in (NEAR, FAR))
+        near_errors, far_errors = (_present(pair.stylized for pair in pairs) for pairs in (near, far))
+        perceptual = self._perceptual_scores.items
         return Scores(
             frames=self.frames,
-            pairs=len(_counted(near)),
-            left_out=len(near) - len(_counted(near)),
-            pairs10=len(_counted(far)),
-            left_out10=len(far) - len(_counted(far)),
-            e_stab=_over(e_stab, _counted(near)),
-            e_stab10=_over(e_stab, _counted(far)),
-            e_warp=_over(e_warp, _counted(near)),
-            e_warp10=_over(e_warp, _counted(far)),
-            input_e_stab=_over(e_stab, [pair.original for pair in near if pair.original is not None]),
-            input_e_stab10=_over(e_stab, [pair.original for pair in far if pair.original is not None]),
-            style=_over(_mean, styles),
-            content=_over(_mean, [content for _, content in pictures]),
-            pictures=len(pictures),
+            pairs=len(near_errors),
+            left_out=len(near) - len(near_errors),
+            pairs10=len(far_errors),
+            left_out10=len(far) - len(far_errors),
+            e_stab=_over(e_stab, near_errors),
+            e_stab10=_over(e_stab, far_errors),
+            e_warp=_over(e_warp, near_errors),
+            e_warp10=_over(e_warp, far_errors),
+            input_e_stab=_over(e_stab, _present(pair.original for pair in near)),
+            input_e_stab10=_over(e_stab, _present(pair.original for pair in far)),
+            style=_over(_mean, _present(style for style, _ in perceptual)),
+            content=_over(_mean, [content for _, content in perceptual]),
+            pictures=len(perceptual),
             loss_network=network,
-            painting=painting,
+            painting=style_image,
             notes=tuple(notes),
             curve=tuple(near),
         )
 
 
 def figures(scores: Scores) -> Iterator[str]:
-    """The figures of a painted clip, a line each; a dash stands for what could not be measured."""
+    """Yield the scores as text, one line at a time; a dash for what could not be measured."""
 
     def number(value: float | None, digits: int = 4) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
@@ -170,7 +178,7 @@ def figures(scores: Scores) -> Iterator[str]:
     floor, floor10 = number(scores.input_e_stab), number(scores.input_e_stab10)
     yield f"e_stab   {number(scores.e_stab)}   10 frames apart {number(scores.e_stab10)}   original {floor}, {floor10}"
     yield f"E_warp   {number(scores.e_warp, 6)} 10 frames apart {number(scores.e_warp10, 6)}"
-    yield f"style    {number(scores.style, 3)}" + (f"    {scores.painting}" if scores.painting else "    no painting")
+    yield f"style    {number(scores.style, 3)}    {scores.painting or 'no painting'}"
     by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
     yield f"content  {number(scores.content, 3)}    {by}"
     left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
@@ -178,38 +186,38 @@ def figures(scores: Scores) -> Iterator[str]:
     yield scores.notes[-1]
 
 
-class Sample(Generic[T]):
-    """A few of unknown many, spread evenly: where they become too many, every other one is dropped.
+class EvenSample(Generic[T]):
+    """A few items of an unknown number, spread evenly: when they become too many, every other one is dropped.
 
     Args:
-        most: that are kept; 0 for all.
-        stride: between the first ones that are wanted; at least 1 is taken.
+        most: largest number of items; 0 for all.
+        stride: initial distance of the items, at least 1.
     """
 
     def __init__(self, most: int, stride: int) -> None:
         self._most = most
         self._stride = max(stride, 1)
-        self._kept: list[tuple[int, T]] = []
+        self._items: list[tuple[int, T]] = []
 
     def wants(self, index: int) -> bool:
-        """Whether the item with this number is one of those to be measured."""
+        """Return whether the item number ``index`` belongs to the sample."""
         return index % self._stride == 0
 
     def add(self, index: int, item: T) -> None:
-        """Keep the item with this number."""
-        self._kept.append((index, item))
-        if self._most and len(self._kept) > self._most:
+        """Add item number ``index``."""
+        self._items.append((index, item))
+        if self._most and len(self._items) > self._most:
             self._stride *= 2
-            self._kept = [kept for kept in self._kept if self.wants(kept[0])]
+            self._items = [each for each in self._items if self.wants(each[0])]
 
     @property
     def items(self) -> list[T]:
-        """Those that are kept, in order."""
-        return [item for _, item in self._kept]
+        """The items of the sample, in order."""
+        return [item for _, item in self._items]
 
 
-def _counted(pairs: Iterable[Pair]) -> list[float]:
-    return [pair.stylized for pair in pairs if pair.stylized is not None]
+def _present(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _over(measure: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:

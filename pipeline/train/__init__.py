@@ -1,1 +1,1 @@
-"""From style images and content on disk to a weight file."""
+"""Training styles: from style images, photos and clips to a weight file."""

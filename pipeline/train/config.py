@@ -1,4 +1,4 @@
-"""What can be asked of a training: which paintings, practised on what, for how long, into which file."""
+"""The configuration of a training run: style images, content, length, output."""
 
 import math
 import os
@@ -13,19 +13,19 @@ from pipeline.config import Device
 from pipeline.options import Argument, Option, Setting, check_settings
 
 if TYPE_CHECKING:
-    from models.training.objective import Weights
-    from models.training.trainer import TrainingConfig
+    from models.training.config import TrainingConfig
+    from models.training.objective import LossWeights
 
 SMALLEST_PAINTING_PX, LARGEST_PAINTING_PX = 64, 1600
 STEPS, MINUTES = 650, 9.0
-"""For each painting, where neither is asked for."""
+"""Per style, if neither is given."""
 
 UNLIMITED_STEPS = 10**6
 SHORTEST_COMPILED_MINUTES = 2
-"""Below this the compiler would use up a good part of the time."""
+"""Below this, compiling would take too large a part of the time."""
 
 NETWORK_RATE, VECTORS_FIRST, PLATEAU = 0.3, 0.2, 4
-"""From a trained network on: its share of the rate, the share of steps that leave it as it is; patience."""
+"""Defaults when training starts from a trained network: `TrainingConfig.network_rate` and so on."""
 
 
 def read_paintings(texts: Iterable[str]) -> dict[str, Path]:
@@ -40,7 +40,7 @@ def read_paintings(texts: Iterable[str]) -> dict[str, Path]:
         if not separator or os.path.exists(text):
             name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
         if name in named:
-            raise ValueError(f"two paintings are named {name!r}; write NAME=FILE")
+            raise ValueError(f"two style images are named {name!r}; write NAME=FILE")
         named[name] = Path(file)
     return named
 
@@ -151,56 +151,53 @@ class TrainConfig:
 
     @property
     def seen_px(self) -> int:
-        """Short side at which the paintings are shown to the loss networks."""
+        """Short side of the style images in the loss networks, in pixels."""
         return round(self.painting_px * self.stroke_size)
 
     def settings(self) -> "TrainingConfig":
-        """How long and on what the trainer is to work.
+        """Return the settings of the trainer.
 
         Raises:
-            ValueError: a number is out of its range.
+            ValueError: a number is out of range.
         """
-        from models.training.trainer import TrainingConfig
+        from models.training.config import TrainingConfig
 
-        steps, minutes = self._length()
+        steps, minutes = self.steps, self.minutes
+        if steps is None and minutes is None:
+            steps, minutes = STEPS * len(self.paintings), MINUTES * len(self.paintings)
         has_start = self.start_file is not None
         return TrainingConfig(
-            steps=steps,
+            steps=UNLIMITED_STEPS if steps is None else steps,
             minutes=minutes,
             batch=self.batch,
             crop_px=self.crop_px,
             learning_rate=self.learning_rate,
-            network_rate=_either(self.network_rate, NETWORK_RATE if has_start else 1.0),
-            vectors_first=_either(self.vectors_first, VECTORS_FIRST if has_start else 0.0),
-            plateau=int(_either(self.plateau, PLATEAU)) if self.early_end else 0,
+            network_rate=_value_or(self.network_rate, NETWORK_RATE if has_start else 1.0),
+            vectors_first=_value_or(self.vectors_first, VECTORS_FIRST if has_start else 0.0),
+            plateau=int(_value_or(self.plateau, PLATEAU)) if self.early_end else 0,
             validate_every=self.validate_every,
             validation_crops=self.validation_crops,
             seed=self.seed,
             compile=self.compile and (minutes is None or minutes >= SHORTEST_COMPILED_MINUTES),
         )
 
-    def _length(self) -> tuple[int, float | None]:
-        if self.steps is None and self.minutes is None:
-            return STEPS * len(self.paintings), MINUTES * len(self.paintings)
-        return UNLIMITED_STEPS if self.steps is None else self.steps, self.minutes
-
-    def following(self, before: Mapping[str, Any]) -> "TrainConfig":
-        """This, with what was left open taken from the settings of the run that goes on."""
-        from models.training.trainer import TrainingConfig
+    def resuming(self, before: Mapping[str, Any]) -> "TrainConfig":
+        """Return this configuration with unset options taken from the settings of the run that is resumed."""
+        from models.training.config import TrainingConfig
 
         known = asdict(TrainingConfig()) | dict(before)
-        left_open = ("steps", "minutes", "network_rate", "vectors_first", "plateau")
-        return replace(self, **{name: known[name] for name in left_open if getattr(self, name) is None})
+        unset = ("steps", "minutes", "network_rate", "vectors_first", "plateau")
+        return replace(self, **{name: known[name] for name in unset if getattr(self, name) is None})
 
-    def weights(self) -> "Weights":
-        """How much each loss counts.
+    def weights(self) -> "LossWeights":
+        """Return the weights of the losses.
 
         Raises:
             ValueError: one of them is negative.
         """
-        from models.training.objective import Weights
+        from models.training.objective import LossWeights
 
-        return Weights(
+        return LossWeights(
             self.style_weight,
             self.content_weight,
             self.variation_weight,
@@ -210,14 +207,14 @@ class TrainConfig:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run keeps what it needs to go on."""
+        """File beside the output from which an interrupted run resumes."""
         return self.output.with_suffix(".checkpoint")
 
     @property
     def preview(self) -> Path:
-        """Held-out photos and their paintings, renewed at each validation."""
+        """Image of held-out photos and their stylized versions, rewritten at each validation."""
         return self.output.with_suffix(".preview.png")
 
 
-def _either(value: float | None, default: float) -> float:
+def _value_or(value: float | None, default: float) -> float:
     return default if value is None else value

@@ -1,4 +1,4 @@
-"""What a training practises on: photos, and clips with the motion from each frame to the next."""
+"""The content to train on: photos, and clips with the flow between consecutive frames."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import sample_videos
-from pipeline.decode.sampling import Moment, moments
+from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
+from pipeline.notices import Notify
 
 if TYPE_CHECKING:
     import torch
@@ -21,114 +22,121 @@ if TYPE_CHECKING:
     from models.training.pairs import ClipPair
 
 LARGEST_CONTENT_PX = 480
-MOST_CONTENT, MOST_CLIPS = 4000, 24
+MOST_PHOTOS, MOST_CLIPS = 4000, 24
 PAIRS, LEAST_PAIRS, MOST_PAIRS = 36, 3, 24
-"""Of frames: in all, where there are few clips; of each clip at least and at most."""
+"""Number of frame pairs: in all, where there are few clips; of each clip at least and at most."""
 
 CLIP_ENDINGS = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".wmv", ".flv"}
 )
-TRUSTED = 0.5
-"""Share of a frame that must be found again in the one before; less is a cut, or motion too fast to learn from."""
+SMALLEST_VISIBLE = 0.5
+"""Share of visible pixels below which a pair is a scene cut, or moves too fast to learn from."""
 
-ALIKE = 0.08
-"""Mean difference, in [0, 1], that may remain between a frame and the one before, carried along the flow."""
+LARGEST_DIFFERENCE = 0.08
+"""Largest mean difference, in [0, 1], between a frame and the warped frame before."""
 
-Notify = Callable[[str], None]
+MakeEstimator = Callable[[], "FlowEstimator"]
 
 
 @dataclass(slots=True)
 class Content:
-    """What to practise on.
+    """Content that was read.
 
     Attributes:
-        pictures: files of photos that were read.
-        clips: files of clips that were read.
-        photos: ``(3, H, W)`` uint8, the photos and frames of the clips.
-        pairs: frames of the clips that follow each other.
+        images: files of photos.
+        clips: files of clips.
+        photos: ``(3, H, W)`` uint8: the photos, and frames of the clips.
+        pairs: consecutive frames of the clips.
     """
 
-    pictures: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     clips: list[Path] = field(default_factory=list)
     photos: list["torch.Tensor"] = field(default_factory=list)
     pairs: list["ClipPair"] = field(default_factory=list)
 
 
 def read_content(
-    sources: Sequence[Path], *, crop_px: int, seed: int, find: Callable[[], "FlowEstimator"], notify: Notify
+    sources: Sequence[Path],
+    *,
+    crop_px: int,
+    seed: int,
+    make_estimator: MakeEstimator,
+    notify: Notify,
+    most_photos: int = MOST_PHOTOS,
 ) -> Content:
-    """Read photos, and moments of clips; memory is bounded whatever there is.
+    """Read photos, and moments of clips, into bounded memory.
 
     Args:
         sources: photos, clips, or folders of them; none means the sample clips.
-        crop_px: side of the crops that training takes; clips that are smaller are enlarged.
-        seed: chooses among too many.
-        find: makes what finds the motion in clips; called where there are clips.
-        notify: called with what the user should know, one line each.
+        crop_px: side of the crops that training takes; smaller clips are enlarged.
+        seed: selects files if there are too many.
+        make_estimator: makes a flow estimator; called if there are clips.
+        notify: called with each notice for the user, one line.
+        most_photos: largest number of photos to read.
 
     Raises:
-        InputError: a source does not exist, holds neither photos nor clips, or none of them can be read.
+        InputError: a source does not exist, contains neither photos nor clips, or none of them can be read.
     """
     if not sources:
-        notify("no --content: practising on the sample clips; the clip you want to paint would be best")
+        notify("no --content: training on the sample clips; the clip you want to stylize would be best")
         sources = [sample_videos.clip(name) for name in sample_videos.CLIPS]
-    found = {source: _found_in(source) for source in sources}
-    pictures = _chosen([p for p, _ in found.values()], MOST_CONTENT, seed, "photos", notify)
-    clips = _chosen([c for _, c in found.values()], MOST_CLIPS, seed, "clips", notify)
+    found = {source: _find_files(source) for source in sources}
+    images = _selected([images for images, _ in found.values()], most_photos, seed, "photos", notify)
+    clips = _selected([clips for _, clips in found.values()], MOST_CLIPS, seed, "clips", notify)
     content = Content()
-    problems = _read_photos(pictures, content) | _read_clips(clips, content, crop_px, find, notify)
-    for source, (of_pictures, of_clips) in found.items():
-        wanted = [path for path in (*of_pictures, *of_clips) if path in {*pictures, *clips}]
+    problems = _read_photos(images, content) | _read_clips(clips, content, crop_px, make_estimator, notify)
+    for source, (of_source, clips_of_source) in found.items():
+        wanted = [path for path in (*of_source, *clips_of_source) if path in {*images, *clips}]
         broken = [path for path in wanted if path in problems]
         if broken and len(broken) == len(wanted):
             what = "cannot be read" if wanted == [source] else f"none of its {len(wanted)} files can be read"
             raise InputError(source, f"{what} ({problems[broken[0]]}); use photos or a clip")
     if problems:
         path, reason = next(iter(problems.items()))
-        notify(
-            f"{len(problems)} of {len(pictures) + len(clips)} files cannot be read and are left out ({path}: {reason})"
-        )
+        total = len(images) + len(clips)
+        notify(f"{len(problems)} of {total} files cannot be read and are left out ({path}: {reason})")
     return content
 
 
-def _found_in(source: Path) -> tuple[list[Path], list[Path]]:
-    """Photos and clips below a folder, sorted, or the file itself."""
+def _find_files(source: Path) -> tuple[list[Path], list[Path]]:
+    """Return the photos and the clips below a folder, sorted, or the file itself."""
     if source.is_file():
         return ([source], []) if is_still_image(source) else ([], [source])
     if not source.is_dir():
         raise InputError(source, "no such file or folder; check the path")
     visible = sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith("."))
-    pictures = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
     clips = [path for path in visible if path.suffix.lower() in CLIP_ENDINGS]
-    if not pictures and not clips:
-        raise InputError(source, f"no pictures and no clips in it ({', '.join(sorted(IMAGE_SUFFIXES | CLIP_ENDINGS))})")
-    return pictures, clips
+    if not images and not clips:
+        endings = ", ".join(sorted(IMAGE_SUFFIXES | CLIP_ENDINGS))
+        raise InputError(source, f"contains no images and no clips ({endings})")
+    return images, clips
 
 
-def _chosen(groups: Sequence[Sequence[Path]], most: int, seed: int, what: str, notify: Notify) -> list[Path]:
-    """All of them, each once, or as many as memory holds in any case, in the order in which they were found."""
+def _selected(groups: Sequence[Sequence[Path]], most: int, seed: int, what: str, notify: Notify) -> list[Path]:
+    """Return each file once, in the order found; at most ``most``, a random selection, to bound the memory."""
     found = list(dict.fromkeys(path for group in groups for path in group))
     if len(found) <= most:
         return found
-    notify(f"of {len(found)} {what} {most} are used, chosen by the seed")
+    notify(f"using {most} of {len(found)} {what}, selected by the seed")
     return [found[index] for index in sorted(random.Random(seed).sample(range(len(found)), most))]
 
 
 def _read_photos(paths: Sequence[Path], content: Content) -> dict[Path, str]:
-    """Add the photos to ``content``; what is wrong with those that cannot be read."""
+    """Add photos to ``content``; return what is wrong with those that cannot be read."""
     problems = {}
     for path in paths:
         try:
-            content.photos.append(_photo(path))
+            content.photos.append(_read_photo(path))
         except InputError as error:
             problems[path] = _reason(error)
         else:
-            content.pictures.append(path)
+            content.images.append(path)
     return problems
 
 
-def _photo(path: Path) -> "torch.Tensor":
-    """A photo, shrunk so that its short side is at most what crops need."""
+def _read_photo(path: Path) -> "torch.Tensor":
+    """Return a photo, scaled down to the short side that crops need."""
     from PIL import Image
 
     pixels = read_image(path, 2 * LARGEST_CONTENT_PX)
@@ -140,49 +148,45 @@ def _photo(path: Path) -> "torch.Tensor":
 
 
 def _read_clips(
-    paths: Sequence[Path], content: Content, crop_px: int, find: Callable[[], "FlowEstimator"], notify: Notify
+    paths: Sequence[Path], content: Content, crop_px: int, make_estimator: MakeEstimator, notify: Notify
 ) -> dict[Path, str]:
-    """Add frames and pairs of the clips to ``content``; what is wrong with those that cannot be read."""
+    """Add frames and pairs of clips to ``content``; return what is wrong with those that cannot be read."""
     if not paths:
         return {}
-    finder = find()
+    estimator = make_estimator()
     problems: dict[Path, str] = {}
     count = min(max(PAIRS // len(paths), LEAST_PAIRS), MOST_PAIRS)
     for path in paths:
         try:
             for moment in moments(path, count, smallest_px=crop_px, largest_px=max(LARGEST_CONTENT_PX, crop_px)):
-                _add(moment, content, finder)
+                content.photos.append(_tensor(moment.first))
+                pair = None if moment.second is None else _pair(moment.first, moment.second, estimator)
+                if pair is not None:
+                    content.pairs.append(pair)
         except InputError as error:
             problems[path] = _reason(error)
         else:
             content.clips.append(path)
     if content.clips:
         clips = f"{len(content.clips)} clip{'s' * (len(content.clips) > 1)}"
-        notify(f"practising on {len(content.photos)} pictures, and on {len(content.pairs)} pairs of frames of {clips}")
+        notify(f"training on {len(content.photos)} images, and on {len(content.pairs)} pairs of frames of {clips}")
     return problems
 
 
-def _add(moment: Moment, content: Content, find: "FlowEstimator") -> None:
-    content.photos.append(_tensor(moment.first))
-    pair = None if moment.second is None else _pair(moment.first, moment.second, find)
-    if pair is not None:
-        content.pairs.append(pair)
-
-
-def _pair(first: Pixels, second: Pixels, find: "FlowEstimator") -> "ClipPair | None":
-    """Two frames and the motion between them; None across a cut."""
+def _pair(first: Pixels, second: Pixels, estimator: "FlowEstimator") -> "ClipPair | None":
+    """Return two frames with the flow between them; None across a scene cut."""
     import torch
 
-    from models.flow import flow_to_tensor, visible, warp
+    from models.flow import warp
+    from models.metrics import estimate_motion
     from models.training.pairs import ClipPair
 
-    backward, forward = flow_to_tensor(find(second, first)), flow_to_tensor(find(first, second))
-    trusted = visible(backward, forward)
+    motion = estimate_motion(second, first, estimator)
     a, b = _tensor(first), _tensor(second)
-    difference = (warp(a[None].float(), backward) - b).abs().mean(dim=1, keepdim=True) / 255
-    if trusted.float().mean() < TRUSTED or difference[trusted].mean() > ALIKE:
+    difference = (warp(a[None].float(), motion.flow) - b).abs().mean(dim=1, keepdim=True) / 255
+    if motion.visible_share < SMALLEST_VISIBLE or difference[motion.mask].mean() > LARGEST_DIFFERENCE:
         return None
-    return ClipPair(a, b, backward[0].to(torch.float16), trusted[0])
+    return ClipPair(a, b, motion.flow[0].to(torch.float16), motion.mask[0])
 
 
 def _tensor(pixels: Pixels) -> "torch.Tensor":
@@ -195,8 +199,8 @@ def _reason(error: InputError) -> str:
     return str(error).removeprefix(f"{error.path}: ")
 
 
-def flow_finder(device: "torch.device") -> "FlowEstimator":
-    """RAFT on a GPU where its weights were downloaded before, else OpenCV's DIS."""
+def flow_estimator(device: "torch.device") -> "FlowEstimator":
+    """Return RAFT on a GPU if torchvision has downloaded its weights before, else OpenCV's DIS."""
     import torch
 
     from models.flow import DisFlow, RaftFlow

@@ -1,8 +1,8 @@
-"""Everything a training needs, read and put together: paintings, content, the network it begins with, its judges."""
+"""Builds a trainer from a configuration: style images, content, initial network, loss networks."""
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,63 +10,78 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import StyleMetadata, WeightsError, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
+from pipeline.evaluate.loss_networks import digest, find_loss_networks
+from pipeline.notices import Notify
 from pipeline.stylize.device import find_device
 from pipeline.train.config import TrainConfig
-from pipeline.train.data import Content, flow_finder, read_content
-from pipeline.train.loss_networks import digest, find_loss_networks
-from pipeline.train.style_images import at_size, is_flat, read_painting
+from pipeline.train.data import Content, flow_estimator, read_content
+from pipeline.train.style_images import at_size, is_flat, read_style_image
 
 if TYPE_CHECKING:
     import torch
 
     from models.network import Style, StyleNetwork
-    from models.training.trainer import Trainer, TrainingConfig
+    from models.training.config import TrainingConfig
+    from models.training.trainer import Trainer
 
-Notify = Callable[[str], None]
 
-
-def set_up(config: TrainConfig, cards: Sequence[StyleMetadata], notify: Notify) -> tuple["Trainer", dict[str, Any]]:
-    """Read all that the run needs; the time this takes, a download apart, counts as training.
+def build_trainer(
+    config: TrainConfig, styles: Sequence[StyleMetadata], notify: Notify
+) -> tuple["Trainer", dict[str, Any]]:
+    """Read all that the run needs; the time this takes counts as training, except that of a download.
 
     Returns:
         The trainer, and the recipe: what it was made from, in plain values.
 
     Raises:
-        InputError: a painting, the content or a loss network cannot be read.
+        InputError: a style image, the content or a loss network cannot be read.
         StyleError: ``start`` cannot be used.
-        DeviceError: the device is not there.
+        DeviceError: the device is not available.
     """
-    from models.training.objective import PaintingObjective, Weights
+    from models.training.objective import LossWeights, StyleTransferObjective
     from models.training.trainer import Trainer
 
-    begun = time.monotonic()
+    start = time.monotonic()
     device = _device(config.device, notify)
-    paintings = _paintings(config, cards, notify)
-    network, styles = _beginning(config)
+    style_images = _style_images(config, styles, notify)
+    network, initial = _initial_network(config)
     content = read_content(
-        config.content, crop_px=config.crop_px, seed=config.seed, find=partial(flow_finder, device), notify=notify
+        config.content,
+        crop_px=config.crop_px,
+        seed=config.seed,
+        make_estimator=partial(flow_estimator, device),
+        notify=notify,
     )
-    waited = time.monotonic()
-    judges, sources = find_loss_networks(config.loss_weights, device, notify)
-    begun += time.monotonic() - waited
-    weights = [Weights(**card.weights) for card in cards]
-    settings, objective = _settings(config, device, notify), PaintingObjective(judges)
-    parts = (network, styles, paintings, content.photos, objective, settings, device)
+    download_start = time.monotonic()
+    loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
+    start += time.monotonic() - download_start
+    settings = _settings(config, device, notify)
     try:
-        trainer = Trainer(*parts, weights=weights, clips=content.pairs)
+        trainer = Trainer(
+            network,
+            initial,
+            style_images,
+            content.photos,
+            StyleTransferObjective(loss_networks),
+            settings,
+            device,
+            weights=[LossWeights(**style.weights) for style in styles],
+            clips=content.pairs,
+        )
     except ValueError as error:
         raise InputError(config.content[0] if config.content else "", str(error)) from error
-    trainer.schedule.elapsed = time.monotonic() - begun
-    return trainer, _recipe(config, cards, content) | {"settings": asdict(settings), "loss_networks": sources}
+    trainer.schedule.elapsed = time.monotonic() - start
+    return trainer, _recipe(config, styles, content) | {"settings": asdict(settings), "loss_networks": sources}
 
 
 def _device(name: str, notify: Notify) -> "torch.device":
-    """The device called ``name``, found to move pictures as training needs it; for ``auto`` else the CPU."""
+    """Return the device called ``name``; the CPU if it is ``auto`` and the device lacks what training needs."""
     import torch
 
     device = find_device(name)
-    try:
-        _move_a_picture(device)
+    try:  # what models.training.synthetic_motion does; some backends lack bicubic sampling
+        image, grid = torch.zeros(1, 3, 8, 8, device=device), torch.zeros(1, 8, 8, 2, device=device)
+        torch.nn.functional.grid_sample(image, grid, "bicubic", "reflection", align_corners=True)
     except (RuntimeError, NotImplementedError) as error:
         reason = f"{device} lacks an operation that training needs ({first_line(error)})"
         if name != "auto":
@@ -76,26 +91,18 @@ def _device(name: str, notify: Notify) -> "torch.device":
     return device
 
 
-def _move_a_picture(device: "torch.device") -> None:
-    """What `models.training.pairs` does to photos; not every backend has bicubic sampling."""
-    import torch
-
-    picture, grid = torch.zeros(1, 3, 8, 8, device=device), torch.zeros(1, 8, 8, 2, device=device)
-    torch.nn.functional.grid_sample(picture, grid, "bicubic", "reflection", align_corners=True)
-
-
-def _paintings(config: TrainConfig, cards: Sequence[StyleMetadata], notify: Notify) -> list["torch.Tensor"]:
-    seen = []
-    for path, card in zip(config.paintings.values(), cards, strict=True):
-        pictures = read_painting(path)
-        if is_flat(pictures):
-            notify(f"{path} is of one colour: there are no strokes to learn, and what it paints will be flat too")
-        seen.append(at_size(pictures, card.painting_px))
-    return seen
+def _style_images(config: TrainConfig, styles: Sequence[StyleMetadata], notify: Notify) -> list["torch.Tensor"]:
+    tensors = []
+    for path, style in zip(config.paintings.values(), styles, strict=True):
+        images = read_style_image(path)
+        if is_flat(images):
+            notify(f"{path} is of one colour: it has no strokes to learn, and the result will be flat too")
+        tensors.append(at_size(images, style.painting_px))
+    return tensors
 
 
-def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
-    """Network and styles to begin with: those of ``start``, their mean for a new style; or random ones."""
+def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
+    """Return the network and the styles to start from: those of ``start``, their mean for a new style; or random."""
     import torch
 
     from models.network import Style, StyleNetwork
@@ -105,14 +112,13 @@ def _beginning(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
         network = StyleNetwork()
         return network, [network.neutral_style() for _ in config.paintings]
     try:
-        catalog = read_catalog(config.start_file)
-        painters = {name: load(f"{config.start_file}#{name}") for name in catalog.styles}
+        loaded = {name: load(f"{config.start_file}#{name}") for name in read_catalog(config.start_file).styles}
     except WeightsError as error:
         raise StyleError(str(error)) from error
-    by_field = zip(*(painter.style.tensors() for painter in painters.values()), strict=True)
+    by_field = zip(*(each.style.tensors() for each in loaded.values()), strict=True)
     mean = Style(*(torch.stack(tensors).mean(dim=0) for tensors in by_field))
-    network = next(iter(painters.values())).network.requires_grad_(True)
-    return network, [painters[name].style if name in painters else mean for name in config.paintings]
+    network = next(iter(loaded.values())).network.requires_grad_(True)
+    return network, [loaded[name].style if name in loaded else mean for name in config.paintings]
 
 
 def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "TrainingConfig":
@@ -122,29 +128,29 @@ def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "T
     if not settings.compile or can_compile(device):
         return settings
     remedy = {"cpu": "; install g++", "cuda": "; pip install triton"}.get(device.type, "")
-    notify(f"torch.compile does not work here: each step takes about twice as long{remedy}")
+    notify(f"torch.compile is not available: each step takes about twice as long{remedy}")
     return replace(settings, compile=False)
 
 
-def _recipe(config: TrainConfig, cards: Sequence[StyleMetadata], content: Content) -> dict[str, Any]:
-    """What the run is made from; a checkpoint goes on only with the same."""
+def _recipe(config: TrainConfig, styles: Sequence[StyleMetadata], content: Content) -> dict[str, Any]:
+    """Return what the run is made from; a checkpoint resumes only with the same."""
     import torch
 
-    files = {name: {"file": path.name, "sha256": digest([path])} for name, path in config.paintings.items()}
+    files = {name: {"file": path.name, "sha256": digest(path)} for name, path in config.paintings.items()}
     clips = {"files": _digest_of_names(content.clips), "pairs": len(content.pairs)}
     return {
-        "start": "" if config.start_file is None else digest([config.start_file]),
+        "start": "" if config.start_file is None else digest(config.start_file),
         "torch": torch.__version__,
         "paintings": files,
-        "painting_px": {card.name: card.painting_px for card in cards},
-        "weights": {card.name: dict(card.weights) for card in cards},
-        "content": {"pictures": len(content.pictures), "sha256": digest(content.pictures)},
-        "content_files": _digest_of_names(content.pictures),
+        "painting_px": {style.name: style.painting_px for style in styles},
+        "weights": {style.name: dict(style.weights) for style in styles},
+        "content": {"pictures": len(content.images), "sha256": digest(*content.images)},
+        "content_files": _digest_of_names(content.images),
         **({"clips": clips} if content.clips else {}),
     }
 
 
 def _digest_of_names(paths: Sequence[Path]) -> str:
-    """SHA-256 over the names and sizes of files, in order; the first 16 hex digits."""
+    """Return the first 16 hex digits of the SHA-256 of names and sizes of files, in order."""
     listing = "".join(f"{path.name}\0{path.stat().st_size}\n" for path in paths)
     return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:16]

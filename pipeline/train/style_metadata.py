@@ -1,4 +1,4 @@
-"""What is known of the paintings of a training: read from a JSON file, checked before anything is trained."""
+"""Metadata of the styles to train: read from a JSON file and checked before training starts."""
 
 import json
 import math
@@ -13,58 +13,58 @@ from pipeline.train.config import SMALLEST_PAINTING_PX, TrainConfig
 TEXTS = ("painting", "painter", "year", "status", "source", "licence")
 
 
-def cards_of(config: TrainConfig) -> list[StyleMetadata]:
-    """A card for each painting of ``config``, in order; what the file of cards does not tell comes from the options.
+def metadata_of(config: TrainConfig) -> list[StyleMetadata]:
+    """Return the metadata of each style of ``config``, in order; what the JSON file lacks comes from the options.
 
     Raises:
-        InputError: the file cannot be read, or something in it cannot be used.
+        InputError: the file cannot be read, or an entry is invalid.
     """
     known: Mapping[str, Any] = {}
     common = {"licence": config.licence, "painting_px": config.seen_px}
-    usual = asdict(config.weights())
+    default_weights = asdict(config.weights())
     if config.cards is not None:
         try:
             known = json.loads(config.cards.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(config.cards, f"cannot be read as JSON ({error})") from error
-        if wrong := _wrong_in(known, list(usual)):
-            raise InputError(config.cards, wrong)
-    cards = [StyleMetadata(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
-    return [replace(card, weights=usual | dict(card.weights)) for card in cards]
+        if problem := _problem(known, list(default_weights)):
+            raise InputError(config.cards, problem)
+    styles = [StyleMetadata(**({"name": name} | common | known.get(name, {}))) for name in config.paintings]
+    return [replace(style, weights=default_weights | dict(style.weights)) for style in styles]
 
 
-def _wrong_in(cards: object, losses: Sequence[str]) -> str:
-    """What cannot be used in the cards, and what to write instead; empty if all can be."""
-    if not isinstance(cards, dict):
-        return "must hold an object with a card for each style name"
-    for name, card in cards.items():
-        if not isinstance(card, dict):
-            return f"the card of {name!r} must be an object"
-        for key, value in card.items():
-            if wrong := _wrong_field(key, value, losses):
-                return f"the card of {name!r}: {wrong}"
+def _problem(known: object, losses: Sequence[str]) -> str:
+    """Return what is invalid and what to write instead; empty if everything is valid."""
+    if not isinstance(known, dict):
+        return "must be an object with an entry for each style name"
+    for name, entry in known.items():
+        if not isinstance(entry, dict):
+            return f"the entry of {name!r} must be an object"
+        for key, value in entry.items():
+            if problem := _problem_of_field(key, value, losses):
+                return f"the entry of {name!r}: {problem}"
     return ""
 
 
-def _wrong_field(key: str, value: object, losses: Sequence[str]) -> str:
+def _problem_of_field(key: str, value: object, losses: Sequence[str]) -> str:
     if key in ("figures", "weights"):
-        return _wrong_numbers(key, value, losses)
+        return _problem_of_numbers(key, value, losses)
     if key == "painting_px":
         is_size = type(value) is int and value >= SMALLEST_PAINTING_PX
-        return "" if is_size else f"painting_px must be a whole number from {SMALLEST_PAINTING_PX} on"
+        return "" if is_size else f"painting_px must be a whole number of at least {SMALLEST_PAINTING_PX}"
     if key not in TEXTS:
-        return f"unknown field {key!r}; there are {', '.join((*TEXTS, 'painting_px', 'weights', 'figures'))}"
-    return "" if isinstance(value, str) else f"{key} must be a text in quotes"
+        return f"unknown field {key!r}; known: {', '.join((*TEXTS, 'painting_px', 'weights', 'figures'))}"
+    return "" if isinstance(value, str) else f"{key} must be a string"
 
 
-def _wrong_numbers(key: str, values: object, losses: Sequence[str]) -> str:
+def _problem_of_numbers(key: str, values: object, losses: Sequence[str]) -> str:
     if not isinstance(values, dict) or not all(map(_is_number, values.values())):
         return f"{key} must be an object of numbers"
     if key == "figures":
         return ""
     unknown = sorted(set(values) - set(losses))
     if unknown:
-        return f"no loss is called {unknown[0]!r}; there are {', '.join(losses)}"
+        return f"unknown loss {unknown[0]!r}; known: {', '.join(losses)}"
     return "" if all(value >= 0 for value in values.values()) else "weights must not be negative"
 
 

@@ -253,7 +253,7 @@ def test_a_usage_error_exits_with_2() -> None:
 
 def test_style_images_get_names() -> None:
     assert read_paintings(["A b_C.jpg", "sea=x.png"]) == {"a-b-c": Path("A b_C.jpg"), "sea": Path("x.png")}
-    with pytest.raises(ValueError, match="two paintings"):
+    with pytest.raises(ValueError, match="two style images"):
         read_paintings(["x/a.jpg", "y/a.jpg"])
 
 

@@ -1,7 +1,8 @@
-"""Photos and clips to practise on: what is read, what is left out, and whether the motion is the true one."""
+"""Photos and clips to train on: what is read, what is left out, and whether the flow is the true one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
@@ -10,18 +11,22 @@ import pytest
 import torch
 from PIL import Image
 from torch.nn import functional as F
+from torchvision.models.optical_flow import Raft_Large_Weights
 
-from models.flow import DisFlow, FlowEstimator
+from models.flow import DisFlow, Flow, FlowEstimator
 from models.training.pairs import clip_crops
 from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
-from pipeline.train.data import Content, _found_in, flow_finder, read_content
+from pipeline.train.data import Content, flow_estimator, read_content
 from tests.support.media import Clip, Pixels, make_clip
 from tests.support.tiny import photos
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 HEIGHT, WIDTH, STEP = 72, 96, 2
 
 
+@cache
 def texture(seed: int) -> Pixels:
     """Soft blobs, wide enough for a long pan: ``(72, 1200, 3)``."""
     coarse = torch.rand(1, 3, 16, 240, generator=torch.Generator().manual_seed(seed))
@@ -67,19 +72,18 @@ def sample(path: Path, count: int, **sizes: int) -> list[Moment]:
     return list(moments(path, count, **({"smallest_px": 16, "largest_px": 480} | sizes)))
 
 
-@pytest.mark.parametrize("worth_seeking", [1, 120])
-def test_moments_are_spread_over_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth_seeking: int) -> None:
-    monkeypatch.setattr("pipeline.decode.sampling.WORTH_SEEKING", worth_seeking)
-    found = numbers(sample(pan(tmp_path / "pan.mp4", 60), 5), 60)
-    assert len(found) == 5
-    assert set(np.diff(found)) == {12}
+@pytest.mark.parametrize(("frames", "count"), [(60, 5), (300, 2)])
+def test_moments_are_spread_over_the_clip(tmp_path: Path, frames: int, count: int) -> None:
+    """A short clip is decoded as a whole, a long one is searched."""
+    found = numbers(sample(pan(tmp_path / "pan.mp4", frames), count), frames)
+    assert len(found) == count
+    assert set(np.diff(found)) == {frames // count}
 
 
-def test_a_clip_that_does_not_say_how_long_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.decode.sampling.UNKNOWN_STRIDE", 4)
+def test_a_clip_of_unknown_length(tmp_path: Path) -> None:
     path = tmp_path / "pan.h264"
-    make_clip(path, Pan(options={"crf": "12", "bf": "0"}), form="h264")
-    assert numbers(sample(path, 3), 15) == [0, 4, 8]
+    make_clip(path, Pan(pts=tuple(range(30)), options={"crf": "12", "bf": "0"}), form="h264")
+    assert numbers(sample(path, 3), 30) == [0, 12, 24]
 
 
 def test_a_clip_of_one_frame_has_a_moment_without_a_second(tmp_path: Path) -> None:
@@ -89,12 +93,12 @@ def test_a_clip_of_one_frame_has_a_moment_without_a_second(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("sizes", "size"), [({"smallest_px": 100}, (100, 134)), ({"largest_px": 36}, (36, 48))])
-def test_clips_are_brought_to_a_useful_size(tmp_path: Path, sizes: dict[str, int], size: tuple[int, int]) -> None:
+def test_clips_are_scaled_to_a_useful_size(tmp_path: Path, sizes: dict[str, int], size: tuple[int, int]) -> None:
     found = sample(pan(tmp_path / "pan.mp4"), 2, **sizes)
     assert {moment.first.shape[:2] for moment in found} == {size}
 
 
-def test_a_clip_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
+def test_a_truncated_clip_gives_the_moments_it_has(tmp_path: Path) -> None:
     path = pan(tmp_path / "pan.mkv", 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 1 <= len(sample(path, 5)) < 5
@@ -109,17 +113,18 @@ def write(path: Path, picture: torch.Tensor) -> Path:
     return path
 
 
-def read(*sources: Path, find: Callable[[], FlowEstimator] = DisFlow) -> tuple[Content, list[str]]:
+def read(
+    *sources: Path, make_estimator: Callable[[], FlowEstimator] = DisFlow, **options: int
+) -> tuple[Content, list[str]]:
     notes: list[str] = []
-    return read_content(sources, crop_px=64, seed=0, find=find, notify=notes.append), notes
+    settings = {"crop_px": 64, "seed": 0} | options
+    return read_content(sources, make_estimator=make_estimator, notify=notes.append, **settings), notes
 
 
-def test_the_motion_of_a_clip_is_found(tmp_path: Path) -> None:
+def test_the_flow_of_a_clip_is_estimated(tmp_path: Path) -> None:
     content, notes = read(pan(tmp_path / "pan.mp4"))
     assert len(content.pairs) == len(content.photos) >= 10
-    assert notes == [
-        f"practising on {len(content.photos)} pictures, and on {len(content.pairs)} pairs of frames of 1 clip"
-    ]
+    assert notes == [f"training on {len(content.photos)} images, and on {len(content.pairs)} pairs of frames of 1 clip"]
     for pair in content.pairs:
         assert pair.mask.float().mean() > 0.6
         flow = pair.flow.float()[:, pair.mask[0]]
@@ -137,26 +142,43 @@ def test_a_pair_across_a_cut_is_left_out(tmp_path: Path) -> None:
     assert len(cut.pairs) == 11
 
 
-def test_pictures_are_found_below_a_folder_in_order(tmp_path: Path) -> None:
+def test_images_are_found_below_a_folder_in_order(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file or folder"):
-        _found_in(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"no pictures and no clips in it.*\.jpg"):
-        _found_in(tmp_path)
-    (tmp_path / "deep").mkdir()
-    for name in ("b.JPG", "a.png", "deep/c.webp", "notes.txt"):
-        (tmp_path / name).touch()
-    assert _found_in(tmp_path) == ([tmp_path / name for name in ("a.png", "b.JPG", "deep/c.webp")], [])
-    assert _found_in(tmp_path / "a.png") == ([tmp_path / "a.png"], [])
+        read(tmp_path / "missing")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"no images and no clips.*\.jpg"):
+        read(tmp_path)
+    names = ("a.png", "b.JPG", "deep/c.webp")
+    for name in reversed(names):
+        write(tmp_path / name, photos(1)[0])
+    assert read(tmp_path)[0].images == [tmp_path / name for name in names]
+    assert read(tmp_path / "a.png")[0].images == [tmp_path / "a.png"]
 
 
-def test_a_folder_holds_photos_and_clips(tmp_path: Path) -> None:
+def test_the_seed_selects_among_too_many_photos(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for index in range(12):
+        write(folder / f"{index:02}.png", photos(1)[0])
+
+    def selected(seed: int, most: int) -> list[Path]:
+        content, notes = read(folder, folder / "03.png", seed=seed, most_photos=most)
+        assert any("5 of 12 photos" in note for note in notes) == (most == 5)
+        return content.images
+
+    assert selected(1, 5) == selected(1, 5) == sorted(set(selected(1, 5)))
+    assert len(selected(1, 5)) == 5
+    assert selected(1, 5) != selected(2, 5)
+    assert selected(1, 12) == sorted(folder.iterdir())
+
+
+def test_a_folder_may_contain_photos_and_clips(tmp_path: Path) -> None:
     for index, photo in enumerate(photos(3)):
         write(tmp_path / "in" / "deeper" / f"{index}.png", photo)
     write(tmp_path / "in" / ".hidden.png", photos(1)[0])
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     clip = pan(tmp_path / "in" / "pan.mp4")
     content, _ = read(tmp_path / "in", clip)
-    assert [path.name for path in content.pictures] == ["0.png", "1.png", "2.png"]
+    assert [path.name for path in content.images] == ["0.png", "1.png", "2.png"]
     assert content.clips == [clip]
     assert len(content.photos) == 3 + len(content.pairs)
 
@@ -166,18 +188,18 @@ def test_small_clips_are_enlarged(tmp_path: Path) -> None:
     assert {tuple(pair.first.shape) for pair in content.pairs} == {(3, 64, 86)}
 
 
-def test_large_photos_are_shrunk(tmp_path: Path) -> None:
+def test_large_photos_are_scaled_down(tmp_path: Path) -> None:
     content, _ = read(write(tmp_path / "large.png", photos(1, height=1000, width=1400)[0]))
     assert content.photos[0].shape == (3, 480, 672)
 
 
-def test_an_animated_picture_is_a_clip(tmp_path: Path) -> None:
+def test_an_animated_image_is_a_clip(tmp_path: Path) -> None:
     frames = [Image.fromarray(view(number)) for number in range(8)]
     frames[0].save(tmp_path / "pan.gif", save_all=True, append_images=frames[1:], duration=40)
     frames[0].save(tmp_path / "still.gif")
     content, _ = read(tmp_path / "pan.gif", tmp_path / "still.gif")
     assert content.clips == [tmp_path / "pan.gif"]
-    assert content.pictures == [tmp_path / "still.gif"]
+    assert content.images == [tmp_path / "still.gif"]
 
 
 def test_broken_files_are_left_out_and_named(tmp_path: Path) -> None:
@@ -200,36 +222,30 @@ def test_nothing_but_broken_files_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.png"])
-def test_a_text_is_no_content(tmp_path: Path, name: str) -> None:
+def test_a_text_is_not_content(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("words\n" * 40)
     with pytest.raises(InputError, match=rf"{name}: cannot be read \(.*\); use photos or a clip"):
         read(tmp_path / name)
 
 
-def test_without_content_the_sample_clips_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.train.data.MOST_PAIRS", 2)
-    monkeypatch.setattr("pipeline.train.data.LARGEST_CONTENT_PX", 96)
-    content, notes = read()
+def test_without_content_the_sample_clips_are_used() -> None:
+    content, notes = read(make_estimator=lambda: no_motion)
     assert [path.name for path in content.clips] == ["harbor.mp4", "street.mp4"]
-    assert len(content.pairs) == 4
-    assert notes[0].startswith("no --content: practising on the sample clips")
+    assert len(content.photos) == 36
+    assert notes[0].startswith("no --content")
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_raft_is_used_on_a_gpu_where_it_was_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
-) -> None:
-    from torchvision.models.optical_flow import Raft_Large_Weights
+def no_motion(source: Pixels, target: Pixels) -> Flow:
+    return np.zeros((*source.shape[:2], 2), np.float32)
 
-    class Raft:
-        def __init__(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
-            assert state.keys() == {"weight"}
 
-    monkeypatch.setattr("models.flow.RaftFlow", Raft)
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    if is_there:
-        (tmp_path / "checkpoints").mkdir()
-        name = Raft_Large_Weights.DEFAULT.url.rpartition("/")[2]
-        torch.save({"weight": torch.zeros(1)}, tmp_path / "checkpoints" / name)
-    assert isinstance(flow_finder(torch.device("cuda")), Raft if is_there else DisFlow)
-    assert isinstance(flow_finder(torch.device("cpu")), DisFlow)
+def test_raft_is_used_on_a_gpu_if_its_weights_were_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for device in ("cuda", "cpu"):
+        assert isinstance(flow_estimator(torch.device(device)), DisFlow)
+    weights = tmp_path / "hub" / "checkpoints" / Raft_Large_Weights.DEFAULT.url.rpartition("/")[2]
+    weights.parent.mkdir(parents=True)
+    torch.save({"weight": torch.zeros(1)}, weights)
+    assert isinstance(flow_estimator(torch.device("cpu")), DisFlow)
+    with pytest.raises(RuntimeError, match="RAFT"):
+        flow_estimator(torch.device("cuda"))  # RAFT is built, and does not take these weights

@@ -93,14 +93,14 @@ def test_nothing_of_a_loss_network_learns_but_gradients_pass(vgg19_features: nn.
 
 
 def test_unknown_weights_are_named_with_what_is_known() -> None:
-    with pytest.raises(ValueError, match=r"no loss network known here .*VGG-19.*first keys: \['fc.weight'\]"):
+    with pytest.raises(ValueError, match=r"VGG-19.*first keys: \['fc.weight'\]"):
         load_loss_network({"fc.weight": torch.zeros(2, 2)})
 
 
 def test_lacking_weights_are_named(vgg19_features: nn.Sequential) -> None:
     state = with_keys_of_the_whole(vgg19_features)
     del state["features.5.bias"]
-    with pytest.raises(ValueError, match=r"lack 'features\.5\.bias'"):
+    with pytest.raises(ValueError, match=r"'features\.5\.bias'"):
         load_loss_network(state)
 
 

@@ -1,4 +1,4 @@
-"""Pairs of frames: motion that is known exactly, what is hidden, and everything that must not differ."""
+"""Pairs of frames: exact motion and occlusions, and everything that must stay equal."""
 
 import dataclasses
 
@@ -8,26 +8,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.flow import warp
-from models.training.pairs import MARGIN_PX, ClipPair, Motion, Pairs, clip_crops, moved_pairs
+from models.training.pairs import ClipPair, FramePairs, clip_crops
+from models.training.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
 from tests.support.tiny import blobs
 
 SIZE = 64
 COUNT = 12
 # Motion alone: nothing of the light changes, so that the second frame is the first one moved.
-CONSTANT = Motion(exposure=0, white_balance=0, noise=0, blurred=0, still=0, layered=0)
+CONSTANT = MotionConfig(exposure=0, white_balance=0, noise=0, blurred=0, still=0, layered=0)
 CAMERA = {"shift_px": 0.0, "rotation": 0.0, "zoom": 0.0, "perspective": 0.0, "local_px": 0.0}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def pairs(motion: Motion | None = None, *, seed: int = 0, count: int = COUNT, size: int = SIZE) -> Pairs:
+def pairs(motion: MotionConfig | None = None, *, seed: int = 0, count: int = COUNT, size: int = SIZE) -> FramePairs:
     """Bright blobs, and dark ones that pass in front of them."""
     photos = 0.25 + 0.5 * blobs(count, size + 2 * MARGIN_PX, size + 2 * MARGIN_PX, seed=seed)
     dark = 0.2 * photos.roll(1, 0)
     return moved_pairs(photos, dark, torch.Generator().manual_seed(seed), motion)
 
 
-def difference(moved: Pairs) -> Tensor:
+def difference(moved: FramePairs) -> Tensor:
     """``(N, 1, H, W)``: how far the first frame, carried along the flow, is from the second."""
     return (warp(moved.clean_first, moved.flow) - moved.clean_second).abs().amax(dim=1, keepdim=True)
 
@@ -63,7 +64,7 @@ def test_the_flow_of_each_motion_is_exact(kind: dict[str, float]) -> None:
     assert difference(backwards)[seen].mean() > 5 * difference(moved)[seen].mean()
 
 
-def exact_to_the_edge(moved: Pairs) -> bool:
+def exact_to_the_edge(moved: FramePairs) -> bool:
     """Whether seen pixels agree; at the soft edge of a layer bilinear and bicubic differ, by a tenth at most."""
     apart = difference(moved)[moved.mask > 0]
     return bool(apart.mean() < 0.001 and apart.quantile(0.99) < 0.01 and apart.max() < 0.1)
@@ -107,9 +108,9 @@ def test_a_still_camera_has_no_flow_at_all() -> None:
 
 
 def test_of_a_still_camera_only_light_and_noise_differ() -> None:
-    moved = pairs(Motion(still=1, layered=0, blurred=0), count=24)
+    moved = pairs(MotionConfig(still=1, layered=0, blurred=0), count=24)
     ratio = moved.clean_second / moved.clean_first
-    most = Motion().exposure + Motion().white_balance
+    most = MotionConfig().exposure + MotionConfig().white_balance
     assert (ratio - 1).abs().max() < most + 1e-3
     of_each = ratio.mean(dim=(2, 3))
     torch.testing.assert_close(ratio, of_each[..., None, None].expand_as(ratio), rtol=0, atol=1e-3)
@@ -127,7 +128,7 @@ def test_shares_are_of_the_pairs(share: str, expected) -> None:  # type: ignore[
         assert found == pytest.approx(wanted, abs=0.3 if wanted == 0.5 else 0)
 
 
-def edges(moved: Pairs) -> Tensor:
+def edges(moved: FramePairs) -> Tensor:
     """In which pairs dark is beside bright."""
     return moved.clean_first.amax(1).flatten(1).amin(1) < 0.2
 
@@ -190,7 +191,7 @@ def test_moving_leaves_the_second_frame_all_but_as_sharp_as_the_first() -> None:
 
 def test_light_and_noise_end_at_white() -> None:
     photos = torch.full((8, 3, 112, 112), 0.99)
-    moved = moved_pairs(photos, photos, torch.Generator().manual_seed(0), Motion(exposure=0.3))
+    moved = moved_pairs(photos, photos, torch.Generator().manual_seed(0), MotionConfig(exposure=0.3))
     for frame in moved.tensors()[:4]:
         assert ((frame >= 0) & (frame <= 1)).all()
     assert (moved.clean_second == 1).any()
@@ -201,9 +202,9 @@ def test_parts_of_pairs_and_all_of_them() -> None:
     parts = moved.split(2)
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(parts[1].flow, moved.flow[2:4])
-    for a, b in zip(Pairs.join(parts).tensors(), moved.tensors(), strict=True):
+    for a, b in zip(FramePairs.join(parts).tensors(), moved.tensors(), strict=True):
         assert torch.equal(a, b)
-    assert [id(t) for t in moved.tensors()] == [id(getattr(moved, f.name)) for f in dataclasses.fields(Pairs)]
+    assert [id(t) for t in moved.tensors()] == [id(getattr(moved, f.name)) for f in dataclasses.fields(FramePairs)]
 
 
 # --- of real clips ----------------------------------------------------------------------------------------------------

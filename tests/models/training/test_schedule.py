@@ -1,4 +1,4 @@
-"""Budgets, early ends and what is left of them after a pause; the clock is set by hand."""
+"""Time limits, early ends, and both after a pause; the clock is set by hand."""
 
 import dataclasses
 import itertools
@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from models.network import StyleNetwork
-from models.training.content import painting_at
-from models.training.objective import Stylized, Weights
-from models.training.pairs import Pairs
+from models.training.config import TrainingConfig
+from models.training.content import style_image_at
+from models.training.objective import LossWeights, StylizedPairs
+from models.training.pairs import FramePairs
 from models.training.schedule import COOL_DOWN, Schedule, one_cycle
-from models.training.trainer import Trainer, TrainingConfig, TrainingReport
+from models.training.trainer import Trainer, TrainingReport
 from tests.support.tiny import TINY, photos, stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Clock:
-    """Shows the time that it is set to."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -43,13 +44,13 @@ def run(schedule: Schedule, clock: Clock, seconds_a_step: float, *, first: float
     return seen
 
 
-def test_without_a_budget_steps_alone_count() -> None:
+def test_without_a_time_limit_only_steps_count() -> None:
     clock = Clock()
     seen = run(Schedule(8, clock=clock), clock, 1e6)
     assert seen == [step / 8 for step in range(1, 9)]
 
 
-def test_a_budget_ends_the_run_in_time() -> None:
+def test_a_time_limit_ends_the_run() -> None:
     clock = Clock()
     schedule = Schedule(10**6, 60, clock=clock)
     seen = run(schedule, clock, 1.0)
@@ -97,11 +98,11 @@ def test_a_pause_costs_nothing() -> None:
     assert later.elapsed == pytest.approx(60, abs=1)
 
 
-def test_a_state_of_an_earlier_version_stands_where_its_step_is() -> None:
+def test_a_state_of_an_earlier_version_continues_at_its_step() -> None:
     schedule = Schedule(200)
     schedule.load_state({}, 50)
     assert schedule.progress == 0.25
-    assert not schedule.is_finishing
+    assert not schedule.ends_early
 
 
 def test_an_early_end_brings_the_rate_down_all_the_way() -> None:
@@ -111,7 +112,7 @@ def test_an_early_end_brings_the_rate_down_all_the_way() -> None:
     for step in range(1, 201):
         schedule.advance(step)
     before = one_cycle(schedule.progress)
-    schedule.finish(200)
+    schedule.end_early(200)
     again = Schedule(1000, clock=clock)
     again.load_state(schedule.state(), 200)
     seen = run(again, clock, 1.0, step=200)
@@ -128,10 +129,10 @@ class Curve:
     def __init__(self, losses: Sequence[float]) -> None:
         self._losses = itertools.chain(losses, itertools.repeat(losses[-1]))
 
-    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        return [painting.mean()]
+    def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
+        return [style_image.mean()]
 
-    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         if stylized.first.requires_grad:
             return {"style": stylized.first.square().mean()}
         return {"style": torch.tensor(next(self._losses))}
@@ -142,9 +143,9 @@ def trainer(losses: Sequence[float], **changes: object) -> Trainer:
     config = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
     torch.manual_seed(0)
     network = StyleNetwork(TINY)
-    painting = painting_at(stripes(), 64)
+    image = style_image_at(stripes(), 64)
     starts = [network.neutral_style()]
-    return Trainer(network, starts, [painting], photos(4), Curve(losses), config, torch.device("cpu"))
+    return Trainer(network, starts, [image], photos(4), Curve(losses), config, torch.device("cpu"))
 
 
 def reports(trainer: Trainer) -> list[TrainingReport]:
@@ -159,7 +160,7 @@ def test_a_plateau_brings_the_end_forward() -> None:
     assert it.ended == "plateau"
 
 
-def test_what_still_improves_goes_on_to_the_end() -> None:
+def test_a_run_that_improves_takes_all_steps() -> None:
     it = trainer([0.99**step for step in range(100)])
     assert len(reports(it)) == 60
     assert it.ended == "steps"
@@ -187,7 +188,7 @@ def test_an_early_end_survives_a_pause() -> None:
         first.accept(report)
         if report.step == 5:
             break
-    assert first.schedule.is_finishing
+    assert first.schedule.ends_early
     second = trainer([1.0])
     second.load_state(first.state())
     assert 5 + len(reports(second)) == whole

@@ -1,4 +1,4 @@
-"""Training on pictures made on the spot with a tiny random loss network: seconds instead of an hour."""
+"""Training on images made on the spot with a tiny random loss network: seconds instead of an hour."""
 
 import dataclasses
 import itertools
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from models.losses import feature_loss, output_loss
 from models.network import StyleNetwork
-from models.training.content import central_crops, painting_at, random_crops, split
-from models.training.objective import Objective, PaintingObjective, Stylized, Weights
-from models.training.pairs import ClipPair, Pairs
+from models.training.config import TrainingConfig
+from models.training.content import central_crops, random_crops, split, style_image_at
+from models.training.objective import LossWeights, Objective, StyleTransferObjective, StylizedPairs
+from models.training.pairs import ClipPair, FramePairs
 from models.training.schedule import one_cycle
-from models.training.trainer import DivergedError, Trainer, TrainingConfig, TrainingReport
+from models.training.synthetic_motion import MotionConfig
+from models.training.trainer import DivergedError, Trainer, TrainingReport
 from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 
 CPU = torch.device("cpu")
@@ -30,20 +32,74 @@ def make_trainer(
     *,
     styles: int = 1,
     content: Sequence[Tensor] = (),
-    weights: Sequence[Weights] | None = None,
+    weights: Sequence[LossWeights] | None = None,
     clips: Sequence[ClipPair] = (),
+    motion: MotionConfig | None = None,
 ) -> Trainer:
     torch.manual_seed(config.seed)
     network = StyleNetwork(TINY)
-    paintings = [painting_at(stripes(), 64), painting_at(stripes().flip(0), 64)][:styles]
-    starts = [network.neutral_style() for _ in paintings]
-    objective = PaintingObjective([loss_network()])
-    pictures = content or photos(12)
-    return Trainer(network, starts, paintings, pictures, objective, config, CPU, weights=weights, clips=clips)
+    images = [style_image_at(stripes(), 64), style_image_at(stripes().flip(0), 64)][:styles]
+    starts = [network.neutral_style() for _ in images]
+    recording = Recording(StyleTransferObjective([loss_network()]))
+    return Trainer(
+        network,
+        starts,
+        images,
+        content or photos(12),
+        recording,
+        config,
+        CPU,
+        weights=weights,
+        clips=clips,
+        motion=motion,
+    )
+
+
+class Recording:
+    """Passes everything on to another objective, and records what it is called with.
+
+    Args:
+        objective: the other one.
+
+    Attributes:
+        trained: pairs of the training steps.
+        validated: pairs of the validations.
+        found: losses of the validations.
+        autocast: whether autocast was on, in each call.
+        interrupt: whether the next training step is interrupted, as by Ctrl-C.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.trained: list[FramePairs] = []
+        self.validated: list[FramePairs] = []
+        self.found: list[dict[str, float]] = []
+        self.autocast: list[bool] = []
+        self.interrupt = False
+
+    def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
+        return self._objective.targets(style_image, weights)
+
+    def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        terms = self._objective.terms(pairs, stylized, targets)
+        self.autocast.append(torch.is_autocast_enabled("cpu"))
+        if stylized.first.requires_grad:
+            self.trained.append(pairs)
+            if self.interrupt:
+                raise KeyboardInterrupt
+        else:
+            self.validated.append(pairs)
+            self.found.append({name: float(term) for name, term in terms.items()})
+        return terms
+
+
+def recording(trainer: Trainer) -> Recording:
+    assert isinstance(trainer.objective, Recording)
+    return trainer.objective
 
 
 def clips(count: int = 3) -> list[ClipPair]:
-    """Pictures that stand still for two frames."""
+    """Images that stand still for two frames."""
     still = (blobs(count, 80, 96, seed=9) * 255).to(torch.uint8)
     flow, mask = torch.zeros(2, 80, 96).half(), torch.ones(1, 80, 96, dtype=torch.bool)
     return [ClipPair(frame, frame, flow, mask) for frame in still]
@@ -82,10 +138,10 @@ class GrowingObjective(Objective):
         self.grows = grows
         self.calls = 0
 
-    def targets(self, painting: Tensor, weights: Weights) -> list[Tensor]:
-        return [painting.mean()]
+    def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
+        return [style_image.mean()]
 
-    def terms(self, pairs: Pairs, stylized: Stylized, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+    def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         if stylized.first.requires_grad:
             return {"style": stylized.first.square().mean()}
         self.calls += 1
@@ -95,8 +151,8 @@ class GrowingObjective(Objective):
 def growing_trainer(objective: Objective, **settings: float) -> Trainer:
     config = dataclasses.replace(SHORT, steps=30, validate_every=1, **settings)  # type: ignore[arg-type]
     network = StyleNetwork(TINY)
-    painting = painting_at(stripes(), 64)
-    return Trainer(network, [network.neutral_style()], [painting], photos(4), objective, config, CPU)
+    image = style_image_at(stripes(), 64)
+    return Trainer(network, [network.neutral_style()], [image], photos(4), objective, config, CPU)
 
 
 def run_with(objective: Objective, **settings: float) -> list[TrainingReport]:
@@ -115,7 +171,7 @@ def test_a_little_worse_is_not_overfitting() -> None:
     assert not any(r.overfitting for r in reports)
 
 
-def test_a_run_that_diverges_says_so() -> None:
+def test_a_run_that_diverges_is_an_error() -> None:
     with pytest.raises(DivergedError, match="step 1"):
         run_with(GrowingObjective(float("nan")))
 
@@ -124,14 +180,14 @@ def test_the_best_can_be_forgotten() -> None:
     trainer = growing_trainer(GrowingObjective(0.1), patience=3)
     reports = [next(run) for run in [trainer.run()] for _ in range(3)]
     trainer.accept(reports[-1])
-    assert trainer.best == reports[0].validation
-    assert trainer.worse == 2
+    assert trainer.history.best == reports[0].validation
+    assert trainer.history.worse == 2
     trainer.forget_best()
     again = next(trainer.run())
-    assert (again.step, again.losses, again.best) == (3, {}, True), "the present step is judged anew"
+    assert (again.step, again.losses, again.best) == (3, {}, True), "the current step is validated again"
     trainer.accept(again)
-    assert trainer.best == again.validation
-    assert trainer.worse == 0
+    assert trainer.history.best == again.validation
+    assert trainer.history.worse == 0
 
 
 def test_a_validation_counts_once() -> None:
@@ -141,19 +197,19 @@ def test_a_validation_counts_once() -> None:
     worse = next(run)
     for _ in range(3):
         trainer.accept(worse)
-    assert trainer.worse == 1
+    assert trainer.history.worse == 1
     assert not trainer.overfitting
 
 
 def test_the_report_and_the_trainer_agree_on_the_best() -> None:
     trainer = make_trainer()
     best = [report for report in trainer.run() if report.best]
-    assert trainer.best == best[-1].validation
-    assert trainer.best_loss == pytest.approx(sum(trainer.best.values()))
+    assert trainer.history.best == best[-1].validation
+    assert trainer.history.best_loss == pytest.approx(sum(trainer.history.best.values()))
 
 
 def flicker(trainer: Trainer) -> tuple[float, float]:
-    """How much the painting and the features change from frame to frame, on held-out pairs, with no weight."""
+    """How much stylized frames and features change along the flow, on held-out pairs, unweighted."""
     pairs = trainer.validation
     with torch.no_grad():
         both = [trainer.network.with_features(frame, trainer.bank.style(0)) for frame in (pairs.first, pairs.second)]
@@ -163,14 +219,14 @@ def flicker(trainer: Trainer) -> tuple[float, float]:
     return float(output), float(feature_loss(features, past_features, pairs.flow, pairs.mask))
 
 
-def test_temporal_losses_hold_the_painting_still() -> None:
-    """The same run with and without each of the two losses: what it asks for is what comes of it."""
+def test_temporal_losses_reduce_flicker() -> None:
+    """The same run with and without each of the two losses."""
     config = dataclasses.replace(SHORT, steps=40, validate_every=40, learning_rate=0.01)
     found = {}
     for name, weights in {
-        "free": Weights(output=0, feature=0),
-        "output": Weights(feature=0),
-        "feature": Weights(output=0, feature=1000),
+        "free": LossWeights(output=0, feature=0),
+        "output": LossWeights(feature=0),
+        "feature": LossWeights(output=0, feature=1000),
     }.items():
         trainer = make_trainer(config, weights=[weights])
         list(trainer.run())
@@ -213,8 +269,10 @@ def test_the_network_learns_at_its_share_of_the_rate() -> None:
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, {False}), (0.5, {False, True}), (1.0, {True})])
 def test_a_share_of_the_steps_trains_on_clips(share: float, expected: set[bool]) -> None:
-    trainer = make_trainer(dataclasses.replace(SHORT, clip_share=share), clips=clips())
-    drawn = [trainer._pairs() for _ in range(12)]
+    trainer = make_trainer(dataclasses.replace(SHORT, steps=12, clip_share=share), clips=clips())
+    list(trainer.run())
+    drawn = recording(trainer).trained
+    assert len(drawn) == 12
     assert {torch.equal(pairs.first, pairs.second) for pairs in drawn} == expected
     assert all(pairs.first.shape == (1, 3, 64, 64) for pairs in drawn)
 
@@ -223,14 +281,12 @@ def test_validation_follows_from_seed_and_weights_alone() -> None:
     trainer, other = make_trainer(styles=2), make_trainer(styles=2)
     first = trainer.validate()
     assert trainer.validate() == first
-    trainer._pairs()
-    assert trainer.validate() == first
     assert other.validate() == first
-    assert set(first) == {f.name for f in dataclasses.fields(Weights)}
+    assert set(first) == {f.name for f in dataclasses.fields(LossWeights)}
 
 
 def test_the_seed_moves_the_held_out_pictures() -> None:
-    """All of them are the same picture, so that nothing but the motion differs."""
+    """All of them are the same image, so that nothing but the motion differs."""
     one, again, other = (
         make_trainer(dataclasses.replace(SHORT, seed=seed), content=photos(1) * 2).validation for seed in (0, 0, 1)
     )
@@ -239,32 +295,25 @@ def test_the_seed_moves_the_held_out_pictures() -> None:
     assert not torch.equal(one.first, other.first)
 
 
-def test_validation_is_the_mean_over_pictures_and_styles() -> None:
-    """On pictures of one size and nothing hidden, so that the mean of parts is the mean of all."""
+def test_validation_is_the_mean_over_images_and_styles() -> None:
+    """In batches of one: each loss is of one image and one style."""
     trainer = make_trainer(dataclasses.replace(SHORT, batch=1), styles=2, content=photos(30))
     assert len(trainer.validation) == 3
-    found = trainer.validate()
-    by_style = []
-    for index, targets in enumerate(trainer._targets):
-        with torch.no_grad():
-            parts = [
-                trainer._stylize_and_compare(part.tensors(), trainer.bank.style(index), targets)
-                for part in trainer.validation.split(1)
-            ]
-        by_style.append({name: sum(float(part[name]) for part in parts) / 3 for name in found})
+    found, parts = trainer.validate(), recording(trainer).found
+    assert len(parts) == 3 * 2
     for name, value in found.items():
-        assert value == pytest.approx(sum(terms[name] for terms in by_style) / 2, rel=1e-5)
-    assert by_style[0]["style"] != by_style[1]["style"]
+        assert value == pytest.approx(sum(part[name] for part in parts) / 6, rel=1e-5)
+    assert parts[0]["style"] != parts[3]["style"]
 
 
-def test_each_painting_has_weights_and_a_turn_of_its_own() -> None:
-    weights = [Weights(content=0), Weights(style=0)]
+def test_each_style_has_its_own_weights_and_its_turn() -> None:
+    weights = [LossWeights(content=0), LossWeights(style=0)]
     first, second = make_trainer(dataclasses.replace(SHORT, steps=2), styles=2, weights=weights).run()
     assert [name for name, loss in first.losses.items() if not loss] == ["content"]
     assert [name for name, loss in second.losses.items() if not loss] == ["style"]
 
 
-def test_a_preview_shows_held_out_pictures_without_noise_above_their_paintings() -> None:
+def test_a_preview_shows_held_out_images_without_noise_and_their_styles() -> None:
     trainer = make_trainer(styles=2, content=photos(60))
     rows = trainer.preview(4)
     assert [row.shape for row in rows] == [(4, 3, 64, 64)] * 3
@@ -274,20 +323,20 @@ def test_a_preview_shows_held_out_pictures_without_noise_above_their_paintings()
 
 
 @pytest.mark.parametrize(("styles", "weights"), [(2, 1), (1, 2)])
-def test_as_many_styles_and_weights_as_paintings(styles: int, weights: int) -> None:
+def test_as_many_styles_and_weights_as_style_images(styles: int, weights: int) -> None:
     network = StyleNetwork(TINY)
     starts = [network.neutral_style() for _ in range(styles)]
-    objective = PaintingObjective([loss_network()])
-    with pytest.raises(ValueError, match=f"{styles} styles and {weights} weights for 1 paintings"):
+    objective = StyleTransferObjective([loss_network()])
+    with pytest.raises(ValueError, match=f"{styles} styles and {weights} weights for 1 style images"):
         Trainer(
             network,
             starts,
-            [painting_at(stripes(), 64)],
+            [style_image_at(stripes(), 64)],
             photos(4),
             objective,
             SHORT,
             CPU,
-            weights=[Weights()] * weights,
+            weights=[LossWeights()] * weights,
         )
 
 
@@ -313,21 +362,15 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path, stop:
     assert all(torch.equal(a, b) for a, b in zip(parameters(second), parameters(whole), strict=True))
 
 
-def test_a_checkpoint_from_the_middle_of_a_step_repeats_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_from_the_middle_of_a_step_repeats_the_step() -> None:
     whole = make_trainer()
     list(whole.run())
-
     interrupted = make_trainer()
     reports = interrupted.run()
     next(reports)
-    with monkeypatch.context() as patch:
-
-        def stop(*args: object) -> dict[str, Tensor]:
-            raise KeyboardInterrupt
-
-        patch.setattr(interrupted, "_terms", stop)
-        with pytest.raises(KeyboardInterrupt):
-            next(reports)
+    recording(interrupted).interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        next(reports)
     resumed = make_trainer()
     resumed.load_state(interrupted.state())
     list(resumed.run())
@@ -340,24 +383,30 @@ def test_a_checkpoint_of_other_settings_is_refused() -> None:
         make_trainer(dataclasses.replace(SHORT, steps=8, seed=1)).load_state(state)
 
 
-def test_the_held_out_tenth_is_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: set[int] = set()
-    held: set[int] = set()
+def test_the_held_out_tenth_is_never_trained_on() -> None:
+    """Each image is of one grey, by which its crops are known."""
+    greys = [torch.full((3, 70, 70), 8 * number, dtype=torch.uint8) for number in range(30)]
+    plain = MotionConfig(layered=0, still=1, exposure=0, white_balance=0, noise=0)
+    trainer = make_trainer(dataclasses.replace(SHORT, steps=24, batch=4), content=greys, motion=plain)
+    list(trainer.run())
+    recorded = recording(trainer)
+    trained, validated = (
+        {round(float(image.mean() * 255) / 8) for pairs in batches for image in pairs.clean_first}
+        for batches in (recorded.trained, recorded.validated)
+    )
+    assert len(validated) == 3
+    assert len(trained) > 20
+    assert not trained & validated
 
-    def crops(pictures: Sequence[Tensor], count: int, size: int, generator: torch.Generator) -> Tensor:
-        seen.update(int(picture[0, 0, 0]) for picture in pictures)
-        return random_crops(pictures, count, size, generator)
 
-    def central(pictures: Sequence[Tensor], size: int) -> Tensor:
-        held.update(int(picture[0, 0, 0]) for picture in pictures)
-        return central_crops(pictures, size)
-
-    monkeypatch.setattr("models.training.trainer.random_crops", crops)
-    monkeypatch.setattr("models.training.trainer.central_crops", central)
-    list(make_trainer(dataclasses.replace(SHORT, steps=2), content=photos(30)).run())
-    assert len(held) == 3
-    assert len(seen) == 27
-    assert not seen & held
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_autocast_is_used_where_bf16_is_fast(has_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    trainer = make_trainer()
+    next(trainer.run())
+    assert recording(trainer).autocast == [has_bf16]
 
 
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (10, 1), (19, 1), (20, 2), (105, 10)])
@@ -366,13 +415,13 @@ def test_a_tenth_is_held_out(count: int, held: int) -> None:
     assert (len(training), len(validation)) == (count - held, held)
 
 
-def test_one_picture_is_not_enough() -> None:
-    with pytest.raises(ValueError, match="at least 2 content pictures, got 1"):
+def test_one_image_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="at least 2 content images, got 1"):
         split(photos(1), torch.Generator())
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 200), (40, 30), (300, 64)])
-def test_crops_of_any_picture_are_square_and_in_range(height: int, width: int) -> None:
+def test_crops_of_any_image_are_square_and_in_range(height: int, width: int) -> None:
     crops = random_crops(photos(2, height=height, width=width), 5, 64, torch.Generator().manual_seed(0))
     assert crops.shape == (5, 3, 64, 64)
     assert ((crops >= 0) & (crops <= 1)).all()

@@ -1,32 +1,31 @@
-"""Loss networks from files or, once downloaded, from torchvision; for training and for measuring."""
+"""Loss networks from files, or torchvision's VGG-19, downloaded once; for training and for evaluation."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError, first_line
+from pipeline.notices import Notify
 
 if TYPE_CHECKING:
     import torch
 
     from models.training.loss_network import LossNetwork
 
-Notify = Callable[[str], None]
-
 
 def find_loss_networks(
     files: Sequence[Path], device: "torch.device", notify: Notify
 ) -> tuple[list["LossNetwork"], list[dict[str, str]]]:
-    """The loss networks, and where they came from.
+    """Load the loss networks; return them and, for the recipe, their names and files.
 
     Args:
         files: their weights, see `models.training.loss_network`; none means torchvision's VGG-19, downloaded once.
-        device: where they are to be.
-        notify: called before a download, one line.
+        device: where they run.
+        notify: called with one line before a download.
 
     Raises:
-        InputError: a file holds no weights of a loss network, or the download failed.
+        InputError: a file is not the weights of a loss network, or the download failed.
     """
     import torch
 
@@ -36,10 +35,10 @@ def find_loss_networks(
     for file in files:
         try:
             network = load_loss_network(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch.load fails in many ways; every one is a file we cannot use
-            raise InputError(file, f"no weights of a loss network ({first_line(error)})") from error
+        except Exception as error:  # torch.load raises anything; each is a file that cannot be used
+            raise InputError(file, f"not the weights of a loss network ({first_line(error)})") from error
         networks.append(network)
-        sources.append({"network": network.name, "file": file.name, "sha256": digest([file])})
+        sources.append({"network": network.name, "file": file.name, "sha256": digest(file)})
     if not networks:
         networks.append(_torchvision_vgg19(notify))
         sources.append({"network": networks[0].name, "file": "VGG19_Weights.IMAGENET1K_V1", "sha256": ""})
@@ -55,16 +54,16 @@ def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
     notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
     try:
         return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:  # the latter where what came is not what was wanted
-        reason = f"the download of VGG-19 failed ({error}); name a file with --loss-weights"
+    except (OSError, RuntimeError) as error:  # RuntimeError if the hash of the download is wrong
+        reason = f"the download of VGG-19 failed ({error}); give a file with --loss-weights"
         raise InputError(weights.url, reason) from error
 
 
-def digest(paths: Sequence[Path]) -> str:
-    """SHA-256 over the contents of files, in order; the first 16 hex digits."""
+def digest(*paths: Path) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the contents of files, in order."""
     content = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while part := file.read(2**20):
-                content.update(part)
+            while block := file.read(2**20):
+                content.update(block)
     return content.hexdigest()[:16]

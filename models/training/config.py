@@ -1,0 +1,61 @@
+"""Settings of a training run."""
+
+import math
+from dataclasses import dataclass
+
+from models.network import StyleNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How long to train, and on what.
+
+    Attributes:
+        steps: optimizer steps in all; the styles take turns.
+        minutes: time limit in all, after which the run ends even if steps are left; None for no limit.
+        batch: pairs of frames per step.
+        crop_px: side of a crop, in pixels.
+        learning_rate: peak of the one-cycle schedule.
+        network_rate: learning rate of the network as a share of that of the styles' vectors, 0 to 1.
+        vectors_first: share of the steps in which only the vectors are trained, 0 to 1.
+        clip_share: share of the steps that train on real clips, 0 to 1; needs clips.
+        validate_every: steps between two validations.
+        validation_crops: at most this many held-out images are used.
+        overfit: a validation loss above the best by this share counts as worse.
+        patience: worse validations in a row that stop the run.
+        plateau: validations in a row without improvement that end the run early; 0 for never.
+        seed: of the crops and of the initial weights.
+        compile: let ``torch.compile`` fuse the network and the losses.
+    """
+
+    steps: int = 2000
+    minutes: float | None = None
+    batch: int = 2
+    crop_px: int = 256
+    learning_rate: float = 3e-3
+    network_rate: float = 1.0
+    vectors_first: float = 0.0
+    clip_share: float = 0.3
+    validate_every: int = 100
+    validation_crops: int = 16
+    overfit: float = 0.02
+    patience: int = 5
+    plateau: int = 0
+    seed: int = 0
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_every", "validation_crops", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
+            raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
+        for name in ("network_rate", "vectors_first", "clip_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be above 0, not {self.minutes}")
+        if self.plateau < 0:
+            raise ValueError(f"plateau must be 0 or more, not {self.plateau}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")
