@@ -1,7 +1,7 @@
 """Two convolutions of the decoder as fused kernels: exact, with fewer multiplications.
 
 Both are reparameterized from the stored weights inside the graph, so training and weight files know nothing of them. On
-a CPU they save a quarter of the time per frame: see docs/decisions.md.
+a CPU they save a quarter of the time per frame: see docs/decisions/network.md.
 """
 
 import torch

@@ -59,3 +59,10 @@ def test_names_of_the_code_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for name in re.findall(r"`(?:\w+\.)?(_?[A-Z][a-z]+[A-Z]\w*|_?[A-Z]+_[A-Z_]+|[a-z]+_[a-z_]+)(?:\(.*?\))?`", text):
         assert name in words, f"{page} names {name}"
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    for folder in ("pipeline", "models", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for page in re.findall(r"\bdocs/[\w/]+\.md", path.read_text(encoding="utf-8")):
+                assert (ROOT / page).exists(), f"{named(path)} names {page}"
