@@ -45,13 +45,13 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
         make_clip(tmp_path / name, short)
     shown: list[Any] = []
     arrays = [moving_square(number) for number in range(3)]
-    exec(example, {"pictures": arrays, "show": shown.append, "print": lambda *values: shown.append(values)})
+    exec(example, {"frames": arrays, "show": shown.append, "print": lambda *values: shown.append(values)})
     if "stylize_clip" in example:
-        assert len(contents(tmp_path / "painted.mp4").times) == shown[0][0] == 5
+        assert len(contents(tmp_path / "out.mp4").times) == shown[0][0] == 5
     elif "stylize_folder" in example:
         assert shown[0][:2] == (4, 0)
-        assert len(list((tmp_path / "painted").glob("*_*.m*"))) == 4
-        assert contents(tmp_path / "painted" / "a_great-wave.mp4").height == 360
+        assert len(list((tmp_path / "stylized").glob("*_*.m*"))) == 4
+        assert contents(tmp_path / "stylized" / "a_great-wave.mp4").height == 360
     else:
         assert [frame.shape for frame in shown] == [(48, 64, 3)] * 3
         difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, arrays, strict=True)]
