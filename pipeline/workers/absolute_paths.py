@@ -1,4 +1,4 @@
-"""That a part is painted as it was meant wherever it is painted: in another folder, or on another machine."""
+"""What makes a segment job independent of the process that runs it: absolute paths, and the same files and software."""
 
 import os
 import platform
@@ -12,40 +12,40 @@ from pipeline.style_spec import rename_styles
 from pipeline.workers.protocol import SegmentJob
 
 
-def for_elsewhere(config: VideoConfig) -> VideoConfig:
-    """``config`` with paths that do not depend on the folder in which a process runs."""
+def with_absolute_paths(config: VideoConfig) -> VideoConfig:
+    """Return ``config`` with paths that are valid in every working directory."""
     style, end = config.stylize.style, config.stylize.style_end
     return replace(
         config,
-        source=_whole(config.source),
-        target=_whole(config.target),
-        mask=None if config.mask is None else _whole(config.mask),
+        source=_absolute(config.source),
+        target=_absolute(config.target),
+        mask=None if config.mask is None else _absolute(config.mask),
         stylize=replace(
             config.stylize,
-            style=rename_styles(style, _whole_style),
-            style_end=None if end is None else rename_styles(end, _whole_style),
+            style=rename_styles(style, _absolute_style),
+            style_end=None if end is None else rename_styles(end, _absolute_style),
         ),
     )
 
 
-def _whole(path: str) -> str:
-    return os.path.join(os.getcwd(), path)  # `os.path.abspath` loses the way where .. leads out of a link
-
-
-def _whole_style(style: str) -> str:
-    return _whole(style) if is_weight_file(style) else style
-
-
-def check_here(task: SegmentJob) -> None:
-    """Find out whether what lies here is what the clip was begun with.
+def check_machine(job: SegmentJob) -> None:
+    """Check that mask, weights and software are those of the machine that split the clip.
 
     Raises:
-        DeviceError: it is not.
+        DeviceError: they are not.
         InputError: the mask cannot be read.
         StyleError: a weight file cannot be read.
     """
-    different = differences_here(task.config, task.identity)
+    different = differences_here(job.config, job.identity)
     if different:
-        where = f"the worker on {platform.node() or 'another machine'}"
-        what = f"other {' and '.join(different)} than the machine that divided it"
-        raise DeviceError(f"{task.config.source}: {where} has {what}; install the same there")
+        worker = f"the worker on {platform.node() or 'another machine'}"
+        what = f"other {' and '.join(different)} than the machine that split the clip"
+        raise DeviceError(f"{job.config.source}: {worker} has {what}; install the same there")
+
+
+def _absolute(path: str) -> str:
+    return os.path.join(os.getcwd(), path)  # `os.path.abspath` is wrong if .. follows a link
+
+
+def _absolute_style(style: str) -> str:
+    return _absolute(style) if is_weight_file(style) else style

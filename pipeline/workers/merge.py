@@ -23,7 +23,7 @@ from pipeline.notices import Notices
 from pipeline.resume.fingerprint import differences, identify
 from pipeline.resume.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
 from pipeline.resume.store import SegmentStore
-from pipeline.workers.absolute_paths import for_elsewhere
+from pipeline.workers.absolute_paths import with_absolute_paths
 from pipeline.workers.boundary_frames import BoundaryFrame, read_boundary
 from pipeline.workers.partition import WarmUp, extend_warm_up, find_boundaries
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
@@ -131,7 +131,7 @@ class SplitClip:
     def jobs(self) -> list[SegmentJob]:
         """Return all segment jobs."""
         starts, split = self._starts(), self._split()
-        config = for_elsewhere(_with_threads(self._config, split["threads"]))
+        config = with_absolute_paths(_with_threads(self._config, split["threads"]))
         ends = [*(start.pts for start in starts), None]
         return [
             SegmentJob(config, self._store.manifest.identity, number, start, end, split["sharers"])

@@ -1,7 +1,7 @@
-"""Who paints parts of clips: one small interface, behind which processes of this machine stand, or a cluster.
+"""The interface of workers, which may be processes on this machine or a cluster: segment jobs, results, executor.
 
-A part is described, never sent: paths, options and times. Whoever paints it reads the input and writes into the work
-folder beside the output, which all must see under the same paths.
+A job describes its part of the clip by paths, options and times. A worker reads the input and writes into the work
+folder next to the output: all workers must see both under the same paths.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ class SegmentStart:
     """Where a segment job starts that is not the first; pts are in units of the source's time base.
 
     Attributes:
-        pts: of its first frame.
-        stylized_from_pts: of the first warm-up frame that is stylized, though not written; ``pts`` at a scene cut.
-        observed_from_pts: of the first warm-up frame; those before ``stylized_from_pts`` are only observed by the noise
-            filter.
-        previous_pts: of the frame before all these, by which they are found.
+        pts: pts of its first frame.
+        stylized_from_pts: pts of the first warm-up frame that is stylized, though not written; ``pts`` at a scene cut.
+        observed_from_pts: pts of the first warm-up frame; only the noise filter observes those before
+            ``stylized_from_pts``.
+        previous_pts: pts of the frame before all these, by which they are found.
         previous_digest: hash of that frame as decoded, see `pipeline.resume.segments.frame_digest`; empty if the input
             has to be decoded from its start, because seeking leads to other frames.
     """
@@ -36,15 +36,16 @@ class SegmentStart:
 
 @dataclass(frozen=True, slots=True)
 class SegmentJob:
-    """A part of a clip for one worker; complete, and can be pickled.
+    """A part of a clip for one worker. It contains all that is needed, and can be pickled.
 
     Attributes:
-        config: of the whole clip, with the number of threads that this job may use.
-        identity: of the whole clip, see `pipeline.resume.fingerprint`; partial output of another one is deleted.
-        number: of the job, from 0.
-        start: where it starts; None at the start of the clip.
-        end_pts: pts of the first frame after it; None at the end of the clip.
-        sharers: number of workers that share the memory which the clip may use, equally.
+        config: configuration of the whole clip, with the number of threads that this job may use.
+        identity: identity of the whole clip, see `pipeline.resume.fingerprint`; partial output of another clip is
+            deleted.
+        number: number of the job, from 0.
+        start: where the job starts, None at the start of the clip.
+        end_pts: pts of the first frame after the job, None at the end of the clip.
+        sharers: number of workers that share the memory of the clip in equal parts, 1 or more.
     """
 
     config: VideoConfig
@@ -57,14 +58,14 @@ class SegmentJob:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """A part that lies finished in its folder, see `pipeline.resume.manifest.job_dir_path`.
+    """The finished segments of a job, in its work folder: see `pipeline.resume.manifest.job_dir_path`.
 
     Attributes:
-        segments: in their order; files are named from the clip's work folder.
-        engine: what painted, see `pipeline.resume.engine.engine_of`.
-        frames_reused: of it that were painted before.
-        damage: places of the input that could not be read, see `pipeline.media.damage.Damage.as_json`.
-        notices: what the user should know, a line each.
+        segments: the segments in their order; their files are named relative to the clip's work folder.
+        engine: the engine that stylized them, see `pipeline.resume.engine.engine_of`.
+        frames_reused: number of frames that an earlier run stylized.
+        damage: places where the input could not be read, see `pipeline.media.damage.Damage.as_json`.
+        notices: messages for the user, one line each.
     """
 
     segments: tuple[Segment, ...]
@@ -75,29 +76,26 @@ class SegmentResult:
 
 
 class SegmentExecutor(Protocol):
-    """Paints parts of clips, several at once: somewhere it calls `pipeline.workers.segment_job.run_segment_job`."""
+    """Runs several segment jobs at once, each by `pipeline.workers.segment_job.run_segment_job` on some worker."""
 
     workers: int
-    """How many parts are painted at once."""
+    """Number of jobs that run at once."""
     threads: int
-    """Cores that each of these may use; 0 leaves it to them."""
+    """Number of cores for each job; 0 if the worker decides."""
     sharers: int
-    """How many of them share a device, and its memory."""
+    """Number of workers that share a device and its memory."""
 
-    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
-        """Begin with ``task`` as soon as somebody is free.
+    def submit(self, job: SegmentJob) -> "Future[SegmentResult]":
+        """Run ``job`` as soon as a worker is free.
 
-        The future fails with what `pipeline.workers.segment_job.run_segment_job` raises, and with a
-        `PipelineError` where nobody is
-        there to do it.
+        The future fails with the errors of `run_segment_job`, or with a `PipelineError` if no worker is available.
         """
 
     def cancel(self, futures: Sequence["Future[SegmentResult]"]) -> None:
-        """End these parts, which nobody waits for any more; what is done already, or not begun, too.
+        """Cancel these jobs, whether they are waiting, running or finished; the finished segments are resumable.
 
-        They may be ended in the middle of anything: finished segments are kept. Afterwards nobody writes into their
-        folders; an engine that cannot end what is being painted waits for it.
+        When this returns, no worker writes into their folders: an executor that cannot stop a running job waits for it.
         """
 
     def close(self) -> None:
-        """End at once, whatever is being painted: finished segments are kept."""
+        """Stop all workers at once; the finished segments are resumable."""

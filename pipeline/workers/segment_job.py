@@ -35,7 +35,7 @@ from pipeline.run import load_stylizer, plan_clip, render_frames
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
-from pipeline.workers.absolute_paths import check_here
+from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.boundary_frames import FIRST, NEXT, BoundaryFrame
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
@@ -66,7 +66,7 @@ def run_segment_job(job: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentRe
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
     """
-    check_here(job)
+    check_machine(job)
     config, notices = job.config, list[str]()
     with (
         open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source,

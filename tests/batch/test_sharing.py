@@ -1,8 +1,9 @@
-"""Clips of a batch share engines, and overlap."""
+"""Clips of a batch share engines and workers, and overlap."""
 
 import gc
 import threading
 import time
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ import pytest
 import models.engines.build
 import models.engines.capabilities
 from pipeline.batch.events import Event, Finished, Started
+from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame
 from pipeline.stylize.engine_cache import EngineCache, FairLock
 from pipeline.stylize.stylizer import Stylizer
+from pipeline.workers import partition
 from tests.support.batching import batch_config, make_clips, outputs_in, run_here
+from tests.support.media import make_clip
+from tests.support.segment_jobs import InlineExecutor, Noisy
 
 
 def test_one_engine_for_each_frame_size_whatever_the_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +149,23 @@ def test_one_clip_is_stylized_at_a_time_and_none_while_an_engine_is_built(monkey
     for thread in threads:
         thread.join()
     assert now == ["frame", "frame", "frame", "build"]
+
+
+def test_clips_are_split_only_if_workers_would_be_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "SHORTEST_JOB_FRAMES", 20)
+    monkeypatch.setattr(partition, "WARM_UP", partition.WarmUp(observed=6, stylized=12))
+    for count in (2, 5):
+        folder = tmp_path / str(count)
+        (folder / "in").mkdir(parents=True)
+        for number in range(count):
+            make_clip(folder / "in" / f"{number}.mkv", Noisy(pts=range(0, 60 * 512, 512), cut=35))
+        config, executor = batch_config(folder), InlineExecutor(workers=2)
+        run_batch(config, plan(config), executor=executor)
+        jobs = Counter(job.config.target for job in executor.jobs)
+        if count == 2:
+            assert set(jobs.values()) == {2}
+        else:
+            assert jobs[executor.jobs[0].config.target] == 1
 
 
 def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Clips in parts: what they are made of, an engine in this process, and what is asked of the outputs."""
+"""Segment jobs for tests: clips to split, an executor in this process, and comparisons of outputs."""
 
 import os
 import pickle
@@ -18,35 +18,41 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.resume.lock import is_held_here
 from pipeline.resume.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
+from pipeline.summary import Summary
 from pipeline.workers import merge, partition
-from pipeline.workers.protocol import SegmentJob, SegmentResult
+from pipeline.workers.long_clip import stylize_long_clip
+from pipeline.workers.merge import CountJobs
+from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Clip, Sound, make_clip, moving_square
 
-PAINTED_SMALL = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
+SMALL_STYLE = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
 WARM = 12
 
 
 @dataclass
 class Noisy(Clip):
-    """A square that moves through noise, and another picture from frame ``cut`` on."""
+    """A square that moves through noise, with a scene cut at frame ``cut``."""
 
     cut: int | None = None
 
     def frame(self, number: int) -> av.VideoFrame:
-        picture = moving_square(number, width=self.width, height=self.height, step=1).astype(np.int16)
-        picture += np.random.default_rng(number).integers(-4, 5, picture.shape, np.int16)
+        pixels = moving_square(number, width=self.width, height=self.height, step=1).astype(np.int16)
+        pixels += np.random.default_rng(number).integers(-4, 5, pixels.shape, np.int16)
         if self.cut is not None and number >= self.cut:
-            picture = 255 - picture[::-1]
-        return av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), "rgb24").reformat(format="yuv420p")
+            pixels = 255 - pixels[::-1]
+        return av.VideoFrame.from_ndarray(pixels.clip(0, 255).astype(np.uint8), "rgb24").reformat(format="yuv420p")
 
 
 @dataclass
-class Inline:
-    """An engine in this process, to which descriptions come as bytes, as they would over a network.
+class InlineExecutor:
+    """Runs segment jobs in this process; they arrive as bytes, as over a network.
 
     Attributes:
-        fails: numbers of the parts that fail.
+        fails: numbers of the jobs that fail.
+        make: creates the stylizers.
+        jobs: all jobs that were submitted.
+        cancelled: number of jobs that were cancelled.
     """
 
     workers: int = 2
@@ -54,25 +60,25 @@ class Inline:
     sharers: int = 1
     fails: set[int] = field(default_factory=set)
     make: MakeStylizer = Stylizer
-    tasks: list[SegmentJob] = field(default_factory=list)
+    jobs: list[SegmentJob] = field(default_factory=list)
     cancelled: int = 0
 
-    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
-        sent = pickle.dumps(task)
+    def submit(self, job: SegmentJob) -> "Future[SegmentResult]":
+        sent = pickle.dumps(job)
         assert len(sent) < 10_000
-        self.tasks.append(pickle.loads(sent))
+        self.jobs.append(pickle.loads(sent))
         future: Future[SegmentResult] = Future()
-        if task.number in self.fails:
-            future.set_exception(InputError(task.config.source, "cannot be read on this machine"))
+        if job.number in self.fails:
+            future.set_exception(InputError(job.config.source, "cannot be read on this machine"))
         else:
             try:
-                future.set_result(pickle.loads(pickle.dumps(run_segment_job(self.tasks[-1], self.make))))
+                future.set_result(pickle.loads(pickle.dumps(run_segment_job(self.jobs[-1], self.make))))
             except PipelineError as error:
                 future.set_exception(error)
         return future
 
     def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
-        assert is_held_here(os.path.join(work_dir_path(self.tasks[-1].config.target), "lock"))
+        assert is_held_here(os.path.join(work_dir_path(self.jobs[-1].config.target), "lock"))
         self.cancelled += len(futures)
 
     def close(self) -> None:
@@ -80,7 +86,14 @@ class Inline:
 
 
 def two(info: object, workers: int) -> int:
+    """Split every clip into two jobs."""
     return 2
+
+
+def split_in_two(config: VideoConfig, executor: SegmentExecutor, count: CountJobs = two) -> Summary:
+    """Stylize a clip in two jobs with so short a warm-up that the boundary may be visible."""
+    brief, any_difference = partition.WarmUp(observed=6, stylized=WARM), merge.Tolerance(256, 256)
+    return stylize_long_clip(config, executor, count=count, warm_up=brief, tolerance=any_difference)
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
@@ -88,7 +101,7 @@ def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
     return VideoConfig(
         source=str(source),
         target=str(target),
-        stylize=changes.pop("stylize", PAINTED_SMALL),
+        stylize=changes.pop("stylize", SMALL_STYLE),
         encode=encode,
         segment_seconds=Fraction(1, 2),
         **changes,
@@ -101,7 +114,7 @@ def frames_of(path: Path) -> list[tuple[int | None, np.ndarray]]:
 
 
 def difference(path: Path, other: Path) -> list[int]:
-    """The largest difference in each frame."""
+    """Return the largest difference in each frame."""
     a, b = frames_of(path), frames_of(other)
     assert [frame[0] for frame in a] == [frame[0] for frame in b]
     return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
@@ -112,13 +125,13 @@ def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
 
 
 def warm_up_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few frames are enough only for tests of other things than seams."""
+    """Use fewer frames than a real warm-up, for tests of anything but the boundaries."""
     bound(monkeypatch, 256, 256)
     monkeypatch.setattr(partition, "WARM_UP", partition.WarmUp(observed=6, stylized=WARM))
 
 
 def make_clips(folder: Path) -> dict[int | None, Path]:
-    """Of 60 frames with sound: with a cut at 35, near where it is divided best, and without."""
+    """Write clips of 60 frames with audio: one with a scene cut at 35, near the best boundary, one without."""
     pts = range(0, 60 * 512, 512)
     return {
         cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))

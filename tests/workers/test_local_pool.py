@@ -1,49 +1,32 @@
-"""Clips painted by several workers: what is gone on with, workers and parents that die, and engines of another kind."""
+"""Worker processes of this machine: results, errors, deaths, and the death of their parent."""
 
-import contextlib
 import errno
 import json
 import multiprocessing
 import multiprocessing.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from models.registry import BUNDLED
-from pipeline.batch.config import BatchConfig
-from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig, VideoConfig
-from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.resume.manifest import job_dir_path, work_dir_path
-from pipeline.resume.segments import SegmentWriter
-from pipeline.resume.work_dir import WorkDir, describe_partial_output
-from pipeline.run import stylize_video
-from pipeline.stylize.stylizer import Stylizer
-from pipeline.workers import partition as seams
+from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.resume.manifest import job_dir_path
+from pipeline.resume.work_dir import WorkDir
 from pipeline.workers.local_pool import LocalPool
-from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.protocol import SegmentJob, SegmentResult
-from pipeline.workers.segment_job import PROGRESS, run_segment_job
+from pipeline.workers.protocol import SegmentJob
+from pipeline.workers.segment_job import PROGRESS
 from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
 from tests.support.media import make_clip
-from tests.support.segment_jobs import Inline, Noisy, config, make_clips, two, warm_up_briefly
-
-
-@pytest.fixture(autouse=True)
-def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    warm_up_briefly(monkeypatch)
+from tests.support.segment_jobs import InlineExecutor, Noisy, config, make_clips, split_in_two
 
 
 @pytest.fixture(scope="module")
@@ -57,139 +40,26 @@ def job(source: Path, target: Path) -> SegmentJob:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[LocalPool]:
-    engine = LocalPool(2, "cpu")
-    yield engine
-    engine.close()
-
-
-# --- going on ---
-
-
-def test_what_a_failed_part_leaves_is_gone_on_with(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
-) -> None:
-    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
-    stylize_long_clip(config(clips[None], alone), Inline(), count=two)
-    engine = Inline(fails={1})
-    with pytest.raises(InputError, match="cannot be read on this machine") as caught:
-        stylize_long_clip(config(clips[None], target), engine, count=two)
-    assert engine.cancelled == 2
-    assert f" are finished in {work_dir_path(str(target))}; " in caught.value.__notes__[0]
-    engine = Inline(workers=5)
-    summary = stylize_long_clip(config(clips[None], target), engine, count=lambda info, workers: 5)
-    assert len(engine.tasks) == 2
-    assert summary.frames_reused > 0
-    assert streams_of(target) == streams_of(alone)
-    assert set(os.listdir(tmp_path)) == {"out.mkv", "alone.mkv"}
-
-
-def test_a_part_goes_on_behind_its_last_segment(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
-) -> None:
-    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
-    stylize_long_clip(config(clips[None], alone), Inline(), count=two)
-    with pytest.raises(InputError):
-        stylize_long_clip(config(clips[None], target), Inline(fails={0, 1}), count=two)
-    with pytest.raises(InputError, match="is gone") as caught:
-        stylize_long_clip(config(clips[None], target), Inline(make=Breaking), count=two)
-    assert caught.value.__notes__[0].startswith("1 s of ")
-    summary = stylize_long_clip(config(clips[None], target), Inline(), count=two)
-    assert summary.frames_reused == 30
-    assert streams_of(target) == streams_of(alone)
-
-
-class Breaking(Stylizer):
-    """Fails behind the first segment."""
-
-    def __call__(self, items: Any, state: Any = None) -> Iterator[Any]:
-        for item in super().__call__(items, state):
-            yield item
-            if item.boundary is not None:
-                raise InputError("in.mkv", "is gone")
-
-
-def test_errors_of_a_part_name_the_output(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write(self: SegmentWriter, frame: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(SegmentWriter, "write", write)
-    target = str(tmp_path / "out.mkv")
-    with pytest.raises(OutputError) as caught:
-        stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
-    assert caught.value.path == target
-    assert str(caught.value).startswith(f"{target}: ")
-
-
-def test_one_worker_does_not_go_on_with_what_several_began(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None
-) -> None:
-    target = tmp_path / "out.mkv"
-    with pytest.raises(InputError):
-        stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
-    kept = sorted(tmp_path.rglob("*"))
-    assert "are finished in" in describe_partial_output(str(target), is_fresh=False)
-    with pytest.raises(OutputError, match=r"several workers.*--fresh"):
-        stylize_video(config(clips[None], target))
-    assert sorted(tmp_path.rglob("*")) == kept
-    assert stylize_video(replace(config(clips[None], target), fresh=True)).frames_reused == 0
-    assert os.listdir(tmp_path) == ["out.mkv"]
-
-
-# --- another engine ---
-
-
-class Elsewhere(Inline):
-    """Paints in another folder, as another machine does."""
-
-    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
-        with contextlib.chdir("/"):
-            return super().submit(task)
-
-
-def test_an_engine_is_all_that_a_cluster_needs(
-    tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(seams, "SHORTEST_JOB_FRAMES", 20)
-    for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
-        shutil.copy(source, name)
-    options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
-    asked = BatchConfig(
-        inputs=("in.mkv",), output=Path("out"), styles=("great-wave:1,w.safetensors#minotaur:2",), options=options
-    )
-    engine = Elsewhere()
-    ended = run_batch(asked, plan(asked), executor=engine)
-    assert (ended.painted, len(engine.tasks)) == (1, 2)
-
-    task = engine.tasks[0]
-    os.unlink("w.safetensors")
-    assert isinstance(Inline().submit(task).exception(), StyleError)
-    Path("w.safetensors").write_bytes(BUNDLED.read_bytes())
-    identity = {**task.identity, "mask": {}, "software": {**task.identity["software"], "torch": "1.0"}}
-    with pytest.raises(DeviceError, match=r"in\.mkv: the worker on .+ has other mask and software \(torch\) than"):
-        run_segment_job(replace(task, identity=identity))
-
-
-# --- workers ---
+def pool() -> Iterator[LocalPool]:
+    pool = LocalPool(2, "cpu")
+    yield pool
+    pool.close()
 
 
 def test_workers_stylize_as_one_process_does(
-    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool, one_thread: None
+    tmp_path: Path, clips: dict[int | None, Path], pool: LocalPool, one_thread: None
 ) -> None:
-    stylize_long_clip(config(clips[None], tmp_path / "here.mkv"), Inline(threads=engine.threads), count=two)
-    summary = stylize_long_clip(config(clips[None], tmp_path / "there.mkv"), engine, count=two)
+    split_in_two(config(clips[None], tmp_path / "here.mkv"), InlineExecutor(threads=pool.threads))
+    summary = split_in_two(config(clips[None], tmp_path / "there.mkv"), pool)
     assert (summary.frames, summary.engine, summary.device) == (60, "eager", "cpu")
     assert streams_of(tmp_path / "here.mkv") == streams_of(tmp_path / "there.mkv")
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C in another way")
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads blocked signals from /proc")
-def test_workers_block_ctrl_c_from_their_start_on(engine: LocalPool) -> None:
+def test_workers_block_ctrl_c_from_their_start_on(pool: LocalPool) -> None:
     """Otherwise each prints a traceback from the middle of its imports."""
-    while len(multiprocessing.active_children()) < engine.workers:
+    while len(multiprocessing.active_children()) < pool.workers:
         time.sleep(0.01)
     for worker in multiprocessing.active_children():
         blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{worker.pid}/status").read_text())
@@ -222,27 +92,27 @@ def failing_job(*, is_known: bool) -> SegmentJob:
     return SegmentJob(cast(VideoConfig, Failing(is_known=is_known)), {})
 
 
-def test_an_error_keeps_its_type_its_notes_and_its_traceback(tmp_path: Path, engine: LocalPool) -> None:
-    error = engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60)
+def test_an_error_keeps_its_type_its_notes_and_its_traceback(tmp_path: Path, pool: LocalPool) -> None:
+    error = pool.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60)
     assert isinstance(error, InputError)
     assert error.path == str(tmp_path / "no.mkv")
     assert "in run_segment_job" in str(error.__cause__)
-    error = engine.submit(failing_job(is_known=True)).exception(60)
+    error = pool.submit(failing_job(is_known=True)).exception(60)
     assert isinstance(error, OutputError)
     assert (str(error), error.path, error.__notes__) == ("a.mp4: is full", "a.mp4", ["a note"])
 
 
-def test_jobs_and_errors_that_cannot_be_pickled_fail_alone(tmp_path: Path, engine: LocalPool) -> None:
-    error = engine.submit(failing_job(is_known=False)).exception(60)
+def test_jobs_and_errors_that_cannot_be_pickled_fail_alone(tmp_path: Path, pool: LocalPool) -> None:
+    error = pool.submit(failing_job(is_known=False)).exception(60)
     assert isinstance(error, RuntimeError)
     assert str(error) == "UnpicklableError: what: why"
     assert "in stylize" in str(error.__cause__)
-    error = engine.submit(
+    error = pool.submit(
         SegmentJob(config(tmp_path / "in.mkv", tmp_path / "out.mkv"), {"lock": threading.Lock()})
     ).exception(60)
     assert isinstance(error, TypeError)
     assert "pickle" in str(error)
-    assert isinstance(engine.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60), InputError)
+    assert isinstance(pool.submit(job(tmp_path / "no.mkv", tmp_path / "out.mkv")).exception(60), InputError)
 
 
 def kill_workers(folder: Path) -> None:
@@ -255,16 +125,14 @@ def kill_workers(folder: Path) -> None:
     (folder / PROGRESS).unlink(missing_ok=True)
 
 
-def test_a_job_survives_the_death_of_one_worker(
-    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool
-) -> None:
+def test_a_job_survives_the_death_of_one_worker(tmp_path: Path, clips: dict[int | None, Path], pool: LocalPool) -> None:
     target = tmp_path / "out.mkv"
-    future = engine.submit(job(clips[None], target))
+    future = pool.submit(job(clips[None], target))
     kill_workers(Path(job_dir_path(str(target), 0)))
     assert "died (SIGKILL)" in future.result(60).notices[-1]
     assert sum(len(segment.pts) for segment in future.result().segments) == 60
 
-    future = engine.submit(job(clips[None], tmp_path / "other.mkv"))
+    future = pool.submit(job(clips[None], tmp_path / "other.mkv"))
     for _ in range(2):
         kill_workers(Path(job_dir_path(str(tmp_path / "other.mkv"), 0)))
     error = future.exception(60)
@@ -274,9 +142,7 @@ def test_a_job_survives_the_death_of_one_worker(
     assert "memory" in str(error)
 
 
-def test_a_pool_that_is_cancelled_and_closed_kills_its_workers(
-    tmp_path: Path, clips: dict[int | None, Path], engine: LocalPool
-) -> None:
+def test_a_pool_that_is_cancelled_and_closed_kills_its_workers(tmp_path: Path, clips: dict[int | None, Path]) -> None:
     threads, children = set(threading.enumerate()), set(multiprocessing.active_children())
     pool = LocalPool(1, "cpu")
     stylized, waiting, left = (pool.submit(job(clips[None], tmp_path / f"{n}.mkv")) for n in range(3))
@@ -360,7 +226,7 @@ def first_progress(process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found in /proc")
-def test_a_batch_that_dies_takes_its_workers_along_and_goes_on(tmp_path: Path) -> None:
+def test_workers_end_with_their_parent_and_the_batch_is_resumed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in "ab":
         make_clip(tmp_path / "in" / f"{name}.mkv", Noisy(pts=range(0, 300 * 512, 512)))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -16,9 +15,6 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.batch import runner
-from pipeline.batch.config import BatchConfig
-from pipeline.batch.runner import Runner
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
@@ -37,8 +33,8 @@ from pipeline.workers.worker_process import Share
 from tests.support.batching import streams_of
 from tests.support.media import make_clip
 from tests.support.segment_jobs import (
-    PAINTED_SMALL,
-    Inline,
+    SMALL_STYLE,
+    InlineExecutor,
     Noisy,
     bound,
     config,
@@ -66,12 +62,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
 def test_parts_that_begin_at_a_cut_are_what_one_worker_paints(
     tmp_path: Path, clips: dict[int | None, Path], stability: str, one_thread: None
 ) -> None:
-    stylize = replace(PAINTED_SMALL, stability=stability)
+    stylize = replace(SMALL_STYLE, stability=stability)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clips[35], whole, stylize=stylize))
-    engine = Inline()
+    engine = InlineExecutor()
     summary = stylize_long_clip(config(clips[35], parts, stylize=stylize), engine, count=two)
-    begin = engine.tasks[1].start
+    begin = engine.jobs[1].start
     assert begin is not None
     assert begin.pts == begin.stylized_from_pts == begin.observed_from_pts
     assert begin.pts == 1167 or stability == "none"
@@ -87,15 +83,15 @@ def test_elsewhere_a_part_warms_up_and_stays_within_the_bound(
     tmp_path: Path, stability: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(tmp_path / "in.mkv", Noisy(pts=range(0, 260 * 512, 512)))
-    stylize = replace(PAINTED_SMALL, stability=stability)
+    stylize = replace(SMALL_STYLE, stability=stability)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     stylize_video(config(clip, whole, stylize=stylize))
-    engine = Inline()
+    engine = InlineExecutor()
     warm_up, tolerance = WarmUp(observed=50), Tolerance()
     summary = stylize_long_clip(
         config(clip, parts, stylize=stylize), engine, count=two, warm_up=warm_up, tolerance=tolerance
     )
-    begin = engine.tasks[1].start
+    begin = engine.jobs[1].start
     assert begin is not None
     assert (begin.pts - begin.stylized_from_pts, begin.stylized_from_pts - begin.observed_from_pts) == (5000, 1667)
     assert begin.pts % 500 == 0  # where a segment of one worker begins
@@ -117,10 +113,10 @@ def test_a_part_whose_seam_shows_is_painted_again(
     let_seams_show(monkeypatch, longer=28)
     whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     stylize_video(config(clips[None], whole))
-    engine = Inline()
+    engine = InlineExecutor()
     summary = stylize_long_clip(config(clips[None], target), engine, count=two)
     assert summary.notices == ("after 1.00 s a boundary would be visible: stylizing that part again",)
-    first, again = engine.tasks[1].start, engine.tasks[3].start
+    first, again = engine.jobs[1].start, engine.jobs[3].start
     assert first is not None
     assert again is not None
     assert (again.pts, again.stylized_from_pts, first.stylized_from_pts) == (1000, 67, 967)
@@ -131,7 +127,7 @@ def test_a_seam_that_shows_all_the_same_is_said(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_seams_show(monkeypatch, longer=1)
-    summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), Inline(), count=two)
+    summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), InlineExecutor(), count=two)
     (notice,) = summary.notices
     found = re.fullmatch(r"after 1.00 s, at a boundary .* differs by up to (\d+) levels .*", notice)
     assert found is not None
@@ -181,22 +177,22 @@ def test_parts_that_do_not_meet_are_painted_again_from_the_beginning(
     whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     stylize_video(config(source, whole))
     unknown_times(monkeypatch)
-    engine = Inline()
+    engine = InlineExecutor()
     summary = stylize_long_clip(config(source, target), engine, count=lambda info, workers: 3)
-    assert len(engine.tasks) == 6
+    assert len(engine.jobs) == 6
     assert len(summary.notices) == 2
     assert max(difference(whole, target)) < 30  # frames are the same; the warm-up is short
 
 
 @dataclass
-class Apart(Inline):
+class Apart(InlineExecutor):
     """Each part is told to end before another frame than the next begins with."""
 
-    def submit(self, task: SegmentJob) -> "Future[SegmentResult]":
-        future = super().submit(task)
-        if task.end_pts is not None:
-            path = Path(job_dir_path(task.config.target, task.number)) / NEXT
-            BoundaryFrame(np.zeros((48, 64, 3), np.uint8), task.end_pts + 33, "").write(str(path))
+    def submit(self, job: SegmentJob) -> "Future[SegmentResult]":
+        future = super().submit(job)
+        if job.end_pts is not None:
+            path = Path(job_dir_path(job.config.target, job.number)) / NEXT
+            BoundaryFrame(np.zeros((48, 64, 3), np.uint8), job.end_pts + 33, "").write(str(path))
         return future
 
 
@@ -204,7 +200,7 @@ def test_parts_that_never_meet_are_no_clip(tmp_path: Path, clips: dict[int | Non
     engine, target = Apart(), tmp_path / "out.mkv"
     with pytest.raises(EncodeError, match=r"after 1\.00 s .* do not meet; run it with --workers 1"):
         stylize_long_clip(config(clips[None], target), engine, count=two)
-    assert len(engine.tasks) == 4
+    assert len(engine.jobs) == 4
     assert not target.exists()
 
 
@@ -212,12 +208,12 @@ def test_where_nothing_leads_into_the_middle_one_worker_paints(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MediaReader, "seek", lambda self, seconds: sum(1 for _ in self._packets()) and None)
-    engine = Inline()
+    engine = InlineExecutor()
     summary = stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
     assert summary.notices == (
         "the clip cannot be split, as seeking does not reach its middle: one worker stylizes it",
     )
-    assert (len(engine.tasks), summary.frames) == (1, 60)
+    assert (len(engine.jobs), summary.frames) == (1, 60)
 
 
 def test_a_seek_that_fails_leaves_the_reader_at_the_beginning(
@@ -241,7 +237,7 @@ def test_a_part_is_lengthened_once_however_often_it_is_gone_on_with(
 ) -> None:
     bound(monkeypatch, 0, 0)
     monkeypatch.setattr(seams, "WARM_UP", WarmUp(0, 2))
-    engine = Inline()
+    engine = InlineExecutor()
     lengthen = SplitClip.redo_misfits
 
     def dying(*given: Any) -> bool:
@@ -252,9 +248,9 @@ def test_a_part_is_lengthened_once_however_often_it_is_gone_on_with(
         dies.setattr(SplitClip, "redo_misfits", dying)
         with pytest.raises(KeyboardInterrupt):
             stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), engine, count=two)
-    again = Inline()
+    again = InlineExecutor()
     stylize_long_clip(config(clips[None], tmp_path / "out.mkv"), again, count=two)
-    warm = [1000 - task.start.stylized_from_pts for task in (*engine.tasks, *again.tasks) if task.start is not None]
+    warm = [1000 - task.start.stylized_from_pts for task in (*engine.jobs, *again.jobs) if task.start is not None]
     assert warm == [67, 200]
 
 
@@ -273,9 +269,9 @@ def test_what_one_worker_began_one_goes_on_with(
     alone, target, said = tmp_path / "alone.mkv", tmp_path / "out.mkv", list[str]()
     stylize_video(config(clips[None], alone))
     begin_alone(clips[None], target)
-    engine, finished = Inline(), Mock()
+    engine, finished = InlineExecutor(), Mock()
     summary = stylize_long_clip(config(clips[None], target), engine, count=two, notify=said.append, finished=finished)
-    assert (summary.frames_reused, engine.tasks) == (30, [])
+    assert (summary.frames_reused, engine.jobs) == (30, [])
     finished.assert_called_once_with()
     assert said == ["one worker started this clip: one worker resumes it"]
     assert streams_of(target) == streams_of(alone)
@@ -283,11 +279,11 @@ def test_what_one_worker_began_one_goes_on_with(
     begin_alone(clips[None], target.with_name("b.mkv"))
     changed = replace(config(clips[None], target.with_name("b.mkv")), segment_seconds=Fraction(1, 4))
     assert stylize_long_clip(changed, engine, count=two).frames_reused == 0
-    assert len(engine.tasks) == 2
+    assert len(engine.jobs) == 2
 
 
-@pytest.mark.parametrize("begins", [stylize_video, partial(stylize_long_clip, executor=Inline(), count=two)])
-@pytest.mark.parametrize("ends", [stylize_video, partial(stylize_long_clip, executor=Inline(), count=two)])
+@pytest.mark.parametrize("begins", [stylize_video, partial(stylize_long_clip, executor=InlineExecutor(), count=two)])
+@pytest.mark.parametrize("ends", [stylize_video, partial(stylize_long_clip, executor=InlineExecutor(), count=two)])
 def test_whole_work_is_put_together_by_either(
     tmp_path: Path,
     clips: dict[int | None, Path],
@@ -317,7 +313,7 @@ def test_what_parts_have_painted_needs_no_room_any_more(
 ) -> None:
     target, seen = tmp_path / "out.mkv", list[int]()
     with pytest.raises(InputError):
-        stylize_long_clip(config(clips[None], target), Inline(fails={1}), count=two)
+        stylize_long_clip(config(clips[None], target), InlineExecutor(fails={1}), count=two)
 
     def full(folder: str, finished: list[Segment], *rest: Any, **more: Any) -> None:
         seen.append(sum(len(segment.pts) for segment in finished))
@@ -325,7 +321,7 @@ def test_what_parts_have_painted_needs_no_room_any_more(
 
     monkeypatch.setattr("pipeline.resume.store.check_space", full)
     with pytest.raises(OutputError) as caught:
-        stylize_long_clip(config(clips[None], target), Inline(), count=two)
+        stylize_long_clip(config(clips[None], target), InlineExecutor(), count=two)
     assert seen == [30]
     assert caught.value.__notes__[0].startswith("1 s of ")
 
@@ -333,27 +329,15 @@ def test_what_parts_have_painted_needs_no_room_any_more(
 def test_workers_share_the_memory_as_they_did_when_the_clip_was_divided(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None
 ) -> None:
-    target, again = tmp_path / "out.mkv", Inline(sharers=3)
+    target, again = tmp_path / "out.mkv", InlineExecutor(sharers=3)
     with pytest.raises(InputError):
-        stylize_long_clip(config(clips[None], target), Inline(sharers=2, fails={1}), count=two)
+        stylize_long_clip(config(clips[None], target), InlineExecutor(sharers=2, fails={1}), count=two)
     stylize_long_clip(config(clips[None], target), again, count=two)
-    assert [task.sharers for task in again.tasks] == [2, 2]
+    assert [task.sharers for task in again.jobs] == [2, 2]
 
-    clip = config(clips[None], target, stylize=replace(PAINTED_SMALL, max_memory=3000))
+    clip = config(clips[None], target, stylize=replace(SMALL_STYLE, max_memory=3000))
     task = Share(None, 1).limit(SegmentJob(clip, {}, sharers=3))
     assert task.config.stylize.max_memory == 1000
     with pytest.raises(DeviceError, match="memory is too little") as caught:
-        stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), Inline(sharers=3), count=two)
+        stylize_long_clip(replace(clip, target=str(tmp_path / "b.mkv")), InlineExecutor(sharers=3), count=two)
     assert caught.value.__notes__ == ["3 workers share the memory"]
-
-
-def test_workers_are_busy_as_long_as_each_has_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[bool]()
-    monkeypatch.setattr(runner, "count_jobs", lambda info, workers, are_busy: asked.append(are_busy))
-    running = Runner(
-        BatchConfig(inputs=(str(tmp_path),), output=tmp_path, styles=("great-wave",)), [], lambda event: None
-    )
-    for clips in range(1, 4):
-        running._running = dict.fromkeys(range(clips), threading.Thread())
-        running._count_parts(Mock(), 2)
-    assert asked == [False, False, True]
