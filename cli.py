@@ -94,7 +94,7 @@ def live(
     from pipeline.live.controls import Controls
     from pipeline.live.session import LiveSession
     from pipeline.live.sinks.outputs import check_sinks, make_audio, make_sinks
-    from pipeline.live.style_mixer import style_names
+    from pipeline.live.stylize.style_mixer import style_names
     from pipeline.notices import Notices
 
     notify = Notices(lambda line: None if quiet else say(f"note: {line}"))

@@ -79,7 +79,7 @@ def session(run: Run) -> dict[str, Any]:
     """Run a session in this process; the summary, and median and p95 of the latency second by second."""
     from pipeline.live.controls import Controls
     from pipeline.live.session import LiveSession
-    from pipeline.live.style_mixer import style_names
+    from pipeline.live.stylize.style_mixer import style_names
     from pipeline.process import keep_freed_memory
 
     keep_freed_memory()
@@ -98,7 +98,7 @@ def session(run: Run) -> dict[str, Any]:
 
 def slow_down(times: int) -> None:
     """Let every engine paint each picture ``times`` times."""
-    from pipeline.live.engine_pool import EnginePool
+    from pipeline.live.stylize.engine_pool import EnginePool
 
     get = EnginePool.get
 
@@ -117,7 +117,7 @@ def slow_down(times: int) -> None:
 
 def quit_when_fast(controls: Any) -> None:
     """End the session with the first picture that a fast engine has painted."""
-    from pipeline.live.live_stylizer import LiveStylizer
+    from pipeline.live.stylize.live_stylizer import LiveStylizer
 
     stylize = LiveStylizer.stylize
 

@@ -14,13 +14,13 @@ from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
-from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.sinks.sink import Sink, SinkError
 from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
-from pipeline.live.style_mixer import StyleMixer, load_style_mixer
-from pipeline.live.stylize_thread import StylizeThread
+from pipeline.live.stylize.live_stylizer import LiveStylizer
+from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
+from pipeline.live.stylize.thread import StylizeThread
 from pipeline.notices import Notices
 from pipeline.stylize.bounded_engine import BuildEngine
 
@@ -39,8 +39,8 @@ class LiveSession:
     Args:
         config: the source, the style and the targets.
         sinks: where to send the frames, at least one; the summary is that of the one that took the most frames.
-        controls: their names are the styles, see `pipeline.live.style_mixer.style_names`; `Controls.quit` is called at
-            the end.
+        controls: their names are the styles, see `pipeline.live.stylize.style_mixer.style_names`; told to quit at the
+            end.
         notify: called with each message for the user, one line; from any thread, one at a time. If the sinks were given
             the same `Notices`, their messages are part of the summary.
         audio: where the audio comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
-from pipeline.live.engine_builder import EngineBuilder, Size
+from pipeline.live.stylize.engine_builder import EngineBuilder, Size
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.live.resolution import SMALLEST_PX, ResolutionControl, first_step, working_sizes
+from pipeline.live.stylize.resolution import SMALLEST_PX, ResolutionControl, first_step, working_sizes
 
 SIZES = working_sizes(360, 640)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.live.style_mixer import load_style_mixer, style_names
+from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
 
 
 def test_a_mix_is_the_weighted_mean() -> None:

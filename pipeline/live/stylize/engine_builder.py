@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPILE_COMMAND = (sys.executable, "-m", "pipeline.live.compile_process")
+ROOT = Path(__file__).resolve().parents[3]
+COMPILE_COMMAND = (sys.executable, "-m", "pipeline.live.stylize.compile_process")
 
 
 def fast_engines(device: "torch.device", wanted: str) -> "list[EngineName]":
@@ -51,7 +51,7 @@ class EngineBuilder:
     Args:
         core: runs the engines.
         build: builds an engine in this process; `models.engines.build.build_engine` by default.
-        compile_command: starts `pipeline.live.compile_process`.
+        compile_command: starts `pipeline.live.stylize.compile_process`.
     """
 
     def __init__(

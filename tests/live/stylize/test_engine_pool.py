@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.live.engine_builder import Size
-from pipeline.live.engine_pool import EnginePool
+from pipeline.live.stylize.engine_builder import Size
+from pipeline.live.stylize.engine_pool import EnginePool
 from tests.support.live import wait_for
 
 SIZE, OTHER = (48, 64), (64, 64)

@@ -9,10 +9,10 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
-from pipeline.live.engine_builder import EngineBuilder, Size, fast_engines
-from pipeline.live.engine_pool import EnginePool
 from pipeline.live.frames import CapturedFrame, LiveFrame
-from pipeline.live.style_mixer import StyleMixer
+from pipeline.live.stylize.engine_builder import EngineBuilder, Size, fast_engines
+from pipeline.live.stylize.engine_pool import EnginePool
+from pipeline.live.stylize.style_mixer import StyleMixer
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer

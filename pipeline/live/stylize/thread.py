@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.engine_builder import Size
 from pipeline.live.frames import CapturedFrame, LiveFrame
-from pipeline.live.live_stylizer import LiveStylizer
 from pipeline.live.mailbox import Mailbox
-from pipeline.live.resolution import ResolutionControl, first_step, working_sizes
 from pipeline.live.sinks.thread import SinkThread
+from pipeline.live.stylize.engine_builder import Size
+from pipeline.live.stylize.live_stylizer import LiveStylizer
+from pipeline.live.stylize.resolution import ResolutionControl, first_step, working_sizes
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
 # Two ordinary cores stylize so many pixels thirty times a second; a GPU starts at the full size.

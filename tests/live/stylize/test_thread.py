@@ -14,9 +14,9 @@ from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
-from pipeline.live.live_stylizer import LiveStylizer
-from pipeline.live.style_mixer import StyleMixer
-from pipeline.live.stylize_thread import StylizeThread
+from pipeline.live.stylize.live_stylizer import LiveStylizer
+from pipeline.live.stylize.style_mixer import StyleMixer
+from pipeline.live.stylize.thread import StylizeThread
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import OutOfMemoryError
 from tests.support.live import plain_config
