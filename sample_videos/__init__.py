@@ -1,4 +1,4 @@
-"""Two clips of our own, rendered from scratch, whose motion is known exactly (see ``sample_videos.scenes``)."""
+"""Two short clips, rendered from scratch by ``sample_videos.renderer``, which also gives their exact optical flow."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ CLIPS = ("harbor", "street")
 
 
 def clip(name: str) -> Path:
-    """Where the clip ``name`` lies on disk: 640 × 360 pixels, 30 frames a second, 6 seconds, with sound.
+    """Return the path of a clip: 640 x 360 pixels, 30 frames per second, 6 seconds, with audio.
 
     Raises:
-        ValueError: ``name`` is none of ``CLIPS``.
+        ValueError: ``name`` is not one of ``CLIPS``.
     """
     if name not in CLIPS:
-        raise ValueError(f"no sample video is called {name!r}; there are: {', '.join(CLIPS)}")
+        raise ValueError(f"no sample video is called {name!r}; choose one of {', '.join(CLIPS)}")
     return Path(__file__).with_name(f"{name}.mp4")

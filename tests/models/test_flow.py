@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.flow import DisFlow, Preset, RaftFlow, flow_to_tensor, inside, motion_boundary, visible, warp
-from sample_videos.scenes import scene
+from sample_videos.renderer.scenes import scene
 from tests.support.media import moving_square
 from tests.support.tiny import blobs
 

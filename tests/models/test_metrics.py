@@ -22,7 +22,7 @@ from models.metrics import (
     style_score,
     warp_error,
 )
-from sample_videos.scenes import scene
+from sample_videos.renderer.scenes import scene
 from tests.support.media import moving_square
 from tests.support.tiny import blobs
 

@@ -1,4 +1,4 @@
-"""The clips are what the README shows, and the ground truth is what training and measurements rest on."""
+"""The sample clips, and the exact flow and occlusions that tests and measurements rely on."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 import sample_videos
 from sample_videos import CLIPS
-from sample_videos.scenes import FPS, FRAMES, HEIGHT, WIDTH, Scene, scene
+from sample_videos.renderer.scenes import FPS, FRAMES, HEIGHT, WIDTH, Scene, scene
 
 PAIRS = [(80, 81), (60, 70), (100, 90)]
 

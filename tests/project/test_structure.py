@@ -17,10 +17,13 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_package_is_installed() -> None:
+    """Except for what renders the sample clips, which are installed themselves."""
     names = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     roots = {name.split(".")[0] for name in names}
     found = [path.parent.relative_to(ROOT) for root in roots for path in (ROOT / root).rglob("__init__.py")]
-    assert sorted(names) == sorted(".".join(path.parts) for path in found)
+    packages = {".".join(path.parts) for path in found}
+    assert packages - set(names) == {"sample_videos.renderer"}
+    assert set(names) <= packages
 
 
 def test_the_page_of_the_command_line_is_what_the_code_says() -> None:

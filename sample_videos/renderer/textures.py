@@ -1,4 +1,4 @@
-"""Natural-looking surfaces from noise and light: what the scenes are painted with.
+"""Natural-looking surfaces from noise and light, of which the scenes are made.
 
 Colours are linear light, float32, about 0 to 1, until ``finish`` makes them a layer's texture.
 """
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sample_videos.layers import Array, Bytes
+from sample_videos.renderer.layers import Array, Bytes
 
 TILE = 512
 
@@ -59,7 +59,7 @@ def color(text: str) -> Array:
 
 
 def mix(first: ArrayLike, second: ArrayLike, amount: ArrayLike) -> Array:
-    """Blend two colours, or pictures of colours, by an amount per pixel."""
+    """Blend two colours, or images of colours, by an amount per pixel."""
     part = np.asarray(amount, np.float32)[..., None]
     return np.asarray(np.asarray(first) * (1 - part) + np.asarray(second) * part, np.float32)
 
@@ -72,7 +72,7 @@ def ramp(value: ArrayLike, *stops: tuple[float, str]) -> Array:
 
 
 def relief(height: Array, strength: float, light: tuple[float, float, float]) -> Array:
-    """How brightly a surface with this height map is lit, 0 to 1; ``light`` points to the light (x, y down, to us)."""
+    """Return the brightness, 0 to 1, of a height map; ``light`` points to the light (x, y down, towards the camera)."""
     dx, dy = cv2.Sobel(height, -1, 1, 0, scale=strength / 8), cv2.Sobel(height, -1, 0, 1, scale=strength / 8)
     direction = np.asarray(light, np.float32) / np.linalg.norm(light)
     lit = -dx * direction[0] - dy * direction[1] + direction[2]
@@ -80,7 +80,7 @@ def relief(height: Array, strength: float, light: tuple[float, float, float]) ->
 
 
 def grid(left: float, top: float, right: float, bottom: float, scale: float) -> tuple[Array, Array]:
-    """Columns and rows in reference pixels of the texture that spans this part of the reference picture."""
+    """Columns and rows in reference pixels of the texture that spans this part of the reference frame."""
     columns = left + (np.arange(round((right - left) * scale), dtype=np.float32) + 0.5) / scale - 0.5
     rows = top + (np.arange(round((bottom - top) * scale), dtype=np.float32) + 0.5) / scale - 0.5
     x, y = np.meshgrid(columns, rows)
@@ -109,13 +109,13 @@ Heights = Callable[[Array, Array], Array]
 def terrain(
     x: Array, heights: Heights, depths: NDArray[np.float32], rows: Array, focal_px: float, horizon_px: float, eye: float
 ) -> tuple[Array, Array, Array]:
-    """Look at a landscape: for each pixel the place that is seen there.
+    """Return the visible place of a landscape for each pixel.
 
     Args:
-        x: ``(width,)`` columns of the reference picture.
+        x: ``(width,)`` columns of the reference frame.
         heights: metres above the ground at places x, z in metres.
         depths: ``(steps,)`` rising distances in metres at which rays are tested.
-        rows: ``(height,)`` rising rows of the reference picture.
+        rows: ``(height,)`` rising rows of the reference frame.
         focal_px: of the lens.
         horizon_px: of the lens.
         eye: metres of the camera above the ground.

@@ -1,10 +1,10 @@
-"""Pictures as stacks of flat textures seen by one moving camera, so that optical flow is exact.
+"""Frames as stacks of flat textures seen by one moving camera, so that optical flow is exact.
 
-Every layer is a plane in space. Its texture is painted as the camera sees the plane in the reference pose (position
-zero, no turn); from there each frame is one homography per layer, which gives the picture and the flow alike
+Every layer is a plane in space. Its texture is drawn as the camera sees the plane in the reference pose (position
+zero, no turn); from there each frame is one homography per layer, which gives both the frame and the flow
 (Hartley & Zisserman, "Multiple View Geometry", 2nd edition, section 13.1).
 
-Axes: x right, y down, z forward, in metres. Pixel ``(0, 0)`` is the centre of the picture's first pixel.
+Axes: x right, y down, z forward, in metres. Pixel ``(0, 0)`` is the centre of the first pixel of the frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -104,12 +104,12 @@ class Layer:
     Attributes:
         name: what it shows.
         texture: ``(height, width, 4)`` uint8 RGB with alpha, colours already multiplied by alpha.
-        left: column of the reference picture at which the texture's left edge lies; may be outside the picture.
-        top: row of the reference picture at which the texture's upper edge lies.
+        left: column of the reference frame at which the texture's left edge lies; may be outside the frame.
+        top: row of the reference frame at which the texture's upper edge lies.
         scale: texture pixels per reference pixel.
         plane: where the texture lies in space.
         path: how it moves; time in seconds to pose.
-        pivot: column and row of the reference picture about which the texture turns.
+        pivot: column and row of the reference frame about which the texture turns.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Layer:
     pivot: tuple[float, float] = (0.0, 0.0)
 
     def to_reference(self, turn: float) -> Matrix:
-        """Texture pixels to pixels of the reference picture, the texture turned by ``turn`` radians."""
+        """Texture pixels to pixels of the reference frame, the texture turned by ``turn`` radians."""
         step = 1 / self.scale
         place = np.array([[step, 0, self.left + step / 2], [0, step, self.top + step / 2], [0, 0, 1]])
         cos, sin = np.cos(turn), np.sin(turn)
@@ -171,10 +171,10 @@ class Scene:
     layers: Sequence[Layer]
 
     def frame(self, index: int) -> Bytes:
-        """The picture number ``index`` (0 to 179): ``(360, 640, 3)`` uint8 RGB, BT.709, full range."""
+        """The frame number ``index`` (0 to 179): ``(360, 640, 3)`` uint8 RGB, BT.709, full range."""
         large = np.zeros((HEIGHT * SUPERSAMPLE, WIDTH * SUPERSAMPLE, 3), np.float32)
         for layer in self.layers:
-            over(large, layer, _ENLARGE @ self.homography(layer, index))
+            composite(large, layer, _ENLARGE @ self.homography(layer, index))
         small = cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         return np.clip(np.rint(small), 0, 255).astype(np.uint8)
 
@@ -184,7 +184,7 @@ class Scene:
         Returns:
             ``(360, 640, 2)`` float32: dx (right) and dy (down) in pixels, from the centre of each pixel of frame
             ``index``. Exact for both directions and any distance in time, also where the point is hidden or out of
-            the picture in ``other``.
+            the frame in ``other``.
         """
         owner = self.owner(index)
         result = np.zeros((HEIGHT, WIDTH, 2), np.float32)
@@ -199,7 +199,7 @@ class Scene:
         """Which surface points seen in frame ``index`` are not seen in frame ``other``.
 
         Returns:
-            ``(360, 640)`` bool: True where a nearer layer hides the point or it lies out of the picture.
+            ``(360, 640)`` bool: True where a nearer layer hides the point or it lies outside of the frame.
         """
         rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
         flow = self.flow(index, other)
@@ -233,15 +233,15 @@ class Scene:
         )
 
 
-def over(picture: Array, layer: Layer, matrix: Matrix) -> None:
-    """Lay the layer over ``picture`` (``(height, width, 3)``, 0 to 255), its texture mapped by ``matrix``."""
-    part, drawn = draw(layer.texture, matrix, picture.shape)
-    picture[part] *= 1 - drawn[..., 3:].astype(np.float32) / 255
-    picture[part] += drawn[..., :3]
+def composite(image: Array, layer: Layer, matrix: Matrix) -> None:
+    """Composite the layer over ``image`` (``(height, width, 3)``, 0 to 255), its texture mapped by ``matrix``."""
+    part, drawn = draw(layer.texture, matrix, image.shape)
+    image[part] *= 1 - drawn[..., 3:].astype(np.float32) / 255
+    image[part] += drawn[..., :3]
 
 
 def draw(texture: Bytes, matrix: Matrix, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Bytes]:
-    """Map a texture by ``matrix`` into a picture of this shape: the part of the picture it touches, and its pixels."""
+    """Map a texture by ``matrix`` into an image of this shape; return the part of it that is drawn, and its pixels."""
     height, width = texture.shape[:2]
     corners = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64) - 0.5
     placed = cv2.perspectiveTransform(corners, matrix)[0]
@@ -263,7 +263,7 @@ _ENLARGE: Matrix = np.array(
 
 @lru_cache(maxsize=4096)
 def _homography(lens: Lens, camera: Pose, plane: Plane, moved: Pose) -> Matrix:
-    """Pixels of the reference picture to pixels of the picture taken at ``camera``, for points on ``plane``."""
+    """Pixels of the reference frame to pixels of the frame taken at ``camera``, for points on ``plane``."""
     cos, sin = np.cos(camera.turn), np.sin(camera.turn)
     turned = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
     away = np.subtract(camera.position, moved.position).reshape(3, 1)

@@ -5,10 +5,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from sample_videos.canvas import Canvas, arc
-from sample_videos.houses import LENS, fronts, rectangle, row_of_houses
-from sample_videos.layers import Array, Bytes
-from sample_videos.textures import color, finish, grid, mix, noise_tile, ramp, sample, smoothstep
+from sample_videos.renderer.canvas import Canvas, arc
+from sample_videos.renderer.houses import LENS, fronts, rectangle, row_of_houses
+from sample_videos.renderer.layers import Array, Bytes
+from sample_videos.renderer.textures import color, finish, grid, mix, noise_tile, ramp, sample, smoothstep
 
 SUNLIT = color("ffe2b4") * 1.75 + color("a9bfe0") * 0.5
 SHADE = color("a9bfe0") * 0.62
@@ -83,27 +83,27 @@ def church(pixels_per_metre: float) -> Bytes:
     tiles = (0.75 + 0.25 * ((y * 2.5) % 1) + 0.08 * sample(noise_tile(132, 0.0), x * 9, np.floor(y * 2.5) * 7))[
         ..., None
     ]
-    canvas.paint(canvas.mask([(2, -1), (2, 9), (18, 9), (18, -1)]), stone * SUNLIT * 0.8)
-    canvas.paint(canvas.mask([(1.5, 8.8), (4, 15), (17, 15), (18, 8.8)]), tiles * color("9c5138") * SUNLIT * 0.8)
+    canvas.fill(canvas.mask([(2, -1), (2, 9), (18, 9), (18, -1)]), stone * SUNLIT * 0.8)
+    canvas.fill(canvas.mask([(1.5, 8.8), (4, 15), (17, 15), (18, 8.8)]), tiles * color("9c5138") * SUNLIT * 0.8)
     bright = 1.0 - 0.55 * smoothstep(0.9, 1.1, x)
-    canvas.paint(canvas.mask(rectangle(-3.2, -1, 6.4, 25)), stone * SUNLIT * bright[..., None])
+    canvas.fill(canvas.mask(rectangle(-3.2, -1, 6.4, 25)), stone * SUNLIT * bright[..., None])
     for level in (8.0, 17.6, 23.6):
         canvas.light *= (1 - 0.45 * canvas.mask(rectangle(-3.2, level - 0.5, 6.4, 0.5)))[..., None]
-        canvas.paint(canvas.mask(rectangle(-3.5, level, 7, 0.45)), color("e0cfab") * SUNLIT * bright[..., None])
+        canvas.fill(canvas.mask(rectangle(-3.5, level, 7, 0.45)), color("e0cfab") * SUNLIT * bright[..., None])
     for middle in (-1.5, 0.35):
         arch = [(middle, 18.5), (middle, 21.3), (middle + 0.55, 22.3), (middle + 1.1, 21.3), (middle + 1.1, 18.5)]
-        canvas.paint(canvas.mask(arch), color("3a3430") * (0.7 + 0.5 * ((y * 2.4) % 1))[..., None])
+        canvas.fill(canvas.mask(arch), color("3a3430") * (0.7 + 0.5 * ((y * 2.4) % 1))[..., None])
     away = np.hypot(x + 0.2, y - 15.7)
-    canvas.paint(smoothstep(1.75, 1.65, away), color("d9b14a") * SUNLIT * 0.8)
-    canvas.paint(smoothstep(1.5, 1.42, away), color("f4efe2") * SUNLIT * 0.75)
-    canvas.paint(canvas.mask([(-0.3, 15.7), (-0.1, 17.0), (0.0, 15.7)]), color("1d1d22"))
-    canvas.paint(canvas.mask([(-0.2, 15.6), (0.85, 16.0), (-0.2, 15.85)]), color("1d1d22"))
+    canvas.fill(smoothstep(1.75, 1.65, away), color("d9b14a") * SUNLIT * 0.8)
+    canvas.fill(smoothstep(1.5, 1.42, away), color("f4efe2") * SUNLIT * 0.75)
+    canvas.fill(canvas.mask([(-0.3, 15.7), (-0.1, 17.0), (0.0, 15.7)]), color("1d1d22"))
+    canvas.fill(canvas.mask([(-0.2, 15.6), (0.85, 16.0), (-0.2, 15.85)]), color("1d1d22"))
     seams = 0.88 + 0.12 * np.cos(x / np.maximum(41 - y, 0.3) * 60)
     copper = mix(color("8fc4ac"), color("2f6a62"), smoothstep(-0.35, 0.75, x / np.maximum(0.2 * (41 - y), 0.05)))
     streaks = 1 + 0.12 * sample(noise_tile(133, 1.2), x * 40, y * 6)
     spire = [(-3.6, 24), (-2.3, 26.6), (-0.06, 40), (0.06, 40), (2.3, 26.6), (3.6, 24)]
-    canvas.paint(canvas.mask(spire), copper * SUNLIT * 0.75 * (seams * streaks)[..., None])
-    canvas.paint(canvas.mask(rectangle(-0.07, 39.5, 0.14, 2.2)), color("e2bd55") * SUNLIT)
+    canvas.fill(canvas.mask(spire), copper * SUNLIT * 0.75 * (seams * streaks)[..., None])
+    canvas.fill(canvas.mask(rectangle(-0.07, 39.5, 0.14, 2.2)), color("e2bd55") * SUNLIT)
     return finish(mix(canvas.light, color("cfdcec") * 0.9, np.full_like(x, 0.18)), canvas.alpha)
 
 
@@ -118,12 +118,12 @@ def balloon(pixels_per_metre: float) -> Bytes:
     bulge = 0.82 + 0.18 * np.sin(np.pi * (angle % 1))
     light = np.clip(0.35 - 0.55 * side + 0.35 * np.sqrt(1 - side**2) + 0.02 * y, 0.05, 1.2) * bulge
     inside = smoothstep(0.12, -0.12, np.abs(x) - girth) * smoothstep(-11.6, -11.4, y) * (girth > 0.2)
-    canvas.paint(inside, gores * light[..., None] * SUNLIT + gores * SHADE * 0.5)
+    canvas.fill(inside, gores * light[..., None] * SUNLIT + gores * SHADE * 0.5)
     for foot, head in ((-0.9, -1.8), (0.9, 1.8)):
         rope = [(foot - 0.08, -15), (head - 0.08, -11.4), (head + 0.08, -11.4), (foot + 0.08, -15)]
-        canvas.paint(canvas.mask(rope), color("5a4a3a"))
+        canvas.fill(canvas.mask(rope), color("5a4a3a"))
     weave = 0.75 + 0.25 * np.sin(x * 9) * np.sin(y * 9)
-    canvas.paint(canvas.mask(rectangle(-1.1, -16.6, 2.2, 1.8)), weave[..., None] * color("a5743f") * SUNLIT * 0.8)
+    canvas.fill(canvas.mask(rectangle(-1.1, -16.6, 2.2, 1.8)), weave[..., None] * color("a5743f") * SUNLIT * 0.8)
     return finish(mix(canvas.light, color("cfdcec") * 0.9, np.full_like(x, 0.12)), canvas.alpha)
 
 
@@ -131,9 +131,9 @@ def tram(pixels_per_metre: float) -> Bytes:
     """A red and cream tram 13 m long; origin on the ground under its middle."""
     canvas = Canvas.spanning(-7, 7, -0.3, 4.6, pixels_per_metre)
     x, y = canvas.x, canvas.y
-    canvas.paint(canvas.mask(rectangle(-6.4, 0.05, 12.8, 0.6)), color("26262a"))
+    canvas.fill(canvas.mask(rectangle(-6.4, 0.05, 12.8, 0.6)), color("26262a"))
     for axle in (-4.4, -2.9, 2.9, 4.4):
-        canvas.paint(smoothstep(0.40, 0.36, np.hypot(x - axle, y - 0.36)), color("3f3d40"))
+        canvas.fill(smoothstep(0.40, 0.36, np.hypot(x - axle, y - 0.36)), color("3f3d40"))
     body = [
         (-6.5, 0.4),
         *arc((-6.5, 2.4), (-6.4, 3.35), (-5.8, 3.4)),
@@ -142,18 +142,18 @@ def tram(pixels_per_metre: float) -> Bytes:
     ]
     paint = ramp(y, (0.4, "8d1f22"), (1.5, "c02d2a"), (1.56, "f2e3c0"), (3.4, "f7ecd2"))
     sheen = 0.72 + 0.2 * np.exp(-(((y - 1.25) / 0.12) ** 2)) + 0.12 * smoothstep(0.4, 3.4, y)
-    canvas.paint(canvas.mask(body), paint * SUNLIT * sheen[..., None])
-    canvas.paint(canvas.mask([(-5.9, 3.36), (-5.4, 3.7), (5.4, 3.7), (5.9, 3.36)]), color("8f8a84") * SUNLIT * 0.8)
+    canvas.fill(canvas.mask(body), paint * SUNLIT * sheen[..., None])
+    canvas.fill(canvas.mask([(-5.9, 3.36), (-5.4, 3.7), (5.4, 3.7), (5.9, 3.36)]), color("8f8a84") * SUNLIT * 0.8)
     for left in np.arange(-6.1, 6.0, 1.55):
         glass = mix(color("26323c"), color("a9c6e0"), np.clip(0.2 + 0.5 * ((x - left) * 0.5 + y - 1.9) % 1 * 0.9, 0, 1))
-        canvas.paint(canvas.mask(rectangle(left, 1.85, 1.2, 1.15)), glass)
+        canvas.fill(canvas.mask(rectangle(left, 1.85, 1.2, 1.15)), glass)
     for left in (-3.15, 1.5):
         canvas.light *= (1 - 0.35 * canvas.mask(rectangle(left, 0.5, 0.06, 2.6)))[..., None]
-    canvas.paint(canvas.mask(rectangle(-6.5, 1.5, 13, 0.08)), color("d9b14a") * SUNLIT * 0.8)
+    canvas.fill(canvas.mask(rectangle(-6.5, 1.5, 13, 0.08)), color("d9b14a") * SUNLIT * 0.8)
     for start, end in ((-0.9, 0.6), (0.9, 0.0)):
         pole = [(start, 3.7), (end, 4.5), (end + 0.07, 4.5), (start + 0.07, 3.7)]
-        canvas.paint(canvas.mask(pole), color("4a4a4e"))
-    canvas.paint(canvas.mask(rectangle(-0.8, 4.45, 2.2, 0.08)), color("4a4a4e"))
+        canvas.fill(canvas.mask(pole), color("4a4a4e"))
+    canvas.fill(canvas.mask(rectangle(-0.8, 4.45, 2.2, 0.08)), color("4a4a4e"))
     return finish(canvas.light, canvas.alpha)
 
 
@@ -164,8 +164,8 @@ def tree(pixels_per_metre: float, seed: int) -> Bytes:
     canvas.round_bar([(0.24, -0.2), (0.15, 0.5), (0.11, 4.5)], color("6d5a48"), 0.3)
     for end in ((-1.2, 5.0), (1.3, 4.9), (-0.5, 6.0), (0.7, 5.9)):
         branch = arc((-0.08, 2.2), (end[0] * 0.4, 3.4), end) + arc(end, (end[0] * 0.45, 3.3), (0.08, 2.1))
-        canvas.paint(canvas.mask(branch), color("54463a") * SHADE * 2)
-    picture = finish(canvas.light, canvas.alpha)
+        canvas.fill(canvas.mask(branch), color("54463a") * SHADE * 2)
+    texture = finish(canvas.light, canvas.alpha)
     clumps = [(random.normal(0, 1.05), random.uniform(2.9, 6.4), random.uniform(0.55, 0.95)) for _ in range(34)]
     clumps = [c for c in clumps if (c[0] / 2.1) ** 2 + ((c[1] - 4.7) / 2.1) ** 2 < 1]
     corner = np.array([canvas.x[0, 0], canvas.y[0, 0]])
@@ -182,8 +182,8 @@ def tree(pixels_per_metre: float, seed: int) -> Bytes:
             wide = np.array([-tip[1], tip[0]]) * 0.5
             leaf = np.array([x, y]) + np.stack([tip, wide, -tip, -wide])
             points = np.rint((leaf - corner) * (pixels_per_metre, -pixels_per_metre) * 16).astype(np.int32)
-            cv2.fillPoly(picture, [points], [float(v) for v in finish(tint[None, None])[0, 0]], cv2.LINE_AA, shift=4)
-    return picture
+            cv2.fillPoly(texture, [points], [float(v) for v in finish(tint[None, None])[0, 0]], cv2.LINE_AA, shift=4)
+    return texture
 
 
 def lamp(pixels_per_metre: float) -> Bytes:
@@ -191,10 +191,10 @@ def lamp(pixels_per_metre: float) -> Bytes:
     canvas = Canvas.spanning(-0.7, 0.7, -0.1, 4.4, pixels_per_metre)
     iron = color("3c4a44") * 1.2
     canvas.round_bar([(0.2, -0.1), (0.19, 0.35), (0.1, 0.6), (0.07, 0.95), (0.05, 3.0), (0.1, 3.2)], iron, 0.05)
-    canvas.paint(canvas.mask(rectangle(-0.3, 2.72, 0.6, 0.045)), iron * SHADE)
+    canvas.fill(canvas.mask(rectangle(-0.3, 2.72, 0.6, 0.045)), iron * SHADE)
     glass = [(-0.17, 3.2), (-0.27, 3.8), (0.27, 3.8), (0.17, 3.2)]
-    canvas.paint(canvas.mask(glass), (0.75 + 0.5 * smoothstep(0.2, -0.2, canvas.x))[..., None] * color("e8dcb8"))
-    canvas.paint(canvas.mask([(-0.03, 3.2), (-0.03, 3.8), (0.03, 3.8), (0.03, 3.2)]), iron * 0.5)
+    canvas.fill(canvas.mask(glass), (0.75 + 0.5 * smoothstep(0.2, -0.2, canvas.x))[..., None] * color("e8dcb8"))
+    canvas.fill(canvas.mask([(-0.03, 3.2), (-0.03, 3.8), (0.03, 3.8), (0.03, 3.2)]), iron * 0.5)
     canvas.round_bar([(0.33, 3.78), (0.25, 3.95), (0.08, 4.08), (0.03, 4.25)], iron, 0.05)
     return finish(canvas.light, canvas.alpha)
 
@@ -207,9 +207,9 @@ def bunting(pixels_per_metre: float, seed: int) -> Bytes:
         hang = [0.03 * (left + i * 0.42) ** 2 - 0.05 for i in (0, 0.5, 1)]
         cloth = [(left, hang[0]), (left + 0.42, hang[2]), (left + 0.21, hang[1] - 0.52)]
         fold = 0.75 + 0.35 * np.cos((canvas.x - left) * 12 + number)
-        canvas.paint(canvas.mask(cloth), fold[..., None] * color(tints[(number + seed) % 5]) * SUNLIT * 0.75)
+        canvas.fill(canvas.mask(cloth), fold[..., None] * color(tints[(number + seed) % 5]) * SUNLIT * 0.75)
     string = np.exp(-(((canvas.y - 0.03 * canvas.x**2 + 0.04) / 0.022) ** 2)) * (np.abs(canvas.x) < 6)
-    canvas.paint(np.asarray(string, np.float32), color("4a443c"))
+    canvas.fill(np.asarray(string, np.float32), color("4a443c"))
     return finish(canvas.light, canvas.alpha)
 
 
@@ -224,12 +224,12 @@ def cyclist(pixels_per_metre: float) -> Bytes:
             part = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / (along @ along), 0, 1)
             away = np.hypot(x - start[0] - part * along[0], y - start[1] - part * along[1])
             shade = 0.75 + 0.35 * np.clip((y - x - start[1] + start[0]) / thick * 0.3, -0.7, 0.7)
-            canvas.paint(smoothstep(thick + 0.012, thick - 0.012, away), shade[..., None] * tint * SUNLIT * 0.8)
+            canvas.fill(smoothstep(thick + 0.012, thick - 0.012, away), shade[..., None] * tint * SUNLIT * 0.8)
 
-    canvas.paint(0.4 * smoothstep(1, 0.4, np.hypot(x / 1.05, (y + 0.02) / 0.07)), color("1b1a1c"))
+    canvas.fill(0.4 * smoothstep(1, 0.4, np.hypot(x / 1.05, (y + 0.02) / 0.07)), color("1b1a1c"))
     for hub in (-0.52, 0.55):
         ring = np.abs(np.hypot(x - hub, y - 0.33) - 0.31)
-        canvas.paint(smoothstep(0.04, 0.022, ring), color("2a2a2c"))
+        canvas.fill(smoothstep(0.04, 0.022, ring), color("2a2a2c"))
         limb([(hub - 0.02, 0.33), (hub + 0.02, 0.33)], 0.035, color("8a8a8c"))
     frame = color("2c7a6c")
     limb([(-0.52, 0.33), (0.0, 0.3), (-0.12, 0.82), (-0.52, 0.33)], 0.025, frame)
@@ -253,8 +253,8 @@ def planter(pixels_per_metre: float, seed: int) -> Bytes:
     grain = planks * (1 + 0.12 * sample(noise_tile(141, 1.1), canvas.x * 150, canvas.y * 20))
     tub = canvas.mask([(-0.8, -0.05), (-0.95, 0.62), (0.95, 0.62), (0.8, -0.05)])
     shade = (grain * (0.5 + 0.6 * canvas.y))[..., None]
-    canvas.paint(tub, shade * color("9a6a42") * (SUNLIT * 0.75))
-    picture, corner = finish(canvas.light, canvas.alpha), np.array([canvas.x[0, 0], canvas.y[0, 0]])
+    canvas.fill(tub, shade * color("9a6a42") * (SUNLIT * 0.75))
+    texture, corner = finish(canvas.light, canvas.alpha), np.array([canvas.x[0, 0], canvas.y[0, 0]])
     petals = [color(tint) for tint in ("e0405a", "f2c445", "f4f0e6", "b65fc0")]
     for number in range(1500):
         x, up = random.normal(0, 0.5), random.uniform(0, 1)
@@ -269,5 +269,5 @@ def planter(pixels_per_metre: float, seed: int) -> Bytes:
         placed = leaf + np.array([x, y]) - corner
         points = np.rint(placed * (pixels_per_metre, -pixels_per_metre) * 16).astype(np.int32)
         rgba = [float(v) for v in finish((tint * lit * 1.5)[None, None])[0, 0]]
-        cv2.fillPoly(picture, [points], rgba, cv2.LINE_AA, shift=4)
-    return picture
+        cv2.fillPoly(texture, [points], rgba, cv2.LINE_AA, shift=4)
+    return texture

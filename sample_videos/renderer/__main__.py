@@ -1,7 +1,6 @@
-"""Render the sample videos: ``python sample_videos/render.py [--output FOLDER]``."""
+"""Render the sample clips: ``python -m sample_videos.renderer [--output FOLDER]``."""
 
 import argparse
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,36 +11,32 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from sample_videos import CLIPS, sound
-from sample_videos.scenes import FPS, FRAMES, HEIGHT, WIDTH, Scene, scene
+from sample_videos import CLIPS, clip
+from sample_videos.renderer import audio
+from sample_videos.renderer.scenes import FPS, FRAMES, HEIGHT, WIDTH, Scene, scene
 
 BT709 = 1
 LIMITED_RANGE = 1
 QUALITY = {"harbor": "20", "street": "20"}
 """Constant rate factors that keep each clip under a megabyte."""
 
-TRACKS = {"harbor": sound.harbor, "street": sound.street}
+TRACKS = {"harbor": audio.harbor, "street": audio.street}
 
 
 def render(name: str, folder: Path) -> Path:
-    """Render the clip ``name`` into ``folder`` and return its path; the same bytes every time with the same PyAV."""
+    """Render the clip ``name`` into ``folder`` and return its path; byte-identical with the same PyAV."""
     path = folder / f"{name}.mp4"
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        video, audio = (
-            video_stream(container, QUALITY[name]),
-            container.add_stream("aac", rate=sound.RATE, layout="stereo"),
-        )
-        audio.bit_rate = 96_000
-        write_pictures(container, video, scene(name))
-        write_audio(container, audio, TRACKS[name](FRAMES / FPS))
+        video = video_stream(container, QUALITY[name])
+        track = container.add_stream("aac", rate=audio.RATE, layout="stereo")
+        track.bit_rate = 96_000
+        write_frames(container, video, scene(name))
+        write_audio(container, track, TRACKS[name](FRAMES / FPS))
     return path
 
 
 def video_stream(container: OutputContainer, quality: str) -> VideoStream:
-    """An H.264 stream, 4:2:0, BT.709, limited range."""
+    """Add an H.264 stream, 4:2:0, BT.709, limited range."""
     options = {"crf": quality, "preset": "veryslow", "threads": "1"}
     stream = container.add_stream("libx264", rate=FPS, options=options)
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -52,24 +47,24 @@ def video_stream(container: OutputContainer, quality: str) -> VideoStream:
     return stream
 
 
-def write_pictures(container: OutputContainer, stream: VideoStream, scenery: Scene) -> None:
+def write_frames(container: OutputContainer, stream: VideoStream, scenery: Scene) -> None:
     """Render and encode every frame."""
     for index in range(FRAMES):
-        picture = av.VideoFrame.from_ndarray(scenery.frame(index), format="rgb24").reformat(
+        frame = av.VideoFrame.from_ndarray(scenery.frame(index), format="rgb24").reformat(
             format="yuv420p",
             src_color_range=ColorRange.JPEG,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
-        picture.pts, picture.time_base = index, Fraction(1, FPS)
-        container.mux(stream.encode(picture))
+        frame.pts, frame.time_base = index, Fraction(1, FPS)
+        container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
 
-def write_audio(container: OutputContainer, stream: AudioStream, samples: sound.Samples) -> None:
-    """Encode the sound track."""
+def write_audio(container: OutputContainer, stream: AudioStream, samples: audio.Samples) -> None:
+    """Encode the audio track."""
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = sound.RATE, 0, Fraction(1, sound.RATE)
+    frame.sample_rate, frame.pts, frame.time_base = audio.RATE, 0, Fraction(1, audio.RATE)
     container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
@@ -77,7 +72,7 @@ def write_audio(container: OutputContainer, stream: AudioStream, samples: sound.
 def main() -> None:
     """Render all clips into the folder given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=clip(CLIPS[0]).parent, metavar="FOLDER")
     folder: Path = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
     for name in CLIPS:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sample_videos.canvas import Canvas
-from sample_videos.layers import Array, Bytes, Lens
-from sample_videos.textures import color, finish, grid, mix, noise_tile, relief, sample, smoothstep
+from sample_videos.renderer.canvas import Canvas
+from sample_videos.renderer.layers import Array, Bytes, Lens
+from sample_videos.renderer.textures import color, finish, grid, mix, noise_tile, relief, sample, smoothstep
 
 LENS = Lens(focal_px=500, horizon_px=205, eye_metres=2.4)
 
@@ -64,10 +64,10 @@ def fronts(houses: list[House], sun: float, pixels_per_metre: float) -> Canvas:
     light = color("ffe2b4") * (1.75 * sun) + color("a9bfe0") * (0.62 - 0.12 * sun)
     for house in houses:
         part = canvas.part(house.left - 0.3, -0.2, house.left + house.width + 0.3, house.eaves + house.gable + 0.2)
-        paint_wall(part, house, light)
-        paint_windows(part, house, light, sun)
+        draw_wall(part, house, light)
+        draw_windows(part, house, light, sun)
         if house.shop:
-            paint_shop(part, house, light, sun)
+            draw_shop(part, house, light, sun)
     canvas.light *= (0.55 + 0.45 * smoothstep(0, 1.6, canvas.y))[..., None]
     return canvas
 
@@ -85,7 +85,7 @@ def outline(house: House) -> list[tuple[float, float]]:
     return points + [(2 * middle - x, y) for x, y in points[::-1]]
 
 
-def paint_wall(canvas: Canvas, house: House, light: Array) -> None:
+def draw_wall(canvas: Canvas, house: House, light: Array) -> None:
     """The wall with its gable, coping and the gutter shadow to the next house."""
     x, y = canvas.x, canvas.y
     inside = canvas.mask(outline(house))
@@ -106,17 +106,17 @@ def paint_wall(canvas: Canvas, house: House, light: Array) -> None:
     stone = (
         color("8d857a") * (1 + 0.12 * stains)[..., None] * (1 - 0.3 * np.exp(-(((y - 0.64) / 0.04) ** 2)))[..., None]
     )
-    canvas.paint(inside, mix(albedo, stone, plinth) * light * lit[..., None])
+    canvas.fill(inside, mix(albedo, stone, plinth) * light * lit[..., None])
     above = canvas.mask([(px, py - 0.22) for px, py in outline(house)])
     coping = inside * (1 - above) * (y > house.eaves - 0.4)
-    canvas.paint(coping, color("ece2cf") * light * 0.95)
+    canvas.fill(coping, color("ece2cf") * light * 0.95)
     under = inside * above * (1 - canvas.mask([(px, py - 0.5) for px, py in outline(house)])) * (y > house.eaves - 0.6)
     canvas.light *= (1 - 0.4 * under)[..., None]
     seam = np.exp(-(((x - house.left) / 0.09) ** 2)) * inside
     canvas.light *= (1 - 0.7 * seam)[..., None]
 
 
-def paint_windows(canvas: Canvas, house: House, light: Array, sun: float) -> None:
+def draw_windows(canvas: Canvas, house: House, light: Array, sun: float) -> None:
     """Rows of windows with reveals, bars, sills, shutters and flowers; a door on the ground floor."""
     count = 3 if house.width > 5.2 else 2
     floors = np.arange(3.6 if house.shop else 1.1, house.eaves - 1.5, 2.75)
@@ -124,18 +124,18 @@ def paint_windows(canvas: Canvas, house: House, light: Array, sun: float) -> Non
     places.append((house.left + house.width / 2, house.eaves + 0.15))
     if not house.shop:
         door = places.pop(count // 2)[0]
-        paint_window(canvas, (door, 0.1), (1.15, 2.3), light, sun, "5b3a28")
+        draw_window(canvas, (door, 0.1), (1.15, 2.3), light, sun, "5b3a28")
     for middle, floor in places:
-        paint_window(canvas, (middle, floor), (0.95, 1.55), light, sun, "")
+        draw_window(canvas, (middle, floor), (0.95, 1.55), light, sun, "")
         if house.shutters and floor < house.eaves - 1:
             for side in (-0.78, 0.78):
                 leaf = canvas.part(middle + side - 0.4, floor - 0.2, middle + side + 0.4, floor + 1.7)
                 slats = (0.75 + 0.25 * np.sin(leaf.y * 60))[..., None]
                 box = rectangle(middle + side - 0.25, floor - 0.02, 0.5, 1.6)
                 leaf.light *= (1 - 0.45 * leaf.mask([(px + 0.05, py - 0.07) for px, py in box]))[..., None]
-                leaf.paint(leaf.mask(box), slats * color(house.shutters) * light)
+                leaf.fill(leaf.mask(box), slats * color(house.shutters) * light)
         if house.shutters and floor > 3:
-            paint_flowers(canvas, middle, floor - 0.12, light)
+            draw_flowers(canvas, middle, floor - 0.12, light)
 
 
 def rectangle(left: float, bottom: float, width: float, height: float) -> list[tuple[float, float]]:
@@ -144,7 +144,7 @@ def rectangle(left: float, bottom: float, width: float, height: float) -> list[t
     return [(left, bottom), (left, top), (right, top), (right, bottom)]
 
 
-def paint_window(
+def draw_window(
     canvas: Canvas, foot: tuple[float, float], size: tuple[float, float], light: Array, sun: float, door: str
 ) -> None:
     """A window (or a door, if it has a colour) standing on ``foot``, the middle of its lower edge."""
@@ -152,44 +152,44 @@ def paint_window(
     canvas = canvas.part(middle - width / 2 - 0.3, bottom - 0.5, middle + width / 2 + 0.3, bottom + height + 0.3)
     left, x, y = middle - width / 2, canvas.x, canvas.y
     frame = rectangle(left - 0.1, bottom - 0.08, width + 0.2, height + 0.2)
-    canvas.paint(canvas.mask(frame), color("efe7d8") * light * 0.92)
+    canvas.fill(canvas.mask(frame), color("efe7d8") * light * 0.92)
     pane = canvas.mask(rectangle(left, bottom, width, height))
     up = np.clip((y - bottom) / height, 0, 1)
     clouds = sample(noise_tile(106, 1.7), x * 22 + 40 * bottom, y * 22)
     glass = mix(color("26303a"), color("9fbbd6"), np.clip(0.12 + 0.45 * up**1.5 + 0.16 * clouds, 0, 0.8))
     leaf = color(door)[None, None] * light * (0.8 + 0.2 * np.cos((x - left) * 40))[..., None] if door else glass
-    canvas.paint(pane, leaf)
+    canvas.fill(pane, leaf)
     reveal = np.maximum(smoothstep(height - 0.2, height - 0.06, y - bottom), smoothstep(0.16, 0.03, x - left))
     canvas.light *= (1 - 0.55 * pane * reveal)[..., None]
     if door:
         return
     bars = (np.abs(x - middle) < 0.035) | (np.abs((y - bottom) / height - 0.66) < 0.025)
-    canvas.paint(pane * bars, color("f1ebdd") * light * 0.8)
+    canvas.fill(pane * bars, color("f1ebdd") * light * 0.8)
     sill = rectangle(left - 0.18, bottom - 0.2, width + 0.36, 0.13)
     shade = canvas.mask([(px + 0.06, py - 0.22) for px, py in sill])
     canvas.light *= (1 - (0.2 + 0.3 * sun) * shade)[..., None]
-    canvas.paint(canvas.mask(sill), color("e3d9c6") * light)
+    canvas.fill(canvas.mask(sill), color("e3d9c6") * light)
 
 
-def paint_flowers(canvas: Canvas, middle: float, level: float, light: Array) -> None:
+def draw_flowers(canvas: Canvas, middle: float, level: float, light: Array) -> None:
     """A box of geraniums on a sill."""
     canvas = canvas.part(middle - 0.7, level - 0.4, middle + 0.7, level + 0.6)
-    canvas.paint(canvas.mask(rectangle(middle - 0.5, level - 0.12, 1.0, 0.22)), color("6d4630") * light)
+    canvas.fill(canvas.mask(rectangle(middle - 0.5, level - 0.12, 1.0, 0.22)), color("6d4630") * light)
     near = (np.abs(canvas.x - middle) < 0.6) & (canvas.y > level - 0.2) & (canvas.y < level + 0.5)
     lush = sample(noise_tile(107, 0.9), canvas.x * 70, canvas.y * 70)
     height = (canvas.y - level - 0.12) / 0.22
     bush = smoothstep(0.1, 0.3, 1 - height**2 - ((canvas.x - middle) / 0.58) ** 6 + 0.35 * lush - 0.25) * near
     petals = smoothstep(0.5, 0.9, sample(noise_tile(108, 0.8), canvas.x * 80, canvas.y * 80))
     plant = mix(color("4f7a34") * (1 + 0.3 * lush)[..., None], color("d8344a"), petals)
-    canvas.paint(bush, plant * light)
+    canvas.fill(bush, plant * light)
 
 
-def paint_shop(canvas: Canvas, house: House, light: Array, sun: float) -> None:
+def draw_shop(canvas: Canvas, house: House, light: Array, sun: float) -> None:
     """A shop window under a striped awning."""
     x, y, left, width = canvas.x, canvas.y, house.left + 0.45, house.width - 0.9
-    canvas.paint(canvas.mask(rectangle(left - 0.15, 0.1, width + 0.3, 2.9)), color("4a3a2c") * light)
+    canvas.fill(canvas.mask(rectangle(left - 0.15, 0.1, width + 0.3, 2.9)), color("4a3a2c") * light)
     for i in range(3):
-        paint_window(
+        draw_window(
             canvas, (left + width * (i + 0.5) / 3, 0.75 if i != 1 else 0.15), (width / 3 - 0.35, 1.75), light, sun, ""
         )
     warm = np.exp(-(((y - 1.5) / 0.9) ** 2)) * canvas.mask(rectangle(left, 0.8, width, 1.6))
@@ -200,7 +200,7 @@ def paint_shop(canvas: Canvas, house: House, light: Array, sun: float) -> None:
     slope = 0.75 + 0.4 * smoothstep(2.2, 3.3, y)
     scallop = 2.2 + 0.09 * np.abs(np.sin((x - left) * np.pi / 0.31))
     cloth = canvas.mask(rectangle(left - 0.25, 2.0, width + 0.5, 1.2)) * smoothstep(-0.02, 0.02, y - scallop)
-    canvas.paint(cloth, stripes * light * slope[..., None])
+    canvas.fill(cloth, stripes * light * slope[..., None])
 
 
 def along_street(
@@ -212,7 +212,7 @@ def along_street(
         canvas: the row seen straight on; its left end is the one nearest to the camera.
         side: metres right of the camera (negative: left) at which the row stands.
         start: metres ahead of the camera at which it begins.
-        box: left, top, right, bottom of the texture in the reference picture.
+        box: left, top, right, bottom of the texture in the reference frame.
         scale: texture pixels per reference pixel.
     """
     x, y = grid(*box, scale)

@@ -3,9 +3,9 @@
 from functools import partial
 from math import cos, pi, sin
 
-from sample_videos import town
-from sample_videos.houses import LENS, along_street, fronts, row_of_houses
-from sample_videos.layers import SKY, Layer, Pose, Scene, ground, standing, wall
+from sample_videos.renderer import town
+from sample_videos.renderer.houses import LENS, along_street, fronts, row_of_houses
+from sample_videos.renderer.layers import SKY, Layer, Pose, Scene, ground, standing, wall
 
 place = partial(standing, LENS)
 

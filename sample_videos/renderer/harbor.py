@@ -3,9 +3,9 @@
 from functools import partial
 from math import cos, pi, sin
 
-from sample_videos import boats, coast
-from sample_videos.coast import LENS
-from sample_videos.layers import SKY, Layer, Pose, Scene, facing, ground, standing
+from sample_videos.renderer import boats, coast
+from sample_videos.renderer.coast import LENS
+from sample_videos.renderer.layers import SKY, Layer, Pose, Scene, facing, ground, standing
 
 place = partial(standing, LENS)
 

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from sample_videos.layers import Array, Bytes, Lens
-from sample_videos.textures import (
+from sample_videos.renderer.layers import Array, Bytes, Lens
+from sample_videos.renderer.textures import (
     Heights,
     band_tile,
     color,
@@ -69,10 +69,10 @@ def lit_ground(x: Array, z: Array, heights: Heights, step: Array) -> tuple[Array
     return np.clip(facing_light, 0, 1), steep
 
 
-def look(
+def visible_places(
     heights: Heights, near: float, far: float, left: float, top: float, right: float, scale: float, steps: int = 500
 ) -> tuple[Array, Array, Array]:
-    """Places seen in a landscape between two depths, from its skyline down to the horizon and a little below."""
+    """Return the places visible in a landscape between two depths, from the skyline to just below the horizon."""
     bottom = LENS.horizon_px + LENS.focal_px * LENS.eye_metres / near + 1
     x, y = grid(left, top, right, bottom, scale)
     depths = np.geomspace(near, far, steps).astype(np.float32)
@@ -91,7 +91,7 @@ def peak(left: float, top: float, right: float, scale: float) -> Bytes:
         rolling = 240 * smoothstep(900, 3000, away) * (0.45 + 0.5 * sample(noise_tile(13, 1.9), x / 14 + 40, z / 14))
         return np.asarray(cone + rough + rolling + 22 * gullies * smoothstep(40, 600, away), np.float32)
 
-    x, z, cover = look(heights, 4200, 9000, left, top, right, scale)
+    x, z, cover = visible_places(heights, 4200, 9000, left, top, right, scale)
     light, steep = lit_ground(x, z, heights, np.asarray(z / 700, np.float32))
     height = heights(x, z)
     ragged = 130 * sample(noise_tile(14, 1.4), x / 5, z / 5)
@@ -110,7 +110,7 @@ def hills(left: float, top: float, right: float, scale: float) -> Bytes:
         woods = 5 * sample(band_tile(23, 60), x / 2.2, z / 2.2) + 3 * sample(band_tile(24, 110), x / 2.4, z / 2.4)
         return np.asarray(shore * np.maximum(form, 6) + woods * shore - 2, np.float32)
 
-    x, z, cover = look(heights, 800, 2000, left, top, right, scale, 700)
+    x, z, cover = visible_places(heights, 800, 2000, left, top, right, scale, 700)
     light, _ = lit_ground(x, z, heights, np.full_like(z, 3.0))
     tint = smoothstep(-1.2, 1.2, sample(noise_tile(25, 1.2), x / 4, z / 4))
     albedo = mix(color("3d5235"), color("7b7440"), tint)
@@ -131,7 +131,7 @@ def headland(left: float, top: float, right: float, scale: float) -> Bytes:
         top_height = 10 + 0.10 * (x - 50) + 2 * sample(noise_tile(34, 2.0), x / 0.6, z / 0.6)
         return np.asarray(inside * top_height + stone * smoothstep(0, 0.25, inside) * (1.15 - inside) - 0.6, np.float32)
 
-    x, z, cover = look(heights, 122, 300, left, top, right, scale, 1000)
+    x, z, cover = visible_places(heights, 122, 300, left, top, right, scale, 1000)
     light, steep = lit_ground(x, z, heights, np.full_like(z, 0.25))
     height = heights(x, z)
     grain = sample(noise_tile(35, 1.1), x / 0.22 + z, height / 0.16)
@@ -232,7 +232,7 @@ def grass(left: float, top: float, right: float, bottom: float, scale: float) ->
     """Tufts of tall shore grass, close to the camera."""
     random = np.random.default_rng(59)
     size = (round((bottom - top) * scale), round((right - left) * scale))
-    picture = np.zeros((*size, 4), np.uint8)
+    texture = np.zeros((*size, 4), np.uint8)
     for middle in np.arange(left + 60, right, 215):
         spread = random.uniform(22, 44)
         for _ in range(int(spread * 5)):
@@ -246,5 +246,5 @@ def grass(left: float, top: float, right: float, bottom: float, scale: float) ->
             tint = mix(color("4f5a22"), color("c9a650"), random.uniform(0, 1)) * random.uniform(0.35, 1.5)
             rgba = [float(v) for v in finish(tint[None, None])[0, 0]]
             points = np.rint((blade - (left, top)) * scale * 16).astype(np.int32)
-            cv2.fillPoly(picture, [points], rgba, cv2.LINE_AA, shift=4)
-    return picture
+            cv2.fillPoly(texture, [points], rgba, cv2.LINE_AA, shift=4)
+    return texture

@@ -1,6 +1,6 @@
-"""The scenes behind the clips, with their exact optical flow and occlusion.
+"""The scenes of the clips, with their exact optical flow and occlusions.
 
->>> from sample_videos.scenes import scene
+>>> from sample_videos.renderer.scenes import scene
 >>> harbor = scene("harbor")
 >>> harbor.frame(0).shape, harbor.flow(0, 10).shape, harbor.occlusion(0, 10).shape
 ((360, 640, 3), (360, 640, 2), (360, 640))
@@ -8,8 +8,8 @@
 
 from functools import cache
 
-from sample_videos import harbor, street
-from sample_videos.layers import FPS, FRAMES, HEIGHT, WIDTH, Scene
+from sample_videos.renderer import harbor, street
+from sample_videos.renderer.layers import FPS, FRAMES, HEIGHT, WIDTH, Scene
 
 __all__ = ["FPS", "FRAMES", "HEIGHT", "WIDTH", "Scene", "scene"]
 
@@ -18,11 +18,11 @@ _SCENES = {"harbor": harbor.scene, "street": street.scene}
 
 @cache
 def scene(name: str) -> Scene:
-    """The scene of the clip ``name``; painting its textures takes a few seconds, once.
+    """Return the scene of the clip ``name``; drawing its textures takes a few seconds, once.
 
     Raises:
         ValueError: there is no such clip.
     """
     if name not in _SCENES:
-        raise ValueError(f"no scene is called {name!r}; there are: {', '.join(_SCENES)}")
+        raise ValueError(f"no scene is called {name!r}; choose one of {', '.join(_SCENES)}")
     return _SCENES[name]()

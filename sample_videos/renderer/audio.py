@@ -1,4 +1,4 @@
-"""Sound tracks made from noise and plucked strings: ``(2, samples)`` float32, -1 to 1, 48 kHz, left and right."""
+"""Audio tracks made from noise and plucked strings: ``(2, samples)`` float32, -1 to 1, 48 kHz, left and right."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +54,12 @@ def street(seconds: float) -> Samples:
 
 
 def clock(seconds: float) -> Signal:
-    """The time of each sample in seconds."""
+    """Return the time of each sample in seconds."""
     return np.arange(round(seconds * RATE)) / RATE
 
 
 def colored_noise(seed: int, seconds: float, low_hz: float, high_hz: float) -> Signal:
-    """Noise of standard deviation 1 between two pitches, softer towards the high one."""
+    """Return noise of standard deviation 1 between two pitches, softer towards the high one."""
     count = round(seconds * RATE)
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
     pitch = np.maximum(np.fft.rfftfreq(count, 1 / RATE), 1)
@@ -68,7 +68,7 @@ def colored_noise(seed: int, seconds: float, low_hz: float, high_hz: float) -> S
 
 
 def pluck(pitch_hz: float, seconds: float) -> Signal:
-    """A plucked string: overtones that fade the faster the higher they are."""
+    """Return a plucked string: higher overtones fade faster."""
     time = clock(seconds)
     tones = [
         np.sin(2 * np.pi * pitch_hz * n * time + 0.7 * n) * np.exp(-time * (1.6 + 0.9 * n)) / n**1.25
@@ -78,7 +78,7 @@ def pluck(pitch_hz: float, seconds: float) -> Signal:
 
 
 def bell(pitch_hz: float) -> Signal:
-    """A small bell."""
+    """Return a small bell."""
     time = clock(1.2)
     partials = ((1.0, 1.0, 4.0), (2.76, 0.5, 6.0), (5.4, 0.25, 9.0))
     tones = [
@@ -88,7 +88,7 @@ def bell(pitch_hz: float) -> Signal:
 
 
 def gull() -> Signal:
-    """One cry of a gull, from afar."""
+    """Return one cry of a distant gull."""
     time = clock(0.5)
     pitch = 1050 + 420 * np.sin(np.pi * np.clip(time / 0.5, 0, 1)) ** 2 - 300 * time
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
@@ -97,7 +97,7 @@ def gull() -> Signal:
 
 
 def add(mixed: Signal, signal: Signal, start_seconds: float, place: float, gain: float) -> None:
-    """Mix a signal in at a time and a place between left (0) and right (1)."""
+    """Add a signal at a time and at a place between left (0) and right (1)."""
     first = round(start_seconds * RATE)
     part = signal[: max(0, mixed.shape[1] - first)]
     for channel, share in enumerate((np.cos(place * np.pi / 2), np.sin(place * np.pi / 2))):
