@@ -332,7 +332,7 @@ def run(path: Path, target: Path, height: int, seconds: Fraction | None) -> Row:
             row.copied.append(name)
     row.copied += [f"{len(result.chapters)} chapters"] if result.chapters else []
     row.copied += [f"{len(result.metadata)} tags"] if source.metadata else []
-    row.said = [line for line in summary.notices if " stream " not in line and "cover picture" not in line]
+    row.said = [line for line in summary.notices if " stream " not in line and "cover image" not in line]
     return row
 
 

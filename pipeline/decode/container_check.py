@@ -11,14 +11,10 @@ from typing import IO
 from pipeline.media.boxes import MAX_BOXES, iso_boxes, parse_element, riff_chunks
 
 # Top-level boxes of ISO base media files; anything else is data appended to a complete file.
-TOP_BOXES = frozenset(
-    {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"uuid", b"styp"}
-)
-PARENT_BOXES = frozenset(
-    {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"mvex", b"tref", b"udta"}
-)
+TOP_BOXES = frozenset(b"ftyp moov mdat moof free skip wide sidx mfra uuid styp".split())
+PARENT_BOXES = frozenset(b"moov trak mdia minf stbl moof traf edts mvex tref udta".split())
 # Boxes that a file may start with.
-FIRST_BOXES = PARENT_BOXES | {b"ftyp", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid"}
+FIRST_BOXES = PARENT_BOXES | frozenset(b"ftyp mdat free skip wide styp sidx pnot uuid".split())
 # An index compressed with zlib, as QuickTime wrote it around 2000; its sample counts cannot be read.
 COMPRESSED_INDEX = b"cmov"
 
@@ -26,10 +22,11 @@ EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # Elements that contain others.
 MASTERS = frozenset({CLUSTER, 0xA0, 0xA6, 0x75A1})
 # Elements inside of clusters.
-CLUSTER_ELEMENTS = (
-    frozenset({0xA0, 0xA6, 0x75A1, 0x8E, 0x9B, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA7, 0xAB, 0xAF, 0xBF, 0xCB, 0xE7})
-    | {0xEC, 0xEE, 0xFA, 0xFB, 0xFD, 0x5854, 0x75A2}
-)  # fmt: skip
+CLUSTER_ELEMENTS = frozenset(bytes.fromhex("a0 a6 8e 9b a1 a2 a3 a4 a5 a7 ab af bf cb e7 ec ee fa fb fd")) | {
+    0x5854,
+    0x75A1,
+    0x75A2,
+}
 
 
 def find_truncation(path: str, container: str) -> str | None:

@@ -114,7 +114,7 @@ def main_video(container: InputContainer, path: str) -> VideoStream:
         return video
     if not len(container.streams):
         raise InputError(path, "has no streams at all; check that the file is complete")
-    kinds = "a cover picture" if streams else ", ".join(sorted({stream.type for stream in container.streams}))
+    kinds = "a cover image" if streams else ", ".join(sorted({stream.type for stream in container.streams}))
     raise InputError(path, f"has no video that can be decoded (only {kinds}); give a file with a video track")
 
 

@@ -62,13 +62,13 @@ class VideoEncoder:
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
         self._frame_count += 1
-        picture = self._video_frame(frame.pixels, frame.alpha)
-        picture.pts, picture.time_base = self._pts(frame), self._plan.time_base
-        picture.color_primaries, picture.color_trc = self._plan.color.primaries, self._plan.color.transfer
+        video_frame = self._video_frame(frame.pixels, frame.alpha)
+        video_frame.pts, video_frame.time_base = self._pts(frame), self._plan.time_base
+        video_frame.color_primaries, video_frame.color_trc = self._plan.color.primaries, self._plan.color.transfer
         if frame.duration is not None:
-            picture.duration = round(frame.duration * frame.time_base / self._plan.time_base)
-            self._durations[picture.pts] = picture.duration
-        yield from self._encoded((picture,) if self._palette is None else self._palette(picture))
+            video_frame.duration = round(frame.duration * frame.time_base / self._plan.time_base)
+            self._durations[video_frame.pts] = video_frame.duration
+        yield from self._encoded((video_frame,) if self._palette is None else self._palette(video_frame))
 
     def flush(self) -> Iterator[VideoPacket]:
         """Yield the packets that are still buffered."""

@@ -78,7 +78,7 @@ def is_still_image(path: Path) -> bool:
 
 
 def check_image_target(
-    path: Path, *, overwrite: bool, what: str = "picture", endings: Collection[str] = IMAGE_SUFFIXES
+    path: Path, *, overwrite: bool, what: str = "image", endings: Collection[str] = IMAGE_SUFFIXES
 ) -> None:
     """Check that an image can be written at ``path``, before any work is done for it.
 

@@ -32,7 +32,7 @@ def stream_label(stream: Stream) -> str:
     """Return the name of a stream for messages, as in ``audio stream 2 (aac, eng)``."""
     name = stream.metadata.get("filename") if stream.type == "attachment" else codec_name(stream)
     details = ", ".join(printable(text) for text in (name, stream.language) if text and text != "und")
-    kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
+    kind = "cover image" if is_cover(stream) else f"{stream.type} stream"
     return f"{kind} {stream.index}" + (f" ({details})" if details else "")
 
 

@@ -78,7 +78,7 @@ def test_mp4_into_mp4_keeps_everything(folder: Path, tmp_path: Path) -> None:
             [
                 "subtitle stream 4 (subrip, deu) becomes mov_text",
                 "attachment stream 5 (Schrift.ttf) is dropped",
-                "cover picture 6 (mjpeg) is dropped",
+                "cover image 6 (mjpeg) is dropped",
             ],
         ),
         (
@@ -90,7 +90,7 @@ def test_mp4_into_mp4_keeps_everything(folder: Path, tmp_path: Path) -> None:
                 "video stream 3 (h264) is dropped",
                 "subtitle stream 4 (subrip, deu) becomes webvtt",
                 "attachment stream 5 (Schrift.ttf) is dropped",
-                "cover picture 6 (mjpeg) is dropped",
+                "cover image 6 (mjpeg) is dropped",
             ],
         ),
         (
