@@ -18,7 +18,7 @@ from pipeline.batch.report import write_reports
 from pipeline.batch.session import plan, run_batch
 from pipeline.media.damage import Damage, damage_notice
 from tests.support.batching import batch_config, make_clips, report_of, run_here
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 
 class Page(HTMLParser):
@@ -141,7 +141,7 @@ def test_a_damaged_place_is_reported_once(tmp_path: Path) -> None:
 
 def test_notices_reach_the_report_with_their_clip(tmp_path: Path) -> None:
     make_clips(tmp_path, "a.mp4")
-    make_clip(tmp_path / "in" / "b.mp4", Clip(pts=(0, 512), sounds=[Sound()]))
+    make_clip(tmp_path / "in" / "b.mp4", Clip(pts=(0, 512), audio=[Audio()]))
     _, events = run_here(batch_config(tmp_path, name="{stem}.gif"))
     assert "b.gif" in {event.output for event in events if isinstance(event, Noted)}
     rows = report_of(tmp_path)["clips"]

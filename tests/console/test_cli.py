@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import cli
 from pipeline.process import launched_at
 from pipeline.train.config import read_paintings
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.tiny import loss_state
 
 ROOT = Path(cli.__file__).parent
@@ -67,7 +67,7 @@ def test_version_without_an_installation(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_video_prints_one_json_object(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
+    source = make_clip(tmp_path / "in.mp4", Clip(audio=[Audio()]))
     code, out, _ = run("video", source, tmp_path / "out.mp4", *PLAIN, "--json", "-q")
     result = json.loads(out)
     assert code == 0
@@ -79,14 +79,14 @@ def test_video_prints_one_json_object(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_and_a_pipe_out(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 5120, 512), sounds=[Sound()]))
+    source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 5120, 512), audio=[Audio()]))
     process = launch("video", "-", "-", *PLAIN, "--json", stdin=subprocess.PIPE)
     out, err = process.communicate(source.read_bytes(), timeout=120)
     assert process.returncode == 0, err
     (tmp_path / "out.mkv").write_bytes(out)
     before, after = contents(source), contents(tmp_path / "out.mkv")
     assert after.relative_times == before.relative_times
-    assert after.sounds == before.sounds
+    assert after.audio == before.audio
     assert json.loads(err.splitlines()[-1])["frames"] == 10
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.decode.source import open_source
 from pipeline.media.damage import Damage, DamageLog
-from tests.support.media import SHARED, Clip, Sound, make_clip
+from tests.support.media import SHARED, Audio, Clip, make_clip
 from tests.support.reading import count_frames, index_first, spoil, video_packets
 
 EVERY_FIFTH = {"crf": "12", "preset": "ultrafast", "g": "5", "bf": "0"}
@@ -28,7 +28,7 @@ def test_real_clips_have_no_damage_and_neither_have_their_parts() -> None:
 
 
 def test_gaps_in_time_are_not_damage(tmp_path: Path) -> None:
-    clip = Clip(pts=(0, 40, 80, 9000, 9040, 60_000), time_base=Fraction(1, 1000), sounds=[Sound()])
+    clip = Clip(pts=(0, 40, 80, 9000, 9040, 60_000), time_base=Fraction(1, 1000), audio=[Audio()])
     for ending in ("mkv", "mp4", "mov"):
         assert count_frames(make_clip(tmp_path / f"gaps.{ending}", clip)) == (6, [])
 
@@ -85,7 +85,7 @@ def test_a_gap_in_a_transport_stream_is_damage(tmp_path: Path) -> None:
 
 
 def test_damage_of_the_audio_is_damage_too(tmp_path: Path) -> None:
-    clip = Clip(pts=range(0, 512 * 15, 512), sounds=[Sound(seconds=Fraction(3))])
+    clip = Clip(pts=range(0, 512 * 15, 512), audio=[Audio(seconds=Fraction(3))])
     path = index_first(make_clip(tmp_path / "long.mp4", clip), tmp_path / "first.mp4")
     with av.open(str(path)) as container:
         place = [packet.pos for packet in container.demux(audio=0) if packet.size][-9]

@@ -16,7 +16,7 @@ from pipeline.decode.source import open_source
 from pipeline.media.packets import SidePackets
 from pipeline.threads import prefetch
 from tests.support import media
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.reading import read, square_error
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
@@ -136,7 +136,7 @@ print(len(os.listdir("/proc/self/task")))
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
 def test_leaving_early_neither_hangs_nor_leaves_a_thread(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", Clip(width=320, height=240, sounds=[Sound()]))
+    path = make_clip(tmp_path / "clip.mp4", Clip(width=320, height=240, audio=[Audio()]))
     root = Path(__file__).resolve().parents[2]
     environment = dict(os.environ, PYTHONPATH=str(root), OPENBLAS_NUM_THREADS="1")
     command = [sys.executable, "-c", LEAVE_EARLY, str(path)]
@@ -146,11 +146,11 @@ def test_leaving_early_neither_hangs_nor_leaves_a_thread(tmp_path):
 
 
 def test_decoding_in_a_thread_gives_the_same(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "clip.mp4", Clip(audio=[Audio()]))
     packets = SidePackets()
     with open_source(path) as source, closing(prefetch(decode(source, packets), depth=3)) as frames:
         assert sum(1 for _ in frames) == 30
-    assert len(packets.take_before(30)) == len(media.contents(path).sounds[0])
+    assert len(packets.take_before(30)) == len(media.contents(path).audio[0])
 
 
 shared = pytest.mark.skipif(not media.SHARED.is_dir(), reason="no folder of real clips beside the checkout")

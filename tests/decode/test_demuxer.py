@@ -14,24 +14,24 @@ from pipeline.decode.reader import main_video
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.reading import index_first, read, square_error, truncate, video_packets
 
 EVERY_FIFTH = {"crf": "12", "preset": "ultrafast", "g": "5", "bf": "0"}
 
 
 def test_packets_of_all_audio_tracks_are_unchanged(tmp_path):
-    sounds = [Sound(metadata={"language": "eng"}), Sound(codec="ac3", hertz=880)]
-    path = make_clip(tmp_path / "two.mkv", Clip(sounds=sounds, time_base=Fraction(1, 1000), pts=range(0, 1000, 40)))
+    audio = [Audio(metadata={"language": "eng"}), Audio(codec="ac3", hertz=880)]
+    path = make_clip(tmp_path / "two.mkv", Clip(audio=audio, time_base=Fraction(1, 1000), pts=range(0, 1000, 40)))
     _, packets = read(path)
-    assert [[data for _, data in packets[index]] for index in (1, 2)] == media.contents(path).sounds
+    assert [[data for _, data in packets[index]] for index in (1, 2)] == media.contents(path).audio
 
 
 def test_all_frames_are_decoded_if_audio_is_the_first_stream(tmp_path):
-    path = make_clip(tmp_path / "sound_first.mkv", Clip(sounds=[Sound()], has_sound_first=True))
+    path = make_clip(tmp_path / "sound_first.mkv", Clip(audio=[Audio()], has_audio_first=True))
     frames, packets = read(path)
     assert len(frames) == len(media.contents(path).times) == 30
-    assert [data for _, data in packets[0]] == media.contents(path).sounds[0]
+    assert [data for _, data in packets[0]] == media.contents(path).audio[0]
 
 
 def test_a_cover_is_not_the_video(tmp_path):

@@ -16,7 +16,7 @@ from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
 from tests.support.extras import FONT, Extras, enrich
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.reading import count_frames, read, read_piped, truncate
 
 SHORT = {"pts": (0, 512, 1024)}
@@ -103,11 +103,11 @@ def test_an_mp4_with_external_data_does_not_open_it(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_read(tmp_path, monkeypatch):
-    clip = Clip(time_base=Fraction(1, 1000), pts=range(0, 1000, 40), sounds=[Sound()])
+    clip = Clip(time_base=Fraction(1, 1000), pts=range(0, 1000, 40), audio=[Audio()])
     path = make_clip(tmp_path / "clip.mkv", clip)
     frames, packets = read_piped(path, monkeypatch)
     assert [frame.seconds for frame in frames] == media.contents(path).times
-    assert [data for _, data in packets[1]] == media.contents(path).sounds[0]
+    assert [data for _, data in packets[1]] == media.contents(path).audio[0]
 
 
 def test_an_input_that_fails_midway_is_an_error(tmp_path, monkeypatch):
@@ -219,7 +219,7 @@ def test_a_demuxer_that_only_fails_is_given_up(tmp_path: Path) -> None:
 
 def test_more_packets_than_bytes_are_an_error(tmp_path: Path) -> None:
     """The index of the audio declares samples of one byte, in three chunks at the same place."""
-    clip = Clip(**SHORT, sounds=[Sound(seconds=Fraction(1, 20))], has_sound_first=True)
+    clip = Clip(**SHORT, audio=[Audio(seconds=Fraction(1, 20))], has_audio_first=True)
     path = make_clip(tmp_path / "clip.mp4", clip)
     data = path.read_bytes().replace(b"edts", b"free")  # an edit list would hide most samples
     count = len(data) // 2

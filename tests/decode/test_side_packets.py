@@ -9,7 +9,7 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support.extras import make_films
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_second_pass_gives_what_the_first_would(folder: Path, name: str, part:
 
 
 def test_a_second_pass_of_no_streams_opens_nothing(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "clip.mkv", Clip(audio=[Audio()]))
     with open_source(path, with_side_packets=False) as source:
         path.unlink()
         assert list(source.packets([])) == []

@@ -16,7 +16,7 @@ import cli
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
-from tests.support.media import AWKWARD_NAMES, Clip, Sound, make_clip
+from tests.support.media import AWKWARD_NAMES, Audio, Clip, make_clip
 from tests.support.reading import read, square_error
 
 ROOT = Path(cli.__file__).parent
@@ -89,7 +89,7 @@ def broken(name: str, folder: Path) -> Path:
         path.write_text("This is a shopping list.\n" * 40)
     elif name == "sound.m4a":
         with (
-            av.open(str(make_clip(folder / "clip.mp4", Clip(sounds=[Sound()])))) as before,
+            av.open(str(make_clip(folder / "clip.mp4", Clip(audio=[Audio()])))) as before,
             av.open(str(path), "w", format="mp4") as after,
         ):
             track = after.add_stream_from_template(before.streams.audio[0])

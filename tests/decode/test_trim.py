@@ -9,7 +9,7 @@ from pipeline.decode.source import open_source
 from pipeline.decode.trim import FrameTimes
 from pipeline.errors import InputError
 from tests.support import media
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.reading import read, read_piped, square_error
 
 
@@ -19,7 +19,7 @@ def test_a_late_start_moves_audio_and_video_to_zero_alike(tmp_path, ending):
     clip = Clip(
         pts=range(9_000_000, 9_000_000 + 3000 * 20, 3000),
         time_base=time_base,
-        sounds=[Sound(start_seconds=Fraction(1001, 10), codec="aac")],
+        audio=[Audio(start_seconds=Fraction(1001, 10), codec="aac")],
     )
     path = make_clip(tmp_path / f"late{ending}", clip)
     plain = media.contents(path)
@@ -35,7 +35,7 @@ def long_clip(tmp_path_factory):
     clip = Clip(
         pts=range(0, 512 * 240, 512),
         options={"crf": "12", "preset": "ultrafast", "bf": "3", "g": "60"},
-        sounds=[Sound(seconds=Fraction(8))],
+        audio=[Audio(seconds=Fraction(8))],
     )
     return make_clip(tmp_path_factory.mktemp("long") / "long.mp4", clip)
 
@@ -57,7 +57,7 @@ def test_start_is_exact_by_seeking(long_clip, start):
 
 def test_start_in_a_pipe_gives_the_same_as_seeking(long_clip, tmp_path, monkeypatch):
     path = tmp_path / "long.mkv"
-    clip = Clip(pts=range(0, 8000, 40), time_base=Fraction(1, 1000), sounds=[Sound(seconds=Fraction(8))])
+    clip = Clip(pts=range(0, 8000, 40), time_base=Fraction(1, 1000), audio=[Audio(seconds=Fraction(8))])
     make_clip(path, clip)
     part = {"start_seconds": Fraction(33, 10), "duration_seconds": Fraction(1)}
     sought, piped = read(path, **part), read_piped(path, monkeypatch, **part)

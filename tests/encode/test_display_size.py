@@ -8,7 +8,7 @@ from pipeline.config import EncodeConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.planner import plan_output
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.transcoding import transcode_file
 
 
@@ -21,7 +21,7 @@ from tests.support.transcoding import transcode_file
 )
 @pytest.mark.parametrize("aspect", [Fraction(3, 2), Fraction(8, 9)])
 def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path, codec: str, ending: str, aspect: Fraction) -> None:
-    clip = Clip(pts=(0, 512, 1024), width=128, height=72, sample_aspect_ratio=aspect, sounds=[Sound()])
+    clip = Clip(pts=(0, 512, 1024), width=128, height=72, sample_aspect_ratio=aspect, audio=[Audio()])
     source = make_clip(tmp_path / "in.mp4", clip)
     transcode_file(source, tmp_path / f"out.{ending}", codec=codec)
     after = contents(tmp_path / f"out.{ending}")

@@ -14,13 +14,13 @@ from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.planner import plan_output
 from tests.support import media
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.transcoding import transcode, transcode_file
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(sounds=[Sound()]))
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(audio=[Audio()]))
 
 
 def square_error(path, **size):

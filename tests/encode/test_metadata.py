@@ -11,7 +11,7 @@ from pipeline.encode.planner import plan_output
 from pipeline.media.containers import container_for
 from tests.support import media
 from tests.support.extras import film, make_films
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.transcoding import transcode, transcode_file
 
 MILLISECOND = Fraction(1, 1000)
@@ -115,20 +115,20 @@ def test_a_time_code_that_the_container_does_not_support_is_dropped() -> None:
 
 
 def test_languages_titles_and_dispositions_are_kept(tmp_path):
-    sounds = [
-        Sound(metadata={"language": "eng", "title": "Film"}),
-        Sound(metadata={"language": "deu", "title": "Kommentar"}),
+    audio = [
+        Audio(metadata={"language": "eng", "title": "Film"}),
+        Audio(metadata={"language": "deu", "title": "Kommentar"}),
     ]
-    path = make_clip(tmp_path / "in.mkv", Clip(sounds=sounds, metadata={"title": "Ein Film", "artist": "wir"}))
+    path = make_clip(tmp_path / "in.mkv", Clip(audio=audio, metadata={"title": "Ein Film", "artist": "wir"}))
     with av.open(str(path)) as container:
         dispositions = [int(stream.disposition) for stream in container.streams.audio]
     transcode_file(path, tmp_path / "out.mkv", tag={"comment": "painted"})
     after = media.contents(tmp_path / "out.mkv")
-    assert [(data["language"], data["title"]) for data in after.sound_metadata] == [
+    assert [(data["language"], data["title"]) for data in after.audio_metadata] == [
         ("eng", "Film"),
         ("deu", "Kommentar"),
     ]
-    assert after.sound_dispositions == dispositions
+    assert after.audio_dispositions == dispositions
     assert {key.lower(): text for key, text in after.metadata.items()} | {
         "title": "Ein Film",
         "artist": "wir",
@@ -137,11 +137,11 @@ def test_languages_titles_and_dispositions_are_kept(tmp_path):
 
 
 def test_a_default_track_stays_the_default(tmp_path):
-    path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound(), Sound(hertz=880)]))
+    path = make_clip(tmp_path / "in.mp4", Clip(audio=[Audio(), Audio(hertz=880)]))
 
     with open_source(path) as source:
         source.other_streams[0].disposition = Disposition(0)
         source.other_streams[1].disposition = Disposition.default | Disposition.visual_impaired
         transcode(source, plan_output(source, tmp_path / "out.mkv"))
     after = media.contents(tmp_path / "out.mkv")
-    assert after.sound_dispositions == [0, int(Disposition.default | Disposition.visual_impaired)]
+    assert after.audio_dispositions == [0, int(Disposition.default | Disposition.visual_impaired)]

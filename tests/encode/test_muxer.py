@@ -13,7 +13,7 @@ from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from tests.support import media
 from tests.support.extras import Extras, Subtitles, cues, enrich, film, make_films
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.transcoding import transcode_file
 
 MILLISECOND = Fraction(1, 1000)
@@ -84,7 +84,7 @@ def test_chapters_are_trimmed_and_moved_with_the_video(folder: Path, tmp_path: P
 
 
 def test_a_late_start_moves_everything_alike(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 60, 512), sounds=[Sound(), Sound(codec="ac3")]))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 60, 512), audio=[Audio(), Audio(codec="ac3")]))
     path = enrich(clip, tmp_path / "in.ts", Extras(data="timed_id3"))
     before = contents(path)
     for ending in (".mp4", ".mkv"):
@@ -93,7 +93,7 @@ def test_a_late_start_moves_everything_alike(tmp_path: Path) -> None:
         assert plan.notices == (f"data stream 3 (timed_id3) is dropped: {ending} files do not support it",)
         assert after.times[0] < Fraction(1, 10)
         assert abs(after.offset - before.offset) <= MILLISECOND
-        assert after.sounds[1] == before.sounds[1]  # AAC loses the heads of a transport stream's packets
+        assert after.audio[1] == before.audio[1]  # AAC loses the heads of a transport stream's packets
 
 
 def test_a_subtitle_before_the_video_is_moved_to_its_start(tmp_path: Path) -> None:
@@ -115,23 +115,23 @@ def test_a_subtitle_before_the_video_is_moved_to_its_start(tmp_path: Path) -> No
 def test_times_and_audio_are_exact(tmp_path, source_ending, ending):
     time_base = Fraction(1, 1000) if source_ending == ".mkv" else Fraction(1, 15360)
     pts = [round(tick * Fraction(1, 15360) / time_base) for tick in VFR if tick != 2601]
-    sounds = [Sound(metadata={"language": "deu"}), Sound(codec="ac3", hertz=880, start_seconds=Fraction(1, 5))]
-    path = make_clip(tmp_path / f"in{source_ending}", Clip(pts=pts, time_base=time_base, sounds=sounds))
+    audio = [Audio(metadata={"language": "deu"}), Audio(codec="ac3", hertz=880, start_seconds=Fraction(1, 5))]
+    path = make_clip(tmp_path / f"in{source_ending}", Clip(pts=pts, time_base=time_base, audio=audio))
     target = tmp_path / f"out{ending}"
     report, plan = transcode_file(path, target)
     before, after = media.contents(path), media.contents(target)
     tick = 0 if before.time_base == after.time_base or ending != ".mkv" else Fraction(1, 1000)
     assert report.frames == len(after.times) == len(pts)
     assert all(abs(a - b) <= tick for a, b in zip(before.relative_times, after.relative_times, strict=True))
-    assert after.sounds == before.sounds
-    assert report.audio_packets == sum(map(len, before.sounds))
+    assert after.audio == before.audio
+    assert report.audio_packets == sum(map(len, before.audio))
     assert abs(after.offset - before.offset) <= max(tick, Fraction(1, 48000) if source_ending == ".mkv" else 0)
     assert plan.notices == ()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_audio_that_starts_late_or_early_keeps_its_offset(tmp_path):
-    clip = Clip(pts=range(7680, 7680 + 512 * 30, 512), sounds=[Sound(start_seconds=Fraction(1, 10))])
+    clip = Clip(pts=range(7680, 7680 + 512 * 30, 512), audio=[Audio(start_seconds=Fraction(1, 10))])
     path = make_clip(tmp_path / "in.mp4", clip)
     for ending in (".mp4", ".mkv"):
         transcode_file(path, tmp_path / f"out{ending}")
@@ -141,15 +141,15 @@ def test_audio_that_starts_late_or_early_keeps_its_offset(tmp_path):
 
 @pytest.mark.parametrize("milliseconds", [66, 67, 68])
 def test_an_offset_between_samples_is_kept_in_mp4(tmp_path, milliseconds):
-    sounds = [Sound(codec="ac3", rate=44100, start_seconds=Fraction(milliseconds, 1000))]
-    path = make_clip(tmp_path / "in.mkv", Clip(sounds=sounds))
+    audio = [Audio(codec="ac3", rate=44100, start_seconds=Fraction(milliseconds, 1000))]
+    path = make_clip(tmp_path / "in.mkv", Clip(audio=audio))
     transcode_file(path, tmp_path / "out.mp4")
     assert abs(media.contents(tmp_path / "out.mp4").offset - media.contents(path).offset) <= Fraction(1, 44100)
 
 
 def test_a_part_keeps_audio_and_video_together(tmp_path):
-    sounds = [Sound(seconds=Fraction(4), click_seconds=2.5)]
-    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), sounds=sounds))
+    audio = [Audio(seconds=Fraction(4), click_seconds=2.5)]
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), audio=audio))
     part = {"start_seconds": Fraction(2), "duration_seconds": Fraction(1)}
     report, _ = transcode_file(path, tmp_path / "out.mp4", decoding=part)
     assert report.frames == 30

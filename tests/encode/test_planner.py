@@ -10,12 +10,12 @@ from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.errors import OutputError
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(sounds=[Sound()]))
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(audio=[Audio()]))
 
 
 @pytest.mark.parametrize(

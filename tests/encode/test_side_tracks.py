@@ -9,7 +9,7 @@ import pytest
 from pipeline.frames import Frame
 from tests.support import media
 from tests.support.extras import Extras, Film, enrich, film
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.transcoding import transcode_file
 
 MILLISECOND = Fraction(1, 1000)
@@ -60,8 +60,8 @@ def test_a_further_video_without_dts_keeps_its_times(tmp_path: Path, ending: str
 
 
 def test_audio_that_ends_early_or_late_keeps_its_length(tmp_path: Path) -> None:
-    sounds = [Sound(seconds=Fraction(1, 2)), Sound(seconds=Fraction(4), hertz=880)]
-    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 60, 512), sounds=sounds))
+    audio = [Audio(seconds=Fraction(1, 2)), Audio(seconds=Fraction(4), hertz=880)]
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 60, 512), audio=audio))
     for ending in (".mp4", ".mkv", ".mov"):
         transcode_file(path, tmp_path / f"out{ending}")
         after = film(tmp_path / f"out{ending}")
@@ -72,35 +72,35 @@ def test_audio_that_ends_early_or_late_keeps_its_length(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ending", "codec"), [(".webm", "opus"), (".mov", "aac")])
 def test_unsupported_audio_is_transcoded_in_time_with_a_notice(tmp_path, ending, codec):
     source = "pcm_s16le" if ending == ".webm" else "libopus"
-    sounds = [Sound(codec=source, seconds=Fraction(2), click_seconds=1.25, start_seconds=Fraction(1, 4))]
-    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2000, 40), time_base=Fraction(1, 1000), sounds=sounds))
+    audio = [Audio(codec=source, seconds=Fraction(2), click_seconds=1.25, start_seconds=Fraction(1, 4))]
+    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2000, 40), time_base=Fraction(1, 1000), audio=audio))
     _, plan = transcode_file(path, tmp_path / f"out{ending}")
     after = media.contents(tmp_path / f"out{ending}")
-    assert codec in after.sound_codecs[0]
+    assert codec in after.audio_codecs[0]
     assert "audio stream 1" in plan.notices[-1]
     assert media.click_seconds(tmp_path / f"out{ending}") == pytest.approx(media.click_seconds(path), abs=0.003)
 
 
 def test_transcoded_audio_is_as_long_as_before(tmp_path):
-    sounds = [Sound(codec="pcm_s16le", seconds=Fraction(2) + Fraction(700, 48000))]
-    path = make_clip(tmp_path / "in.mkv", Clip(time_base=Fraction(1, 1000), pts=range(0, 2000, 40), sounds=sounds))
+    audio = [Audio(codec="pcm_s16le", seconds=Fraction(2) + Fraction(700, 48000))]
+    path = make_clip(tmp_path / "in.mkv", Clip(time_base=Fraction(1, 1000), pts=range(0, 2000, 40), audio=audio))
     transcode_file(path, tmp_path / "out.webm")
     with av.open(str(tmp_path / "out.webm")) as container:
         last = list(container.decode(audio=0))[-1]
     assert last.layout.nb_channels == 2
-    assert float(last.time) + last.samples / last.sample_rate >= float(sounds[0].seconds) - 0.001
+    assert float(last.time) + last.samples / last.sample_rate >= float(audio[0].seconds) - 0.001
 
 
 def test_pcm_of_a_mov_is_converted_for_mp4(tmp_path):
-    sounds = [Sound(codec="pcm_s16le", click_seconds=0.5)]
-    path = make_clip(tmp_path / "in.mov", Clip(sounds=sounds))
+    audio = [Audio(codec="pcm_s16le", click_seconds=0.5)]
+    path = make_clip(tmp_path / "in.mov", Clip(audio=audio))
     transcode_file(path, tmp_path / "out.mp4")
     assert media.click_seconds(tmp_path / "out.mp4") == pytest.approx(0.5, abs=0.003)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_repeated_decreasing_and_missing_dts_are_repaired(tmp_path, ending):
-    path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "in.mp4", Clip(audio=[Audio()]))
 
     def spoil(items):
         number = 0
@@ -119,5 +119,5 @@ def test_repeated_decreasing_and_missing_dts_are_repaired(tmp_path, ending):
 
     transcode_file(path, tmp_path / f"out{ending}", change=spoil)
     after = media.contents(tmp_path / f"out{ending}")
-    assert after.sounds == media.contents(path).sounds
-    assert after.sound_times[0] == sorted(after.sound_times[0])
+    assert after.audio == media.contents(path).audio
+    assert after.audio_times[0] == sorted(after.audio_times[0])

@@ -12,7 +12,7 @@ from pipeline.encode.planner import plan_output
 from pipeline.encode.stream_map import map_streams
 from pipeline.media.containers import container_for
 from tests.support.extras import CHAPTERS, Film, film, make_films
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.transcoding import transcode_file
 
 
@@ -171,7 +171,7 @@ def test_a_stream_of_an_unknown_kind_is_dropped() -> None:
 
 
 def test_audio_for_a_gif_is_dropped_with_a_notice(tmp_path):
-    path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound(metadata={"language": "fra"})]))
+    path = make_clip(tmp_path / "in.mp4", Clip(audio=[Audio(metadata={"language": "fra"})]))
     report, plan = transcode_file(path, tmp_path / "out.gif")
     assert report.audio_packets == 0
     assert ["audio stream 1 (aac, fra) is dropped" in notice for notice in plan.notices] == [True]

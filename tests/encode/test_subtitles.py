@@ -7,10 +7,10 @@ import pytest
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import OverlapSplitter
 from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 from tests.support.transcoding import transcode_file
 
-LONG = Clip(pts=range(0, 512 * 120, 512), sounds=[Sound(seconds=Fraction(4))])
+LONG = Clip(pts=range(0, 512 * 120, 512), audio=[Audio(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.
 SILENT = Clip(pts=range(0, 512 * 120, 512))
 # Two segments of a Blu-ray's subtitle, its head and its end; what lies between is not looked at.

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import EncodeError, InputError, OutputError
 from tests.support import media
-from tests.support.media import AWKWARD_NAMES, Clip, Sound, make_clip
+from tests.support.media import AWKWARD_NAMES, Audio, Clip, make_clip
 from tests.support.transcoding import transcode_file
 
 HIDDEN = ".flowbrush-"
@@ -19,7 +19,7 @@ HIDDEN = ".flowbrush-"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(sounds=[Sound()]))
+    return make_clip(tmp_path_factory.mktemp("clip") / "in.mp4", Clip(audio=[Audio()]))
 
 
 def temporary_files(folder):
@@ -33,7 +33,7 @@ class Trouble(Exception):
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
 @pytest.mark.parametrize("error", [Trouble("the model broke"), KeyboardInterrupt(), InputError("x", "gone")])
 def test_a_failure_leaves_nothing_and_is_raised_unchanged(tmp_path, error, codec, capfd):
-    path = make_clip(tmp_path / "in.mp4", Clip(width=128, height=128, sounds=[Sound()]))
+    path = make_clip(tmp_path / "in.mp4", Clip(width=128, height=128, audio=[Audio()]))
     target = tmp_path / "out.mp4"
     target.write_text("the old file")
 
@@ -103,7 +103,7 @@ def test_a_file_that_appears_meanwhile_stays(clip, tmp_path):
         target.write_bytes(b"someone else's")
         yield from items
 
-    with pytest.raises(OutputError, match="another file has come there meanwhile"):
+    with pytest.raises(OutputError, match="meanwhile"):
         transcode_file(clip, target, change=put)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("o.mkv", b"someone else's")]
     transcode_file(clip, target, change=put, overwrite=True)
@@ -121,11 +121,11 @@ def test_a_link_still_points_at_the_file_that_is_replaced(tmp_path):
 
 
 def test_a_clip_may_replace_itself(tmp_path):
-    path = make_clip(tmp_path / "in.mp4", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "in.mp4", Clip(audio=[Audio()]))
     before = media.contents(path)
     transcode_file(path, path, overwrite=True)
     after = media.contents(path)
-    assert (after.times, after.sounds) == (before.times, before.sounds)
+    assert (after.times, after.audio) == (before.times, before.audio)
 
 
 def test_a_pipe_carries_matroska(clip, tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_a_pipe_carries_matroska(clip, tmp_path, monkeypatch):
     (tmp_path / "out.mkv").write_bytes(received[0])
     after = media.contents(tmp_path / "out.mkv")
     assert report.frames == len(after.times) == 30
-    assert after.sounds == media.contents(clip).sounds
+    assert after.audio == media.contents(clip).audio
 
 
 def test_a_pipe_that_nobody_reads_is_an_error(clip, monkeypatch):

@@ -28,7 +28,7 @@ from pipeline.live.statistics import LiveSummary
 from pipeline.notices import Notices
 from pipeline.stylize.bounded_engine import BuildEngine
 from tests.support.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -390,7 +390,7 @@ def test_the_controls_reach_the_frame() -> None:
 
 
 def test_audio_reaches_the_sinks_that_take_it(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mkv", Clip(audio=[Audio()]))
 
     class Hearing(Memory):
         def __init__(self) -> None:

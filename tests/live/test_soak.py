@@ -11,7 +11,7 @@ import pytest
 from pipeline.live.controls import Controls
 from pipeline.live.session import LiveSession
 from tests.support.live import Blocking, Dying, FakeCamera, Memory, plain_config
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 SCRIPT = Path(__file__).parents[1] / "support" / "soak.py"
 
@@ -34,13 +34,13 @@ def check(found: dict[str, Any], least: int) -> None:
 
 @pytest.mark.slow
 def test_twenty_seconds(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 45, 512), width=160, height=96, sounds=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 45, 512), width=160, height=96, audio=[Audio()]))
     check(soak(20, clip, "eager", 1, 6), least=400)
 
 
 @pytest.mark.prove
 def test_ten_minutes(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 150, 512), width=640, height=360, sounds=[Sound()]))
+    clip = make_clip(tmp_path / "clip.mp4", Clip(pts=range(0, 512 * 150, 512), width=640, height=360, audio=[Audio()]))
     check(soak(600, clip, "auto", 0, 60), least=17_000)
 
 

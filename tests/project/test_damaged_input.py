@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import cli
 from pipeline.errors import DAMAGED_INPUT
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.reading import (
     spoil,
     truncate,
@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """A clip with a damaged packet at 1/3 s."""
-    path = make_clip(tmp_path / "damaged.mp4", Clip(options=EVERY_FIFTH, sounds=[Sound()]))
+    path = make_clip(tmp_path / "damaged.mp4", Clip(options=EVERY_FIFTH, audio=[Audio()]))
     spoil(path, 10, b"\xff" * 9999)
     return path
 
@@ -73,7 +73,7 @@ def test_strict_refuses_a_truncated_clip_before_stylizing(tmp_path: Path) -> Non
 
 
 def test_audio_that_does_not_decode_is_damage_if_it_is_converted(tmp_path: Path) -> None:
-    clip = Clip(pts=range(0, 3000, 40), time_base=Fraction(1, 1000), sounds=[Sound(seconds=Fraction(3))])
+    clip = Clip(pts=range(0, 3000, 40), time_base=Fraction(1, 1000), audio=[Audio(seconds=Fraction(3))])
     path = make_clip(tmp_path / "in.mkv", clip)
     with av.open(str(path)) as container:
         audio = [packet for packet in container.demux(audio=0) if packet.size]

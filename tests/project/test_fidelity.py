@@ -1,4 +1,4 @@
-"""Pictures through decode, the stylizer at strength 0 (or painting), and encode: range, depth, alpha, way up."""
+"""Frames keep range, depth, alpha and orientation through decode, stylize (mostly at strength 0) and encode."""
 
 import struct
 from dataclasses import replace
@@ -30,12 +30,12 @@ from tests.support.tiny import TINY
 from tests.support.transcoding import transcode
 
 IDENTITY = StylizeConfig(style="great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
-PAINTED = replace(IDENTITY, strength=1.0)
+STYLIZED = replace(IDENTITY, strength=1.0)
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 
-def repaint(path, target, stylize=IDENTITY, **config):
-    """Through the stages, with all that the source has; returns the plan."""
+def run_stages(path, target, stylize=IDENTITY, **config):
+    """Run the three stages with depth and alpha of the source; return the plan."""
     with open_source(path, keep_alpha_and_depth=True) as source:
         info = source.info
         plan = plan_output(source, target, EncodeConfig(**config))
@@ -45,7 +45,7 @@ def repaint(path, target, stylize=IDENTITY, **config):
 
 
 def planar(planes, pixel_format):
-    """A frame of ``(3 or 4, height, width)`` samples; of subsampled planes every other sample is taken."""
+    """Return a frame of ``(3 or 4, height, width)`` samples; subsampled planes take every other sample."""
     frame = av.VideoFrame(planes.shape[2], planes.shape[1], pixel_format)
     kind = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
     for plane, samples in zip(frame.planes, planes, strict=True):
@@ -55,7 +55,7 @@ def planar(planes, pixel_format):
 
 
 def samples_of(frame):
-    """The planes of a frame, each as large as the picture, and the bits of a sample."""
+    """Return the planes of a frame, each in full size, and the bits of a sample."""
     bits = frame.format.components[0].bits
     planes = []
     for plane in frame.planes:
@@ -66,7 +66,7 @@ def samples_of(frame):
 
 
 def rgb_of(frame, matrix):
-    """RGB in levels of 255 by the definition of the matrix, of limited range, not rounded."""
+    """Return RGB from 0 to 255 of a limited-range frame by the definition of the matrix, not rounded."""
     (y, cb, cr, *_), bits = samples_of(frame)
     scale = 2 ** (bits - 8)
     of_red, of_blue = media.WEIGHTS[matrix]
@@ -77,7 +77,7 @@ def rgb_of(frame, matrix):
 
 
 def write(path, frames, codec, *, tags=None, metadata=None, **options):
-    """The frames, 30 a second; ``options`` are the encoder's."""
+    """Write the frames at 30 per second; ``options`` are the encoder's."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
@@ -93,7 +93,7 @@ def write(path, frames, codec, *, tags=None, metadata=None, **options):
 
 
 def read(path, codec=None):
-    """The frames of a file; ``codec`` names another decoder than FFmpeg would take."""
+    """Return the frames of a file, decoded by ``codec`` instead of FFmpeg's choice."""
     with av.open(str(path)) as container:
         if codec is None:
             return list(container.decode(video=0))
@@ -116,7 +116,7 @@ def test_colours_shifted(tmp_path, matrix, full_range, bits, ending):
     planes = media.to_yuv(bars, matrix, full_range=full_range, bits=bits)
     frames = [planar(planes, "yuv420p" if bits == 8 else "yuv420p10le") for _ in range(3)]
     path = write(tmp_path / f"bars{ending}", frames, "libx264", tags=tags, **LOSSLESS)
-    repaint(path, tmp_path / f"out{ending}", quality=1)
+    run_stages(path, tmp_path / f"out{ending}", quality=1)
     after = read(tmp_path / f"out{ending}")[1]
     seen = media.bar_colors(np.rint(rgb_of(after, matrix)))
     assert np.abs(seen - media.bar_colors(bars)).max() <= 2
@@ -129,11 +129,11 @@ def test_full_range_is_written_limited_and_loses_less_than_a_level(tmp_path):
     grey = np.full_like(ramp, 128)
     frames = [planar(np.stack((ramp, grey, grey)), "yuv444p")]
     path = write(tmp_path / "in.mkv", frames, "ffv1", tags=(1, 2, 1, 1))
-    repaint(path, tmp_path / "out.mkv", codec="h264", quality=0)
+    run_stages(path, tmp_path / "out.mkv", codec="h264", quality=0)
     assert np.abs(rgb_of(read(tmp_path / "out.mkv")[0], 1)[16, 2:-2, 1] - ramp[16, 2:-2]).max() < 1
 
 
-def test_depth_and_colours_that_change_in_mid_stream_are_read_as_they_come(tmp_path):
+def test_depth_and_colours_may_change_in_mid_stream(tmp_path):
     bars, parts = media.color_bars(), []
     for number, (matrix, kind) in enumerate([(6, "yuv420p"), (1, "yuv420p10le"), (1, "yuv420p")]):
         planes = media.to_yuv(bars, matrix, full_range=False, bits=10 if "10" in kind else 8)
@@ -157,7 +157,7 @@ def test_depth_and_colours_that_change_in_mid_stream_are_read_as_they_come(tmp_p
 
 
 def gradient(width=1024, height=32):
-    """A grey ramp over all 877 levels of 10 bits, ``(3, height, width)``."""
+    """Return a grey ramp over all 877 levels of 10 bits, ``(3, height, width)``."""
     ramp = np.tile(np.linspace(64, 940, width).round().astype(np.uint16), (height, 1))
     return np.stack((ramp, np.full_like(ramp, 512), np.full_like(ramp, 512)))
 
@@ -180,7 +180,7 @@ def smooth(tmp_path_factory):
 )
 def test_ten_bits_stay_ten_bits(smooth, tmp_path, codec, ending, quality):
     target = tmp_path / f"out{ending}"
-    plan = repaint(smooth, target, codec=codec, quality=quality)
+    plan = run_stages(smooth, target, codec=codec, quality=quality)
     after = read(target)
     (luma, *_), bits = samples_of(after[1])
     assert len(after) == 3
@@ -191,29 +191,29 @@ def test_ten_bits_stay_ten_bits(smooth, tmp_path, codec, ending, quality):
         assert np.abs(luma[16] / 2 ** (bits - 10) - gradient()[0, 16]).max() <= 8  # 2 of 255
 
 
-def test_ten_bits_through_rgb_of_12_come_back_unchanged(tmp_path):
+def test_ten_bits_are_unchanged_by_rgb_of_12_bits(tmp_path):
     bars = media.color_bars()
     planes = media.to_yuv(bars, 1, full_range=False, bits=10)
     path = write(tmp_path / "in.mkv", [planar(planes, "yuv444p10le")], "libx264", tags=(1, 1, 1, 1), **LOSSLESS)
-    repaint(path, tmp_path / "rgb.mkv", codec="ffv1")
+    run_stages(path, tmp_path / "rgb.mkv", codec="ffv1")
     rgb = read(tmp_path / "rgb.mkv")[0].to_ndarray() / 4095 * 255
     assert np.abs(media.bar_colors(np.rint(rgb)) - media.bar_colors(bars)).max() <= 1
-    repaint(tmp_path / "rgb.mkv", tmp_path / "yuv.mkv", codec="h264", quality=0)
+    run_stages(tmp_path / "rgb.mkv", tmp_path / "yuv.mkv", codec="h264", quality=0)
     after, _ = samples_of(read(tmp_path / "yuv.mkv")[0])
     columns = [(2 * number + 1) * 12 for number in range(12)]
     assert np.abs(np.stack(after)[:, 24, columns] - planes[:, 24, columns]).max() <= 1
 
 
 @pytest.mark.parametrize("stability", ["none", "smooth", "flow"])
-def test_the_painting_of_a_smooth_ten_bit_picture_is_smooth(smooth, tmp_path, stability):
-    repaint(smooth, tmp_path / "out.mkv", replace(PAINTED, stability=stability), codec="ffv1")
+def test_a_smooth_ten_bit_frame_is_stylized_smoothly(smooth, tmp_path, stability):
+    run_stages(smooth, tmp_path / "out.mkv", replace(STYLIZED, stability=stability), codec="ffv1")
     picture = read(tmp_path / "out.mkv")[2].to_ndarray()
     assert picture.dtype == np.uint16
     assert len(np.unique(picture[..., 1])) > 400
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino", pytest.param("compile", marks=pytest.mark.prove)])
-def test_engines_take_and_give_16_bits(tmp_path, name):
+def test_engines_support_16_bits(tmp_path, name):
     torch = pytest.importorskip("torch")
     if name == "openvino":
         pytest.importorskip("openvino")
@@ -238,15 +238,15 @@ def test_engines_take_and_give_16_bits(tmp_path, name):
     assert len(np.unique(stylized.numpy())) > 600
 
 
-def test_the_painting_of_16_bits_is_that_of_8():
+def test_16_bits_are_stylized_like_8():
     pixels = media.moving_square(2)
-    plain = Stylizer(PAINTED, height=48, width=64).stylize(pixels)
-    deep = Stylizer(PAINTED, height=48, width=64, is_16_bit=True).stylize(pixels.astype(np.uint16) * 257)
+    plain = Stylizer(STYLIZED, height=48, width=64).stylize(pixels)
+    deep = Stylizer(STYLIZED, height=48, width=64, is_16_bit=True).stylize(pixels.astype(np.uint16) * 257)
     assert np.abs(deep / 257 - plain).max() <= 0.51
     assert abs((deep / 257 - plain).mean()) < 0.02
 
 
-def test_what_holds_still_loses_no_depth():
+def test_the_noise_filter_keeps_the_depth():
     rng = np.random.default_rng(0)
     still = np.tile(np.linspace(5000, 60000, 200).astype(np.uint16), (40, 1))[..., None].repeat(3, 2)
     deep: FilteredFrame | None = None
@@ -261,22 +261,22 @@ def test_what_holds_still_loses_no_depth():
     assert np.abs(blended.astype(int) - still).max() <= 1
 
 
-def test_a_cut_is_seen_in_16_bits_as_in_8():
+def test_cuts_are_found_in_16_bits_as_in_8():
     pictures = [np.full((48, 64, 3), 40, np.uint8), media.moving_square(3), media.moving_square(4)]
     deep = [thumbnail(picture.astype(np.uint16) * 257) for picture in pictures]
     plain = [thumbnail(picture) for picture in pictures]
     assert [is_cut(*pair) for pair in pairwise(deep)] == [is_cut(*pair) for pair in pairwise(plain)] == [True, False]
 
 
-def test_a_container_of_8_bits_gets_8_and_that_is_said(smooth, tmp_path):
-    plan = repaint(smooth, tmp_path / "out.webp")
+def test_a_container_of_8_bits_has_a_notice(smooth, tmp_path):
+    plan = run_stages(smooth, tmp_path / "out.webp")
     assert "8" in plan.notices[0]
     assert "webp" in plan.notices[0]
 
 
-def test_an_encoder_built_without_10_bits_gets_8_and_that_is_said(smooth, tmp_path):
+def test_an_encoder_built_without_10_bits_has_a_notice(smooth, tmp_path):
     offered = {offer.name for offer in av.Codec("libvpx-vp9", "w").video_formats}
-    plan = repaint(smooth, tmp_path / "out.webm")
+    plan = run_stages(smooth, tmp_path / "out.webm")
     assert len(read(tmp_path / "out.webm")) == 3
     assert ("10" in plan.pixel_format) == ("yuv420p10le" in offered) == (not plan.notices)
 
@@ -284,18 +284,18 @@ def test_an_encoder_built_without_10_bits_gets_8_and_that_is_said(smooth, tmp_pa
 # --- HDR ---
 
 
-def test_hdr_is_tone_mapped_tagged_bt709_and_said(tmp_path):
+def test_hdr_is_tone_mapped_and_tagged_as_bt709_with_a_notice(tmp_path):
     grey = round(64 + 876 * 0.3789)  # 26 cd/m2: an 18 % grey card
     planes = np.stack([np.full((48, 64), level, np.uint16) for level in (grey, 512, 512)])
     path = write(tmp_path / "pq.mkv", [planar(planes, "yuv420p10le")], "libx264", tags=(9, 1, 9, 16), **LOSSLESS)
-    plan = repaint(path, tmp_path / "out.mkv", quality=0)
+    plan = run_stages(path, tmp_path / "out.mkv", quality=0)
     after = read(tmp_path / "out.mkv")[0]
     assert (after.colorspace, after.color_range, after.color_primaries, after.color_trc) == (1, 1, 1, 1)
     assert rgb_of(after, 1) == pytest.approx(np.full((48, 64, 3), 255 * (26 / 203) ** (1 / 2.4)), abs=1)
     assert any("HDR (PQ)" in notice and "BT.709" in notice for notice in plan.notices)
 
 
-def test_readers_of_8_bits_get_hdr_tone_mapped_too(tmp_path):
+def test_hdr_is_tone_mapped_for_8_bits_too(tmp_path):
     planes = np.stack([np.full((48, 64), level, np.uint16) for level in (721, 512, 512)])  # 75 % of HLG: white
     path = write(tmp_path / "hlg.mkv", [planar(planes, "yuv420p10le")], "libx264", tags=(9, 1, 9, 18), **LOSSLESS)
     with open_source(path) as source:
@@ -306,7 +306,7 @@ def test_readers_of_8_bits_get_hdr_tone_mapped_too(tmp_path):
 
 
 @pytest.mark.parametrize(("told", "peak"), [("max-cll=640,100", 640), ("", 900), (None, None)])
-def test_the_peak_is_what_the_stream_says(tmp_path, told, peak):
+def test_the_peak_is_that_of_the_stream(tmp_path, told, peak):
     params = "log-level=none:hdr10=1"
     if told is not None:
         params += ":master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(9000000,50)"
@@ -317,7 +317,7 @@ def test_the_peak_is_what_the_stream_says(tmp_path, told, peak):
         assert source.info.peak_nits == peak
 
 
-# --- way up, shape ---
+# --- orientation, size ---
 
 
 @pytest.mark.parametrize(
@@ -331,14 +331,14 @@ def test_the_peak_is_what_the_stream_says(tmp_path, told, peak):
     ],
     ids=["mirrored", "upside down and mirrored", "transposed", "the other transposed", "turned right"],
 )
-def test_mirrored_clips_come_upright(tmp_path, matrix, turned):
-    """The matrix (a, b, c, d) of a track takes (x, y) to (a x + c y, b x + d y)."""
+def test_mirrored_clips_become_upright(tmp_path, matrix, turned):
+    """The matrix (a, b, c, d) of a track maps (x, y) to (a x + c y, b x + d y)."""
     path = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 2560, 512)))
     data = path.read_bytes()
     place = data.index(b"tkhd") + 4 + 40
     a, b, c, d = (value * 65536 for value in matrix)
     path.write_bytes(data[:place] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[place + 36 :])
-    repaint(path, tmp_path / "out.mp4")
+    run_stages(path, tmp_path / "out.mp4")
     after = media.contents(tmp_path / "out.mp4")
     expected = turned(media.moving_square(0))
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -353,7 +353,7 @@ def test_odd_sizes_stay_odd_in_10_bits(tmp_path, codec):
     planes = np.stack([np.full((97, 165), level, np.uint16) for level in (400, 500, 600)])
     frames = [planar(planes, "yuv444p10le") for _ in range(3)]
     path = write(tmp_path / "in.mkv", frames, "libx264", tags=(1, 1, 1, 1), **LOSSLESS)
-    repaint(path, tmp_path / "out.mkv", codec=codec)
+    run_stages(path, tmp_path / "out.mkv", codec=codec)
     after = read(tmp_path / "out.mkv")[1]
     assert (after.width, after.height) == (165, 97)
     assert after.format.components[0].bits >= 10
@@ -363,7 +363,7 @@ def test_odd_sizes_stay_odd_in_10_bits(tmp_path, codec):
 
 
 def disc(height=48, width=64):
-    """A disc from red to yellow with a soft edge: pixels, and an alpha that is 0 outside of it."""
+    """Return pixels and alpha of a disc from red to yellow with a soft edge; alpha is 0 outside."""
     y, x = np.mgrid[:height, :width]
     distance = np.hypot(y - height / 2, x - width / 2)
     alpha = np.clip((20 - distance) * 25, 0, 255).astype(np.uint8)
@@ -394,10 +394,10 @@ def see_through(tmp_path_factory):
         ("vp9", ".mkv", "libvpx-vp9"),
     ],
 )
-@pytest.mark.parametrize("stylize", [IDENTITY, PAINTED], ids=["same", "painted"])
-def test_transparency_is_kept_where_it_can_be(see_through, tmp_path, codec, ending, decoder, stylize):
+@pytest.mark.parametrize("stylize", [IDENTITY, STYLIZED], ids=["same", "painted"])
+def test_transparency_is_kept_if_supported(see_through, tmp_path, codec, ending, decoder, stylize):
     target = tmp_path / f"out{ending}"
-    plan = repaint(see_through, target, stylize, codec=codec)
+    plan = run_stages(see_through, target, stylize, codec=codec)
     after = read(target, decoder)
     assert len(after) == 3
     rgba = after[1].reformat(format="rgba").to_ndarray()
@@ -405,13 +405,13 @@ def test_transparency_is_kept_where_it_can_be(see_through, tmp_path, codec, endi
     assert np.abs(rgba[..., 3].astype(int) - alpha).mean() < 2
     assert np.abs(rgba[..., 3].astype(int) - alpha)[(alpha == 0) | (alpha == 255)].mean() < 1
     is_stylized = np.abs(rgba[16:32, 24:40, :3].astype(int) - picture[16:32, 24:40]).mean() > 12
-    assert is_stylized == (stylize is PAINTED)
+    assert is_stylized == (stylize is STYLIZED)
     assert not any("transparen" in notice for notice in plan.notices)
 
 
 def test_an_animated_webp_keeps_its_transparency(see_through, tmp_path):
     Image = pytest.importorskip("PIL.Image")
-    repaint(see_through, tmp_path / "out.webp")
+    run_stages(see_through, tmp_path / "out.webp")
     image = Image.open(tmp_path / "out.webp")
     assert np.abs(np.asarray(image.convert("RGBA"))[..., 3].astype(int) - disc()[1]).max() <= 2
     with open_source(tmp_path / "out.webp", keep_alpha_and_depth=True) as source:
@@ -439,7 +439,7 @@ def test_transparent_sources_are_read(tmp_path, ending, codec, pixel_format):
 
 
 def test_the_alpha_of_vp9_is_read(see_through, tmp_path):
-    repaint(see_through, tmp_path / "in.webm")
+    run_stages(see_through, tmp_path / "in.webm")
     assert read(tmp_path / "in.webm")[0].format.name == "yuv420p"  # FFmpeg's own decoder leaves it out
     with open_source(tmp_path / "in.webm", keep_alpha_and_depth=True) as source:
         frames = list(decode(source))
@@ -448,7 +448,7 @@ def test_the_alpha_of_vp9_is_read(see_through, tmp_path):
 
 
 @pytest.mark.parametrize(("ending", "ground"), [(".mkv", 0), (".gif", 255)])
-def test_transparency_is_laid_over_a_ground_elsewhere_and_that_is_said(tmp_path, ending, ground):
+def test_unsupported_transparency_is_composited_with_a_notice(tmp_path, ending, ground):
     if ending == ".gif":
         Image = pytest.importorskip("PIL.Image")
         picture, alpha = disc()
@@ -457,7 +457,7 @@ def test_transparency_is_laid_over_a_ground_elsewhere_and_that_is_said(tmp_path,
         images[0].save(path, save_all=True, append_images=images[1:], duration=40, disposal=2)
     else:
         path = transparent(tmp_path / "in.mkv", "ffv1", "bgra")
-    plan = repaint(path, tmp_path / "out.mp4", quality=1)
+    plan = run_stages(path, tmp_path / "out.mp4", quality=1)
     picture = read(tmp_path / "out.mp4")[0].to_ndarray(format="rgb24")
     assert np.abs(picture[:8, :8].astype(int) - ground).max() <= 2
     assert np.abs(picture[22:26, 30:34].astype(int) - disc()[0][22:26, 30:34]).max() <= 12
@@ -477,7 +477,7 @@ def test_transparency_is_laid_over_a_ground_elsewhere_and_that_is_said(tmp_path,
         ("out.webp", "auto", None),
     ],
 )
-def test_transparency_goes_through_the_segments_of_a_whole_run(tmp_path, name, codec, decoder):
+def test_segments_keep_transparency(tmp_path, name, codec, decoder):
     picture, alpha = disc()
     alphas = [np.roll(alpha, number, axis=1) for number in range(30)]
     frames = [
@@ -500,11 +500,11 @@ def test_transparency_goes_through_the_segments_of_a_whole_run(tmp_path, name, c
 
 
 @pytest.mark.parametrize("kind", ["deep", "HDR", "interlaced", "transparent"])
-def test_an_interrupted_render_of_such_pictures_goes_on_as_if_it_had_not_been(tmp_path, kind):
+def test_an_interrupted_render_of_such_frames_is_resumed_exactly(tmp_path, kind):
     path = awkward(tmp_path, kind)
     ending = ".webm" if kind == "transparent" else ".mkv"
     decoder = "libvpx-vp9" if kind == "transparent" else None
-    flow = replace(PAINTED, stability="flow")
+    flow = replace(STYLIZED, stability="flow")
 
     def run(name, progress):
         stylize_video(
@@ -527,7 +527,7 @@ def test_an_interrupted_render_of_such_pictures_goes_on_as_if_it_had_not_been(tm
 
 
 def awkward(folder, kind):
-    """24 moving frames of that kind."""
+    """Write 24 moving frames of that kind."""
     if kind == "interlaced":
         return make_interlaced(folder / "in.mp4", 24)
     squares = [media.moving_square(number) for number in range(24)]
@@ -547,13 +547,13 @@ def test_an_opaque_gif_has_no_transparency(tmp_path):
         assert not source.info.has_alpha
 
 
-def test_a_prores_profile_without_alpha_is_respected_and_said(see_through, tmp_path):
-    plan = repaint(see_through, tmp_path / "out.mov", codec="prores", preset="hq")
+def test_a_prores_profile_without_alpha_is_used_with_a_notice(see_through, tmp_path):
+    plan = run_stages(see_through, tmp_path / "out.mov", codec="prores", preset="hq")
     assert plan.pixel_format == "yuv422p10le"
     assert any("black" in notice for notice in plan.notices)
 
 
-def test_the_hidden_part_is_grey():
+def test_hidden_pixels_are_grey():
     picture, alpha = disc()
     picture[alpha == 0] = (9, 200, 250)
     seen = fill_transparent(picture, alpha)
@@ -563,15 +563,15 @@ def test_the_hidden_part_is_grey():
     assert fill_transparent(picture, np.full_like(alpha, 255)) is picture
 
 
-def test_a_flat_logo_is_painted(tmp_path):
+def test_a_flat_logo_is_stylized(tmp_path):
     logo = np.zeros((48, 64, 3), np.uint8)
     logo[..., 0] = 230
-    stylizer = Stylizer(replace(PAINTED, stability="none"), height=48, width=64)
+    stylizer = Stylizer(replace(STYLIZED, stability="none"), height=48, width=64)
     stylized = stylizer.stylize(fill_transparent(logo, disc()[1]))
     assert np.abs(stylized.astype(int) - logo)[disc()[1] == 255].mean() > 20
 
 
-def test_laying_over_is_exact_in_8_and_16_bits():
+def test_compositing_is_exact_in_8_and_16_bits():
     picture, alpha = disc()
     expected = (picture * (alpha[..., None] / 255) + 255 * (1 - alpha[..., None] / 255)).round()
     assert np.abs(composite(picture, alpha, 255) - expected).max() <= 1

@@ -16,7 +16,7 @@ import cli
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, printable
 from tests.support.fuzz import fuzz
-from tests.support.media import AWKWARD_NAMES, Clip, Sound, contents, make_clip
+from tests.support.media import AWKWARD_NAMES, Audio, Clip, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
 
@@ -106,7 +106,7 @@ def test_metadata_are_copied_as_they_are_and_escaped_on_the_terminal(tmp_path: P
         "copyright": "long " * 20_000,
     }
     path = tmp_path / "in.mkv"
-    plain = make_clip(tmp_path / "plain.mkv", Clip(**SHORT, sounds=[Sound()]))
+    plain = make_clip(tmp_path / "plain.mkv", Clip(**SHORT, audio=[Audio()]))
     with (
         av.open(f"file:{plain}") as before,
         av.open(f"file:{path}", "w", format="matroska", metadata_errors="surrogateescape") as after,
@@ -128,7 +128,7 @@ def test_metadata_are_copied_as_they_are_and_escaped_on_the_terminal(tmp_path: P
 
 
 def test_a_track_of_an_unknown_codec_is_dropped_with_a_notice(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "in.mkv", Clip(**SHORT, sounds=[Sound()]))
+    path = make_clip(tmp_path / "in.mkv", Clip(**SHORT, audio=[Audio()]))
     path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XYZ"))
     result = CliRunner().invoke(cli.app, ["video", *PLAIN, str(path), str(tmp_path / "out.mkv")])
     assert result.exit_code == 0, result.output
@@ -137,7 +137,7 @@ def test_a_track_of_an_unknown_codec_is_dropped_with_a_notice(tmp_path: Path) ->
 
 
 def test_a_pipe_gives_what_a_file_gives(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2000, 40), time_base=Fraction(1, 1000), sounds=[Sound()]))
+    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2000, 40), time_base=Fraction(1, 1000), audio=[Audio()]))
     whole = path.read_bytes()
     for data, codes in ((whole, {0}), (whole[: len(whole) // 2], {7, 0}), (whole[:90], {3})):
         path.write_bytes(data)

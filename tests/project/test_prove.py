@@ -11,7 +11,7 @@ import pytest
 
 import cli
 from tests.support.killing import Killer
-from tests.support.media import Clip, Sound, contents, make_clip
+from tests.support.media import Audio, Clip, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu", "-q"]
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.prove
 
 def test_interrupted_at_any_moment_nothing_is_left(tmp_path: Path) -> None:
     """Thirty interruptions between launch and end: exit code 130 and no trace, or a whole file."""
-    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), width=320, height=240, sounds=[Sound()]))
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), width=320, height=240, audio=[Audio()]))
     target = tmp_path / "out.mp4"
     command = [sys.executable, str(ROOT / "cli.py"), "video", str(source), str(target), *PLAIN]
     begun = time.monotonic()
@@ -56,7 +56,7 @@ def test_killed_at_any_moment_the_same_command_gives_the_same_frames(
     tmp_path: Path, stability: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Thirty kills (fifteen for each way to hold still) behind the first finished segment; a line each."""
-    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 600, 512), width=160, height=120, sounds=[Sound()]))
+    source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 600, 512), width=160, height=120, audio=[Audio()]))
     killer = Killer(source, tmp_path, [*PLAIN, "--stability", stability])
     draw = random.Random(stability)
     outcomes = []

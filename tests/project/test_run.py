@@ -19,7 +19,7 @@ from pipeline.progress import Progress
 from pipeline.resume.segments import SegmentWriter
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
-from tests.support.media import SHARED, Clip, Sound, contents, make_clip
+from tests.support.media import SHARED, Audio, Clip, contents, make_clip
 
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
 UNEVEN = (0, 512, 600, 1536, 2048, 4096, 4097, 5000, 9000, 9512)
@@ -32,8 +32,8 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def uneven_clip(folder: Path, name: str = "in.mp4") -> Path:
-    sounds = [Sound(metadata={"language": "deu"}), Sound(hertz=880, metadata={"language": "eng"})]
-    return make_clip(folder / name, Clip(pts=UNEVEN, sounds=sounds, metadata={"title": "Élan"}))
+    sounds = [Audio(metadata={"language": "deu"}), Audio(hertz=880, metadata={"language": "eng"})]
+    return make_clip(folder / name, Clip(pts=UNEVEN, audio=sounds, metadata={"title": "Élan"}))
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
@@ -45,11 +45,11 @@ def test_same_times_and_sound_another_picture(tmp_path: Path) -> None:
     summary = stylize_video(config(source, target))
     before, after = contents(source), contents(target)
     assert after.times == before.times
-    assert after.sounds == before.sounds
+    assert after.audio == before.audio
     assert after.offset == before.offset
     assert after.metadata["title"] == "Élan"
     assert "great-wave" in after.metadata["comment"]
-    assert (summary.frames, summary.audio_packets) == (len(UNEVEN), sum(map(len, before.sounds)))
+    assert (summary.frames, summary.audio_packets) == (len(UNEVEN), sum(map(len, before.audio)))
     difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(after.planes, before.planes, strict=True)]
     assert min(difference) > 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
@@ -187,7 +187,7 @@ def test_what_cannot_work_is_said_before_the_network_loads(tmp_path: Path, monke
     monkeypatch.setattr(Stylizer, "__init__", loaded)
     source, existing = uneven_clip(tmp_path), tmp_path / "existing.mp4"
     existing.touch()
-    silent = make_clip(tmp_path / "sound.mkv", Clip(sounds=[Sound()]))
+    silent = make_clip(tmp_path / "sound.mkv", Clip(audio=[Audio()]))
     with pytest.raises(OutputError, match="exists already"):
         stylize_video(config(source, existing))
     with pytest.raises(OutputError, match="no folder"):

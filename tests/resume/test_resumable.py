@@ -36,7 +36,7 @@ from pipeline.run import stylize_video
 from pipeline.stylize.bounded_engine import BoundedEngine
 from pipeline.summary import Summary
 from tests.support.killing import Killer
-from tests.support.media import Clip, Contents, Sound, contents, make_clip, moving_square
+from tests.support.media import Audio, Clip, Contents, contents, make_clip, moving_square
 
 ROOT = Path(pipeline.resume.resumable.__file__).parents[2]
 # Gaps, steps of one tick, and a last frame that stays: 40 frames in 5 segments of 8.
@@ -54,7 +54,7 @@ def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
-    return make_clip(folder / "in.mp4", Clip(pts=UNEVEN, sounds=[Sound()], last_duration=2000))
+    return make_clip(folder / "in.mp4", Clip(pts=UNEVEN, audio=[Audio()], last_duration=2000))
 
 
 @pytest.fixture(scope="module", params=["none", "smooth", "flow"])
@@ -652,7 +652,7 @@ HELD = [
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 frames in milliseconds, which every container can tell exactly; the last one stays for 700."""
     pts = tuple(int(step) for step in np.cumsum([0, *([33, 34, 1, 50, 20] * 8)][:40]))
-    clip = Clip(pts=pts, time_base=Fraction(1, 1000), sounds=[Sound()], last_duration=700)
+    clip = Clip(pts=pts, time_base=Fraction(1, 1000), audio=[Audio()], last_duration=700)
     return make_clip(tmp_path_factory.mktemp("uneven") / "in.mkv", clip)
 
 
@@ -669,7 +669,7 @@ def test_every_codec_and_container_gives_every_frame_at_its_time(
     assert after.relative_times == before.relative_times
     assert _seconds_shown(target) == before.relative_times[-1] + Fraction(7, 10)
     if ending != "webm":
-        assert after.sounds == before.sounds
+        assert after.audio == before.audio
         assert abs(after.offset - before.offset) <= Fraction(1, 48000)
     assert _far_from_square(target) < 8
     assert capfd.readouterr().err == ""
@@ -734,11 +734,11 @@ def test_segments_and_one_pass_write_the_same_pictures_head_and_tags(tmp_path: P
     kept, plain = (_stream_of(tmp_path / f"{name}.{ending}") for name in ("kept", "plain"))
     assert kept == plain
     a, b = contents(tmp_path / f"kept.{ending}"), contents(tmp_path / f"plain.{ending}")
-    assert (a.times, a.tags, a.sounds, a.sound_times, a.metadata) == (
+    assert (a.times, a.tags, a.audio, a.audio_times, a.metadata) == (
         b.times,
         b.tags,
-        b.sounds,
-        b.sound_times,
+        b.audio,
+        b.audio_times,
         b.metadata,
     )
 

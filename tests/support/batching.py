@@ -21,7 +21,7 @@ from pipeline.config import VideoConfig
 from pipeline.progress import Progress, ProgressCallback
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 ROOT = Path(cli.__file__).parent
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu"]
@@ -128,7 +128,7 @@ def make_folder(folder: Path, count: int, *, long_every: int = 10) -> list[Path]
     for number in range(count):
         size, step, codec, pixel_format, ending = _KINDS[number % len(_KINDS)]
         frames = 10 * 15360 // step if number % long_every == 3 % long_every else 6 + number % 5
-        sound = Sound("libopus" if ending == "webm" else "aac", seconds=Fraction(frames * step, 15360))
+        sound = Audio("libopus" if ending == "webm" else "aac", seconds=Fraction(frames * step, 15360))
         clip = Clip(
             pts=range(0, frames * step, step),
             width=size[0],
@@ -136,7 +136,7 @@ def make_folder(folder: Path, count: int, *, long_every: int = 10) -> list[Path]
             codec=codec,
             options=_OPTIONS.get(codec, {}),
             pixel_format=pixel_format,
-            sounds=[sound] if number % 2 else [],
+            audio=[sound] if number % 2 else [],
         )
         place = folder / ("sub" if number % 3 == 0 else ".")
         place.mkdir(parents=True, exist_ok=True)

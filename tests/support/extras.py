@@ -1,4 +1,4 @@
-"""What a film has besides picture and sound, put into a clip and read back with PyAV alone."""
+"""Subtitles, chapters, attachments and more, put into a clip and read back with PyAV only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ import numpy as np
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
@@ -27,7 +27,7 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 MILLISECOND = Fraction(1, 1000)
-# A font's first bytes, and enough behind them to be told from others; no player is asked to draw with it.
+# The first bytes of a font, and some more to tell it from others; nothing draws with it.
 FONT = b"\x00\x01\x00\x00\x00\x0a\x00\x80" + bytes(range(256)) * 5
 
 
@@ -42,7 +42,7 @@ class Cue:
 
 @dataclass
 class Subtitles:
-    """A track of text."""
+    """A subtitle track."""
 
     cues: Sequence[Cue]
     codec: str = "subrip"
@@ -52,26 +52,26 @@ class Subtitles:
 
 @dataclass
 class Extras:
-    """What `enrich` adds; chapters are ``(begin, end, title)``, attachments ``(name, kind, bytes)``."""
+    """What `enrich` adds to a clip; chapters are ``(begin, end, title)``, attachments ``(name, kind, bytes)``."""
 
     subtitles: Sequence[Subtitles] = ()
     chapters: Sequence[tuple[Fraction, Fraction, str]] = ()
     attachments: Sequence[tuple[str, str, bytes]] = ()
     has_cover: bool = False
-    further: Path | None = None  # a clip whose picture becomes a further video stream
+    further: Path | None = None  # a clip whose video becomes a further video stream
     data: str | None = None  # codec of a data stream
     video_metadata: dict[str, str] = field(default_factory=dict)
 
 
 def cues(*texts: str, first: Fraction = Fraction(1, 5), length: Fraction = Fraction(3, 10)) -> list[Cue]:
-    """``texts`` one after another, with a gap between each two."""
+    """Return a cue for each of ``texts``, with gaps between them."""
     return [
         Cue(first + number * 2 * length, first + (number * 2 + 1) * length, text) for number, text in enumerate(texts)
     ]
 
 
 def enrich(clip: Path, path: Path, extras: Extras) -> Path:
-    """Write the streams of ``clip``, as they are, and ``extras`` into ``path``."""
+    """Copy the streams of ``clip`` into ``path``, and add ``extras``."""
     kind = {".mkv": "matroska", ".ts": "mpegts"}.get(path.suffix, path.suffix[1:])
     with av.open(f"file:{clip}") as source, av.open(f"file:{path}", "w", format=kind) as target:
         target.metadata.update(source.metadata)
@@ -168,7 +168,7 @@ def _data(target: Any, codec: str) -> list[Any]:
 
 @dataclass
 class Track:
-    """A stream as it stands in a file; times in seconds."""
+    """A stream of a file; times in seconds."""
 
     kind: str
     codec: str | None
@@ -181,7 +181,7 @@ class Track:
 
 @dataclass
 class Film:
-    """All that a file holds; ``tracks`` in its order, without the track that repeats an mp4's chapters."""
+    """The content of a file; ``tracks`` in its order, without the chapter track of an mp4."""
 
     tracks: list[Track]
     chapters: list[tuple[Fraction, Fraction, dict[str, str]]]
@@ -189,12 +189,12 @@ class Film:
     metadata: dict[str, str]
 
     def of(self, kind: str) -> list[Track]:
-        """The tracks of a kind: video, cover, audio, subtitle, data."""
+        """Return the tracks of a kind: video, cover, audio, subtitle, data."""
         return [track for track in self.tracks if track.kind == kind]
 
 
 def film(path: Path) -> Film:
-    """Read all of ``path``; of attached pictures no times."""
+    """Read ``path``."""
     with av.open(f"file:{path}", metadata_errors="surrogateescape") as source:
         found = Film(
             {},  # type: ignore[arg-type] - becomes a list below
@@ -234,7 +234,7 @@ def _note(track: Track, packet: Any) -> None:
         shown = packet.stream.codec_context.decode2(packet)
         lines = [] if shown is None else [rect.ass.split(b",", 8)[-1].decode() for rect in shown]
         if not lines:
-            return  # what mp4 fills its gaps with
+            return  # an empty cue in a gap of an mp4
         track.cues.append(Cue(begin, begin + packet.duration * packet.time_base, "\\N".join(lines)))
     track.payloads.append(bytes(packet))
     track.times.append(begin)
@@ -246,10 +246,10 @@ CHAPTERS = ((Fraction(0), Fraction(1), "Anfang"), (Fraction(1), Fraction(2), "En
 def make_films(folder: Path) -> Path:
     """Make two films with everything that their containers support in ``folder``: film.mkv, film.mp4."""
     audio = (
-        Sound(seconds=Fraction(2), metadata={"language": "eng", "title": "Film"}),
-        Sound(seconds=Fraction(2), codec="ac3", hertz=880, metadata={"language": "deu"}),
+        Audio(seconds=Fraction(2), metadata={"language": "eng", "title": "Film"}),
+        Audio(seconds=Fraction(2), codec="ac3", hertz=880, metadata={"language": "deu"}),
     )
-    clip = make_clip(folder / "clip.mp4", Clip(pts=range(0, 512 * 60, 512), sounds=audio, metadata={"title": "Élan"}))
+    clip = make_clip(folder / "clip.mp4", Clip(pts=range(0, 512 * 60, 512), audio=audio, metadata={"title": "Élan"}))
     small = make_clip(folder / "small.mp4", Clip(pts=range(0, 512 * 60, 512), width=32, height=32))
     with av.open(str(make_clip(folder / "cover.mp4", Clip(pts=(0,), has_cover=True)))) as container:
         cover = next(bytes(packet) for packet in container.demux(video=1) if packet.size)

@@ -1,7 +1,7 @@
-"""Small clips, mutated, through everything that reads an input: pictures must come out, or an error that is ours.
+"""Mutate small clips and read them: the result must be frames, or one of our errors.
 
     python -m tests.support.fuzz 2000            # as `make prove` does
-    python -m tests.support.fuzz --seed 1234     # one of them again, with its traceback
+    python -m tests.support.fuzz --seed 1234     # repeats one of them, with its traceback
 
 Each mutation follows from its seed. The work is done in processes of their own, so that a crash of the interpreter, a
 hang and a word from a C library are seen, and charged to the seed that did it.
@@ -24,7 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from tests.support.extras import FONT, Extras, Subtitles, cues, enrich
-from tests.support.media import Clip, Sound, make_clip, moving_square
+from tests.support.media import Audio, Clip, make_clip, moving_square
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,27 +39,27 @@ HALF = Fraction(1, 2)
 QUICK = {"preset": "ultrafast", "bf": "2", "g": "6"}
 
 
-def _sound(codec: str, rate: int = 48000) -> dict[str, list[Sound]]:
-    return {"sounds": [Sound(codec=codec, rate=rate, seconds=HALF)]}
+def _audio(codec: str, rate: int = 48000) -> dict[str, list[Audio]]:
+    return {"audio": [Audio(codec=codec, rate=rate, seconds=HALF)]}
 
 
 CLIPS: dict[str, Clip] = {
-    "h264.mp4": Clip(**SHORT, **_sound("aac"), options=QUICK),
+    "h264.mp4": Clip(**SHORT, **_audio("aac"), options=QUICK),
     "h265.mp4": Clip(**SHORT, codec="libx265", options={"preset": "ultrafast", "x265-params": "log-level=none"}),
     "av1.mp4": Clip(**SHORT, codec="libsvtav1", options={"preset": "12"}),
-    "h264.mkv": Clip(**MILLISECONDS, **_sound("ac3"), options=QUICK),
+    "h264.mkv": Clip(**MILLISECONDS, **_audio("ac3"), options=QUICK),
     "ffv1.mkv": Clip(**MILLISECONDS, codec="ffv1", options={"level": "3"}),
-    "vp9.webm": Clip(**MILLISECONDS, **_sound("libopus"), codec="libvpx-vp9", options={"deadline": "realtime"}),
+    "vp9.webm": Clip(**MILLISECONDS, **_audio("libopus"), codec="libvpx-vp9", options={"deadline": "realtime"}),
     "vp8.webm": Clip(**MILLISECONDS, codec="libvpx", options={"deadline": "realtime"}),
     "prores.mov": Clip(**SHORT, codec="prores_ks", pixel_format="yuva444p10le", options={}),
-    "turned.mov": Clip(**SHORT, **_sound("pcm_s16le"), rotation=90, options=QUICK),
-    "h264.ts": Clip(**TICKS, **_sound("aac"), options=QUICK),
-    "mpeg4.avi": Clip(**FRAMES, **_sound("libmp3lame"), codec="mpeg4", options={}),
+    "turned.mov": Clip(**SHORT, **_audio("pcm_s16le"), rotation=90, options=QUICK),
+    "h264.ts": Clip(**TICKS, **_audio("aac"), options=QUICK),
+    "mpeg4.avi": Clip(**FRAMES, **_audio("libmp3lame"), codec="mpeg4", options={}),
     "mjpeg.avi": Clip(**FRAMES, codec="mjpeg", pixel_format="yuvj420p", options={}),
     "flv.flv": Clip(**MILLISECONDS, codec="flv", options={}),
-    "h264.flv": Clip(**MILLISECONDS, **_sound("aac", 44100), options=QUICK),
+    "h264.flv": Clip(**MILLISECONDS, **_audio("aac", 44100), options=QUICK),
     "gif.gif": Clip(time_base=Fraction(1, 100), pts=range(0, 48, 4), codec="gif", pixel_format="rgb8", options={}),
-    "vp8.ogg": Clip(**FRAMES, **_sound("libopus"), codec="libvpx", options={"deadline": "realtime"}),
+    "vp8.ogg": Clip(**FRAMES, **_audio("libopus"), codec="libvpx", options={"deadline": "realtime"}),
     "wmv.asf": Clip(**MILLISECONDS, codec="wmv2", options={}),
     "ffv1.nut": Clip(**FRAMES, codec="ffv1", options={}),
     "raw.y4m": Clip(**FRAMES, codec="rawvideo", options={}, width=32, height=24),
@@ -69,7 +69,7 @@ FORMS = {".y4m": "yuv4mpegpipe"}
 
 
 def make_originals(folder: Path) -> list[Path]:
-    """One whole clip of each kind, with subtitles, chapters and a font where the container has such."""
+    """Make a clip of each kind, with subtitles, chapters and a font if the container supports them."""
     os.environ["SVT_LOG"] = "1"  # read when its encoder is first opened
     folder.mkdir(exist_ok=True)
     made = [make_clip(folder / name, clip, form=FORMS.get(Path(name).suffix)) for name, clip in CLIPS.items()]
@@ -91,7 +91,7 @@ def _webp(path: Path) -> Path:
 
 
 def mutated(seed: int, originals: list[Path]) -> tuple[str, bytes]:
-    """The ending and the bytes of the file that ``seed`` stands for: one to four changes to one of ``originals``."""
+    """Return suffix and bytes of the file of ``seed``: one of ``originals`` with one to four changes."""
     chance = random.Random(seed)
     original = originals[seed % len(originals)]
     data = bytearray(original.read_bytes())
@@ -136,7 +136,7 @@ def _noise(data: bytearray, chance: random.Random, _: list[Path]) -> None:
 
 
 def _number(data: bytearray, chance: random.Random, _: list[Path]) -> None:
-    """A field of a header, at the front or, as in an mp4, at the end, becomes an extreme one."""
+    """Set a header field to an extreme value, at the start of the file or, as in an mp4, at its end."""
     length = chance.choice((1, 2, 4, 8))
     near = chance.randrange(min(3000, len(data)))
     place = near if chance.random() < 0.5 else len(data) - 1 - near
@@ -159,7 +159,7 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random, list[Path]], None], ...] = 
 
 
 def read_and_write(seed: int, originals: list[Path], folder: Path) -> str:
-    """Open, plan, decode; every third is written too. What came of it, in a word.
+    """Open, plan and decode; every third file is also written. Return the outcome in a word.
 
     Raises:
         Exception: one that is not ours, which is what is looked for.
@@ -193,20 +193,20 @@ def read_and_write(seed: int, originals: list[Path], folder: Path) -> str:
 
 
 def _work(folder: Path, originals: Path) -> None:
-    """A worker: seeds come on standard input, a line with what came of each goes to standard output."""
+    """Run a worker: read seeds from standard input, print a line with the outcome of each."""
     with suppress(ImportError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     clips = sorted(originals.iterdir())
-    said = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the process lives
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - open until the process ends
     os.dup2(said.fileno(), 2)
     for line in sys.stdin:
         before = os.fstat(2).st_size
         try:
             outcome = read_and_write(int(line), clips, folder)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is found
+        except Exception as error:  # noqa: BLE001 - every other error is a finding
             last = traceback.extract_tb(error.__traceback__)[-1]
             outcome = f"BUG: {type(error).__name__} {error} in {last.filename}:{last.lineno}"
         if any(folder.iterdir()):
@@ -220,7 +220,7 @@ def _work(folder: Path, originals: Path) -> None:
 
 
 class Worker:
-    """A process that does one seed after another; begun anew after a crash or a hang."""
+    """A process that runs one seed after another; restarted after a crash or a hang."""
 
     def __init__(self, folder: Path, originals: Path) -> None:
         folder.mkdir()
@@ -244,7 +244,7 @@ class Worker:
         lines.put("")
 
     def ask(self, seed: int) -> str:
-        """What came of ``seed``."""
+        """Return the outcome of ``seed``."""
         assert self._process.stdin is not None
         try:
             print(seed, file=self._process.stdin, flush=True)
@@ -261,14 +261,14 @@ class Worker:
         return outcome or f"BUG: the interpreter ended with {code}"
 
     def end(self) -> None:
-        """Let it go."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
 
 @dataclass
 class ScoreAccumulator:
-    """What came of all seeds: how often each outcome, and the seeds that found something."""
+    """The outcomes of all seeds: how often each occurred, and the seeds that found something."""
 
     outcomes: Counter[str]
     found: dict[int, str]
@@ -277,7 +277,7 @@ class ScoreAccumulator:
 def fuzz(
     seeds: Iterable[int], folder: Path, *, workers: int = 2, progress: Callable[[int], None] = print
 ) -> ScoreAccumulator:
-    """Try ``seeds`` in ``workers`` processes; ``progress`` is called with the number that is done, now and then."""
+    """Run ``seeds`` in ``workers`` processes; ``progress`` is called with the number of seeds done so far."""
     make_originals(folder / "originals")
     waiting: Iterator[int] = iter(list(seeds))
     tally, lock = ScoreAccumulator(Counter(), {}), threading.Lock()
@@ -306,7 +306,7 @@ def fuzz(
 
 
 def main() -> int:
-    """Fuzz, and print what was found."""
+    """Fuzz, and print the findings."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("count", type=int, nargs="?", default=2000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")

@@ -1,4 +1,4 @@
-"""Clips made on the spot, and read back, with PyAV and numpy alone: nothing of the code under test is used."""
+"""Make clips and read them back with PyAV and numpy only, without the code under test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "videos"
 
-# File names that look like protocols, options or patterns, or are no text at all.
+# File names that look like protocols, options or patterns, or are not text.
 AWKWARD_NAMES = [
     "a:b.mp4",
     "concat:x.mp4",
@@ -33,7 +33,7 @@ BARS += ((128, 128, 128), (200, 50, 120), (30, 180, 90), (12, 34, 56))
 
 
 def moving_square(index: int, *, width: int = 64, height: int = 48, step: int = 3) -> Pixels:
-    """An orange square that has travelled ``index * step`` pixels right, over a blue ramp; ``(height, width, 3)``.
+    """Return an orange square, ``index * step`` pixels to the right, on a blue ramp; ``(height, width, 3)``.
 
     No two channels, axes or frames are alike, so a swap of any of them shows.
     """
@@ -47,7 +47,7 @@ def moving_square(index: int, *, width: int = 64, height: int = 48, step: int = 
 
 
 def color_bars(width: int = 288, height: int = 48) -> Pixels:
-    """Twelve upright bars, ``(height, width, 3)``."""
+    """Return twelve vertical bars, ``(height, width, 3)``."""
     picture = np.zeros((height, width, 3), np.uint8)
     for number, color in enumerate(BARS):
         picture[:, number * width // len(BARS) : (number + 1) * width // len(BARS)] = color
@@ -55,14 +55,14 @@ def color_bars(width: int = 288, height: int = 48) -> Pixels:
 
 
 def bar_colors(picture: Pixels) -> NDArray[np.int64]:
-    """The colour in the middle of each of twelve bars, ``(12, 3)``."""
+    """Return the colour in the middle of each bar, ``(12, 3)``."""
     height, width, _ = picture.shape
     columns = [(2 * number + 1) * width // (2 * len(BARS)) for number in range(len(BARS))]
     return picture[height // 2, columns].astype(np.int64)
 
 
 def to_yuv(picture: Pixels, matrix: int, *, full_range: bool, bits: int = 8) -> NDArray[np.uint16]:
-    """``(3, height, width)`` Y, Cb, Cr of RGB by the definition of the matrix, rounded."""
+    """Convert RGB to ``(3, height, width)`` Y, Cb, Cr by the definition of the matrix, rounded."""
     red, green, blue = np.moveaxis(picture.astype(np.float64) / 255, -1, 0)
     of_red, of_blue = WEIGHTS[matrix]
     luma = of_red * red + (1 - of_red - of_blue) * green + of_blue * blue
@@ -76,7 +76,7 @@ def to_yuv(picture: Pixels, matrix: int, *, full_range: bool, bits: int = 8) -> 
 
 
 def to_rgb(planes: NDArray[np.uint8], matrix: int, *, full_range: bool) -> Pixels:
-    """The inverse of `to_yuv` for 8 bits: ``(3, height, width)`` to ``(height, width, 3)``."""
+    """Convert ``(3, height, width)`` Y, Cb, Cr of 8 bits to ``(height, width, 3)`` RGB, as the inverse of `to_yuv`."""
     y, cb, cr = planes.astype(np.float64)
     if full_range:
         luma, cb, cr = y / 255, (cb - 128) / 255, (cr - 128) / 255
@@ -89,17 +89,18 @@ def to_rgb(planes: NDArray[np.uint8], matrix: int, *, full_range: bool) -> Pixel
 
 
 @dataclass
-class Sound:
-    """A track of a clip: a tone with a click.
+class Audio:
+    """An audio track of a clip: a tone with a click.
 
     Attributes:
-        codec: encoder.
+        codec: FFmpeg's name of the encoder.
         rate: samples per second.
-        start_seconds: of its first sample.
-        seconds: its length.
-        click_seconds: when the click sounds, counted from zero of the clip; None for none.
+        start_seconds: time of the first sample.
+        seconds: duration.
+        click_seconds: time of the click in the clip; None for no click.
         metadata: of the stream.
-        layout: channels.
+        layout: channel layout.
+        hertz: frequency of the tone.
     """
 
     codec: str = "aac"
@@ -112,7 +113,7 @@ class Sound:
     hertz: int = 440
 
     def samples(self) -> NDArray[np.float32]:
-        """``(channels, samples)`` float32; the channels differ."""
+        """Return ``(channels, samples)`` float32; the channels differ."""
         time = np.arange(int(self.seconds * self.rate)) / self.rate
         tone = 0.1 * np.sin(2 * np.pi * self.hertz * time)
         if self.click_seconds is not None:
@@ -138,14 +139,14 @@ class Clip:
     sample_aspect_ratio: Fraction | None = None
     tags: tuple[int, int, int, int] | None = None  # matrix, range, primaries, transfer
     last_duration: int | None = None
-    sounds: Sequence[Sound] = ()
+    audio: Sequence[Audio] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     has_cover: bool = False
-    has_sound_first: bool = False
-    planes: NDArray[np.uint16] | None = None  # the same raw YUV 4:4:4 picture in every frame, instead of the square
+    has_audio_first: bool = False
+    planes: NDArray[np.uint16] | None = None  # YUV 4:4:4 samples of every frame, instead of the square
 
     def frame(self, number: int) -> av.VideoFrame:
-        """The picture with this number, in the clip's pixel format."""
+        """Return the frame with this number, in the clip's pixel format."""
         if self.planes is not None:
             return _raw_frame(self.planes, self.pixel_format)
         picture = moving_square(number, width=self.width, height=self.height)
@@ -153,7 +154,7 @@ class Clip:
 
 
 def _raw_frame(planes: NDArray[np.uint16], pixel_format: str) -> av.VideoFrame:
-    """4:2:0 or 4:4:4 of the planes; of chroma every other sample is taken, which is right for wide bars."""
+    """Return a 4:2:0 or 4:4:4 frame of the planes; 4:2:0 takes every other chroma sample, which suits wide bars."""
     kind = np.uint16 if "10" in pixel_format else np.uint8
     luma, cb, cr = planes.astype(kind)
     if "444" in pixel_format:
@@ -164,11 +165,11 @@ def _raw_frame(planes: NDArray[np.uint16], pixel_format: str) -> av.VideoFrame:
 
 
 def make_clip(path: Path, clip: Clip | None = None, *, form: str | None = None) -> Path:
-    """Write ``clip`` to ``path``; the container follows the ending, or ``form``."""
+    """Write ``clip`` to ``path``; the container follows the suffix, or ``form``."""
     clip = clip or Clip()
     with av.open(f"file:{path}", "w", format=form or _format_of(path)) as container:
         container.metadata.update(clip.metadata)
-        tracks = [_add_sound(container, sound) for sound in clip.sounds] if clip.has_sound_first else []
+        tracks = [_add_audio(container, audio) for audio in clip.audio] if clip.has_audio_first else []
         video = container.add_stream(clip.codec, rate=30, options=clip.options)
         video.width, video.height, video.pix_fmt = clip.width, clip.height, clip.pixel_format
         video.time_base = video.codec_context.time_base = clip.time_base
@@ -180,12 +181,12 @@ def make_clip(path: Path, clip: Clip | None = None, *, form: str | None = None) 
             context = video.codec_context
             context.colorspace, context.color_range, context.color_primaries, context.color_trc = clip.tags
         cover = _add_cover(container) if clip.has_cover else None
-        tracks = tracks or [_add_sound(container, sound) for sound in clip.sounds]
+        tracks = tracks or [_add_audio(container, audio) for audio in clip.audio]
         container.start_encoding()
         if cover is not None:
             _write_cover(container, cover)
-        for sound, track in zip(clip.sounds, tracks, strict=True):
-            _write_sound(container, sound, track)
+        for audio, track in zip(clip.audio, tracks, strict=True):
+            _write_audio(container, audio, track)
         durations = dict(zip(clip.pts, np.diff(clip.pts, append=clip.pts[-1] + (clip.last_duration or 1)), strict=True))
         _write_video(container, video, clip, durations)
     return path
@@ -223,36 +224,36 @@ def _write_cover(container, cover) -> None:
     container.mux(cover.encode(None))
 
 
-def _add_sound(container, sound: Sound):
-    track = container.add_stream(sound.codec, rate=sound.rate)
-    track.layout = sound.layout
-    track.metadata.update(sound.metadata)
+def _add_audio(container, audio: Audio):
+    track = container.add_stream(audio.codec, rate=audio.rate)
+    track.layout = audio.layout
+    track.metadata.update(audio.metadata)
     return track
 
 
-def _write_sound(container, sound: Sound, track) -> None:
-    samples = sound.samples()
+def _write_audio(container, audio: Audio, track) -> None:
+    samples = audio.samples()
     for first in range(0, samples.shape[1], 1024):
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples[:, first : first + 1024]), format="fltp", layout=sound.layout
+            np.ascontiguousarray(samples[:, first : first + 1024]), format="fltp", layout=audio.layout
         )
-        frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
-        frame.pts = int(sound.start_seconds * sound.rate) + first
+        frame.sample_rate, frame.time_base = audio.rate, Fraction(1, audio.rate)
+        frame.pts = int(audio.start_seconds * audio.rate) + first
         container.mux(track.encode(frame))
     container.mux(track.encode(None))
 
 
 @dataclass
 class Contents:
-    """What a file holds, as PyAV alone reads it.
+    """The content of a file, as PyAV reads it.
 
     Attributes:
         frames: RGB pictures; empty where they were not wanted.
         times: of the frames in seconds, exact.
         durations: of the frames in seconds.
         time_base: of the video.
-        sounds: bytes of the packets of each track.
-        sound_times: seconds of the packets of each track.
+        audio: bytes of the packets of each audio track.
+        audio_times: seconds of the packets of each track.
     """
 
     width: int = 0
@@ -267,26 +268,26 @@ class Contents:
     planes: list[NDArray[np.uint8]] = field(default_factory=list)
     times: list[Fraction] = field(default_factory=list)
     durations: list[Fraction] = field(default_factory=list)
-    sounds: list[list[bytes]] = field(default_factory=list)
-    sound_times: list[list[Fraction]] = field(default_factory=list)
-    sound_codecs: list[str] = field(default_factory=list)
-    sound_metadata: list[dict[str, str]] = field(default_factory=list)
-    sound_dispositions: list[int] = field(default_factory=list)
+    audio: list[list[bytes]] = field(default_factory=list)
+    audio_times: list[list[Fraction]] = field(default_factory=list)
+    audio_codecs: list[str] = field(default_factory=list)
+    audio_metadata: list[dict[str, str]] = field(default_factory=list)
+    audio_dispositions: list[int] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def offset(self) -> Fraction:
-        """Seconds from the first frame to the first packet of sound."""
-        return self.sound_times[0][0] - self.times[0]
+        """Seconds from the first frame to the first audio packet."""
+        return self.audio_times[0][0] - self.times[0]
 
     @property
     def relative_times(self) -> list[Fraction]:
-        """Of the frames, counted from the first."""
+        """Times of the frames, counted from the first."""
         return [time - self.times[0] for time in self.times]
 
 
 def contents(path: Path) -> Contents:
-    """Read all of ``path``, one frame after another, without threads."""
+    """Read ``path``, one frame after another, without threads."""
     with av.open(f"file:{path}") as container:
         covers = av.stream.Disposition.attached_pic
         video = next(stream for stream in container.streams.video if not stream.disposition & covers)
@@ -295,19 +296,19 @@ def contents(path: Path) -> Contents:
             time_base=video.time_base,
             codec=video.codec_context.name,
             sample_aspect_ratio=Fraction(video.sample_aspect_ratio or 1),
-            sounds=[[] for _ in tracks],
-            sound_times=[[] for _ in tracks],
-            sound_codecs=[track.codec_context.name for track in tracks],
-            sound_metadata=[dict(track.metadata) for track in tracks],
-            sound_dispositions=[int(track.disposition) for track in tracks],
+            audio=[[] for _ in tracks],
+            audio_times=[[] for _ in tracks],
+            audio_codecs=[track.codec_context.name for track in tracks],
+            audio_metadata=[dict(track.metadata) for track in tracks],
+            audio_dispositions=[int(track.disposition) for track in tracks],
             metadata=dict(container.metadata),
         )
         for packet in container.demux((video, *tracks)):
             if packet.stream.index != video.index:
                 if packet.size:
                     number = [track.index for track in tracks].index(packet.stream_index)
-                    found.sounds[number].append(bytes(packet))
-                    found.sound_times[number].append(packet.pts * packet.time_base)
+                    found.audio[number].append(bytes(packet))
+                    found.audio_times[number].append(packet.pts * packet.time_base)
                 continue
             for frame in packet.decode():
                 _note(found, frame, video.time_base)
@@ -325,7 +326,7 @@ def _note(found: Contents, frame: av.VideoFrame, time_base: Fraction) -> None:
 
 
 def _planes(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """``(3, height, width)``, chroma repeated; even sizes alone."""
+    """Return ``(3, height, width)`` with chroma repeated; for even sizes only."""
     y, cb, cr = (
         np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in frame.planes
@@ -335,7 +336,7 @@ def _planes(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def click_seconds(path: Path) -> float:
-    """When the click of the first sound track is heard, counted from the first frame of the picture."""
+    """Return the time of the click in the first audio track, counted from the first frame."""
     first = contents(path).times[0]
     with av.open(f"file:{path}") as container:
         for frame in container.decode(audio=0):

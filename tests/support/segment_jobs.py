@@ -24,7 +24,7 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import CountJobs
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
-from tests.support.media import Clip, Sound, make_clip, moving_square
+from tests.support.media import Audio, Clip, make_clip, moving_square
 
 SMALL_STYLE = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
 WARM = 12
@@ -134,6 +134,6 @@ def make_clips(folder: Path) -> dict[int | None, Path]:
     """Write clips of 60 frames with audio: one with a scene cut at 35, near the best boundary, one without."""
     pts = range(0, 60 * 512, 512)
     return {
-        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, sounds=[Sound(seconds=Fraction(2))], cut=cut))
+        cut: make_clip(folder / f"{cut}.mkv", Noisy(pts=pts, audio=[Audio(seconds=Fraction(2))], cut=cut))
         for cut in (35, None)
     }

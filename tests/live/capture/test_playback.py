@@ -14,14 +14,14 @@ from pipeline.errors import InputError
 from pipeline.live.capture.playback import FileAudio, Playback
 from pipeline.live.frames import CapturedFrame
 from tests.support.live import WrappedContainer
-from tests.support.media import Clip, Sound, make_clip, moving_square
+from tests.support.media import Audio, Clip, make_clip, moving_square
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second: 15 frames, the last of which ends at 0.5 s, and as much audio."""
-    sound = Sound("flac", seconds=Fraction(1, 2))
-    return make_clip(tmp_path_factory.mktemp("live") / "clip.mkv", Clip(pts=range(0, 512 * 15, 512), sounds=[sound]))
+    sound = Audio("flac", seconds=Fraction(1, 2))
+    return make_clip(tmp_path_factory.mktemp("live") / "clip.mkv", Clip(pts=range(0, 512 * 15, 512), audio=[sound]))
 
 
 def read_all(playback: Playback, count: int = 1000) -> list[CapturedFrame]:
@@ -109,7 +109,7 @@ def test_a_file_without_audio_is_silent(tmp_path: Path) -> None:
 
 
 def test_a_damaged_audio_packet_is_skipped(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "clip.mkv", Clip(audio=[Audio()]))
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(audio=0)]
     data = path.read_bytes()
@@ -123,7 +123,7 @@ def test_a_damaged_audio_packet_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_failing_read_of_audio_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip(tmp_path / "clip.mkv", Clip(sounds=[Sound()]))
+    path = make_clip(tmp_path / "clip.mkv", Clip(audio=[Audio()]))
     playback = Playback(str(path))
     playback.clock.origins.append(time.monotonic())
     real = av.open

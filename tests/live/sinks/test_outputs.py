@@ -10,7 +10,7 @@ from pipeline.live.config import SinkConfig
 from pipeline.live.controls import Controls
 from pipeline.live.sinks.outputs import check_sinks, make_audio, make_sinks
 from tests.support.live import plain_config
-from tests.support.media import Clip, Sound, make_clip
+from tests.support.media import Audio, Clip, make_clip
 
 
 def names(config: SinkConfig) -> list[str]:
@@ -61,7 +61,7 @@ def test_without_recording_no_microphone_is_opened() -> None:
 
 @pytest.mark.parametrize(("has_audio", "wanted"), [(False, True), (True, True), (True, False)])
 def test_a_played_file_has_its_own_audio(tmp_path: Path, has_audio: bool, wanted: bool) -> None:
-    clip = make_clip(tmp_path / "a.mkv", Clip(sounds=[Sound()] if has_audio else []))
+    clip = make_clip(tmp_path / "a.mkv", Clip(audio=[Audio()] if has_audio else []))
     config = plain_config(source=str(clip), realtime=True)
     sinks = SinkConfig(record=tmp_path / "out.mkv", window=False, audio=wanted)
     audio = make_audio(sinks, config, find_capture_device(config), print)

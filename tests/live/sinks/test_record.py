@@ -53,7 +53,7 @@ def test_each_frame_has_the_time_it_was_captured(tmp_path: Path, suffix: str) ->
     found = contents(path)
     assert [float(seconds) for seconds in found.relative_times] == pytest.approx(TIMES, abs=0.0011)
     assert messages == [f"recording {path}", f"recorded {path}"]
-    assert found.sounds == []
+    assert found.audio == []
 
 
 def test_colors_are_right_and_tagged(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_audio_is_in_sync(tmp_path: Path, suffix: str) -> None:
     sink = opened(path, has_audio=True)
     write(sink, [number / 30 for number in range(45)], click=0.913)
     sink.close()
-    assert len(contents(path).sounds) == 1
+    assert len(contents(path).audio) == 1
     assert click_seconds(path) == pytest.approx(0.913, abs=0.025)  # an AAC encoder starts 21 ms early
 
 
@@ -203,4 +203,4 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, suffix: str) -> None:
     found = contents(path)
     lost_seconds = 2.1 if suffix in (".mp4", ".mov") else 1.1  # at most a fragment between key frames, or a cluster
     assert len(found.times) >= 300 - 30 * lost_seconds
-    assert found.sounds[0]
+    assert found.audio[0]
