@@ -3,20 +3,13 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
-from pipeline.stylize.memory_budget import (
-    ExecutionMode,
-    MemoryEstimate,
-    choose_mode,
-    default_bound,
-    format_bytes,
-    strip_modes,
-)
+from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,29 +52,21 @@ class BoundedEngine:
 
         self._core, self._notify, self._build = core, notify, build
         self._shrinking = threading.Lock()
-        self._estimate = MemoryEstimate(
-            pixels=spec.height * spec.width,
-            canvas=spec.canvas or (spec.height, spec.width),
-            architecture=spec.network.architecture,
-            precision=spec.precision,
-            stability=core.stability,
-            on_gpu=spec.device.type != "cpu",
-            is_16_bit=spec.is_16_bit,
-        )
         names = available_engines(spec.device) if config.engine == "auto" else [config.engine]
         bound = default_bound(spec.device) if config.max_memory is None else config.max_memory
+        workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" else 1
         for name in names:
-            self.name, mode = self._choose(name, bound)
+            self.name, fitting = fit_to_memory(name, spec, core.stability, workers, bound)
             try:
-                self._load(replace(spec, tiling=mode.tiling, workers=mode.workers))
+                self._load(fitting)
             except DeviceError as error:
                 if name == names[-1]:
                     raise
                 notify(f"the engine {name} does not work here ({error}); trying the next")
             else:
                 break
-        if bound is not None and mode.tiling is not None:
-            notify(f"stylizing in strips of {mode.tiling.rows} rows to stay within {format_bytes(bound)}")
+        if bound is not None and self.spec.tiling is not None:
+            notify(f"stylizing in strips of {self.spec.tiling.rows} rows to stay within {format_bytes(bound)}")
         elif config.engine == "auto" and self.name == "eager" and spec.device.type != "mps":
             notify(slow_engine_notice(spec.device.type, names))
 
@@ -99,13 +84,6 @@ class BoundedEngine:
             except OutOfMemoryError as error:
                 reason = str(error)  # the error itself would keep the features of the frame in memory
             self._use_smaller_strips(run, reason)
-
-    def _choose(self, name: "EngineName", bound: int | None) -> "tuple[EngineName, ExecutionMode]":
-        workers = 1 if self._estimate.on_gpu else min(self._core.cores, MOST_WORKERS)
-        if bound is None:
-            return name, ExecutionMode(workers)
-        engine, mode = choose_mode(name, self._estimate, workers, bound)
-        return cast("EngineName", engine), mode
 
     def _load(self, spec: "EngineSpec") -> None:
         import torch
@@ -129,8 +107,7 @@ class BoundedEngine:
         with self._shrinking:
             if self._run is not run:
                 return
-            before = self.spec.tiling
-            tilings = [mode.tiling for mode in strip_modes(1, self._estimate.canvas[0], on_gpu=self._estimate.on_gpu)]
+            before, tilings = self.spec.tiling, strip_tilings(self.spec)
             tiling = next(iter(tilings[tilings.index(before) + 1 if before in tilings else 0 :]), None)
             if tiling is None:
                 raise DeviceError(reason)

@@ -1,11 +1,11 @@
-"""Estimate the memory that stylizing takes, and choose a mode of execution within a bound.
+"""Estimate the memory that stylizing takes, and choose workers and strips within a bound.
 
 The estimates come from measured figures (docs/decisions/memory.md): bytes per pixel of each engine, and of everything
 besides the network. They are rather too high than too low; the memory of codecs is known only roughly.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pipeline.frames import VideoInfo
 if TYPE_CHECKING:
     import torch
 
-    from models.network import Architecture
+    from models.engines.engine import EngineName, EngineSpec
     from models.tiled.tiling import Tiling
 
 # Default bound: this share of the memory of the machine, of its control group, or of the GPU. Not of the memory that is
@@ -40,85 +40,68 @@ SMALLEST_STRIP_ROWS = (32, 8, 4)
 QUEUE_BYTES = 256 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionMode:
-    """How frames are stylized.
+def estimate_bytes(name: str, spec: "EngineSpec", stability: str) -> int:
+    """Return the memory of the process, or of the GPU, that stylizing with the engine ``name`` takes.
 
-    Attributes:
-        workers: number of frames at once.
-        tiling: the strips of a frame; None for whole frames.
-    """
-
-    workers: int
-    tiling: "Tiling | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
-    """What decides how much memory stylizing takes.
-
-    Attributes:
-        pixels: number of pixels of a frame.
-        canvas: height and width in pixels at which the network runs.
-        architecture: of the network.
-        precision: of its convolutions.
+    Args:
+        name: of the engine.
+        spec: the engine, with its workers and strips.
         stability: see `pipeline.stylize.stabilizer`.
-        on_gpu: whether the network runs on a GPU, whose memory is then the only one that counts.
-        is_16_bit: whether frames have 16 bits.
     """
-
-    pixels: int
-    canvas: tuple[int, int]
-    architecture: "Architecture"
-    precision: str
-    stability: str
-    on_gpu: bool
-    is_16_bit: bool = False
-
-    def bytes(self, engine: str, mode: ExecutionMode) -> int:
-        """Return the memory of the process, or of the GPU, that ``engine`` takes in ``mode``."""
-        return self._other_bytes() + mode.workers * self._network_bytes(engine, mode.tiling)
-
-    def _other_bytes(self) -> int:
-        if self.on_gpu:
-            return 12 * self.pixels  # the frame, the stylized frame, and what torch caches of the last ones
-        return BASE_BYTES + OTHER_BYTES_PER_PX[self.stability] * (2 if self.is_16_bit else 1) * self.pixels
-
-    def _network_bytes(self, engine: str, tiling: "Tiling | None") -> int:
-        height, width = self.canvas
-        if tiling is None:
-            factor = FP32_FACTOR if self.precision == "fp32" else 1
-            return round(height * width * WHOLE_FRAME_BYTES_PER_PX[engine] * factor) + 24 * self.pixels
-        from models.tiled.tiling import peak_bytes
-
-        return peak_bytes(self.architecture, tiling, height, width, 4 if self.precision == "fp32" else 2)
+    pixels = spec.height * spec.width
+    if spec.device.type != "cpu":
+        other = 12 * pixels  # the frame, the stylized frame, and what torch caches of the last ones
+    else:
+        other = BASE_BYTES + OTHER_BYTES_PER_PX[stability] * (2 if spec.is_16_bit else 1) * pixels
+    return other + spec.workers * _network_bytes(name, spec)
 
 
-def strip_modes(workers: int, height: int, *, on_gpu: bool) -> list[ExecutionMode]:
-    """Return the modes with strips for frames of ``height`` rows, each with less memory than the one before."""
+def _network_bytes(name: str, spec: "EngineSpec") -> int:
+    height, width = spec.canvas or (spec.height, spec.width)
+    if spec.tiling is None:
+        factor = FP32_FACTOR if spec.precision == "fp32" else 1
+        return round(height * width * WHOLE_FRAME_BYTES_PER_PX[name] * factor) + 24 * spec.height * spec.width
+    from models.tiled.tiling import peak_bytes
+
+    return peak_bytes(spec.network.architecture, spec.tiling, height, width, 4 if spec.precision == "fp32" else 2)
+
+
+def strip_tilings(spec: "EngineSpec") -> "list[Tiling]":
+    """Return the strips for the frames of ``spec``, each with less memory than the one before."""
     from models.tiled.tiling import Tiling
 
-    rows = [count for count in (GPU_STRIP_ROWS if on_gpu else CPU_STRIP_ROWS) if count < height]
+    height, _ = spec.canvas or (spec.height, spec.width)
+    rows = [count for count in (CPU_STRIP_ROWS if spec.device.type == "cpu" else GPU_STRIP_ROWS) if count < height]
     rows = rows or [SMALLEST_STRIP_ROWS[-1]]
-    return [
-        *(ExecutionMode(count, Tiling(rows[0])) for count in range(workers, 0, -1)),
-        *(ExecutionMode(1, Tiling(count)) for count in rows[1:]),
-        *(ExecutionMode(1, Tiling(count, keeps_half=False)) for count in SMALLEST_STRIP_ROWS if count <= rows[-1]),
-    ]
+    smallest = [Tiling(count, keeps_half=False) for count in SMALLEST_STRIP_ROWS if count <= rows[-1]]
+    return [*map(Tiling, rows), *smallest]
 
 
-def choose_mode(engine: str, estimate: MemoryEstimate, workers: int, bound: int) -> tuple[str, ExecutionMode]:
-    """Return engine and mode within ``bound`` bytes: fewer frames at once, then strips, which eager alone supports.
+def fit_to_memory(
+    name: "EngineName", spec: "EngineSpec", stability: str, workers: int, bound: int | None
+) -> "tuple[EngineName, EngineSpec]":
+    """Return engine and spec within ``bound`` bytes: fewer frames at once, then strips, which eager alone supports.
+
+    Args:
+        name: the engine for whole frames.
+        spec: what to build; its workers and strips are replaced.
+        stability: see `pipeline.stylize.stabilizer`.
+        workers: most frames at once.
+        bound: in bytes; None for none.
 
     Raises:
         TooLittleMemoryError: the smallest strips take more.
     """
-    modes = [(engine, ExecutionMode(count)) for count in range(workers, 0, -1)]
-    modes += [("eager", mode) for mode in strip_modes(workers, estimate.canvas[0], on_gpu=estimate.on_gpu)]
-    for name, mode in modes:
-        least = estimate.bytes(name, mode)
+    counts, (largest, *smaller) = range(workers, 0, -1), strip_tilings(spec)
+    choices = [(name, replace(spec, workers=count)) for count in counts]
+    choices += [("eager", replace(spec, workers=count, tiling=largest)) for count in counts]
+    choices += [("eager", replace(spec, workers=1, tiling=tiling)) for tiling in smaller]
+    if bound is None:
+        return choices[0]
+    for choice in choices:
+        least = estimate_bytes(*choice, stability)
         if least <= bound:
-            return name, mode
+            return choice
     raise TooLittleMemoryError(
         f"{format_bytes(bound)} of memory is too little for this video, which takes at least {format_bytes(least)};"
         " choose a larger --max-memory or a smaller --height"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.engines.build import build_engine
+from models.engines.engine import EngineSpec
 from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
@@ -34,7 +35,7 @@ from pipeline.live.frames import LiveFrame
 from pipeline.live.session import LiveSession
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
-from pipeline.stylize.memory_budget import MemoryEstimate, strip_modes
+from pipeline.stylize.memory_budget import estimate_bytes, strip_tilings
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
 from tests.support.extras import FONT, Extras, Subtitles, cues, enrich, film
@@ -475,8 +476,15 @@ def test_out_of_memory_skips_a_frame(tmp_path: Path, stylize: Callable[..., Summ
 
 def test_tiling_seams(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
     """neural-style#329: tiles have visible borders, as each has its own brightness and colours."""
-    estimate = MemoryEstimate(160 * 96, (160, 96), Architecture(), "fp32", "smooth", on_gpu=False)
-    bound = estimate.bytes("eager", strip_modes(1, 160, on_gpu=False)[-1])
+    spec = EngineSpec(
+        network=StyleNetwork(Architecture()),
+        height=160,
+        width=96,
+        device=torch.device("cpu"),
+        precision="fp32",
+        cache=tmp_path,
+    )
+    bound = estimate_bytes("eager", replace(spec, tiling=strip_tilings(spec)[-1]), "smooth")
     clip = Clip(pts=(0, 512, 1024), width=96, height=160, pixel_format="yuv444p", tags=(1, 1, 1, 1))
     source = make_clip(tmp_path / "in.mkv", clip)
     options = {"style": "great-wave", "encode": EncodeConfig(codec="ffv1")}

@@ -11,56 +11,67 @@ import pytest
 import torch
 
 from models.engines.build import build_engine
-from models.network import Architecture
+from models.engines.engine import EngineSpec
+from models.network import Architecture, StyleNetwork
 from models.tiled.tiling import Tiling
 from pipeline.arguments import read_memory
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, TooLittleMemoryError
 from pipeline.frames import Frame
 from pipeline.stylize.memory_budget import (
-    ExecutionMode,
-    MemoryEstimate,
-    choose_mode,
     default_bound,
+    estimate_bytes,
+    fit_to_memory,
     format_bytes,
-    strip_modes,
+    strip_tilings,
 )
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import moving_square
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+CPU = torch.device("cpu")
+NETWORK = StyleNetwork(Architecture())
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="none")
 
 
-def estimated(height: int, width: int, **changes: Any) -> MemoryEstimate:
-    return replace(MemoryEstimate(height * width, (height, width), Architecture(), "bf16", "smooth", False), **changes)
+def spec(height: int, width: int, **changes: Any) -> EngineSpec:
+    plain = EngineSpec(network=NETWORK, height=height, width=width, device=CPU, precision="bf16", cache=Path())
+    return replace(plain, **changes)
+
+
+def smallest_strips(spec: EngineSpec, stability: str) -> int:
+    """The least memory in bytes that stylizing takes."""
+    return estimate_bytes("eager", replace(spec, tiling=strip_tilings(spec)[-1]), stability)
 
 
 def test_less_memory_means_fewer_frames_at_once_then_strips_then_smaller_ones() -> None:
-    large, modes = estimated(4320, 7680), []
-    bound, least = 2**50, large.bytes("eager", strip_modes(4, 4320, on_gpu=False)[-1])
+    large, choices = spec(4320, 7680), []
+    bound, least = 2**50, smallest_strips(large, "smooth")
     while bound >= least:
-        modes.append(choose_mode("compile", large, 4, bound))
-        bound = large.bytes(*modes[-1]) - 1
+        choices.append(fit_to_memory("compile", large, "smooth", 4, bound))
+        bound = estimate_bytes(*choices[-1], "smooth") - 1
     with pytest.raises(TooLittleMemoryError, match="at least"):
-        choose_mode("compile", large, 4, bound)
-    assert modes[:4] == [("compile", ExecutionMode(count)) for count in (4, 3, 2, 1)]
-    strips = [mode for _, mode in modes[4:]]
-    assert {engine for engine, _ in modes[4:]} == {"eager"}
-    assert strips == [mode for mode in strip_modes(4, 4320, on_gpu=False) if mode in strips]
-    assert strips[-1] == strip_modes(4, 4320, on_gpu=False)[-1]
-    on_gpu = estimated(4320, 7680, on_gpu=True)
-    estimates = [on_gpu.bytes("eager", mode) for mode in strip_modes(1, 4320, on_gpu=True)]
+        fit_to_memory("compile", large, "smooth", 4, bound)
+    assert choices[:4] == [("compile", replace(large, workers=count)) for count in (4, 3, 2, 1)]
+    assert {name for name, _ in choices[4:]} == {"eager"}
+    tilings = list(dict.fromkeys(fitting.tiling for _, fitting in choices[4:]))
+    assert tilings == [tiling for tiling in strip_tilings(large) if tiling in tilings]
+    assert tilings[-1] == strip_tilings(large)[-1]
+    assert fit_to_memory("compile", large, "smooth", 4, None) == choices[0]
+
+
+def test_smaller_strips_take_less_memory() -> None:
+    on_gpu = spec(4320, 7680, device=torch.device("cuda"))
+    estimates = [estimate_bytes("eager", replace(on_gpu, tiling=each), "smooth") for each in strip_tilings(on_gpu)]
     assert estimates == sorted(estimates, reverse=True)
 
 
-@pytest.mark.parametrize(
-    "change", [{"precision": "fp32"}, {"is_16_bit": True}, {"stability": "flow"}, {"canvas": (8640, 15360)}]
-)
+@pytest.mark.parametrize("change", [{"precision": "fp32"}, {"is_16_bit": True}, {"stroke_size": 0.5}])
 def test_settings_that_take_more_memory_are_estimated_higher(change: dict[str, Any]) -> None:
-    mode = strip_modes(1, 4320, on_gpu=False)[0]
-    assert estimated(4320, 7680, **change).bytes("eager", mode) > estimated(4320, 7680).bytes("eager", mode)
+    large = spec(4320, 7680, tiling=strip_tilings(spec(4320, 7680))[0])
+    assert estimate_bytes("eager", replace(large, **change), "smooth") > estimate_bytes("eager", large, "smooth")
+    assert estimate_bytes("eager", large, "flow") > estimate_bytes("eager", large, "smooth")
 
 
 def test_a_formatted_memory_size_is_rounded_up() -> None:
@@ -80,16 +91,14 @@ def test_a_bound_makes_the_stylizer_work_in_strips() -> None:
     pixels, notices = moving_square(0, height=80, width=64), []
     whole = Stylizer(PLAIN, height=80, width=64)
     assert whole.tiling is None
-    architecture = whole.style.network.architecture
-    estimate = MemoryEstimate(80 * 64, (80, 64), architecture, "fp32", "none", on_gpu=False)
-    least = strip_modes(1, 80, on_gpu=False)[-1]
+    small = spec(80, 64, network=whole.style.network, precision="fp32")
     for bound, tiling in (
-        (estimate.bytes("eager", ExecutionMode(1)) - 1, Tiling(32)),
-        (estimate.bytes("eager", least), least.tiling),
+        (estimate_bytes("eager", small, "none") - 1, Tiling(32)),
+        (smallest_strips(small, "none"), strip_tilings(small)[-1]),
     ):
         stylizer = Stylizer(replace(PLAIN, max_memory=bound), height=80, width=64, notify=notices.append)
         assert stylizer.tiling == tiling
-        assert f"in strips of {tiling.rows if tiling else 0} rows to stay within" in notices.pop()
+        assert f"in strips of {tiling.rows} rows to stay within" in notices.pop()
         assert np.abs(stylizer.stylize(pixels).astype(int) - whole.stylize(pixels)).max() <= 1
 
 
