@@ -125,7 +125,7 @@ class Greedy:
 
         def engine(*arguments: Any) -> Any:
             if self.is_greedy and (spec.tiling is None or spec.tiling.rows > self._rows):
-                raise self._error
+                raise type(self._error)(*self._error.args)  # a new one: its traceback would keep the stylizer
             return run(*arguments)
 
         return engine
