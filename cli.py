@@ -31,7 +31,7 @@ from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.live.config import LiveConfig, SinkConfig
-from pipeline.process import ends_soon, keep_freed_memory, launched_at
+from pipeline.process import exit_on_signal, keep_freed_memory, launched_at
 from pipeline.train.config import TrainConfig
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -73,7 +73,7 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
         bar.stop()
         say(f"interrupted; {describe_partial_output(config.target, is_fresh=config.fresh) or NO_PARTIAL_OUTPUT}")
 
-    with ends_soon(report_end, INTERRUPTED) if is_resumable(config) else nullcontext(), bar:
+    with exit_on_signal(report_end, INTERRUPTED) if is_resumable(config) else nullcontext(), bar:
         summary = stylize_video(config, progress=bar.frames, notify=bar.note)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
@@ -153,7 +153,7 @@ def batch(
         view.show_plan(planned)
         return
     try:
-        with ends_soon(view.report_interruption, INTERRUPTED), view:
+        with exit_on_signal(view.report_interruption, INTERRUPTED), view:
             ended = run_batch(config, planned, view, owns_process=True)
     except KeyboardInterrupt as error:
         if not is_busy():

@@ -1,4 +1,4 @@
-"""The values that travel through the pipeline: frames, and what is known of a video before its first frame."""
+"""The values that travel through the pipeline: frames, and the description of a video."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Of 8 bits, or of 16 where a video has more than 8.
 Pixels = NDArray[np.unsignedinteger[Any]]
-
+"""uint8, or uint16 for a video with more than 8 bits."""
 
 State = Mapping[str, NDArray[Any]]
 """What the stylizer remembers of the frames so far, by name; numbers are arrays without an axis."""
@@ -72,7 +71,7 @@ class Frame:
 
 
 def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
-    """``pixels`` of any shape as uint8; 16 bits are rounded."""
+    """Return ``pixels`` of any shape as uint8; 16 bits are rounded."""
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -80,11 +79,11 @@ def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """How the samples of a video are to be read, in FFmpeg's (ITU-T H.273) numbers; 2 is "unspecified".
+    """How the samples of a video encode colours, in the numbers of FFmpeg and ITU-T H.273; 2 is "unspecified".
 
     Attributes:
         matrix: the YUV matrix (1 BT.709, 5 and 6 BT.601, 9 BT.2020).
-        full_range: True where luma spans 0..255, False where it spans 16..235.
+        full_range: True if luma spans 0 to 255, False if it spans 16 to 235.
         primaries: colour primaries.
         transfer: transfer characteristic.
     """
@@ -97,27 +96,27 @@ class Color:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What the header of a video says; every number that a header may lack can be None.
+    """The description of a video by its header and its first frame.
 
     Attributes:
         path: the file as the user named it.
         container: FFmpeg's name of the demuxer, for instance ``mov,mp4,m4a,3gp,3g2,mj2``.
         codec: FFmpeg's name of the decoder.
-        width: of the upright picture, in pixels.
-        height: of the upright picture, in pixels.
-        rotation: degrees counter-clockwise, one of 0, 90, 180, 270, by which stored frames are turned to be upright.
-        sample_aspect_ratio: width of one upright pixel over its height.
-        time_base: seconds per unit of pts.
-        average_rate: frames per second on average; a hint, never a clock.
-        frame_count: an estimate for progress bars; containers may lie.
-        duration_seconds: an estimate for progress bars.
-        color: of the frames as they are yielded; how the samples are read, BT.709 after tone mapping.
-        flipped: whether stored frames are mirrored top to bottom before they are turned by ``rotation``.
+        width: of the upright frames, in pixels.
+        height: of the upright frames, in pixels.
+        rotation: degrees counter-clockwise by which stored frames are rotated: 0, 90, 180 or 270.
+        sample_aspect_ratio: width of an upright pixel over its height.
+        time_base: seconds per unit of pts, exact.
+        average_rate: average frames per second, None if unknown; a hint, never a clock.
+        frame_count: estimated number of frames, None if unknown; headers may be wrong.
+        duration_seconds: estimated duration in seconds, None if unknown.
+        color: of the frames as they are yielded, BT.709 after tone mapping.
+        flipped: whether stored frames are mirrored top to bottom before they are rotated.
         is_16_bit: whether pixels are uint16, as the source has more than 8 bits; uint8 otherwise.
-        has_alpha: whether frames come with their alpha.
-        interlaced: whether the source says that it is; frames that are so come deinterlaced.
-        tone_mapped_from: ``PQ`` or ``HLG`` where the source is HDR, which arrives tone-mapped; None otherwise.
-        peak_nits: the brightest light of a PQ source, in cd/m2, where it says so.
+        has_alpha: whether frames have alpha.
+        interlaced: whether the header says that frames are interlaced; they are yielded deinterlaced.
+        tone_mapped_from: ``PQ`` or ``HLG`` if frames are tone-mapped from HDR, None otherwise.
+        peak_nits: peak luminance of a PQ source in cd/m2, None if unknown.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The process itself: when it began, how its memory is kept, and what it tells of itself."""
+"""Settings of the process: start time, logging, memory, and how it ends."""
 
 import ctypes
 import logging
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# A frame that is being painted, or an encoder that gives what it held back, may take longer to end.
+# How long an interrupted run may take to end by itself; stylizing a frame or flushing an encoder may take longer.
 GRACE_SECONDS = 1.5
 
 
 def launched_at() -> float:
-    """Wall-clock time at which this process began; where the system does not tell, when this module was loaded."""
+    """Return the wall-clock time at which this process started; if unknown, when this module was loaded."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -31,15 +31,15 @@ _LOADED_AT = time.time()
 
 
 def set_up_logging(level: int) -> None:
-    """Let what modules tell of their work, from ``level`` on, go to standard error."""
+    """Log to standard error, from ``level`` on."""
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
-    logging.getLogger("torch.utils.cpp_extension").disabled = level > logging.DEBUG  # of CUDA where there is none
+    logging.getLogger("torch.utils.cpp_extension").disabled = level > logging.DEBUG  # it reports a missing CUDA
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers of each frame instead of giving them back and having them cleared again.
+    """Let glibc reuse the large buffers of each frame instead of returning them to the kernel.
 
-    Without this the kernel clears 17 MB a frame at 640x360, a seventh of all the time. From mallopt(3):
+    Otherwise the kernel clears 17 MB per frame at 640x360, a seventh of the whole time. Parameters of mallopt(3):
     M_TRIM_THRESHOLD is -1, M_TOP_PAD -2, M_MMAP_THRESHOLD -3, M_ARENA_MAX -8.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
@@ -49,25 +49,25 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def ends_soon(at_last: Callable[[], None], code: int) -> Iterator[None]:
-    """Context in which an interruption ends the process in `GRACE_SECONDS`, whatever it is busy with.
+def exit_on_signal(before_exit: Callable[[], None], code: int) -> Iterator[None]:
+    """Context in which an interrupted process exits after `GRACE_SECONDS`, whatever it is doing.
 
-    Only for work that a kill at any moment leaves whole; in the main thread.
+    Only in the main thread, and only for work that survives a kill at any moment.
 
     Args:
-        at_last: called in another thread before a process that does not end by itself is ended.
-        code: that it exits with then.
+        before_exit: called in another thread, if the process does not end by itself.
+        code: the exit code in that case.
     """
-    reading, writing = socket.socketpair()  # Windows takes nothing else to wake up by
+    reading, writing = socket.socketpair()  # the only kind of file descriptor that Windows accepts here
     writing.setblocking(False)
     ended = threading.Event()
-    deadly = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+    fatal = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
     def watch() -> None:
-        while (number := reading.recv(1)) and number[0] not in deadly:
+        while (number := reading.recv(1)) and number[0] not in fatal:
             pass
         if number and not ended.wait(GRACE_SECONDS):
-            at_last()
+            before_exit()
             os._exit(code)
 
     before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)

@@ -11,14 +11,14 @@ from pipeline.process import set_up_logging
 ROOT = Path(__file__).resolve().parents[2]
 BUSY = """
 import signal, sys, time
-from pipeline.process import ends_soon
+from pipeline.process import exit_on_signal
 
 def interrupted(number, frame):
     raise KeyboardInterrupt
 
 for name in ("SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), interrupted)
-with ends_soon(lambda: print("at last", flush=True), 130):
+with exit_on_signal(lambda: print("at last", flush=True), 130):
     try:
         print("started", flush=True)
         time.sleep(120)
