@@ -1,0 +1,34 @@
+"""What is checked of a finished file before it replaces anything."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pipeline.decode.source import open_source
+from pipeline.encode.planner import plan_output
+from pipeline.resume.output_check import find_fault
+from tests.support.media import Clip, make_clip
+
+PTS = [0, 40, 80, 200]
+
+
+@pytest.mark.parametrize(
+    ("pts", "last_duration", "fault"),
+    [
+        (PTS, 300, None),
+        ([each + 7 for each in PTS], 300, None),
+        (PTS[:-1], 300, "4 frames instead of 3"),
+        ([0, 40, 90, 200], 300, "0.090 s is at 0.080 s"),
+        (PTS, 900, "lasts 0.300 s"),
+    ],
+)
+def test_number_times_and_last_duration_of_the_frames(
+    tmp_path: Path, pts: list[int], last_duration: int, fault: str | None
+) -> None:
+    clip = Clip(pts=PTS, time_base=Fraction(1, 1000), last_duration=300)
+    path = make_clip(tmp_path / "in.mkv", clip)
+    with open_source(path) as source:
+        plan = plan_output(source, tmp_path / "out.mkv")
+    found = find_fault(str(path), pts, last_duration, Fraction(1, 1000), plan)
+    assert found is None if fault is None else fault in str(found)
