@@ -18,8 +18,8 @@ from pipeline.resume.store import SegmentStore
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.summary import Summary, summarize
-from pipeline.workers.merge import CountJobs, SplitClip, Tolerance, identify_split, is_started_by_one
-from pipeline.workers.partition import WarmUp, count_jobs
+from pipeline.workers.merge import TOLERANCE, CountJobs, SplitClip, Tolerance, identify_split, is_started_by_one
+from pipeline.workers.partition import WARM_UP, WarmUp, count_jobs
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 
 PROGRESS_SECONDS = 0.25
@@ -32,8 +32,8 @@ def stylize_long_clip(
     progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
     count: CountJobs = count_jobs,
-    warm_up: WarmUp | None = None,
-    tolerance: Tolerance | None = None,
+    warm_up: WarmUp = WARM_UP,
+    tolerance: Tolerance = TOLERANCE,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Stylize the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, on workers.
@@ -44,8 +44,8 @@ def stylize_long_clip(
         progress: called several times a second, in the calling thread.
         notify: called with each notice, one line.
         count: returns the number of segment jobs for a clip and a number of workers.
-        warm_up: frames before the start of a job; None for the usual number.
-        tolerance: visible differences at the boundaries of jobs; None for the usual ones.
+        warm_up: frames before the start of a job.
+        tolerance: differences at the boundaries of jobs that count as visible.
         finished: called when the target is in place; it appears complete or not at all.
 
     Raises:

@@ -77,8 +77,8 @@ class SplitClip:
         config: of the whole run.
         source: the opened input.
         store: of the whole clip; keeps the decisions in its manifest.
-        warm_up: frames before the start of a job; None for the usual number.
-        tolerance: visible differences at the boundaries; None for `TOLERANCE`.
+        warm_up: frames before the start of a job.
+        tolerance: differences at the boundaries that count as visible.
 
     Attributes:
         frames_reused: number of frames that earlier runs finished.
@@ -90,15 +90,15 @@ class SplitClip:
         source: Source,
         store: SegmentStore,
         *,
-        warm_up: WarmUp | None = None,
-        tolerance: Tolerance | None = None,
+        warm_up: WarmUp,
+        tolerance: Tolerance,
     ) -> None:
         self.frames_reused = store.frames_reused
         self._config = config
         self._source = source
         self._store = store
         self._warm_up = warm_up
-        self._tolerance = tolerance or TOLERANCE
+        self._tolerance = tolerance
 
     def split(self, executor: SegmentExecutor, count: CountJobs, notices: Notices) -> None:
         """Decide on the jobs, unless an earlier run did.

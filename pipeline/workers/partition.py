@@ -78,23 +78,21 @@ def count_jobs(info: VideoInfo, workers: int, *, are_busy: bool = False) -> int:
     return max(min(workers * per_worker, frames // shortest), 1)
 
 
-def find_boundaries(
-    source: Source, config: VideoConfig, jobs: int, *, warm_up: WarmUp | None = None
-) -> list[SegmentStart]:
+def find_boundaries(source: Source, config: VideoConfig, jobs: int, *, warm_up: WarmUp = WARM_UP) -> list[SegmentStart]:
     """Return the start of each segment job but the first; fewer if the clip is shorter than its header reports.
 
     Args:
         source: of the clip; afterwards its frames are available only after `Source.restart`.
         config: of the whole clip.
         jobs: number of jobs, at least 1.
-        warm_up: the frames before a start; None for `WARM_UP`.
+        warm_up: the frames before a start.
     """
     info = source.info
     found: list[SegmentStart] = []
     if jobs < 2 or not info.duration_seconds or not info.frame_count:
         return found
     has_memory = config.stylize.stability != "none" and config.stylize.strength > 0 and opencv_available()
-    warm_up = (warm_up or WARM_UP) if has_memory else WarmUp(0, 0)
+    warm_up = warm_up if has_memory else WarmUp(0, 0)
     duration = Fraction(info.duration_seconds)
     frame_seconds = duration / info.frame_count
     origin = source.first_frame_seconds
@@ -114,15 +112,15 @@ def find_boundaries(
     return found
 
 
-def extend_warm_up(source: Source, start: SegmentStart, warm_up: WarmUp | None = None) -> SegmentStart:
+def extend_warm_up(source: Source, start: SegmentStart, warm_up: WarmUp) -> SegmentStart:
     """Return the same start with more warm-up frames; unchanged at a cut, which needs none.
 
     Args:
         source: of the clip; it is restarted.
         start: found by `find_boundaries`.
-        warm_up: by how many times more; None for `WARM_UP`.
+        warm_up: says how many times more.
     """
-    extension, time_base = (warm_up or WARM_UP).extension, source.info.time_base
+    extension, time_base = warm_up.extension, source.info.time_base
     back = (start.pts - start.previous_pts) * time_base * extension
     frames = _candidates(source, start.pts * time_base - back, start.pts * time_base)
     place = next((number for number, frame in enumerate(frames) if frame.pts == start.pts), 0)

@@ -1,6 +1,5 @@
 """An interrupted run is resumed by the same command, with the same bytes, or starts from scratch and says why."""
 
-import json
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -27,6 +26,7 @@ from tests.support.resuming import (
     UNSTYLIZED,
     at_frame,
     config,
+    edit_manifest,
     finish_later,
     interrupt,
     interrupt_at,
@@ -340,13 +340,6 @@ def test_finished_segments_become_the_output_on_any_machine(tmp_path: Path, clip
     summary = stylize_video(config(clip, target), make=Unavailable)
     assert (summary.frames_reused, summary.engine) == (40, "eager")
     assert len(contents(target).times) == 40
-
-
-def edit_manifest(target: Path, edit: Any) -> None:
-    path = Path(work_dir_path(str(target))) / "manifest.json"
-    data = json.loads(path.read_text())
-    edit(data)
-    path.write_text(json.dumps(data))
 
 
 # --- an input that changes ---

@@ -1,5 +1,6 @@
 """Interrupted runs, and the clips that they stylize."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.progress import Progress
+from pipeline.resume.manifest import work_dir_path
 from pipeline.run import stylize_video
 from tests.support.media import Clip
 
@@ -47,6 +49,14 @@ def interrupt_at(frame: int, source: Path, target: Path, **changes: Any) -> str:
     with pytest.raises(KeyboardInterrupt) as caught:
         stylize_video(config(source, target, **changes), progress=at_frame(frame, interrupt))
     return "; ".join(getattr(caught.value, "__notes__", []))
+
+
+def edit_manifest(target: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest of an interrupted run."""
+    path = Path(work_dir_path(str(target))) / "manifest.json"
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
 
 
 def finish_later(source: Path, target: Path, **changes: Any) -> None:

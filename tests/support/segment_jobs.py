@@ -11,7 +11,6 @@ from typing import Any
 
 import av
 import numpy as np
-import pytest
 
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, PipelineError
@@ -19,15 +18,16 @@ from pipeline.resume.lock import is_held_here
 from pipeline.resume.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from pipeline.summary import Summary
-from pipeline.workers import merge, partition
 from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.merge import CountJobs
+from pipeline.workers.merge import CountJobs, Tolerance
+from pipeline.workers.partition import WarmUp
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Audio, Clip, make_clip, moving_square
 
 SMALL_STYLE = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
-WARM = 12
+BRIEF = WarmUp(observed=6, stylized=12)
+ANY_DIFFERENCE = Tolerance(256, 256)
 
 
 @dataclass
@@ -92,8 +92,7 @@ def two(info: object, workers: int) -> int:
 
 def split_in_two(config: VideoConfig, executor: SegmentExecutor, count: CountJobs = two) -> Summary:
     """Stylize a clip in two jobs with so short a warm-up that the boundary may be visible."""
-    brief, any_difference = partition.WarmUp(observed=6, stylized=WARM), merge.Tolerance(256, 256)
-    return stylize_long_clip(config, executor, count=count, warm_up=brief, tolerance=any_difference)
+    return stylize_long_clip(config, executor, count=count, warm_up=BRIEF, tolerance=ANY_DIFFERENCE)
 
 
 def config(source: Path, target: Path, **changes: Any) -> VideoConfig:
@@ -118,16 +117,6 @@ def difference(path: Path, other: Path) -> list[int]:
     a, b = frames_of(path), frames_of(other)
     assert [frame[0] for frame in a] == [frame[0] for frame in b]
     return [int(np.abs(x[1].astype(int) - y[1]).max()) for x, y in zip(a, b, strict=True)]
-
-
-def bound(monkeypatch: pytest.MonkeyPatch, mean: float, most: float) -> None:
-    monkeypatch.setattr(merge, "TOLERANCE", merge.Tolerance(mean, most))
-
-
-def warm_up_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use fewer frames than a real warm-up, for tests of anything but the boundaries."""
-    bound(monkeypatch, 256, 256)
-    monkeypatch.setattr(partition, "WARM_UP", partition.WarmUp(observed=6, stylized=WARM))
 
 
 def make_clips(folder: Path) -> dict[int | None, Path]:
