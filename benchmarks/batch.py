@@ -28,7 +28,7 @@ sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import RATE, make_clip, width_for
-from benchmarks.command import ROOT, machine, machine_line, paint, verdict
+from benchmarks.command import ROOT, machine, machine_line, stylize, verdict
 
 GOAL_SECONDS = 0.3
 STEADY = 1.15  # the two rates may differ by so much
@@ -61,7 +61,7 @@ def _cpu_seconds(process: int) -> float:
 def paint_clocked(clip: Path, target: Path, options: list[str]) -> tuple[float, float]:
     """`flowbrush video`: milliseconds a frame, and processor seconds in all."""
     before = os.times()
-    fps = paint(clip, target, *options)["fps"]
+    fps = stylize(clip, target, *options)["fps"]
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return 1000 / fps, used
@@ -73,7 +73,7 @@ def run_loop(clips: list[Path], output: Path, options: list[str]) -> list[float]
     times = []
     for clip in clips:
         begun = time.perf_counter()
-        paint(clip, output / clip.name, *options)
+        stylize(clip, output / clip.name, *options)
         times.append(time.perf_counter() - begun)
     return times
 
@@ -88,7 +88,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     clips[0].parent.mkdir()
     for clip in clips:
         shutil.copyfile(first, clip)
-    paint(first, folder / "warm.mp4", *options)
+    stylize(first, folder / "warm.mp4", *options)
     _, short_cpu = paint_clocked(first, folder / "short_painted.mp4", options)
     before, long_cpu = paint_clocked(long, folder / "long_painted.mp4", options)
     moments = run_batch(folder / "in", folder / "out", options)

@@ -15,7 +15,7 @@ class CommandError(RuntimeError):
     """`flowbrush video` did not work; the message is its last line."""
 
 
-def paint(clip: Path, target: Path, *options: str, env: dict[str, str] | None = None) -> dict[str, Any]:
+def stylize(clip: Path, target: Path, *options: str, env: dict[str, str] | None = None) -> dict[str, Any]:
     """Paint ``clip`` into ``target``; returns the object that ``--json`` prints.
 
     Args:

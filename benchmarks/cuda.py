@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from benchmarks.clips import make_clip, width_for
-from benchmarks.command import CommandError, machine, machine_line, paint
-from models.engines.engine import DTYPES, EngineName, Precision, build_engine
+from benchmarks.command import CommandError, machine, machine_line, stylize
+from models.engines.build import build_engine
+from models.engines.engine import DTYPES, EngineName, EngineSpec, Precision
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import StyleNetwork
 from models.registry import LoadedStyle, load
@@ -52,12 +53,12 @@ def _wall_ms(call: Callable[[], object], device: torch.device) -> float:
 
 
 def network_call(
-    painter: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
+    style: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
 ) -> Callable[[], object]:
     """One frame through the network, all of it on ``device``."""
     dtype = DTYPES[precision]
-    network = StyleNetwork(painter.network.architecture)
-    network.load_state_dict(painter.network.state_dict())
+    network = StyleNetwork(style.network.architecture)
+    network.load_state_dict(style.network.state_dict())
     network = network.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     run = FrameGraph(network)
     if engine == "compile":
@@ -65,41 +66,36 @@ def network_call(
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
     past = zero_statistics(network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
-    style = painter.style.to(device, dtype).tensors()
+    vectors = style.style.to(device, dtype).tensors()
 
     def call() -> object:
         with torch.inference_mode():
-            return run(pixels, *style, past, zero, strength, zero, zero)
+            return run(pixels, *vectors, past, zero, strength, zero, zero)
 
     return call
 
 
 def copying_call(
-    painter: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
+    style: LoadedStyle, engine: EngineName, precision: Precision, device: torch.device, height: int
 ) -> Callable[[], object]:
     """One frame as the pipeline runs it: from main memory to main memory."""
     width = width_for(height)
-    run = build_engine(
-        engine,
-        painter.network,
-        height=height,
-        width=width,
-        device=device,
-        precision=precision,
-        cache=cache_folder(),
+    spec = EngineSpec(
+        network=style.network, height=height, width=width, device=device, precision=precision, cache=cache_folder()
     )
+    run = build_engine(engine, spec)
     pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
-    past = zero_statistics(painter.network, device)
+    past = zero_statistics(style.network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
-    return lambda: run(pixels, painter.style, past, zero, strength, zero, zero)
+    return lambda: run(pixels, style.style, past, zero, strength, zero, zero)
 
 
 def measure_network(arguments: argparse.Namespace, device: torch.device) -> None:
     """Print a line for each engine and precision."""
-    painter = load(arguments.style)
+    style = load(arguments.style)
     for engine in arguments.engines:
         for precision in arguments.precisions:
-            setting = (painter, engine, precision, device, arguments.height)
+            setting = (style, engine, precision, device, arguments.height)
             network = median_ms(network_call(*setting), device, count=arguments.count)
             copying = copying_call(*setting)
             for _ in range(min(10, arguments.count)):
@@ -118,8 +114,8 @@ def measure_command(arguments: argparse.Namespace) -> None:
         clip = make_clip(Path(folder) / "clip.mp4", frames=arguments.frames, height=arguments.height)
         for name in ("first run", "second run"):
             try:
-                result = paint(
-                    clip, Path(folder) / "painted.mp4", "--style", arguments.style, "--device", arguments.device
+                result = stylize(
+                    clip, Path(folder) / "stylized.mp4", "--style", arguments.style, "--device", arguments.device
                 )
             except CommandError as error:
                 print(f"command  {name}: failed, {error}")
@@ -128,7 +124,7 @@ def measure_command(arguments: argparse.Namespace) -> None:
             engine = f"{result['engine']} {result['precision']}"
             print(
                 f"command  {name}: {result['fps']:.1f} fps,"
-                f" first painted frame after {result['startup_seconds']:.1f} s, {engine}, busy: {busy}",
+                f" first stylized frame after {result['startup_seconds']:.1f} s, {engine}, busy: {busy}",
                 flush=True,
             )
 

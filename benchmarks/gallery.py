@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, painted_scores
+from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
 from models.registry import BUNDLED, read_catalog
 from models.weight_file import write_whole
 from pipeline.config import StylizeConfig
@@ -84,7 +84,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _chosen(weights: Path, styles: str) -> list[str]:
-    known = list(read_catalog(weights).cards)
+    known = list(read_catalog(weights).styles)
     chosen = styles.split(",") if styles else known
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"{weights}: holds no style {unknown[0]!r}; there are {', '.join(known)}")
@@ -102,7 +102,7 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
         for path in arguments.clips:
             stylized = Path(folder) / f"{path.stem}.mkv"
             config = StylizeConfig(style=f"{arguments.weights}#{style}", **dict(arguments.set))
-            scores = painted_scores(
+            scores = stylized_scores(
                 path,
                 stylized,
                 config,
@@ -161,7 +161,7 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
     """
     known = json.loads(cards.read_text(encoding="utf-8"))
     if style not in known:
-        raise ValueError(f"{cards}: holds no card of {style!r}; there are {', '.join(known)}")
+        raise ValueError(f"{cards}: contains no entry of {style!r}; known: {', '.join(known)}")
     rounded = {name: round(value, 4) for name, value in figures.items()}
     known[style]["figures"] = known[style].get("figures", {}) | rounded
     write_whole(cards, (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())

@@ -16,7 +16,7 @@ sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import RATE, width_for
-from benchmarks.command import ROOT, CommandError, output_of, paint, verdict
+from benchmarks.command import ROOT, CommandError, output_of, stylize, verdict
 
 GOAL_BYTES, GOAL_LARGE_BYTES, GOAL_GROWTH = 1.2e9, 2.5e9, 0.05
 
@@ -47,7 +47,7 @@ class Scale:
     def weigh(self, seconds: float, height: int, *, cache: str = "", name: str = "") -> float:
         """Paint a clip, print a line, and return the peak in bytes."""
         env = {"FLOWBRUSH_CACHE": cache} if cache else {}
-        result = paint(self.clip(seconds, height), self._folder / "painted.mp4", *self._options, env=env)
+        result = stylize(self.clip(seconds, height), self._folder / "stylized.mp4", *self._options, env=env)
         peak = result["peak_memory_bytes"]
         size = f"{width_for(height)}x{height}"
         print(

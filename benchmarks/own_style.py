@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.command import ROOT, CommandError, machine, machine_line, verdict
 from benchmarks.gallery import contact_sheet
-from benchmarks.scoring import cell, painted_scores
+from benchmarks.scoring import cell, stylized_scores
 from benchmarks.woodcut import woodcut
 from pipeline.config import StylizeConfig
 from pipeline.decode.sampling import moments
@@ -52,7 +52,7 @@ def main() -> int:
                 work.mkdir()
                 _train(name, Path(folder) / "painting.png", work, [*content, *options])
                 network = _measure(name, arguments, Path(folder))
-                rows[name] = _pictures(work / "painted.mkv")
+                rows[name] = _pictures(work / "stylized.mkv")
                 if arguments.keep:
                     (work / "own.safetensors").replace(arguments.keep / f"{name}.safetensors")
             if arguments.sheet:
@@ -114,11 +114,11 @@ def _train(name: str, painting: Path, work: Path, options: list[str]) -> None:
 
 def _measure(name: str, arguments: argparse.Namespace, folder: Path) -> str | None:
     """Paint the clip in the new style, and print its figures; returns the network that judged."""
-    stylized = folder / name / "painted.mkv"
+    stylized = folder / name / "stylized.mkv"
     style = StylizeConfig(style=str(folder / name / "own.safetensors"), engine=arguments.engine)
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
     painting = folder / "painting.png"
-    scores = painted_scores(
+    scores = stylized_scores(
         arguments.content, stylized, style, painting=painting, loss_weights=judge, frames=arguments.frames
     )
     for figure in FIGURES:

@@ -26,7 +26,7 @@ def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
     add("--frames", type=int, default=frames, metavar="N", help=f"compare about N pairs; 0 all; default: {frames}")
 
 
-def painted_scores(
+def stylized_scores(
     path: Path,
     stylized: Path,
     look: StylizeConfig,

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.command import CommandError, machine, machine_line, paint
+from benchmarks.command import CommandError, machine, machine_line, stylize
 from benchmarks.scoring import add_scoring
 from pipeline.errors import PipelineError
 from pipeline.evaluate.config import EvaluateConfig
@@ -83,7 +83,7 @@ def _compare(style: str, path: Path, arguments: argparse.Namespace) -> None:
 def _milliseconds(path: Path, target: Path, style: str, mode: str) -> float:
     """Of the whole command at its steady rate, lossless output."""
     options = ("--style", style, "--stability", mode, "--codec", "ffv1", "--no-tag")
-    return 1000 / float(paint(path, target, *options)["fps"])
+    return 1000 / float(stylize(path, target, *options)["fps"])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import make_clip, width_for
-from benchmarks.command import CommandError, machine, machine_line, paint, verdict
+from benchmarks.command import CommandError, machine, machine_line, stylize, verdict
 
 GOAL_A, GOAL_B, GOAL_STARTUP_SECONDS = 12, 4, 6
 WARM_UP_FRAMES = 2
@@ -109,7 +109,7 @@ def flowbrush(engine: str, precision: str, arguments: argparse.Namespace) -> Row
     options = ("--style", arguments.style, "--device", "cpu", "--engine", engine, "--precision", precision)
 
     def run(clip: Path, target: Path) -> tuple[float, dict[str, Any]]:
-        result = paint(clip, target, *options)
+        result = stylize(clip, target, *options)
         kept = {key: result[key] for key in ("frames", "fps", "startup_seconds", "busy", "bottleneck")}
         return 1000 / result["fps"], kept
 
@@ -120,7 +120,7 @@ def flowbrush(engine: str, precision: str, arguments: argparse.Namespace) -> Row
 def measure(loops: list[Row], commands: list[Row], arguments: argparse.Namespace) -> None:
     """Fill the caches, then run all rows in turn, round after round."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "painted.mp4"
+        target = Path(folder) / "stylized.mp4"
         lengths = {4, arguments.baseline_frames + WARM_UP_FRAMES, *(row.frames for row in commands)}
         clips = {n: make_clip(Path(folder) / f"{n}.mp4", frames=n, height=arguments.height) for n in lengths}
         if not arguments.cold:
@@ -185,7 +185,7 @@ def _verdicts(row: dict[str, Any], is_warm: bool) -> list[str]:
         verdict(is_fast, rate, f"at least {GOAL_A} x (a) and {GOAL_B} x (b)"),
         verdict(
             startup <= GOAL_STARTUP_SECONDS,
-            f"{row['name']}: first painted frame {startup:.2f} s after launch, cache {cache}",
+            f"{row['name']}: first stylized frame {startup:.2f} s after launch, cache {cache}",
             f"at most {GOAL_STARTUP_SECONDS} s",
         ),
     ]

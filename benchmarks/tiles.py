@@ -25,12 +25,13 @@ from benchmarks.command import CommandError, output_of
 GOAL_MEAN, GOAL_MOST = 1, 4
 
 
-def paint(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Paint in this process, save the painting at ``arguments.save``, and return the figures."""
+def stylize(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Stylize a frame in this process, save it at ``arguments.save``, and return time and memory."""
     import torch
 
     from models.engines.build import build_engine
     from models.engines.capabilities import native_precision
+    from models.engines.engine import EngineSpec
     from models.frame_graph import zero_statistics
     from models.registry import load
     from models.tiled.tiling import Tiling
@@ -40,13 +41,12 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
-    device, painter = torch.device(arguments.device), load(arguments.style)
+    device, style = torch.device(arguments.device), load(arguments.style)
     size = (width_for(arguments.height), arguments.height)
     pixels = torch.from_numpy(np.array(Image.fromarray(first_picture()).resize(size, Image.Resampling.BICUBIC)))
     zero, one = torch.zeros((), device=device), torch.ones((), device=device)
-    run = build_engine(
-        arguments.engine,
-        painter.network,
+    spec = EngineSpec(
+        network=style.network,
         height=size[1],
         width=size[0],
         device=device,
@@ -54,10 +54,11 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
         cache=cache_folder(),
         tiling=Tiling(arguments.rows, keeps_half=not arguments.lean) if arguments.rows else None,
     )
+    run = build_engine(arguments.engine, spec)
     before, seconds = peak_memory_bytes() or 0, []
     for _ in range(arguments.rounds):
         begun = time.perf_counter()
-        stylized, _ = run(pixels, painter.style, zero_statistics(painter.network, device), zero, one, zero, zero)
+        stylized, _ = run(pixels, style.style, zero_statistics(style.network, device), zero, one, zero, zero)
         seconds.append(time.perf_counter() - begun)
     Image.fromarray(stylized.numpy()).save(arguments.save, compress_level=0)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else (peak_memory_bytes() or 0) - before
@@ -65,7 +66,7 @@ def paint(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(arguments: argparse.Namespace, folder: Path) -> None:
-    """Print a line for each way of painting."""
+    """Print one line for each execution mode."""
     ways: list[list[str]] = [["--engine", arguments.engine], ["--engine", "eager"]]
     ways += [["--engine", "eager", "--rows", str(rows)] for rows in arguments.strips]
     ways += [["--engine", "eager", "--rows", str(rows), "--lean"] for rows in arguments.strips]
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.save:
-        print(json.dumps(paint(arguments)))
+        print(json.dumps(stylize(arguments)))
         return
     import tempfile
 

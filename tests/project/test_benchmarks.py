@@ -78,13 +78,23 @@ def test_memory_prints_a_line_a_clip_and_verdicts() -> None:
 def test_threads_prints_a_line_a_combination() -> None:
     combination = "OMP_WAIT_POLICY=PASSIVE torch=1 encode=1 decode=1 depth=2"
     out = run(
-        "threads.py", "--frames", "4", "--rounds", "1", "--height", "64", "--engine", "eager", "--only", combination
+        "experiments/threads.py",
+        "--frames",
+        "4",
+        "--rounds",
+        "1",
+        "--height",
+        "64",
+        "--engine",
+        "eager",
+        "--only",
+        combination,
     )
     assert out.splitlines()[-1].startswith(combination)
 
 
 def test_threads_refuses_a_combination_that_it_does_not_know() -> None:
-    command = [sys.executable, str(BENCHMARKS / "threads.py"), "--only", "encoder=1"]
+    command = [sys.executable, str(BENCHMARKS / "experiments" / "threads.py"), "--only", "encoder=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "'encoder=1' is neither" in done.stderr

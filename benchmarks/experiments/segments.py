@@ -1,8 +1,8 @@
 """What do segments that survive a crash, and the checks of the finished file, cost? One run, interleaved, medians.
 
-    python benchmarks/segments.py [--seconds 60] [--rounds 5] [--height 360] [--codec h264]
+    python benchmarks/experiments/segments.py [--seconds 60] [--rounds 5] [--height 360] [--codec h264]
 
-Plain is the same run in one pass. The wall clock counts from the first painted frame to the finished file; processor
+Plain is the same run in one pass. The wall clock counts from the first stylized frame to the finished file; processor
 time is what all threads of the whole run took together, and tells more where the machine has other work.
 """
 
@@ -14,8 +14,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.clips import RATE, make_clip
 from benchmarks.command import machine, machine_line
@@ -26,7 +25,7 @@ WAYS = {"plain": False, "segments": True}
 
 
 def run(clip: Path, target: Path, arguments: argparse.Namespace, *, in_segments: bool) -> tuple[float, float]:
-    """Seconds of the wall clock from the first painted frame on, and of the processor from the opening on."""
+    """Seconds of the wall clock from the first stylized frame on, and of the processor from the opening on."""
     from pipeline.run import stylize_video
 
     stylize = StylizeConfig(style=arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")

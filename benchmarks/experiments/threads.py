@@ -1,6 +1,6 @@
 """Which wait policy of OpenMP and which thread counts serve the whole pipeline best? One run, interleaved, medians.
 
-    python benchmarks/threads.py [--frames 150] [--rounds 3] [--match TEXT] [--add "OMP_WAIT_POLICY=PASSIVE encode=1"]
+    python benchmarks/experiments/threads.py [--frames 150] [--match TEXT] [--add "OMP_WAIT_POLICY=PASSIVE encode=1"]
 
 A combination is a few words: environment variables in capitals, and threads of `torch`, of the `encode`r and of the
 `decode`r (0: their own choice), and the `depth` of the queues between the stages. What is not named is as the library
@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.clips import make_clip
 from benchmarks.command import CommandError, machine, machine_line, output_of
@@ -105,7 +104,7 @@ def measure(combinations: list[str], arguments: argparse.Namespace) -> dict[str,
                 print(f"round {number + 1} of {arguments.rounds}: {combination or 'nothing set'}", file=sys.stderr)
                 variables, counts = parse(combination)
                 command = [sys.executable, __file__, "--style", arguments.style, "--engine", arguments.engine]
-                command += ["--one", str(clip), str(Path(folder) / "painted.mp4"), json.dumps(counts)]
+                command += ["--one", str(clip), str(Path(folder) / "stylized.mp4"), json.dumps(counts)]
                 results[combination].append(json.loads(output_of(command, variables)))
     return results
 

@@ -1,6 +1,6 @@
 """What the temporal losses are worth: one recipe, trained with them and without, the network alone measured.
 
-    python benchmarks/temporal.py PAINTING --content PHOTOS [--steps 800] [--loss-weights FILE]
+    python benchmarks/experiments/temporal.py PAINTING --content PHOTOS [--steps 800] [--loss-weights FILE]
 
 Trains a style from scratch twice with the same seed, photos and steps; the second time the two temporal losses weigh
 nothing. Then both paint the clips with ``--stability none`` and are measured as by `flowbrush evaluate`. Less paint is
@@ -13,10 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.command import CommandError, machine, machine_line, paint, verdict
+from benchmarks.command import CommandError, machine, machine_line, stylize, verdict
 from pipeline.errors import PipelineError
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluate import evaluate
@@ -94,7 +93,7 @@ def _config(name: str, output: Path, arguments: argparse.Namespace) -> TrainConf
 
 def _measured(path: Path, weights: Path, arguments: argparse.Namespace) -> Scores:
     target = weights.with_name(f"{weights.stem}-{path.stem}.mkv")
-    paint(path, target, "--style", str(weights), "--stability", "none", "--codec", "ffv1")
+    stylize(path, target, "--style", str(weights), "--stability", "none", "--codec", "ffv1")
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
     scores = evaluate(
         EvaluateConfig(

@@ -1,10 +1,10 @@
-"""How much paint for how much stillness? One style at several settings, as a picture: stillness against likeness.
+"""Style score against stability: one style at several settings, as a plot.
 
-    python benchmarks/frontier.py OUT.png --painting IMAGE [--style NAME|FILE] [--clips FILE ...] [--target E,S ...]
+    python benchmarks/experiments/frontier.py OUT.png --painting IMAGE [--style STYLE] [--clips FILE ...]
 
-Paints each clip with every ``--stability`` at each of ``--strengths``, measures it as `flowbrush evaluate` does, prints
-a line a point and draws them: a panel for each clip, down and left is better. ``--target`` draws a corner to stay
-within, one for each clip.
+Stylizes each clip with every ``--stability`` at each of ``--strengths``, measures it as `flowbrush evaluate` does,
+prints one line per point and draws them: a panel for each clip, down and left is better. ``--target`` draws a limit,
+one for each clip. Needs matplotlib.
 """
 
 import argparse
@@ -14,22 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from benchmarks.scoring import add_scoring, painted_scores
+from benchmarks.scoring import add_scoring, stylized_scores
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.evaluate.evaluate import READ_TOGETHER
-from pipeline.evaluate.plot import ticks
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
 
 MODES = {"none": "#8a8a8a", "smooth": "#1f5fa8", "flow": "#2f8f4e"}
-PANEL, MARGIN, DOT = 560, 80, 7
 TARGET = "#b0413e"
 
 
@@ -80,7 +78,7 @@ def _points(path: Path, arguments: argparse.Namespace) -> list[Point]:
             for strength in arguments.strengths:
                 stylized = Path(folder) / f"{stability}{strength}.mkv"
                 look = StylizeConfig(style=arguments.style, strength=strength, stability=stability)
-                scores = painted_scores(
+                scores = stylized_scores(
                     path,
                     stylized,
                     look,
@@ -103,43 +101,27 @@ def _told(point: Point) -> str:
 
 
 def draw(found: Mapping[Path, Sequence[Point]], targets: Sequence[tuple[float, float]], style: str) -> Pixels:
-    """The panels side by side, ``(PANEL, PANEL * clips, 3)`` uint8 RGB."""
-    canvas = Image.new("RGB", (PANEL * len(found), PANEL), "white")
+    """Draw the panels side by side, ``(560, 560 * clips, 3)`` uint8 RGB."""
+    figure = Figure((5.6 * len(found), 5.6), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     for number, (path, points) in enumerate(found.items()):
-        corner = targets[number] if number < len(targets) else None
-        _draw_panel(ImageDraw.Draw(canvas), number * PANEL, f"{Path(style).stem}, {path.stem}", points, corner)
-    return np.asarray(canvas, np.uint8)
-
-
-def _draw_panel(
-    pen: ImageDraw.ImageDraw, left: int, title: str, points: Sequence[Point], corner: tuple[float, float] | None
-) -> None:
-    highest_x = 1.15 * max([p.e_stab for p in points] + ([corner[0]] if corner else []))
-    highest_y = 1.15 * max([p.style for p in points] + ([corner[1]] if corner else []))
-    side = PANEL - 2 * MARGIN
-
-    def place(e_stab: float, likeness: float) -> tuple[float, float]:
-        return left + MARGIN + e_stab / highest_x * side, PANEL - MARGIN - likeness / highest_y * side
-
-    small, large = ImageFont.load_default(13), ImageFont.load_default(17)
-    pen.text((left + PANEL / 2, MARGIN / 2), title, "#333333", font=large, anchor="mm")
-    below = (left + PANEL / 2, PANEL - MARGIN / 3)
-    pen.text(below, "e_stab (more stable to the left)", "#333333", font=small, anchor="mm")
-    pen.text((left + 6, MARGIN - 14), "style (closer to the style image below)", "#333333", font=small, anchor="lm")
-    pen.line((place(0, 0), place(highest_x, 0)), "#333333")
-    pen.line((place(0, 0), place(0, highest_y)), "#333333")
-    for value in ticks(0, highest_x, 6):
-        pen.text((place(value, 0)[0], PANEL - MARGIN + 12), f"{value:.3g}", "#333333", font=small, anchor="mm")
-    for value in ticks(0, highest_y, 6):
-        pen.text((left + MARGIN - 6, place(0, value)[1]), f"{value:.3g}", "#333333", font=small, anchor="rm")
-    if corner:
-        pen.line((place(corner[0], 0), place(*corner), place(0, corner[1])), TARGET, 2)
-    for stability, color in MODES.items():
-        along = [place(p.e_stab, p.style) for p in points if p.stability == stability]
-        pen.line(along, color, 2)
-        for (x, y), point in zip(along, (p for p in points if p.stability == stability), strict=True):
-            pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), color)
-            pen.text((x + DOT + 4, y - 8), f"{stability} {point.strength:g}", color, font=small, anchor="lm")
+        axes = figure.add_subplot(1, len(found), number + 1)
+        axes.set_title(f"{Path(style).stem}, {path.stem}")
+        axes.set_xlabel("e_stab (more stable to the left)")
+        axes.set_ylabel("style (closer to the style image below)")
+        if number < len(targets):
+            e_stab, likeness = targets[number]
+            axes.plot([e_stab, e_stab, 0], [0, likeness, likeness], color=TARGET)
+        for stability, color in MODES.items():
+            of_mode = [point for point in points if point.stability == stability]
+            axes.plot([point.e_stab for point in of_mode], [point.style for point in of_mode], "o-", color=color)
+            for point in of_mode:
+                text = f"{stability} {point.strength:g}"
+                axes.annotate(text, (point.e_stab, point.style), (6, 4), textcoords="offset points", color=color)
+        axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 if __name__ == "__main__":
