@@ -100,7 +100,7 @@ class StylizeConfig:
         str | None, Option("Fade to this style until the last frame.", metavar="STYLE", check=parse_blend)
     ] = None
     strength: Annotated[float, Option("0 leaves the video as it is, 1 stylizes it fully.", min=0, max=1)] = 1.0
-    keep_colors: Annotated[bool, Option("Keep the video's colours; take only light and dark from the style.")] = False
+    keep_colors: Annotated[bool, Option("Keep the video's colors; take only light and dark from the style.")] = False
     stroke_size: Annotated[
         float, Option("2 makes strokes twice as large, and is about twice as fast.", min=0.25, max=4)
     ] = 1.0

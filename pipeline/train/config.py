@@ -60,7 +60,7 @@ class TrainConfig:
     output: Annotated[Path, Option("The weight file to write, .safetensors.")]
     content: Annotated[
         Sequence[Path],
-        Option("Clips, photos or folders to practise on; repeatable. Default: the sample clips.", metavar="PATH"),
+        Option("Clips, photos or folders to train on; repeatable. Default: the sample clips.", metavar="PATH"),
     ] = ()
     minutes: Annotated[
         float | None,
