@@ -53,9 +53,11 @@ class Track:
 
 @dataclass
 class Contents:
-    """What a file holds."""
+    """What a file holds; times in seconds from the first frame of the picture."""
 
     clock: Fraction = Fraction(1)
+    size: tuple[int, int] = (0, 0)
+    rotation: int = 0
     times: list[Fraction] = field(default_factory=list)
     last_length: Fraction = Fraction(0)
     last_shown: Fraction | None = None
@@ -139,6 +141,8 @@ def _note_frames(found: Contents, packet: Any) -> None:
         return
     for frame in frames:
         if frame.pts is not None:
+            if not found.times:
+                found.size, found.rotation = (frame.width, frame.height), round(frame.rotation)
             found.times.append(frame.pts * found.clock)
             found.last_length = frame.duration * found.clock
 
@@ -209,7 +213,8 @@ def _is_same(key: str, text: str, metadata: dict[str, str]) -> bool:
     return key.startswith(("creation", "location", "date", "timecode")) and any(key[:8] in other for other in metadata)
 
 
-def _picture_faults(source: Contents, result: Contents, seconds: Fraction | None) -> Iterator[str]:
+def frame_faults(source: Contents, result: Contents, seconds: Fraction | None = None) -> Iterator[str]:
+    """What is wrong with the number and the times of the frames; times may differ by a tick of the coarser clock."""
     expected = source.times if seconds is None else source.times[: len(result.times)]
     if len(expected) != len(result.times):
         yield f"{len(expected)} frames became {len(result.times)}"
@@ -218,9 +223,15 @@ def _picture_faults(source: Contents, result: Contents, seconds: Fraction | None
     tick = max(source.clock, result.clock)
     if error > (tick if source.clock != result.clock else 0):
         yield f"frames up to {float(error) * 1000:.3f} ms off"
+
+
+def _picture_faults(source: Contents, result: Contents, seconds: Fraction | None) -> Iterator[str]:
+    yield from frame_faults(source, result, seconds)
+    tick = max(source.clock, result.clock)
     last = result.last_length if result.last_shown is None else result.last_shown
     told = [each for each in (source.last_length, source.last_shown) if each]  # its header may contradict its packets
-    if seconds is None and told and min(abs(each - last) for each in told) > tick:
+    is_whole = seconds is None and len(source.times) == len(result.times)
+    if is_whole and told and min(abs(each - last) for each in told) > tick:
         lengths = [f"{float(each) * 1000:.3f}" for each in (told[0], last)]
         yield f"the last frame's {lengths[0]} ms became {lengths[1]} ms"
 
