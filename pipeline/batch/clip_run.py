@@ -1,4 +1,4 @@
-"""One clip of a batch, in a thread of its own; every error becomes part of its `Outcome`."""
+"""One clip of a batch, in a thread of its own; an error is an attribute of its `ClipRun`."""
 
 import logging
 import os
@@ -31,22 +31,6 @@ class Interrupted(Exception):
     """The clip was stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended.
-
-    Attributes:
-        step: the step.
-        record: its record, updated.
-        error: None if the output is complete, `Interrupted` if the clip was stopped.
-    """
-
-    step: Step
-    record: Record
-    error: BaseException | None = None
-
-
-Message = Event | Outcome
 StylizeClip = Callable[..., Summary]
 """Called as `pipeline.run.stylize_video`, without ``make``."""
 
@@ -60,34 +44,35 @@ class ClipRun:
         record: updated, and written when the output is complete.
         records: where it is written.
         stylize: stylizes the clip.
-        send: called with each event, and with the `Outcome` at the end.
+        send: called with each event, and with this object at the end.
         stopped: set by the caller to stop the clip.
+        error: at the end, None if the output is complete, `Interrupted` if the clip was stopped.
     """
 
     step: Step
     record: Record
     records: Records
     stylize: StylizeClip
-    send: Callable[[Message], None]
+    send: "Callable[[Event | ClipRun], None]"
     stopped: threading.Event
+    error: BaseException | None = None
     _next_progress: float = 0.0
 
     def run(self) -> None:
         """Stylize the clip; never raises."""
-        error: BaseException | None = None
         try:
             self._stylize()
         except KeyboardInterrupt:
-            error = Interrupted()
-        except BaseException as caught:
-            error = caught
-            is_expected = isinstance(caught, PipelineError | ValueError)
-            reason = first_line(caught) if is_expected else f"{type(caught).__name__}: {first_line(caught)}"
-            self.record.status, self.record.error = "failed", reason + notes_of(caught)
+            self.error = Interrupted()
+        except BaseException as error:
+            self.error = error
+            is_expected = isinstance(error, PipelineError | ValueError)
+            reason = first_line(error) if is_expected else f"{type(error).__name__}: {first_line(error)}"
+            self.record.status, self.record.error = "failed", reason + notes_of(error)
             if not is_expected:
                 logger.exception("%s", self.step.job.name)
         finally:
-            self.send(Outcome(self.step, self.record, error))
+            self.send(self)
 
     def _stylize(self) -> None:
         record, job, config = self.record, self.step.job, self.step.job.config

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.batch.clip_run import ClipRun, Interrupted, Message, Outcome, StylizeClip
+from pipeline.batch.clip_run import ClipRun, Interrupted, StylizeClip
 from pipeline.batch.config import BatchConfig
-from pipeline.batch.events import Emit, Ended, Failed, Finished, Skipped, Started
+from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Skipped, Started
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.watch import Arrivals
@@ -88,7 +88,7 @@ class Runner:
         self._engines = EngineCache()
         self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
         self._max_open = OPEN_CLIPS
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Event | ClipRun] = queue.SimpleQueue()
         self._running: dict[str, threading.Thread] = {}
         self._waiting = deque(step.job.name for step in steps if not step.is_done)
         self._retries: deque[str] = deque()
@@ -199,7 +199,7 @@ class Runner:
             message = self._messages.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return
-        if isinstance(message, Outcome):
+        if isinstance(message, ClipRun):
             self._running.pop(message.step.job.name).join()
             self._conclude(message)
             del message
@@ -207,11 +207,11 @@ class Runner:
         else:
             self._emit(message)
 
-    def _conclude(self, outcome: Outcome) -> None:
-        record, job = outcome.record, outcome.step.job
-        if isinstance(outcome.error, Interrupted):
+    def _conclude(self, clip: ClipRun) -> None:
+        record, job = clip.record, clip.step.job
+        if isinstance(clip.error, Interrupted):
             record.status = "waiting"
-        elif outcome.error is None:
+        elif clip.error is None:
             self._emit(Finished(job.name, record.figures))
         elif self._arrivals is not None and self._arrivals.expects(job.config.source):
             record.status = "waiting"
@@ -242,7 +242,7 @@ class Runner:
             thread.join(max(deadline - time.monotonic(), 0))
         while not self._messages.empty():
             message = self._messages.get()
-            if isinstance(message, Outcome) and message.error is None:  # its output is complete all the same
+            if isinstance(message, ClipRun) and message.error is None:  # its output is complete all the same
                 self._emit(Finished(message.step.job.name, message.record.figures))
 
 
