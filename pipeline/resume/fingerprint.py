@@ -45,7 +45,7 @@ def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
         "settings": _settings(config, plan),
         "weights": style_hashes(config),
         "software": _software() | {"python": platform.python_version()},
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": usable_cores()},
     }
 
 
@@ -215,5 +215,6 @@ def _processor() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def usable_cores() -> int:
+    """Return the number of cores that this process may use; `taskset` can limit them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

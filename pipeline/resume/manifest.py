@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from itertools import accumulate, groupby
 from typing import Any
@@ -143,17 +143,9 @@ class Manifest:
         for segment in self.segments:  # thousands in a long film: each is serialized once
             self._lines.setdefault(segment.file, segment.to_json())
         lines = ",\n".join(self._lines[segment.file] for segment in self.segments)
-        head = {
-            "format": FORMAT,
-            "identity": self.identity,
-            "engine": self.engine,
-            "time_base": str(self.time_base),
-            "seconds": self.seconds,
-            "damage": self.damage,
-            "is_complete": self.is_complete,
-            "output_signature": self.output_signature,
-            "split": self.split,
-        }
+        names = [each.name for each in fields(self) if each.name not in ("segments", "_lines")]
+        head = {"format": FORMAT} | {name: getattr(self, name) for name in names}
+        head["time_base"] = str(self.time_base)
         text = f'{json.dumps(head, indent=1)[:-2]},\n "segments": [\n{lines}\n]}}\n'
         write_atomically(os.path.join(folder, NAME), text.encode())
 

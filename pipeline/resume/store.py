@@ -17,7 +17,7 @@ from pipeline.resume.fingerprint import InputCheck
 from pipeline.resume.manifest import Manifest, job_dir_path
 from pipeline.resume.resume_point import find_resume_point, frames_after_segments
 from pipeline.resume.segments import SegmentWriter, segment_plan
-from pipeline.resume.work_dir import WorkDir, partial_output_text
+from pipeline.resume.work_dir import WorkDir, job_manifests, partial_output_text, used_bytes
 
 
 class SegmentStore(Writer):
@@ -163,9 +163,9 @@ class SegmentStore(Writer):
         self.state, self.frames_reused, self._is_stale = None, 0, True
 
     def _check_space(self) -> None:
-        jobs = [] if self.is_complete or self.manifest.split is None else self.work_dir.job_manifests()
+        jobs = [] if self.is_complete or self.manifest.split is None else job_manifests(self.work_dir.path)
         finished = [segment for manifest in (self.manifest, *jobs) for segment in manifest.segments]
-        freed = self.work_dir.used_bytes() if self._is_stale else 0
+        freed = used_bytes(self.work_dir.path) if self._is_stale else 0
         info, source_bytes = self._source.info, self._check.bytes
         check_space(self.work_dir.path, finished, self._plan, info, source_bytes, self._notify, freed_bytes=freed)
 

@@ -84,14 +84,6 @@ class WorkDir:
         """Whether there is a manifest, intact or not."""
         return os.path.lexists(self.file(NAME))
 
-    def job_manifests(self) -> list[Manifest]:
-        """Return the readable manifests of the segment jobs."""
-        return _job_manifests(self.path)
-
-    def used_bytes(self) -> int:
-        """Return how much disk space `clear` would free."""
-        return _used_bytes(self.path)
-
     def remove_unfinished(self) -> None:
         """Remove the files that a killed run was writing."""
         for name in _names_in(self.path):
@@ -147,7 +139,7 @@ def partial_output_text(path: str, manifest: Manifest, *, is_fresh: bool) -> str
         manifest: of the clip; its segment jobs are counted too.
         is_fresh: whether the run that is ending was started with ``--fresh``.
     """
-    jobs = _job_manifests(path) if manifest.split is not None and not manifest.is_complete else []
+    jobs = job_manifests(path) if manifest.split is not None and not manifest.is_complete else []
     finished = [each for each in (manifest, *jobs) if each.segments]
     if not finished:
         return ""
@@ -165,7 +157,8 @@ def clear_remains(target: str) -> None:
             work_dir.close(is_kept=work_dir.has_manifest)
 
 
-def _job_manifests(path: str) -> list[Manifest]:
+def job_manifests(path: str) -> list[Manifest]:
+    """Return the readable manifests of the segment jobs in a work folder."""
     found: list[Manifest] = []
     for name in sorted(_names_in(path)):
         if _JOB.fullmatch(name):
@@ -182,10 +175,11 @@ def _remove_own(path: str) -> None:
             _remove_all(os.path.join(path, name))
 
 
-def _used_bytes(path: str) -> int:
+def used_bytes(path: str) -> int:
+    """Return how much disk space `WorkDir.clear` would free."""
     own = (os.path.join(path, name) for name in _names_in(path) if _OWN.fullmatch(name))
     jobs = (os.path.join(path, name) for name in _names_in(path) if _JOB.fullmatch(name))
-    return sum(signature[0] for signature in map(file_signature, own) if signature) + sum(map(_used_bytes, jobs))
+    return sum(signature[0] for signature in map(file_signature, own) if signature) + sum(map(used_bytes, jobs))
 
 
 def _remove_all(path: str) -> None:

@@ -1,7 +1,6 @@
 """Workers on this machine: processes with engines of their own."""
 
 import logging
-import os
 import queue
 import threading
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from math import ceil
 from weakref import WeakKeyDictionary
 
 from pipeline.errors import DeviceError
+from pipeline.resume.fingerprint import usable_cores
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.worker_process import Share, Worker
 
@@ -22,11 +22,6 @@ _GUARD = 'a script must be a file and do its work below `if __name__ == "__main_
 def default_workers(device: str) -> int:
     """Return the number of GPUs that ``device`` means, or 1 elsewhere: one worker uses all cores."""
     return max(len(_gpus(device)), 1)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use; `taskset` can limit them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus(device: str) -> list[str]:
