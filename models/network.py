@@ -43,12 +43,12 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """All that differs between two styles; every field is linear, so styles blend by interpolation.
+    """The parameters of one style; the network is linear in each, so styles blend by interpolation.
 
     Attributes:
         scale: ``(C,)`` multiplies the normalized features; C is the sum of `Architecture.norm_channels`.
         shift: ``(C,)`` is added to them.
-        weight: ``(3, widths[0], kernel, kernel)`` of the last convolution, which makes the colours.
+        weight: ``(3, widths[0], kernel, kernel)`` of the last convolution, which outputs RGB.
         bias: ``(3,)`` of the last convolution.
     """
 
@@ -135,7 +135,7 @@ class StyleNetwork(nn.Module):
         return _layers(self.encode) + blocks
 
     def decoder(self) -> list[Layer]:
-        """Return the layers from there to the input of the style's own convolution."""
+        """Return the layers from these features to the input of the last convolution, which belongs to the style."""
         return _layers(self.decode)
 
     def neutral_style(self) -> Style:
@@ -215,5 +215,5 @@ def pad(image: Tensor, multiple: int, smallest: int) -> Tensor:
 
 
 def padding(size: int, multiple: int, smallest: int) -> int:
-    """Return what to add to ``size`` for a multiple of ``multiple`` of at least ``smallest``, itself a multiple."""
+    """Return the pixels to add to ``size``, to a multiple of ``multiple`` and at least ``smallest``, itself one."""
     return max(-size % multiple, smallest - size)

@@ -38,12 +38,12 @@ def stylize_video(
         config: what, how and where.
         progress: called after each stylized frame, in the calling thread.
         notify: called with each notice, one line.
-        make: creates the stylizer, called as `Stylizer`.
+        make: creates the stylizer; has the signature of `Stylizer`.
         finished: called when the target is in place; it appears complete or not at all.
 
     Raises:
-        PipelineError: one of its kinds, see `pipeline.errors`.
-        ValueError: there is no such codec, quality or preset.
+        PipelineError: see its subclasses in `pipeline.errors`.
+        ValueError: the codec, quality or preset does not exist.
     """
     started, notices = time.perf_counter(), Notices(notify)
     style = find_style(config.stylize.style, config.stylize.style_end)
@@ -89,10 +89,10 @@ def load_stylizer(
     """Load a stylizer for the frames of ``source``.
 
     Args:
-        config: the style, and what to run it on.
+        config: the style, the device and the engine.
         source: the opened input.
-        mask: says where to stylize; None for everywhere.
-        make: creates the stylizer, called as `Stylizer`.
+        mask: limits where to stylize; None to stylize whole frames.
+        make: creates the stylizer; has the signature of `Stylizer`.
         notify: called with each notice, one line.
     """
     info = source.info
@@ -120,9 +120,9 @@ def render_frames(
         stylizer: the stylize stage.
         writer: the encode stage.
         depth: number of frames that may wait before each stage.
-        state: what the stylizer remembers of the frames before; None at the start of a clip.
+        state: temporal state of the stylizer after the previous frame; None at the start of a clip.
         meter: measures the progress.
-        stop: ends whatever ``frames`` may be waiting for; called before the threads are joined.
+        stop: unblocks ``frames`` if it waits for input; called before the threads are joined.
     """
     meter = meter or ProgressMeter()
     with (

@@ -1,7 +1,7 @@
-"""The clips of a batch, one after another, with neighbors overlapping.
+"""Run the clips of a batch, with overlapping stages.
 
-While one clip is stylized, the next one is opened and decoded, and the one before is encoded and put together. An error
-ends one clip, not the batch. With several workers, each is given clips, or segments of them, as soon as it is free.
+While one clip is stylized, the next one is opened and decoded, and the one before is encoded and concatenated. An error
+ends one clip, not the batch. With several workers, each takes the next clip or segment job as soon as it is free.
 """
 
 import gc
@@ -28,11 +28,11 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor
 
-# One clip is stylized, the next one waits with its first frames, the one before is put together.
+# One clip is stylized, the next one has its first frames decoded, the one before is concatenated.
 OPEN_CLIPS = 3
 # Longest time until new clips and interruptions are noticed.
 POLL_SECONDS = 0.25
-# A clip that does not stop within this time is abandoned; ending the process leaves its work resumable.
+# A clip that does not stop within this time is abandoned; its partial output can be resumed.
 GRACE_SECONDS = 1.2
 
 
@@ -56,11 +56,12 @@ class Runner:
         config: configuration of the batch.
         steps: the steps in their order.
         emit: called with each event, in the thread that calls `run`.
-        arrivals: source of further steps, without end; None to end with the last of ``steps``.
+        arrivals: returns the steps of clips that arrived since, and keeps the batch running; None to end after
+            ``steps``.
         executor: runs the clips; None for workers on this machine, as many as the config asks for. The caller closes
             it.
         idle: called a few times a second.
-        owns_process: whether the process serves this batch alone, so that its garbage collector may be tuned.
+        owns_process: whether the process runs only this batch, so that its garbage collector may be tuned.
 
     Attributes:
         entries: by the names of the outputs, in the order of the plan; a clip that arrives again keeps its place.
@@ -105,7 +106,7 @@ class Runner:
         own_pool = self._start_workers() if self._executor is None else None
         executor = self._executor or own_pool
         if executor is not None:
-            self._stylize = partial(stylize_long_clip, executor=executor, count=self._count_parts)
+            self._stylize = partial(stylize_long_clip, executor=executor, count=self._count_jobs)
             self._max_open = OPEN_CLIPS - 1 + executor.workers
         try:
             for entry in self.entries.values():
@@ -135,12 +136,12 @@ class Runner:
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
     def _start_workers(self) -> LocalPool | None:
-        """Start worker processes; None if one is enough, which is this process."""
+        """Start worker processes; return None if this process is the only worker."""
         device = str(self._config.options.get("device") or "auto")
         workers = self._config.workers or default_workers(device)
         return LocalPool(workers, device) if workers > 1 else None
 
-    def _count_parts(self, info: VideoInfo, workers: int) -> int:
+    def _count_jobs(self, info: VideoInfo, workers: int) -> int:
         others = len(self._waiting) + len(self._running) - 1
         return count_jobs(info, workers, are_busy=others >= workers)
 
@@ -158,7 +159,7 @@ class Runner:
             self._emit(Skipped(entry.step.job.name))
 
     def _add(self, step: Step) -> None:
-        """Add a step that arrived; no clip with the same output is running."""
+        """Add the step of a clip that arrived; no clip with the same output may be running."""
         name = step.job.name
         known = self.entries.get(name)
         if step.is_done and known is not None and known.record.status == "done":
@@ -224,11 +225,11 @@ class Runner:
             self._ends_early = self._ends_early or not self._config.keep_going
 
     def _collect_garbage(self) -> None:
-        """Free what a clip has left in reference cycles.
+        """Free the reference cycles of a finished clip.
 
         PyAV's frames and their side data refer to each other, and Python would collect them only every hundred clips.
-        In a process of our own, the objects that are loaded for good are excluded: a collection then takes half a
-        millisecond instead of a hundred.
+        If the process runs only this batch, objects that are loaded permanently are excluded: a collection then takes
+        half a millisecond instead of a hundred.
         """
         gc.collect()
         if self._owns_process and not self._is_frozen:
@@ -242,10 +243,10 @@ class Runner:
             thread.join(max(deadline - time.monotonic(), 0))
         while not self._messages.empty():
             message = self._messages.get()
-            if isinstance(message, ClipRun) and message.error is None:  # its output is complete all the same
+            if isinstance(message, ClipRun) and message.error is None:  # finished before it noticed the interruption
                 self._emit(Finished(message.step.job.name, message.record.figures))
 
 
 def is_busy() -> bool:
-    """Return whether a thread of ours is still running: after an interruption, one in a step that takes long."""
+    """Return whether a thread of a batch is still running, as in a long step after an interruption."""
     return any(thread.name.startswith("flowbrush-") for thread in threading.enumerate())

@@ -1,4 +1,4 @@
-"""A progress bar for one long job, with speed, time left, and lines above it."""
+"""A progress bar with speed and remaining time, and notices above it."""
 
 import time
 from collections import deque
@@ -18,13 +18,13 @@ NO_PARTIAL_OUTPUT = "no partial output is kept"
 class Bar:
     """A bar on standard error if that is a terminal; notices are printed above it.
 
-    An interruption that passes through the context gets a note on what it leaves.
+    A `KeyboardInterrupt` that leaves the context gets a note that describes the partial output.
 
     Args:
-        verb: what the job does.
+        verb: label of the bar, such as ``stylizing``.
         quiet: show nothing.
-        left: returns what an interruption leaves.
-        first: what the job does before the first frame.
+        left: describes the partial output after an interruption.
+        first: label until the first frame is done.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Bar:
         self._bar.update(self._task, description=self._verb, total=most, completed=done, state=state)
 
     def _speed(self) -> str:
-        """Steps per second over the last 20 steps."""
+        """Return the steps per second of the last 20 steps."""
         self._step_times.append(time.monotonic())
         seconds = self._step_times[-1] - self._step_times[0]
         return f"{(len(self._step_times) - 1) / seconds:.1f}" if seconds > 0 else "-"

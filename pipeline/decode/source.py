@@ -1,7 +1,7 @@
-"""An open video, trimmed to the wanted part, that has at least one frame.
+"""Open a video, trim it, and decode its first frame.
 
-Opening decodes up to the first wanted frame: what cannot work fails before a model is loaded, and size, rotation and
-colour are those of a real frame.
+Opening decodes up to the first wanted frame. So unusable input fails before a model is loaded, and size, rotation and
+colour come from a decoded frame, not from the header.
 """
 
 import os
@@ -29,7 +29,7 @@ from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
-# How far before the wanted start a seek aims; the next is tried if it lands too late all the same.
+# A seek aims this far before the wanted start; if it still lands after the start, the next margin is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
 
 
@@ -40,10 +40,10 @@ class Source:
         info: description of the frames that `pipeline.decode.decoder.decode` yields.
         video: the main video stream; None if PyAV does not read the file.
         other_streams: all other streams.
-        is_start_trimmed: whether it starts later than the file.
+        is_start_trimmed: whether the clip starts after the start of the file.
         first_frame_seconds: time of the first frame that `items` yields.
         covers: cover images as stored in the file, by stream index.
-        chapters: of the wanted part, moved with it.
+        chapters: chapters of the trimmed clip, with times from its start.
         metadata: of the file.
     """
 
@@ -88,16 +88,16 @@ class Source:
         return self._reader.damage.places
 
     def add_damage(self, place: Damage) -> None:
-        """Add a place that is found after trimming, so that its time counts from the wanted start.
+        """Add a damaged place whose time counts from the start of the trimmed clip.
 
         Raises:
-            InputError: damage is an error.
+            InputError: ``DecodeConfig.strict`` makes damage an error.
         """
         seconds = None if place.seconds is None else place.seconds + self._shift_seconds
         self._reader.damage.add(replace(place, seconds=seconds))
 
     def restore_damage(self, places: Iterable[Mapping[str, Any]]) -> None:
-        """Add the places that an earlier run found in what is not decoded again; see `Damage.as_json`."""
+        """Add the damage that an earlier run found in frames that are not decoded again; see `Damage.as_json`."""
         self._reader.damage.restore(places)
 
     def restart(self, from_seconds: Fraction | None) -> None:
@@ -115,13 +115,13 @@ class Source:
             target = max(from_seconds + self._shift_seconds, self._reader.header.start_seconds or Fraction(0))
             try:
                 self._reader.seek(target)
-            except av.FFmpegError:  # which may leave it at the end
+            except av.FFmpegError:  # a failed seek may leave the file at its end
                 self._reopen()
 
     def _reopen(self) -> None:
         damage = self._first_reader.damage
         reader = _open_reader(self.info.path, self._config, damage, with_side_packets=False)
-        if self._reader is not self._first_reader:  # which stays open: output streams are made from its streams
+        if self._reader is not self._first_reader:  # the first stays open: output streams are made from its streams
             self._reader.close()
         self._reader = reader
         self._items = _trimmed(Trim(reader.header, self._config, reader.side_streams), reader)
@@ -131,7 +131,7 @@ class Source:
         self._reader.stop()
 
     def close(self) -> None:
-        """Close the file; nobody may iterate `items` any more."""
+        """Close the file; no thread may still iterate `items`."""
         if self._reader is not self._first_reader:
             self._reader.close()
         self._first_reader.close()
@@ -201,7 +201,7 @@ def _open_reader(name: str, config: DecodeConfig, damage: DamageLog, *, with_sid
 def _start(
     name: str, reader: Reader, config: DecodeConfig, margin: int | None, keep_alpha_and_depth: bool
 ) -> Source | None:
-    """Read up to the first wanted frame, from ``margin`` seconds before it, or from the beginning for None.
+    """Read up to the first wanted frame, from ``margin`` seconds before it, or from the start of the file if None.
 
     Return None if a seek failed, or landed after the wanted start, so that frames would be missing.
     """
@@ -235,9 +235,9 @@ def _start(
 
 
 def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
-    """Yield the items of ``trim``; the last frame lasts until the end that the file declares.
+    """Yield the items of ``trim``; in mp4 and mov, extend the last frame to the end that the header declares.
 
-    The durations in an mp4 or mov are the times between frames in decoding order, not of presentation.
+    Packet durations in these files are differences between dts, not between pts.
     """
     video, items = reader.header.video, trim.items(reader.read())
     if (
@@ -258,7 +258,7 @@ def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
             yield last
         last = item
     if last is not None:
-        if not reader.damage.places:  # otherwise the end may be missing, and the last frame was not shown longer
+        if not reader.damage.places:  # in a damaged file, lost frames may have followed the last one
             last.duration = max(end - (last.pts or 0), last.duration or 0)
         yield last
 

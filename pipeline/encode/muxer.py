@@ -1,4 +1,4 @@
-"""Writing of one output file: its header, the encoded video, the side tracks, its index."""
+"""Write one output file: header, encoded video, side tracks, index."""
 
 import os
 import secrets
@@ -33,17 +33,17 @@ def new_temporary(path: str) -> str:
 
 
 class Muxer:
-    """Writes a video and the side tracks of its source into ``file``; the header is written at once.
+    """Writes a video and the side tracks of its source into ``file``; the constructor writes the header.
 
     The video comes as frames to encode (`write_frame`), or as packets that are encoded already (`write_video_packet`).
-    Packets of all streams should come roughly in the order of their times: FFmpeg sorts them, and buffers at most ten
-    seconds of them.
+    Write the packets of all streams roughly in the order of their times: FFmpeg interleaves them, and buffers at most
+    ten seconds.
 
     Args:
         plan: what to write.
         file: a path, or a file object opened for writing.
         tag: metadata in addition to the plan's, with keys in lower case; appended to the plan's text of the same key.
-        is_trial: skips what takes time after the last frame.
+        is_trial: skips slow steps at the end, such as moving the index; for a test of the settings.
         template: the video stream that packets for `write_video_packet` come from; None for frames.
 
     Attributes:
@@ -103,9 +103,9 @@ class Muxer:
         self._write_video(self._encoder.packets(frame))
 
     def write_video_packet(self, packet: VideoPacket) -> None:
-        """Write an encoded packet, whose pts, dts and duration are those of the output, in its own time base.
+        """Write an encoded packet with the pts, dts and duration of the output, in the packet's time base.
 
-        Packets come in decoding order, with increasing dts.
+        Write packets in decoding order, with increasing dts.
         """
         packet.stream = self._stream
         if self._stream.time_base:
@@ -129,7 +129,7 @@ class Muxer:
             set_display_size(str(self._file).removeprefix("file:"), *self._display_size)
 
     def abandon(self) -> None:
-        """Remove and close the file; never raises. It is removed first, so that no index has to be moved."""
+        """Delete and close the file; never raises. Deleting first keeps FFmpeg from moving the index."""
         if isinstance(self._file, str):
             with suppress(OSError):
                 os.unlink(self._file.removeprefix("file:"))
@@ -169,7 +169,7 @@ def display_size(plan: OutputPlan) -> tuple[int, int] | None:
 
 
 def _tagged(metadata: Mapping[str, str], tag: Mapping[str, str]) -> dict[str, str]:
-    """Return both; text of the source under a key of ``tag``, in any case, comes first."""
+    """Merge ``tag`` into ``metadata``; if both have a key, in any case, the texts are joined as ``source; tag``."""
     others = {key: text for key, text in metadata.items() if key.casefold() not in tag}
     texts = {key.casefold(): text for key, text in metadata.items()}
     return others | {key: f"{texts[key]}; {text}" if texts.get(key) else text for key, text in tag.items()}
@@ -179,7 +179,7 @@ def _muxer_options(plan: OutputPlan, is_trial: bool) -> dict[str, str]:
     if plan.container.is_animation:
         return {"loop": "0"}
     if plan.container.is_quicktime:
-        # The offset between audio and video is stored on this clock; FFmpeg's default of 1000 is 1 ms off.
+        # The offset between audio and video is rounded to this timescale; with FFmpeg's default of 1000, to 1 ms.
         clock = {"movie_timescale": "90000"}
         flags = ("" if is_trial else "+faststart") + ("+use_metadata_tags" if plan.has_free_keys else "")
         return clock | ({"movflags": flags} if flags else {})

@@ -1,4 +1,4 @@
-"""Takes two clips frame by frame, compares pairs of frames, and adds up the scores."""
+"""Score a stylized clip against the original, frame by frame."""
 
 import math
 from collections import deque
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from models.flow import FlowEstimator
 
 NEAR, FAR = 1, 10
-"""Distances of the frames of a pair."""
+"""Distance between the two frames of a pair, in frames."""
 
 PERCEPTUAL_FRAMES = 4
 """About how many frames are compared by style and content."""
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two frames of the clip, compared.
+    """The comparison of two frames of a clip.
 
     Attributes:
         index: of the later frame, from 0.
@@ -187,7 +187,7 @@ def figures(scores: Scores) -> Iterator[str]:
 
 
 class EvenSample(Generic[T]):
-    """A few items of an unknown number, spread evenly: when they become too many, every other one is dropped.
+    """Samples a sequence of unknown length evenly: above ``most`` items, every second one is dropped.
 
     Args:
         most: largest number of items; 0 for all.

@@ -1,4 +1,4 @@
-"""A live session from the first frame to the last: capture, stylize and each sink run in threads of their own."""
+"""Run a live session: capture -> stylize -> sinks, each in its own thread."""
 
 import threading
 import time
@@ -24,23 +24,23 @@ from pipeline.live.stylize.thread import StylizeThread
 from pipeline.notices import Notices
 from pipeline.stylize.bounded_engine import BuildEngine
 
-# For the frame that is being stylized.
+# Longest wait at the end for the frame that is being stylized.
 STYLIZE_SECONDS = 10.0
-# A source that does not return from a read is left to its own timeout: it has nothing to finish.
+# Longest wait at the end for a blocked read of the source, which has nothing to finish.
 CAPTURE_SECONDS = 1.0
 
 
 class LiveSession:
-    """Stylizes what a source shows into sinks, until the session ends.
+    """Stylizes the frames of a source, and sends them to sinks.
 
-    It ends when ``controls`` ask for it, after ``config.seconds``, at the end of a file, when no sink is left, and
-    with a `KeyboardInterrupt`, which is not raised again.
+    Ends when the user quits, after ``config.seconds``, at the end of a file, when the last sink fails or closes, or on
+    a `KeyboardInterrupt`, which is not raised again.
 
     Args:
         config: the source, the style and the targets.
-        sinks: where to send the frames, at least one; the summary is that of the one that took the most frames.
-        controls: their names are the styles, see `pipeline.live.stylize.style_mixer.style_names`; told to quit at the
-            end.
+        sinks: where to send the frames, at least one; the summary reports the one that received the most frames.
+        controls: the user's controls, with the names of `pipeline.live.stylize.style_mixer.style_names`; `quit` is
+            called at the end.
         notify: called with each message for the user, one line; from any thread, one at a time. If the sinks were given
             the same `Notices`, their messages are part of the summary.
         audio: where the audio comes from, see `pipeline.live.sinks.outputs.make_audio`; None for none.
@@ -155,11 +155,11 @@ class LiveSession:
             if self._has_no_sink:
                 return
             others = any(other.is_running and other.sink.is_active for other in self._sink_threads)
-        goes_on = others and not self._controls.quitting.is_set()
-        self._notices(f"{message}; going on without it" if goes_on else message)
+        continues = others and not self._controls.quitting.is_set()
+        self._notices(f"{message}; going on without it" if continues else message)
 
     def _end(self) -> None:
-        """Close everything in the order of the data, so that each stage finishes what it has."""
+        """Close everything in the order of the data, so that each stage finishes its frames."""
         self._ended_at = time.monotonic()
         stylize_thread, audio = self._stylize_thread, self._audio
         steps: list[Callable[[], object]] = [

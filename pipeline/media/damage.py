@@ -1,4 +1,4 @@
-"""Damaged places of an input: collected while reading, and reported at the end, or an error with ``--strict``."""
+"""Collect the damaged places of an input. They are reported at the end; with ``--strict``, the first is an error."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ class Damage:
         packet_index: zero-based index in its stream of the damaged packet, or of the next one if the container failed,
             counted from where reading started; a few packets late if the decoder does not report it exactly.
         seconds: presentation time in the input, or the time reached before it; None if unknown.
-        reason: what is wrong, in FFmpeg's words or ours.
+        reason: what is wrong.
         stream: ``video``, or the kind and index of another stream, as in ``audio 1``.
         is_numbered: whether reading started with the file; otherwise ``packet_index`` means nothing to a user.
     """
@@ -49,7 +49,7 @@ class Damage:
 
     @property
     def key(self) -> tuple[str, object]:
-        """Identifies the place, however it was found."""
+        """A key that is equal for two reports of the same place."""
         place = self.as_json()
         return self.stream, place["packet"] if self.seconds is None else place["seconds"]
 
@@ -64,7 +64,7 @@ class DamageLog:
 
     Args:
         path: the file as the user named it.
-        strict: whether the first place is an error.
+        strict: whether to raise an error at the first place.
 
     Attributes:
         places: found so far.
@@ -124,7 +124,10 @@ class DamageLog:
             self._raise_if_strict()
 
     def move(self, late: range, packet_index: int, seconds: Fraction | None) -> bool:
-        """Move the earliest video damage reported at one of the packets ``late``; return whether there was one."""
+        """Correct the position of the earliest video damage reported at one of the packets ``late``.
+
+        Return whether there is one.
+        """
         for number in range(max(len(self.places) - MAX_SEARCHED, 0), len(self.places)):
             place = self.places[number]
             if place.stream == "video" and place.packet_index in late:

@@ -1,4 +1,4 @@
-"""A work folder as a place to write frames to: finished segments survive whatever happens to the run."""
+"""Write frames as segments into a work folder, where finished segments survive a crash."""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -21,10 +21,10 @@ from pipeline.resume.work_dir import WorkDir, job_manifests, partial_output_text
 
 
 class SegmentStore(Writer):
-    """Writes frames as segments into a work folder, after those that an earlier run finished there.
+    """Writes frames as segments into a work folder, after the finished segments of earlier runs.
 
-    A context manager. On leaving it the folder is unlocked; it is removed unless it contains partial output, which a
-    note on the exception describes. The folder of a segment job always stays.
+    A context manager: its exit unlocks the folder, and removes it unless it contains partial output. A note on the
+    exception describes partial output. The folder of a segment job is never removed.
 
     Args:
         config: of the whole run.
@@ -36,8 +36,8 @@ class SegmentStore(Writer):
 
     Attributes:
         work_dir: the folder.
-        manifest: the finished segments, and all else that is known of the render.
-        state: what the stylizer remembers after these segments; None at the start of the clip.
+        manifest: lists the finished segments, and identifies the render.
+        state: temporal state of the stylizer after these segments; None at the start of the clip.
         frames_reused: number of frames that earlier runs finished.
 
     Raises:
@@ -97,9 +97,9 @@ class SegmentStore(Writer):
         return self.manifest.is_placed(self._config.target)
 
     def frames_to_resume(self) -> Iterator[Frame] | None:
-        """Return the frames after the finished segments; None if the caller has to start from scratch.
+        """Return the frames after the finished segments; None to start from scratch.
 
-        The latter is noted if there are segments but the input does not contain their last frame.
+        None is returned if no segment is finished, or, with a notice, if the input lacks the last finished frame.
         """
         if not self.manifest.segments:
             return None
@@ -111,7 +111,7 @@ class SegmentStore(Writer):
         return frames
 
     def clear_stale(self) -> None:
-        """Remove partial output that cannot be resumed: only now, so that no earlier failure has destroyed it."""
+        """Remove partial output that cannot be resumed; called late, so that a failure before does not destroy it."""
         if self._is_stale:
             self.work_dir.clear()
             self._is_stale = False
@@ -120,8 +120,8 @@ class SegmentStore(Writer):
         """Encode ``frame`` into the current segment, and finish the segment at its boundary.
 
         Raises:
-            EncodeError: the encoder refuses the frame, or the disk is full.
-            InputError: the input was changed or removed meanwhile.
+            EncodeError: the encoder rejects the frame, or the disk is full.
+            InputError: the input was changed or removed since the start.
         """
         with encode_errors(self._plan.target):
             self.clear_stale()
@@ -134,7 +134,7 @@ class SegmentStore(Writer):
                 self._segment = None
 
     def complete(self) -> None:
-        """Record that the segments cover the whole clip, or job."""
+        """Mark the clip, or the segment job, as complete in the manifest."""
         self.check_input()
         self.clear_stale()
         self.manifest.is_complete = True
@@ -170,7 +170,7 @@ class SegmentStore(Writer):
         check_space(self.work_dir.path, finished, self._plan, info, source_bytes, self._notify, freed_bytes=freed)
 
     def _finish_segment(self, writer: SegmentWriter, digest: str, boundary: SegmentBoundary) -> None:
-        """Make the segment permanent."""
+        """Close the segment, and record it in the manifest with the state to resume from."""
         self.check_input()
         manifest = self.manifest
         segment = writer.finish(digest)

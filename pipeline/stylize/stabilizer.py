@@ -1,8 +1,8 @@
-"""Keep a stylized clip stable beyond what the network does by itself; each scene cut starts again.
+"""Reduce the flicker of a stylized clip beyond what the network does. Each scene cut resets the state.
 
 none     the network alone
-smooth   normalization statistics are averaged over time, and the noise of static pixels is filtered before stylizing
-flow     as smooth, and the stylized frame before is warped along the optical flow and blended in
+smooth   average normalization statistics over time, and filter the noise of static pixels before stylizing
+flow     as smooth, and blend in the previous stylized frame, warped along the optical flow
 """
 
 import threading
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 Stability = Literal["none", "smooth", "flow"]
 
-# A frame is normalized with the statistics that this many frames before it left, whether later ones are finished or
-# not: so the result does not depend on how many frames are stylized at once.
+# A frame is normalized with the averaged statistics of this many frames earlier, even if newer ones are finished: the
+# result must not depend on how many frames are stylized at once.
 LAG = 6
-# Share of a frame's statistics that comes from the frames before.
+# Weight of earlier frames in the statistics that normalize a frame, 0 to 1.
 KEEP = 0.3
-# Share of the averaged statistics that stays with each new frame.
+# Weight of the old average when a frame is added to the moving average of statistics, 0 to 1.
 MEMORY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class InputState:
-    """What the input frames leave to the frames after them.
+    """Temporal state of the input frames, for the next frame.
 
     Attributes:
         index: number of frames so far.
         scene: index of the first frame of the scene.
-        thumbnail: of the last frame, to find cuts; None at the start.
-        filtered: the last frame without noise; None at the start.
+        thumbnail: thumbnail of the last frame, to detect scene cuts; None at the start.
+        filtered: the last frame after noise filtering; None at the start.
     """
 
     index: int = 0
@@ -52,11 +52,11 @@ class InputState:
 
 @dataclass(frozen=True, slots=True)
 class OutputState:
-    """What the stylized frames leave to the frames after them.
+    """Temporal state of the stylized frames, for the next frame.
 
     Attributes:
         statistics: averaged normalization statistics ``(1, 2, C + 1)`` of the last `LAG` frames, by index.
-        stylized: the last stylized frame, where it is blended into the next; None otherwise.
+        stylized: the last stylized frame; None unless the mode is ``flow``.
     """
 
     statistics: "Mapping[int, torch.Tensor]" = field(default_factory=dict)
@@ -65,11 +65,11 @@ class OutputState:
 
 @dataclass(frozen=True, slots=True)
 class TemporalState:
-    """What the frames so far leave to the next one; made without arguments at the start.
+    """Temporal state after a frame; the default is the state at the start of a clip.
 
     Attributes:
-        inputs: what `Stabilizer.prepare` returned for the last frame.
-        outputs: what `Stabilizer.finish` returned for the last frame.
+        inputs: state that `Stabilizer.prepare` returned for the last frame.
+        outputs: state that `Stabilizer.finish` returned for the last frame.
     """
 
     inputs: InputState = field(default_factory=InputState)
@@ -114,14 +114,14 @@ def read_state(arrays: State | None, device: "torch.device | str") -> TemporalSt
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """What the network stylizes a frame from.
+    """The input of the network for one frame.
 
     Attributes:
-        pixels: ``(H, W, 3)``, without noise.
-        index: of the frame.
+        pixels: ``(H, W, 3)``, after noise filtering.
+        index: zero-based index of the frame.
         starts_scene: whether the frame is the first of a scene.
-        before: the pixels before, where their flow to this frame is needed; None otherwise.
-        past: normalization statistics ``(1, 2, C + 1)`` of frames before; None at the start of a scene.
+        before: pixels of the previous frame, for the optical flow; None if no flow is needed.
+        past: normalization statistics ``(1, 2, C + 1)`` of earlier frames; None at the start of a scene.
     """
 
     pixels: Pixels
@@ -133,12 +133,12 @@ class PreparedFrame:
 
 @dataclass(frozen=True, slots=True)
 class StylizedFrame:
-    """A frame as the network stylized it.
+    """The output of the network for one frame.
 
     Attributes:
-        prepared: what it was stylized from.
+        prepared: the input of the network.
         pixels: ``(H, W, 3)``.
-        statistics: ``(1, 2, C + 1)``, which the network normalized the frame with.
+        statistics: normalization statistics ``(1, 2, C + 1)`` that the network used.
         flow: what `Stabilizer.flow` returned for the frame.
     """
 
@@ -149,7 +149,7 @@ class StylizedFrame:
 
 
 class Stabilizer:
-    """Passes on what each frame leaves to the next, though several may be stylized at once.
+    """Carries temporal state from frame to frame, while several frames may be stylized at once.
 
     `prepare` and `finish` are called in the order of the frames, each with the state that it returned before; `flow`
     in any thread. `prepare` may be up to `LAG` frames ahead of `finish`.
@@ -163,7 +163,7 @@ class Stabilizer:
         self._own = threading.local()
 
     def prepare(self, pixels: Pixels, inputs: InputState, outputs: OutputState) -> tuple[PreparedFrame, InputState]:
-        """Return what the next frame ``(H, W, 3)``, uint8 or uint16, is stylized from, and the new state."""
+        """Filter the next frame ``(H, W, 3)``, uint8 or uint16; return the network's input and the new state."""
         if self._mode == "none":
             return PreparedFrame(pixels), inputs
         index, small = inputs.index, thumbnail(pixels)
@@ -184,7 +184,7 @@ class Stabilizer:
         if prepared.before is None:
             return None
         size = prepared.pixels.shape[:2]
-        if getattr(self._own, "size", None) != size:  # OpenCV lowers a finder's finest scale for small frames for good
+        if getattr(self._own, "size", None) != size:  # after a small frame, OpenCV never raises the finest scale again
             from models.flow import DisFlow
 
             self._own.size, self._own.find_flow = size, DisFlow("fast")
@@ -192,7 +192,7 @@ class Stabilizer:
         return flow
 
     def finish(self, frame: StylizedFrame, outputs: OutputState) -> tuple[Pixels, OutputState]:
-        """Return the final pixels of the next frame, and the new state."""
+        """Blend in the previous frame if the mode is ``flow``; return the final pixels and the new state."""
         if self._mode == "none":
             return frame.pixels, outputs
         prepared, index = frame.prepared, frame.prepared.index

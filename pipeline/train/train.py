@@ -1,4 +1,4 @@
-"""Training as a whole: check, build the trainer, train, save the best weights, checkpoints and previews."""
+"""Train styles: check the output, build the trainer, train, save the best weights, checkpoints and previews."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class TrainSummary:
         steps: number of steps, earlier runs included.
         seconds: training time, earlier runs included, downloads excluded.
         ended: why it ended: ``steps`` or ``minutes`` are used up, validation reached a ``plateau`` or grew ``worse``.
-        validation: weighted losses on held-out photos of the saved weights, by name.
+        validation: weighted losses of the saved weights on held-out photos, by name.
         loss_networks: names of the loss networks.
     """
 

@@ -18,7 +18,14 @@ from pipeline.resume.store import SegmentStore
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.summary import Summary, summarize
-from pipeline.workers.merge import TOLERANCE, CountJobs, SplitClip, Tolerance, identify_split, is_started_by_one
+from pipeline.workers.merge import (
+    TOLERANCE,
+    CountJobs,
+    SplitClip,
+    Tolerance,
+    has_partial_output_of_one_process,
+    identify_split,
+)
 from pipeline.workers.partition import WARM_UP, WarmUp, count_jobs
 from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
 
@@ -58,7 +65,7 @@ def stylize_long_clip(
     style = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
-        if is_started_by_one(config, plan):
+        if has_partial_output_of_one_process(config, plan):
             notify("one worker started this clip: one worker resumes it")
             return stylize_video(config, progress=progress, notify=notify, finished=finished)
         notices.extend(plan.notices)

@@ -2,7 +2,7 @@
 
 The work folder is that of a clip that one process stylizes, with a folder in it for each job. The manifest records how
 the clip is split, so that a resumed run has the same jobs with any workers. Several workers do not resume the partial
-output of one process, nor the other way round: at boundaries without a cut, frames differ by rounding. Once all frames
+output of a single process, or vice versa: at boundaries without a scene cut, frames differ by rounding. Once all frames
 are stylized, either can finish the output.
 """
 
@@ -34,11 +34,13 @@ CountJobs = Callable[[VideoInfo, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much the frame after a boundary may differ from that of one worker, in levels from 0 to 255.
+    """Differences below which a boundary is invisible, in levels from 0 to 255.
+
+    The frame after the boundary is compared with the same frame as the worker before the boundary stylized it.
 
     Attributes:
-        mean: bound of the mean difference.
-        largest: bound of the largest difference.
+        mean: limit of the mean difference.
+        largest: limit of the largest difference.
     """
 
     mean: float = 1.0
@@ -48,7 +50,7 @@ class Tolerance:
 TOLERANCE = Tolerance()
 
 
-def is_started_by_one(config: VideoConfig, plan: OutputPlan) -> bool:
+def has_partial_output_of_one_process(config: VideoConfig, plan: OutputPlan) -> bool:
     """Return whether there is partial output that one process made with the same settings.
 
     Raises:
@@ -76,9 +78,9 @@ class SplitClip:
     Args:
         config: of the whole run.
         source: the opened input.
-        store: of the whole clip; keeps the decisions in its manifest.
-        warm_up: frames before the start of a job.
-        tolerance: differences at the boundaries that count as visible.
+        store: work folder of the whole clip; its manifest records the split.
+        warm_up: number of frames to decode before the start of a job.
+        tolerance: differences below which a boundary is invisible.
 
     Attributes:
         frames_reused: number of frames that earlier runs finished.
@@ -101,7 +103,7 @@ class SplitClip:
         self._tolerance = tolerance
 
     def split(self, executor: SegmentExecutor, count: CountJobs, notices: Notices) -> None:
-        """Decide on the jobs, unless an earlier run did.
+        """Split the clip into jobs, unless an earlier run did.
 
         Args:
             executor: will run them.
@@ -113,7 +115,7 @@ class SplitClip:
             finished = [_finished_frames(folder) for folder in self._folders()]
             self.frames_reused = sum(finished)
             for folder, frames in zip(self._folders(), finished, strict=True):
-                write_progress(folder, frames)  # a killed worker has reported frames that are lost
+                write_progress(folder, frames)  # a killed worker has reported frames that it did not save
             return
         store.clear_stale()
         jobs = count(self._source.info, executor.workers)
@@ -143,9 +145,9 @@ class SplitClip:
         return sum(read_progress(folder) for folder in self._folders())
 
     def redo_misfits(self, results: Sequence[SegmentResult], notices: Notices) -> bool:
-        """Change the start of jobs that do not fit the one before, each once; return whether there are any.
+        """Give another start to jobs that do not match the job before, once each; return whether there are any.
 
-        Their jobs have to be run again.
+        These jobs have to be run again.
         """
         split = self._split()
         redone = self._better_starts(results, split["extended"])
@@ -159,10 +161,10 @@ class SplitClip:
         return bool(redone)
 
     def merge(self, results: Sequence[SegmentResult], notices: Notices) -> None:
-        """Take over the segments of all jobs, and report boundaries that are visible.
+        """Add the segments of all jobs to the manifest, and report visible boundaries.
 
         Raises:
-            EncodeError: the jobs do not fit together.
+            EncodeError: two neighbouring jobs do not end and start with the same frame.
         """
         gap = self._first_gap(results)
         if gap is not None:
@@ -186,19 +188,19 @@ class SplitClip:
         self.frames_reused = sum(result.frames_reused for result in results)
 
     def _better_starts(self, results: Sequence[SegmentResult], done: Iterable[int]) -> dict[int, SegmentStart]:
-        """Return other starts for the jobs that do not fit the one before, by number of the job."""
+        """Return other starts for the jobs that do not match the job before, by number of the job."""
         starts, gap = self._starts(), self._first_gap(results)
         if gap is None:
             visible = [number for number, _, _ in self._visible() if number not in done]
             found = {number: extend_warm_up(self._source, starts[number - 1], self._warm_up) for number in visible}
-        else:  # where seeking misled one job, it may have misled all after it, which fit each other
+        else:  # if one seek failed, later ones may have failed by as much, so that their jobs match each other
             after = [number for number in range(gap, len(starts) + 1) if number not in done]
             found = {number: replace(starts[number - 1], previous_digest="") for number in after}
         return {number: start for number, start in found.items() if start != starts[number - 1]}
 
     def _first_gap(self, results: Sequence[SegmentResult]) -> int | None:
-        """Return the first job that does not start with the frame at which the one before ends, None if all do."""
-        is_damaged = any(result.damage for result in results)  # which may decode differently from another start
+        """Return the first job that does not start with the frame at which the job before ends; None if all do."""
+        is_damaged = any(result.damage for result in results)  # damaged input may decode differently after a seek
         for number, frames in self._boundaries().items():
             if frames is None or not frames[0].is_same(frames[1], ignore_digest=is_damaged):
                 return number
@@ -210,7 +212,10 @@ class SplitClip:
         return [each for each in found if each[1] >= self._tolerance.mean or each[2] >= self._tolerance.largest]
 
     def _boundaries(self) -> dict[int, tuple[BoundaryFrame, BoundaryFrame] | None]:
-        """Return the first frame of each job but the first, as it and the job before stylized it, by number."""
+        """Return the first frame of each job, stylized by the job before and by the job, by number of the job.
+
+        The first job has none. None if the frames cannot be read.
+        """
         folders = self._folders()
         return {number: read_boundary(folders[number - 1], folders[number]) for number in range(1, len(folders))}
 
@@ -237,7 +242,7 @@ class SplitClip:
 
 
 def _with_threads(config: VideoConfig, threads: int) -> VideoConfig:
-    """Return ``config`` for a worker with that many cores; what is stale was deleted for the whole clip."""
+    """Return ``config`` for a worker with ``threads`` cores; stale output was deleted before the split."""
     return replace(
         config,
         fresh=False,

@@ -1,4 +1,4 @@
-"""What a batch tells: events, reports and notices."""
+"""What a batch reports: events, reports and notices."""
 
 import json
 import shutil

@@ -27,7 +27,7 @@ def test_a_picture_stands_still(tmp_path: Path) -> None:
             assert (mixed[:20, 34:] == 51).all()
 
 
-def test_white_leaves_the_painting_and_black_the_video_exactly(tmp_path: Path) -> None:
+def test_white_is_exactly_stylized_and_black_exactly_original(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 65536, (2, 20, 30, 3)).astype(np.uint16)
     for level, kept in ((0, 0), (255, 1)):
         Image.fromarray(np.full((5, 5), level, np.uint8)).save(tmp_path / "mask.png")

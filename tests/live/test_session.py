@@ -196,12 +196,12 @@ def test_a_missing_camera_ends_the_session() -> None:
 
 def test_the_session_ends_after_its_seconds() -> None:
     memory = Memory()
-    begun = time.monotonic()
+    started = time.monotonic()
     ended: list[float] = []
     memory.close = lambda: (ended.append(time.monotonic()), time.sleep(0.2))  # type: ignore[assignment]
     summary = run(memory, camera=FakeCamera(), seconds=0.5)
     assert memory.frames
-    assert 0.5 <= summary.seconds <= ended[0] - begun, "without the time that the end takes"
+    assert 0.5 <= summary.seconds <= ended[0] - started, "without the time that the end takes"
 
 
 def test_the_controls_end_the_session() -> None:

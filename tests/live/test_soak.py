@@ -1,4 +1,4 @@
-"""A long session leaves nothing behind and grows in nothing."""
+"""A long session leaks no memory, threads or files."""
 
 import json
 import subprocess

@@ -31,7 +31,7 @@ def woven(number, *, is_top_first):
 
 
 def flagged(frames, kind):
-    """The frames with the flag that says which field comes first: ``tff``, ``bff``, or ``prog`` for none."""
+    """The frames with the flag of the first field: ``tff``, ``bff``, or ``prog`` for none."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=WIDTH, height=HEIGHT, format=av.VideoFormat("yuv444p"), time_base=Fraction(1, 15360), name="in"

@@ -1,4 +1,4 @@
-"""Still pictures of every kind come back upright, as RGB; what cannot be read is named."""
+"""Images of every kind are read upright, as RGB; errors name the file."""
 
 from pathlib import Path
 

@@ -131,7 +131,7 @@ def test_dis_sees_colour_as_its_luma() -> None:
 
 
 class FixedRaft(torch.nn.Module):
-    """Stands in for RAFT: keeps what it is given; its last answer tells of each pixel its column and row."""
+    """Stands in for RAFT: records its arguments; its last answer is the column and row of each pixel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,12 +206,12 @@ def test_what_a_moving_layer_hides_and_uncovers() -> None:
     backward[:, 0, 20:40, 38:58] = -8
     forward[:, 0, 20:40, 30:50] = 8
     seen = visible(backward, forward)[0, 0]
-    assert not seen[20:40, 30:37].any(), "was behind the block"
+    assert not seen[20:40, 30:37].any(), "was hidden by the block"
     assert seen[22:38, 40:56].all(), "the block itself"
     assert seen[:18].all(), "the ground"
     assert seen[:, :28].all()
     assert seen[:, 60:].all()
-    assert not seen[20:40, 37:39].any(), "the seam of the motions"
+    assert not seen[20:40, 37:39].any(), "the boundary between the motions"
 
 
 def test_all_is_visible_where_nothing_moves() -> None:
@@ -305,7 +305,7 @@ def test_most_true_occlusions_are_not_visible(name: str) -> None:
 
 
 def test_opencv_is_loaded_only_to_find_flow() -> None:
-    """Painting follows no flow, and must start where OpenCV's system libraries are missing."""
+    """Stylizing without flow must work where OpenCV's system libraries are missing."""
     import subprocess
 
     code = "import sys, models.flow, models.losses; sys.exit('cv2' in sys.modules or 'torchvision' in sys.modules)"

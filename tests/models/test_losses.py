@@ -53,9 +53,9 @@ def test_unrelated_content_is_two() -> None:
 @pytest.mark.parametrize("factor", [1e-2, 1e2])
 def test_losses_are_relative_to_their_target(factor: float) -> None:
     stylized, other = features(0), features(1)
-    painting = gram_matrix(other)[0]
+    style_gram = gram_matrix(other)[0]
     scaled = gram_matrix(factor * other)[0]
-    torch.testing.assert_close(style_loss(factor * stylized, scaled), style_loss(stylized, painting))
+    torch.testing.assert_close(style_loss(factor * stylized, scaled), style_loss(stylized, style_gram))
     torch.testing.assert_close(content_loss(factor * stylized, factor * other), content_loss(stylized, other))
 
 

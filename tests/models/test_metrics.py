@@ -82,7 +82,7 @@ def test_e_stab_is_the_root_of_e_warp() -> None:
     assert e_stab([0.01, 0.03]) == pytest.approx(math.sqrt(0.02))
 
 
-def test_less_paint_is_stiller_for_free() -> None:
+def test_a_weaker_style_is_more_stable() -> None:
     generator = torch.Generator().manual_seed(0)
     scenery = torch.full((1, 3, 32, 32), 0.5)
     first, second = (torch.rand(1, 3, 32, 32, generator=generator) for _ in range(2))
@@ -177,18 +177,18 @@ def test_found_flow_measures_as_the_flow_of_sintel_does() -> None:
 # --- likeness and content ---------------------------------------------------------------------------------------------
 
 
-def test_the_painting_itself_is_all_style_and_the_frame_itself_all_content() -> None:
+def test_style_image_has_style_score_0_and_frame_has_content_score_0() -> None:
     features = {"a": torch.rand(1, 3, 5, 6), "b": torch.rand(1, 4, 3, 3)}
-    painting = {name: gram_matrix(layer)[0] for name, layer in features.items()}
-    assert style_score(features, painting) == 0
+    style_image = {name: gram_matrix(layer)[0] for name, layer in features.items()}
+    assert style_score(features, style_image) == 0
     assert content_score(features["a"], features["a"]) == 0
 
 
-def test_style_score_is_the_mean_over_the_layers_of_the_painting() -> None:
+def test_style_score_is_the_mean_over_the_layers() -> None:
     features = {"a": torch.full((1, 1, 2, 2), 2.0), "b": torch.ones(1, 1, 2, 2), "c": torch.zeros(1, 1, 1, 1)}
-    # Gram matrices of one channel: 4 and 1, the painting's 1 and 2: (9 / 1 + 1 / 4) / 2; the layer c does not count.
-    painting = {"a": torch.ones(1, 1), "b": torch.full((1, 1), 2.0)}
-    assert style_score(features, painting) == pytest.approx(4.625)
+    # Gram matrices of one channel: 4 and 1, the style image 1 and 2: (9 / 1 + 1 / 4) / 2; the layer c does not count.
+    style_image = {"a": torch.ones(1, 1), "b": torch.full((1, 1), 2.0)}
+    assert style_score(features, style_image) == pytest.approx(4.625)
 
 
 def test_content_score_is_relative_to_the_spread() -> None:

@@ -71,7 +71,7 @@ def test_a_picture_with_its_own_statistics_is_the_same(network: StyleNetwork, st
     assert torch.equal(used, statistics)
 
 
-def test_statistics_of_another_picture_change_the_painting(network: StyleNetwork, style: Style) -> None:
+def test_statistics_of_another_image_change_the_output(network: StyleNetwork, style: Style) -> None:
     _, of_dark = network(0.2 * picture(0), style)
     alone, own = network(picture(1), style)
     together, used = network(picture(1), style, of_dark, KEEP_ALL)
@@ -83,16 +83,14 @@ def test_statistics_of_another_picture_change_the_painting(network: StyleNetwork
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 32), (33, 18)])
-def test_the_painting_with_its_features_is_the_painting(
-    network: StyleNetwork, style: Style, height: int, width: int
-) -> None:
+def test_with_features_returns_the_same_image(network: StyleNetwork, style: Style, height: int, width: int) -> None:
     pictures = picture(0, height, width, count=2)
     stylized, features = network.with_features(pictures, style)
     assert torch.equal(stylized, network(pictures, style)[0])
     assert features.shape == (2, TINY.widths[2], -(-height // 4), -(-width // 4))
 
 
-def test_features_are_what_the_painting_is_made_of() -> None:
+def test_features_determine_the_output() -> None:
     torch.manual_seed(1)
     learning = StyleNetwork(TINY)
     drawn = Style(*(t.requires_grad_() for t in random_style(learning).tensors()))

@@ -293,13 +293,13 @@ def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:
     assert set(catalog.recipe["paintings"]) == set(catalog.styles)
 
 
-def test_bundled_styles_paint_and_blend() -> None:
-    painters = [load(name) for name in read_catalog().styles]
-    network = painters[0].network
+def test_bundled_styles_stylize_and_blend() -> None:
+    loaded_styles = [load(name) for name in read_catalog().styles]
+    network = loaded_styles[0].network
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size=(48, 64), mode="bicubic").clamp(0, 1)
-    blend = painters[0].style.lerp(painters[1].style, 0.5)
-    styles = [painters[0].style, painters[1].style, blend]
+    blend = loaded_styles[0].style.lerp(loaded_styles[1].style, 0.5)
+    styles = [loaded_styles[0].style, loaded_styles[1].style, blend]
     with torch.no_grad():
         first, second, between = (network(picture, style)[0] for style in styles)
     for stylized in (first, second, between):

@@ -29,7 +29,7 @@ def test_luma_is_that_of_bt709() -> None:
     assert luma(colour(1.0, 0.0, 0.0)).item() == pytest.approx(0.2126)
 
 
-def test_paint_that_moves_with_the_scene_is_still() -> None:
+def test_strokes_that_move_with_the_scene_are_stable() -> None:
     flow = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1) + noise(2, (2, 2, 12, 16))
     past, past_frame = noise(0), noise(1)
     stylized, frame = warp(past, flow), warp(past_frame, flow)
@@ -45,7 +45,7 @@ def test_output_loss_by_hand() -> None:
     assert output_loss(past + change, past, frame, frame, STILL, ALL).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_paint_may_grow_lighter_with_the_scene() -> None:
+def test_strokes_may_brighten_with_the_scene() -> None:
     past, past_frame = noise(0), noise(1)
     assert output_loss(past + 0.1, past, past_frame + 0.1, past_frame, STILL, ALL) < 1e-12
     assert output_loss(past, past, past_frame + 0.1, past_frame, STILL, ALL).item() == pytest.approx(0.01, rel=1e-3)

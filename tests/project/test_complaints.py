@@ -257,9 +257,9 @@ def test_subtitles_fonts_chapters_lost(tmp_path: Path, stylize: Callable[..., Su
     notices: list[str] = []
     stylize(source, tmp_path / "out.mp4", notify=notices.append)
     after = film(tmp_path / "out.mp4")
-    told = after.of("subtitle")[0].cues
-    assert [cue.begin for cue in told] == before.of("subtitle")[0].times
-    assert [cue.end - cue.begin for cue in told] == [cue.end - cue.begin for cue in shown]
+    written = after.of("subtitle")[0].cues
+    assert [cue.begin for cue in written] == before.of("subtitle")[0].times
+    assert [cue.end - cue.begin for cue in written] == [cue.end - cue.begin for cue in shown]
     assert [chapter[2]["title"] for chapter in after.chapters] == ["Anfang", "Ende"]
     assert any("becomes mov_text" in notice for notice in notices)
     assert any("attachment" in notice and "dropped" in notice for notice in notices)
@@ -322,8 +322,8 @@ def test_apostrophe_in_path(tmp_path: Path, stylize: Callable[..., Summary]) -> 
     folder = tmp_path / 'it\'s "mine" & $(yours)'
     folder.mkdir()
     source = make_clip(folder / "O'Neill's clip.mp4", Clip(audio=[Audio()]))
-    stylize(source, folder / "it's painted.mp4")
-    assert len(contents(folder / "it's painted.mp4").times) == 30
+    stylize(source, folder / "it's stylized.mp4")
+    assert len(contents(folder / "it's stylized.mp4").times) == 30
 
 
 def test_gpu_idle_behind_the_encoder(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
@@ -400,8 +400,8 @@ def test_keep_colors(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), pixel_format="yuv444p", tags=(1, 1, 1, 1)))
     ffv1 = EncodeConfig(codec="ffv1")
     stylize(source, tmp_path / "kept.mkv", keep_colors=True, style="great-wave", encode=ffv1)
-    stylize(source, tmp_path / "painted.mkv", style="great-wave", encode=ffv1)
-    before, kept, stylized = (frames_of(tmp_path / f"{name}.mkv")[0] for name in ("in", "kept", "painted"))
+    stylize(source, tmp_path / "stylized.mkv", style="great-wave", encode=ffv1)
+    before, kept, stylized = (frames_of(tmp_path / f"{name}.mkv")[0] for name in ("in", "kept", "stylized"))
     lost = np.abs(chroma(stylized) - chroma(before)).max()
     assert lost > 20
     assert np.abs(chroma(kept) - chroma(before)).max() < lost / 2  # not less: what is lighter than white is cut off
@@ -425,7 +425,7 @@ def test_strength_at_inference(tmp_path: Path, stylize: Callable[..., Summary]) 
 def test_stroke_size_changes_with_resolution(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
     """fast-style-transfer#259: at twice the resolution strokes are half as large, and there is no option for it."""
 
-    def painting(height: int, stroke_size: float) -> NDArray[np.float64]:
+    def stylized_at(height: int, stroke_size: float) -> NDArray[np.float64]:
         clip = Clip(pts=(0, 512), width=height * 4 // 3, height=height, pixel_format="yuv444p", tags=(1, 1, 1, 1))
         source = make_clip(tmp_path / "in.mkv", clip)
         target = tmp_path / f"{height}-{stroke_size}.mkv"
@@ -433,7 +433,7 @@ def test_stroke_size_changes_with_resolution(tmp_path: Path, stylize: Callable[.
         shown = Image.fromarray(frames_of(target)[0]).resize((160, 120), Image.Resampling.BOX)
         return np.asarray(shown, np.float64)
 
-    small, large, scaled = painting(120, 1), painting(480, 1), painting(480, 4)
+    small, large, scaled = stylized_at(120, 1), stylized_at(480, 1), stylized_at(480, 4)
     assert np.abs(scaled - small).mean() < 0.5 * np.abs(large - small).mean()
 
 
@@ -474,7 +474,7 @@ def test_out_of_memory_skips_a_frame(tmp_path: Path, stylize: Callable[..., Summ
         assert np.abs(strips.astype(int) - whole).max() <= 2
 
 
-def test_tiling_seams(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
+def test_tiling_boundaries(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
     """neural-style#329: tiles have visible borders, as each has its own brightness and colours."""
     spec = EngineSpec(
         network=StyleNetwork(Architecture()),

@@ -24,7 +24,7 @@ def test_the_woodcut_is_black_on_paper_with_colour() -> None:
     assert (picture[..., 0].astype(int) - picture[..., 2] > 90).mean() > 0.08
 
 
-def test_own_style_trains_paints_and_measures(tmp_path: Path) -> None:
+def test_own_style_trains_stylizes_and_measures(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", Clip(width=96, height=72, pts=tuple(range(0, 512 * 12, 512))))
     torch.save(loss_state(), tmp_path / "loss.pth")
     Image.fromarray(stripes().permute(1, 2, 0).numpy()).save(tmp_path / "stripes.png")

@@ -24,9 +24,9 @@ def test_interrupted_at_any_moment_nothing_is_left(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 120, 512), width=320, height=240, audio=[Audio()]))
     target = tmp_path / "out.mp4"
     command = [sys.executable, str(ROOT / "cli.py"), "video", str(source), str(target), *PLAIN]
-    begun = time.monotonic()
+    started = time.monotonic()
     subprocess.run(command, check=True)
-    whole_seconds = time.monotonic() - begun
+    whole_seconds = time.monotonic() - started
     target.unlink()
     generator = random.Random(0)
     codes = []
@@ -55,7 +55,7 @@ def test_interrupted_at_any_moment_nothing_is_left(tmp_path: Path) -> None:
 def test_killed_at_any_moment_the_same_command_gives_the_same_frames(
     tmp_path: Path, stability: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Thirty kills (fifteen for each way to hold still) behind the first finished segment; a line each."""
+    """Kill thirty runs, fifteen for each stability mode, after the first finished segment; print a line each."""
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 600, 512), width=160, height=120, audio=[Audio()]))
     killer = Killer(source, tmp_path, [*PLAIN, "--stability", stability])
     draw = random.Random(stability)

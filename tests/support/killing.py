@@ -24,7 +24,7 @@ class Outcome:
 
     Attributes:
         seconds: from its first finished segment to the kill.
-        reused: frames that the second run did not paint again.
+        reused: frames that the second run did not stylize again.
         frames: of the output.
         different: decoded frames that are not those of a run that was never killed, or not at their time.
     """
@@ -37,12 +37,12 @@ class Outcome:
     def __str__(self) -> str:
         verdict = "identical" if not self.different else f"{self.different} DIFFERENT"
         return (
-            f"killed {self.seconds:5.2f} s behind a segment, {self.reused:4} of {self.frames} frames reused, {verdict}"
+            f"killed {self.seconds:5.2f} s after a segment, {self.reused:4} of {self.frames} frames reused, {verdict}"
         )
 
 
 class Killer:
-    """Paints ``source`` once without, and then as often as asked with a kill.
+    """Stylizes ``source`` once without a kill, then repeatedly with one.
 
     Args:
         source: a clip of at least two segments.
@@ -55,14 +55,14 @@ class Killer:
         self._options = [*options, "--quiet", "--json"]
         self._whole = folder / "whole.mp4"
         self._target = folder / "out.mp4"
-        begun = time.monotonic()
+        started = time.monotonic()
         self._stylize(self._whole)
-        self._seconds = time.monotonic() - begun
+        self._seconds = time.monotonic() - started
 
     def kill(self, draw: random.Random) -> Outcome:
-        """Kill a run at a random moment behind its first finished segment, and let the same command go on."""
+        """Kill a run at a random moment after its first finished segment, and resume it with the same command."""
         waited = None
-        while waited is None:  # a run that ended before it was to be killed tells nothing
+        while waited is None:  # a run that ends before it is killed is repeated
             self._target.unlink(missing_ok=True)
             waited = self._killed(draw.uniform(0, 0.7 * self._seconds))
         summary = self._stylize(self._target)
@@ -77,12 +77,12 @@ class Killer:
         manifest = Path(work_dir_path(str(self._target))) / "manifest.json"
         while not manifest.exists() and process.poll() is None:
             time.sleep(0.002)
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds and process.poll() is None:
+        started = time.monotonic()
+        while time.monotonic() - started < seconds and process.poll() is None:
             time.sleep(0.002)
         process.kill()
         process.wait()
-        return time.monotonic() - begun if manifest.exists() else None
+        return time.monotonic() - started if manifest.exists() else None
 
     def _stylize(self, target: Path) -> dict[str, Any]:
         done = subprocess.run([*self._command, str(target), *self._options], capture_output=True, text=True, check=True)

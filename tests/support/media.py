@@ -248,7 +248,7 @@ class Contents:
     """The content of a file, as PyAV reads it.
 
     Attributes:
-        frames: RGB pictures; empty where they were not wanted.
+        frames: RGB frames; empty if not requested.
         times: of the frames in seconds, exact.
         durations: of the frames in seconds.
         time_base: of the video.

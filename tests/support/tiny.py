@@ -1,4 +1,4 @@
-"""What training is tested on: a tiny network, a tiny loss network with random weights, pictures made on the spot."""
+"""Tiny inputs for training: a network, a loss network with random weights, synthetic images."""
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def blobs(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
 
 
 def stripes(height: int = 80, width: int = 96) -> Tensor:
-    """A painting ``(3, H, W)`` uint8: diagonal stripes of red and yellow."""
+    """A style image ``(3, H, W)`` uint8: diagonal stripes of red and yellow."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     stripe = ((rows + columns) // 5 % 2 * 255).to(torch.uint8)
     return torch.stack((torch.full_like(stripe, 250), stripe, torch.zeros_like(stripe)))

@@ -19,7 +19,7 @@ Change = Callable[[Iterator[Frame]], Iterator[Frame]]
 def transcode(
     source: Source, plan: OutputPlan, *, change: Change = lambda frames: frames, tag: Mapping[str, str] | None = None
 ) -> EncodeReport:
-    """Write all frames of ``source``, passed through ``change``, and its side packets as ``plan`` says."""
+    """Write all frames of ``source``, passed through ``change``, and its side packets according to ``plan``."""
     packets = SidePackets(capacity_bytes=2**40)  # one thread, which must not wait for itself
     return encode(change(decode(source, packets)), plan, tag=tag, side_packets=packets)
 

@@ -36,7 +36,7 @@ def texture(seed: int) -> Pixels:
 
 @dataclass
 class Pan(Clip):
-    """A camera that moves right by `STEP` px a frame, so that the picture moves left; at ``cut`` it is elsewhere."""
+    """A camera that moves right by `STEP` px a frame, so that the image moves left; at ``cut`` it jumps."""
 
     width: int = WIDTH
     height: int = HEIGHT

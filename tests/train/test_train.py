@@ -197,7 +197,7 @@ def test_a_resumed_run_keeps_its_length_and_rates(ready: TrainConfig, earlier: P
     assert (settings["network_rate"], settings["vectors_first"], settings["plateau"]) == (0.5, 0.4, 9)
 
 
-def test_the_length_grows_with_the_number_of_paintings(ready: TrainConfig) -> None:
+def test_more_style_images_mean_more_steps(ready: TrainConfig) -> None:
     def length(**changes: object) -> tuple[int, float | None]:
         config = dataclasses.replace(ready, **({"steps": None, "minutes": None} | changes))  # type: ignore[arg-type]
         return config.settings().steps, config.settings().minutes
@@ -221,7 +221,7 @@ def test_nothing_is_compiled_without_time_or_a_compiler(ready: TrainConfig, monk
     assert notes[0].endswith("install g++")
 
 
-def test_the_stroke_size_is_that_of_the_painting(ready: TrainConfig) -> None:
+def test_stroke_size_follows_the_style_image(ready: TrainConfig) -> None:
     train(dataclasses.replace(ready, stroke_size=1.5, steps=1))
     assert read_catalog(ready.output).styles["stripes"].painting_px == 96
 

@@ -1,4 +1,4 @@
-"""The thread that stylizes: the newest frame in, a stylized frame out, at a size that the machine manages in time."""
+"""The stylize thread of a live session: takes the newest frame, and stylizes it at a size that is fast enough."""
 
 import threading
 import time
@@ -15,11 +15,11 @@ from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.resolution import ResolutionControl, first_step, working_sizes
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 
-# Two ordinary cores stylize so many pixels thirty times a second; a GPU starts at the full size.
+# Two CPU cores stylize about this many pixels at 30 fps; a GPU starts at the full size.
 FIRST_PIXELS_ON_CPU = 640 * 360
-# The first frames say little about the time of the next.
+# The first frames take longer than later ones, so the size is chosen after this time.
 PREPARE_AFTER_SECONDS = 1.0
-# No frame is skipped of a source up to this much faster than wanted, as its frames come at uneven times.
+# Frames are skipped only if the source is faster than this factor of the target rate, as frame intervals vary.
 RATE_TOLERANCE = 1.15
 
 
@@ -29,7 +29,7 @@ class StylizeThread(threading.Thread):
     Args:
         config: the targets.
         stylizer: stylizes the frames.
-        capture: its frame rate counts.
+        capture: provides the frame rate of the source.
         captured: where the frames come from.
         sink_threads: where the stylized frames go.
         controls: how to stylize each frame.
@@ -72,11 +72,11 @@ class StylizeThread(threading.Thread):
 
     @property
     def fps(self) -> float:
-        """Frames per second that are to come out."""
+        """Target output rate, in frames per second."""
         return min(self._wanted_fps, self._capture.fps or DEFAULT_FPS)
 
     def run(self) -> None:
-        """Stylize until no more frames come."""
+        """Stylize frames until the mailbox is closed."""
         try:
             self.stylizer.use_this_thread()
             while (captured := self._captured.get()) is not None:
@@ -89,7 +89,7 @@ class StylizeThread(threading.Thread):
                 sink_thread.finish()
 
     def _is_due(self, captured_at: float) -> bool:
-        """Return whether to stylize a frame, of a source that is faster than wanted."""
+        """Return whether to stylize the frame captured at this time; False skips it to reach the target rate."""
         source_fps = self._capture.fps
         if source_fps is None or source_fps <= RATE_TOLERANCE * self._wanted_fps:
             return True
@@ -131,7 +131,7 @@ class StylizeThread(threading.Thread):
         self._notify(f"{device} has too little memory: stylizing at {width}x{height} or less")
 
     def _learn(self, now: float) -> None:
-        """Record what the frame took, and prepare the engine that would help most."""
+        """Record the time that the frame took, and prepare the engine that would help most."""
         fast = self.stylizer.engine != "eager"
         self.first_at = self.first_at or now
         self.fast_at = self.fast_at or (now if fast else None)

@@ -1,4 +1,4 @@
-"""The engines against the network itself, on tiny pictures."""
+"""The engines against the network itself, on tiny images."""
 
 import importlib.util
 import itertools
@@ -264,7 +264,7 @@ def test_a_fade_to_black_ends_in_black(network: StyleNetwork, style: Style, tmp_
     assert changes[4] < 0.5
 
 
-def test_the_bars_of_a_letterbox_stay_black_and_the_picture_between_is_painted(
+def test_letterbox_bars_stay_black_and_the_image_is_stylized(
     network: StyleNetwork, style: Style, tmp_path: Path
 ) -> None:
     run = build("eager", network, tmp_path, size=(96, 64))
@@ -297,7 +297,7 @@ def test_kept_colors_differ_from_the_picture_by_light_alone(
     assert whole.float().mean() > 0.3
     assert (change.amax(dim=2) - change.amin(dim=2))[whole].max() <= 1, "the three channels must move alike"
     weights = torch.tensor([0.2126, 0.7152, 0.0722])
-    assert ((toned - stylized) @ weights)[whole].abs().max() <= 1, "the light is not the painting's"
+    assert ((toned - stylized) @ weights)[whole].abs().max() <= 1, "the luminance is not that of the stylized image"
     assert (half - (stylized + toned) / 2).abs().max() <= 1
     assert mean_difference(stylized, toned) > 5
 

@@ -41,7 +41,7 @@ def style() -> Style:
     return Style(1 + 0.2 * torch.randn_like(neutral.scale), neutral.shift + 0.1, neutral.weight, neutral.bias - 0.2)
 
 
-def picture(height: int, width: int) -> Tensor:
+def image(height: int, width: int) -> Tensor:
     """``(H, W, 3)`` uint8: blobs of colour with some texture, and the bar of a letterbox above."""
     texture = 0.1 * torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
     pixels = ((blobs(1, height, width) + texture).clamp(0, 1) * 255).round().to(torch.uint8)
@@ -50,11 +50,11 @@ def picture(height: int, width: int) -> Tensor:
 
 
 def both(
-    paint: FrameGraph, tiling: Tiling, style: Style, pixels: Tensor, *controls: Tensor
+    graph: FrameGraph, tiling: Tiling, style: Style, pixels: Tensor, *controls: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """What the whole picture becomes, and what its strips become; each with the statistics."""
+    """Stylize the whole image, and its strips; return both with their statistics."""
     with torch.inference_mode():
-        return paint(pixels, *style.tensors(), *controls), TiledFrameGraph(paint, tiling)(
+        return graph(pixels, *style.tensors(), *controls), TiledFrameGraph(graph, tiling)(
             pixels, *style.tensors(), *controls
         )
 
@@ -65,8 +65,8 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("tiling", [Tiling(4), Tiling(8, keeps_half=False), Tiling(1000)], ids=str)
 @pytest.mark.parametrize("size", [(37, 50), (16, 90), (3, 5), (102, 67)])
-def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, style: Style) -> None:
-    pixels = picture(*size)
+def test_strips_match_the_whole_image(size: tuple[int, int], tiling: Tiling, style: Style) -> None:
+    pixels = image(*size)
     controls = zero_statistics(NETWORK), NONE, FULL, NONE, NONE
     (expected, statistics), (stylized, used) = both(FrameGraph(NETWORK), tiling, style, pixels, *controls)
     assert apart(stylized, expected).max() <= 1
@@ -78,18 +78,18 @@ def test_strips_are_painted_as_the_whole(size: tuple[int, int], tiling: Tiling, 
 @pytest.mark.parametrize("stroke_size", [0.5, 1.0, 1.3, 2.0])
 def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
     height, width = 45, 58
-    paint = FrameGraph(NETWORK, END, canvas_size(height, width, stroke_size))
-    pixels = picture(height, width)
+    graph = FrameGraph(NETWORK, END, canvas_size(height, width, stroke_size))
+    pixels = image(height, width)
     with torch.inference_mode():
-        _, past = paint(pixels // 2, *style.tensors(), zero_statistics(NETWORK), NONE, FULL, NONE, NONE)
+        _, past = graph(pixels // 2, *style.tensors(), zero_statistics(NETWORK), NONE, FULL, NONE, NONE)
     for controls in ((past, HALF, FULL, NONE, FULL), (past, FULL, HALF, FULL, HALF), (past, NONE, FULL, HALF, NONE)):
-        (expected, statistics), (stylized, used) = both(paint, Tiling(8), style, pixels, *controls)
+        (expected, statistics), (stylized, used) = both(graph, Tiling(8), style, pixels, *controls)
         assert apart(stylized, expected).max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
 
 
 def test_strips_of_deep_pictures(style: Style) -> None:
-    pixels = (picture(40, 52).int() * 257 + 3).to(torch.uint16)
+    pixels = (image(40, 52).int() * 257 + 3).to(torch.uint16)
     controls = zero_statistics(NETWORK), NONE, FULL, NONE, NONE
     (expected, _), (stylized, _) = both(FrameGraph(NETWORK), Tiling(8), style, pixels, *controls)
     assert stylized.dtype == torch.uint16
@@ -97,7 +97,7 @@ def test_strips_of_deep_pictures(style: Style) -> None:
 
 
 def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
-    pixels = picture(120, 64)
+    pixels = image(120, 64)
     _, (stylized, _) = both(
         FrameGraph(NETWORK), Tiling(4), style, pixels, zero_statistics(NETWORK), NONE, FULL, NONE, NONE
     )
@@ -107,7 +107,7 @@ def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_real_style_in_strips_has_no_visible_boundaries(precision: Any, tmp_path: Path) -> None:
-    loaded, pixels, rows = load("great-wave"), picture(130, 140), 16
+    loaded, pixels, rows = load("great-wave"), image(130, 140), 16
     spec = EngineSpec(network=loaded.network, height=130, width=140, device=CPU, precision=precision, cache=tmp_path)
     arguments = pixels, loaded.style, zero_statistics(loaded.network), NONE, FULL, NONE, NONE
     expected, _ = build_engine("eager", spec)(*arguments)
@@ -117,8 +117,8 @@ def test_a_real_style_in_strips_has_no_visible_boundaries(precision: Any, tmp_pa
         assert difference.mean() <= (0.01 if precision == "fp32" else 1)
         assert difference.max() <= (1 if precision == "fp32" else 4)
         boundaries = [row for border in range(rows, 130, rows) for row in (border - 1, border)]
-        elsewhere = [row for row in range(130) if row not in boundaries]
-        assert difference[boundaries].mean() <= 1.5 * difference[elsewhere].mean() + 0.01
+        inside = [row for row in range(130) if row not in boundaries]
+        assert difference[boundaries].mean() <= 1.5 * difference[inside].mean() + 0.01
 
 
 class Watch(TorchDispatchMode):
@@ -151,12 +151,12 @@ def most_bytes(call: Callable[[], object]) -> int:
 
 def test_strips_need_the_estimated_memory_and_far_less_than_the_whole_frame() -> None:
     loaded, (height, width) = load("great-wave"), (512, 128)
-    pixels, paint = picture(height, width), FrameGraph(loaded.network)
+    pixels, graph = image(height, width), FrameGraph(loaded.network)
     arguments = *loaded.style.tensors(), zero_statistics(loaded.network), NONE, FULL, NONE, NONE
-    whole = most_bytes(lambda: paint(pixels, *arguments))
+    whole = most_bytes(lambda: graph(pixels, *arguments))
     before = whole
     for tiling in (Tiling(32), Tiling(32, keeps_half=False), Tiling(4, keeps_half=False)):
-        stylized = TiledFrameGraph(paint, tiling)
+        stylized = TiledFrameGraph(graph, tiling)
         most = most_bytes(lambda stylized=stylized: stylized(pixels, *arguments))  # type: ignore[misc]
         estimate = peak_bytes(loaded.network.architecture, tiling, height, width, 4)
         assert most < before, "each step down must take less"
