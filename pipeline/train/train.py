@@ -107,7 +107,8 @@ def _reports(trainer: "Trainer") -> Iterator["TrainingReport"]:
     try:
         yield from trainer.run()
     except DivergedError as error:
-        raise StyleError(f"training diverged, {error}; lower the loss weights or check the images") from error
+        remedy = "check the images, lower the loss weights, or start over with --overwrite --no-compile"
+        raise StyleError(f"training diverged, {error}; {remedy}") from error
 
 
 def _check_output(config: TrainConfig) -> None:
