@@ -35,7 +35,7 @@ STEADY = 1.15  # the two rates may differ by so much
 
 
 def run_batch(folder: Path, output: Path, options: list[str]) -> list[tuple[float, float]]:
-    """Paint a folder; returns the moment at which each clip was finished, and the processor time used until then."""
+    """Stylize a folder; returns the moment at which each clip was finished, and the processor time used until then."""
     command = [sys.executable, str(ROOT / "cli.py"), "batch", str(folder), "--output", str(output), *options]
     moments = []
     with subprocess.Popen([*command, "--json-lines", "--quiet"], stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ def _cpu_seconds(process: int) -> float:
         return math.nan
 
 
-def paint_clocked(clip: Path, target: Path, options: list[str]) -> tuple[float, float]:
+def stylize_clocked(clip: Path, target: Path, options: list[str]) -> tuple[float, float]:
     """`flowbrush video`: milliseconds a frame, and processor seconds in all."""
     before = os.times()
     fps = stylize(clip, target, *options)["fps"]
@@ -68,7 +68,7 @@ def paint_clocked(clip: Path, target: Path, options: list[str]) -> tuple[float, 
 
 
 def run_loop(clips: list[Path], output: Path, options: list[str]) -> list[float]:
-    """Paint each clip with a command of its own; returns how long each took."""
+    """Stylize each clip with a command of its own; returns how long each took."""
     output.mkdir()
     times = []
     for clip in clips:
@@ -89,10 +89,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for clip in clips:
         shutil.copyfile(first, clip)
     stylize(first, folder / "warm.mp4", *options)
-    _, short_cpu = paint_clocked(first, folder / "short_painted.mp4", options)
-    before, long_cpu = paint_clocked(long, folder / "long_painted.mp4", options)
+    _, short_cpu = stylize_clocked(first, folder / "short_stylized.mp4", options)
+    before, long_cpu = stylize_clocked(long, folder / "long_stylized.mp4", options)
     moments = run_batch(folder / "in", folder / "out", options)
-    after, _ = paint_clocked(long, folder / "long_painted.mp4", options)
+    after, _ = stylize_clocked(long, folder / "long_stylized.mp4", options)
     loop = run_loop(clips[: arguments.loop], folder / "loop", options)
     between = len(moments) - 1
     one_more, one_more_cpu = ((moments[-1][kind] - moments[0][kind]) / between for kind in (0, 1))

@@ -1,4 +1,4 @@
-"""The loop that most style-transfer projects ship: OpenCV reads, a large network paints in float32, OpenCV writes."""
+"""The loop that most style-transfer projects ship: OpenCV reads, a large network stylizes in float32, OpenCV writes."""
 
 import time
 from pathlib import Path
@@ -74,7 +74,7 @@ class _Residual(nn.Module):
 
 
 def classic_loop(network: TransformerNet, clip: Path, target: Path, *, frames: int, warm_up: int) -> float:
-    """Paint the first frames of ``clip``; returns milliseconds a frame, after ``warm_up`` frames."""
+    """Stylize the first frames of ``clip``; returns milliseconds a frame, after ``warm_up`` frames."""
     capture = cv2.VideoCapture(str(clip))
     size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
     writer = cv2.VideoWriter(str(target), cv2.VideoWriter_fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS), size)
@@ -82,11 +82,11 @@ def classic_loop(network: TransformerNet, clip: Path, target: Path, *, frames: i
     for index in range(warm_up + frames):
         if index == warm_up:
             begun = time.perf_counter()
-        there, picture = capture.read()
-        if not there:
+        has_frame, frame = capture.read()
+        if not has_frame:
             raise RuntimeError(f"{clip} ends after {index} frames, {warm_up + frames} are needed")
-        stylized = _stylized(network, picture)
-        if stylized.shape != picture.shape:  # the writer would only warn
+        stylized = _stylized(network, frame)
+        if stylized.shape != frame.shape:  # the writer would only warn
             raise ValueError(f"width and height must be multiples of 4, not {size[0]}x{size[1]}")
         writer.write(stylized)
     writer.release()
@@ -96,8 +96,8 @@ def classic_loop(network: TransformerNet, clip: Path, target: Path, *, frames: i
 
 
 @torch.no_grad()
-def _stylized(network: TransformerNet, picture: np.ndarray) -> np.ndarray:
-    rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+def _stylized(network: TransformerNet, frame: np.ndarray) -> np.ndarray:
+    rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     result = network(torch.from_numpy(rgb.transpose(2, 0, 1)).float()[None])
     stylized = result[0].clamp(0, 255).numpy().transpose(1, 2, 0).astype(np.uint8)
     return cv2.cvtColor(np.ascontiguousarray(stylized), cv2.COLOR_RGB2BGR)

@@ -1,4 +1,4 @@
-"""Make a clip to measure on: the sample video harbor, played to and fro for any length, with sound (h264 + aac, mp4).
+"""Make a clip to measure on: the sample video harbor, played to and fro for any length, with audio (h264 + aac, mp4).
 
 python benchmarks/clips.py OUT.mp4 [--frames 300] [--height 360]
 """
@@ -22,51 +22,51 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sample_videos import clip
 
 RATE = 30
-SOUND_RATE = 48000
-SAMPLES = SOUND_RATE // RATE
+AUDIO_RATE = 48000
+SAMPLES = AUDIO_RATE // RATE
 
 
 def make_clip(target: Path, *, frames: int, height: int = 360) -> Path:
-    """Write ``frames`` pictures, 30 a second, each with its share of a stereo tone that wanders."""
+    """Write ``frames`` frames, 30 a second, each with its share of a stereo tone that wanders."""
     width = width_for(height)
     scale = VideoReformatter()
     with av.open(str(target), "w") as container:
         video = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "20"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound = container.add_stream("aac", rate=SOUND_RATE, layout="stereo")
-        for index, picture in zip(range(frames), _to_and_fro(), strict=False):
-            resized = scale.reformat(picture, width, height, format="yuv420p")
+        audio = container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
+        for index, frame in zip(range(frames), _to_and_fro(), strict=False):
+            resized = scale.reformat(frame, width, height, format="yuv420p")
             resized.pts, resized.time_base, resized.pict_type = index, Fraction(1, RATE), 0
             container.mux(video.encode(resized))
-            container.mux(sound.encode(_tone(index)))
+            container.mux(audio.encode(_tone(index)))
         container.mux(video.encode(None))
-        container.mux(sound.encode(None))
+        container.mux(audio.encode(None))
     return target
 
 
 def width_for(height: int) -> int:
-    """Of a picture of about 16:9, a multiple of 4, as the classic networks need it."""
+    """Of a frame of about 16:9, a multiple of 4, as the classic networks need it."""
     return round(height * 16 / 9 / 4) * 4
 
 
-def first_picture() -> NDArray[np.uint8]:
-    """``(H, W, 3)`` RGB: the first picture of harbor."""
+def first_frame() -> NDArray[np.uint8]:
+    """``(H, W, 3)`` RGB: the first frame of harbor."""
     with av.open(str(clip("harbor"))) as container:
         return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 def _to_and_fro() -> Iterator[VideoFrame]:
     with av.open(str(clip("harbor"))) as container:
-        pictures = list(container.decode(video=0))
-    return itertools.cycle(pictures + pictures[-2:0:-1])
+        frames = list(container.decode(video=0))
+    return itertools.cycle(frames + frames[-2:0:-1])
 
 
 def _tone(index: int) -> AudioFrame:
-    at = np.arange(index * SAMPLES, (index + 1) * SAMPLES) / SOUND_RATE
+    at = np.arange(index * SAMPLES, (index + 1) * SAMPLES) / AUDIO_RATE
     left = 0.2 * np.sin(2 * np.pi * (220 * at + 40 * np.sin(at)))
     samples = np.stack((left, 0.5 * left)).astype(np.float32)
     frame = AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, index * SAMPLES, Fraction(1, SOUND_RATE)
+    frame.sample_rate, frame.pts, frame.time_base = AUDIO_RATE, index * SAMPLES, Fraction(1, AUDIO_RATE)
     return frame
 
 

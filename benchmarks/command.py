@@ -16,7 +16,7 @@ class CommandError(RuntimeError):
 
 
 def stylize(clip: Path, target: Path, *options: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """Paint ``clip`` into ``target``; returns the object that ``--json`` prints.
+    """Stylize ``clip`` into ``target``; returns the object that ``--json`` prints.
 
     Args:
         clip: the input.

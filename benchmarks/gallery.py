@@ -1,9 +1,9 @@
-"""How good is each style? Paints clips in every style, measures them, and shows them side by side.
+"""How good is each style? Stylizes clips in every style, measures them, and shows them side by side.
 
     python benchmarks/gallery.py --painting great-wave=great_wave.jpg [--sheet gallery.png] [--set stability=none]
 
 Prints a line a figure: e_stab, e_stab10, style and content as `flowbrush evaluate` measures them (docs/measures.md),
-with input_e_stab, the clip's own. They stand together: less paint is stiller for free.
+with input_e_stab, the clip's own. Read them together: a weaker style is always more stable.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> int:
             if arguments.cards:
                 write_figures(arguments.cards, name, figures)
         if arguments.sheet:
-            originals = [picture for path in arguments.clips for picture in _moments(path)]
+            originals = [image for path in arguments.clips for image in _moments(path)]
             write_image(arguments.sheet, contact_sheet({"original": originals} | rows))
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
@@ -65,10 +65,10 @@ def _arguments() -> argparse.Namespace:
     add("--weights", type=Path, default=BUNDLED, metavar="FILE", help="default: the bundled styles")
     add("--styles", default="", metavar="A,B", help="of these; default: all of the file")
     add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help="of pipeline's StylizeConfig")
-    add("--painting", action="append", default=[], metavar="STYLE=FILE", help="what a style is held against")
-    add("--paintings", type=Path, default=Path(), metavar="FOLDER", help="where the files of --painting lie")
+    add("--painting", action="append", default=[], metavar="STYLE=FILE", help="the style image of a style")
+    add("--paintings", type=Path, default=Path(), metavar="FOLDER", help="folder of the files of --painting")
     add("--cards", type=Path, metavar="FILE.json", help="write the figures into the cards of `flowbrush train`")
-    add("--sheet", type=Path, metavar="FILE.png", help="draw a row of pictures for each style")
+    add("--sheet", type=Path, metavar="FILE.png", help="draw a row of images for each style")
     return parser.parse_args()
 
 
@@ -92,11 +92,11 @@ def _chosen(weights: Path, styles: str) -> list[str]:
 
 
 def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels], str | None]:
-    """Paint each clip: figures by clip and measure, pictures for the sheet, and the network that judged."""
+    """Stylize each clip: figures by clip and measure, images for the sheet, and the network that judged."""
     files = dict(text.split("=", 1) for text in arguments.painting)
     painting = arguments.paintings / files[style] if style in files else None
     figures: dict[str, float] = {}
-    pictures: list[Pixels] = []
+    images: list[Pixels] = []
     network = None
     with tempfile.TemporaryDirectory() as folder:
         for path in arguments.clips:
@@ -114,9 +114,9 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
             measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
             figures |= {key: value for key, value in measured.items() if value is not None}
             network = scores.loss_network
-            pictures += _moments(stylized)
+            images += _moments(stylized)
             stylized.unlink()
-    return figures, pictures, network
+    return figures, images, network
 
 
 def _note(line: str) -> None:
@@ -124,7 +124,7 @@ def _note(line: str) -> None:
 
 
 def _moments(path: Path) -> list[Pixels]:
-    """The pictures at `MOMENTS` of a clip, at the width of the sheet."""
+    """The images at `MOMENTS` of a clip, at the width of the sheet."""
     with open_source(path) as source:
         count = sum(1 for _ in decode(source))
     wanted = {int(moment * count) for moment in MOMENTS}
@@ -134,16 +134,16 @@ def _moments(path: Path) -> list[Pixels]:
 
 
 def contact_sheet(rows: Mapping[str, Sequence[Pixels]]) -> Pixels:
-    """One row for each name: the name, then its pictures; ``(height, width, 3)`` uint8 RGB."""
-    height = max(picture.shape[0] for pictures in rows.values() for picture in pictures) + MARGIN
+    """One row for each name: the name, then its images; ``(height, width, 3)`` uint8 RGB."""
+    height = max(image.shape[0] for images in rows.values() for image in images) + MARGIN
     columns = max(map(len, rows.values()))
     sheet = Image.new("RGB", (NAME_WIDTH + columns * (CELL_WIDTH + MARGIN), len(rows) * height + MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, (name, pictures) in enumerate(rows.items()):
+    for row, (name, images) in enumerate(rows.items()):
         top = MARGIN + row * height
         draw.text((NAME_WIDTH - 14, top + height // 2), name, "#222222", font=_font(name), anchor="rm")
-        for column, picture in enumerate(pictures):
-            sheet.paste(Image.fromarray(picture), (NAME_WIDTH + column * (CELL_WIDTH + MARGIN), top))
+        for column, image in enumerate(images):
+            sheet.paste(Image.fromarray(image), (NAME_WIDTH + column * (CELL_WIDTH + MARGIN), top))
     return np.asarray(sheet, np.uint8)
 
 

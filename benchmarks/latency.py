@@ -1,10 +1,10 @@
-"""How long does a picture take from the camera to the sink, and does that grow?
+"""How long does a frame take from the camera to the sink, and does that grow?
 
     python benchmarks/latency.py [--seconds 120] [--height 360] [--only default|slow] [--cold] [--json]
 
-A clip that is played at its own pace stands in for the camera, decoded in the process that paints. Measured is each
-picture that reaches the sink: from the moment when the camera handed it out until the sink has taken it. Twice: as
-`flowbrush live` runs by default, and with a network that is three times slower on purpose (every picture is painted
+A clip that is played at its own pace stands in for the camera, decoded in the process that stylizes. Measured is each
+frame that reaches the sink: from the moment when the camera handed it out until the sink has taken it. Twice: as
+`flowbrush live` runs by default, and with a network that is three times slower on purpose (every frame is stylized
 three times, whatever engine does it). The resolution follows both.
 
 The first run of a size compiles in the background; so that what is measured is what a user sees every day, that is
@@ -48,11 +48,11 @@ class Run:
 
     Attributes:
         clip: the camera's stand-in.
-        style: what it is painted like.
+        style: what it is stylized like.
         engine: see `StylizeConfig`.
         seconds: how long.
-        times: how often each picture is painted: 1, or more to be slow on purpose.
-        until_fast: end as soon as a fast engine paints.
+        times: how often each frame is stylized: 1, or more to be slow on purpose.
+        until_fast: end as soon as a fast engine stylizes.
     """
 
     clip: str
@@ -64,7 +64,7 @@ class Run:
 
 
 class Watching(NullSink):
-    """Remembers when each picture came, and how old it was."""
+    """Remembers when each frame came, and how old it was."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[float, float]] = []
@@ -97,7 +97,7 @@ def session(run: Run) -> dict[str, Any]:
 
 
 def slow_down(times: int) -> None:
-    """Let every engine paint each picture ``times`` times."""
+    """Let every engine stylize each frame ``times`` times."""
     from pipeline.live.stylize.engine_pool import EnginePool
 
     get = EnginePool.get
@@ -116,7 +116,7 @@ def slow_down(times: int) -> None:
 
 
 def quit_when_fast(controls: Any) -> None:
-    """End the session with the first picture that a fast engine has painted."""
+    """End the session with the first frame that a fast engine has stylized."""
     from pipeline.live.stylize.live_stylizer import LiveStylizer
 
     stylize = LiveStylizer.stylize
@@ -138,7 +138,7 @@ def in_a_process(run: Run) -> dict[str, Any]:
 
 
 def between(taken: Sequence[tuple[float, float]], begin: float, end: float) -> list[float]:
-    """Latencies in milliseconds of the pictures that came between two moments."""
+    """Latencies in milliseconds of the frames that came between two moments."""
     return [late for at, late in taken if begin <= at < end]
 
 
@@ -169,7 +169,7 @@ def lines(name: str, result: dict[str, Any], ends: dict[str, float], *, is_defau
     told = [
         f"{name}: latency p50 {ms['p50']} ms, p95 {ms['p95']} ms, p99 {ms['p99']} ms; {fps:.1f} fps delivered; "
         f"{result['captured']} captured, {result['delivered']} delivered, {result['dropped']} dropped",
-        f"{name}: painted at {width}x{height} by {result['engine']} at the end; first picture after "
+        f"{name}: stylized at {width}x{height} by {result['engine']} at the end; first frame after "
         f"{result['first_frame_seconds']} s, fast engine after {result['fast_after_seconds']} s",
         f"{name}: p50 / p95 around second 10: {ends['early_p50']:.0f} / {ends['early_p95']:.0f} ms, "
         f"at the end: {ends['late_p50']:.0f} / {ends['late_p95']:.0f} ms",

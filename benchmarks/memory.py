@@ -45,7 +45,7 @@ class Scale:
         return path
 
     def weigh(self, seconds: float, height: int, *, cache: str = "", name: str = "") -> float:
-        """Paint a clip, print a line, and return the peak in bytes."""
+        """Stylize a clip, print a line, and return the peak in bytes."""
         env = {"FLOWBRUSH_CACHE": cache} if cache else {}
         result = stylize(self.clip(seconds, height), self._folder / "stylized.mp4", *self._options, env=env)
         peak = result["peak_memory_bytes"]

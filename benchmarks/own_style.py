@@ -2,7 +2,7 @@
 
     python benchmarks/own_style.py [--content CLIP] [--sheet own_style.png] [--loss-weights FILE ...] [OPTION ...]
 
-Runs `flowbrush train` as a user does who has never run it (the compiler's cache is empty), paints the clip, and
+Runs `flowbrush train` as a user does who has never run it (the compiler's cache is empty), stylizes the clip, and
 measures it as `flowbrush evaluate` does (docs/measures.md). Prints a line a figure. What it does not know it hands on
 to `flowbrush train`: --minutes, --steps, --network-rate, --stillness ...
 """
@@ -45,14 +45,14 @@ def main() -> int:
     network = None
     try:
         with tempfile.TemporaryDirectory() as folder:
-            rows = {"painting": [cell(_painting(arguments, Path(folder)))], "original": _pictures(arguments.content)}
+            rows = {"painting": [cell(_painting(arguments, Path(folder)))], "original": _images(arguments.content)}
             for name in arguments.variants:
                 content = ["--content", str(arguments.content)] if name == "with-content" else []
                 work = Path(folder) / name
                 work.mkdir()
                 _train(name, Path(folder) / "painting.png", work, [*content, *options])
                 network = _measure(name, arguments, Path(folder))
-                rows[name] = _pictures(work / "stylized.mkv")
+                rows[name] = _images(work / "stylized.mkv")
                 if arguments.keep:
                     (work / "own.safetensors").replace(arguments.keep / f"{name}.safetensors")
             if arguments.sheet:
@@ -70,21 +70,21 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     )
     add = parser.add_argument
     add("--painting", type=Path, metavar="FILE", help="default: the woodcut")
-    add("--content", type=Path, default=clip("street"), metavar="CLIP", help="that is practised on, and painted")
+    add("--content", type=Path, default=clip("street"), metavar="CLIP", help="to train on, and to stylize")
     add("--variants", nargs="+", default=["with-content", "without"], choices=["with-content", "without"])
     add("--loss-weights", type=Path, nargs="+", default=[], metavar="FILE", help="the first one measures as well")
-    add("--engine", default="auto", help="that paints")
+    add("--engine", default="auto", help="that stylizes")
     add("--frames", type=int, default=60, metavar="N", help="compare about N pairs of frames; 0 all")
-    add("--sheet", type=Path, metavar="FILE.png", help="draw a row of pictures for each variant")
+    add("--sheet", type=Path, metavar="FILE.png", help="draw a row of images for each variant")
     add("--keep", type=Path, metavar="FOLDER", help="keep the weight files there")
     return parser.parse_known_args()
 
 
 def _painting(arguments: argparse.Namespace, folder: Path) -> Pixels:
-    """The painting, written to where training finds it."""
-    picture = read_image(arguments.painting) if arguments.painting else woodcut()
-    write_image(folder / "painting.png", picture)
-    return picture
+    """Write the style image to where training finds it, and return it."""
+    image = read_image(arguments.painting) if arguments.painting else woodcut()
+    write_image(folder / "painting.png", image)
+    return image
 
 
 def _train(name: str, painting: Path, work: Path, options: list[str]) -> None:
@@ -113,7 +113,7 @@ def _train(name: str, painting: Path, work: Path, options: list[str]) -> None:
 
 
 def _measure(name: str, arguments: argparse.Namespace, folder: Path) -> str | None:
-    """Paint the clip in the new style, and print its figures; returns the network that judged."""
+    """Stylize the clip in the new style, and print its figures; returns the network that judged."""
     stylized = folder / name / "stylized.mkv"
     style = StylizeConfig(style=str(folder / name / "own.safetensors"), engine=arguments.engine)
     judge = arguments.loss_weights[0] if arguments.loss_weights else None
@@ -131,7 +131,7 @@ def _print(name: str, figure: str, value: str) -> None:
     print(f"{name:14} {figure:16} {value}", flush=True)
 
 
-def _pictures(path: Path) -> list[Pixels]:
+def _images(path: Path) -> list[Pixels]:
     return [cell(moment.first) for moment in moments(path, PICTURES, smallest_px=16, largest_px=10**4)]
 
 

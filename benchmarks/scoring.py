@@ -1,4 +1,4 @@
-"""Paint a clip and measure it: what several benchmarks share."""
+"""Stylize a clip and measure it: what several benchmarks share."""
 
 import argparse
 from pathlib import Path
@@ -29,16 +29,16 @@ def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
 def stylized_scores(
     path: Path,
     stylized: Path,
-    look: StylizeConfig,
+    settings: StylizeConfig,
     *,
     painting: Path | None,
     loss_weights: Path | None,
     frames: int,
     notify: Notify = lambda line: None,
 ) -> Scores:
-    """Paint the clip at ``path`` losslessly into ``painted``, and measure it against the painting."""
+    """Stylize the clip at ``path`` losslessly into ``stylized``, and measure it."""
     stylize_video(
-        VideoConfig(source=str(path), target=str(stylized), stylize=look, encode=EncodeConfig(codec="ffv1")),
+        VideoConfig(source=str(path), target=str(stylized), stylize=settings, encode=EncodeConfig(codec="ffv1")),
         notify=notify,
     )
     return evaluate(
@@ -50,6 +50,6 @@ def stylized_scores(
 
 
 def cell(pixels: Pixels) -> Pixels:
-    """A picture ``(height, width, 3)`` at the width of a contact sheet's cell."""
+    """A image ``(height, width, 3)`` at the width of a contact sheet's cell."""
     height = round(CELL_WIDTH * pixels.shape[0] / pixels.shape[1])
     return np.asarray(Image.fromarray(pixels).resize((CELL_WIDTH, height), Image.Resampling.LANCZOS), np.uint8)

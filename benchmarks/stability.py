@@ -1,8 +1,8 @@
-"""What each way to hold the paint still costs, and what it gains.
+"""Cost and gain of each --stability.
 
     python benchmarks/stability.py [--style NAME|FILE ...] [--clips FILE ...] [--painting IMAGE]
 
-Paints clips with ``--stability none``, ``smooth`` and ``flow`` in turn, several rounds, and prints for each the
+Stylizes clips with ``--stability none``, ``smooth`` and ``flow`` in turn, several rounds, and prints for each the
 milliseconds a frame of the whole command (median, and its ratio to ``none`` of the same round) and the scores of
 `flowbrush evaluate`. Several styles, of a network trained with the temporal losses and of one without, say, are held
 against each other in the same way.

@@ -36,8 +36,8 @@ class Row:
 
     Attributes:
         name: as printed.
-        frames: that are painted each time.
-        run: paints that many frames of a clip into a file; milliseconds a frame, and the command's own figures.
+        frames: that are stylized each time.
+        run: stylizes that many frames of a clip into a file; milliseconds a frame, and the command's own figures.
         is_default: what `flowbrush video` does unless told otherwise.
         ms: a frame, of each round.
         figures: of the command, of each round.
@@ -53,7 +53,7 @@ class Row:
     failure: str = ""
 
     def measure(self, clip: Path, target: Path, *, keep: bool = True) -> None:
-        """Run once; an engine that is not to be had here fails for good."""
+        """Run once; an engine that is not available fails for good."""
         if self.failure:
             return
         try:
@@ -169,7 +169,7 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def _line(row: dict[str, Any], width: int) -> str:
     if "failure" in row:
-        return f"{row['name']:{width}}  not to be had here: {row['failure']}"
+        return f"{row['name']:{width}}  not available here: {row['failure']}"
     startup = "-" if row["startup_seconds"] is None else f"{row['startup_seconds']:.2f}"
     return (
         f"{row['name']:{width}}  {row['ms_per_frame']:9.1f}  {row['fps']:7.2f}  {row['times_a']:7.2f}"

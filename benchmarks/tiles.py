@@ -1,8 +1,8 @@
-"""Whole pictures against strips: time, memory, and how far apart the paintings are.
+"""Whole frames against strips: time, memory, and how far apart the results are.
 
     python benchmarks/tiles.py [--height 2160] [--device cuda]
 
-Paints one frame of the sample video harbor, enlarged, whole and in strips, each in a process of its own; the peak is
+Stylizes one frame of the sample video harbor, enlarged, whole and in strips, each in a process of its own; the peak is
 that of the process on a CPU, of torch's allocator on a GPU. `benchmarks/memory.py` weighs the whole command.
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-from benchmarks.clips import first_picture, width_for
+from benchmarks.clips import first_frame, width_for
 from benchmarks.command import CommandError, output_of
 
 GOAL_MEAN, GOAL_MOST = 1, 4
@@ -43,7 +43,7 @@ def stylize(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(arguments.threads)
     device, style = torch.device(arguments.device), load(arguments.style)
     size = (width_for(arguments.height), arguments.height)
-    pixels = torch.from_numpy(np.array(Image.fromarray(first_picture()).resize(size, Image.Resampling.BICUBIC)))
+    pixels = torch.from_numpy(np.array(Image.fromarray(first_frame()).resize(size, Image.Resampling.BICUBIC)))
     zero, one = torch.zeros((), device=device), torch.ones((), device=device)
     spec = EngineSpec(
         network=style.network,
@@ -78,12 +78,12 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
         except CommandError as error:
             print(f"{' '.join(way):36} NOT MEASURED: {error}", flush=True)
             continue
-        painting = np.asarray(Image.open(target)).astype(np.int16)
+        result = np.asarray(Image.open(target)).astype(np.int16)
         line = f"{' '.join(way):36} {1000 * figures['seconds']:8.0f} ms  {figures['peak_bytes'] / 1e6:6.0f} MB"
         if number == 1:
-            whole = painting
+            whole = result
         elif number > 1 and whole is not None:
-            apart = np.abs(painting - whole)
+            apart = np.abs(result - whole)
             is_met = apart.mean() <= GOAL_MEAN and apart.max() <= GOAL_MOST
             line += f"  {apart.mean():.4f} levels apart, at most {apart.max()}: {'MET' if is_met else 'NOT MET'}"
         print(line, flush=True)
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=2160, help="in pixels; the width follows (16:9)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--style", default="great-wave")
-    parser.add_argument("--engine", default="compile", help="of the whole picture, besides eager")
+    parser.add_argument("--engine", default="compile", help="of the whole frame, besides eager")
     parser.add_argument("--precision", default="", help="default: the device's own")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)

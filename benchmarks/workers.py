@@ -1,12 +1,12 @@
-"""Are two workers on one clip nearly twice as fast as one, each pinned to one core, and do the seams not show?
+"""Are two workers on one clip nearly twice as fast as one, each pinned to one core, and are the boundaries invisible?
 
     python benchmarks/workers.py [--seconds 60] [--height 360] [--workers 2] [--clip FILE]
 
 Efficiency is the time of one worker over that of N, times N. From nothing: starting the processes, loading torch and
-the network, and deciding on the parts counts; in a batch: the workers have painted before, as for all but the first.
+the network, and deciding on the parts counts; in a batch: the workers have stylized before, as for all but the first.
 All threads of a worker are pinned to one core by sched_setaffinity; this process, which plans and puts together, has
-these cores too. Compiled networks are in the cache before anything is measured. For the seams, both ways are painted
-without loss, and each frame behind the seam is compared with that of one worker.
+these cores too. Compiled networks are in the cache before anything is measured. For the boundaries,
+both variants are encoded losslessly, and each frame after a boundary is compared with that of one worker.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from benchmarks.command import machine, machine_line
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.workers.local_pool import LocalPool
 from pipeline.workers.long_clip import stylize_long_clip
-from pipeline.workers.merge import MEAN_LEVELS, MOST_LEVELS
+from pipeline.workers.merge import TOLERANCE
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 GOAL = 0.85
-# So much behind a seam is compared.
-BEHIND_SECONDS = 5
+# So much after a boundary is compared.
+COMPARED_SECONDS = 5
 
 
 class Pinned(LocalPool):
@@ -65,7 +65,7 @@ def _children() -> list[int]:
 
 
 def config(clip: Path, target: Path, arguments: argparse.Namespace, codec: str = "auto") -> VideoConfig:
-    """How everything is painted here."""
+    """How everything is stylized here."""
     stylize = StylizeConfig(style=arguments.style, engine=arguments.engine, stability=arguments.stability, device="cpu")
     return VideoConfig(
         source=str(clip), target=str(target), stylize=stylize, encode=EncodeConfig(codec=codec, overwrite=True)
@@ -87,16 +87,16 @@ def timed(cores: list[int], clip: Path, folder: Path, arguments: argparse.Namesp
     return seconds[0], seconds[1]
 
 
-def seams(
+def boundaries(
     cores: list[int], clip: Path, folder: Path, arguments: argparse.Namespace
 ) -> list[tuple[float, float, float]]:
-    """Of each seam: where it is in seconds, and the largest mean and difference of a frame behind it, in levels."""
+    """For each boundary: its time in seconds, and the largest mean and difference of a frame after it, in levels."""
     parts, whole = folder / "parts.mkv", folder / "whole.mkv"
     engine = Pinned(cores)
     try:
         stylize_long_clip(config(clip, parts, arguments, "ffv1"), engine)
-        places = [_seconds(task, clip) for task in engine.tasks if task.begin is not None]
-        until = DecodeConfig(duration_seconds=max(places, default=Fraction(0)) + BEHIND_SECONDS)
+        places = [_seconds(task, clip) for task in engine.tasks if task.start is not None]
+        until = DecodeConfig(duration_seconds=max(places, default=Fraction(0)) + COMPARED_SECONDS)
         stylize_long_clip(
             replace(config(clip, whole, arguments, "ffv1"), decode=until), engine, count=lambda info, workers: 1
         )
@@ -108,9 +108,9 @@ def seams(
 def _seconds(task: SegmentJob, clip: Path) -> Fraction:
     with av.open(str(clip)) as container:
         base = container.streams.video[0].time_base
-    assert task.begin is not None
+    assert task.start is not None
     assert base is not None
-    return task.begin.pts * base
+    return task.start.pts * base
 
 
 def _apart(path: Path, other: Path, begin: Fraction) -> tuple[float, float]:
@@ -120,7 +120,7 @@ def _apart(path: Path, other: Path, begin: Fraction) -> tuple[float, float]:
         for a, b in zip(one.decode(video=0), two.decode(video=0), strict=False):
             if (a.time or 0) < begin - Fraction(1, 1000):
                 continue
-            if (a.time or 0) > begin + BEHIND_SECONDS:
+            if (a.time or 0) > begin + COMPARED_SECONDS:
                 break
             apart = np.abs(a.to_ndarray(format="rgb24").astype(np.int16) - b.to_ndarray(format="rgb24"))
             means.append(float(apart.mean()))
@@ -161,10 +161,12 @@ def main() -> None:
                 times = f"1 worker {alone:.1f} s, {len(cores)} workers {together:.1f} s"
                 verdict(efficiency >= GOAL, f"{what}: {times}, efficiency {efficiency:.3f} (wanted: {GOAL} or more)")
         if arguments.only != "speed":
-            for place, mean, most in seams(cores, clip, folder, arguments):
+            for place, mean, most in boundaries(cores, clip, folder, arguments):
                 levels = f"{mean:.3f} levels in the mean of a frame, {most:.0f} at most"
-                wanted = f"(wanted: below {MEAN_LEVELS:g} and {MOST_LEVELS:g})"
-                verdict(mean < MEAN_LEVELS and most < MOST_LEVELS, f"seam at {place:.2f} s: {levels} {wanted}")
+                wanted = f"(wanted: below {TOLERANCE.mean:g} and {TOLERANCE.largest:g})"
+                verdict(
+                    mean < TOLERANCE.mean and most < TOLERANCE.largest, f"boundary at {place:.2f} s: {levels} {wanted}"
+                )
 
 
 if __name__ == "__main__":

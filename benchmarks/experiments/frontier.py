@@ -77,11 +77,11 @@ def _points(path: Path, arguments: argparse.Namespace) -> list[Point]:
         for stability in MODES:
             for strength in arguments.strengths:
                 stylized = Path(folder) / f"{stability}{strength}.mkv"
-                look = StylizeConfig(style=arguments.style, strength=strength, stability=stability)
+                settings = StylizeConfig(style=arguments.style, strength=strength, stability=stability)
                 scores = stylized_scores(
                     path,
                     stylized,
-                    look,
+                    settings,
                     painting=arguments.painting,
                     loss_weights=arguments.loss_weights,
                     frames=arguments.frames,
@@ -110,8 +110,8 @@ def draw(found: Mapping[Path, Sequence[Point]], targets: Sequence[tuple[float, f
         axes.set_xlabel("e_stab (more stable to the left)")
         axes.set_ylabel("style (closer to the style image below)")
         if number < len(targets):
-            e_stab, likeness = targets[number]
-            axes.plot([e_stab, e_stab, 0], [0, likeness, likeness], color=TARGET)
+            e_stab, style_score = targets[number]
+            axes.plot([e_stab, e_stab, 0], [0, style_score, style_score], color=TARGET)
         for stability, color in MODES.items():
             of_mode = [point for point in points if point.stability == stability]
             axes.plot([point.e_stab for point in of_mode], [point.style for point in of_mode], "o-", color=color)

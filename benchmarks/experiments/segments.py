@@ -41,11 +41,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[tuple[float, float]
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "clip.mp4", frames=round(arguments.seconds * RATE), height=arguments.height)
-        paint = partial(run, clip, Path(folder) / "out.mp4", arguments)
-        paint(in_segments=True)
+        stylize_clip = partial(run, clip, Path(folder) / "out.mp4", arguments)
+        stylize_clip(in_segments=True)
         for number in range(arguments.rounds):
             for way in sorted(WAYS, reverse=bool(number % 2)):
-                found[way].append(paint(in_segments=WAYS[way]))
+                found[way].append(stylize_clip(in_segments=WAYS[way]))
     return found
 
 

@@ -2,11 +2,11 @@
 
     python benchmarks/experiments/temporal.py PAINTING --content PHOTOS [--steps 800] [--loss-weights FILE]
 
-Trains a style from scratch twice with the same seed, photos and steps; the second time the two temporal losses weigh
-nothing. Then both paint the clips with ``--stability none`` and are measured as by `flowbrush evaluate`. Less paint is
-stiller for free, and without temporal losses a style is learnt sooner: ``--plain-steps``, ``--plain-style-weight`` and
-``--plain-content-weight`` bring that run to the style and content scores of the other. The ratio of ``e_stab`` counts
-where these agree within 10 %.
+Trains a style from scratch twice with the same seed, photos and steps; the second time the weights of the temporal
+losses are 0. Then both stylize the clips with ``--stability none`` and are measured as by `flowbrush evaluate`. A
+weaker style is always more stable, and without temporal losses a style is learnt sooner: ``--plain-steps``,
+``--plain-style-weight`` and ``--plain-content-weight`` bring that run to the style and content scores of the other. The
+ratio of ``e_stab`` counts where these agree within 10 %.
 """
 
 import argparse

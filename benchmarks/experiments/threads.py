@@ -68,7 +68,7 @@ def parse(combination: str) -> tuple[dict[str, str], dict[str, int]]:
 
 
 def run_one(clip: str, target: str, counts: dict[str, int], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Paint ``clip`` in this process; rate, processor time a frame, and how busy the stages were."""
+    """Stylize ``clip`` in this process; rate, processor time a frame, and how busy the stages were."""
     from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
     from pipeline.progress import Progress
     from pipeline.run import stylize_video
