@@ -1,6 +1,6 @@
 """Colour by its definitions: YUV of any depth to RGB and back, and HDR to SDR.
 
-Pictures are ``(3, H, W)`` float32 tensors; RGB is in [0, 1] and carries the transfer curve of its video, unless it is
+Images are ``(3, H, W)`` float32 tensors; RGB is in [0, 1] and carries the transfer curve of its video, unless it is
 called linear.
 """
 
@@ -28,7 +28,7 @@ _D65 = (0.3127, 0.3290)
 
 # What an SDR screen's white stands for: the reference white of HDR, ITU-R BT.2408.
 WHITE_NITS = 203.0
-# Of a stream that says nothing; also the nominal peak of HLG.
+# Peak of a stream without metadata; also the nominal peak of HLG.
 PEAK_NITS = 1000.0
 # Of the screen that SDR is graded on, ITU-R BT.1886 without its black.
 GAMMA = 2.4

@@ -86,7 +86,7 @@ class AotGraph:
         importlib.import_module("torch._inductor.standalone_compile")
 
     def load(self) -> Engine:
-        """Load the engine from the cache; takes a second, and holds Python's global lock for a part of it.
+        """Load the engine from the cache; takes a second, and holds Python's global lock for part of that time.
 
         Raises:
             EngineError: it is not compiled, damaged, or from another version of torch.

@@ -1,4 +1,4 @@
-"""What the validations so far tell: the best one, whether the run overfits, whether it still improves."""
+"""The history of validations: the best one, whether the run overfits, whether it still improves."""
 
 import math
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ DEFAULT_SECONDS = 0.24
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What the header of a clip says.
+    """The header of a clip.
 
     Attributes:
         width: width of the frames in pixels, after scaling.

@@ -55,7 +55,7 @@ class DamageTracker:
             self._add(index, packet.pts, MARKED_CORRUPT)
 
     def packet_failed(self, packet: VideoPacket, reason: str) -> None:
-        """Add a packet that the decoder refused."""
+        """Add a packet that the decoder rejected."""
         self._add(self._last_index, packet.pts, reason)
 
     def frame_decoded(self, frame: VideoFrame) -> None:

@@ -19,7 +19,7 @@ from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.media.stream_kinds import has_packets, is_cover
 
-# A clip is refused if so many packets fail before the first frame.
+# Opening fails if this many packets fail before the first frame.
 HOPELESS_PACKETS = 500
 # Two days at 60 frames per second; more than one run can stylize, and less than a small file can pretend to contain.
 MAX_FRAMES = 10_000_000

@@ -48,7 +48,7 @@ def describe_video(
 
 
 def _wanted_length(header: Header, config: DecodeConfig) -> tuple[float | None, int | None]:
-    """Return seconds and number of frames of the wanted part, as far as the header says."""
+    """Return seconds and number of frames of the wanted part, according to the header."""
     total, count = header.duration_seconds, header.frame_count
     if not total:
         return None if config.duration_seconds is None else float(config.duration_seconds), count

@@ -1,4 +1,4 @@
-"""Masks: images or clips whose white parts are stylized, whose black parts stay as they are, and grey is mixed."""
+"""Masks: images or clips. White pixels are stylized, black ones stay original, grey ones are blended."""
 
 from collections import deque
 from collections.abc import Iterator

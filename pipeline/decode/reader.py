@@ -1,4 +1,4 @@
-"""What the header of an input file says, and what every reader of a file provides."""
+"""The header of an input file, and the interface of all readers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,10 +53,10 @@ class Header:
 
 
 class Reader(Protocol):
-    """One pass over an input file, without knowing which part of it is wanted.
+    """One pass over an input file, without trimming.
 
     Attributes:
-        header: what the header says.
+        header: the header of the file.
         side_streams: the streams besides the main video whose packets are read.
         damage: places that could not be read as written.
     """

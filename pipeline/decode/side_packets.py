@@ -15,7 +15,7 @@ from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import has_packets, is_cover
 
-# Reading starts so long before the wanted part: a subtitle that starts earlier and is still shown is missed.
+# Reading starts this many seconds before the wanted start: a subtitle that starts earlier and is still shown is missed.
 SEEK_SECONDS = 60
 
 

@@ -40,7 +40,7 @@ class Writer(SideWork, ABC):
         """Write the next frame, in presentation order.
 
         Raises:
-            EncodeError: an encoder or the container refuses something, or the disk is full.
+            EncodeError: an encoder or the container rejects something, or the disk is full.
         """
 
 
@@ -72,7 +72,7 @@ class FileWriter(Writer):
         file: where to write instead of the target of ``plan``; not replaced atomically.
 
     Raises:
-        EncodeError: from every method: an encoder or the container refuses something, or the disk is full.
+        EncodeError: from every method: an encoder or the container rejects something, or the disk is full.
         OutputError: the file cannot be created.
     """
 

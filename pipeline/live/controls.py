@@ -149,7 +149,7 @@ class Controls:
         self.quitting.set()
 
     def take_still(self) -> bool:
-        """Return whether to save a still; each key press is answered once."""
+        """Return whether to save a still; True once for each key press."""
         with self._lock:
             wanted = self._stills > 0
             self._stills -= wanted

@@ -36,7 +36,7 @@ def concat(
         tag: metadata in addition to the plan's.
 
     Raises:
-        EncodeError: the container refuses a packet, the disk is full, a segment is damaged, or the check fails.
+        EncodeError: the container rejects a packet, the disk is full, a segment is damaged, or the check fails.
     """
     if plan.container.name in ANIMATIONS:
         return encode(decode_segments(folder, manifest), plan, tag=tag, file=file)

@@ -164,7 +164,7 @@ def finish_output(store: SegmentStore, plan: OutputPlan, source: Source, tag: Ma
         tag: metadata in addition to the plan's.
 
     Raises:
-        EncodeError: the container refuses a packet, or the disk is full.
+        EncodeError: the container rejects a packet, or the disk is full.
         InputError: the input was changed or removed meanwhile.
     """
     if store.is_placed:

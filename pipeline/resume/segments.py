@@ -92,7 +92,7 @@ class SegmentWriter:
         plan: made by `segment_plan`.
 
     Raises:
-        av.FFmpegError, OSError: from every method: the encoder refuses a frame, or the disk is full.
+        av.FFmpegError, OSError: from every method: the encoder rejects a frame, or the disk is full.
     """
 
     def __init__(self, folder: str, index: int, plan: OutputPlan) -> None:

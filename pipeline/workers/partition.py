@@ -1,4 +1,4 @@
-"""Where to split a long clip: at scene cuts, which reset all temporal state; elsewhere with warm-up frames.
+"""Where to split a long clip: at scene cuts, which reset all temporal state; otherwise with warm-up frames.
 
 Only the surroundings of each boundary are decoded, not the whole clip.
 """

@@ -2,11 +2,10 @@
 
     decode from before the start -> observe, then stylize the warm-up frames -> stylize -> encode into segments
 
-The folder is within the clip's work folder. It looks like that of a whole clip, and is resumed in the same way. It also
-contains
+The folder is within the clip's work folder. It is laid out and resumed as the folder of a whole clip. It also contains
 
 first.safetensors        the job's first frame, stylized
-next.safetensors         the frame after its last, stylized: the first of the next job, which must look the same
+next.safetensors         the frame after its last, stylized: the first of the next job, which must be equal
 stylized.part            number of frames stylized so far, for the process that waits
 """
 
@@ -57,7 +56,7 @@ def read_progress(folder: str) -> int:
 
 
 def run_segment_job(job: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentResult:
-    """Stylize a segment job, or what an earlier run has not finished of it.
+    """Stylize a segment job, or resume it.
 
     Args:
         job: what to do.

@@ -101,7 +101,7 @@ class FFmpegDevice(CaptureDevice):
                     return self._deliver(decoded, captured_at)
             except av.BlockingIOError:  # no frame yet, on macOS
                 self._poll_again(started)
-            except av.InvalidDataError:  # a lost packet; the next key frame repairs the picture
+            except av.InvalidDataError:  # a lost packet; the next key frame repairs the image
                 problem = "could be decoded"
             except (StopIteration, EOFError):
                 if self._is_complete_file():
