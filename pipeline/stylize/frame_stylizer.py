@@ -13,7 +13,7 @@ clip spreads over threads:
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,7 +90,8 @@ class FrameStylizer:
         self.stabilizer = Stabilizer(self.stability)
         self._network, self._end_network, self._stroke_size = network, end_network, config.stroke_size
         self._zero_statistics = zero_statistics(network, self.device)
-        self._scalar = lru_cache(maxsize=16)(partial(torch.tensor, device=self.device))
+        # A tensor for each argument: torch.compile compiles again where two arguments are the same tensor.
+        self._scalar = lru_cache(maxsize=16)(lambda place, value: torch.tensor(value, device=self.device))
 
     def __call__(
         self, pixels: Pixels, state: TemporalState, controls: FrameControls, engine: "Engine"
@@ -117,7 +118,10 @@ class FrameStylizer:
         past, keep = (self._zero_statistics, 0.0) if prepared.past is None else (prepared.past, KEEP)
         scalars = (keep, controls.strength, controls.keep_colors, controls.end_share)
         stylized, statistics = engine(
-            torch.from_numpy(pixels), controls.style, past, *(self._scalar(float(value)) for value in scalars)
+            torch.from_numpy(pixels),
+            controls.style,
+            past,
+            *(self._scalar(place, float(value)) for place, value in enumerate(scalars)),
         )
         return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
 

@@ -97,6 +97,25 @@ def test_the_original_is_left_of_the_stylized_frame(stylizer: Stylizer) -> None:
     assert np.array_equal(shown[:, 64:], stylizer.stylize(pixels))
 
 
+def test_each_argument_of_the_engine_is_a_tensor_of_its_own() -> None:
+    """torch.compile would compile again, in mid-clip, where two arguments are the same tensor."""
+    calls = []
+
+    def build(name: str, spec: EngineSpec) -> Any:
+        run = build_engine(name, spec)
+
+        def engine(*arguments: Any) -> Any:
+            calls.append(arguments[2:])
+            return run(*arguments)
+
+        return engine
+
+    list(Stylizer(PLAIN, height=48, width=64, build=build)(frames(8)))
+    assert len(calls) >= 8
+    for arguments in calls:
+        assert len({id(argument) for argument in arguments}) == len(arguments) == 5
+
+
 def test_auto_falls_back_to_eager_with_one_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["eager"])
     lines: list[str] = []
