@@ -215,7 +215,7 @@ def evaluate(
     e_stab = sqrt(mean over pairs of mean(M * (O_t - W(O_(t-1)))^2) / mean(M)), pixels in 0..1; lower is more stable.
     W warps by the optical flow of ORIGINAL; the mask M leaves out occlusions, motion boundaries and the border.
 
-    E_warp is the same without the root. Both are given for neighbouring frames and for frames 10 apart, beside the
+    E_warp is the same without the root. Both are given for neighboring frames and for frames 10 apart, beside the
     e_stab of ORIGINAL: errors of the flow and noise, which is the lowest value that can be reached.
 
     style = mean over VGG-19 relu1_1, relu2_1, relu3_1 of |G(O) - G(image)|^2 / |G(image)|^2, G = F F' / (C H W).

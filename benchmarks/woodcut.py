@@ -21,7 +21,7 @@ CREST_PX, OUTLINE_PX, SLIP_PX = 60, 5, 4
 
 
 class Block:
-    """The wood, before it is printed: what stands and takes ink, and what the two colour blocks take.
+    """The wood, before it is printed: what stands and takes ink, and what the two color blocks take.
 
     Args:
         seed: decides every line.
@@ -61,12 +61,12 @@ class Block:
         self.ink |= (inside + outside) < px * self.finer * (0.65 + 0.35 * self.noise(60))
 
     def print(self) -> NDArray[np.uint8]:
-        """Paper, then the colours, a little out of register, then the black: ``(900, 1200, 3)`` uint8 RGB."""
+        """Paper, then the colors, a little out of register, then the black: ``(900, 1200, 3)`` uint8 RGB."""
         worn = self.noise(2.5) + 0.6 * self.noise(40) > -1.15
         sheet = np.full((*self.x.shape, 3), PAPER, np.uint8)
-        for block, colour in ((self.ochre, OCHRE), (self.rust, RUST)):
+        for block, color in ((self.ochre, OCHRE), (self.rust, RUST)):
             slipped = np.pad(block, SLIP_PX, mode="edge")[: -2 * SLIP_PX, 2 * SLIP_PX :]
-            sheet[slipped & worn] = colour
+            sheet[slipped & worn] = color
         sheet[self.ink & worn] = INK
         return cv2.resize(sheet, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
@@ -110,8 +110,8 @@ def _ridge(block: Block, crest: float, depth: int) -> None:
     below = np.maximum(block.y - top[None, :], 0)
     phase = 0.6 * below + 0.45 * block.x * (-1) ** depth + (55 + 18 * depth) * relief
     block.cut(where, phase, 0.52 - 0.42 * slope + 0.25 * np.exp(-below / 30), 8 + 2.2 * depth)
-    for colour in (block.ochre, block.rust):
-        colour[where] = False
+    for color in (block.ochre, block.rust):
+        color[where] = False
     fields = (relief > 0.12) if depth % 2 else (slope < -0.25)
     (block.rust if depth == 2 else block.ochre)[where & fields] = True
     block.outline(where, OUTLINE_PX + 0.8 * depth)
@@ -134,8 +134,8 @@ def _tree(block: Block, x: float, foot: float, height: float) -> None:
         block.cut(leaf, distance + 4 * block.noise(25), light, 7.5)
         block.outline(leaf, 3.5)
         crown |= leaf
-    for colour in (block.ochre, block.rust):
-        colour[trunk | crown] = False
+    for color in (block.ochre, block.rust):
+        color[trunk | crown] = False
     block.ochre |= crown & (block.noise(45) > 0.05)
     block.outline(trunk & ~crown, 4)
 

@@ -1,4 +1,4 @@
-"""Colour by its definitions: YUV of any depth to RGB and back, and HDR to SDR.
+"""Color by its definitions: YUV of any depth to RGB and back, and HDR to SDR.
 
 Images are ``(3, H, W)`` float32 tensors; RGB is in [0, 1] and carries the transfer curve of its video, unless it is
 called linear.
@@ -85,7 +85,7 @@ class ToneMap:
     """HDR to SDR in BT.709, as it looks on a screen whose white is the reference white of HDR.
 
     The samples become light by the exact curves of SMPTE ST 2084 (PQ) or ARIB STD-B67 (HLG, with the system gamma 1.2
-    of a screen of 1000 nits, ITU-R BT.2100). In linear light the primaries go over to BT.709; a colour outside of
+    of a screen of 1000 nits, ITU-R BT.2100). In linear light the primaries go over to BT.709; a color outside of
     these is desaturated towards its own luminance until no channel is negative, so that its hue stays. Then the curve
     of ITU-R BT.2390 (EETF, 5.4.1) is applied to the largest channel, and the others scale with it: neither is a
     channel clipped nor does the hue turn. Everything up to 88 nits stays as it is where the peak is 1000 nits.
@@ -124,7 +124,7 @@ class ToneMap:
         return _look_up(self._code, light.clamp_min_(0).sqrt_())
 
     def _inside(self, light: Tensor) -> Tensor:
-        """No channel below 0: a colour that BT.709 lacks moves straight towards the grey of its luminance."""
+        """No channel below 0: a color that BT.709 lacks moves straight towards the grey of its luminance."""
         luminance = torch.tensordot(self._bt709, light, 1)
         lowest = light.amin(dim=0)
         kept = torch.where(lowest < 0, luminance / (luminance - lowest), 1.0)

@@ -66,8 +66,8 @@ class FrameGraph(nn.Module):
             past: ``(1, 2, C + 1)`` float32 statistics to mix in: those of the network, then those of the frame.
             past_weight: scalar float32 in [0, 1], the share of ``past``.
             strength: scalar float32 in [0, 1]; 0 returns the frame, 1 the stylized frame.
-            keep_colors: scalar float32 in [0, 1]; 1 keeps the colours of the frame and takes the luma (BT.709) of the
-                stylized frame, 0 takes its colours too.
+            keep_colors: scalar float32 in [0, 1]; 1 keeps the colors of the frame and takes the luma (BT.709) of the
+                stylized frame, 0 takes its colors too.
             fade: scalar float32 in [0, 1]; 0 runs ``network``, 1 ``end_network``. Ignored without ``end_network``.
 
         Returns:
@@ -145,7 +145,7 @@ def composite(frame: Tensor, stylized: Tensor, amount: Tensor, keep_colors: Tens
         frame: the original, in [0, 1].
         stylized: in [0, 1].
         amount: share of ``stylized``, per pixel.
-        keep_colors: share of the colours of ``frame``.
+        keep_colors: share of the colors of ``frame``.
     """
     red, green, blue = (stylized - frame).unbind(dim=1)
     luma_change = BT709_LUMA[0] * red + BT709_LUMA[1] * green + BT709_LUMA[2] * blue

@@ -49,9 +49,9 @@ def upsample_convolve(x: Tensor, weight: Tensor, *, rows: bool = True) -> Tensor
 
 
 def convolve_blocks(x: Tensor, weight: Tensor, bias: Tensor, *, rows: bool = True) -> Tensor:
-    """Return ``conv2d(reflect(x, k // 2), weight, bias)`` for few outputs, four neighbouring pixels at a time.
+    """Return ``conv2d(reflect(x, k // 2), weight, bias)`` for few outputs, four neighboring pixels at a time.
 
-    A CPU convolution works on blocks of 16 output channels; three colours leave 13 idle. One kernel, shifted to four
+    A CPU convolution works on blocks of 16 output channels; three colors leave 13 idle. One kernel, shifted to four
     positions, gives twelve outputs at every second pixel, and a pixel shuffle rearranges them.
 
     Args:

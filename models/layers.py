@@ -98,7 +98,7 @@ class ReflectConv2d(nn.Conv2d):
 
 
 class UpsampleConv2d(nn.Conv2d):
-    """Nearest-neighbour upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`."""
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`."""
 
     BORDER = "replicate"
     ROW_STEP = 2

@@ -14,7 +14,7 @@ SMALLEST_TARGET = 1e-12
 """Keeps the losses finite for an empty target: a layer without any activation."""
 
 SMALLEST_CONTENT_SPREAD = 0.01
-"""Variance over mean square below which features count as flat: a photo of one colour must not outweigh the others."""
+"""Variance over mean square below which features count as flat: a photo of one color must not outweigh the others."""
 
 SMALLEST_FEATURE_SPREAD = 1e-4
 """Keeps the feature loss finite for almost constant features."""
@@ -65,7 +65,7 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Compute the mean squared difference of neighbouring pixels of ``(N, 3, H, W)``; a scalar, 0 is flat."""
+    """Compute the mean squared difference of neighboring pixels of ``(N, 3, H, W)``; a scalar, 0 is flat."""
     down = images[..., 1:, :] - images[..., :-1, :]
     right = images[..., :, 1:] - images[..., :, :-1]
     return down.float().square().mean() + right.float().square().mean()

@@ -90,11 +90,11 @@ class Layer(NamedTuple):
 
 
 class StyleNetwork(nn.Module):
-    """Stylize an image: encode to quarter resolution, residual blocks, upsample, colour.
+    """Stylize an image: encode to quarter resolution, residual blocks, upsample, color.
 
     After Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
     arXiv:1603.08155, with conditional instance normalization, and slim: a quarter of the channels at full resolution,
-    small first and last kernels, nearest-neighbour upsampling and a convolution instead of a transposed convolution
+    small first and last kernels, nearest-neighbor upsampling and a convolution instead of a transposed convolution
     (Odena et al. 2016: no checkerboards; computed by `models.fused_kernels`), a sigmoid at the end.
 
     Stateless: the normalization statistics of earlier frames are an argument and a result.

@@ -79,12 +79,12 @@ def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """How the samples of a video encode colours, in the numbers of FFmpeg and ITU-T H.273; 2 is "unspecified".
+    """How the samples of a video encode colors, in the numbers of FFmpeg and ITU-T H.273; 2 is "unspecified".
 
     Attributes:
         matrix: the YUV matrix (1 BT.709, 5 and 6 BT.601, 9 BT.2020).
         full_range: True if luma spans 0 to 255, False if it spans 16 to 235.
-        primaries: colour primaries.
+        primaries: color primaries.
         transfer: transfer characteristic.
     """
 

@@ -20,7 +20,7 @@ class LossWeights:
     Attributes:
         style: of the distance of Gram matrices from the style image.
         content: of the distance of features from the frame.
-        variation: of the differences of neighbouring pixels.
+        variation: of the differences of neighboring pixels.
         output: of the change of the stylized frame along the flow.
         feature: of the change of the network's own features along the flow.
     """

@@ -53,7 +53,7 @@ def decode(source: Source, side_packets: SidePackets | None = None) -> Iterator[
 class _UprightRgb:
     """Converts decoded frames to upright full-range RGB of the size and depth of ``info``; one instance per thread.
 
-    Each frame is converted by its own size, format and colours, which may change in mid-stream.
+    Each frame is converted by its own size, format and colors, which may change in mid-stream.
     """
 
     def __init__(self, info: VideoInfo) -> None:

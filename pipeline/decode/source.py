@@ -1,7 +1,7 @@
 """Open a video, trim it, and decode its first frame.
 
 Opening decodes up to the first wanted frame. So unusable input fails before a model is loaded, and size, rotation and
-colour come from a decoded frame, not from the header.
+color come from a decoded frame, not from the header.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Reduce RGB frames to 256 colours for GIF, with one palette for each frame."""
+"""Reduce RGB frames to 256 colors for GIF, with one palette for each frame."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 
 
 class GifPalette:
-    """Convert RGB frames to ``pal8``, without lookahead: each frame gets its own palette of 256 colours."""
+    """Convert RGB frames to ``pal8``, without lookahead: each frame gets its own palette of 256 colors."""
 
     def __init__(self, width: int, height: int, time_base: Fraction) -> None:
         self._graph = Graph()

@@ -1,4 +1,4 @@
-"""The choice of pixel format, colours and alpha of an output, with a notice for each thing that changes."""
+"""The choice of pixel format, colors and alpha of an output, with a notice for each thing that changes."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -101,5 +101,5 @@ def _animation_notices(info: VideoInfo, container: Container) -> list[str]:
     if container.name == "gif" and rate > _MAX_GIF_FPS:
         notices.append(f"{float(rate):.3g} frames per second are more than GIF players show; they may play it slower")
     if info.color.primaries == BT2020:
-        notices.append(f"{container.suffix} files have no colour tags: the colours of BT.2020 will look paler")
+        notices.append(f"{container.suffix} files have no color tags: the colors of BT.2020 will look paler")
     return notices

@@ -55,12 +55,12 @@ def draw_plot(pairs: Sequence[Pair]) -> Pixels:
     for name, color in CURVES.items():
         seconds, roots = [pair.seconds for pair in pairs], [_root(getattr(pair, name)) for pair in pairs]
         axes.plot(seconds, roots, color=color, label=name)
-        alone = _without_neighbours(roots)  # which a line does not show
+        alone = _without_neighbors(roots)  # which a line does not show
         axes.plot([seconds[i] for i in alone], [roots[i] for i in alone], "o", color=color, markersize=4)
     for number, cut in enumerate(pair.seconds for pair in pairs if pair.stylized is None):
         label = None if number else "scene cut, not compared"
         axes.axvline(cut, color=CUT, linestyle="--", linewidth=1, label=label)
-    axes.set_title("Flicker: e_stab of neighbouring frames", loc="left")
+    axes.set_title("Flicker: e_stab of neighboring frames", loc="left")
     axes.set_xlabel("time (s)")
     axes.set_ylabel("e_stab (pixel values, 0 to 1)")
     axes.set_xlim(0, 1.01 * max((pair.seconds for pair in pairs), default=1.0))
@@ -77,7 +77,7 @@ def _root(error: float | None) -> float:
     return math.nan if error is None else math.sqrt(error)
 
 
-def _without_neighbours(values: Sequence[float]) -> list[int]:
+def _without_neighbors(values: Sequence[float]) -> list[int]:
     """Return the indices of the numbers between two NaNs, or between a NaN and an end."""
     is_nan = [True, *map(math.isnan, values), True]
     return [i for i in range(len(values)) if is_nan[i : i + 3] == [True, False, True]]

@@ -46,8 +46,8 @@ class Scores:
 
     Attributes:
         frames: number of frames of each clip.
-        pairs: number of neighbouring pairs in ``e_stab``.
-        left_out: number of neighbouring pairs with a scene cut between their frames.
+        pairs: number of neighboring pairs in ``e_stab``.
+        left_out: number of neighboring pairs with a scene cut between their frames.
         pairs10: number of pairs 10 frames apart in ``e_stab10``.
         left_out10: number of pairs 10 frames apart with a scene cut between their frames.
         e_stab: of the stylized clip, in pixel values of [0, 1]; lower is more stable.
@@ -62,7 +62,7 @@ class Scores:
         loss_network: name of the network by which style and content were measured.
         painting: file name of the style image.
         notes: remarks on the scores, one line each.
-        curve: the neighbouring pairs that were compared.
+        curve: the neighboring pairs that were compared.
     """
 
     frames: int
@@ -182,7 +182,7 @@ def figures(scores: Scores) -> Iterator[str]:
     by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
     yield f"content  {number(scores.content, 3)}    {by}"
     left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
-    yield f"{scores.frames} frames: {scores.pairs} neighbouring pairs and {scores.pairs10} 10 apart{left_out}"
+    yield f"{scores.frames} frames: {scores.pairs} neighboring pairs and {scores.pairs10} 10 apart{left_out}"
     yield scores.notes[-1]
 
 

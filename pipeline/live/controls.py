@@ -23,7 +23,7 @@ class Snapshot:
         weights: share of each style, in [0, 1]; their sum is 1, and one of them is 1 except during a cross-fade.
         style: index of the style that is shown, or that the cross-fade leads to.
         strength: in [0, 1]; 0 leaves the frame as it is.
-        keep_colors: whether the frame keeps its colours.
+        keep_colors: whether the frame keeps its colors.
         mirror: whether left and right are swapped.
         show_original: whether the window shows the original; the other sinks are not affected.
     """
@@ -71,7 +71,7 @@ class Controls:
     Args:
         names: the styles to choose from, at least one; the first is shown at the start.
         strength: in [0, 1].
-        keep_colors: whether the frames keep their colours.
+        keep_colors: whether the frames keep their colors.
         mirror: whether left and right are swapped.
         recording: whether to record from the start.
         clock: monotonic seconds.

@@ -47,7 +47,7 @@ BINDINGS = (
     Binding(("left",), "left", Action.PREVIOUS_STYLE, "previous style", repeats=True),
     Binding(("up",), "up", Action.STRONGER, "stronger", repeats=True),
     Binding(("down",), "down", Action.WEAKER, "weaker", repeats=True),
-    Binding(("c",), "c", Action.COLORS, "keep colours"),
+    Binding(("c",), "c", Action.COLORS, "keep colors"),
     Binding(("m",), "m", Action.MIRROR, "mirror"),
     Binding(("s",), "s", Action.STILL, "save a still"),
     Binding(("r",), "r", Action.RECORD, "record, stop"),

@@ -10,7 +10,7 @@ from pipeline.frames import Pixels
 
 # Web pages, where these are shown, are white. Video players show black, which the network leaves alone.
 _SHOWN_ON_WHITE = ("gif", "webp", "apng")
-# Opacity below which a pixel's colour is unreliable: decoders leave rounding errors or zeros there.
+# Opacity below which a pixel's color is unreliable: decoders leave rounding errors or zeros there.
 FAINT = 1 / 16
 
 
@@ -48,7 +48,7 @@ def fill_transparent(pixels: Pixels, alpha: Pixels) -> Pixels:
 
     Hidden pixels, often black or leftovers, would count in the network's statistics like visible ones. Grey is near the
     mean of most images and the same in every frame. The mean of the visible pixels would be nearer, but leaves a
-    title or a logo of one colour without contrast, and so without any brush strokes.
+    title or a logo of one color without contrast, and so without any brush strokes.
     """
     most = int(np.iinfo(pixels.dtype).max)
     hidden = alpha == 0

@@ -1,7 +1,7 @@
 """Conversion of HDR and of more than 8 bits, from decoded frames to RGB and from RGB to what an encoder takes.
 
 swscale only resamples chroma here: its matrices are 1.3 levels of 255 off at 10 bits, and overflow with the flags that
-make 8 bits exact. `models.color` computes the colours by their definitions.
+make 8 bits exact. `models.color` computes the colors by their definitions.
 """
 
 from functools import cache, lru_cache
@@ -34,7 +34,7 @@ def bit_depth(pixel_format: str) -> int:
 
 
 class HighDepthToRgb:
-    """Convert decoded frames of any depth to RGB by the definitions of their colours; one instance per thread.
+    """Convert decoded frames of any depth to RGB by the definitions of their colors; one instance per thread.
 
     HDR frames are tone-mapped, see `models.color.ToneMap`.
 

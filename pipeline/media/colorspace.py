@@ -1,4 +1,4 @@
-"""The colour description of frames: read from the source's tags, or guessed as players do.
+"""The color description of frames: read from the source's tags, or guessed as players do.
 
 Inside the pipeline, pixels are full-range RGB in the source's own primaries and transfer; HDR is tone-mapped to BT.709.
 `source_color` describes a decoded frame, `pipeline_color` the RGB made of it, `output_color` what is written.
@@ -22,7 +22,7 @@ UNSPECIFIED = 2
 RGB, BT709, BT2020 = 0, 1, 9
 SRGB_TRANSFER, PQ, HLG = 13, 16, 18
 
-# Bilinear with full chroma interpolation: colour bars come back within 1 level. Without these flags the error is 2;
+# Bilinear with full chroma interpolation: color bars come back within 1 level. Without these flags the error is 2;
 # bicubic rings by up to 3 and costs twice as much.
 EXACT = (
     Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -69,7 +69,7 @@ def to_8_bit_rgb(
 
 
 def source_color(frame: VideoFrame) -> Color:
-    """Return the colour description of a decoded frame, with nothing left unspecified.
+    """Return the color description of a decoded frame, with nothing left unspecified.
 
     Untagged frames are BT.709 from 1280 columns or 577 rows on, else BT.601, as in mpv and most players.
     """
@@ -95,7 +95,7 @@ def hdr_transfer(color: Color) -> "Hdr | None":
 
 
 def pipeline_color(color: Color) -> Color:
-    """Return the colour description of RGB pixels made from frames of ``color``: HDR has been tone-mapped to BT.709."""
+    """Return the color description of RGB pixels made from frames of ``color``: HDR has been tone-mapped to BT.709."""
     return color if hdr_transfer(color) is None else Color(BT709, False, BT709, BT709)
 
 

@@ -38,7 +38,7 @@ class FrameControls:
     Attributes:
         style: the style vectors.
         strength: in [0, 1]; 0 returns the frame as it is.
-        keep_colors: whether the frame keeps its colours and takes only the lightness of the stylized one.
+        keep_colors: whether the frame keeps its colors and takes only the lightness of the stylized one.
         end_share: share of the engine's second network, in [0, 1].
     """
 

@@ -1,6 +1,6 @@
 """Find scene cuts: frames that show another scene than the frame before.
 
-A cut changes the image and its colours at once. A pan, however fast, changes the image but hardly its colours; a fade
+A cut changes the image and its colors at once. A pan, however fast, changes the image but hardly its colors; a fade
 changes both, little by little.
 """
 
@@ -14,10 +14,10 @@ from pipeline.stylize.opencv import FloatImage, cv, to_8_bits
 # Width and height of a thumbnail, and bins of the histogram of each channel.
 THUMBNAIL_SIZE_PX = (64, 36)
 BINS = 16
-# A cut exceeds both: mean difference of the thumbnails in levels of 255, and share of the pixels with another colour.
+# A cut exceeds both: mean difference of the thumbnails in levels of 255, and share of the pixels with another color.
 IMAGE_CHANGE = 16.0
 COLOR_CHANGE = 0.25
-# Mean difference of the thumbnails that is a cut whatever the colours.
+# Mean difference of the thumbnails that is a cut whatever the colors.
 FULL_IMAGE_CHANGE = 48.0
 
 

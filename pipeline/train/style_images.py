@@ -22,7 +22,7 @@ LONG_RATIO, CROPS = 4, 4
 """An image longer than this many times its short side is replaced by this many crops."""
 
 FLAT_DEVIATION = 2.0
-"""Standard deviation, of 255, below which an image counts as one colour."""
+"""Standard deviation, of 255, below which an image counts as one color."""
 
 
 def read_style_image(path: Path) -> list[Pixels]:
@@ -64,7 +64,7 @@ def _crops(image: Pixels) -> list[Pixels]:
 
 
 def is_flat(images: list[Pixels]) -> bool:
-    """Return whether the images are of one colour."""
+    """Return whether the images are of one color."""
     return float(np.stack(images).std(axis=(0, 1, 2)).max()) < FLAT_DEVIATION
 
 

@@ -164,7 +164,7 @@ class SplitClip:
         """Add the segments of all jobs to the manifest, and report visible boundaries.
 
         Raises:
-            EncodeError: two neighbouring jobs do not end and start with the same frame.
+            EncodeError: two neighboring jobs do not end and start with the same frame.
         """
         gap = self._first_gap(results)
         if gap is not None:

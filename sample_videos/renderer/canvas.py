@@ -52,7 +52,7 @@ class Canvas:
         return polygon(self.x.shape, (np.asarray(points) - corner) * (self.pixels_per_metre, -self.pixels_per_metre))
 
     def fill(self, mask: ArrayLike, light: ArrayLike) -> None:
-        """Cover the pixels of ``mask`` with a colour, or with an image of colours."""
+        """Cover the pixels of ``mask`` with a color, or with an image of colors."""
         cover = np.asarray(mask, np.float32)
         self.light += (np.asarray(light, np.float32) - self.light) * cover[..., None]
         self.alpha[...] = np.maximum(self.alpha, cover)

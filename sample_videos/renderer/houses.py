@@ -21,10 +21,10 @@ class House:
         eaves: metres of the wall's height without the gable.
         gable: metres of the gable on top.
         steps: True for a stepped gable, False for a pointed one.
-        tint: colour of the wall.
+        tint: color of the wall.
         brick: True for bricks, False for plaster.
-        shutters: colour of the shutters, empty for none.
-        shop: colour of the awning on the ground floor, empty for a dwelling.
+        shutters: color of the shutters, empty for none.
+        shop: color of the awning on the ground floor, empty for a dwelling.
     """
 
     left: float
@@ -147,7 +147,7 @@ def rectangle(left: float, bottom: float, width: float, height: float) -> list[t
 def draw_window(
     canvas: Canvas, foot: tuple[float, float], size: tuple[float, float], light: Array, sun: float, door: str
 ) -> None:
-    """A window (or a door, if it has a colour) standing on ``foot``, the middle of its lower edge."""
+    """A window (or a door, if it has a color) standing on ``foot``, the middle of its lower edge."""
     (middle, bottom), (width, height) = foot, size
     canvas = canvas.part(middle - width / 2 - 0.3, bottom - 0.5, middle + width / 2 + 0.3, bottom + height + 0.3)
     left, x, y = middle - width / 2, canvas.x, canvas.y

@@ -103,7 +103,7 @@ class Layer:
 
     Attributes:
         name: what it shows.
-        texture: ``(height, width, 4)`` uint8 RGB with alpha, colours already multiplied by alpha.
+        texture: ``(height, width, 4)`` uint8 RGB with alpha, colors already multiplied by alpha.
         left: column of the reference frame at which the texture's left edge lies; may be outside the frame.
         top: row of the reference frame at which the texture's upper edge lies.
         scale: texture pixels per reference pixel.

@@ -1,6 +1,6 @@
 """Natural-looking surfaces from noise and light, of which the scenes are made.
 
-Colours are linear light, float32, about 0 to 1, until ``finish`` makes them a layer's texture.
+Colors are linear light, float32, about 0 to 1, until ``finish`` makes them a layer's texture.
 """
 
 from collections.abc import Callable
@@ -53,19 +53,19 @@ def smoothstep(low: float, high: float, value: ArrayLike) -> Array:
 
 
 def color(text: str) -> Array:
-    """A colour written as in web pages (``"c08040"``, sRGB) as linear light: ``(3,)``."""
+    """A color written as in web pages (``"c08040"``, sRGB) as linear light: ``(3,)``."""
     values = np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)], np.float32) / 255
     return np.asarray(values**2.2, np.float32)
 
 
 def mix(first: ArrayLike, second: ArrayLike, amount: ArrayLike) -> Array:
-    """Blend two colours, or images of colours, by an amount per pixel."""
+    """Blend two colors, or images of colors, by an amount per pixel."""
     part = np.asarray(amount, np.float32)[..., None]
     return np.asarray(np.asarray(first) * (1 - part) + np.asarray(second) * part, np.float32)
 
 
 def ramp(value: ArrayLike, *stops: tuple[float, str]) -> Array:
-    """Colours along a scale: linear between ``stops`` of rising value."""
+    """Colors along a scale: linear between ``stops`` of rising value."""
     at = [stop for stop, _ in stops]
     colors = np.stack([color(text) for _, text in stops])
     return np.stack([np.interp(np.asarray(value), at, colors[:, i]) for i in range(3)], axis=-1).astype(np.float32)
@@ -88,7 +88,7 @@ def grid(left: float, top: float, right: float, bottom: float, scale: float) -> 
 
 
 def finish(light: Array, alpha: ArrayLike = 1.0) -> Bytes:
-    """Linear light and coverage as a layer's texture: filmic shoulder, sRGB, colours multiplied by alpha."""
+    """Linear light and coverage as a layer's texture: filmic shoulder, sRGB, colors multiplied by alpha."""
     exposed = np.maximum(light, 0)
     toned = exposed * (1 + exposed / 4) / (1 + exposed * 0.85)
     cover = np.broadcast_to(np.asarray(alpha, np.float32), light.shape[:2])[..., None]

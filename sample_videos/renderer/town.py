@@ -200,7 +200,7 @@ def lamp(pixels_per_metre: float) -> Bytes:
 
 
 def bunting(pixels_per_metre: float, seed: int) -> Bytes:
-    """Coloured pennants on a slack string across the street; origin at the string's middle."""
+    """Colored pennants on a slack string across the street; origin at the string's middle."""
     canvas = Canvas.spanning(-6.2, 6.2, -0.9, 1.3, pixels_per_metre)
     tints = ["d8402f", "f3b63a", "f5ead2", "2f6fa8", "4f8a4a"]
     for number, left in enumerate(np.arange(-5.9, 5.7, 0.52)):

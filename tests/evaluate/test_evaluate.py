@@ -429,7 +429,7 @@ def test_the_command_prints_the_figures_and_draws(
     assert "original" in lines[0]
     assert "wave.png" in lines[2]
     assert "normalised VGG-19" in lines[3]
-    assert "13 neighbouring pairs and 4 10 apart" in lines[4]
+    assert "13 neighboring pairs and 4 10 apart" in lines[4]
     assert lines[5] == READ_TOGETHER
     with Image.open(plot) as image:
         assert image.size == (1200, 480)

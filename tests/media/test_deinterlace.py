@@ -115,7 +115,7 @@ def test_a_part_read_from_a_frame_earlier_comes_out_the_same(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(whole[6:], part[1:], strict=True))
 
 
-def test_whole_frames_between_pass_and_count_as_neighbours(tmp_path):
+def test_whole_frames_between_pass_and_count_as_neighbors(tmp_path):
     """Frame 1, the first that is interlaced, has no frame before it in the filter."""
     path = make_interlaced(tmp_path / "fields.mp4", 5)
     fields, usual = decoded(path), [frame.to_ndarray() for frame in deinterlace(decoded(path))]

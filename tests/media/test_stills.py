@@ -13,7 +13,7 @@ ORIENTATION = 0x0112
 
 
 def scene() -> np.ndarray:
-    """Four corners of different colours on grey, wider than high: any flip, turn or channel swap shows."""
+    """Four corners of different colors on grey, wider than high: any flip, turn or channel swap shows."""
     pixels = np.full((20, 30, 3), 90, np.uint8)
     pixels[:8, :8] = (255, 0, 0)
     pixels[:8, -8:] = (0, 255, 0)
@@ -50,7 +50,7 @@ def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[8:], scene()[8:])
 
 
-def test_a_palette_with_a_transparent_colour_is_laid_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_a_transparent_color_is_laid_on_white(tmp_path: Path) -> None:
     palette = Image.fromarray(scene()).quantize(8)
     red = palette.getpixel((0, 0))
     assert isinstance(red, int)

@@ -124,7 +124,7 @@ def test_dis_takes_pictures_of_any_size(preset: Preset, height: int, width: int)
         assert np.median(flow[..., 0]) == pytest.approx(-2, abs=0.3)
 
 
-def test_dis_sees_colour_as_its_luma() -> None:
+def test_dis_sees_color_as_its_luma() -> None:
     first, second = (moving_square(index, width=160, height=120, step=5) for index in (1, 2))
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (second, first)]
     np.testing.assert_array_equal(DisFlow("fast")(second, first), DisFlow("fast")(*grey))

@@ -57,7 +57,7 @@ def textured(count: int, *, height: int = 64, width: int = 96) -> list[Pixels]:
 
 def test_warp_error_by_hand() -> None:
     earlier, current = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    current[0, :, 0, 0] = torch.tensor([0.3, 0.6, 0.0])  # mean of squares over the colours: 0.15
+    current[0, :, 0, 0] = torch.tensor([0.3, 0.6, 0.0])  # mean of squares over the colors: 0.15
     current[0, :, 1, 1] = 1.0
     mask = torch.tensor([[True, True], [True, False]])[None, None]
     assert warp_error(current, earlier, Motion(torch.zeros(1, 2, 2, 2), mask)) == pytest.approx(0.15 / 3)

@@ -17,7 +17,7 @@ def noise(seed: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def colour(red: float, green: float, blue: float) -> Tensor:
+def color(red: float, green: float, blue: float) -> Tensor:
     return torch.tensor([red, green, blue]).view(1, 3, 1, 1)
 
 
@@ -25,8 +25,8 @@ def test_luma_is_that_of_bt709() -> None:
     assert sum(BT709_LUMA) == pytest.approx(1)
     assert luma(torch.ones(SHAPE)).shape == (2, 1, 12, 16)
     torch.testing.assert_close(luma(torch.ones(SHAPE)), ALL)
-    assert luma(colour(0.0, 1.0, 0.0)).item() == pytest.approx(0.7152)
-    assert luma(colour(1.0, 0.0, 0.0)).item() == pytest.approx(0.2126)
+    assert luma(color(0.0, 1.0, 0.0)).item() == pytest.approx(0.7152)
+    assert luma(color(1.0, 0.0, 0.0)).item() == pytest.approx(0.2126)
 
 
 def test_strokes_that_move_with_the_scene_are_stable() -> None:
@@ -40,7 +40,7 @@ def test_strokes_that_move_with_the_scene_are_stable() -> None:
 
 def test_output_loss_by_hand() -> None:
     past, frame = noise(0), noise(1)
-    change = colour(0.3, 0.0, -0.1)
+    change = color(0.3, 0.0, -0.1)
     expected = (0.09 + 0.0 + 0.01) / 3
     assert output_loss(past + change, past, frame, frame, STILL, ALL).item() == pytest.approx(expected, rel=1e-4)
 
@@ -53,10 +53,10 @@ def test_strokes_may_brighten_with_the_scene() -> None:
 
 def test_a_change_of_hue_is_no_change_of_light() -> None:
     past, past_frame = noise(0), noise(1)
-    hue = colour(0.1, -0.1 * 0.2126 / 0.7152, 0)
+    hue = color(0.1, -0.1 * 0.2126 / 0.7152, 0)
     expected = float(hue.square().mean())
     assert output_loss(past + hue, past, past_frame + hue, past_frame, STILL, ALL).item() == pytest.approx(expected)
-    red = output_loss(past, past, past_frame + colour(0.1, 0, 0), past_frame, STILL, ALL)
+    red = output_loss(past, past, past_frame + color(0.1, 0, 0), past_frame, STILL, ALL)
     assert red.item() == pytest.approx(0.02126**2, rel=1e-3)
 
 

@@ -222,7 +222,7 @@ def test_memory_grows_with_clip_length(tmp_path: Path, stylize: Callable[..., Su
 
 @pytest.mark.parametrize("matrix", [1, 6])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_colours_shifted(tmp_path: Path, stylize: Callable[..., Summary], matrix: int, full_range: bool) -> None:
+def test_colors_shifted(tmp_path: Path, stylize: Callable[..., Summary], matrix: int, full_range: bool) -> None:
     """facefusion#401, chaiNNer#3053: BT.709 is read as BT.601, or full range as limited."""
     bars = color_bars()
     planes = to_yuv(bars, matrix, full_range=full_range)
@@ -396,7 +396,7 @@ def chroma(picture: Pixels) -> NDArray[np.float64]:
 
 
 def test_keep_colors(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
-    """fast-style-transfer#150: the video's own colours cannot be kept."""
+    """fast-style-transfer#150: the video's own colors cannot be kept."""
     source = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 512), pixel_format="yuv444p", tags=(1, 1, 1, 1)))
     ffv1 = EncodeConfig(codec="ffv1")
     stylize(source, tmp_path / "kept.mkv", keep_colors=True, style="great-wave", encode=ffv1)
@@ -475,7 +475,7 @@ def test_out_of_memory_skips_a_frame(tmp_path: Path, stylize: Callable[..., Summ
 
 
 def test_tiling_boundaries(tmp_path: Path, stylize: Callable[..., Summary]) -> None:
-    """neural-style#329: tiles have visible borders, as each has its own brightness and colours."""
+    """neural-style#329: tiles have visible borders, as each has its own brightness and colors."""
     spec = EngineSpec(
         network=StyleNetwork(Architecture()),
         height=160,

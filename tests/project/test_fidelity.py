@@ -103,14 +103,14 @@ def read(path, codec=None):
         ]
 
 
-# --- colours ---
+# --- colors ---
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", [1, 6, 9])
-def test_colours_shifted(tmp_path, matrix, full_range, bits, ending):
+def test_colors_shifted(tmp_path, matrix, full_range, bits, ending):
     bars = media.color_bars()
     tags = (matrix, 2 if full_range else 1, matrix, 14 if matrix == 9 else matrix)
     planes = media.to_yuv(bars, matrix, full_range=full_range, bits=bits)
@@ -133,7 +133,7 @@ def test_full_range_is_written_limited_and_loses_less_than_a_level(tmp_path):
     assert np.abs(rgb_of(read(tmp_path / "out.mkv")[0], 1)[16, 2:-2, 1] - ramp[16, 2:-2]).max() < 1
 
 
-def test_depth_and_colours_may_change_in_mid_stream(tmp_path):
+def test_depth_and_colors_may_change_in_mid_stream(tmp_path):
     bars, parts = media.color_bars(), []
     for number, (matrix, kind) in enumerate([(6, "yuv420p"), (1, "yuv420p10le"), (1, "yuv420p")]):
         planes = media.to_yuv(bars, matrix, full_range=False, bits=10 if "10" in kind else 8)

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def test_the_woodcut_is_black_on_paper_with_colour() -> None:
+def test_the_woodcut_is_black_on_paper_with_color() -> None:
     picture = woodcut(finer=1)
     assert picture.shape == (HEIGHT, WIDTH, 3)
-    for colour, least, most in ((INK, 0.15, 0.6), (PAPER, 0.15, 0.6)):
-        assert least < (np.abs(picture.astype(int) - colour).max(axis=2) < 8).mean() < most
+    for color, least, most in ((INK, 0.15, 0.6), (PAPER, 0.15, 0.6)):
+        assert least < (np.abs(picture.astype(int) - color).max(axis=2) < 8).mean() < most
     assert (picture[..., 0].astype(int) - picture[..., 2] > 90).mean() > 0.08
 
 

@@ -89,7 +89,7 @@ def test_clip_shows_the_scene(name: str) -> None:
         if index in (0, 89, 179):
             error = picture.astype(np.float64) - scene(name).frame(index)
             assert 10 * np.log10(255**2 / np.mean(error**2)) > 31
-            assert np.abs(error.mean(axis=(0, 1))).max() < 1.5, "a wrong matrix or range shifts the colours"
+            assert np.abs(error.mean(axis=(0, 1))).max() < 1.5, "a wrong matrix or range shifts the colors"
 
 
 def test_frames_are_reproducible_and_move(name: str) -> None:

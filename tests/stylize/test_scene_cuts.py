@@ -29,7 +29,7 @@ def test_a_cut_is_found_among_noise_a_pan_and_a_fade() -> None:
     assert cuts((*static, *pan, *other, *fade)) == [0, 12]
 
 
-def test_a_cut_between_scenes_of_the_same_colours_is_found() -> None:
+def test_a_cut_between_scenes_of_the_same_colors_is_found() -> None:
     frame = (scene(1) // 128 * 255).astype(np.uint8)
     assert cuts((frame, frame, frame[::-1], frame[::-1])) == [0, 2]
 

@@ -55,7 +55,7 @@ def color_bars(width: int = 288, height: int = 48) -> Pixels:
 
 
 def bar_colors(picture: Pixels) -> NDArray[np.int64]:
-    """Return the colour in the middle of each bar, ``(12, 3)``."""
+    """Return the color in the middle of each bar, ``(12, 3)``."""
     height, width, _ = picture.shape
     columns = [(2 * number + 1) * width // (2 * len(BARS)) for number in range(len(BARS))]
     return picture[height // 2, columns].astype(np.int64)

@@ -9,7 +9,7 @@ HEIGHT, WIDTH = 72, 128
 
 
 def scene(seed: int, *, shift: int = 0, light: float = 1.0) -> Pixels:
-    """Smooth coloured clouds ``(72, 128, 3)``, other colours for each seed; ``shift`` moves them right, in pixels."""
+    """Smooth colored clouds ``(72, 128, 3)``, other colors for each seed; ``shift`` moves them right, in pixels."""
     draw = np.random.default_rng(seed)
     coarse = draw.uniform(0, 1, (6, 24, 3)) * draw.permutation([0.3, 0.7, 1.0])
     rows, columns = np.linspace(0, 5, HEIGHT), (np.arange(WIDTH) - shift) * 11 / WIDTH + 6

@@ -26,14 +26,14 @@ def loss_network() -> LossNetwork:
 
 
 def photos(count: int, *, height: int = 70, width: int = 90) -> list[Tensor]:
-    """``(3, H, W)`` uint8 each: soft blobs of colour; the red of the top left pixel is the number of the photo."""
+    """``(3, H, W)`` uint8 each: soft blobs of color; the red of the top left pixel is the number of the photo."""
     pixels = (blobs(count, height, width, seed=5) * 255).to(torch.uint8)
     pixels[:, 0, 0, 0] = torch.arange(count)
     return list(pixels)
 
 
 def blobs(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
-    """Soft blobs of colour, ``(count, 3, height, width)`` float32 in [0, 1]: smooth enough to be warped exactly."""
+    """Soft blobs of color, ``(count, 3, height, width)`` float32 in [0, 1]: smooth enough to be warped exactly."""
     coarse = torch.rand(count, 3, 5, 6, generator=torch.Generator().manual_seed(seed))
     return F.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
 

@@ -1,6 +1,6 @@
 """A live window in a process of its own: Qt ends the process whose display disappears.
 
-Each style is a plain colour, so that the screen shows which settings were used. Prints the result as JSON.
+Each style is a plain color, so that the screen shows which settings were used. Prints the result as JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ SIZE = (180, 320, 3)
 
 
 def stylized(snapshot) -> np.ndarray:
-    """A plain colour with a white column at the left, or at the right if mirrored."""
+    """A plain color with a white column at the left, or at the right if mirrored."""
     color = snapshot.strength * (COLORS.T @ snapshot.weights) + (1 - snapshot.strength) * ORIGINAL
     pixels = np.broadcast_to(color.mean() if snapshot.keep_colors else color, SIZE).astype(np.uint8)
     pixels[:, :20] = 255

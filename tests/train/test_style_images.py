@@ -83,7 +83,7 @@ def test_a_small_clip_is_not_a_style_image(tmp_path: Path) -> None:
         read_style_image(make_clip(tmp_path / "small.mp4"))
 
 
-def test_one_colour_is_flat() -> None:
+def test_one_color_is_flat() -> None:
     assert is_flat([np.full((70, 70, 3), 200, np.uint8)])
     assert not is_flat([stripes().permute(1, 2, 0).numpy()])
     assert not is_flat([np.full((70, 70, 3), 200, np.uint8), np.full((70, 70, 3), 100, np.uint8)])

@@ -60,7 +60,7 @@ def status_line(snapshot: Snapshot, names: Sequence[str], meter: FrameMeter) -> 
         if snapshot.strength < 1:
             figures.append(f"{snapshot.strength:.0%}")
         if snapshot.keep_colors:
-            figures.append("own colours")
+            figures.append("own colors")
     if snapshot.mirror:
         figures.append("mirrored")
     return "   ".join([*figures, f"{meter.fps:.0f} fps", f"{meter.latency_ms:.0f} ms"])

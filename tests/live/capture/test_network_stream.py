@@ -122,7 +122,7 @@ def test_a_file_that_is_cut_off_has_not_ended(tmp_path: Path) -> None:
 
 
 def test_a_stream_arrives_over_udp() -> None:
-    """The colours are those that were sent."""
+    """The colors are those that were sent."""
     url = "udp://127.0.0.1:52743"
     stopped = threading.Event()
 

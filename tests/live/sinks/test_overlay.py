@@ -25,8 +25,7 @@ def text_rows(image: np.ndarray) -> np.ndarray:
 def test_the_original_has_no_style_settings() -> None:
     figures = "0 fps   0 ms"
     assert (
-        status_line(snapshot(), ["great-wave"], FrameMeter())
-        == f"great-wave   70%   own colours   mirrored   {figures}"
+        status_line(snapshot(), ["great-wave"], FrameMeter()) == f"great-wave   70%   own colors   mirrored   {figures}"
     )
     original = status_line(snapshot(show_original=True), ["great-wave"], FrameMeter())
     assert original == f"original   mirrored   {figures}"

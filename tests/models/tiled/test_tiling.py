@@ -42,7 +42,7 @@ def style() -> Style:
 
 
 def image(height: int, width: int) -> Tensor:
-    """``(H, W, 3)`` uint8: blobs of colour with some texture, and the bar of a letterbox above."""
+    """``(H, W, 3)`` uint8: blobs of color with some texture, and the bar of a letterbox above."""
     texture = 0.1 * torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
     pixels = ((blobs(1, height, width) + texture).clamp(0, 1) * 255).round().to(torch.uint8)
     pixels[:, :, : height // 5] = 0
