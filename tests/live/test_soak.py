@@ -54,7 +54,7 @@ def test_five_seconds_of_every_fault() -> None:
     said = {line.partition(":")[0].partition(" is back")[0]: line for line in lines}
     assert len(lines) == 4
     assert {"blocking", "dying", "fake camera"} == set(said)
-    assert "is back after" in lines[-1]
+    assert "reconnected after" in lines[-1]
     gaps = sorted(steady.gaps())
     assert 5 <= gaps[-1] < 11  # tried again after 0.5, 1, 2 and 4 s
     assert gaps[-2] < 1
