@@ -145,6 +145,11 @@ class Prefetch(Iterator[T], Generic[T]):
                 self.starved_seconds += time.perf_counter() - start
             return is_ready()
 
+    def wake(self, _: object = None) -> None:
+        """Let `wait_unless` look again; can be called back by a `Future`."""
+        with self.changed:
+            self.changed.notify_all()
+
     def close(self) -> None:
         """Stop the thread, wait for it, and drop what was not taken. May be called more than once."""
         with self.changed:
@@ -203,9 +208,10 @@ def ordered_map(
     executor = ThreadPoolExecutor(workers, thread_name_prefix=f"flowbrush-{name}", initializer=initializer)
     pending: deque[Future[R]] = deque()
     items = iter(source)
+    queue = items if isinstance(items, Prefetch) else None
     try:
         while True:
-            while len(pending) >= workers + ahead or (pending and _is_done_first(pending[0], items)):
+            while len(pending) >= workers + ahead or (pending and queue and not queue.wait_unless(pending[0].done)):
                 yield pending.popleft().result()
             try:
                 ready = prepare(next(items))
@@ -213,20 +219,9 @@ def ordered_map(
                 break
             if ready is not None:
                 pending.append(executor.submit(function, ready))
+                if queue:
+                    pending[-1].add_done_callback(queue.wake)
         while pending:
             yield pending.popleft().result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _is_done_first(future: Future[R], items: Iterator[T]) -> bool:
-    """Wait for the next item or for ``future``; return False if an item is ready, or cannot be waited for."""
-    if not isinstance(items, Prefetch):
-        return False
-
-    def notify(_: Future[R]) -> None:
-        with items.changed:
-            items.changed.notify_all()
-
-    future.add_done_callback(notify)
-    return not items.wait_unless(future.done)
