@@ -131,7 +131,7 @@ def show(display: str, tmp_path: Path) -> Iterator[Callable[..., Window]]:
     windows: list[Window] = []
 
     def show_window(*arguments: str) -> Window:
-        for _ in range(3):  # on a loaded machine Qt sometimes misses the first expose event of Xvfb and draws nothing
+        for _ in range(3):  # on a loaded machine a window sometimes draws nothing; the cause is not known
             windows.append(Window(display, tmp_path, *arguments))
             if windows[-1].becomes(lambda content: np.ptp(content) > 20, seconds=6):
                 return windows[-1]
