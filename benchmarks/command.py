@@ -1,4 +1,4 @@
-"""Run `flowbrush video` as a user does, in a process of its own, and say what machine it ran on."""
+"""Run `flowbrush video` as a user does, in a separate process, and say what machine it ran on."""
 
 import json
 import os

@@ -131,7 +131,7 @@ def quit_when_fast(controls: Any) -> None:
 
 
 def in_a_process(run: Run) -> dict[str, Any]:
-    """`session` in a process of its own, as a user's is."""
+    """`session` in a separate process, as a user's is."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         result: dict[str, Any] = pool.apply(session, (run,))
     return result

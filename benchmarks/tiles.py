@@ -2,7 +2,7 @@
 
     python benchmarks/tiles.py [--height 2160] [--device cuda]
 
-Stylizes one frame of the sample video harbor, enlarged, whole and in strips, each in a process of its own; the peak is
+Stylizes one frame of the sample video harbor, enlarged, whole and in strips, each in a separate process; the peak is
 that of the process on a CPU, of torch's allocator on a GPU. `benchmarks/memory.py` weighs the whole command.
 """
 

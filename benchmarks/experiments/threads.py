@@ -92,7 +92,7 @@ def run_one(clip: str, target: str, counts: dict[str, int], arguments: argparse.
 
 
 def measure(combinations: list[str], arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """Run all combinations in turn, round after round, each in a process of its own."""
+    """Run all combinations in turn, round after round, each in a separate process."""
     results: dict[str, list[dict[str, Any]]] = {combination: [] for combination in combinations}
     # Variables of the caller's would hide those of the combination.
     for name in VARIABLES:

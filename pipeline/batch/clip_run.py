@@ -1,4 +1,4 @@
-"""One clip of a batch, in a thread of its own; an error is an attribute of its `ClipRun`."""
+"""One clip of a batch, in its own thread; an error is an attribute of its `ClipRun`."""
 
 import logging
 import os

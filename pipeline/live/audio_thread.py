@@ -11,7 +11,7 @@ STOP_SECONDS = 2.0
 
 
 class AudioThread(threading.Thread):
-    """Reads ``source`` and hands each audio frame to all sinks; if the source fails, the session goes on without it.
+    """Reads ``source`` and hands each audio frame to all sinks; if the source fails, the session continues without it.
 
     Args:
         source: where the audio comes from.

@@ -115,7 +115,7 @@ def test_a_sink_that_blocks_delays_no_other() -> None:
     summary = run(steady, blocking, camera=FakeCamera(fps=50, count=100), lines=lines)
     assert [line.split(":")[0] for line in lines] == ["blocking"]
     assert max(steady.gaps()) < 0.9 <= max(blocking.gaps())
-    # It goes on with the newest frame, not with those that it missed.
+    # It continues with the newest frame, not with those that it missed.
     after = int(np.argmax(blocking.gaps())) + 2
     index, captured_at, taken_at = blocking.frames[after]
     assert taken_at - captured_at < 0.9

@@ -1,4 +1,4 @@
-"""A live window in a process of its own: Qt ends the process whose display disappears.
+"""A live window in a separate process: Qt ends the process whose display disappears.
 
 Each style is a plain color, so that the screen shows which settings were used. Prints the result as JSON.
 """

@@ -1,4 +1,4 @@
-"""A script in a process of its own that reports by lines of JSON: the window, the connection of a stream."""
+"""A script in a separate process that reports by lines of JSON: the window, the connection of a stream."""
 
 import json
 import os

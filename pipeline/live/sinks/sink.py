@@ -26,7 +26,7 @@ class SinkError(PipelineError):
 
 
 class Sink(ABC):
-    """A place that frames are sent to. A thread of its own calls all methods except `kill`.
+    """A place that frames are sent to. Its own thread calls all methods except `kill`.
 
     Attributes:
         name: shown in messages, unique in a session: ``window``, ``record out.mkv``.

@@ -44,7 +44,7 @@ def stream_format(url: str) -> str:
 
 
 class Connection:
-    """A connection in a process of its own, see `pipeline.live.sinks.stream_process`.
+    """A connection in a separate process, see `pipeline.live.sinks.stream_process`.
 
     Args:
         url: where to send.

@@ -59,7 +59,7 @@ def key_name(code: int) -> str:
 class WindowSink(Sink):
     """Shows each frame in a window; closing the window ends the session.
 
-    The window runs in a process of its own, see `pipeline.live.sinks.window_process`.
+    The window runs in a separate process, see `pipeline.live.sinks.window_process`.
 
     Args:
         controls: receives the keys.

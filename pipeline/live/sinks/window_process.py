@@ -2,7 +2,7 @@
 
 PyAV and OpenCV bring XCB libraries of the same names; with PyAV's loaded first, OpenCV's windows hang forever
 (PyAV#978, opencv#29195). Qt ends the process whose display disappears, and macOS requires that windows are shown by the
-main thread: in a process of its own the window meets both.
+main thread: in a separate process the window meets both.
 
 Frames arrive on standard input, each after a `HEADER`. Standard output carries lines of JSON: ``{"shown": true}`` for
 each frame, ``{"key": CODE}`` with a code of OpenCV's ``waitKeyEx``, ``{"closed": true}`` when the user closes the

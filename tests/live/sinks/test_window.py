@@ -65,7 +65,7 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Window:
-    """A window on ``display``, shown by a process of its own."""
+    """A window on ``display``, shown by a separate process."""
 
     def __init__(self, display: str, folder: Path, *arguments: str) -> None:
         self.folder = folder
