@@ -80,7 +80,7 @@ def session(run: Run) -> dict[str, Any]:
     from pipeline.live.controls import Controls
     from pipeline.live.session import LiveSession
     from pipeline.live.stylize.style_mixer import style_names
-    from pipeline.process import keep_freed_memory
+    from pipeline.system.process import keep_freed_memory
 
     keep_freed_memory()
     if run.times > 1:

@@ -35,9 +35,9 @@ def stylize(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.frame_graph import zero_statistics
     from models.registry import load
     from models.tiled.tiling import Tiling
-    from pipeline.process import keep_freed_memory
     from pipeline.progress import peak_memory_bytes
     from pipeline.stylize.device import cache_folder
+    from pipeline.system.process import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

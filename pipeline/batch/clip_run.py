@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.atomic import file_signature, remove
 from pipeline.batch.events import Event, Noted, Progressed
 from pipeline.batch.plan import Step, may_write, record_speed
 from pipeline.batch.records import Record, Records, identify
@@ -16,6 +15,7 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
 from pipeline.summary import Summary
+from pipeline.system.files import file_signature, remove
 
 logger = logging.getLogger(__name__)
 

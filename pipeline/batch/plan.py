@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
-from pipeline.atomic import write_atomically
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
@@ -24,6 +23,7 @@ from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed
 from pipeline.stylize.device import cache_folder
 from pipeline.stylize.stylizer import stylized_width_px
+from pipeline.system.files import write_atomically
 
 # Core seconds for a million pixels with `--stability smooth`, used until a clip was stylized on this machine.
 DEFAULT_SECONDS = 0.24

@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import file_signature, write_atomically
 from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_hash, mask_hash, style_hashes
 from pipeline.resume.manifest import is_placed
+from pipeline.system.files import file_signature, write_atomically
 
 FORMAT = 2
 # These change neither a frame nor its encoding; styles are compared by the content of their weights.

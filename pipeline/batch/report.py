@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_atomically
 from pipeline.batch.config import STATE_FOLDER
 from pipeline.batch.events import Ended
 from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
 from pipeline.media.damage import MAX_IN_NOTICE
+from pipeline.system.files import write_atomically
 
 _STATUS = {"done": "painted", "failed": "failed", "waiting": "not started", "started": "interrupted"}
 

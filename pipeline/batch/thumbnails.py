@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.atomic import write_atomically
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
+from pipeline.system.files import write_atomically
 
 HEIGHT_PX = 108
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.atomic import file_signature
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Noted
 from pipeline.batch.inputs import InputFile, find_clips
@@ -17,6 +16,7 @@ from pipeline.batch.jobs import Job, check_names, jobs_of
 from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
 from pipeline.batch.records import Records
 from pipeline.errors import InputError, PipelineError
+from pipeline.system.files import file_signature
 
 try:
     import fcntl

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from pipeline.errors import PipelineError, notes_of, printable
-from pipeline.process import set_up_logging
+from pipeline.system.process import set_up_logging
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 """Exit codes; those of other errors are in `pipeline.errors`."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self, cast
 
-from pipeline.atomic import encode_errors, remove, replace_atomically
+from pipeline.encode.errors import encode_errors
 from pipeline.encode.muxer import Muxer, new_temporary
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.media.packets import SidePackets
+from pipeline.system.files import remove, replace_atomically
 from pipeline.threads import SideWork
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import cast
 
-from pipeline.atomic import encode_errors
+from pipeline.encode.errors import encode_errors
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.registry import WeightsError, find
-from pipeline.atomic import file_signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.style_spec import parse_blend
+from pipeline.system.files import file_signature
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan

@@ -20,7 +20,7 @@ from fractions import Fraction
 from itertools import accumulate, groupby
 from typing import Any
 
-from pipeline.atomic import file_signature, write_atomically
+from pipeline.system.files import file_signature, write_atomically
 
 FORMAT = 2
 SUFFIX = ".flowbrush"

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from pipeline.atomic import encode_errors, file_signature, remove, replace_atomically
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
+from pipeline.encode.errors import encode_errors
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, FileWriter, Writer
 from pipeline.frames import Frame, State
@@ -21,6 +21,7 @@ from pipeline.resume.fingerprint import identify
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.stylize.stylizer import Stylizer
+from pipeline.system.files import file_signature, remove, replace_atomically
 
 LoadStylizer = Callable[[StylizeConfig], Stylizer]
 

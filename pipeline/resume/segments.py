@@ -13,7 +13,6 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Stream
 
-from pipeline.atomic import remove, replace_atomically
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError
@@ -22,6 +21,7 @@ from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment
+from pipeline.system.files import remove, replace_atomically
 
 # In mp4 the times of reordered frames stay exact; the other containers are used for codecs without reordering.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}

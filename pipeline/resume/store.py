@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.atomic import encode_errors
 from pipeline.config import VideoConfig
 from pipeline.decode.source import Source
+from pipeline.encode.errors import encode_errors
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import Writer
 from pipeline.errors import EncodeError

@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.atomic import file_signature, remove, write_atomically
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
 from pipeline.resume.manifest import NAME, SUFFIX, Manifest, ManifestError, Segment, read_manifest, work_dir_path
+from pipeline.system.files import file_signature, remove, write_atomically
 
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.

@@ -9,8 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from pipeline.atomic import write_atomically
 from pipeline.frames import Frame, Pixels
+from pipeline.system.files import write_atomically
 
 FIRST, NEXT = "first.safetensors", "next.safetensors"
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.atomic import remove
 from pipeline.config import VideoConfig
 from pipeline.decode.source import Source
 from pipeline.encode.output_plan import OutputPlan
@@ -23,6 +22,7 @@ from pipeline.notices import Notices
 from pipeline.resume.fingerprint import differences, identify
 from pipeline.resume.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
 from pipeline.resume.store import SegmentStore
+from pipeline.system.files import remove
 from pipeline.workers.absolute_paths import with_absolute_paths
 from pipeline.workers.boundary_frames import BoundaryFrame, read_boundary
 from pipeline.workers.partition import WarmUp, extend_warm_up, find_boundaries

@@ -18,11 +18,11 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from pipeline.atomic import encode_errors
 from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
+from pipeline.encode.errors import encode_errors
 from pipeline.encode.writer import Writer
 from pipeline.errors import InputError
 from pipeline.frames import Frame

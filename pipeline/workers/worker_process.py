@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import first_line
-from pipeline.process import set_up_logging
+from pipeline.system.process import set_up_logging
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _can_be_sent(error: Exception) -> bool:
 
 
 def _initialize(log_level: int) -> None:
-    from pipeline.process import keep_freed_memory
+    from pipeline.system.process import keep_freed_memory
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()

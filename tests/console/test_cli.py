@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 import cli
-from pipeline.process import launched_at
+from pipeline.system.process import launched_at
 from pipeline.train.config import read_paintings
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.tiny import loss_state

@@ -54,7 +54,7 @@ REUSED_FRAMES = {
     "pipeline.resume.segments:replace_atomically*2": 8,
     "pipeline.resume.work_dir:WorkDir.write_state*2": 8,
     "pipeline.resume.manifest:Manifest.write*2": 8,
-    "pipeline.atomic:os.replace*6": 8,
+    "pipeline.system.files:os.replace*6": 8,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,

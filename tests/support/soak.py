@@ -23,7 +23,7 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.session import LiveSession
 from pipeline.live.sinks.sink import NullSink
-from pipeline.process import keep_freed_memory
+from pipeline.system.process import keep_freed_memory
 
 PROCESS = psutil.Process()
 

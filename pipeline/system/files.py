@@ -3,20 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
-
-import av
-
-from pipeline.errors import EncodeError, reason_of
-
-
-@contextlib.contextmanager
-def encode_errors(target: str) -> Iterator[None]:
-    """Context that raises errors of FFmpeg and of the file system as `EncodeError` of ``target``."""
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        raise EncodeError(target, f"cannot be written ({reason_of(error)})") from error
+from collections.abc import Iterable
 
 
 def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -> None:

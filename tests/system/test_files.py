@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.atomic import replace_atomically, write_atomically
+from pipeline.system.files import replace_atomically, write_atomically
 
 
 def test_a_folder_that_cannot_be_read_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

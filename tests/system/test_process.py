@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.process import set_up_logging
+from pipeline.system.process import set_up_logging
 
 ROOT = Path(__file__).resolve().parents[2]
 BUSY = """
 import signal, sys, time
-from pipeline.process import exit_on_signal
+from pipeline.system.process import exit_on_signal
 
 def interrupted(number, frame):
     raise KeyboardInterrupt
