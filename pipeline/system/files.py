@@ -1,9 +1,79 @@
-"""Files that survive a crash: written under another name, synced and renamed."""
+"""The only module that creates, writes, renames and deletes files.
+
+A file appears whole or not at all: it is written under another name, synced and renamed. Names are never followed: a
+link in the place of a file of ours is deleted or refused, not written through. Folders that must be private are made in
+`pipeline.system.folders`.
+"""
 
 import contextlib
 import errno
+import hashlib
 import os
+import secrets
+import select
+import stat
+import tempfile
 from collections.abc import Iterable
+from typing import IO, BinaryIO, cast
+
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+# Temporary files of this process, open and locked, so that no other run takes them for abandoned.
+_temporaries: dict[str, BinaryIO] = {}
+
+
+def create(path: str) -> BinaryIO:
+    """Create a file, and return it opened for reading and writing.
+
+    Raises:
+        FileExistsError: something has that name, be it a link that leads nowhere.
+        OSError: the folder cannot be written to.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
+    return cast("BinaryIO", os.fdopen(descriptor, "r+b"))
+
+
+def open_existing(path: str) -> BinaryIO:
+    """Open a file of ours for reading and writing.
+
+    Raises:
+        OSError: it is missing, a link, or not a regular file.
+    """
+    file = cast("BinaryIO", os.fdopen(os.open(path, os.O_RDWR | _FLAGS), "r+b"))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EPERM, "it is not a regular file", path)
+    return file
+
+
+def reserve(path: str) -> str:
+    """Create an empty temporary file, for a library that opens files by name, and return its name.
+
+    What a killed run left under that name is deleted. End it with `replace_atomically` or `remove`.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    remove(path)
+    _hold(path, create(path))
+    return path
+
+
+def new_temporary(path: str) -> str:
+    """Create an empty hidden file beside ``path`` with the permissions of a new file, and return its name.
+
+    What killed runs left there for the same ``path`` is deleted. End it with `replace_atomically` or `remove`.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder, name = os.path.split(path)
+    start = f".flowbrush-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}-"
+    _remove_abandoned(folder, start)
+    while True:
+        temporary = os.path.join(folder, f"{start}{secrets.token_hex(6)}.part")
+        with contextlib.suppress(FileExistsError):
+            if _hold(temporary, create(temporary)):
+                return temporary
 
 
 def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -> None:
@@ -11,27 +81,31 @@ def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -
 
     Raises:
         FileExistsError: ``path`` exists and may not be replaced.
-        OSError: the disk is full, or ``path`` cannot be replaced.
+        OSError: the disk is full, ``path`` cannot be replaced, or ``temporary`` was exchanged.
     """
-    with open(temporary, "rb+") as file:
+    with open_existing(temporary) as file:
+        held = _temporaries.get(temporary)
+        if held is not None and not os.path.samestat(os.fstat(held.fileno()), os.fstat(file.fileno())):
+            raise OSError(errno.EPERM, "another program exchanged the file", temporary)
         os.fsync(file.fileno())
-    if not may_replace and os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, "another file was created there meanwhile; move it, or --overwrite", path)
-    os.replace(temporary, path)
-    if os.name == "posix":  # other systems neither can nor need to sync a folder
-        _sync_folder(os.path.dirname(path) or ".")
+    if may_replace:
+        os.replace(temporary, path)
+    else:
+        _place(temporary, path)
+    _release(temporary)
+    sync_folder(os.path.dirname(path))
 
 
-def write_atomically(path: str, content: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: str, content: bytes | memoryview | Iterable[bytes]) -> None:
     """Write a small file, given at once or in pieces.
 
     Raises:
-        OSError: the disk is full.
+        OSError: the disk is full, or the folder cannot be written to.
     """
-    temporary = f"{path}.part"
+    temporary = new_temporary(path)
     try:
-        with open(temporary, "wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
+        with open_existing(temporary) as file:
+            file.writelines([content] if isinstance(content, bytes | memoryview) else content)
         replace_atomically(temporary, path)
     except BaseException:
         remove(temporary)
@@ -39,9 +113,36 @@ def write_atomically(path: str, content: bytes | Iterable[bytes]) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, if it exists and can be removed."""
+    """Remove a file, if it exists and can be removed; of a link the link, not what it leads to."""
+    _release(path)
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder, if it is empty and can be removed."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write all of ``data`` to a pipe or file, also if it is unbuffered or does not block.
+
+    Raises:
+        OSError: the reader has closed the pipe, or the disk is full.
+    """
+    file.flush()
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(file.fileno(), left) :]
+        except BlockingIOError:
+            select.select([], [file.fileno()], [])
+
+
+def scratch_file() -> IO[bytes]:
+    """Return a temporary file without a name, removed when it is closed."""
+    return cast("IO[bytes]", tempfile.TemporaryFile())
 
 
 def file_signature(path: str) -> tuple[int, int] | None:
@@ -53,10 +154,65 @@ def file_signature(path: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Sync the names in a folder to disk, where the system can."""
+    if os.name != "posix":  # other systems neither can nor need to
+        return
     with contextlib.suppress(OSError):  # also if the folder can be written but not read
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder or ".", os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _place(temporary: str, path: str) -> None:
+    """Rename a file to a name that must not exist. A link is made first: unlike a rename, it never replaces."""
+    exists = FileExistsError(errno.EEXIST, "another file was created there meanwhile; move it, or --overwrite", path)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise exists from None
+    except OSError:  # the file system has no hard links
+        if os.path.lexists(path):
+            raise exists from None
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
+
+
+def _hold(path: str, file: BinaryIO) -> bool:
+    """Keep a temporary file locked until `_release`; return whether it is still there once it is locked."""
+    if os.name != "posix":  # an open file cannot be renamed
+        file.close()
+        return True
+    import fcntl
+
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    _temporaries[path] = file
+    if os.path.lexists(path):
+        return True
+    _release(path)
+    return False
+
+
+def _release(path: str) -> None:
+    file = _temporaries.pop(path, None)
+    if file is not None:
+        file.close()
+
+
+def _remove_abandoned(folder: str, start: str) -> None:
+    """Remove this user's temporary files whose name has that start, and that no process holds."""
+    if os.name != "posix":
+        return
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        names = [name for name in os.listdir(folder or ".") if name.startswith(start) and name.endswith(".part")]
+        for path in (os.path.join(folder, name) for name in names):
+            with contextlib.suppress(OSError), open_existing(path) as file:
+                if os.fstat(file.fileno()).st_uid == os.geteuid():
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(path)

@@ -1,0 +1,116 @@
+"""Private folders: nobody else has put anything there, and nobody else can.
+
+A private folder belongs to this user, is no link, and cannot be written by others. Where the file system keeps neither
+owners nor permissions (a Windows drive, a network share), a folder counts as private if it is like one that we make.
+"""
+
+import errno
+import os
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class FolderError(OSError):
+    """A folder cannot be used, since others have made it or can write to it; ``strerror`` says why and what to do."""
+
+
+def make_private(path: str | Path) -> None:
+    """Create a private folder, or check one that exists.
+
+    Raises:
+        FolderError: it is a link, belongs to another user, or others can write to it.
+        OSError: it cannot be created.
+    """
+    path = os.fspath(path)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        _check(path)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_private(path)
+
+
+def make_folder(path: str | Path) -> None:
+    """Create a folder of the user's, and those that contain it, unless they exist.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    os.makedirs(path, exist_ok=True)
+
+
+def is_private(path: str | Path) -> bool:
+    """Return whether a folder exists and is private."""
+    try:
+        _check(os.fspath(path))
+    except OSError:
+        return False
+    return True
+
+
+def cache_folder() -> Path:
+    """Return the private folder of compiled code: ``FLOWBRUSH_CACHE``, or one in the user's cache folder.
+
+    Raises:
+        FolderError: it is not private, or the system knows no home folder of the user.
+        OSError: it cannot be created.
+    """
+    path = _cache_path()
+    if path.is_symlink() and os.name == "posix" and path.lstat().st_uid not in (0, os.geteuid()):
+        raise FolderError(errno.ELOOP, "another user made this link; remove it", str(path))
+    path = path.resolve()  # a link to another disk is the user's choice
+    make_private(path)
+    return path
+
+
+def _cache_path() -> Path:
+    if chosen := os.environ.get("FLOWBRUSH_CACHE"):
+        return Path(chosen)
+    try:
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise FolderError(errno.ENOENT, "this user has no home folder") from None
+    return base / "flowbrush"
+
+
+def _check(path: str) -> None:
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        raise FolderError(errno.ELOOP, "it is a link; remove it", path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise FolderError(errno.ENOTDIR, "it is not a folder; move it", path)
+    if os.name != "posix":
+        return
+    if status.st_uid != os.geteuid():
+        reason = "it belongs to another user; remove it"
+    elif status.st_mode & _OTHERS_WRITE:
+        reason = "others can write to it; remove it, or make it private with chmod 700"
+    else:
+        return
+    if not _is_like_ours(status, path):
+        raise FolderError(errno.EPERM, reason, path)
+
+
+def _is_like_ours(status: os.stat_result, path: str) -> bool:
+    """Return whether what we create in the folder gets the owner and the permissions that make it look foreign."""
+    probe = os.path.join(path, f".flowbrush-{secrets.token_hex(6)}.part")
+    with suppress(OSError):
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            made = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+            os.unlink(probe)
+        return made.st_uid == status.st_uid and not status.st_mode & _OTHERS_WRITE & ~made.st_mode
+    return False
