@@ -31,6 +31,7 @@ from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.live.config import LiveConfig, SinkConfig
+from pipeline.system.children import use_safe_path
 from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at
 from pipeline.train.config import TrainConfig
 
@@ -271,6 +272,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> Any:
     """Run the command ``flowbrush``."""
+    use_safe_path()
     keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -10,6 +10,7 @@ from pipeline.errors import DeviceError
 from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
 from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
+from pipeline.system.children import safe_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +91,7 @@ class BoundedEngine:
 
         self.threads = max(self._core.cores // spec.workers, 1)
         torch.set_num_threads(self.threads)
-        with device_errors(spec.device):
+        with device_errors(spec.device), safe_path:
             self._use(spec)
             self._core.warm_up(self, spec)
 

@@ -11,10 +11,10 @@ from concurrent.futures.process import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import parent_process
-from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
+from pipeline.system.children import WorkerContext, safe_path
 from pipeline.system.process import set_up_logging
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
@@ -60,7 +60,7 @@ class Worker:
     def __init__(self, number: int, share: Share, log_level: int) -> None:
         self._share = share
         self._log_level = log_level
-        self._context = _WorkerContext(f"flowbrush worker {number}")
+        self._context = WorkerContext(f"flowbrush worker {number}")
         self._executor: ProcessPoolExecutor | None = None
         self._ready: Future[None] = Future()
 
@@ -70,8 +70,9 @@ class Worker:
         Raises:
             OSError: the system cannot start another process.
         """
-        executor = ProcessPoolExecutor(1, self._context, _initialize, (self._log_level,))
-        self._ready = executor.submit(_load_libraries, self._share.threads)
+        with safe_path:
+            executor = ProcessPoolExecutor(1, self._context, _initialize, (self._log_level,))
+            self._ready = executor.submit(_load_libraries, self._share.threads)
         self._executor = executor
 
     @property
@@ -111,37 +112,6 @@ class Worker:
         code = self._context.process.exitcode
         how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
         return how, self._ready.exception() is None
-
-
-class _WorkerProcess(SpawnProcess):
-    """A process that starts with Ctrl-C blocked, until it can ignore it: Ctrl-C reaches all processes of a terminal."""
-
-    def start(self) -> None:
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
-            super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _WorkerContext(SpawnContext):
-    """Makes the process of an executor, and keeps its handle: `ProcessPoolExecutor` itself cannot kill (before 3.14).
-
-    Spawn, since a fork would copy locks that other threads hold.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-        self.process: SpawnProcess | None = None
-
-    def Process(self, *args: Any, **settings: Any) -> SpawnProcess:  # type: ignore[override]
-        self.process = _WorkerProcess(*args, **settings)
-        self.process.name, self.process.daemon = self._name, True
-        return self.process
 
 
 def run_job(job: SegmentJob, share: Share) -> SegmentResult:

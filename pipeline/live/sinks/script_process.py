@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any, cast
+
+from pipeline.system.children import start_python
 
 
 class ScriptProcess:
@@ -32,14 +33,7 @@ class ScriptProcess:
         stderr: int | IO[bytes] = subprocess.DEVNULL,
         bufsize: int = -1,
     ) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", *command],  # -P: import nothing from the script's own folder
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            bufsize=bufsize,
-            env={**os.environ, **(environment or {})},
-        )
+        self._process = start_python(*command, environment=environment, stderr=stderr, bufsize=bufsize)
         self.stdin = cast("IO[bytes]", self._process.stdin)
         self._on_message = on_message
         self._listener = threading.Thread(target=self._listen, name=os.path.basename(command[0]), daemon=True)

@@ -1,20 +1,16 @@
 """Builds the engines of a live session, for any size of frames: eager at once, compiled ones through the cache."""
 
-import contextlib
-import os
 import pickle
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameStylizer
+from pipeline.system.children import kill_session, run_module, start_python
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +20,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-ROOT = Path(__file__).resolve().parents[3]
-COMPILE_COMMAND = (sys.executable, "-m", "pipeline.live.stylize.compile_process")
+COMPILE_PROCESS = "pipeline.live.stylize.compile_process"
 
 
 def fast_engines(device: "torch.device", wanted: str) -> "list[EngineName]":
@@ -51,18 +46,19 @@ class EngineBuilder:
     Args:
         core: runs the engines.
         build: builds an engine in this process; `models.engines.build.build_engine` by default.
-        compile_command: starts `pipeline.live.stylize.compile_process`.
+        compile_command: arguments of Python that run `COMPILE_PROCESS`; by default that module itself.
     """
 
     def __init__(
         self,
         core: FrameStylizer,
         build: BuildEngine | None = None,
-        compile_command: Sequence[str] = COMPILE_COMMAND,
+        compile_command: Sequence[str] | None = None,
     ) -> None:
         from models.engines.build import build_engine
 
-        self._core, self._build, self._compile_command = core, build or build_engine, compile_command
+        self._core, self._build = core, build or build_engine
+        self._compile_command = compile_command or run_module(COMPILE_PROCESS)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -101,7 +97,7 @@ class EngineBuilder:
         with self._lock:
             self._closed = True
             if self._child is not None:
-                _kill_group(self._child)
+                kill_session(self._child)
 
     def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
         from models.engines.aot import AotGraph
@@ -117,28 +113,14 @@ class EngineBuilder:
         return graph.load()
 
     def _compile(self, name: "EngineName", spec: "EngineSpec") -> None:
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with self._lock:
             if self._closed:
                 raise DeviceError("the session has ended")
-            self._child = child = subprocess.Popen(
-                self._compile_command,
-                env=os.environ | {"PYTHONPATH": path},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=os.name == "posix",  # Ctrl-C ends the session, which then ends this process
+            # Ctrl-C ends the live session, which then ends this process.
+            self._child = child = start_python(
+                *self._compile_command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, own_session=True
             )
         _, output = child.communicate(pickle.dumps((name, spec)))
         if child.returncode:
             lines = output.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
             raise DeviceError(lines[-1])
-
-
-def _kill_group(child: "subprocess.Popen[bytes]") -> None:
-    """Kill a process, and the compiler that it may be running."""
-    with contextlib.suppress(OSError):
-        if os.name == "posix":
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()

@@ -14,11 +14,12 @@ import torch
 import models.engines.capabilities
 from models.engines.capabilities import can_compile
 from pipeline.errors import DeviceError
-from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
+from pipeline.live.stylize.engine_builder import COMPILE_PROCESS, EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
+from pipeline.system.children import run_module
 from tests.support.live import PLAIN, wait_for
 from tests.support.media import moving_square
 
@@ -27,13 +28,9 @@ SIZE = (48, 64)
 NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
 
 # The compile process at ordinary priority: on a busy machine the lowest one takes minutes.
-COMPILE = (
-    sys.executable,
-    "-c",
-    "import os, sys; os.nice = int; from pipeline.live.stylize.compile_process import main; sys.exit(main())",
-)
-FAIL = (sys.executable, "-c", "raise SystemExit('a warning\\nthe compiler crashed')")
-HANG = (sys.executable, "-c", "import sys, time; sys.stdin.buffer.read(); time.sleep(60)")
+COMPILE = (run_module(COMPILE_PROCESS)[0], f"import os; os.nice = int; {run_module(COMPILE_PROCESS)[1]}")
+FAIL = ("-c", "raise SystemExit('a warning\\nthe compiler crashed')")
+HANG = ("-c", "import sys, time; sys.stdin.buffer.read(); time.sleep(60)")
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -98,7 +95,7 @@ def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, name: A
 
 
 def test_the_compile_process_reports_why_it_failed() -> None:
-    command = [sys.executable, "-m", "pipeline.live.stylize.compile_process"]
+    command = [sys.executable, *run_module(COMPILE_PROCESS)]
     done = subprocess.run(command, input=b"not a pickle", capture_output=True, check=False, timeout=60)
     assert done.returncode == 1
     assert b"load key" in done.stderr.splitlines()[-1]
