@@ -1,7 +1,7 @@
 """Thumbnails of a clip and of its output, for the report."""
 
 import io
-from contextlib import suppress
+import logging
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,14 +10,18 @@ from PIL import Image
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.errors import PipelineError
 from pipeline.system.files import write_atomically
 
-HEIGHT_PX = 108
+logger = logging.getLogger(__name__)
+
+# Of a thumbnail at most, whatever the clip says about the shape of its pixels.
+HEIGHT_PX, WIDTH_PX = 108, 432
 
 
 def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, after: Path) -> None:
-    """Write thumbnails of the middle of a clip and of its output; files that cannot be read get none.
+    """Write thumbnails of the middle of a clip and of its output.
+
+    A file that cannot be read gets none; that is no error.
 
     Args:
         config: configuration of the run.
@@ -28,10 +32,12 @@ def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, af
     middle = Fraction(seconds or 0) / 2
     start = config.decode.start_seconds or Fraction(0)
     for path, moment, thumbnail in ((config.source, start + middle, before), (config.target, middle, after)):
-        with suppress(PipelineError, OSError, ValueError):
+        try:
             data = _thumbnail(path, moment)
             thumbnail.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(str(thumbnail), data)
+        except Exception:
+            logger.debug("%s: no thumbnail", path, exc_info=True)
 
 
 def _thumbnail(path: str, moment: Fraction) -> bytes:
@@ -43,10 +49,13 @@ def _thumbnail(path: str, moment: Fraction) -> bytes:
     config = DecodeConfig(start_seconds=moment or None, height=HEIGHT_PX, threads=1)
     with open_source(path, config, with_side_packets=False) as source:
         frame = next(decode(source))
-        aspect = float(source.info.sample_aspect_ratio)
+        aspect = source.info.sample_aspect_ratio
     image = Image.fromarray(frame.pixels)
-    if aspect != 1:
-        image = image.resize((max(round(image.width * aspect), 1), image.height))
+    width = image.width * aspect
+    scale = min(WIDTH_PX / width, Fraction(1))
+    size = max(round(width * scale), 1), max(round(image.height * scale), 1)
+    if size != image.size:
+        image = image.resize(size)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)
     return file.getvalue()

@@ -1,8 +1,11 @@
 """The description of a video: what its header and its first frame say, for the frames that will be decoded."""
 
+from fractions import Fraction
+
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
+from pipeline.decode.open import check_frame_size
 from pipeline.decode.reader import Header
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import is_transparent
@@ -15,14 +18,21 @@ from pipeline.media.orientation import is_flipped
 def describe_video(
     path: str, header: Header, config: DecodeConfig, first: VideoFrame, *, keep_alpha_and_depth: bool
 ) -> VideoInfo:
-    """Return the description of the frames from ``first`` on, upright and scaled as ``config`` asks for."""
+    """Return the description of the frames from ``first`` on, upright and scaled as ``config`` asks for.
+
+    Raises:
+        InputError: the scaled frames are too large.
+    """
     rotation = round(first.rotation / 90) * 90 % 360
-    aspect = header.sample_aspect_ratio
     width, height = first.width, first.height
+    aspect = header.sample_aspect_ratio
+    if not min(width * aspect, height / aspect) >= 1:  # a frame of less than a pixel: FFmpeg ignores it too
+        aspect = Fraction(1)
     if rotation in (90, 270):
         width, height, aspect = height, width, 1 / aspect
     if config.height is not None and config.height != height:
         width, height = max(round(width * config.height / height / 2) * 2, 2), config.height
+        check_frame_size(path, width, height, what=f"has with --height {height}")
     seconds, count = _wanted_length(header, config)
     color = source_color(first)
     return VideoInfo(

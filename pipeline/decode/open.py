@@ -200,7 +200,7 @@ def limit_frame_size(path: str, video: VideoCodecContext) -> None:
     video.options = {**video.options, "max_pixels": str(MAX_PIXELS)}
 
 
-def check_frame_size(path: str, width: int, height: int) -> None:
+def check_frame_size(path: str, width: int, height: int, what: str = "declares") -> None:
     """Check that frames of this size are not too large.
 
     Raises:
@@ -208,7 +208,7 @@ def check_frame_size(path: str, width: int, height: int) -> None:
     """
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         limit = f"{MAX_PIXELS // 10**6} million pixels and {MAX_SIDE_PX} px per side"
-        raise InputError(path, f"declares frames of {width}x{height}; the limit is {limit}")
+        raise InputError(path, f"{what} frames of {width}x{height}; the limit is {limit}")
 
 
 def _why_not_opened(path: str, error: Exception) -> str:
