@@ -51,6 +51,7 @@ class LiveConfig:
     seconds: Annotated[float | None, Option("End after so many seconds.", metavar="N", above=0)] = None
     realtime: Annotated[bool, Option("Play a file in real time, as a camera would.")] = False
     loop: Annotated[bool, Option("Start the file again at its end.")] = False
+    insecure: Annotated[bool, Option("Accept any certificate of an https, rtsps or rtmps source.")] = False
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -1,5 +1,7 @@
 """A live source that FFmpeg reads. Delivers the newest frame and buffers nothing."""
 
+import errno
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +40,7 @@ class FFmpegDevice(CaptureDevice):
         url: what FFmpeg opens.
         format: FFmpeg's name of the demuxer; None to detect it.
         options: FFmpeg's options.
+        playlist_files: opens the files of a playlist (HLS), if ``options`` do not allow FFmpeg to do so.
         clock: current time in seconds.
     """
 
@@ -48,10 +51,12 @@ class FFmpegDevice(CaptureDevice):
         format: str | None,
         options: Mapping[str, str],
         *,
+        playlist_files: Callable[[str, int, Mapping[str, str]], io.RawIOBase] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._url, self._format, self._clock = url, format, clock
+        self._playlist_files = playlist_files
         self._scheme = url.partition("://")[0].lower()
         self._options = {
             "flags": "low_delay",
@@ -69,11 +74,8 @@ class FFmpegDevice(CaptureDevice):
 
     def open(self) -> None:
         """Open the stream; fails after some seconds without an answer."""
-        timeout = (OPEN_SECONDS, READ_SECONDS)
         try:
-            self._container = av.open(
-                self._url, "r", self._format, dict(self._options), timeout=timeout, metadata_errors="replace"
-            )
+            self._container = self._open_container()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(self.name, f"cannot be opened ({self._reason(error, OPEN_SECONDS)})") from error
         try:
@@ -122,6 +124,20 @@ class FFmpegDevice(CaptureDevice):
         container, self._container = self._container, None
         if container is not None:
             container.close()
+
+    def _open_container(self) -> InputContainer:
+        timeout = (OPEN_SECONDS, READ_SECONDS)
+        try:
+            return av.open(
+                self._url, "r", self._format, dict(self._options), timeout=timeout, metadata_errors="replace"
+            )
+        except av.ArgumentError:  # the format is not in the list
+            if self._playlist_files is None:
+                raise
+        options = self._options | {"format_whitelist": f"hls,{self._options['format_whitelist']}"}
+        options |= {"http_persistent": "0", "http_multiple": "0"}  # which work with FFmpeg's own files only
+        files = self._playlist_files
+        return av.open(self._url, "r", "hls", options, io_open=files, timeout=timeout, metadata_errors="replace")
 
     def _find_video(self, container: InputContainer) -> VideoStream:
         if len(container.streams) >= MAX_STREAMS:
@@ -176,7 +192,10 @@ class FFmpegDevice(CaptureDevice):
 
     def _reason(self, error: Exception, timeout_seconds: float) -> str:
         if not isinstance(error, av.ExitError):  # PyAV's word for a time-out: "Immediate exit requested"
-            return reason_of(error)
+            # All that FFmpeg reports of a certificate that it does not accept.
+            is_refused = isinstance(error, OSError) and error.errno == errno.EIO and "tls_verify" in self._options
+            hint = "; the certificate may not be valid: --insecure accepts any" if is_refused else ""
+            return f"{reason_of(error)}{hint}"
         hint = "; is someone sending?" if self._scheme in ("udp", "rtp") else ""
         return f"no answer within {timeout_seconds:g} s{hint}"
 

@@ -5,7 +5,8 @@ import sys
 
 from pipeline.errors import InputError
 from pipeline.live.capture.address import redacted
-from pipeline.live.capture.ffmpeg_device import FFmpegDevice
+from pipeline.live.capture.ffmpeg_device import READ_SECONDS, FFmpegDevice
+from pipeline.live.capture.tls import SCHEMES, VerifiedFiles, verification
 
 # Bound of FFmpeg's UDP receive queue in packets of 188 bytes: two megabytes.
 UDP_QUEUE_PACKETS = 11_000
@@ -24,14 +25,18 @@ PROTOCOLS = {
     "tcp": "tcp",
 }
 DEMUXERS = (
-    "rtsp,rtp,hls,mpegts,flv,live_flv,matroska,webm,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpjpeg,mjpeg,h264,hevc,m4v,"
+    "rtsp,rtp,mpegts,flv,live_flv,matroska,webm,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpjpeg,mjpeg,h264,hevc,m4v,"
     "mpegvideo,mpeg,ogg,nut,asf,av1,obu,ivf,yuv4mpegpipe"
 )
 CAMERA_FORMATS = ("v4l2", "avfoundation", "dshow")
 
 
-def network_stream(url: str) -> FFmpegDevice:
+def network_stream(url: str, *, insecure: bool = False) -> FFmpegDevice:
     """Return a stream from the network. Messages show only scheme, host and port of ``url``.
+
+    Args:
+        url: the address.
+        insecure: whether to accept any certificate of an encrypted source.
 
     Raises:
         InputError: the scheme is not supported.
@@ -41,12 +46,18 @@ def network_stream(url: str) -> FFmpegDevice:
     if scheme not in PROTOCOLS:
         raise InputError(name, f"{scheme} is not supported; use {', '.join(PROTOCOLS)}")
     options = {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": DEMUXERS}
+    is_verified = scheme in SCHEMES and not insecure
+    if is_verified:
+        options |= verification()
+    if not is_verified or scheme != "https":
+        options["format_whitelist"] += ",hls"
     if scheme.startswith("rtsp"):
         # Packets lost over UDP smear the frame, and most cameras are behind a router.
         options["rtsp_transport"] = "tcp"
     if scheme in ("udp", "rtp"):
         options |= {"fifo_size": str(UDP_QUEUE_PACKETS), "overrun_nonfatal": "1"}
-    return FFmpegDevice(name, url, None, options)
+    playlist_files = VerifiedFiles(READ_SECONDS) if is_verified and scheme == "https" else None
+    return FFmpegDevice(name, url, None, options, playlist_files=playlist_files)
 
 
 def ffmpeg_camera(source: str, size: tuple[int, int] | None, fps: float) -> FFmpegDevice:

@@ -58,6 +58,10 @@ def _camera(config: LiveConfig, fps: float) -> CaptureDevice:
     raise InputError(f"camera {config.source}", "needs OpenCV, which cannot be loaded; run `flowbrush doctor`")
 
 
+def _network_stream(config: LiveConfig, _: float) -> CaptureDevice:
+    return network_stream(config.source, insecure=config.insecure)
+
+
 def _file(config: LiveConfig, _: float) -> CaptureDevice:
     if not config.realtime:
         raise InputError(
@@ -69,7 +73,7 @@ def _file(config: LiveConfig, _: float) -> CaptureDevice:
 # The first match wins.
 SOURCES = (
     Source("screen", lambda text: text == "screen", lambda _, fps: screen(fps)),
-    Source("a URL", lambda text: "://" in text, lambda config, _: network_stream(config.source)),
+    Source("a URL", lambda text: "://" in text, _network_stream),
     Source(
         "a camera by FFmpeg's name (v4l2:/dev/video0)",
         lambda text: text.partition(":")[0] in CAMERA_FORMATS,

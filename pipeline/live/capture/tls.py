@@ -1,0 +1,115 @@
+"""Encrypted sources: whom FFmpeg trusts, and the files of a playlist, whose certificates FFmpeg does not verify."""
+
+import base64
+import errno
+import http.client
+import io
+import os
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+
+SCHEMES = ("https", "rtmps", "rtsps")
+# Where systems keep the certificates that they trust: Debian, Fedora, SUSE, macOS. FFmpeg's library knows none of them.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+# Characters that stay as they are in a URL, which may be escaped already.
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+
+
+def verification() -> dict[str, str]:
+    """Return FFmpeg's options that make it verify the certificate of the server, and its name."""
+    bundle = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE is the user's choice
+    if bundle is None:
+        bundle = next((path for path in _BUNDLES if os.path.exists(path)), None)
+    return {"tls_verify": "1"} | ({} if bundle is None else {"ca_file": bundle})
+
+
+class VerifiedFiles:
+    """Opens the playlist and the segments of HLS for PyAV, as its argument ``io_open``: https only, all verified.
+
+    Args:
+        timeout_seconds: longest time without an answer.
+    """
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        https = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+        self._opener = urllib.request.build_opener(https, _HttpsRedirects)
+
+    def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> io.RawIOBase:
+        """Open a file.
+
+        Args:
+            url: its URL.
+            flags: unused; all files are read.
+            options: FFmpeg's; ``offset`` and ``end_offset`` select a part of the file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            request = _request(url, options)
+            response = self._opener.open(request, timeout=self._timeout_seconds)
+        except urllib.error.URLError as error:
+            raise OSError(errno.EIO, str(error.reason)) from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+        if request.has_header("Range") and response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            response.close()
+            raise OSError(errno.EIO, "the server does not send parts of files")
+        return _Body(response)
+
+
+def _request(url: str, options: Mapping[str, str]) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme.lower() != "https":  # such as crypto+https, for which Python has no cipher
+        raise OSError(errno.EPERM, f"a playlist names {parts.scheme}, which is not verified; --insecure opens it")
+    host = parts.netloc.rpartition("@")[2]
+    address = urllib.parse.quote(parts._replace(netloc=host, fragment="").geturl(), safe=_SAFE)
+    request = urllib.request.Request(address, headers={"User-Agent": "flowbrush"})
+    if parts.username is not None:
+        secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
+    if "offset" in options:
+        end = int(options["end_offset"]) - 1 if int(options.get("end_offset") or 0) else ""
+        request.add_header("Range", f"bytes={int(options['offset'])}-{end}")
+    return request
+
+
+class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(  # type: ignore[no-untyped-def]
+        self, req, fp, code, msg, headers, newurl
+    ) -> urllib.request.Request | None:
+        if urllib.parse.urlsplit(newurl).scheme.lower() != "https":
+            raise urllib.error.URLError("redirected to an address that is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Body(io.RawIOBase):
+    """The body of an answer as it arrives; cannot seek."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._response.read1(size)
+        self._position += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._response.close()
+        super().close()
