@@ -16,8 +16,10 @@ demo: $(VENV)/.installed
 	$(BIN)/flowbrush video sample_videos/harbor.mp4 stylized.mp4 --style great-wave --overwrite
 	@echo "Done: open stylized.mp4, then try your own: $(BIN)/flowbrush video INPUT OUTPUT --style starry-night"
 
+# Tests of live sessions need the machine for themselves; all others share its processors.
 test: lint
-	$(BIN)/python -m pytest -m "not prove"
+	$(BIN)/python -m pytest -m "not prove and not realtime" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not prove and realtime"
 
 prove: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m prove --timeout 3600

@@ -26,7 +26,6 @@ from PIL import Image
 from models.engines.build import build_engine
 from models.engines.engine import EngineSpec
 from models.network import Architecture, StyleNetwork
-from models.registry import StyleMetadata, save
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, EncodeError
 from pipeline.frames import Frame, Pixels, State
@@ -41,7 +40,6 @@ from pipeline.summary import Summary
 from tests.support.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.support.live import FakeCamera, Memory, plain_config
 from tests.support.media import Audio, Clip, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
-from tests.support.tiny import TINY
 
 # H.273 numbers of matrices to swscale's.
 SWSCALE = {0: 1, 1: 1, 2: 5, 5: 5, 6: 5}
@@ -53,25 +51,16 @@ def no_thread_remains() -> Iterator[None]:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("flowbrush-")]
 
 
-@pytest.fixture(scope="module")
-def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A weight file whose network takes a millisecond."""
-    torch.manual_seed(0)
-    network = StyleNetwork(TINY)
-    path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
-    card = StyleMetadata("tiny", licence="none")
-    save(path, network, [network.neutral_style()], [card], {})
-    return str(path)
-
-
 @pytest.fixture
-def stylize(tiny_style: str) -> Callable[..., Summary]:
+def stylize(tiny_style: Path) -> Callable[..., Summary]:
     """Return a function that stylizes a clip with the tiny network; options are those of `StylizeConfig`, and more."""
 
     def run(source: Path, target: Path, *, encode: EncodeConfig | None = None, **options: Any) -> Summary:
         calls = {name: options.pop(name) for name in ("progress", "notify", "make") if name in options}
         whole = {name: options.pop(name) for name in ("mask", "segment_seconds") if name in options}
-        stylize = replace(StylizeConfig(style=tiny_style, engine="eager", device="cpu", precision="fp32"), **options)
+        stylize = replace(
+            StylizeConfig(style=str(tiny_style), engine="eager", device="cpu", precision="fp32"), **options
+        )
         config = VideoConfig(
             source=str(source), target=str(target), stylize=stylize, encode=encode or EncodeConfig(), **whole
         )

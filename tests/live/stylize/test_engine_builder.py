@@ -39,8 +39,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def mixer() -> StyleMixer:
-    return load_style_mixer(["great-wave", "the-scream"])
+def mixer(tiny_style: Path) -> StyleMixer:
+    return load_style_mixer([str(tiny_style)])
 
 
 @pytest.fixture
