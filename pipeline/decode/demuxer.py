@@ -128,7 +128,7 @@ class MediaReader:
     def seek(self, seconds: Fraction) -> None:
         """Go to a key frame at or before ``seconds``, as far as the container's index is right."""
         self._tracker.seeked()
-        self._file.container.seek(int(seconds // self.header.time_base), stream=self._video)
+        self._file.seek(seconds, self._video)
         if self._decoder is not None:
             self._decoder.flush_buffers()
 

@@ -5,14 +5,20 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import lru_cache
 from typing import IO
 
 import av
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
+from pipeline.decode.clock import TICK, ContinuousClock
+from pipeline.decode.clock_scan import ClockJumps, may_jump
 from pipeline.decode.container_check import find_inflated_index, find_truncation
+from pipeline.decode.reader import main_video
 from pipeline.errors import InputError, reason_of
 from pipeline.media.packets import StreamPacket
 
@@ -38,6 +44,8 @@ WAIT_SECONDS = 0.2
 class InputFile:
     """An open input that checks what FFmpeg takes for its end: a failing disk, or a file that shrinks.
 
+    If the clock of the file restarts or jumps, all times are those of a `ContinuousClock`, wherever reading starts.
+
     Args:
         path: a local file, or ``-`` for standard input, which is not checked.
 
@@ -58,6 +66,9 @@ class InputFile:
         self.container = open_container(path, self._pipe)
         self._size = os.path.getsize(path) if os.path.isfile(path) else None
         self._count = self._place = 0
+        self.clock_may_jump = may_jump(self.container)
+        self._is_whole = True
+        self._jumps: ClockJumps | None = None
 
     def packets(self, streams: tuple[Stream, ...], failed: Callable[[av.FFmpegError], None]) -> Iterator[StreamPacket]:
         """Yield the packets of ``streams`` to the end; after an error of the demuxer, call ``failed`` and continue.
@@ -65,6 +76,34 @@ class InputFile:
         Raises:
             InputError: the file cannot be read, or has more packets than fit into it.
         """
+        if self.clock_may_jump and self._is_whole:
+            every, wanted = tuple(self.container.streams), {stream.index for stream in streams}
+            packets = ContinuousClock(every).continuous(self.stored_packets(every, failed))
+            return (packet for packet in packets if packet.stream.index in wanted)
+        packets = self.stored_packets(streams, failed)
+        return packets if self._jumps is None else self._jumps.moved(packets)
+
+    def seek(self, seconds: Fraction, video: VideoStream) -> None:
+        """Go to a key frame of ``video`` at or before ``seconds``, as far as the container's index is right.
+
+        Raises:
+            av.FFmpegError: the container cannot seek; the file may be at its end.
+            InputError: the file cannot be read.
+        """
+        self._is_whole = False
+        if self.clock_may_jump and self._size is not None:
+            status = os.stat(self._path)
+            self._jumps = find_jumps(self._path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+            if self._jumps:
+                place = self._jumps.key_place(int(seconds / TICK))
+                self.container.seek(place, unsupported_byte_offset=True)
+                return
+        self.container.seek(int(seconds // (video.time_base or TICK)), stream=video)
+
+    def stored_packets(
+        self, streams: tuple[Stream, ...], failed: Callable[[av.FFmpegError], None] = lambda error: None
+    ) -> Iterator[StreamPacket]:
+        """Yield the packets of ``streams`` as `packets` does, but with the times that are stored in the file."""
         failures = 0
         while failures < MAX_FAILURES:
             try:
@@ -125,6 +164,25 @@ class InputFile:
     def close(self) -> None:
         """Close the input."""
         self.container.close()
+
+
+@lru_cache(maxsize=16)
+def find_jumps(path: str, signature: tuple[int, ...]) -> ClockJumps:
+    """Return where the clock of the file at ``path`` jumps.
+
+    Args:
+        path: of the file.
+        signature: differs if the file was changed since it was read the last time.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    file = InputFile(path)
+    try:
+        streams = tuple(file.container.streams)
+        return ClockJumps(file.stored_packets(streams), streams, main_video(file.container, path))
+    finally:
+        file.close()
 
 
 class Pipe:

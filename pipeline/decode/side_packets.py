@@ -41,14 +41,15 @@ def read_packets(
             for stream in header.other_streams
             if stream.index in indexes and has_packets(stream) and not is_cover(stream)
         )
-        for stream in file.container.streams:
-            stream.discard = Discard.default if stream in streams else Discard.all
+        if not file.clock_may_jump:  # otherwise all streams show where it does
+            for stream in file.container.streams:
+                stream.discard = Discard.default if stream in streams else Discard.all
         trim = Trim(header, config, streams, has_frames=False)
         start = None if trim.start_seconds is None else trim.start_seconds - SEEK_SECONDS
         is_whole = start is None or start <= (header.start_seconds or 0)
         if start is not None and not is_whole:
             with suppress(av.FFmpegError):
-                file.container.seek(int(start // header.time_base), stream=video)
+                file.seek(start, video)
         packets = _checked(file.packets(streams, lambda error: None), damage, is_whole)
         yield from cast(Iterator[StreamPacket], trim.items(packets))
     finally:
