@@ -172,9 +172,10 @@ def test_clips_are_split_only_if_workers_would_be_idle(tmp_path: Path, monkeypat
             assert jobs[executor.jobs[0].config.target] == 1
 
 
-def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Dynamo would run the ninth uncompiled, as it counts by code object."""
+def test_any_number_of_sizes_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dynamo would run the ninth uncompiled (here the third), as it counts by code object."""
     import torch
+    import torch._dynamo
 
     from models.engines.engine import EngineSpec
     from models.frame_graph import zero_statistics
@@ -192,12 +193,13 @@ def test_nine_sizes_are_all_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return real(module, dynamic=False, backend=backend)
 
     monkeypatch.setattr(torch, "compile", cheap)
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
     monkeypatch.setattr(models.engines.capabilities, "can_compile", lambda device: True)
     network, device = StyleNetwork(TINY), torch.device("cpu")
-    for number in range(9):
+    for number in range(3):
         height = 16 + 4 * number
         spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
         engine = models.engines.build.build_engine("compile", spec)
         pixels = torch.from_numpy(np.zeros((height, 16, 3), np.uint8))
         engine(pixels, network.neutral_style(), zero_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
-    assert len(compiled) == 9
+    assert len(compiled) == 3
