@@ -20,7 +20,7 @@ SEEK_SECONDS = 60
 
 
 def read_packets(
-    path: str, config: DecodeConfig, indexes: Collection[int], damage: DamageLog
+    path: str, config: DecodeConfig, indexes: Collection[int], damage: DamageLog, shift_ticks: int
 ) -> Iterator[StreamPacket]:
     """Yield the packets of the streams ``indexes`` of a file, in its order, trimmed like its frames.
 
@@ -44,7 +44,7 @@ def read_packets(
         if not file.clock_may_jump:  # otherwise all streams show where it does
             for stream in file.container.streams:
                 stream.discard = Discard.default if stream in streams else Discard.all
-        trim = Trim(header, config, streams, has_frames=False)
+        trim = Trim(header, config, streams, has_frames=False, shift_ticks=shift_ticks)
         start = None if trim.start_seconds is None else trim.start_seconds - SEEK_SECONDS
         is_whole = start is None or start <= (header.start_seconds or 0)
         if start is not None and not is_whole:

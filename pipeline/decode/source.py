@@ -65,6 +65,7 @@ class Source:
         self.chapters = trim.chapters(reader.header.chapters)
         self.metadata = reader.header.metadata
         self._shift_seconds = trim.shift_seconds
+        self._shift_ticks = trim.shift_ticks
         self._first_reader = reader
         self._reader = reader
         self._config = trim.config
@@ -80,7 +81,7 @@ class Source:
         Raises:
             InputError: the file cannot be read again.
         """
-        return read_packets(self.info.path, self._config, indexes, self._reader.damage)
+        return read_packets(self.info.path, self._config, indexes, self._reader.damage, self._shift_ticks)
 
     @property
     def damage(self) -> list[Damage]:
@@ -124,7 +125,8 @@ class Source:
         if self._reader is not self._first_reader:  # the first stays open: output streams are made from its streams
             self._reader.close()
         self._reader = reader
-        self._items = _trimmed(Trim(reader.header, self._config, reader.side_streams), reader)
+        trim = Trim(reader.header, self._config, reader.side_streams, shift_ticks=self._shift_ticks)
+        self._items = _trimmed(trim, reader)
 
     def stop(self) -> None:
         """End `items` for a thread that iterates it, even if it waits for a pipe; never blocks."""
@@ -248,7 +250,6 @@ def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
     ):
         yield from items
         return
-    end = (video.start_time or 0) + video.duration - round(trim.shift_seconds / reader.header.time_base)
     last: VideoFrame | None = None
     for item in items:
         if not isinstance(item, VideoFrame):
@@ -258,6 +259,7 @@ def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
             yield last
         last = item
     if last is not None:
+        end = (video.start_time or 0) + video.duration - trim.shift_ticks
         if not reader.damage.places:  # in a damaged file, lost frames may have followed the last one
             last.duration = max(end - (last.pts or 0), last.duration or 0)
         yield last

@@ -23,6 +23,9 @@ INTERLEAVE_SECONDS = 10
 # Subtitles are stored roughly where they start; reading continues so long for them after everything else has ended.
 SUBTITLE_SECONDS = 1
 
+# Audio may start so long before zero with priming, which players skip. A clip with more there is moved to zero.
+PRIMING_SECONDS = Fraction(1, 4)
+
 _FRAMES = -1  # stands for the decoded video among stream indexes
 
 
@@ -37,16 +40,25 @@ class Trim:
         config: the wanted part.
         side_streams: the streams whose packets are read.
         has_frames: whether decoded frames are read.
+        shift_ticks: by how much all times are reduced, in the video's ticks, as an earlier pass found; None for what
+            the header says.
 
     Attributes:
         config: the wanted part.
         first_seconds: file time of the first decoded frame, wanted or not; None before it.
+        shift_ticks: by how much all times are reduced, in the video's ticks.
         start_seconds: file time at which the part starts; None means the clip's start.
         end_seconds: file time at which the part ends; None means the clip's end.
     """
 
     def __init__(
-        self, header: Header, config: DecodeConfig, side_streams: Iterable[Stream], *, has_frames: bool = True
+        self,
+        header: Header,
+        config: DecodeConfig,
+        side_streams: Iterable[Stream],
+        *,
+        has_frames: bool = True,
+        shift_ticks: int | None = None,
     ) -> None:
         self.first_seconds: Fraction | None = None
         self.config = config
@@ -55,7 +67,9 @@ class Trim:
         self.start_seconds = origin + config.start_seconds if config.start_seconds else None
         start = origin if self.start_seconds is None else self.start_seconds
         self.end_seconds = None if config.duration_seconds is None else start + config.duration_seconds
-        self._shift_ticks = max(start, Fraction(0)) // header.time_base
+        shift = (start if _starts_early(header) else max(start, Fraction(0))) // header.time_base
+        self.shift_ticks = shift if shift_ticks is None else shift_ticks
+        self._is_shift_known = not has_frames or shift_ticks is not None or self.start_seconds is not None
         self._frame_times = FrameTimes(header.time_base, origin, header.average_rate)
         self._dense = {stream.index for stream in side_streams if _is_dense(stream)}
         if has_frames:
@@ -72,20 +86,38 @@ class Trim:
     @property
     def shift_seconds(self) -> Fraction:
         """By how much all times are reduced."""
-        return self._shift_ticks * self._time_base
+        return self.shift_ticks * self._time_base
 
     def items(self, items: Iterable[VideoFrame | StreamPacket]) -> Iterator[VideoFrame | StreamPacket]:
         """Yield the wanted ones of the frames and packets of the file, all moved alike; pts of frames increase."""
+        early: list[VideoFrame | StreamPacket] = []
         for item in items:
             if isinstance(item, VideoFrame):
                 is_wanted, seconds = self._frame(item), (item.pts or 0) * self._time_base
             else:
                 is_wanted, seconds = self._packet(item)
             if self._is_over(seconds):
-                return
-            if is_wanted:
-                self._move(item)
-                yield item
+                break
+            if not is_wanted:
+                continue
+            early.append(item)
+            if self._is_shift_known or isinstance(item, VideoFrame):
+                yield from self._all_moved(early)
+                early = []
+        yield from self._all_moved(early)
+
+    def _all_moved(self, items: list[VideoFrame | StreamPacket]) -> Iterator[VideoFrame | StreamPacket]:
+        """Yield ``items``, moved so far that no frame is before zero, as an mp4 would hide it.
+
+        The first frame that decodes may precede the start in the header.
+        """
+        if not self._is_shift_known:
+            self._is_shift_known = True
+            first = next((item.pts or 0 for item in items if isinstance(item, VideoFrame)), self.shift_ticks)
+            self.shift_ticks = min(self.shift_ticks, first)
+        for item in items:
+            self._move(item)
+            yield item
 
     def chapters(self, chapters: Sequence[Chapter]) -> list[Chapter]:
         """Return the chapters of the wanted part, moved with it."""
@@ -170,7 +202,7 @@ class Trim:
 
     def _move(self, item: VideoFrame | StreamPacket) -> None:
         if isinstance(item, VideoFrame):
-            item.pts = (item.pts or 0) - self._shift_ticks
+            item.pts = (item.pts or 0) - self.shift_ticks
             return
         if is_cover(item.stream):
             item.pts = item.dts = 0
@@ -208,6 +240,14 @@ class FrameTimes:
         self._last = pts
         self._next = pts + (frame.duration or self._usual_duration)
         return pts
+
+
+def _starts_early(header: Header) -> bool:
+    """Return whether frames, or more than priming, lie before zero: an mp4 would hide them."""
+    video, start = header.video, header.start_seconds or Fraction(0)
+    if video is None or video.start_time is None:
+        return False
+    return video.start_time < 0 or start < -PRIMING_SECONDS
 
 
 def _is_absurd(seconds: Fraction, origin: Fraction) -> bool:

@@ -32,6 +32,8 @@ def find_fault(
                 continue
             if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
                 return f"dts decrease at {float(packet.dts * tick):.3f} s"
+            if packet.is_discard:
+                return f"the frame at {float(packet.pts * tick):.3f} s is hidden, as it is before the start"
             last_dts = packet.dts if packet.dts is not None else last_dts
             found.append(packet.pts)
             durations[packet.pts] = packet.duration or 0

@@ -1,5 +1,6 @@
 """A render of a clip whose clock jumps: whole, resumed and split among workers, it is the same."""
 
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pipeline.run import stylize_video
 from tests.support import segment_jobs
 from tests.support.media import contents
 from tests.support.resuming import UNSTYLIZED, config, interrupt_at
-from tests.support.timelines import joined
+from tests.support.timelines import WRAP, joined, stream
 
 HOUR = 3600
 
@@ -48,3 +49,12 @@ def test_workers_have_the_same_times(tmp_path: Path) -> None:
     assert summary.frames == 80
     assert contents(target).times == contents(whole).times
     assert contents(target).audio_times == contents(whole).audio_times
+
+
+def test_a_clip_that_starts_before_zero_loses_nothing(tmp_path: Path) -> None:
+    """A clock that wraps shortly after its start is negative before."""
+    source, target = stream(tmp_path / "in.ts", WRAP - Fraction(1, 2), count=30), tmp_path / "out.mp4"
+    summary = stylize_video(config(source, target, stylize=UNSTYLIZED))
+    found = contents(target)
+    assert len(found.times) == summary.frames == 30
+    assert sum(len(track) for track in found.audio) == summary.audio_packets

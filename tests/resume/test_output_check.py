@@ -32,3 +32,11 @@ def test_number_times_and_last_duration_of_the_frames(
         plan = plan_output(source, tmp_path / "out.mkv")
     found = find_fault(str(path), pts, last_duration, Fraction(1, 1000), plan)
     assert found is None if fault is None else fault in str(found)
+
+
+def test_a_frame_that_an_edit_list_hides_is_missing(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(-5120, 10240, 512)))
+    with open_source(path) as source:
+        plan = plan_output(source, tmp_path / "out.mp4")
+    found = find_fault(str(path), list(range(-5120, 10240, 512)), 512, Fraction(1, 15360), plan)
+    assert "is hidden" in str(found)

@@ -12,6 +12,8 @@ TICKS = Fraction(1, 90_000)
 OPTIONS = {"crf": "12", "preset": "ultrafast", "bf": "2", "g": "10"}
 # Ten frames, and no audio frame more than they last.
 FRAMES = 10
+# A transport stream counts 33 bits of ticks.
+WRAP = 2**33 * TICKS
 
 
 def stream(path: Path, start_seconds: Fraction | int = 0, *, count: int = FRAMES, rate: int = 48_000) -> Path:
@@ -39,7 +41,7 @@ def joined(path: Path, *starts: Fraction | int, count: int = FRAMES) -> Path:
     return path
 
 
-def set_clock(path: Path, number: int, seconds: int) -> None:
+def set_clock(path: Path, number: int, seconds: Fraction | int) -> None:
     """Overwrite the times of one video packet of a transport stream."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]

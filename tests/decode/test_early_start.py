@@ -1,0 +1,46 @@
+"""Clips with frames or audio before zero: nothing is hidden in the output."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.support.media import Audio, Clip, contents, make_clip
+from tests.support.reading import spoil
+from tests.support.timelines import TICKS, WRAP, set_clock, stream
+from tests.support.transcoding import transcode_file
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+@pytest.mark.parametrize("part", [{}, {"start_seconds": Fraction(1, 5)}])
+def test_a_clip_that_starts_before_zero_loses_nothing(tmp_path: Path, suffix: str, part: dict[str, Fraction]) -> None:
+    """A clock that wraps shortly after its start is negative before."""
+    source, target = stream(tmp_path / "in.ts", WRAP - Fraction(1, 2), count=30), tmp_path / f"out.{suffix}"
+    report, _ = transcode_file(source, target, decoding=part)
+    found = contents(target)
+    assert len(found.times) == report.frames == (24 if part else 30)
+    with av.open(str(target)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert abs(samples - report.frames * 1600) <= 2048
+
+
+def test_audio_before_zero_is_heard(tmp_path: Path) -> None:
+    audio = Audio(start_seconds=WRAP - Fraction(1, 2), seconds=Fraction(1))
+    first = int(WRAP / TICKS)
+    clip = Clip(pts=range(first, first + 45_000, 3000), time_base=TICKS, audio=[audio])
+    transcode_file(make_clip(tmp_path / "in.ts", clip), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 48_000
+
+
+def test_a_frame_before_the_start_in_the_header_is_shown(tmp_path: Path) -> None:
+    """The first packet, which tells the start, is late and does not decode."""
+    pts, options = range(900_000, 930_000, 3000), {"g": "1", "preset": "ultrafast"}
+    source = make_clip(tmp_path / "in.ts", Clip(pts=pts, time_base=TICKS, options=options))
+    set_clock(source, 0, Fraction(101, 10))
+    spoil(source, 0, bytes(500), at=0.05)
+    report, _ = transcode_file(source, tmp_path / "out.mp4")
+    found = contents(tmp_path / "out.mp4")
+    assert found.times[0] == 0
+    assert len(found.times) == report.frames == 9
