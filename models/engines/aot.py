@@ -7,7 +7,6 @@ process exports and compiles the graph; the stylizing process only loads a share
 
 import importlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.engines.cache import cache_key, store, use_inductor_cache
+from models.engines.cache import cache_key, delete, store, use_compiler_cache, write_text
 from models.engines.capabilities import require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
 from models.frame_graph import FrameGraph, zero_statistics
@@ -43,7 +42,7 @@ class AotGraph:
             f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} "
             f"{spec.network.architecture} {spec.end_network is not None} {torch.__version__} {_processor(spec.device)}"
         )
-        return spec.cache / "aot" / cache_key(facts)
+        return spec.cache_folder / "aot" / cache_key(facts)
 
     @property
     def is_compiled(self) -> bool:
@@ -60,7 +59,7 @@ class AotGraph:
         from torch._inductor import standalone_compile
 
         require_compiler(self.spec.device)
-        use_inductor_cache(self.spec.cache)
+        use_compiler_cache(self.spec.cache_folder)
         torch.set_num_threads(self.spec.threads)
         graph, example = self.spec.frame_graph(), self._example()
         with torch.no_grad():
@@ -76,13 +75,14 @@ class AotGraph:
             )
 
         def write(folder: Path) -> None:
-            (folder / INPUTS).write_text(json.dumps(names))
+            write_text(folder / INPUTS, json.dumps(names))
             compiled.save(path=str(folder / GRAPH), format="binary")
 
         store(self.folder, GRAPH, write)
 
     def preload(self) -> None:
         """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
+        use_compiler_cache(self.spec.cache_folder)
         importlib.import_module("torch._inductor.standalone_compile")
 
     def load(self) -> Engine:
@@ -93,7 +93,7 @@ class AotGraph:
         """
         from torch._inductor.standalone_compile import CompiledArtifact
 
-        use_inductor_cache(self.spec.cache)
+        use_compiler_cache(self.spec.cache_folder)
         try:
             names = json.loads((self.folder / INPUTS).read_text())
             graph: Callable[..., Any] = CompiledArtifact.load(path=str(self.folder / GRAPH), format="binary")
@@ -105,7 +105,7 @@ class AotGraph:
 
     def delete(self) -> None:
         """Delete the compiled code."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        delete(self.folder)
 
     def _example(self) -> tuple[Tensor, ...]:
         spec = self.spec

@@ -1,4 +1,7 @@
-"""The folder of compiled code: keys by which it is found, and writes that other processes never see half done."""
+"""The folder of compiled code: keys by which it is found, and writes that other processes never see half done.
+
+The only module of the models that writes files. The caller hands in a folder that only this user can write to.
+"""
 
 import hashlib
 import inspect
@@ -14,6 +17,7 @@ import models.fused_kernels
 import models.layers
 import models.network
 
+_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kernels, models.color)
 """Modules whose code becomes part of the compiled graph."""
 
@@ -52,6 +56,46 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
                 complete.rename(target)
 
 
-def use_inductor_cache(cache: Path) -> None:
-    """Let torch's compiler keep its code below ``cache``, unless the user has chosen a folder."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "inductor"))
+def write_text(path: Path, text: str) -> None:
+    """Write a small file of a folder that `store` fills.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    path.write_text(text, encoding="utf-8")
+
+
+def delete(target: Path) -> None:
+    """Delete a folder that `store` filled, as far as possible."""
+    shutil.rmtree(target, ignore_errors=True)
+
+
+def use_torch_cache(cache: Path) -> None:
+    """Let torch keep and look for code below ``cache``; call it before anything imports ``torch._dynamo``.
+
+    By default torch uses a folder in the system's temporary folder with a name that everybody knows: whoever makes it
+    first puts code into this process. The user may choose another folder with ``TORCHINDUCTOR_CACHE_DIR``.
+
+    Args:
+        cache: a folder that only this user can write to.
+    """
+    os.environ[_INDUCTOR] = os.environ.get(_INDUCTOR) or str(cache / "inductor")
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    if os.path.abspath(os.environ[_INDUCTOR]) == default_cache_dir():  # torch itself has set it
+        os.environ[_INDUCTOR] = str(cache / "inductor")
+
+
+def use_compiler_cache(cache: Path) -> None:
+    """Call `use_torch_cache`, and let torch's compiler keep its headers there too; call it before anything is compiled.
+
+    Precompiled headers are in the system's temporary folder whatever ``TORCHINDUCTOR_CACHE_DIR`` says.
+    """
+    use_torch_cache(cache)
+    from torch._inductor import codecache, config
+
+    if hasattr(codecache, "_HEADER_DIR") and hasattr(codecache, "_HEADER_LOCK_DIR"):
+        codecache._HEADER_DIR = str(cache / "headers")
+        codecache._HEADER_LOCK_DIR = str(cache / "headers" / "locks")
+    else:  # another version of torch: compiling takes longer
+        config.cpp_cache_precompile_headers = False

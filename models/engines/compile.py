@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from models.engines.cache import use_inductor_cache
+from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import Engine, EngineSpec
 from models.frame_graph import FrameGraph
@@ -16,10 +16,10 @@ def build(spec: EngineSpec) -> Engine:
     """Build the engine.
 
     Raises:
-        EngineError: there is no compiler.
+        EngineError: there is no compiler, or no folder for compiled code.
     """
     require_compiler(spec.device)
-    use_inductor_cache(spec.cache)
+    use_compiler_cache(spec.cache_folder)
     # With cpp_wrapper the whole graph is one C++ call, which releases Python's global lock while it runs.
     options: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_wrapper": spec.device.type == "cpu"}
     graph = spec.frame_graph()

@@ -51,7 +51,7 @@ class EngineSpec:
         width: of the frames, in pixels.
         device: where to run.
         precision: of the convolutions.
-        cache: folder of compiled code, shared by all runs.
+        cache: folder of compiled code, shared by all runs, that only this user can write to; eager needs none.
         end_network: the network at ``fade`` 1, of the same architecture; None if there is no fade between networks.
         stroke_size: the network sees the frame smaller by this factor, which makes strokes larger by the same factor.
         is_16_bit: whether pixels are uint16, in and out; uint8 otherwise.
@@ -65,13 +65,24 @@ class EngineSpec:
     width: int
     device: torch.device
     precision: Precision
-    cache: Path
+    cache: Path | None = None
     end_network: StyleNetwork | None = None
     stroke_size: float = 1.0
     is_16_bit: bool = False
     tiling: Tiling | None = None
     workers: int = 1
     threads: int = 1
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of compiled code.
+
+        Raises:
+            EngineError: there is none.
+        """
+        if self.cache is None:
+            raise EngineError("compiled code needs a private folder; set FLOWBRUSH_CACHE")
+        return self.cache
 
     @property
     def canvas(self) -> tuple[int, int] | None:

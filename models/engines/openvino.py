@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.engines.cache import cache_key, store
+from models.engines.cache import cache_key, store, use_torch_cache
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import Style
@@ -20,7 +20,7 @@ def build(spec: EngineSpec) -> Engine:
     """Build the engine.
 
     Raises:
-        EngineError: OpenVINO is not installed, or the device is not a CPU.
+        EngineError: OpenVINO is not installed, the device is not a CPU, or there is no folder for compiled code.
     """
     if spec.device.type != "cpu":
         raise EngineError(f"the engine openvino runs on the CPU, not on {spec.device}; use --engine compile")
@@ -28,7 +28,7 @@ def build(spec: EngineSpec) -> Engine:
         import openvino
     except ImportError as error:
         raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
-    cache = spec.cache / "openvino"
+    cache = spec.cache_folder / "openvino"
     settings = {
         "CACHE_DIR": str(cache),
         "INFERENCE_PRECISION_HINT": PRECISIONS[spec.precision],
@@ -71,6 +71,7 @@ def _converted(spec: EngineSpec, pixels: Tensor, folder: Path) -> Path:
         zero_statistics(network),
         *(torch.zeros(()) for _ in range(4)),
     )
+    use_torch_cache(spec.cache_folder)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch's own code, in torch 2.11
         model = openvino.convert_model(torch.export.export(graph, example, strict=False))
     # The conversion drops the sizes; a convolution with a kernel as input does not run without them.

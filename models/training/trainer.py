@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
 from models.training.config import TrainingConfig
@@ -79,6 +81,7 @@ class Trainer:
         weights: of the losses, for each style; defaults if None.
         clips: pairs of consecutive frames of real clips, used beside ``content``.
         motion: how the images are moved.
+        cache: folder of compiled code that only this user can write to; None if ``config`` compiles nothing.
 
     Attributes:
         step: number of steps so far, earlier runs included.
@@ -87,7 +90,8 @@ class Trainer:
         validation: pairs of held-out images.
 
     Raises:
-        ValueError: fewer than two content images, or the numbers of styles, style images and weights differ.
+        ValueError: fewer than two content images, the numbers of styles, style images and weights differ, or ``cache``
+            is missing.
     """
 
     def __init__(
@@ -103,10 +107,15 @@ class Trainer:
         weights: Sequence[LossWeights] | None = None,
         clips: Sequence[ClipPair] = (),
         motion: MotionConfig | None = None,
+        cache: Path | None = None,
     ) -> None:
         weights = weights or [LossWeights()] * len(style_images)
         if not len(styles) == len(style_images) == len(weights):
             raise ValueError(f"{len(styles)} styles and {len(weights)} weights for {len(style_images)} style images")
+        if config.compile:
+            if cache is None:
+                raise ValueError("compiled code needs a cache folder that only this user can write to")
+            use_compiler_cache(cache)  # before the optimizer, which imports torch's compiler
         self.config = config
         self.device = device
         self.network = network.to(device).to(memory_format=torch.channels_last)

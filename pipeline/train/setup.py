@@ -13,6 +13,7 @@ from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.evaluate.loss_networks import digest, find_loss_networks
 from pipeline.notices import Notify
 from pipeline.stylize.device import find_device
+from pipeline.system.folders import cache_folder
 from pipeline.train.config import TrainConfig
 from pipeline.train.data import Content, flow_estimator, read_content
 from pipeline.train.style_images import at_size, is_flat, read_style_image
@@ -55,7 +56,7 @@ def build_trainer(
     download_start = time.monotonic()
     loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
     start += time.monotonic() - download_start
-    settings = _settings(config, device, notify)
+    settings, cache = _settings(config, device, notify)
     try:
         trainer = Trainer(
             network,
@@ -67,6 +68,7 @@ def build_trainer(
             device,
             weights=[LossWeights(**style.weights) for style in styles],
             clips=content.pairs,
+            cache=cache,
         )
     except ValueError as error:
         raise InputError(config.content[0] if config.content else "", str(error)) from error
@@ -121,15 +123,23 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
     return network, [loaded[name].style if name in loaded else mean for name in config.paintings]
 
 
-def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> "TrainingConfig":
+def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> tuple["TrainingConfig", Path | None]:
+    """Return the settings and the folder of compiled code; settings without compiling, if one of them is missing."""
     from models.engines.capabilities import can_compile
 
     settings = config.settings()
-    if not settings.compile or can_compile(device):
-        return settings
-    remedy = {"cpu": "; install g++", "cuda": "; pip install triton"}.get(device.type, "")
+    if not settings.compile:
+        return settings, None
+    if can_compile(device):
+        try:
+            return settings, cache_folder()
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+            remedy = f" ({reason}; or set FLOWBRUSH_CACHE to a private folder)"
+    else:
+        remedy = {"cpu": "; install g++", "cuda": "; pip install triton"}.get(device.type, "")
     notify(f"torch.compile is not available: each step takes about twice as long{remedy}")
-    return replace(settings, compile=False)
+    return replace(settings, compile=False), None
 
 
 def _recipe(config: TrainConfig, styles: Sequence[StyleMetadata], content: Content) -> dict[str, Any]:
