@@ -26,7 +26,7 @@ from models.engines.engine import DTYPES, EngineName, EngineSpec, Precision
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import StyleNetwork
 from models.registry import LoadedStyle, load
-from pipeline.stylize.device import cache_folder
+from pipeline.system.folders import cache_folder
 
 
 def median_ms(call: Callable[[], object], device: torch.device, *, count: int, warm_up: int = 10) -> float:

@@ -36,7 +36,7 @@ def stylize(arguments: argparse.Namespace) -> dict[str, Any]:
     from models.registry import load
     from models.tiled.tiling import Tiling
     from pipeline.progress import peak_memory_bytes
-    from pipeline.stylize.device import cache_folder
+    from pipeline.system.folders import cache_folder
     from pipeline.system.process import keep_freed_memory
 
     keep_freed_memory()

@@ -21,9 +21,9 @@ from pipeline.media.containers import container_for
 from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.resume.manifest import is_placed
-from pipeline.stylize.device import cache_folder
 from pipeline.stylize.stylizer import stylized_width_px
 from pipeline.system.files import write_atomically
+from pipeline.system.folders import cache_folder
 
 # Core seconds for a million pixels with `--stability smooth`, used until a clip was stylized on this machine.
 DEFAULT_SECONDS = 0.24
@@ -238,7 +238,6 @@ def record_speed(step: Step, frames: int, seconds: float) -> None:
     speeds = _read_speeds()
     speeds[_speed_keys(step)[0]] = round(seconds / (step.megapixels * frames / step.clip.frames), 6)
     with suppress(OSError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
         write_atomically(str(cache_folder() / "speeds.json"), json.dumps(speeds).encode())
 
 

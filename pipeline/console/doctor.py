@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from tempfile import TemporaryFile
 from typing import cast
 
 from pipeline.errors import first_line
@@ -162,15 +161,14 @@ def _has_gui(build: str, backend: str) -> bool:
 
 
 def _cache() -> Finding:
-    from pipeline.stylize.device import cache_folder
+    from pipeline.system.files import new_temporary, remove
+    from pipeline.system.folders import cache_folder
 
-    folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        folder = cache_folder()
+        remove(new_temporary(str(folder / "probe")))
     except OSError as error:
-        remedy = "set FLOWBRUSH_CACHE to a writable folder; without it the engine is compiled at each start"
-        return Finding("cache", False, f"{folder} ({error.strerror})", remedy)
+        remedy = "set FLOWBRUSH_CACHE to a private folder; only the engine eager works without one"
+        return Finding("cache", False, f"{error.filename or 'no folder'} ({error.strerror})", remedy)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding("cache", True, f"{folder}, {size / 2**20:.0f} MiB; may be deleted at any time")

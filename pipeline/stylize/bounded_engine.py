@@ -11,6 +11,7 @@ from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
 from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
 from pipeline.system.children import safe_path
+from pipeline.system.folders import cache_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,8 +97,8 @@ class BoundedEngine:
             self._core.warm_up(self, spec)
 
     def _use(self, spec: "EngineSpec") -> None:
-        self.spec = spec
-        self._run = self._build(self.name, spec)
+        self.spec = with_cache(self.name, spec)
+        self._run = self._build(self.name, self.spec)
 
     def _use_smaller_strips(self, run: "Engine", reason: str) -> None:
         """Replace ``run``, which ran out of memory, by strips or by smaller ones, unless another thread has done so.
@@ -117,6 +118,15 @@ class BoundedEngine:
             self._use(replace(self.spec, tiling=tiling))
         less = " and fewer stored features" if before is not None and before.rows == tiling.rows else ""
         self._notify(f"{self.spec.device} ran out of memory: going on in strips of {tiling.rows} rows{less}")
+
+
+def with_cache(name: "EngineName", spec: "EngineSpec") -> "EngineSpec":
+    """Return ``spec`` with the user's private folder of compiled code, if the engine ``name`` needs one.
+
+    Raises:
+        OSError: the folder cannot be created, or is not private.
+    """
+    return spec if name == "eager" or spec.cache is not None else replace(spec, cache=cache_folder())
 
 
 def slow_engine_notice(device: str, engines: Sequence[str]) -> str:

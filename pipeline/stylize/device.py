@@ -1,11 +1,8 @@
-"""Where the network runs: find the device, name the folder of compiled code, and map what fails there to errors."""
+"""Where the network runs: find the device, and map what fails there to errors."""
 
 import gc
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError, first_line
@@ -50,8 +47,8 @@ def device_errors(device: "torch.device") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        raise DeviceError(f"{reason}; set FLOWBRUSH_CACHE to a writable folder") from error
+        reason = f"{error.filename}: {error.strerror or error}" if error.filename else str(error.strerror or error)
+        raise DeviceError(f"{reason}; or set FLOWBRUSH_CACHE to a private folder") from error
     except (RuntimeError, MemoryError) as error:
         if _is_out_of_memory(error):
             raise OutOfMemoryError(f"{device} has too little memory; choose a smaller --height") from error
@@ -76,16 +73,3 @@ def free_memory(device: "torch.device") -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-
-
-def cache_folder() -> Path:
-    """Return the folder of compiled code: ``FLOWBRUSH_CACHE``, or one in the user's cache folder of this system."""
-    if chosen := os.environ.get("FLOWBRUSH_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "flowbrush"

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.config import StylizeConfig
 from pipeline.frames import Pixels
-from pipeline.stylize.device import cache_folder, find_device
+from pipeline.stylize.device import find_device
 from pipeline.stylize.opencv import opencv_available
 from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stability, Stabilizer, StylizedFrame, TemporalState
 
@@ -126,7 +126,7 @@ class FrameStylizer:
         return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
 
     def spec(self, height: int, width: int, *, is_16_bit: bool = False) -> "EngineSpec":
-        """Return what an engine for frames of this size, in pixels, is built from."""
+        """Return what an engine for frames of this size, in pixels, is built from; without a cache folder."""
         from models.engines.engine import EngineSpec
 
         return EngineSpec(
@@ -137,7 +137,6 @@ class FrameStylizer:
             is_16_bit=is_16_bit,
             device=self.device,
             precision=self.precision,
-            cache=cache_folder(),
             stroke_size=self._stroke_size,
             threads=self.cores,
         )

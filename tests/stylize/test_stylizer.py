@@ -19,11 +19,11 @@ from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
 from pipeline.stylize.bounded_engine import slow_engine_notice
-from pipeline.stylize.device import cache_folder
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.stylize.style import find_style, load_style_settings
 from pipeline.stylize.stylizer import Stylizer, compose, stylized_width_px
+from pipeline.system.folders import cache_folder
 from tests.support.media import moving_square
 
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
@@ -151,7 +151,7 @@ def test_a_read_only_cache_is_a_device_error() -> None:
     def locked(name: Any, spec: EngineSpec) -> Any:
         raise PermissionError(13, "Permission denied", "/locked")
 
-    with pytest.raises(DeviceError, match="/locked; set FLOWBRUSH_CACHE"):
+    with pytest.raises(DeviceError, match="/locked: Permission denied; or set FLOWBRUSH_CACHE"):
         Stylizer(PLAIN, height=16, width=16, build=locked)
 
 

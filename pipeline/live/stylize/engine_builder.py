@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.bounded_engine import BuildEngine, with_cache
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameStylizer
 from pipeline.system.children import kill_session, run_module, start_python
@@ -71,19 +71,20 @@ class EngineBuilder:
             DeviceError: the engine cannot be built.
         """
         with device_errors(self._core.device):
-            return self._build(name, self._core.spec(*size))
+            return self._build(name, with_cache(name, self._core.spec(*size)))
 
     def prepare(self, name: "EngineName", size: Size) -> "Engine":
         """Build an engine that has to be compiled first, and run it once; takes up to a minute, in any thread.
 
         Raises:
-            DeviceError: the other process failed, or the builder is closed.
+            DeviceError: the other process failed, there is no private cache folder, or the builder is closed.
             RuntimeError: the engine cannot be loaded, or fails.
         """
         import torch
 
         torch.set_num_threads(self._core.cores)
-        spec = self._core.spec(*size)
+        with device_errors(self._core.device):
+            spec = with_cache(name, self._core.spec(*size))
         if name == "compile":
             engine = self._load_or_compile(spec)
         else:
