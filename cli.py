@@ -223,6 +223,9 @@ def evaluate(
 
     content = mean((F(O) - F(ORIGINAL))^2) / var(F(ORIGINAL)) at relu3_1. For both, lower is closer.
 
+    strokes = style without color, for fine, middle and large strokes; share = how much of the way from ORIGINAL to the
+    style image is gone, 1 is all; structure = the same at relu4_1; rank = place of the style image among --among.
+
     Read the scores together: a weaker style is always more stable.
     """
     from pipeline.evaluate.evaluate import evaluate as measure

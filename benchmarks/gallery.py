@@ -2,8 +2,9 @@
 
     python benchmarks/gallery.py --painting great-wave=great_wave.jpg [--sheet gallery.png] [--set stability=none]
 
-Prints a line a figure: e_stab, e_stab10, style and content as `flowbrush evaluate` measures them (docs/measures.md),
-with input_e_stab, the clip's own. Read them together: a weaker style is always more stable.
+Prints a line a figure: e_stab, e_stab10, style, content and brushwork as `flowbrush evaluate` measures them
+(docs/measures.md), with input_e_stab, the clip's own; then a table of all styles, mean over the clips, with the worst
+rank. Read them together: a weaker style is always more stable.
 """
 
 import argparse
@@ -28,11 +29,16 @@ from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
+from pipeline.evaluate.brushwork import SCALES
 from pipeline.evaluate.evaluate import READ_TOGETHER
+from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
+# Columns of the table: figures with their number of digits, and groups of a figure for each size of strokes.
+COLUMNS = {"e_stab": 4, "style": 3, "content": 3, "structure": 3, "rank": 0}
+GROUPS = ("strokes", "share")
 MOMENTS = (0.25, 0.75)
 NAME_WIDTH, MARGIN, TEXT = 220, 6, 22
 
@@ -40,10 +46,12 @@ NAME_WIDTH, MARGIN, TEXT = 220, 6, 22
 def main() -> int:
     arguments = _arguments()
     rows: dict[str, list[Pixels]] = {}
+    measured: dict[str, dict[str, float]] = {}
     network = None
     try:
         for name in _chosen(arguments.weights, arguments.styles):
             figures, rows[name], network = _measure(name, arguments)
+            measured[name] = figures
             for key, value in figures.items():
                 print(f"{name:20} {key:32} {value:.4f}", flush=True)
             if arguments.cards:
@@ -54,7 +62,8 @@ def main() -> int:
     except (PipelineError, ValueError) as error:
         print(f"NOT MEASURED: {error}")
         return 1
-    print(f"style and content by {network or 'no network'}; {READ_TOGETHER}")
+    print("\n".join(table(measured)))
+    print(f"style, content and brushwork by {network or 'no network'}; {READ_TOGETHER}")
     return 0
 
 
@@ -95,6 +104,7 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
     """Stylize each clip: figures by clip and measure, images for the sheet, and the network that judged."""
     files = dict(text.split("=", 1) for text in arguments.painting)
     painting = arguments.paintings / files[style] if style in files else None
+    others = [arguments.paintings / file for name, file in files.items() if name != style] if painting else []
     figures: dict[str, float] = {}
     images: list[Pixels] = []
     network = None
@@ -108,15 +118,51 @@ def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float
                 config,
                 painting=painting,
                 loss_weights=arguments.loss_weights,
+                structure_weights=arguments.structure_weights,
+                among=others,
                 frames=arguments.frames,
                 notify=_note,
             )
-            measured = {f"{path.stem}_{name}": getattr(scores, name) for name in FIGURES}
-            figures |= {key: value for key, value in measured.items() if value is not None}
+            figures |= {f"{path.stem}_{name}": value for name, value in _figures(scores).items()}
             network = scores.loss_network
             images += _moments(stylized)
             stylized.unlink()
     return figures, images, network
+
+
+def _figures(scores: Scores) -> dict[str, float]:
+    """What was measured of one clip, by name."""
+    figures = {name: getattr(scores, name) for name in FIGURES}
+    if scores.brushwork is not None:
+        brushwork = scores.brushwork
+        figures |= {f"strokes_{size}": value for size, value in brushwork.distance.items()}
+        figures |= {f"share_{size}": value for size, value in brushwork.share.items()}
+        figures |= {"structure": brushwork.structure, "rank": brushwork.rank if brushwork.among > 1 else None}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def table(measured: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """One line for each style, in Markdown; a dash for what was not measured.
+
+    Args:
+        measured: for each style its figures, named ``CLIP_FIGURE``.
+    """
+    sizes = ", ".join(SCALES)
+    head = (*COLUMNS, *(f"{group}: {sizes}" for group in GROUPS))
+    yield f"| style | {' | '.join(head)} |"
+    yield "|---" * (1 + len(head)) + "|"
+    for style, figures in measured.items():
+        cells = [_over_clips(figures, name, digits) for name, digits in COLUMNS.items()]
+        cells += [" / ".join(_over_clips(figures, f"{group}_{size}", 2) for size in SCALES) for group in GROUPS]
+        yield f"| {style} | {' | '.join(cells)} |"
+
+
+def _over_clips(figures: Mapping[str, float], name: str, digits: int) -> str:
+    """The mean over the clips, as text; of ranks the worst."""
+    values = [value for key, value in figures.items() if key.endswith(f"_{name}") and not key.endswith(f"input_{name}")]
+    if not values:
+        return "-"
+    return f"{max(values) if name == 'rank' else np.mean(values):.{digits}f}"
 
 
 def _note(line: str) -> None:

@@ -1,6 +1,7 @@
 """Stylize a clip and measure it: what several benchmarks share."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ CELL_WIDTH = 320
 
 
 def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
-    """The options ``--clips``, ``--loss-weights`` and ``--frames``, the last with its default."""
+    """The options of what is measured, and by what; ``frames`` is the default of ``--frames``."""
     add = parser.add_argument
     add("--clips", type=Path, nargs="+", default=[clip(name) for name in CLIPS], help="default: the sample videos")
     add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
+    add("--structure-weights", type=Path, metavar="FILE", help="of a loss network with relu4_1, for the structure")
     add("--frames", type=int, default=frames, metavar="N", help=f"compare about N pairs; 0 all; default: {frames}")
 
 
@@ -34,6 +36,8 @@ def stylized_scores(
     painting: Path | None,
     loss_weights: Path | None,
     frames: int,
+    structure_weights: Path | None = None,
+    among: Sequence[Path] = (),
     notify: Notify = lambda line: None,
 ) -> Scores:
     """Stylize the clip at ``path`` losslessly into ``stylized``, and measure it."""
@@ -43,7 +47,13 @@ def stylized_scores(
     )
     return evaluate(
         EvaluateConfig(
-            original=str(path), stylized=str(stylized), painting=painting, loss_weights=loss_weights, frames=frames
+            original=str(path),
+            stylized=str(stylized),
+            painting=painting,
+            loss_weights=loss_weights,
+            structure_weights=structure_weights,
+            among=among,
+            frames=frames,
         ),
         notify=notify,
     )

@@ -46,7 +46,17 @@ def style_loss(features: Tensor, target: Tensor) -> Tensor:
         features: ``(N, C, H, W)`` of the stylized images.
         target: ``(C, C)`` Gram matrix of the style image.
     """
-    distance = (gram_matrix(features) - target).square().sum(dim=(1, 2)).mean()
+    return gram_distance(gram_matrix(features), target)
+
+
+def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
+    """Compute the mean squared distance of Gram matrices over the squared norm of the target; a scalar, 0 is equal.
+
+    Args:
+        grams: ``(N, C, C)``.
+        target: ``(C, C)``.
+    """
+    distance = (grams - target).square().sum(dim=(1, 2)).mean()
     return distance / target.square().sum().clamp_min(SMALLEST_TARGET)
 
 

@@ -6,6 +6,7 @@ Both clips are read once, frame by frame; only the last eleven frames of each ar
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,18 +14,22 @@ import numpy as np
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, InputError
+from pipeline.evaluate.brushwork import STRUCTURE_LAYER, BrushworkMetric, can_measure
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.loss_networks import find_loss_networks
 from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.scores import ScoreAccumulator, Scores
-from pipeline.frames import Frame
+from pipeline.frames import Frame, Pixels
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_image
 from pipeline.notices import Notices, Notify
 from pipeline.threads import prefetch
 
 if TYPE_CHECKING:
+    import torch
+
     from models.flow import FlowEstimator
+    from models.training.loss_network import LossNetwork
 
 SMALLEST_PX = 16
 PREFETCHED_FRAMES = 2
@@ -50,7 +55,10 @@ def evaluate(
     """
     notices = Notices(notify)
     estimator = _flow_estimator()
-    perceptual, network = _perceptual_metrics(config, notices)
+    network = _loss_network(config, notices)
+    style_image = None if config.painting is None else read_image(config.painting)
+    perceptual = None if network is None else PerceptualMetrics(network, style_image)
+    brushwork = None if network is None else _brushwork_metric(config, network, style_image, notices)
     with ExitStack() as stack:
         sources = [stack.enter_context(open_source(path)) for path in (config.original, config.stylized)]
         _check_sizes(sources, notices)
@@ -59,7 +67,7 @@ def evaluate(
             stack.enter_context(prefetch(decode(source), depth=PREFETCHED_FRAMES, name="decode", stop=source.stop))
             for source in sources
         ]
-        accumulator = ScoreAccumulator(estimator, perceptual, total=total, pairs=config.frames)
+        accumulator = ScoreAccumulator(estimator, perceptual, brushwork, total=total, pairs=config.frames)
         for original, stylized in _pairs(clips, config):
             accumulator.add(_scaled_to(stylized, original), stylized)
             progress(accumulator.frames, total)
@@ -67,8 +75,8 @@ def evaluate(
             notices.extend(damage_notice(source.damage))
     if accumulator.frames < 2:
         raise InputError(config.stylized, "has a single frame; stability needs two or more")
-    style_image = config.painting.name if config.painting and network else None
-    return accumulator.scores(network, style_image, (*notices.lines, READ_TOGETHER))
+    painting = config.painting.name if config.painting and network else None
+    return accumulator.scores(network.name if network else None, painting, (*notices.lines, READ_TOGETHER))
 
 
 def _flow_estimator() -> "FlowEstimator":
@@ -80,20 +88,42 @@ def _flow_estimator() -> "FlowEstimator":
         raise DeviceError(f"OpenCV cannot be loaded ({error}); `flowbrush doctor` shows what is missing") from error
 
 
-def _perceptual_metrics(config: EvaluateConfig, notify: Notify) -> tuple[PerceptualMetrics | None, str | None]:
-    """Return the metrics and the name of their network; neither if the download of the network failed."""
+def _loss_network(config: EvaluateConfig, notify: Notify) -> "LossNetwork | None":
+    """Return the network that judges style, content and brushwork; None if its download failed."""
+    if config.loss_weights is not None:
+        return _load(config.loss_weights, notify)
+    try:
+        return find_loss_networks([], _cpu(), notify)[0][0]
+    except InputError as error:
+        notify(f"style, content and brushwork are not measured: {error}")
+        return None
+
+
+def _load(file: Path, notify: Notify) -> "LossNetwork":
+    return find_loss_networks([file], _cpu(), notify)[0][0]
+
+
+def _cpu() -> "torch.device":
     import torch
 
-    style_image = None if config.painting is None else read_image(config.painting)
-    files = [] if config.loss_weights is None else [config.loss_weights]
-    try:
-        networks, _ = find_loss_networks(files, torch.device("cpu"), notify)
-    except InputError as error:
-        if files:
-            raise
-        notify(f"style and content are not measured: {error}")
-        return None, None
-    return PerceptualMetrics(networks[0], style_image), networks[0].name
+    return torch.device("cpu")
+
+
+def _brushwork_metric(
+    config: EvaluateConfig, network: "LossNetwork", style_image: Pixels | None, notify: Notify
+) -> BrushworkMetric | None:
+    """Return the metric of the strokes; None without a style image, or if ``network`` lacks its layers."""
+    if style_image is None:
+        return None
+    if not can_measure(network):
+        notify(f"brushwork is not measured: {network.name} is not a VGG-19")
+        return None
+    deep = network if config.structure_weights is None else _load(config.structure_weights, notify)
+    has_structure = can_measure(deep, (STRUCTURE_LAYER,))
+    if config.structure_weights is not None and not has_structure:
+        raise InputError(config.structure_weights, f"{deep.name} has no {STRUCTURE_LAYER}; use a distilled VGG-19")
+    others = [read_image(path) for path in config.among]
+    return BrushworkMetric(network, deep if has_structure else None, style_image, others)
 
 
 def _check_sizes(sources: Sequence[Source], notify: Notify) -> None:

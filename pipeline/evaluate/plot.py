@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import OutputError
+from pipeline.evaluate.brushwork import Brushwork
 from pipeline.evaluate.scores import Pair, Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import check_image_target, write_image
@@ -38,20 +39,25 @@ def write_plot(path: Path, scores: Scores) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_image(path, draw_plot(scores.curve))
+    write_image(path, draw_plot(scores.curve, scores.brushwork))
 
 
-def draw_plot(pairs: Sequence[Pair]) -> Pixels:
+def draw_plot(pairs: Sequence[Pair], brushwork: Brushwork | None = None) -> Pixels:
     """Draw the root of the warping error of each pair over time: ``(480, 1200, 3)`` uint8 RGB.
 
-    A pair across a scene cut interrupts the curves and is marked by a line.
+    A pair across a scene cut interrupts the curves and is marked by a line. Beside it, if it was measured, the share of
+    the brushwork.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(SIZE_INCHES, DPI, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    if brushwork is None:
+        axes = figure.subplots()
+    else:
+        axes, bars = figure.subplots(1, 2, width_ratios=(4, 1))
+        _draw_brushwork(bars, brushwork)
     for name, color in CURVES.items():
         seconds, roots = [pair.seconds for pair in pairs], [_root(getattr(pair, name)) for pair in pairs]
         axes.plot(seconds, roots, color=color, label=name)
@@ -71,6 +77,19 @@ def draw_plot(pairs: Sequence[Pair]) -> Pixels:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=3, frameon=False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_brushwork(axes: Any, brushwork: Brushwork) -> None:
+    """Draw a bar for each stroke size, from 0, the original, to 1, the style image."""
+    values = list(brushwork.share.values())
+    axes.bar(list(brushwork.share), values, color=CURVES["stylized"])
+    axes.axhline(0, color="#222222", linewidth=0.8)
+    axes.set_ylim(min(-0.1, *values), 1)
+    axes.set_title("Brushwork: share", loc="left")
+    axes.set_xlabel("strokes")
+    axes.grid(color="#e4e4e4", axis="y")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _root(error: float | None) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pipeline.evaluate.brushwork import Brushwork, BrushworkMetric, FrameBrushwork, mean_brushwork
 from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.frames import Frame
 
@@ -58,7 +59,8 @@ class Scores:
         input_e_stab10: the same for frames 10 apart.
         style: distance from the style image; lower is more similar.
         content: distance from the original frames; lower keeps more of them.
-        pictures: number of frames in ``style`` and ``content``.
+        brushwork: strokes compared with those of the style image, without color.
+        pictures: number of frames in ``style``, ``content`` and ``brushwork``.
         loss_network: name of the network by which style and content were measured.
         painting: file name of the style image.
         notes: remarks on the scores, one line each.
@@ -78,6 +80,7 @@ class Scores:
     input_e_stab10: float | None
     style: float | None
     content: float | None
+    brushwork: Brushwork | None
     pictures: int
     loss_network: str | None
     painting: str | None
@@ -91,6 +94,7 @@ class ScoreAccumulator:
     Args:
         estimator: estimates the flow in the original clip.
         perceptual: measures style and content of a few frames; None for neither.
+        brushwork: measures the strokes of the same frames; None for not.
         total: an estimate of the number of frames; None if unknown.
         pairs: about how many pairs to compare; 0 for all.
 
@@ -99,15 +103,23 @@ class ScoreAccumulator:
     """
 
     def __init__(
-        self, estimator: "FlowEstimator", perceptual: PerceptualMetrics | None, *, total: int | None, pairs: int
+        self,
+        estimator: "FlowEstimator",
+        perceptual: PerceptualMetrics | None,
+        brushwork: BrushworkMetric | None = None,
+        *,
+        total: int | None,
+        pairs: int,
     ) -> None:
         self.frames = 0
         self._estimator = estimator
         self._perceptual = perceptual
+        self._brushwork = brushwork
         stride = round((total - 1) / pairs) if total and pairs else 1
         self._pairs = {distance: EvenSample[Pair](2 * pairs, stride) for distance in (NEAR, FAR)}
         perceptual_stride = (total or 0) // PERCEPTUAL_FRAMES
         self._perceptual_scores = EvenSample[tuple[float | None, float]](2 * PERCEPTUAL_FRAMES, perceptual_stride)
+        self._brushwork_scores = EvenSample[FrameBrushwork](2 * PERCEPTUAL_FRAMES, perceptual_stride)
         self._past: deque[tuple[Frame, Frame]] = deque(maxlen=FAR)
         self._start = 0.0
 
@@ -120,6 +132,8 @@ class ScoreAccumulator:
                 sample.add(self.frames, self._compare(original, stylized, distance))
         if self._perceptual and self._perceptual_scores.wants(self.frames):
             self._perceptual_scores.add(self.frames, self._perceptual(original.pixels, stylized.pixels))
+        if self._brushwork and self._brushwork_scores.wants(self.frames):
+            self._brushwork_scores.add(self.frames, self._brushwork(original.pixels, stylized.pixels))
         self._past.append((original, stylized))
         self.frames += 1
 
@@ -161,6 +175,7 @@ class ScoreAccumulator:
             input_e_stab10=_over(e_stab, _present(pair.original for pair in far)),
             style=_over(_mean, _present(style for style, _ in perceptual)),
             content=_over(_mean, [content for _, content in perceptual]),
+            brushwork=mean_brushwork(self._brushwork_scores.items),
             pictures=len(perceptual),
             loss_network=network,
             painting=style_image,
@@ -181,9 +196,21 @@ def figures(scores: Scores) -> Iterator[str]:
     yield f"style    {number(scores.style, 3)}    {scores.painting or 'no painting'}"
     by = f"by {scores.loss_network}, {scores.pictures} frames" if scores.loss_network else "no loss network"
     yield f"content  {number(scores.content, 3)}    {by}"
+    if scores.brushwork is not None:
+        yield from _brushwork_figures(scores.brushwork)
     left_out = f"; {scores.left_out} and {scores.left_out10} left out" if scores.left_out or scores.left_out10 else ""
     yield f"{scores.frames} frames: {scores.pairs} neighboring pairs and {scores.pairs10} 10 apart{left_out}"
     yield scores.notes[-1]
+
+
+def _brushwork_figures(brushwork: Brushwork) -> Iterator[str]:
+    distance, share = (
+        " / ".join(f"{value:.{digits}f}" for value in values.values())
+        for values, digits in ((brushwork.distance, 3), (brushwork.share, 2))
+    )
+    structure = "-" if brushwork.structure is None else f"{brushwork.structure:.3f}"
+    rank = f"   rank {brushwork.rank} of {brushwork.among}" if brushwork.among > 1 else ""
+    yield f"strokes  {distance}   share {share}   structure {structure}{rank}"
 
 
 class EvenSample(Generic[T]):

@@ -192,7 +192,7 @@ def test_without_a_network_stability_is_measured(
     assert (scores.style, scores.content, scores.loss_network, scores.pictures) == (None, None, None, 0)
     assert len(said) == 2
     assert "VGG-19" in said[0]
-    assert "style and content are not measured" in said[1]
+    assert "brushwork are not measured" in said[1]
     assert "no route to host" in said[1]
     assert scores.notes == (*said, READ_TOGETHER)
 
@@ -429,8 +429,9 @@ def test_the_command_prints_the_figures_and_draws(
     assert "original" in lines[0]
     assert "wave.png" in lines[2]
     assert "normalised VGG-19" in lines[3]
-    assert "13 neighboring pairs and 4 10 apart" in lines[4]
-    assert lines[5] == READ_TOGETHER
+    assert lines[4].startswith("strokes")
+    assert "13 neighboring pairs and 4 10 apart" in lines[5]
+    assert lines[6] == READ_TOGETHER
     with Image.open(plot) as image:
         assert image.size == (1200, 480)
     assert run(*clips, "--plot", plot)[0] == 4

@@ -121,8 +121,12 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
     options = ("--styles", "great-wave", "--set", "engine=eager", "--set", "strength=0.9", "--frames", "0")
     files = ("--paintings", tmp_path, "--painting", "great-wave=wave.png", "--loss-weights", tmp_path / "vgg.pth")
     lines = run("gallery.py", "--clips", clip, *options, *files, "--cards", cards, "--sheet", sheet).splitlines()
-    printed = {line.split()[1]: float(line.split()[2]) for line in lines[:-1]}
-    assert set(printed) == {f"clip_{name}" for name in ("e_stab", "style", "content", "input_e_stab")}
+    table, rows = lines[-4:-1], lines[:-4]
+    printed = {line.split()[1]: float(line.split()[2]) for line in rows}
+    sizes = [f"{group}_{size}" for group in ("strokes", "share") for size in ("fine", "middle", "large")]
+    assert set(printed) == {f"clip_{name}" for name in ("e_stab", "style", "content", "input_e_stab", *sizes)}
+    assert len({line.count("|") for line in table}) == 1
+    assert table[-1].split()[1:4] == ["great-wave", "|", f"{printed['clip_e_stab']:.4f}"]
     assert printed["clip_e_stab"] > printed["clip_input_e_stab"] > 0
     assert lines[-1].endswith(READ_TOGETHER)
     written = json.loads(cards.read_text())
