@@ -2,18 +2,21 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from fractions import Fraction
 from typing import cast
+
+import av
 
 from pipeline.encode.errors import encode_errors
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode
-from pipeline.errors import EncodeError
+from pipeline.errors import EncodeError, first_line
 from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.resume.manifest import Manifest
 from pipeline.resume.output_check import find_fault
-from pipeline.resume.segment_reader import SegmentReader, decode_segments
+from pipeline.resume.segment_reader import DamagedSegmentError, SegmentReader, decode_segments
 from pipeline.resume.segments import ANIMATIONS
 
 
@@ -38,16 +41,17 @@ def concat(
     Raises:
         EncodeError: the container rejects a packet, the disk is full, a segment is damaged, or the check fails.
     """
-    if plan.container.name in ANIMATIONS:
-        return encode(decode_segments(folder, manifest), plan, tag=tag, file=file)
-    segments = SegmentReader(folder, manifest, plan)
     try:
-        report = _mux(file, segments, plan, side_packets, tag)
-    except (ValueError, LookupError) as error:
-        reason = f"the finished segments cannot be concatenated ({error}); start from scratch with --fresh"
+        if plan.container.name in ANIMATIONS:
+            return encode(decode_segments(folder, manifest, plan), plan, tag=tag, file=file)
+        with closing(SegmentReader(folder, manifest, plan)) as segments:
+            report = _mux(file, segments, plan, side_packets, tag)
+    except DamagedSegmentError as error:
+        reason = f"{error} in the partial output; the same command stylizes it again"
         raise EncodeError(plan.target, reason) from error
-    finally:
-        segments.close()
+    except (ValueError, LookupError, av.FFmpegError) as error:
+        reason = f"the finished segments cannot be concatenated ({first_line(error)}); start from scratch with --fresh"
+        raise EncodeError(plan.target, reason) from error
     fault = find_fault(file, segments.pts, manifest.segments[-1].durations[-1], manifest.time_base, plan)
     if fault is not None:
         raise EncodeError(plan.target, f"was written incorrectly ({fault}); start from scratch with --fresh")

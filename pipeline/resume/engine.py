@@ -34,7 +34,7 @@ def load_with_engine(manifest: Manifest, config: StylizeConfig, load: Callable[[
     before = manifest.engine
     try:
         stylizer = load(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
-    except DeviceError as error:
+    except (DeviceError, ValueError) as error:
         raise DeviceError(_unavailable(before, str(error))) from error
     if engine_of(stylizer) != before:
         raise DeviceError(_unavailable(before, f"this run would use {_text(engine_of(stylizer))}"))

@@ -20,9 +20,11 @@ from fractions import Fraction
 from itertools import accumulate, groupby
 from typing import Any
 
-from pipeline.system.files import file_signature, write_atomically
+from pipeline.errors import first_line
+from pipeline.resume import manifest_check as check
+from pipeline.system.files import file_signature, own_digest, read_own, write_atomically
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".flowbrush"
 NAME = "manifest.json"
 LONGEST_NAME_BYTES = 255
@@ -44,6 +46,8 @@ class Segment:
         delay: largest number of places by which a packet precedes its place in presentation order; 0 without B-frames.
         header: hash of the codec's extradata, the same in all segments of a clip.
         digest: hash of the last frame as it was decoded, by which a resumed run finds it.
+        sha256: hash of the file.
+        state: hash of the file with the stylizer's state after it; empty if there is none.
     """
 
     file: str
@@ -53,6 +57,8 @@ class Segment:
     delay: int
     header: str
     digest: str
+    sha256: str
+    state: str = ""
 
     def to_json(self) -> str:
         """Return the segment as one line of JSON, with pts steps and durations run-length encoded."""
@@ -68,24 +74,42 @@ class Segment:
                 "delay": self.delay,
                 "header": self.header,
                 "digest": self.digest,
+                "sha256": self.sha256,
+                "state": self.state,
             }
         )
 
 
+def _parse_segments(segments: Sequence[dict[str, Any]]) -> list[Segment]:
+    check.whole(sum(check.whole(data["frames"], 1) for data in segments), 0, check.MOST_FRAMES)
+    found = [_parse_segment(data) for data in segments]
+    if len({segment.file for segment in found}) < len(found):
+        raise ValueError("a segment is named twice")
+    return found
+
+
 def _parse_segment(data: dict[str, Any]) -> Segment:
-    pts = tuple(accumulate(_expand(data["steps"]), initial=data["pts"][0]))
-    durations = tuple(_expand(data["durations"]))
-    if not len(pts) == len(durations) == data["frames"] or pts[-1] != data["pts"][1]:
+    frames, (first, last) = data["frames"], data["pts"]
+    steps = check.expand(data["steps"], frames - 1)
+    pts = tuple(accumulate(map(check.ticks, steps), initial=check.ticks(first)))
+    if pts[-1] != check.ticks(last):
         raise ValueError("timestamps are missing")
-    return Segment(data["file"], data["bytes"], pts, durations, data["delay"], data["header"], data["digest"])
+    durations = check.expand(data["durations"], frames)
+    return Segment(
+        file=check.segment_name(data["file"]),
+        bytes=check.whole(data["bytes"]),
+        pts=pts,
+        durations=tuple(None if duration is None else check.ticks(duration) for duration in durations),
+        delay=check.whole(data["delay"], 0, frames),
+        header=check.hash_text(data["header"]),
+        digest=check.hash_text(data["digest"]),
+        sha256=check.hash_text(data["sha256"]),
+        state=check.hash_text(data["state"]),
+    )
 
 
 def _run_lengths(values: Iterable[int | None]) -> list[list[int | None]]:
     return [[value, sum(1 for _ in run)] for value, run in groupby(values)]
-
-
-def _expand(runs: Sequence[Sequence[int]]) -> list[int]:
-    return [value for value, count in runs for _ in range(count)]
 
 
 @dataclass
@@ -157,26 +181,34 @@ def read_manifest(folder: str) -> Manifest | None:
         ManifestError: it is damaged, or has the format of another version.
     """
     try:
-        with open(os.path.join(folder, NAME), encoding="utf-8") as file:
-            data = json.load(file)
+        data = json.loads(read_own(folder, NAME, most_bytes=check.LARGEST_BYTES))
         if data["format"] != FORMAT:
             raise ValueError("written by another version")
         signature = data["output_signature"]
+        segments = _parse_segments(data["segments"])
         return Manifest(
-            identity=dict(data["identity"]),
-            engine=dict(data["engine"]),
-            time_base=Fraction(data["time_base"]),
-            seconds=data["seconds"],
-            segments=[_parse_segment(segment) for segment in data["segments"]],
-            damage=[dict(place) for place in data["damage"]],
-            is_complete=bool(data["is_complete"]),
+            identity=check.identity(data["identity"]),
+            engine=check.engine(data["engine"], is_used=bool(segments)),
+            time_base=check.time_base(data["time_base"]),
+            seconds=check.seconds(data["seconds"]),
+            segments=segments,
+            damage=check.damage(data["damage"]),
+            is_complete=data["is_complete"] is True,
             output_signature=tuple(signature) if signature else None,
-            split=data["split"],
+            split=check.split(data["split"]),
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise ManifestError(str(error)) from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ManifestError(first_line(error)) from error
+
+
+def is_intact(folder: str, segment: Segment) -> bool:
+    """Return whether the file of ``segment`` in a work folder has the content with which it was finished."""
+    try:
+        return own_digest(folder, segment.file) == (segment.bytes, segment.sha256)
+    except OSError:
+        return False
 
 
 def work_dir_path(target: str) -> str:

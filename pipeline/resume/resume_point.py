@@ -89,7 +89,7 @@ def _intact_part(work_dir: WorkDir, manifest: Manifest, notify: Callable[[str], 
     del manifest.segments[work_dir.count_intact(manifest.segments) :]
     manifest.is_complete = manifest.is_complete and len(manifest.segments) == named
     while manifest.segments and not manifest.is_complete:
-        state = work_dir.read_state(manifest.frames)
+        state = work_dir.read_state(manifest.frames, manifest.segments[-1].state)
         if state is not None:
             break
         manifest.segments.pop()

@@ -7,12 +7,19 @@ from typing import cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.frames import Frame
 from pipeline.media.packets import VideoPacket
-from pipeline.resume.manifest import Manifest, Segment
+from pipeline.resume.manifest import Manifest, Segment, is_intact
+
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "mkv": "matroska"}
+
+
+class DamagedSegmentError(ValueError):
+    """A segment is missing, or its content is not that with which it was finished; the next run finds it again."""
 
 
 class SegmentReader:
@@ -26,6 +33,10 @@ class SegmentReader:
         manifest: names at least one segment.
         plan: of the output.
 
+    Raises:
+        ValueError: a segment is damaged.
+        av.FFmpegError, OSError: a segment cannot be read.
+
     Attributes:
         template: the video stream of the first segment.
         pts: presentation timestamps of all frames, in the plan's time base.
@@ -36,7 +47,7 @@ class SegmentReader:
         self._segments = manifest.segments
         self._time_base = manifest.time_base
         self._plan = plan
-        self._first = av.open(_url(folder, self._segments[0]))
+        self._first = _open(folder, self._segments[0])
         self.template: VideoStream = self._first.streams.video[0]
         all_pts = [pts for segment in self._segments for pts in segment.pts]
         self.pts = list(_increasing(self._in_plan(pts) for pts in all_pts))
@@ -60,7 +71,7 @@ class SegmentReader:
 
     def _packets_of(self, segment: Segment, first: int) -> Iterator[VideoPacket]:
         count = 0
-        with av.open(_url(self._folder, segment)) as container:
+        with _open(self._folder, segment) as container:
             stream = container.streams.video[0]
             ranks = self._ranks(segment, cast(Fraction, stream.time_base))
             for packet in container.demux(stream):
@@ -101,16 +112,30 @@ class SegmentReader:
         return {pts: rank for rank, pts in enumerate(times)}
 
 
-def decode_segments(folder: str, manifest: Manifest) -> Iterator[Frame]:
-    """Yield the frames of lossless segments, for animations, which are encoded in one piece."""
+def decode_segments(folder: str, manifest: Manifest, plan: OutputPlan) -> Iterator[Frame]:
+    """Yield the frames of lossless segments, for animations, which are encoded in one piece.
+
+    Raises:
+        ValueError: a segment does not contain what the manifest says, or its frames are not those of ``plan``.
+        av.FFmpegError, OSError: a segment cannot be read.
+    """
     for segment in manifest.segments:
-        with av.open(_url(folder, segment)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
+        with _open(folder, segment) as container:
+            stream, size, count = container.streams.video[0], (plan.width, plan.height), 0
+            if (stream.width, stream.height) != size:
+                raise ValueError(f"{segment.file} contains other frames")
+            stream.codec_context.options = {"max_pixels": str(plan.width * plan.height)}
+            for frame in container.decode(stream):
+                if (frame.width, frame.height) != size or count == len(segment.pts):
+                    raise ValueError(f"{segment.file} contains other frames")
                 pixel_format = "rgba" if frame.format.name == "bgra" else "rgb24"
                 pixels = np.asarray(frame.to_ndarray(format=pixel_format), np.uint8)
                 alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
-                pts, duration = segment.pts[number], segment.durations[number]
+                pts, duration = segment.pts[count], segment.durations[count]
+                count += 1
                 yield Frame(pixels[..., :3], pts, manifest.time_base, duration, alpha)
+            if count != len(segment.pts):
+                raise ValueError(f"{segment.file} contains {count} frames instead of {len(segment.pts)}")
 
 
 def decoding_times(pts: list[int], delay: int) -> list[int]:
@@ -134,5 +159,9 @@ def _increasing(times: Iterable[int]) -> Iterator[int]:
         yield last
 
 
-def _url(folder: str, segment: Segment) -> str:
-    return f"file:{os.path.join(folder, segment.file)}"
+def _open(folder: str, segment: Segment) -> InputContainer:
+    """Open a segment, if it is intact, with the demuxer of its kind; it leads to no other file."""
+    if not is_intact(folder, segment):
+        raise DamagedSegmentError(f"{segment.file} is missing or damaged")
+    path, form = os.path.join(folder, segment.file), _DEMUXERS[segment.file.rpartition(".")[2]]
+    return av.open(f"file:{path}", format=form, options={"protocol_whitelist": "file"})

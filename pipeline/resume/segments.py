@@ -21,7 +21,7 @@ from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment
-from pipeline.system.files import remove, replace_atomically
+from pipeline.system.files import own_digest, remove, replace_atomically
 
 # In mp4 the times of reordered frames stay exact; the other containers are used for codecs without reordering.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}
@@ -137,14 +137,17 @@ class SegmentWriter:
             raise EncodeError(self._plan.target, f"{made}; choose another --codec")
         replace_atomically(self._temporary, self._path)
         ranks = {pts: rank for rank, pts in enumerate(sorted(self._packet_pts))}
+        folder, name = os.path.split(self._path)
+        size, sha256 = own_digest(folder, name)
         return Segment(
-            file=os.path.basename(self._path),
-            bytes=os.path.getsize(self._path),
+            file=name,
+            bytes=size,
             pts=tuple(self._pts),
             durations=tuple(self._durations),
             delay=max(place - ranks[pts] for place, pts in enumerate(self._packet_pts)),
             header=header,
             digest=digest,
+            sha256=sha256,
         )
 
     def abandon(self) -> None:

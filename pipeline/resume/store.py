@@ -1,6 +1,7 @@
 """Write frames as segments into a work folder, where finished segments survive a crash."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -176,8 +177,8 @@ class SegmentStore(Writer):
         segment = writer.finish(digest)
         if manifest.segments and segment.header != manifest.segments[0].header:
             raise EncodeError(self._plan.target, f"{self._plan.encoder.name} writes different headers for its segments")
-        self.work_dir.write_state(boundary.next_index, boundary.state)
-        manifest.segments.append(segment)
+        state = self.work_dir.write_state(boundary.next_index, boundary.state)
+        manifest.segments.append(replace(segment, state=state))
         manifest.damage = [place.as_json() for place in self._source.damage]
         manifest.write(self.work_dir.path)
         # The newest two states are kept, as the disk may lose the last segment.

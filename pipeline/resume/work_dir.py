@@ -1,5 +1,6 @@
 """The work folder of an output: its lock, its files, and nothing else that may be in the folder."""
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -8,9 +9,20 @@ from contextlib import suppress
 from pipeline.errors import OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
-from pipeline.resume.manifest import NAME, SUFFIX, Manifest, ManifestError, Segment, read_manifest, work_dir_path
-from pipeline.system.files import file_signature, remove, write_atomically
+from pipeline.resume.manifest import (
+    NAME,
+    SUFFIX,
+    Manifest,
+    ManifestError,
+    Segment,
+    is_intact,
+    read_manifest,
+    work_dir_path,
+)
+from pipeline.system.files import file_signature, read_own, remove, write_atomically
 
+# Of frames with 100 million pixels, the largest that are decoded.
+LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
 _OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind)\.safetensors|.+\.part")
@@ -47,31 +59,32 @@ class WorkDir:
         return os.path.join(self.path, name)
 
     def count_intact(self, segments: Sequence[Segment]) -> int:
-        """Return how many of ``segments``, from the first on, exist with the size that they should have."""
+        """Return how many of ``segments``, from the first on, have the content that they should have."""
         for number, segment in enumerate(segments):
-            signature = file_signature(self.file(segment.file))
-            if signature is None or signature[0] != segment.bytes:
+            if not is_intact(self.path, segment):
                 return number
         return len(segments)
 
-    def write_state(self, index: int, state: State) -> None:
-        """Write the state of the stylizer before frame ``index``.
+    def write_state(self, index: int, state: State) -> str:
+        """Write the state of the stylizer before frame ``index``; return its hash.
 
         Raises:
             OSError: the disk is full.
         """
         from safetensors.numpy import save
 
-        write_atomically(self._state_file(index), save(dict(state)))
+        data = save(dict(state))
+        write_atomically(self._state_file(index), data)
+        return hashlib.sha256(data).hexdigest()
 
-    def read_state(self, index: int) -> State | None:
-        """Return the state of the stylizer before frame ``index``, None if it is missing or damaged."""
+    def read_state(self, index: int, digest: str) -> State | None:
+        """Return the state of the stylizer before frame ``index``, None unless it is there with its hash."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
         try:
-            with open(self._state_file(index), "rb") as file:
-                return dict(load(file.read()))
+            data = read_own(self.path, os.path.basename(self._state_file(index)), most_bytes=LARGEST_STATE_BYTES)
+            return dict(load(data)) if hashlib.sha256(data).hexdigest() == digest else None
         except (OSError, SafetensorError, ValueError):
             return None
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import IO, BinaryIO, cast
 
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_CHUNK_BYTES = 2**20
 # Temporary files of this process, open and locked, so that no other run takes them for abandoned.
 _temporaries: dict[str, BinaryIO] = {}
 
@@ -43,6 +44,55 @@ def open_existing(path: str) -> BinaryIO:
         file.close()
         raise OSError(errno.EPERM, "it is not a regular file", path)
     return file
+
+
+def open_own(folder: str, name: str) -> BinaryIO:
+    """Open a file of ours for reading. A pipe does not block, and no part of ``name`` may be a link.
+
+    Args:
+        folder: a work folder or the like.
+        name: of a file in it, or in a folder in it, joined by a slash.
+
+    Raises:
+        OSError: it is missing, reached through a link, or not a regular file.
+    """
+    *parents, last = name.split("/")
+    if os.open not in os.supports_dir_fd:  # Windows
+        return _regular(os.open(os.path.join(folder, *parents, last), os.O_RDONLY | _FLAGS), name)
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            outside, inside = inside, os.open(parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=inside)
+            os.close(outside)
+        return _regular(os.open(last, os.O_RDONLY | _FLAGS, dir_fd=inside), name)
+    finally:
+        os.close(inside)
+
+
+def read_own(folder: str, name: str, *, most_bytes: int) -> bytes:
+    """Return the content of a file of ours; see `open_own`.
+
+    Raises:
+        OSError: also if it is larger than ``most_bytes``.
+    """
+    with open_own(folder, name) as file:
+        if os.fstat(file.fileno()).st_size > most_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
+        return file.read(most_bytes)
+
+
+def own_digest(folder: str, name: str) -> tuple[int, str]:
+    """Return size in bytes and SHA-256 of a file of ours; see `open_own`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    with open_own(folder, name) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
 
 
 def reserve(path: str) -> str:
@@ -164,6 +214,13 @@ def sync_folder(folder: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _regular(descriptor: int, name: str) -> BinaryIO:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EPERM, "it is not a regular file", name)
+    return cast("BinaryIO", os.fdopen(descriptor, "rb"))
 
 
 def _place(temporary: str, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from pipeline.frames import Frame, Pixels
-from pipeline.system.files import write_atomically
+from pipeline.system.files import open_own, write_atomically
 
 FIRST, NEXT = "first.safetensors", "next.safetensors"
 
@@ -62,15 +62,16 @@ def read_boundary(before: str, after: str) -> tuple[BoundaryFrame, BoundaryFrame
         before: work folder of the job that ends there.
         after: work folder of the job that starts there.
     """
-    first, following = _read(os.path.join(after, FIRST)), _read(os.path.join(before, NEXT))
+    first, following = _read(after, FIRST), _read(before, NEXT)
     return None if first is None or following is None else (first, following)
 
 
-def _read(path: str) -> BoundaryFrame | None:
+def _read(folder: str, name: str) -> BoundaryFrame | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        open_own(folder, name).close()  # neither a pipe nor a link
+        with safe_open(os.path.join(folder, name), framework="numpy") as file:
             metadata = file.metadata() or {}
             return BoundaryFrame(file.get_tensor("pixels"), int(metadata["pts"]), metadata["digest"])
     except (OSError, SafetensorError, LookupError, ValueError):

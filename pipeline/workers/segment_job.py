@@ -34,6 +34,7 @@ from pipeline.run import load_stylizer, plan_clip, render_frames
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
+from pipeline.system.files import read_own
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.boundary_frames import FIRST, NEXT, BoundaryFrame
 from pipeline.workers.protocol import SegmentJob, SegmentResult
@@ -50,8 +51,8 @@ def write_progress(folder: str, frames: int) -> None:
 
 def read_progress(folder: str) -> int:
     """Return the number that `write_progress` wrote; 0 if there is none."""
-    with suppress(OSError, ValueError), open(os.path.join(folder, PROGRESS), encoding="ascii") as file:
-        return int(file.read())
+    with suppress(OSError, ValueError):
+        return int(read_own(folder, PROGRESS, most_bytes=32))
     return 0
 
 
@@ -152,7 +153,7 @@ def _kind(device: str) -> str:
 
 def _result(store: SegmentStore, source: Source, notices: list[str]) -> SegmentResult:
     folder = os.path.basename(store.work_dir.path)
-    segments = tuple(replace(each, file=os.path.join(folder, each.file)) for each in store.manifest.segments)
+    segments = tuple(replace(each, file=f"{folder}/{each.file}") for each in store.manifest.segments)
     damage = tuple(place.as_json() for place in source.damage)
     return SegmentResult(segments, store.manifest.engine, store.frames_reused, damage, tuple(notices))
 

@@ -9,13 +9,15 @@ import pytest
 
 from pipeline.resume.manifest import Manifest, ManifestError, Segment, read_manifest, work_dir_path
 
+ENGINE = {"engine": "eager", "precision": "fp32", "device": "cpu", "workers": 1, "strip_rows": None}
+
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     segments = [
-        Segment("00000000.mp4", 7, (-3, 0, 33, 67, 100), (3, 33, 34, 33, None), 2, "ab", "cd"),
-        Segment("00000005.mp4", 8, (133,), (33,), 0, "ab", "ef"),
+        Segment("00000000.mp4", 7, (-3, 0, 33, 67, 100), (3, 33, 34, 33, None), 2, "ab", "cd", "12", "34"),
+        Segment("00000005.mp4", 8, (133,), (33,), 0, "ab", "ef", "56"),
     ]
-    manifest = Manifest({"input": 1}, {"engine": "eager"}, Fraction(1, 1000), 12.5, segments, output_signature=(5, 6))
+    manifest = Manifest({"input": 1}, ENGINE, Fraction(1, 1000), 12.5, segments, output_signature=(5, 6))
     manifest.write(str(tmp_path))
     assert read_manifest(str(tmp_path)) == manifest
     assert manifest.frames == 6
