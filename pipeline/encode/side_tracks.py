@@ -20,6 +20,8 @@ from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import codec_name
 
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
+# An mp4 counts the duration of a sample, up to the start of the next, in 31 bits.
+_LONGEST_TICKS = 2**31 - 2
 # Frames that a decoder of B-frames may reorder; dts precede pts by as many if the source has no dts.
 _MAX_REORDERED_FRAMES = 4
 
@@ -47,7 +49,9 @@ class SideTrack:
             stream_metadata(mapping.stream.metadata, output.format.name, is_encoded=mapping.action == "convert")
         )
         self.stream.disposition = mapping.stream.disposition
-        self._times = _PacketTimes(self.stream, bool(output.format.flags & cast(int, Flags.ts_nonstrict.value)))
+        allows_equal_dts = bool(output.format.flags & cast(int, Flags.ts_nonstrict.value))
+        longest_ticks = _LONGEST_TICKS if output.format.name in ("mp4", "mov") else None
+        self._times = _PacketTimes(self.stream, mapping, allows_equal_dts, longest_ticks)
 
     def first_packets(self) -> list[StreamPacket]:
         """Return what is written before everything else: the image of a cover, unless it is an attachment."""
@@ -57,33 +61,72 @@ class SideTrack:
         packet.pts = packet.dts = 0
         packet.time_base = self.stream.time_base or Fraction(1, 90000)
         packet.is_keyframe = True
-        return [self._times.fit(packet)]
+        return self._times.fit([packet])
 
     def packets(self, packet: StreamPacket) -> list[StreamPacket]:
-        """Return the output packets for a source packet; a damaged one is left out of a converted track.
+        """Return the output packets for a source packet; what a converter or the container cannot take is left out.
 
         Raises:
             InputError: damage is an error.
         """
-        ready = [packet] if self._converter is None else self._converter.packets(packet)
-        return [self._times.fit(each) for each in ready]
+        return self._times.fit([packet] if self._converter is None else self._converter.packets(packet))
 
     def flush(self) -> list[StreamPacket]:
         """Return the packets that a converter still buffers."""
-        return [] if self._converter is None else [self._times.fit(each) for each in self._converter.flush()]
+        return [] if self._converter is None else self._times.fit(self._converter.flush())
 
 
 class _PacketTimes:
-    """Gives packets times that a muxer accepts, in the output's time base: increasing dts, no pts before dts."""
+    """Gives packets times that a muxer accepts, in the output's time base: increasing dts, no pts before dts.
 
-    def __init__(self, stream: Stream, allows_equal_dts: bool) -> None:
+    Args:
+        stream: of the output.
+        mapping: of the track.
+        allows_equal_dts: whether the container does.
+        longest_ticks: longest step from one packet to the next, and longest duration; None for no limit.
+    """
+
+    def __init__(
+        self, stream: Stream, mapping: StreamMapping, allows_equal_dts: bool, longest_ticks: int | None
+    ) -> None:
         self._stream = stream
+        self._mapping = mapping
         self._allows_equal_dts = allows_equal_dts
+        self._longest_ticks = longest_ticks
+        self._count = 0
+        self._is_over = False
         self._last_dts: int | None = None
+        self._previous_dts: int | None = None
         self._next_dts = 0
         self._pending_pts: list[int] = []
 
-    def fit(self, packet: StreamPacket) -> StreamPacket:
+    def fit(self, packets: list[StreamPacket]) -> list[StreamPacket]:
+        """Return ``packets`` with their times in the output; those after too long a gap are left out."""
+        return [fitting for packet in packets if (fitting := self._limited(self._fit(packet))) is not None]
+
+    def _limited(self, packet: StreamPacket) -> StreamPacket | None:
+        """Return ``packet``, shortened if it lasts too long; None if it, or one before, comes after too long a gap."""
+        self._count += 1
+        if self._longest_ticks is None or self._is_over:
+            return None if self._is_over else packet
+        gap = 0 if self._previous_dts is None or packet.dts is None else packet.dts - self._previous_dts
+        if gap > self._longest_ticks:
+            self._is_over = True
+            self._report(packet, gap, "comes {} after the one before; an mp4 or mov cannot store that, its track ends")
+            return None
+        if (packet.duration or 0) > self._longest_ticks:
+            self._report(packet, packet.duration or 0, "lasts {}, longer than an mp4 or mov can store; it is shortened")
+            packet.duration = self._longest_ticks
+        return packet
+
+    def _report(self, packet: StreamPacket, ticks: int, reason: str) -> None:
+        seconds_per_tick, stream = self._stream.time_base or Fraction(0), self._mapping.stream
+        if self._mapping.add_damage is not None:
+            text = reason.format(f"{float(ticks * seconds_per_tick / 3600):.1f} h")
+            place = f"{stream.type} {stream.index}"
+            self._mapping.add_damage(Damage(self._count - 1, (packet.pts or 0) * seconds_per_tick, text, place))
+
+    def _fit(self, packet: StreamPacket) -> StreamPacket:
         packet.stream = self._stream
         if self._stream.time_base:
             packet.rescale_ts(AVRational(self._stream.time_base))
@@ -92,6 +135,7 @@ class _PacketTimes:
             dts = max(dts, self._last_dts if self._allows_equal_dts else self._last_dts + 1)
         packet.dts = dts
         packet.pts = dts if packet.pts is None else max(packet.pts, dts)
+        self._previous_dts = self._last_dts
         self._last_dts = dts
         self._next_dts = dts + (packet.duration or 1)
         return packet
@@ -133,8 +177,11 @@ def _converter(output: OutputContainer, mapping: StreamMapping) -> "SubtitleConv
     return _AudioConverter(output, mapping, mapping.encoder)
 
 
+_SampleKind = tuple[str, str, int]
+
+
 class _AudioConverter:
-    """Transcodes audio; ``stream`` is that of the output."""
+    """Transcodes audio; ``stream`` is that of the output. Sample format, layout and rate of the source may change."""
 
     def __init__(self, output: OutputContainer, mapping: StreamMapping, encoder: str) -> None:
         rate = _supported_rate(encoder, cast(AudioStream, mapping.stream).rate)
@@ -147,6 +194,10 @@ class _AudioConverter:
         self._add_damage = mapping.add_damage
         self._count = 0
         self._is_damaged = False
+        self._first_kind: _SampleKind | None = None
+        self._kind: _SampleKind | None = None
+        self._time_base: Fraction | None = None
+        self._resampler: av.AudioResampler | None = None
 
     def packets(self, packet: StreamPacket) -> list[StreamPacket]:
         self._count += 1
@@ -156,10 +207,33 @@ class _AudioConverter:
             self._packet_failed(packet, reason_of(error))
             return []
         self._is_damaged = False
-        return [encoded for frame in frames for encoded in self._encoded(frame)]
+        return [encoded for frame in frames for same in self._uniform(frame) for encoded in self._encoded(same)]
 
     def flush(self) -> list[StreamPacket]:
-        return self._encoded(None)
+        return [encoded for frame in (*self._resampled(None), None) for encoded in self._encoded(frame)]
+
+    def _uniform(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """Return ``frame`` as the encoder can take it: with the format, layout, rate and time base of the first."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._first_kind is None:
+            self._first_kind, self._kind, self._time_base = kind, kind, frame.time_base
+        ready = list[av.AudioFrame]()
+        if kind != self._kind:
+            ready = self._resampled(None)
+            self._resampler = None if kind == self._first_kind else av.AudioResampler(*self._first_kind)
+            self._kind = kind
+        return [*ready, *self._resampled(frame)]
+
+    def _resampled(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+        """Return what the resampler makes of ``frame``; None flushes it."""
+        if self._resampler is None:
+            return [] if frame is None else [frame]
+        frames = self._resampler.resample(frame)
+        for each in frames:
+            if each.pts is not None and each.time_base is not None and self._time_base is not None:
+                each.pts = round(each.pts * each.time_base / self._time_base)
+                each.time_base = self._time_base
+        return frames
 
     def _packet_failed(self, packet: StreamPacket, reason: str) -> None:
         """Add the first of adjacent packets that do not decode as damage."""

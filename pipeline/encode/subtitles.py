@@ -32,6 +32,8 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 # coarser than the others' a cue would end at once, and the next one would be delayed. On a clock much finer than this,
 # an hour without cues would not fit into the 31 bits of a sample's duration.
 CLOCK = Fraction(1, 180_000)
+# FFmpeg counts the length of a cue in 32 bits beside its packet, which has the true one.
+_LONGEST_TICKS = 2**32 - 1
 # Codecs whose packets are plain text, in whatever encoding it was written.
 _PLAIN_TEXT = ("subrip", "text")
 # Shapes drawn by an ASS script, from the tag that starts a drawing to the tag that ends it.
@@ -119,7 +121,7 @@ class SubtitleConverter:
         pts, length = round(cue.start / CLOCK), round(cue.end / CLOCK) - round(cue.start / CLOCK)
         event = b"%d,0,Default,,0,0,0,," % self._number + cue.text
         self._number += 1
-        packet = self._context.encode_subtitle(SubtitleSet.create(event, 0, max(length, 0)))
+        packet = self._context.encode_subtitle(SubtitleSet.create(event, 0, min(max(length, 0), _LONGEST_TICKS)))
         packet.time_base, packet.pts, packet.dts, packet.duration = CLOCK, pts, pts, max(length, 0)
         return packet
 

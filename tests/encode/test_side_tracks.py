@@ -4,13 +4,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
+from pipeline.decode.source import open_source
+from pipeline.encode.planner import plan_output
 from pipeline.frames import Frame
-from tests.support import media
-from tests.support.extras import Extras, Film, enrich, film
+from tests.support import media, timelines
+from tests.support.extras import Cue, Extras, Film, Subtitles, enrich, film
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.transcoding import transcode_file
+from tests.support.transcoding import transcode, transcode_file
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -121,3 +124,32 @@ def test_repeated_decreasing_and_missing_dts_are_repaired(tmp_path, ending):
     after = media.contents(tmp_path / f"out{ending}")
     assert after.audio == media.contents(path).audio
     assert after.audio_times[0] == sorted(after.audio_times[0])
+
+
+@pytest.mark.parametrize("rates", [(48_000, 44_100), (44_100, 48_000, 44_100)])
+def test_converted_audio_may_change_its_sample_rate(tmp_path: Path, rates: tuple[int, ...]) -> None:
+    parts = [timelines.stream(tmp_path / f"{n}.ts", 10 + n, count=30, rate=rate) for n, rate in enumerate(rates)]
+    source, target = tmp_path / "in.ts", tmp_path / "out.webm"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    transcode_file(source, target)
+    with av.open(str(target)) as container:
+        frames = list(container.decode(audio=0))
+    assert abs(sum(frame.samples for frame in frames) / 48_000 - len(rates)) < 0.05 * len(rates)
+    assert abs(frames[-1].pts * frames[-1].time_base - len(rates)) < 0.05 * len(rates)
+    tone = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    for second in range(len(rates)):  # the pitch stays
+        part = tone[second * 48_000 + 12_000 :][:24_000]
+        assert abs(int(np.abs(np.fft.rfft(part)).argmax()) * 2 - 440) <= 2
+
+
+def test_a_track_with_a_gap_too_long_for_mp4_ends_before_it(tmp_path: Path) -> None:
+    """The samples of an mp4 last 2^31 ticks at most; FFmpeg would move what follows to the end of what precedes."""
+    texts = [Cue(Fraction(1, 5), Fraction(1, 2), "one"), Cue(Fraction(8 * 3600), Fraction(8 * 3600 + 1), "two")]
+    path = enrich(make_clip(tmp_path / "a.mp4"), tmp_path / "in.mkv", Extras([Subtitles(texts)]))
+    with open_source(path) as source:
+        transcode(source, plan_output(source, tmp_path / "out.mp4"))
+        (place,) = source.damage
+    assert (place.stream, place.seconds) == ("subtitle 1", 8 * 3600)
+    assert "8.0 h" in place.reason
+    (track,) = film(tmp_path / "out.mp4").of("subtitle")
+    assert [cue.text for cue in track.cues] == ["one"]

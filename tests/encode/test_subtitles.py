@@ -4,11 +4,13 @@ from pathlib import Path
 import av
 import pytest
 
+from pipeline.decode.source import open_source
+from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import OverlapSplitter
 from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.transcoding import transcode_file
+from tests.support.transcoding import transcode, transcode_file
 
 LONG = Clip(pts=range(0, 512 * 120, 512), audio=[Audio(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.
@@ -165,3 +167,21 @@ def test_text_that_is_not_utf_8_is_read_as_windows_1252(tmp_path: Path, ending: 
     path.write_bytes(path.read_bytes().replace(b"Mxller", b"M\xfcller"))
     (track,) = subtitle_tracks(path, tmp_path / f"out{ending}")
     assert cues_of(track) == [(0.2, 0.5, "Müller")]
+
+
+@pytest.mark.parametrize(("ending", "hours"), [(".mp4", 7), (".mp4", 4), (".mov", 7), (".webm", 7), (".mkv", 7)])
+def test_a_cue_of_hours_is_kept_or_shortened(tmp_path: Path, ending: str, hours: int) -> None:
+    """In mp4 and mov a sample lasts 2^31 ticks at most."""
+    texts = [Cue(Fraction(1, 5), Fraction(1, 2), "one"), Cue(Fraction(3, 5), Fraction(hours * 3600), "two")]
+    path = enrich(make_clip(tmp_path / "clip.mp4"), tmp_path / "in.mkv", Extras([Subtitles(texts)]))
+    with open_source(path) as source:
+        transcode(source, plan_output(source, tmp_path / f"out{ending}"))
+        reasons = [place.reason for place in source.damage]
+    (track,) = film(tmp_path / f"out{ending}").of("subtitle")
+    assert [(cue.text, float(cue.begin)) for cue in track.cues] == [("one", 0.2), ("two", 0.6)]
+    if ending in (".mp4", ".mov"):
+        assert track.cues[1].end > 3 * 3600
+        assert [f"{hours}.0 h" in reason for reason in reasons] == [True]
+    else:
+        assert track.cues[1].end == hours * 3600
+        assert reasons == []
