@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.media.boxes import riff_chunks
 from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
+from pipeline.system.files import open_input
 
 
 def is_webp(path: str) -> bool:
@@ -44,9 +45,13 @@ class WebpReader:
     def __init__(self, path: str, damage: DamageLog) -> None:
         from PIL import Image
 
+        from pipeline.media.stills import open_image
+
         try:
             self._truncation = find_truncation(path, "webp")
-            self._image = Image.open(path if self._truncation is None else _complete_chunks(path))
+            # Pillow reads the whole file at once.
+            with open_input(path) if self._truncation is None else _complete_chunks(path) as file:
+                self._image = open_image(file, ["WEBP"])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(path, f"is not a WebP image that can be read ({error})") from error
         try:

@@ -1,21 +1,61 @@
 """Still images: read upright as RGB, and written atomically."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+import struct
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (  # noqa: F401 - each plugin registers its format
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
-from pipeline.errors import InputError, OutputError
+from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
+from pipeline.system.files import open_input
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-# Formats, by Pillow's name, that can be animated.
+# The only formats that are read, by Pillow's name. Others start programs (EPS: Ghostscript) or are rarely tested.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+PREFIX_BYTES = 16
+# Formats that can be animated.
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP"})
 MAX_IMAGE_PIXELS = 250_000_000
 # Pillow modes that `Image.reduce` averages correctly.
 REDUCIBLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
+
+
+def open_image(file: IO[bytes], formats: Collection[str] = FORMATS) -> ImageFile.ImageFile:
+    """Open an image of one of these formats, as `PIL.Image.open` does, but without Pillow's limit of the size.
+
+    Photos of some phones exceed that limit, which is a setting of the whole process. The caller checks the size.
+
+    Args:
+        file: must stay open while the image is used.
+        formats: names from `FORMATS`.
+
+    Raises:
+        UnidentifiedImageError: it is not an image of these formats, or is damaged.
+        OSError, ValueError: it cannot be read.
+    """
+    prefix = file.read(PREFIX_BYTES)
+    for name in formats:
+        factory, accepts = Image.OPEN[name]
+        if accepts is None or accepts(prefix) is True:
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # what Pillow expects of its own plugins
+                return factory(file, "")
+    raise UnidentifiedImageError("cannot identify image file")
 
 
 def read_image(path: Path, short_px: int | None = None) -> Pixels:
@@ -30,7 +70,7 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
         InputError: the file is missing, is not an image, or is too large.
     """
     try:
-        with _without_pillow_limit(), Image.open(path) as file:
+        with open_input(path) as data, open_image(data) as file:
             image = ImageOps.exif_transpose(_reduced(path, file, short_px))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 white = Image.new("RGBA", image.size, "white")
@@ -43,17 +83,7 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
     except UnidentifiedImageError as error:
         raise InputError(path, "not an image that can be read; use a JPEG or PNG") from error
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(path, f"the image cannot be read ({error})") from error
-
-
-@contextmanager
-def _without_pillow_limit() -> Iterator[None]:
-    """Disable Pillow's size limit, which photos of some phones exceed; `_reduced` checks `MAX_IMAGE_PIXELS` instead."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        raise InputError(path, f"the image cannot be read ({reason_of(error)})") from error
 
 
 def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image:
@@ -69,11 +99,11 @@ def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image
 
 
 def is_still_image(path: Path) -> bool:
-    """Return whether the file is an image that is not animated; a file that Pillow cannot read may be a video."""
+    """Return whether the file is an image that is not animated; a file of other formats may be a video."""
     try:
-        with _without_pillow_limit(), Image.open(path) as file:
+        with open_input(path) as data, open_image(data) as file:
             return file.format not in ANIMATED_FORMATS or getattr(file, "n_frames", 1) == 1
-    except (OSError, EOFError, SyntaxError, ValueError):
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError):
         return path.suffix.lower() in IMAGE_SUFFIXES  # a damaged image
 
 

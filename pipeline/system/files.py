@@ -46,6 +46,15 @@ def open_existing(path: str) -> BinaryIO:
     return file
 
 
+def open_input(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file of the user's for reading. Links are followed; a pipe or a device is refused, and does not block.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    return _regular(os.open(path, os.O_RDONLY | (_FLAGS & ~getattr(os, "O_NOFOLLOW", 0))), os.fspath(path))
+
+
 def open_own(folder: str, name: str) -> BinaryIO:
     """Open a file of ours for reading. A pipe does not block, and no part of ``name`` may be a link.
 

@@ -1,13 +1,16 @@
 """Images of every kind are read upright, as RGB; errors name the file."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.decode.mask import Mask
 from pipeline.errors import InputError, OutputError
-from pipeline.media.stills import read_image, write_image
+from pipeline.media.stills import is_still_image, read_image, write_image
 
 ORIENTATION = 0x0112
 
@@ -112,3 +115,74 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path, target: str) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_image(tmp_path / target, scene())
+
+
+# --- files of strangers ---
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpage\n"
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program with the name of Ghostscript, which leaves this file when it is started."""
+    (tmp_path / "bin").mkdir()
+    program, trace = tmp_path / "bin" / "gs", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\ntouch {trace}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return trace
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the interpreter is a shell script")
+@pytest.mark.parametrize("name", ["mask.png", "mask.eps"])
+def test_no_picture_starts_an_interpreter(tmp_path: Path, interpreter: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(EPS)
+    assert is_still_image(path) is (name == "mask.png")
+    with pytest.raises(InputError, match="use a JPEG or PNG"):
+        read_image(path)
+    with pytest.raises(InputError):
+        Mask(path, width=64, height=48)
+    assert not interpreter.exists()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO"])
+def test_these_formats_are_read_whatever_the_name(tmp_path: Path, format: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / "image", format)
+    assert is_still_image(tmp_path / "image")
+    assert read_image(tmp_path / "image").shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("format", ["PPM", "PCX", "TGA", "ICO", "DDS", "SGI", "PDF"])
+def test_other_formats_are_not_read(tmp_path: Path, format: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / "image", format)
+    assert not is_still_image(tmp_path / "image")
+    with pytest.raises(InputError, match="use a JPEG or PNG"):
+        read_image(tmp_path / "image")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "image.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "image.png")
+    for path in (tmp_path / "image.png", tmp_path / "link.png"):
+        assert is_still_image(path)
+        with pytest.raises(InputError, match="not a regular file"):
+            read_image(path)
+
+
+def test_the_limit_of_pillow_stays_as_it_was_in_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that uses the library may rely on it."""
+    Image.fromarray(scene()).save(tmp_path / "image.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # smaller than half of the image: an error for Pillow
+    limits: set[int | None] = set()
+    convert = Image.Image.convert
+
+    def watch(image: Image.Image, *arguments: Any, **settings: Any) -> Image.Image:
+        limits.add(Image.MAX_IMAGE_PIXELS)
+        return convert(image, *arguments, **settings)
+
+    monkeypatch.setattr(Image.Image, "convert", watch)
+    assert read_image(tmp_path / "image.png").shape == (20, 30, 3)
+    assert limits == {100}
