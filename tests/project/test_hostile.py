@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import cli
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, printable
-from tests.support.fuzz import fuzz
+from tests.support.fuzz.workers import fuzz
 from tests.support.media import AWKWARD_NAMES, Audio, Clip, contents, make_clip
 
 ROOT = Path(cli.__file__).parent
