@@ -23,7 +23,7 @@ NUMBER_BITS, CHECK_BITS = 6, 2
 _OPTIONS = {
     "libx264": {"preset": "ultrafast", "bf": "2", "g": "6", "crf": "18"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:keyint=6"},
-    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},  # its threads wait by spinning
     "mpeg2video": {"qmin": "2", "qmax": "4", "g": "6"},
     "mpeg4": {"qmin": "2", "qmax": "4", "g": "6"},
 }
