@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 16384
+LARGEST_MEMORY_BYTES = 2**60
 _MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _FRAME_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})", re.ASCII)
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -74,9 +75,10 @@ def read_memory(value: object) -> int:
     """Return the bytes of ``4G``, ``500M``, ``1.5 GiB`` or ``4000000000``; K, M, G, T are powers of 1024."""
     text = text_of(value)
     match = _MEMORY.fullmatch(text.strip())
-    if not match or not float(match[1]):
+    amount = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0.0
+    if not 0 < amount <= LARGEST_MEMORY_BYTES:
         raise ValueError(f"{text!r} is not an amount of memory; write 4G or 500M")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    return int(amount)
 
 
 def read_frame_size(value: object) -> tuple[int, int]:

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, and as long as a loaded machine needs for them.
+settings.register_profile("flowbrush", derandomize=True, database=None, deadline=None, max_examples=60)
+settings.load_profile("flowbrush")
 
 
 def pytest_configure() -> None:

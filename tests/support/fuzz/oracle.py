@@ -161,7 +161,7 @@ def _frame_times(truth: Truth, played: Played, tick: Fraction) -> list[str]:
     faults: list[str] = []
     before: tuple[Fraction, int, Fraction] | None = None
     for time, number in played.frames:
-        if number not in truth.frames:
+        if number not in truth.frames or number in truth.loose:
             continue
         recording, moment = truth.frames[number]
         if before is not None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tests.support.extras import ASS_HEADER, MILLISECOND
 
 NUMBER_BITS, CHECK_BITS = 6, 2
+SMALLEST_WIDTH_PX = 16
 _OPTIONS = {
     "libx264": {"preset": "ultrafast", "bf": "2", "g": "6", "crf": "18"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:keyint=6"},
@@ -90,6 +91,7 @@ class Truth:
     Attributes:
         frames: the time of each frame, by its number: of its recording, and seconds from the recording's first frame.
         packets: the same of each audio packet by its bytes, of each track; its duration in seconds beside it.
+        loose: numbers of frames whose time even the input does not tell.
         cues: start and end of each subtitle by its text, in seconds from the first frame.
     """
 
@@ -97,6 +99,7 @@ class Truth:
     packets: list[dict[bytes, tuple[int, Fraction, Fraction]]] = field(default_factory=list)
     cues: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
     recordings: list[Recording] = field(default_factory=list)
+    loose: set[int] = field(default_factory=set)
 
     def add(self, recording: "Recording") -> int:
         """Add the frames of a recording; return its number."""
@@ -132,7 +135,9 @@ def numbered_frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def shown_number(picture: NDArray[Any]) -> int | None:
-    """Return the number that a grey picture ``(height, width)`` shows, None if it shows none."""
+    """Return the number that a grey picture ``(height, width)`` shows, None if it shows none or is too small."""
+    if picture.shape[1] < SMALLEST_WIDTH_PX:
+        return None
     bars = NUMBER_BITS + CHECK_BITS
     rows = picture[picture.shape[0] // 4 : max(picture.shape[0] * 3 // 4, picture.shape[0] // 4 + 1)].mean(0)
     levels = [rows[(2 * bar + 1) * len(rows) // (2 * bars)] for bar in range(bars)]
@@ -252,18 +257,22 @@ def _encoded(recording: Recording) -> tuple[bytes, tuple[_Element, ...]]:
 
 def _picture(recording: Recording, number: int) -> Any:
     pixels = numbered_frame(recording.first + number, recording.width, recording.height)
-    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=_pixel_format(recording))
     frame.pts, frame.time_base, frame.pict_type = number, recording.step, 0
     return frame
 
 
 def _add_video(container: Any, recording: Recording) -> Any:
     video = container.add_stream(recording.codec, rate=1 / recording.step, options=_OPTIONS.get(recording.codec, {}))
-    video.width, video.height, video.pix_fmt = recording.width, recording.height, "yuv420p"
+    video.width, video.height, video.pix_fmt = recording.width, recording.height, _pixel_format(recording)
     video.time_base = video.codec_context.time_base = recording.step
     if recording.aspect:
         video.codec_context.sample_aspect_ratio = recording.aspect
     return video
+
+
+def _pixel_format(recording: Recording) -> str:
+    return "yuv444p" if recording.codec == "ffv1" else "yuv420p"
 
 
 def _add_sound(container: Any, sound: Sound) -> Any:

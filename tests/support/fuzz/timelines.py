@@ -118,6 +118,8 @@ def _joined(chance: random.Random, folder: Path) -> Timeline:
         record(part, [piece], form=form.name, truth=truth)
         data += part.read_bytes()[form.header_bytes if number else 0 :]
         part.unlink()
+    if form.name == "mpeg":  # FFmpeg gives the last frame of each the clock of the next
+        truth.loose = {piece.first + piece.frames - 1 for piece in pieces}
     path = folder / f"in{form.suffix}"
     path.write_bytes(data)
     words = f"{form.name} joined from starts {[float(piece.start) for piece in pieces]} s"
@@ -142,7 +144,8 @@ def _jumping(chance: random.Random, folder: Path) -> Timeline:
     """Recordings on one clock, which jumps forward between them."""
     form = chance.choice([form for form in FORMS if form.name not in ("avi", "mpeg")])
     first = _recording(chance, form, start=Fraction(chance.choice((0, 1, 100))))
-    jump = Fraction(chance.choice(JUMPS_SECONDS))
+    # In mp4, a longer step does not fit into the 31 bits that FFmpeg reads.
+    jump = Fraction(chance.choice(JUMPS_SECONDS[:4] if form in QUICKTIME else JUMPS_SECONDS))
     second = _following(chance, first, first.start + first.seconds + jump)
     path = folder / f"in{form.suffix}"
     truth = record(path, [first, second], form=form.name)
@@ -271,6 +274,15 @@ def make_claim(chance: random.Random, folder: Path) -> Timeline:
     return Timeline(path, truth, f"{form.name} that claims {claim} ticks, pixels of {aspect}")
 
 
+def _tiny(chance: random.Random, folder: Path) -> Timeline:
+    """A clip of a few pixels."""
+    width, height = chance.choice(((1, 64), (64, 1), (1, 1), (2, 3), (17, 2), (16, 200)))
+    piece = _recording(chance, FORMS[3], codec="ffv1", width=width, height=height)
+    path = folder / "in.mkv"
+    record(path, [piece], form="matroska")
+    return Timeline(path, None, f"matroska of {width}x{height} pixels")
+
+
 _MAKERS: tuple[Callable[[random.Random, Path], Timeline], ...] = (
     _joined,
     _joined,
@@ -282,4 +294,5 @@ _MAKERS: tuple[Callable[[random.Random, Path], Timeline], ...] = (
     _before_zero,
     _edited,
     make_claim,
+    _tiny,
 )

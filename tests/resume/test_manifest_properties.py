@@ -1,0 +1,61 @@
+"""Properties of a manifest that somebody else wrote: it is read, or it is an error that starts the run from scratch."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
+
+whole = st.integers(-(2**40), 2**40)
+nested = st.recursive(
+    st.none() | st.booleans() | whole | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = (
+    *("identity", "engine", "time_base", "seconds", "segments"),
+    *("damage", "is_complete", "output_signature", "split"),
+)
+
+
+def read_text(text: str) -> Manifest | None:
+    """Return the manifest of this text."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o700)
+        Path(folder, NAME).write_text(text, encoding="utf-8", errors="surrogatepass")
+        return read_manifest(folder)
+
+
+@given(nested)
+def test_any_json_is_a_manifest_or_an_error(data: object) -> None:
+    try:
+        read_text(json.dumps(data))
+    except ManifestError:
+        return
+
+
+@settings(max_examples=30)  # each writes to the disk
+@given(st.dictionaries(st.sampled_from(FIELDS), nested))
+def test_a_value_of_another_type_is_an_error_or_harmless(changes: dict[str, object]) -> None:
+    """What is read can be written again, as a run does that resumes."""
+    healthy = json.loads(_healthy())
+    try:
+        manifest = read_text(json.dumps({**healthy, **changes, "format": FORMAT}))
+    except ManifestError:
+        return
+    assert manifest is not None
+    assert manifest.frames >= 0
+    assert isinstance(manifest.identity, dict)
+    assert isinstance(manifest.engine, dict)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest.write(folder)
+
+
+def _healthy() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o700)
+        Manifest({"input": "a"}).write(folder)
+        return Path(folder, NAME).read_text(encoding="utf-8")
