@@ -166,7 +166,7 @@ def _check_available(config: VideoConfig, available: set[str]) -> None:
 def _check_name_parts(job: Job) -> None:
     parts = PurePath(os.path.normpath(job.name)).parts
     if ".." in PurePath(job.name).parts or os.path.isabs(job.name):
-        raise OutputError(job.config.target, "leads out of the output folder; choose another --name, or rename the clip")
+        raise OutputError(job.config.target, "leads out of the output folder; choose another --name")
     if not parts or job.name.endswith("/"):
         raise OutputError(job.config.target, "is a folder; choose a --name with {stem} and {suffix}")
     if os.path.normcase(parts[0].removesuffix(".part")) in _RESERVED_NAMES or any(p.endswith(SUFFIX) for p in parts):

@@ -51,7 +51,7 @@ def _release(waiting: deque[VideoFrame | T], frames: list[VideoFrame]) -> Iterat
     """Replace the first frames of ``waiting`` by ``frames``, with their times, and yield them and what follows them."""
     for frame in frames:
         original = waiting.popleft()
-        assert isinstance(original, VideoFrame)
+        assert isinstance(original, VideoFrame)  # noqa: S101 - for mypy: `waiting` starts with a frame
         frame.pts, frame.time_base, frame.duration = original.pts, original.time_base, original.duration
         yield frame
         while waiting and not isinstance(waiting[0], VideoFrame):

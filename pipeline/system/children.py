@@ -40,7 +40,7 @@ def start_python(
     Raises:
         OSError: the system cannot start another process.
     """
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - only Python itself, without a shell
         [sys.executable, "-P", *arguments],
         env={**os.environ, SAFE_PATH: "1", **(environment or {})},
         stdin=subprocess.PIPE,

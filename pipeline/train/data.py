@@ -119,7 +119,8 @@ def _selected(groups: Sequence[Sequence[Path]], most: int, seed: int, what: str,
     if len(found) <= most:
         return found
     notify(f"using {most} of {len(found)} {what}, selected by the seed")
-    return [found[index] for index in sorted(random.Random(seed).sample(range(len(found)), most))]
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    return [found[index] for index in sorted(chance.sample(range(len(found)), most))]
 
 
 def _read_photos(paths: Sequence[Path], content: Content) -> dict[Path, str]:

@@ -89,7 +89,7 @@ class Worker:
         """
         if self._executor is None:
             self.start()
-        assert self._executor is not None
+        assert self._executor is not None  # noqa: S101 - for mypy: `start` has set it
         return self._executor.submit(run_job, job, self._share)
 
     def kill(self) -> None:
@@ -132,7 +132,7 @@ def run_job(job: SegmentJob, share: Share) -> SegmentResult:
 
 def _can_be_sent(error: Exception) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the same line
     except Exception:  # noqa: BLE001 - raised by the error's own code
         return False
     return True

@@ -73,7 +73,7 @@ def _request(url: str, options: Mapping[str, str]) -> urllib.request.Request:
         raise OSError(errno.EPERM, f"a playlist names {parts.scheme}, which is not verified; --insecure opens it")
     host = parts.netloc.rpartition("@")[2]
     address = urllib.parse.quote(parts._replace(netloc=host, fragment="").geturl(), safe=_SAFE)
-    request = urllib.request.Request(address, headers={"User-Agent": "flowbrush"})
+    request = urllib.request.Request(address, headers={"User-Agent": "flowbrush"})  # noqa: S310 - https, see above
     if parts.username is not None:
         secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")

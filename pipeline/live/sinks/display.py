@@ -16,7 +16,7 @@ def has_display() -> bool:
         return False
     if match[1] not in ("", "unix"):
         return True  # a display of another machine is not checked
-    path = f"/tmp/.X11-unix/X{match[2]}"
+    path = f"/tmp/.X11-unix/X{match[2]}"  # noqa: S108 - where X11 has its sockets; nothing is written
     for address in (path, f"\0{path}"):
         with socket.socket(socket.AF_UNIX) as server, suppress(OSError):
             server.connect(address)

@@ -66,7 +66,7 @@ class AudioTrack:
             yield self._append(samples)
 
     def _append(self, samples: NDArray[np.float32]) -> AudioFrame:
-        assert self._next is not None
+        assert self._next is not None  # noqa: S101 - for mypy: `add` has set it
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=LAYOUT)
         frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), self._next
         self._next += samples.shape[1]

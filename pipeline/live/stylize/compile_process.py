@@ -42,7 +42,7 @@ def main() -> int:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     try:
-        compile_into_cache(*pickle.load(sys.stdin.buffer))
+        compile_into_cache(*pickle.load(sys.stdin.buffer))  # noqa: S301 - our own process sends it through a pipe
     except Exception as error:  # noqa: BLE001 - whatever it is, the session goes on without this engine
         sys.stderr.write(f"\n{' '.join(str(error).split())[:300] or type(error).__name__}\n")
         return 1
