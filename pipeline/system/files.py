@@ -85,9 +85,10 @@ def read_own(folder: str, name: str, *, most_bytes: int) -> bytes:
         OSError: also if it is larger than ``most_bytes``.
     """
     with open_own(folder, name) as file:
-        if os.fstat(file.fileno()).st_size > most_bytes:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
-        return file.read(most_bytes)
+        return file.read(size)  # `read` allocates as much as it is asked for
 
 
 def own_digest(folder: str, name: str) -> tuple[int, str]:
