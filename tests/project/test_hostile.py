@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import cli
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, printable
+from tests.support.fuzz.cases import kind_of
 from tests.support.fuzz.workers import fuzz
 from tests.support.media import AWKWARD_NAMES, Audio, Clip, contents, make_clip
 
@@ -34,15 +35,16 @@ def run(*arguments: str | Path, **options: object) -> "subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, env=environment, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def test_fifty_mutated_clips_give_frames_or_our_errors(tmp_path: Path) -> None:
-    tally = fuzz(range(50), tmp_path, workers=1, progress=lambda done: None)
+def test_cases_of_each_kind_give_what_is_reported_or_our_errors(tmp_path: Path) -> None:
+    seeds = [seed for seed in range(32) if kind_of(seed) != "records"]
+    tally = fuzz(seeds, tmp_path, workers=1, progress=lambda done: None)
     assert tally.found == {}
-    assert tally.outcomes.total() == 50
-    assert {"read", "InputError", "written"} <= set(tally.outcomes)
+    assert tally.outcomes.total() == len(seeds)
+    assert {"read", "InputError", "written", "played", "picture", "planned"} <= set(tally.outcomes)
 
 
 @pytest.mark.prove
-def test_thousands_of_mutated_clips_give_frames_or_our_errors(tmp_path: Path) -> None:
+def test_thousands_of_cases_give_what_is_reported_or_our_errors(tmp_path: Path) -> None:
     tally = fuzz(range(20_000), tmp_path, progress=lambda done: None)
     assert tally.found == {}
     assert tally.outcomes.total() == 20_000
