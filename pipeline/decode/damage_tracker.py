@@ -11,6 +11,9 @@ from pipeline.media.packets import VideoPacket
 # Codecs in which each packet gives one frame, so that a packet without a frame was lost. The others have hidden frames,
 # or frames of two packets, and report what they lose.
 ONE_FRAME_PER_PACKET = frozenset({"hevc"})
+# Those never have so many packets without a frame in a row. Decoders silently drop what they do not know, as after a
+# change of the codec in a joined file.
+MOST_HIDDEN = 8
 # Packets whose frame may still come; older ones are forgotten.
 MAX_PENDING = 256
 
@@ -93,13 +96,19 @@ class DamageTracker:
         Frames before the first one may depend on others that are not in the file: they are not lost.
         """
         lost = sorted(pts for pts in self._pending if before is None or pts < before)
+        silent: list[tuple[int, int]] = []
         for pts in lost:
             index = self._pending.pop(pts)
             if not self._has_frame:
                 continue
             late = range(index, index + self._max_delay)
-            if not self._log.move(late, index, pts * self._time_base) and not self._reports_losses:
+            if not self._log.move(late, index, pts * self._time_base):
+                silent.append((index, pts))
+        if not self._reports_losses:
+            for index, pts in silent:
                 self._add(index, pts, "the packet gave no frame")
+        elif len(silent) > MOST_HIDDEN:
+            self._add(*silent[0], f"{len(silent)} packets gave no frame; the codec may change here")
         self._has_frame = self._has_frame or before is not None
 
     def _add(self, index: int, pts: int | None, reason: str) -> None:

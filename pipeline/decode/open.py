@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from pipeline.decode.clock import TICK, ContinuousClock
 from pipeline.decode.clock_scan import ClockJumps, may_jump
 from pipeline.decode.container_check import find_inflated_index, find_truncation
+from pipeline.decode.hidden_audio import HiddenAudio
 from pipeline.decode.reader import main_video
 from pipeline.errors import InputError, reason_of
 from pipeline.media.packets import StreamPacket
@@ -67,6 +68,7 @@ class InputFile:
         self._size = os.path.getsize(path) if os.path.isfile(path) else None
         self._count = self._place = 0
         self.clock_may_jump = may_jump(self.container)
+        self._hidden_audio = HiddenAudio(self.container)
         self._is_whole = True
         self._jumps: ClockJumps | None = None
 
@@ -81,7 +83,7 @@ class InputFile:
             packets = ContinuousClock(every).continuous(self.stored_packets(every, failed))
             return (packet for packet in packets if packet.stream.index in wanted)
         packets = self.stored_packets(streams, failed)
-        return packets if self._jumps is None else self._jumps.moved(packets)
+        return self._hidden_audio.removed(packets) if self._jumps is None else self._jumps.moved(packets)
 
     def seek(self, seconds: Fraction, video: VideoStream) -> None:
         """Go to a key frame of ``video`` at or before ``seconds``, as far as the container's index is right.

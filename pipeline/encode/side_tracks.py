@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
+from pipeline.encode.frame_header import frame_kind
 from pipeline.encode.metadata import stream_metadata
 from pipeline.encode.output_plan import StreamMapping
 from pipeline.encode.subtitles import CLOCK, SubtitleConverter
@@ -38,7 +39,11 @@ class SideTrack:
     """
 
     def __init__(self, output: OutputContainer, mapping: StreamMapping) -> None:
+        self._mapping = mapping
         self._payload = mapping.payload
+        self._count = 0
+        self._kind: str | None = None
+        self._has_changed = False
         self._converter = _converter(output, mapping)
         self._is_attachment = mapping.payload is not None and output.format.name == "matroska"
         if self._converter is not None:
@@ -69,7 +74,26 @@ class SideTrack:
         Raises:
             InputError: damage is an error.
         """
-        return self._times.fit([packet] if self._converter is None else self._converter.packets(packet))
+        if self._converter is not None:
+            return self._times.fit(self._converter.packets(packet))
+        return self._times.fit([packet] if self._is_same_kind(packet) else [])
+
+    def _is_same_kind(self, packet: StreamPacket) -> bool:
+        """Return whether the header of the track, made for the first packet, is right for ``packet`` too."""
+        if self.stream.type != "audio":
+            return True
+        self._count += 1
+        kind = frame_kind(packet)
+        if self._count == 1:
+            self._kind = kind
+        if kind is None or self._kind in (None, kind):
+            return True
+        if not self._has_changed and self._mapping.add_damage is not None:
+            self._has_changed = True
+            seconds = None if packet.pts is None else packet.pts * packet.time_base
+            reason = f"it changes from {self._kind} to {kind}, which is left out"
+            self._mapping.add_damage(Damage(self._count - 1, seconds, reason, f"audio {self._mapping.stream.index}"))
+        return False
 
     def flush(self) -> list[StreamPacket]:
         """Return the packets that a converter still buffers."""

@@ -117,3 +117,21 @@ def test_damage_has_no_packet_number_if_reading_started_elsewhere(tmp_path: Path
     assert [each.as_json() for each in again.places] == [place.as_json()]
     again.add(Damage(10, Fraction(1, 3), "bad"))
     assert len(again.places) == 1
+
+
+@pytest.mark.parametrize("codecs", [("mpeg2video", "libx264"), ("libx264", "mpeg2video"), ("libx264", "libx265")])
+def test_a_change_of_the_codec_is_damage(tmp_path: Path, codecs: tuple[str, str]) -> None:
+    """Decoders drop what they do not know, some of them silently; joined recordings have it."""
+    options = {"libx264": {"preset": "ultrafast"}, "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"}}
+    parts = [
+        make_clip(
+            tmp_path / f"{codec}.ts",
+            Clip(pts=range(30), time_base=Fraction(1, 30), codec=codec, options=options.get(codec, {})),
+        )
+        for codec in codecs
+    ]
+    joined = tmp_path / "in.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    count, damage = count_frames(joined)
+    assert count < 40
+    assert any("Invalid data" in place.reason or "no frame" in place.reason for place in damage)

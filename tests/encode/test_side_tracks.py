@@ -153,3 +153,35 @@ def test_a_track_with_a_gap_too_long_for_mp4_ends_before_it(tmp_path: Path) -> N
     assert "8.0 h" in place.reason
     (track,) = film(tmp_path / "out.mp4").of("subtitle")
     assert [cue.text for cue in track.cues] == ["one"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize(("codec", "rate"), [("mp2", 48_000), ("aac", 44_100), ("ac3", 48_000)])
+def test_copied_audio_ends_where_its_codec_changes(tmp_path: Path, suffix: str, codec: str, rate: int) -> None:
+    """The header of the track would be wrong for the rest, which would be heard as noise or at another pitch."""
+    first = timelines.stream(tmp_path / "first.ts", 10, count=30)
+    audio = Audio(codec=codec, rate=rate, start_seconds=Fraction(11))
+    second = Clip(pts=range(11 * 90_000, 12 * 90_000, 3000), time_base=timelines.TICKS, audio=[audio])
+    source, target = tmp_path / "in.ts", tmp_path / f"out.{suffix}"
+    source.write_bytes(first.read_bytes() + make_clip(tmp_path / "second.ts", second).read_bytes())
+    with open_source(source) as opened:
+        transcode(opened, plan_output(opened, target))
+        places = [place for place in opened.damage if place.stream == "audio 1"]
+    assert [f"changes from aac at 48000 Hz to {codec}" in place.reason for place in places] == [True]
+    found = contents(target)
+    assert len(found.audio[0]) == len(contents(first).audio[0])
+
+
+def test_audio_with_a_damaged_header_is_left_out(tmp_path: Path) -> None:
+    """FFmpeg would refuse it at the join."""
+    source, target = timelines.stream(tmp_path / "in.ts", 10), tmp_path / "out.mp4"
+    with av.open(str(source)) as container:
+        header = [bytes(packet)[:3] for packet in container.demux(audio=0) if packet.size][5]
+    data = bytearray(source.read_bytes())
+    found = [number for number in range(len(data)) if data[number : number + 3] == header]
+    data[found[5] + 2] |= 0x3C
+    source.write_bytes(data)
+    with open_source(source) as opened:
+        transcode(opened, plan_output(opened, target))
+        assert ["damaged aac" in each.reason for each in opened.damage] == [True]
+    assert len(contents(target).audio[0]) == len(contents(source).audio[0]) - 1
