@@ -5,12 +5,12 @@ it in their own packets. Nothing else in the file moves: the track is written wi
 `TITLE_PADDING`, which makes room for it. See RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
-import os
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.media.boxes import parse_element
+from pipeline.system.files import open_existing, sync
 
 TITLE_PADDING = " " * 24
 """Appended to the title of the track."""
@@ -28,7 +28,7 @@ def set_display_size(path: str, width: int, height: int) -> None:
         ValueError: the file does not look like one that FFmpeg's muxer wrote with `TITLE_PADDING`.
         OSError: the file cannot be written.
     """
-    with open(path, "r+b") as file:
+    with open_existing(path) as file:
         data = file.read(HEADER_BYTES)
         place, tracks = _tracks(data)
         content = _with_display_size(tracks, width, height)
@@ -38,8 +38,7 @@ def set_display_size(path: str, width: int, height: int) -> None:
             raise ValueError("its header has no room for the pixel aspect ratio")
         file.seek(place)
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def _tracks(data: bytes) -> tuple[int, bytes]:

@@ -1,7 +1,5 @@
 """Write one output file: header, encoded video, side tracks, index."""
 
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO, cast
@@ -19,17 +17,7 @@ from pipeline.encode.side_tracks import SideTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
 from pipeline.media.packets import StreamPacket, VideoPacket
-
-
-def new_temporary(path: str) -> str:
-    """Create an empty hidden file beside ``path``, with the permissions of a new file, and return its name."""
-    while True:
-        name = os.path.join(os.path.dirname(path), f".flowbrush-{secrets.token_hex(6)}.part")
-        try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
-            continue
-        return name
+from pipeline.system.files import remove
 
 
 class Muxer:
@@ -131,8 +119,7 @@ class Muxer:
     def abandon(self) -> None:
         """Delete and close the file; never raises. Deleting first keeps FFmpeg from moving the index."""
         if isinstance(self._file, str):
-            with suppress(OSError):
-                os.unlink(self._file.removeprefix("file:"))
+            remove(self._file.removeprefix("file:"))
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
 

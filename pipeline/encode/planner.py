@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from pipeline.config import EncodeConfig
 from pipeline.encode.metadata import choose_metadata
-from pipeline.encode.muxer import Muxer, display_size, new_temporary
+from pipeline.encode.muxer import Muxer, display_size
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import choose_format
 from pipeline.encode.stream_map import map_streams
@@ -26,6 +26,7 @@ from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
+from pipeline.system.files import new_temporary, remove
 
 # mp4 stores durations in 31 bits of ticks: at a microsecond per tick, a frame can last 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)
@@ -144,7 +145,7 @@ def _check_place(target: str, *, may_replace: bool) -> None:
     if not os.path.isdir(folder):
         raise OutputError(target, f"there is no folder {folder}; create it first")
     try:
-        os.unlink(new_temporary(path))
+        remove(new_temporary(path))
     except OSError as error:
         raise OutputError(target, f"its folder cannot be written to ({error.strerror}); choose another") from error
 

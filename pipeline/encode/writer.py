@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import IO, Self, cast
 
 from pipeline.encode.errors import encode_errors
-from pipeline.encode.muxer import Muxer, new_temporary
+from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.media.packets import SidePackets
-from pipeline.system.files import remove, replace_atomically
+from pipeline.system.files import new_temporary, remove, replace_atomically
 from pipeline.threads import SideWork
 
 

@@ -9,6 +9,9 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from pipeline.system.files import check_name, write_into
+from pipeline.system.folders import make_private
+
 logger = logging.getLogger(__name__)
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -33,15 +36,16 @@ class Lock:
     Where the file system does not support locks, the run continues without one and logs a warning.
 
     Args:
-        path: path of the lock file. Its folder is created if missing; neither is removed on release.
+        path: path of the lock file. Its folder is private, and created if missing; neither is removed on release.
 
     Raises:
         HeldError: another run holds the lock.
-        OSError: the file cannot be created.
+        OSError: the file cannot be created, its folder is not private, or it is not a regular file.
     """
 
     def __init__(self, path: str) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_private(os.path.dirname(path))
+        check_name(path)
         self._path = os.path.realpath(path)
         self._lock = FileLock(path, timeout=0, thread_local=False, on_acquired=_write_process_id)
         try:
@@ -68,8 +72,7 @@ def is_held_here(path: str) -> bool:
 
 def _write_process_id(descriptor: int) -> None:
     with suppress(OSError):  # only shown to users; the lock works on a full disk too
-        os.truncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        write_into(descriptor, str(os.getpid()).encode())
 
 
 def _read_process_id(path: str) -> int | None:

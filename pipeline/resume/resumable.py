@@ -21,7 +21,7 @@ from pipeline.resume.fingerprint import identify
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.system.files import file_signature, remove, replace_atomically
+from pipeline.system.files import file_signature, remove, replace_atomically, reserve
 
 LoadStylizer = Callable[[StylizeConfig], Stylizer]
 
@@ -171,7 +171,8 @@ def finish_output(store: SegmentStore, plan: OutputPlan, source: Source, tag: Ma
     if store.is_placed:
         return EncodeReport(plan.target, store.manifest.frames, 0)
     store.complete()
-    temporary = store.work_dir.file("output.part")
+    with encode_errors(plan.target):
+        temporary = reserve(store.work_dir.file("output.part"))
     try:
         side_packets = source.packets({stream.stream.index for stream in plan.carried})
         report = concat(temporary, store.work_dir.path, store.manifest, plan, side_packets, tag)

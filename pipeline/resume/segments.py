@@ -21,7 +21,7 @@ from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.manifest import Segment
-from pipeline.system.files import own_digest, remove, replace_atomically
+from pipeline.system.files import own_digest, remove, replace_atomically, reserve
 
 # In mp4 the times of reordered frames stay exact; the other containers are used for codecs without reordering.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}
@@ -105,7 +105,12 @@ class SegmentWriter:
         self._pts: list[int] = []
         self._durations: list[int | None] = []
         self._packet_pts: list[int] = []
-        self._container = av.open(f"file:{self._temporary}", "w", format=container_name)
+        reserve(self._temporary)
+        try:
+            self._container = av.open(f"file:{self._temporary}", "w", format=container_name)
+        except BaseException:
+            remove(self._temporary)
+            raise
         try:
             self._stream = add_video_stream(self._container, plan)
             self._encoder = VideoEncoder(self._stream, plan)

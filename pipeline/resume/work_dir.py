@@ -19,14 +19,15 @@ from pipeline.resume.manifest import (
     read_manifest,
     work_dir_path,
 )
-from pipeline.system.files import file_signature, read_own, remove, write_atomically
+from pipeline.system.files import file_signature, read_own, remove, remove_folder, write_atomically
+from pipeline.system.folders import is_private, make_private
 
 # Of frames with 100 million pixels, the largest that are decoded.
 LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
 _OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind)\.safetensors|.+\.part")
-_UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json)\.part")
+_UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json|\.flowbrush-.+)\.part")
 _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 
 
@@ -41,18 +42,25 @@ class WorkDir:
         path: the folder.
 
     Raises:
-        OutputError: another run has locked it, or it cannot be created.
+        OutputError: another run has locked it, it cannot be created, it is not private, or it is on another disk.
     """
 
     def __init__(self, target: str, path: str | None = None) -> None:
         self.path = work_dir_path(target) if path is None else path
         try:
+            if path is not None:
+                make_private(os.path.dirname(path))
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:
             process = f" (process {error.process})" if error.process is not None else ""
             raise OutputError(target, f"another run{process} is writing it; wait for it, or stop it") from error
         except OSError as error:
-            raise OutputError(target, f"the folder {self.path} cannot be created ({error.strerror})") from error
+            what = "used" if os.path.lexists(self.path) else "created"
+            raise OutputError(target, f"the folder {self.path} cannot be {what} ({error.strerror})") from error
+        if os.stat(self.path).st_dev != os.stat(os.path.dirname(self.path)).st_dev:
+            self._lock.release()
+            reason = f"the folder {self.path} is on another disk than the output; unmount it"
+            raise OutputError(target, reason)
 
     def file(self, name: str) -> str:
         """Return the path of a file in the folder."""
@@ -121,8 +129,7 @@ class WorkDir:
         else:  # an open file cannot be removed
             self._lock.release()
             remove(self.file(_LOCK))
-        with suppress(OSError):  # another run has locked the folder, or it contains other files
-            os.rmdir(self.path)
+        remove_folder(self.path)  # unless another run has locked it, or it contains other files
 
     def _state_file(self, index: int) -> str:
         return self.file(f"{index:08}.safetensors")
@@ -197,13 +204,14 @@ def used_bytes(path: str) -> int:
 
 def _remove_all(path: str) -> None:
     _remove_own(path)
-    remove(os.path.join(path, _LOCK))
-    remove(os.path.join(path, NAME))
-    with suppress(OSError):
-        os.rmdir(path)
+    if is_private(path):
+        remove(os.path.join(path, _LOCK))
+        remove(os.path.join(path, NAME))
+        remove_folder(path)
 
 
 def _names_in(folder: str) -> list[str]:
+    """Return the names in a private folder; none if others have made it, or if it is a link."""
     with suppress(OSError):
-        return os.listdir(folder)
+        return os.listdir(folder) if is_private(folder) else []
     return []

@@ -105,6 +105,21 @@ def own_digest(folder: str, name: str) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
+def check_name(path: str) -> None:
+    """Check that a file of ours can be made or opened at ``path``.
+
+    Raises:
+        OSError: a link or something else that is not a regular file has that name.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        what = "a link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise OSError(errno.EPERM, f"{os.path.basename(path)} is {what}; remove it", path)
+
+
 def reserve(path: str) -> str:
     """Create an empty temporary file, for a library that opens files by name, and return its name.
 
@@ -172,6 +187,28 @@ def write_atomically(path: str, content: bytes | memoryview | Iterable[bytes]) -
         raise
 
 
+def write_into(descriptor: int, content: bytes) -> None:
+    """Replace the content of an open file.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    os.truncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, content)
+
+
+def write_loosely(path: str, content: bytes) -> None:
+    """Write a file in a folder of ours that may be lost or half written, such as a progress figure.
+
+    Raises:
+        OSError: the disk is full, or a link has that name.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
 def remove(path: str) -> None:
     """Remove a file, if it exists and can be removed; of a link the link, not what it leads to."""
     _release(path)
@@ -212,6 +249,16 @@ def file_signature(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def sync(file: BinaryIO) -> None:
+    """Write what is buffered to the disk.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: str) -> None:

@@ -34,7 +34,7 @@ from pipeline.run import load_stylizer, plan_clip, render_frames
 from pipeline.stylize.device import find_device
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
-from pipeline.system.files import read_own
+from pipeline.system.files import read_own, write_loosely
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.boundary_frames import FIRST, NEXT, BoundaryFrame
 from pipeline.workers.protocol import SegmentJob, SegmentResult
@@ -45,8 +45,8 @@ PROGRESS_SECONDS = 0.25
 
 def write_progress(folder: str, frames: int) -> None:
     """Write the number of stylized frames into the folder of a segment job."""
-    with suppress(OSError), open(os.path.join(folder, PROGRESS), "w", encoding="ascii") as file:
-        file.write(str(frames))
+    with suppress(OSError):
+        write_loosely(os.path.join(folder, PROGRESS), str(frames).encode())
 
 
 def read_progress(folder: str) -> int:
