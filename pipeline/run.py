@@ -80,7 +80,8 @@ def stylize_video(
 def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
     """Plan the output of a clip; see `plan_output`."""
     size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
-    return plan_output(source, config.target, config.encode, size=size, may_replace=is_placed(config.target))
+    may_replace = not config.fresh and is_placed(config.target)
+    return plan_output(source, config.target, config.encode, size=size, may_replace=may_replace)
 
 
 def load_stylizer(

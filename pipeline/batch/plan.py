@@ -206,7 +206,9 @@ def check_targets(steps: Iterable[Step], records: Records) -> None:
 
 def may_write(config: VideoConfig) -> bool:
     """Return whether the target does not exist or may be replaced."""
-    return config.encode.overwrite or not os.path.lexists(config.target) or is_placed(config.target)
+    if config.encode.overwrite or not os.path.lexists(config.target):
+        return True
+    return not config.fresh and is_placed(config.target)
 
 
 def group_by_engine(steps: Iterable[Step], *, errors_first: bool = False) -> list[Step]:

@@ -190,6 +190,17 @@ def test_a_run_that_was_killed_after_the_output_was_in_place_needs_nothing(
     assert os.listdir(tmp_path) == ["out.mp4"]
 
 
+def test_fresh_replaces_no_finished_output(tmp_path: Path, clip: Path) -> None:
+    """Even if the run was killed before it removed its work folder."""
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(config(clip, tmp_path / "out.mp4"), finished=interrupt)
+    before = (tmp_path / "out.mp4").read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        stylize_video(config(clip, tmp_path / "out.mp4", fresh=True))
+    assert (tmp_path / "out.mp4").read_bytes() == before
+    assert stylize_video(config(clip, tmp_path / "out.mp4"), make=Unavailable).frames_reused == 40
+
+
 # --- started from scratch ---
 
 
