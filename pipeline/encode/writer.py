@@ -14,7 +14,7 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.media.packets import SidePackets
-from pipeline.system.files import new_temporary, remove, replace_atomically
+from pipeline.system.files import new_temporary, remove, replace_atomically, write_all
 from pipeline.threads import SideWork
 
 
@@ -159,6 +159,5 @@ class _Pipe:
         self._file = file
 
     def write(self, data: bytes) -> int:
-        count = self._file.write(data)
-        self._file.flush()
-        return count
+        write_all(self._file, data)
+        return len(data)

@@ -228,10 +228,10 @@ def write_all(file: IO[bytes], data: bytes) -> None:
     Raises:
         OSError: the reader has closed the pipe, or the disk is full.
     """
-    file.flush()
     left = memoryview(data)
     while left:
         try:
+            file.flush()
             left = left[os.write(file.fileno(), left) :]
         except BlockingIOError:
             select.select([], [file.fileno()], [])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,6 +147,30 @@ def test_a_pipe_carries_matroska(clip, tmp_path, monkeypatch):
     after = media.contents(tmp_path / "out.mkv")
     assert report.frames == len(after.times) == 30
     assert after.audio == media.contents(clip).audio
+
+
+def test_a_pipe_that_does_not_block_gets_all(clip, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    receiver, sender = os.pipe()
+    fcntl.fcntl(sender, 1031, 4096)  # F_SETPIPE_SZ: smaller than what is written at once
+    os.set_blocking(sender, False)
+    received = []
+
+    def drain():
+        with open(receiver, "rb", buffering=0) as file:
+            while data := file.read(1000):
+                received.append(data)
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    with open(sender, "wb", buffering=0) as file:
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=file))
+        report, _ = transcode_file(clip, "-")
+    thread.join()
+    (tmp_path / "out.mkv").write_bytes(b"".join(received))
+    assert report.frames == len(media.contents(tmp_path / "out.mkv").times) == 30
+    assert media.contents(tmp_path / "out.mkv").audio == media.contents(clip).audio
 
 
 def test_a_pipe_that_nobody_reads_is_an_error(clip, monkeypatch):
