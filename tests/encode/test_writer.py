@@ -92,6 +92,7 @@ def test_a_file_that_cannot_be_renamed_leaves_nothing(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(OutputError, match="Permission denied"):
         transcode_file(path, tmp_path / "out.mp4")
     assert os.listdir(tmp_path) == ["in.mp4"]
