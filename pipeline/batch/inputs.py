@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import fnmatch
 import glob
 import os
 import re
@@ -94,7 +95,7 @@ def _files(text: str, base: str, own: str | None, notify: Notify) -> Iterator[In
             raise InputError(path, "there is no such file or folder; check the path")
         yield InputFile(path)
     else:
-        yield from _match(text, base, own)
+        yield from _match(text, base, own, notify)
 
 
 def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
@@ -106,12 +107,10 @@ def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
             files, folders[:] = [], []
         folders[:] = sorted(name for name in folders if not _is_ours(os.path.join(place, name), own))
         relative = PurePath(os.path.relpath(place, folder))
-        for path in (os.path.join(place, name) for name in folders):
-            if os.path.islink(path) and not _is_within(path, folder):
-                notify(f"{path} is a link to a folder and is skipped; to include it, name it as an input")
+        _note_links((os.path.join(place, name) for name in folders), folder, notify)
         for name in sorted(files):
             path = os.path.join(place, name)
-            if not name.startswith(".") and (os.path.isfile(path) or os.path.islink(path)):
+            if not name.startswith(".") and (os.path.isfile(path) or not os.path.exists(path)):  # or a broken link
                 yield InputFile(path, relative, is_named=False)
     for failure in failures:
         if failure.filename == folder:
@@ -119,10 +118,9 @@ def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
         yield InputFile(failure.filename, PurePath(os.path.relpath(failure.filename, folder)))
 
 
-def _match(pattern: str, base: str, own: str | None) -> Iterator[InputFile]:
+def _match(pattern: str, base: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
     root = Path(*_literal_folders(PurePath(pattern).parts))
-    names = glob.glob(pattern, root_dir=base or None, recursive=True)
-    names = [name for name in sorted(names) if os.path.isfile(os.path.join(base, name))]
+    names = [name for name in sorted(_expand(pattern, base, notify)) if os.path.isfile(os.path.join(base, name))]
     if not names:
         reason = "no file matches; check the pattern, and quote it to keep the shell from expanding it"
         raise InputError(os.path.join(base, pattern), reason)
@@ -131,6 +129,51 @@ def _match(pattern: str, base: str, own: str | None) -> Iterator[InputFile]:
         subfolders = (Path(base, root, each) for each in (folder, *folder.parents) if each.name)
         if not any(_is_ours(str(subfolder), own) for subfolder in subfolders):
             yield InputFile(os.path.join(base, name), folder, is_named=False)
+
+
+def _expand(pattern: str, base: str, notify: Notify, *, for_files: bool = True) -> set[str]:
+    """Return the files that match a pattern, as `glob.glob` does with ``recursive``; but ``**`` follows no links.
+
+    Those may lead in circles, through which there are more ways than anybody can count.
+    """
+    folder, part = os.path.split(pattern)
+    if not part:  # ends in a slash
+        return {pattern} if folder == pattern else _expand(folder, base, notify, for_files=for_files)
+    parents = _expand(folder, base, notify, for_files=False) if glob.has_magic(folder) else {folder}
+    found: set[str] = set()
+    for parent in parents:
+        place = os.path.join(base, parent) or "."
+        names = _below(place, notify, with_files=for_files) if part == "**" else _matching(place, part)
+        found.update(os.path.join(parent, name) for name in names)
+    return found
+
+
+def _matching(place: str, part: str) -> list[str]:
+    """Return the names in a folder that match one part of a pattern; ``*`` does not match hidden ones."""
+    if not glob.has_magic(part):
+        return [part] if os.path.lexists(os.path.join(place, part)) else []
+    try:
+        names = fnmatch.filter(os.listdir(place), part)
+    except OSError:
+        return []
+    return [name for name in names if part.startswith(".") or not name.startswith(".")]
+
+
+def _below(place: str, notify: Notify, *, with_files: bool) -> Iterator[str]:
+    """Yield an empty name for the folder itself, and the names of what is below it and not hidden."""
+    yield ""
+    for folder, folders, files in os.walk(place):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        _note_links((os.path.join(folder, name) for name in folders), place, notify)
+        inside = [name for name in folders if not os.path.islink(os.path.join(folder, name))]
+        inside += [name for name in files if with_files and not name.startswith(".")]
+        yield from (os.path.relpath(os.path.join(folder, name), place) for name in inside)
+
+
+def _note_links(folders: Iterable[str], root: str, notify: Notify) -> None:
+    for path in folders:
+        if os.path.islink(path) and not _is_within(path, root):
+            notify(f"{path} is a link to a folder and is skipped; to include it, name it as an input")
 
 
 def _literal_folders(parts: tuple[str, ...]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pipeline.batch.jobs import Job, check_names, jobs_of
 from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
 from pipeline.batch.records import Records
 from pipeline.errors import InputError, PipelineError
-from pipeline.system.files import file_signature
+from pipeline.system.files import file_signature, open_input
 
 try:
     import fcntl
@@ -176,7 +176,7 @@ def is_being_written(path: str) -> bool:
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open_input(path) as file:
         fcntl.fcntl(
             file, fcntl.F_SETSIG, signal.SIGURG
         )  # ignored; the default SIGIO would end the process if a writer comes

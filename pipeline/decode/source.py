@@ -190,7 +190,9 @@ def _check_file(name: str) -> None:
     if os.path.isdir(name):
         is_readable = os.access(name, os.R_OK | os.X_OK)
         raise InputError(name, f"is a folder{'; give one video file' if is_readable else ' that cannot be read'}")
-    if os.path.isfile(name) and os.path.getsize(name) == 0:
+    if not os.path.isfile(name):
+        raise InputError(name, "is a pipe or a device; give its content on standard input: flowbrush video - < FILE")
+    if os.path.getsize(name) == 0:
         raise InputError(name, "is empty; check that it was copied or downloaded completely")
 
 

@@ -14,7 +14,7 @@ from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.style_spec import parse_blend
-from pipeline.system.files import file_signature
+from pipeline.system.files import file_signature, open_input
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan
@@ -119,8 +119,8 @@ def content_hash(path: str) -> dict[str, Any]:
     """
     digest = hashlib.sha256()
     try:
-        status = os.stat(path)
-        with open(path, "rb") as file:
+        with open_input(path) as file:
+            status = os.fstat(file.fileno())
             if status.st_size <= LARGEST_HASHED_BYTES:
                 while chunk := file.read(SAMPLE_BYTES):
                     digest.update(chunk)

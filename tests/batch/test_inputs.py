@@ -1,0 +1,80 @@
+"""Folders of strangers: links in circles end, pipes and devices are no clips and block nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.batch.inputs import InputFile, find_clips
+from pipeline.batch.watch import is_being_written
+from pipeline.decode.source import open_source
+from pipeline.errors import InputError
+from pipeline.resume.fingerprint import content_hash
+from tests.support.batching import make_clips, run
+
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs links and named pipes"), pytest.mark.timeout(15)]
+
+
+def paths(found: list[InputFile], folder: Path) -> list[str]:
+    return [os.path.relpath(file.path, folder) for file in found]
+
+
+@pytest.fixture
+def circle(tmp_path: Path) -> Path:
+    """A folder whose two links lead back to it: 2^40 paths."""
+    folder = tmp_path / "clips"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.mp4").touch()
+    (folder / "sub" / "b.mp4").touch()
+    for name in ("x", "y"):
+        (folder / "sub" / name).symlink_to(folder)
+    return folder
+
+
+def test_a_pattern_ends_in_a_circle_of_links(circle: Path) -> None:
+    lines: list[str] = []
+    assert paths(find_clips([str(circle / "**" / "*.mp4")], notify=lines.append), circle) == ["a.mp4", "sub/b.mp4"]
+    assert lines == []  # the links lead to what is found anyway
+    assert paths(find_clips([str(circle / "**" / "sub" / "**" / "*.mp4")]), circle) == ["sub/b.mp4"]
+    assert paths(find_clips([str(circle / "**")]), circle) == ["a.mp4", "sub/b.mp4"]
+
+
+def test_a_link_to_another_folder_is_named_but_not_followed(circle: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.mp4").touch()
+    (circle / "sub" / "link").symlink_to(tmp_path / "elsewhere")
+    lines: list[str] = []
+    assert paths(find_clips([str(circle / "**" / "*.mp4")], notify=lines.append), circle) == ["a.mp4", "sub/b.mp4"]
+    assert len(lines) == 1
+    assert "sub/link is a link to a folder and is skipped" in lines[0]
+    found = find_clips([str(circle / "sub" / "l*" / "*.mp4"), str(circle / "sub" / "link" / "**" / "*.mp4")])
+    assert paths(found, circle) == ["sub/link/c.mp4"]  # a pattern that names the link
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A folder with a clip, a pipe, and a link to the pipe with the name of a clip."""
+    folder = make_clips(tmp_path, "a.mp4")
+    os.mkfifo(folder / "pipe")
+    (folder / "b.mp4").symlink_to(folder / "pipe")
+    return folder
+
+
+def test_a_pipe_in_a_folder_is_no_clip(pipe: Path) -> None:
+    assert paths(find_clips([str(pipe)]), pipe) == ["a.mp4"]
+    assert paths(find_clips([str(pipe / "*")]), pipe) == ["a.mp4"]
+
+
+def test_a_batch_is_not_blocked_by_a_pipe(pipe: Path) -> None:
+    code, events = run(pipe, pipe / "b.mp4", "--output", pipe.parent / "out", "--dry-run")
+    assert code == 0
+    assert events[0]["clips"] == 2
+
+
+@pytest.mark.parametrize("name", ["pipe", "b.mp4"])
+def test_a_pipe_is_an_error_of_one_line(pipe: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"is a pipe or a device.*standard input"):
+        open_source(pipe / name)
+    with pytest.raises(InputError, match="not a regular file"):
+        content_hash(str(pipe / name))
+    assert not is_being_written(str(pipe / name))
