@@ -24,7 +24,10 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
     """Add the video stream of ``plan`` to ``container``; its encoder is opened with the container's header."""
     # SVT-AV1 logs to the terminal, not to FFmpeg's log; it reads this when it is first opened.
     os.environ.setdefault("SVT_LOG", "0")
-    stream = cast(VideoStream, container.add_stream(plan.encoder.name, rate=plan.rate, options=dict(plan.options)))
+    # FFV1 divides frames into slices, and does not find a division of a single column by itself.
+    slices = {"slices": "1"} if plan.encoder.codec == "ffv1" and plan.width == 1 else {}
+    options = {**plan.options, **slices}
+    stream = cast(VideoStream, container.add_stream(plan.encoder.name, rate=plan.rate, options=options))
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pixel_format
     stream.time_base = context.time_base = plan.time_base

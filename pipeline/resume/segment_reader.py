@@ -124,7 +124,8 @@ def decode_segments(folder: str, manifest: Manifest, plan: OutputPlan) -> Iterat
             stream, size, count = container.streams.video[0], (plan.width, plan.height), 0
             if (stream.width, stream.height) != size:
                 raise ValueError(f"{segment.file} contains other frames")
-            stream.codec_context.options = {"max_pixels": str(plan.width * plan.height)}
+            # FFmpeg counts the width rounded up for its buffers.
+            stream.codec_context.options = {"max_pixels": str((plan.width + 127) * plan.height)}
             for frame in container.decode(stream):
                 if (frame.width, frame.height) != size or count == len(segment.pts):
                     raise ValueError(f"{segment.file} contains other frames")

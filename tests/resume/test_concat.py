@@ -117,3 +117,14 @@ def test_an_output_that_lacks_a_frame_is_an_error(tmp_path: Path, clip: Path, mo
     with pytest.raises(EncodeError, match="39 frames instead of 40"):
         stylize_video(config(clip, tmp_path / "out.mp4"))
     assert os.listdir(tmp_path) == ["out.mp4.flowbrush"]
+
+
+@pytest.mark.parametrize("target", ["out.gif", "out.webp", "out.mkv"])
+def test_a_clip_one_pixel_wide_is_written(tmp_path: Path, target: str) -> None:
+    """FFV1, which segments of animations use, divides a frame into slices of at least one pixel."""
+    clip = Clip(pts=range(0, 300, 100), time_base=Fraction(1, 1000), width=1, height=64, codec="ffv1")
+    clip.options, clip.pixel_format = {"slices": "1"}, "bgr0"
+    encode = EncodeConfig(codec="ffv1" if target == "out.mkv" else "auto")
+    source = make_clip(tmp_path / "in.mkv", clip)
+    summary = stylize_video(config(source, tmp_path / target, stylize=UNSTYLIZED, encode=encode))
+    assert (summary.frames, (tmp_path / target).stat().st_size > 0) == (3, True)
