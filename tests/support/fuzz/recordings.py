@@ -272,7 +272,7 @@ def _add_video(container: Any, recording: Recording) -> Any:
 
 
 def _pixel_format(recording: Recording) -> str:
-    return "yuv444p" if recording.codec == "ffv1" else "yuv420p"
+    return "yuv444p" if recording.width % 2 or recording.height % 2 else "yuv420p"
 
 
 def _add_sound(container: Any, sound: Sound) -> Any:

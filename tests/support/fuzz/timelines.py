@@ -171,7 +171,7 @@ def _late(chance: random.Random, folder: Path) -> Timeline:
     piece = replace(piece, sounds=tuple(replace(sound, delay=chance.choice(delays)) for sound in piece.sounds))
     cues: Cues = ()
     if form.name in ("matroska", "mp4", "mov"):
-        end = Fraction(3, 10) + chance.choice((Fraction(1, 5), Fraction(1, 5), Fraction(3), Fraction(25_000)))
+        end = Fraction(3, 10) + chance.choice((Fraction(1, 5), Fraction(3), Fraction(25_000), Fraction(10**7)))
         cues = (("one", Fraction(1, 10), Fraction(1, 5)), ("two", Fraction(3, 10), end))
     path = folder / f"in{form.suffix}"
     truth = record(path, [piece], form=form.name, cues=cues)
@@ -277,7 +277,7 @@ def make_claim(chance: random.Random, folder: Path) -> Timeline:
 def _tiny(chance: random.Random, folder: Path) -> Timeline:
     """A clip of a few pixels."""
     width, height = chance.choice(((1, 64), (64, 1), (1, 1), (2, 3), (17, 2), (16, 200)))
-    piece = _recording(chance, FORMS[3], codec="ffv1", width=width, height=height)
+    piece = _recording(chance, FORMS[3], codec="libx264", width=width, height=height)
     path = folder / "in.mkv"
     record(path, [piece], form="matroska")
     return Timeline(path, None, f"matroska of {width}x{height} pixels")
