@@ -61,6 +61,19 @@ def test_names_of_the_code_exist(page: str) -> None:
         assert name in words, f"{page} names {name}"
 
 
+def test_tests_that_hold_a_promise_exist() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    promises = re.findall(r"^\| (?!promise|---)(.+?) \| (.+) \|$", page, re.MULTILINE)
+    assert len(promises) > 20
+    for promise, held_by in promises:
+        module = ""
+        assert "`tests/" in held_by, promise
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", held_by):
+            module = path or module
+            text = (ROOT / module).read_text(encoding="utf-8")
+            assert f"def {name}(" in text or not name, f"{promise} is held by {module}::{name}, which does not exist"
+
+
 def test_pages_that_the_code_names_exist() -> None:
     for folder in ("pipeline", "models", "benchmarks", "tests"):
         for path in (ROOT / folder).rglob("*.py"):

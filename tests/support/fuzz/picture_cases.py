@@ -17,7 +17,7 @@ from tests.support.fuzz.mutations import MUTATIONS
 # What is a picture for us, and what Pillow or FFmpeg read as well. The last of them start other programs, or read other
 # files.
 ALLOWED = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-OTHERS = ("PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "IM", "JPEG2000")
+OTHERS = ("PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "JPEG2000")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif", ".eps", ".jpeg", "")
 MODES = ("RGB", "L", "RGBA", "P", "LA", "CMYK", "I;16", "1", "F")
 SIDES_PX = (1, 2, 3, 16, 33, 70)
