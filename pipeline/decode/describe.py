@@ -67,4 +67,6 @@ def _wanted_length(header: Header, config: DecodeConfig) -> tuple[float | None, 
         seconds = min(seconds, float(config.duration_seconds))
     if count is None and header.average_rate is not None:
         count = round(total * header.average_rate)
+        if header.most_frames is not None and count > header.most_frames:
+            count = None  # the header is wrong, or frames last longer than on average
     return seconds, None if count is None else max(round(count * seconds / total), 1)

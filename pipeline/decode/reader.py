@@ -18,6 +18,9 @@ from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
+# What a frame takes at least, with its place in the container: one that repeats the frame before.
+LEAST_FRAME_BYTES = 8
+
 
 @dataclass(frozen=True)
 class Header:
@@ -30,6 +33,7 @@ class Header:
         sample_aspect_ratio: width of a stored pixel over its height.
         average_rate: frames per second on average.
         frame_count: number of frames.
+        most_frames: more do not fit into the file; None if its size is unknown.
         duration_seconds: of the video, or of the file.
         start_seconds: when the earliest of video and audio starts.
         video: the main video stream; None if PyAV does not read the file.
@@ -44,6 +48,7 @@ class Header:
     sample_aspect_ratio: Fraction = Fraction(1)
     average_rate: Fraction | None = None
     frame_count: int | None = None
+    most_frames: int | None = None
     duration_seconds: float | None = None
     start_seconds: Fraction | None = None
     video: VideoStream | None = field(default=None, repr=False)
@@ -93,7 +98,8 @@ def read_header(container: InputContainer, video: VideoStream) -> Header:
             (rate for rate in (video.average_rate, video.guessed_rate) if rate and 1 <= rate <= 240), None
         ),
         frame_count=video.frames or None,
-        duration_seconds=duration,
+        most_frames=container.size // LEAST_FRAME_BYTES if container.size > 0 else None,
+        duration_seconds=duration if duration is not None and 0 < duration <= LONGEST_SECONDS else None,
         start_seconds=_start_seconds(video, container),
         video=video,
         other_streams=tuple(stream for stream in container.streams if stream.index != video.index),

@@ -1,13 +1,17 @@
 """The disk space for segments and output is estimated before anything is stylized."""
 
 import os
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from pipeline.decode.source import open_source
 from pipeline.errors import OutputError
 from pipeline.run import stylize_video
-from tests.support.resuming import config, interrupt_at
+from tests.support.media import Clip, make_clip
+from tests.support.resuming import UNSTYLIZED, config, interrupt_at
 
 
 def pretend_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
@@ -46,3 +50,15 @@ def test_what_a_killed_run_was_writing_is_removed_first(
     monkeypatch.setattr("shutil.disk_usage", disk_usage)
     stylize_video(config(clip, tmp_path / "out.mp4"))
     assert exists == [False]
+
+
+@pytest.mark.parametrize("milliseconds", [2.0**40, 5e9])
+def test_an_absurd_duration_in_the_header_is_no_reason(tmp_path: Path, milliseconds: float) -> None:
+    clip = Clip(pts=range(0, 400, 40), time_base=Fraction(1, 1000))
+    source = make_clip(tmp_path / "in.mkv", clip)
+    data = source.read_bytes()
+    place = data.index(b"\x44\x89\x88") + 3
+    source.write_bytes(data[:place] + struct.pack(">d", milliseconds) + data[place + 8 :])
+    with open_source(source) as opened:
+        assert opened.info.frame_count is None
+    assert stylize_video(config(source, tmp_path / "out.mkv", stylize=UNSTYLIZED)).frames == 10
