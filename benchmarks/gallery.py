@@ -24,7 +24,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
 from models.registry import BUNDLED, read_catalog
-from models.weight_file import write_whole
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
@@ -34,6 +33,7 @@ from pipeline.evaluate.evaluate import READ_TOGETHER
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
+from pipeline.system.files import write_atomically
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
 # Columns of the table: figures with their number of digits, and groups of a figure for each size of strokes.
@@ -210,7 +210,7 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
         raise ValueError(f"{cards}: contains no entry of {style!r}; known: {', '.join(known)}")
     rounded = {name: round(value, 4) for name, value in figures.items()}
     known[style]["figures"] = known[style].get("figures", {}) | rounded
-    write_whole(cards, (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(str(cards), (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

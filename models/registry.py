@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.weight_file import FORMAT, WeightsError, read_metadata, replace_metadata, write_whole
+from models.weight_file import FORMAT, WeightsError, read_metadata, with_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +31,8 @@ __all__ = [
     "is_weight_file",
     "load",
     "read_catalog",
-    "save",
-    "write_styles",
+    "to_bytes",
+    "with_styles",
 ]
 
 BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
@@ -216,18 +216,16 @@ def _architecture(path: Path) -> "Architecture":
     return architecture
 
 
-def save(
-    path: Path,
+def to_bytes(
     network: "StyleNetwork",
     styles: Sequence["Style"],
     metadata: Sequence[StyleMetadata],
     recipe: Mapping[str, Any],
-) -> None:
-    """Write a weight file in float16, all or nothing.
+) -> bytes:
+    """Return the content of a weight file, in float16; the caller writes it.
 
     Raises:
         ValueError: the number of styles and that of their metadata differ.
-        OSError: the file cannot be written.
     """
     import torch
     from safetensors.torch import save as serialize
@@ -244,20 +242,19 @@ def save(
         "styles": _styles_as_json(metadata),
         "recipe": json.dumps(recipe, ensure_ascii=False),
     }
-    write_whole(path, serialize(half, metadata=header))  # `save_file` makes it unreadable for other users, mode 600
+    return serialize(half, metadata=header)
 
 
-def write_styles(path: Path, metadata: Sequence[StyleMetadata]) -> None:
-    """Replace the metadata of the styles in a weight file, all or nothing; its tensors stay the same.
+def with_styles(path: Path, metadata: Sequence[StyleMetadata]) -> bytes:
+    """Return the content of a weight file with other metadata of its styles; its tensors stay the same.
 
     Raises:
         WeightsError: not a weight file of this program, or it contains other styles.
-        OSError: the file cannot be written.
     """
     names, given = list(read_catalog(path).styles), [each.name for each in metadata]
     if sorted(given) != sorted(names):
         raise WeightsError(f"{path}: contains {', '.join(names)}; the new metadata is of {', '.join(given)}")
-    replace_metadata(path, {"styles": _styles_as_json(metadata)})
+    return with_metadata(path.read_bytes(), {"styles": _styles_as_json(metadata)})
 
 
 def _styles_as_json(metadata: Sequence[StyleMetadata]) -> str:

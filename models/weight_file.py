@@ -1,4 +1,4 @@
-"""The container of a weight file: the header of a safetensors file, and writes that are all or nothing.
+"""The container of a weight file: the header of a safetensors file.
 
 Read without torch and without running any code of the file.
 """
@@ -51,30 +51,11 @@ def read_metadata(path: Path) -> Mapping[str, str]:
     return metadata
 
 
-def replace_metadata(path: Path, changed: Mapping[str, str]) -> None:
-    """Replace entries of the metadata; the tensors stay the same, byte for byte.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    content = path.read_bytes()
+def with_metadata(content: bytes, changed: Mapping[str, str]) -> bytes:
+    """Return the content of a weight file with other metadata; the tensors stay the same, byte for byte."""
     end = 8 + int.from_bytes(content[:8], "little")
     header: dict[str, Any] = json.loads(content[8:end])
     header["__metadata__"] |= changed
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the format asks for aligned tensors
-    write_whole(path, len(text).to_bytes(8, "little") + text + content[end:])
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file all or nothing: an old file stays until the new one is complete.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return len(text).to_bytes(8, "little") + text + content[end:]

@@ -40,12 +40,12 @@ def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from models.network import StyleNetwork
-    from models.registry import StyleMetadata, save
+    from models.registry import StyleMetadata, to_bytes
     from tests.support.tiny import TINY
 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         network = StyleNetwork(TINY)
     path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
-    save(path, network, [network.neutral_style()], [StyleMetadata("tiny", licence="none")], {})
+    path.write_bytes(to_bytes(network, [network.neutral_style()], [StyleMetadata("tiny", licence="none")], {}))
     return path

@@ -1,5 +1,6 @@
 """Still images: read upright as RGB, and written atomically."""
 
+import io
 import struct
 from collections.abc import Collection
 from contextlib import suppress
@@ -22,7 +23,7 @@ from PIL import (  # noqa: F401 - each plugin registers its format
 
 from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.system.files import open_input
+from pipeline.system.files import open_input, write_atomically
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 # The only formats that are read, by Pillow's name. Others start programs (EPS: Ghostscript) or are rarely tested.
@@ -137,13 +138,10 @@ def write_image(path: Path, pixels: Pixels) -> None:
     Raises:
         OutputError: the folder or the suffix does not allow it.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         format_ = Image.registered_extensions().get(path.suffix.lower())
-        Image.fromarray(pixels).save(part, format_ or path.suffix)
-        part.replace(path)
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, format_ or path.suffix)
+        write_atomically(str(path), content.getbuffer())
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(path, f"the image cannot be written ({error})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
-from pipeline.system.files import check_name, write_into
+from pipeline.system.files import check_name, remove, write_into
 from pipeline.system.folders import make_private
 
 logger = logging.getLogger(__name__)
@@ -36,15 +36,17 @@ class Lock:
     Where the file system does not support locks, the run continues without one and logs a warning.
 
     Args:
-        path: path of the lock file. Its folder is private, and created if missing; neither is removed on release.
+        path: path of the lock file. It is not removed on release.
+        is_private: whether its folder is private; it is created if missing.
 
     Raises:
         HeldError: another run holds the lock.
         OSError: the file cannot be created, its folder is not private, or it is not a regular file.
     """
 
-    def __init__(self, path: str) -> None:
-        make_private(os.path.dirname(path))
+    def __init__(self, path: str, *, is_private: bool = True) -> None:
+        if is_private:
+            make_private(os.path.dirname(path))
         check_name(path)
         self._path = os.path.realpath(path)
         self._lock = FileLock(path, timeout=0, thread_local=False, on_acquired=_write_process_id)
@@ -57,6 +59,15 @@ class Lock:
                 raise
             logger.warning("%s: the file system does not support locks; start no second run on this output", path)
         _held_here[self._path] = self
+
+    def remove(self) -> None:
+        """Release the lock and remove its file: locked until then, as a moment later it may be another run's."""
+        if os.name == "posix":
+            remove(self._path)
+            self.release()
+        else:  # an open file cannot be removed
+            self.release()
+            remove(self._path)
 
     def release(self) -> None:
         """Release the lock; may be called more than once."""

@@ -123,12 +123,7 @@ class WorkDir:
             return
         _remove_own(self.path)
         remove(self.file(NAME))  # last: until then a later run finds that the output is in place
-        if os.name == "posix":  # locked until the file is removed, which a moment later might be that of another run
-            remove(self.file(_LOCK))
-            self._lock.release()
-        else:  # an open file cannot be removed
-            self._lock.release()
-            remove(self.file(_LOCK))
+        self._lock.remove()
         remove_folder(self.path)  # unless another run has locked it, or it contains other files
 
     def _state_file(self, index: int) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.weight_file import write_whole
 from pipeline.errors import OutputError, StyleError, first_line
+from pipeline.system.files import write_atomically
 
 if TYPE_CHECKING:
     from models.training.trainer import Trainer
@@ -63,6 +63,6 @@ def write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) 
     content = io.BytesIO()  # on a full disk, `torch.save` into a file raises RuntimeError
     torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, content)
     try:
-        write_whole(path, content.getbuffer())
+        write_atomically(str(path), content.getbuffer())
     except OSError as error:
         raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error

@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.registry import StyleMetadata, save
+from models.registry import StyleMetadata, to_bytes
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.media.stills import write_image
 from pipeline.notices import Notify
+from pipeline.resume.lock import HeldError, Lock
+from pipeline.system.files import remove, write_atomically
 from pipeline.train.checkpoint import read_checkpoint, restore, write_checkpoint
 from pipeline.train.config import TrainConfig
 from pipeline.train.setup import build_trainer
@@ -56,10 +59,16 @@ def train(
 
     Raises:
         InputError: a style image, the content, a loss network, the metadata or the checkpoint cannot be read.
-        OutputError: the output exists, or cannot be written.
+        OutputError: the output exists, cannot be written, or is written by another training.
         StyleError: the checkpoint is of a run with other settings, ``start`` cannot be used, or training diverged.
         DeviceError: the device is not available.
     """
+    _check_folder(config.output)
+    with _locked(config.output):
+        return _train(config, progress, notify)
+
+
+def _train(config: TrainConfig, progress: Progress, notify: Notify) -> TrainSummary:
     _check_output(config)
     state = read_checkpoint(config.checkpoint) if config.resume else None
     if state is not None:
@@ -98,7 +107,7 @@ def _run(
         raise
     if not config.output.exists():
         raise OutputError(config.output, "was removed while training; --resume writes it again")
-    config.checkpoint.unlink(missing_ok=True)
+    remove(str(config.checkpoint))
 
 
 def _reports(trainer: "Trainer") -> Iterator["TrainingReport"]:
@@ -111,12 +120,32 @@ def _reports(trainer: "Trainer") -> Iterator["TrainingReport"]:
         raise StyleError(f"training diverged, {error}; {remedy}") from error
 
 
-def _check_output(config: TrainConfig) -> None:
-    output, checkpoint = config.output, config.checkpoint
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Context in which no other training writes ``output``."""
+    path = output.with_name(f".{output.name}.lock")
+    try:
+        lock = Lock(str(path), is_private=False)
+    except HeldError as error:
+        process = f" (process {error.process})" if error.process is not None else ""
+        raise OutputError(output, f"another training{process} is writing it; wait for it, or stop it") from error
+    except OSError as error:
+        raise OutputError(output, f"no file can be written there ({error.strerror}); choose another place") from error
+    try:
+        yield
+    finally:
+        lock.remove()
+
+
+def _check_folder(output: Path) -> None:
     if not output.parent.is_dir():
         raise OutputError(output, f"the folder {output.parent} does not exist; create it first")
     if output.is_dir() or not os.access(output.parent, os.W_OK):
         raise OutputError(output, "no file can be written there; choose another place")
+
+
+def _check_output(config: TrainConfig) -> None:
+    output, checkpoint = config.output, config.checkpoint
     if config.start_file is not None and output.exists() and output.samefile(config.start_file):
         raise OutputError(output, "is the file that training starts from; choose another name")
     if output.exists() and not (config.overwrite or config.resume):
@@ -132,7 +161,7 @@ def _save(path: Path, trainer: "Trainer", styles: Sequence[StyleMetadata], recip
     validation = {f"validation_{name}": round(value, 4) for name, value in recipe["validation"].items()}
     scored = [replace(style, figures={**style.figures, **validation}) for style in styles]
     try:
-        save(path, trainer.network, trainer.styles(), scored, recipe)
+        write_atomically(str(path), to_bytes(trainer.network, trainer.styles(), scored, recipe))
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})") from error
 

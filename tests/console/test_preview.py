@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import cli
 from models.network import Architecture, StyleNetwork
-from models.registry import StyleMetadata, read_catalog, save
+from models.registry import StyleMetadata, read_catalog, to_bytes
 from pipeline.console.config import PreviewConfig
 from pipeline.console.preview import MARGIN_PX, Tile, draw_page, draw_preview, make_tiles
 from pipeline.errors import InputError, OutputError, StyleError
@@ -62,7 +62,7 @@ def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path) -> Non
     network = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=1, kernel=3))
     file = tmp_path / "mine.safetensors"
     styles = [network.neutral_style(), network.neutral_style()]
-    save(file, network, styles, [StyleMetadata("hay"), StyleMetadata("snow")], {})
+    file.write_bytes(to_bytes(network, styles, [StyleMetadata("hay"), StyleMetadata("snow")], {}))
     names = [*styles_in(str(file)), *styles_in(f"{file}#snow")]
     tiles, _ = make_tiles(PreviewConfig(clip=clip), names)
     assert [tile.title for tile in tiles] == ["original", "hay", "snow", "snow"]

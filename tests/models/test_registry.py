@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from models.network import Architecture, StyleNetwork
-from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, save, write_styles
+from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, to_bytes, with_styles
 from models.weight_file import FORMAT
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
@@ -45,7 +45,7 @@ def network() -> StyleNetwork:
 @pytest.fixture
 def weights(network: StyleNetwork, tmp_path: Path) -> Path:
     path = tmp_path / "mine.safetensors"
-    save(path, network, [network.neutral_style(), network.neutral_style()], CARDS, RECIPE)
+    path.write_bytes(to_bytes(network, [network.neutral_style(), network.neutral_style()], CARDS, RECIPE))
     return path
 
 
@@ -62,7 +62,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_what_is_saved_is_loaded(network: StyleNetwork, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     style = network.neutral_style()
-    save(path, network, [style], CARDS[:1], RECIPE)
+    path.write_bytes(to_bytes(network, [style], CARDS[:1], RECIPE))
     loaded = load(str(path))
     assert loaded.metadata == CARDS[0]
     assert loaded.network.architecture == TINY
@@ -84,7 +84,7 @@ def test_cards_and_recipe_are_in_the_file(weights: Path) -> None:
 def test_cards_are_replaced_and_the_tensors_stay(weights: Path) -> None:
     before = load(f"{weights}#stars")
     measured = [replace(card, figures={"pan_style": 0.25}) for card in CARDS]
-    write_styles(weights, measured)
+    weights.write_bytes(with_styles(weights, measured))
     assert list(read_catalog(weights).styles.values()) == measured
     assert read_catalog(weights).recipe == RECIPE
     after = load(f"{weights}#stars")
@@ -95,7 +95,7 @@ def test_cards_are_replaced_and_the_tensors_stay(weights: Path) -> None:
 def test_cards_of_other_styles_are_refused(weights: Path) -> None:
     content = weights.read_bytes()
     with pytest.raises(WeightsError, match=r"contains waves, stars.* waves$"):
-        write_styles(weights, CARDS[:1])
+        with_styles(weights, CARDS[:1])
     assert weights.read_bytes() == content
 
 
@@ -243,40 +243,13 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
 def test_weights_that_are_not_numbers_are_refused(network: StyleNetwork, tmp_path: Path) -> None:
     style = network.neutral_style()
     style.shift[3] = math.nan
-    save(tmp_path / "nan.safetensors", network, [style], CARDS[:1], {})
+    (tmp_path / "nan.safetensors").write_bytes(to_bytes(network, [style], CARDS[:1], {}))
     assert "not finite" in refused(tmp_path / "nan.safetensors")
 
 
-def test_a_failed_save_leaves_the_old_file(
-    network: StyleNetwork, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = weights.read_bytes()
-
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
-        save(weights, network, [network.neutral_style()], CARDS[:1], {})
-    assert weights.read_bytes() == before
-    assert list(weights.parent.iterdir()) == [weights]
-
-
-def test_a_saved_file_can_be_read_by_others(weights: Path) -> None:
-    (weights.parent / "plain").touch()
-    assert weights.stat().st_mode == (weights.parent / "plain").stat().st_mode
-
-
-def test_saving_into_a_missing_folder_is_an_os_error(network: StyleNetwork, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        save(tmp_path / "missing" / "a.safetensors", network, [network.neutral_style()], CARDS[:1], {})
-
-
-def test_a_card_for_each_style(network: StyleNetwork, tmp_path: Path) -> None:
+def test_a_card_for_each_style(network: StyleNetwork) -> None:
     with pytest.raises(ValueError, match="2 styles for 1 styles"):
-        save(tmp_path / "a.safetensors", network, [network.neutral_style()], CARDS, {})
+        to_bytes(network, [network.neutral_style()], CARDS, {})
 
 
 def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from models.registry import BUNDLED, load, save
+from models.registry import BUNDLED, load, to_bytes
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.errors import DeviceError, InputError, OutputError
@@ -236,7 +236,7 @@ def test_other_weights_under_the_same_name_start_from_scratch(tmp_path: Path, cl
     stylize = replace(FLOW, style=f"{own}#great-wave")
     interrupt_at(20, clip, tmp_path / "out.mp4", stylize=stylize)
     loaded = load("great-wave")
-    save(own, loaded.network, [loaded.style], [loaded.metadata], {})
+    own.write_bytes(to_bytes(loaded.network, [loaded.style], [loaded.metadata], {}))
     lines: list[str] = []
     assert stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize), notify=lines.append).frames_reused == 0
     assert any("another weights" in line for line in lines)

@@ -10,7 +10,7 @@ import torch
 
 from models.blend import blend, networks_differ
 from models.network import Architecture, Style, StyleNetwork
-from models.registry import LoadedStyle, StyleMetadata, WeightsError, save
+from models.registry import LoadedStyle, StyleMetadata, WeightsError, to_bytes
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import Color, Frame, VideoInfo
@@ -49,7 +49,7 @@ def random_style(name: str, seed: int, base: StyleNetwork | None = None) -> Load
 
 
 def write(path: Path, *styles: LoadedStyle) -> str:
-    save(path, styles[0].network, [one.style for one in styles], [one.metadata for one in styles], {})
+    path.write_bytes(to_bytes(styles[0].network, [one.style for one in styles], [one.metadata for one in styles], {}))
     return str(path)
 
 

@@ -350,17 +350,56 @@ def test_harmless_settings_may_change_on_resume(
 
 
 def test_a_full_disk_is_an_error_of_the_output(ready: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_bytes = Path.write_bytes
+    def full(path: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
 
-    def full(path: Path, content: bytes) -> int:
-        if "checkpoint" in path.name:
-            raise OSError(28, "No space left on device")
-        return write_bytes(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("pipeline.train.checkpoint.write_atomically", full)
     with pytest.raises(OutputError, match=r"checkpoint cannot be written \(No space left"):
         train(ready)
     assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+
+def test_weights_and_checkpoints_are_synced_before_they_get_their_names(
+    ready: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, renamed = list[tuple[int, int]](), dict[str, bool]()
+    fsync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def record_rename(temporary: str, path: str) -> None:
+        renamed[Path(path).name] = (os.stat(temporary).st_dev, os.stat(temporary).st_ino) in synced
+        replace(temporary, path)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_rename)
+    train(ready)
+    assert renamed == {ready.output.name: True, ready.checkpoint.name: True, ready.preview.name: True}
+
+
+def test_a_second_training_of_the_same_output_is_refused(ready: TrainConfig) -> None:
+    def second(report: TrainingReport) -> None:
+        with pytest.raises(OutputError, match=rf"another training \(process {os.getpid()}\) is writing it"):
+            train(dataclasses.replace(ready, overwrite=True))
+
+    train(ready, second)
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_beside_the_output_are_not_written_through(ready: TrainConfig) -> None:
+    precious = ready.output.parent / "precious"
+    precious.write_text("precious")
+    for name in (f".{ready.output.name}.part", f".{ready.checkpoint.name}.part", f".{ready.preview.name}.part"):
+        (ready.output.parent / name).symlink_to(precious)
+    train(ready)
+    assert precious.read_text() == "precious"
+    (ready.output.parent / f".{ready.output.name}.lock").symlink_to(precious)
+    with pytest.raises(OutputError, match="is a link"):
+        train(dataclasses.replace(ready, overwrite=True))
+    assert precious.read_text() == "precious"
 
 
 def test_a_checkpoint_of_an_earlier_version_is_resumed(ready: TrainConfig) -> None:
