@@ -16,6 +16,7 @@ from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
 from pipeline.summary import Summary
 from pipeline.system.files import file_signature, remove
+from pipeline.system.folders import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class ClipRun:
             raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
         folder = os.path.dirname(config.target) or "."
         try:
-            os.makedirs(folder, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise OutputError(config.target, f"the folder {folder} cannot be created ({error.strerror})") from error
         record.status, record.error = "started", None

@@ -23,6 +23,7 @@ from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_hash, mask_hash, style_hashes
 from pipeline.resume.manifest import is_placed
 from pipeline.system.files import file_signature, write_atomically
+from pipeline.system.folders import make_private
 
 FORMAT = 2
 # These change neither a frame nor its encoding; styles are compared by the content of their weights.
@@ -95,9 +96,9 @@ class Records:
         """Write the record of a finished output.
 
         Raises:
-            OSError: the disk is full or not available.
+            OSError: the disk is full or not available, or the folder is not private.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private(self._folder)
         data = {"format": FORMAT, **asdict(record)}
         data["look"], data["is_from_before"] = data.pop("signature"), data.pop("done_before")
         write_atomically(str(self._file(record.output, ".json")), json.dumps(data, indent=1).encode())

@@ -15,6 +15,7 @@ from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
 from pipeline.media.damage import MAX_IN_NOTICE
 from pipeline.system.files import write_atomically
+from pipeline.system.folders import make_folder
 
 _STATUS = {"done": "painted", "failed": "failed", "waiting": "not started", "started": "interrupted"}
 
@@ -48,7 +49,7 @@ def write_reports(
         OSError: the disk is full, or the folder cannot be created.
     """
     records, notes = list(records), list(notes)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = ("painted", "done_before", "failed", "left", "seconds")
     figures = {name: getattr(ended, name) for name in names}
     head = {"begun": started.isoformat(timespec="seconds"), **figures, "notes": notes}

@@ -1,5 +1,6 @@
 """A whole batch, from its inputs to its report."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -94,7 +95,8 @@ def _lock(config: BatchConfig) -> Lock:
         reason = f"another batch{process} is running in this folder; wait for it, or stop it"
         raise OutputError(config.output, reason) from error
     except OSError as error:
-        raise OutputError(config.output, f"the folder cannot be created ({error.strerror})") from error
+        what = "used" if os.path.lexists(config.state_folder) else "created"
+        raise OutputError(config.state_folder, f"the folder cannot be {what} ({error.strerror})") from error
 
 
 class _Session:

@@ -11,6 +11,7 @@ from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.system.files import write_atomically
+from pipeline.system.folders import make_private
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, af
     for path, moment, thumbnail in ((config.source, start + middle, before), (config.target, middle, after)):
         try:
             data = _thumbnail(path, moment)
-            thumbnail.parent.mkdir(parents=True, exist_ok=True)
+            make_private(thumbnail.parent)
             write_atomically(str(thumbnail), data)
         except Exception:
             logger.debug("%s: no thumbnail", path, exc_info=True)

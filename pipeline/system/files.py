@@ -133,6 +133,22 @@ def reserve(path: str) -> str:
     return path
 
 
+def claim(path: str, *, may_replace: bool = False) -> None:
+    """Create an empty file under its final name, for a library that writes it in place, such as a recording.
+
+    Raises:
+        FileExistsError: the file exists and may not be replaced.
+        OSError: the folder cannot be written to.
+    """
+    if may_replace:
+        path = os.path.realpath(path)
+        if os.path.isfile(path):
+            os.unlink(path)
+        elif os.path.lexists(path):  # a device, which a library writes into
+            return
+    create(path).close()
+
+
 def new_temporary(path: str) -> str:
     """Create an empty hidden file beside ``path`` with the permissions of a new file, and return its name.
 
@@ -171,17 +187,18 @@ def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -
     sync_folder(os.path.dirname(path))
 
 
-def write_atomically(path: str, content: bytes | memoryview | Iterable[bytes]) -> None:
+def write_atomically(path: str, content: bytes | memoryview | Iterable[bytes], *, may_replace: bool = True) -> None:
     """Write a small file, given at once or in pieces.
 
     Raises:
+        FileExistsError: ``path`` exists and may not be replaced.
         OSError: the disk is full, or the folder cannot be written to.
     """
     temporary = new_temporary(path)
     try:
         with open_existing(temporary) as file:
             file.writelines([content] if isinstance(content, bytes | memoryview) else content)
-        replace_atomically(temporary, path)
+        replace_atomically(temporary, path, may_replace=may_replace)
     except BaseException:
         remove(temporary)
         raise

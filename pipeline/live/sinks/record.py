@@ -13,6 +13,7 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
 from pipeline.live.sinks.writer import LiveWriter
+from pipeline.system.files import claim
 
 # FFmpeg's name and options of each format. A killed session leaves a file that plays: Matroska writes a cluster per
 # second; mp4 and mov write a fragment per key frame, and become plain files when they are finished.
@@ -60,7 +61,8 @@ class RecordSink(Sink):
         self._controls, self._notify = controls, notify
         self._folder, self._suffix = (path.parent, path.suffix) if path is not None else (Path(), ".mkv")
         self._path = Path()
-        self._next_path = path
+        self._first_path = self._next_path = path
+        self._overwrite = overwrite
         self._has_audio = has_audio
         self._writer: LiveWriter | None = None
 
@@ -101,6 +103,7 @@ class RecordSink(Sink):
         self._path = self._next_path or unused_path(self._folder, self._suffix)
         self._next_path = None
         format, options = FORMATS[self._path.suffix.lower()]
+        claim(str(self._path), may_replace=self._overwrite and self._path == self._first_path)
         self._writer = LiveWriter(
             f"file:{self._path}",
             format,

@@ -1,12 +1,12 @@
 """A window that shows the stylized frames and a status line, and passes keys to the controls."""
 
-import tempfile
+import io
 import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import cv2
 from PIL import Image
@@ -20,6 +20,8 @@ from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.overlay import FrameMeter, draw_help, draw_status, status_line
 from pipeline.live.sinks.script_process import ScriptProcess
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
+from pipeline.system.files import scratch_file, write_atomically
+from pipeline.system.folders import make_folder
 
 EXIT_SECONDS, CLOSE_SECONDS = 10.0, 2.0
 # How often a write that waits for the window checks whether the session ends.
@@ -93,7 +95,7 @@ class WindowSink(Sink):
         """Start the window's process. The window appears with the first frame, in its size."""
         if not has_display():
             raise SinkError(self.name, "no display; set DISPLAY, or use --virtual-camera, --record, --stream or --null")
-        self._stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - open for as long as the process runs
+        self._stderr = scratch_file()
         self._process = ScriptProcess(self._program, on_message=self._handle, stderr=self._stderr)
 
     def write(self, frame: LiveFrame) -> None:
@@ -171,8 +173,10 @@ class WindowSink(Sink):
             return
         path = unused_path(self._stills, ".png")
         try:
-            self._stills.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self._frame.pixels).save(path, compress_level=1)
+            make_folder(self._stills)
+            content = io.BytesIO()
+            Image.fromarray(self._frame.pixels).save(content, "PNG", compress_level=1)
+            write_atomically(str(path), content.getbuffer(), may_replace=False)
         except OSError as error:
             self._controls.show(f"no still: {reason_of(error)} ({path.name})")
             self._notify(f"still: {path} cannot be written ({reason_of(error)})")

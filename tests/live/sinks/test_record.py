@@ -204,3 +204,17 @@ def test_a_recording_plays_after_a_kill(tmp_path: Path, suffix: str) -> None:
     lost_seconds = 2.1 if suffix in (".mp4", ".mov") else 1.1  # at most a fragment between key frames, or a cluster
     assert len(found.times) >= 300 - 30 * lost_seconds
     assert found.audio[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_that_appears_at_the_name_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    for target in ("precious", "nowhere"):
+        controls, path = Controls(["a"], recording=True), tmp_path / f"{target}.mkv"
+        sink = RecordSink(controls, print, path)
+        sink.open(64, 48, Fraction(30))
+        path.symlink_to(tmp_path / target)
+        with pytest.raises(SinkError, match="exists"):
+            sink.write(live_frame())
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()

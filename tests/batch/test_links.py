@@ -1,0 +1,46 @@
+"""Names in an output folder that others have prepared are neither followed nor written through."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import OutputError
+from tests.support.batching import batch_config, make_clips, run_here
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs links")
+
+
+def test_links_in_the_output_folder_are_not_written_through(tmp_path: Path) -> None:
+    make_clips(tmp_path, "a.mp4", frames=2)
+    (tmp_path / "out").mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    names = ("report.json", "report.json.part", "report.html", "report.html.part")
+    for name in names:
+        (tmp_path / "out" / name).symlink_to(precious)
+    ended, _ = run_here(batch_config(tmp_path))
+    assert ended.painted == 1
+    assert precious.read_text() == "precious"
+    assert (tmp_path / "out" / "report.json").is_file()
+    assert not (tmp_path / "out" / "report.json").is_symlink()
+
+
+def test_a_state_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    make_clips(tmp_path, "a.mp4", frames=2)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".flowbrush-batch").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match=r"\.flowbrush-batch: the folder cannot be used \(it is a link; remove it\)"):
+        run_here(batch_config(tmp_path))
+    assert not os.listdir(tmp_path / "precious")
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    make_clips(tmp_path, "a.mp4", frames=2)
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out" / ".flowbrush-batch").mkdir(parents=True, mode=0o700)
+    (tmp_path / "out" / ".flowbrush-batch" / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match="lock is a link"):
+        run_here(batch_config(tmp_path))
+    assert (tmp_path / "precious").read_text() == "precious"
