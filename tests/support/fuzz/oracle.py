@@ -1,6 +1,6 @@
 """What decodes from an output, compared with what the run reported and with what the input shows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -116,10 +116,16 @@ def _play_webp(path: Path) -> Played:
     return played
 
 
-def report_faults(summary: Any, played: Played) -> list[str]:
-    """Return where the report of a run differs from its output."""
+def report_faults(summary: Any, played: Played, *, may_join: bool = False) -> list[str]:
+    """Return where the report of a run differs from its output.
+
+    Args:
+        summary: the report.
+        played: the output.
+        may_join: whether frames that are alike may be one, as libwebp makes them.
+    """
     faults = list(dict.fromkeys(played.faults))
-    if len(played.frames) != summary.frames:
+    if len(played.frames) != summary.frames and not (may_join and len(played.frames) < summary.frames):
         faults.append(f"{len(played.frames)} frames decode, {summary.frames} are reported")
     times = [time for time, _ in played.frames]
     if any(b <= a for a, b in pairwise(times)):
@@ -131,21 +137,36 @@ def report_faults(summary: Any, played: Played) -> list[str]:
     return faults
 
 
-def truth_faults(truth: Truth, played: Played, *, is_damaged: bool, is_coarse: bool = False) -> list[str]:
+def truth_faults(
+    truth: Truth, played: Played, kept: Sequence[int] = (0, 1), *, is_damaged: bool, is_coarse: bool = False
+) -> list[str]:
     """Return where an output differs from what its input shows.
 
     Args:
         truth: of the input.
         played: the output.
+        kept: numbers of the audio tracks of the input that are in the output.
         is_damaged: whether the run reported damage; then something may be missing, but nothing may be at a wrong time.
         is_coarse: whether the container counts in hundredths of a second.
     """
     faults = [] if is_damaged else _missing_frames(truth, played)
     faults += _frame_times(truth, played, COARSE_TICK_SECONDS if is_coarse else TICK_SECONDS)
-    for number, track in enumerate(played.tracks[: len(truth.packets)]):
+    for number, track in zip(kept, played.tracks, strict=False):
         faults += [f"audio {number}: {fault}" for fault in _sound_faults(truth, played, number, track, is_damaged)]
     if played.cues and not is_damaged:
         faults += _cue_faults(truth, played)
+    return faults
+
+
+def part_faults(truth: Truth, played: Played, kept: Sequence[int], *, is_coarse: bool = False) -> list[str]:
+    """Return what is wrong with a part of a clip: frames are missing in its middle, or something is at a wrong time."""
+    numbers = [number for _, number in played.frames]
+    faults = []
+    if None in numbers or numbers != list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers))):
+        faults.append(f"frames {numbers} are shown")
+    faults += _frame_times(truth, played, COARSE_TICK_SECONDS if is_coarse else TICK_SECONDS)
+    for number, track in zip(kept, played.tracks, strict=False):
+        faults += [f"audio {number}: {fault}" for fault in _sound_faults(truth, played, number, track, True)]
     return faults
 
 
@@ -176,7 +197,7 @@ def _frame_times(truth: Truth, played: Played, tick: Fraction) -> list[str]:
 
 def _sound_faults(truth: Truth, played: Played, number: int, track: Sounds, is_damaged: bool) -> Iterator[str]:
     edge = EDGE_SECONDS * len(truth.recordings)
-    wanted = truth.sound_seconds(number)
+    wanted = truth.lengths[number]
     if abs(track.seconds - wanted) > edge and not is_damaged:
         yield f"{float(track.seconds):.3f} s decode of {float(wanted):.3f} s"
     if track.packets:

@@ -90,13 +90,15 @@ class Truth:
 
     Attributes:
         frames: the time of each frame, by its number: of its recording, and seconds from the recording's first frame.
-        packets: the same of each audio packet by its bytes, of each track; its duration in seconds beside it.
+        packets: the same of each audio packet by its bytes, of each track; None if several are alike.
+        lengths: duration of the audio of each track, in seconds.
         loose: numbers of frames whose time even the input does not tell.
         cues: start and end of each subtitle by its text, in seconds from the first frame.
     """
 
     frames: dict[int, tuple[int, Fraction]] = field(default_factory=dict)
-    packets: list[dict[bytes, tuple[int, Fraction, Fraction]]] = field(default_factory=list)
+    packets: list[dict[bytes, tuple[int, Fraction] | None]] = field(default_factory=list)
+    lengths: list[Fraction] = field(default_factory=list)
     cues: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
     recordings: list[Recording] = field(default_factory=list)
     loose: set[int] = field(default_factory=set)
@@ -108,22 +110,21 @@ class Truth:
         self.recordings.append(recording)
         while len(self.packets) < len(recording.sounds):
             self.packets.append({})
+            self.lengths.append(Fraction(0))
         return len(self.recordings) - 1
 
     def note(self, recording: int, element: "_Element") -> None:
         """Add an audio packet."""
         if element.stream:
-            place = recording, element.pts, element.duration
-            self.packets[element.stream - 1][element.data] = place
+            packets = self.packets[element.stream - 1]
+            self.lengths[element.stream - 1] += element.duration
+            # Silence at the start of a recording is alike in all.
+            packets[element.data] = None if element.data in packets else (recording, element.pts)
 
     def longest_break(self, one: int, other: int) -> Fraction:
         """Return the time on the clock between two recordings; 0 if it is set back."""
         before, after = self.recordings[one], self.recordings[other]
         return max(after.start - before.start - before.seconds, Fraction(0))
-
-    def sound_seconds(self, track: int) -> Fraction:
-        """Return the duration of the audio of a track."""
-        return sum((length for _, _, length in self.packets[track].values()), Fraction(0))
 
 
 def numbered_frame(number: int, width: int, height: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.batch.config import STATE_FOLDER, BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import PipelineError
-from tests.support.fuzz.clip_cases import run_clip
+from tests.support.fuzz.clip_cases import Stopped, run_clip, stop_at
 from tests.support.fuzz.mutations import MUTATIONS
 from tests.support.fuzz.oracle import play
 from tests.support.fuzz.recordings import Recording, record
@@ -33,10 +33,6 @@ BATCH_OPTIONS = {
     "preset": "ultrafast",
     "overwrite": True,
 }
-
-
-class _Stopped(Exception):
-    """Stops a run in the middle."""
 
 
 @dataclass
@@ -58,13 +54,9 @@ class States:
         """The work folder of a render of `clip` that was stopped after 12 of its frames."""
         target = self.folder / "stopped.mp4"
 
-        def stop(progress: Any) -> None:
-            if progress.frames == 12:
-                raise _Stopped
-
         try:
-            run_clip(self.clip, target, progress=stop)
-        except _Stopped:
+            run_clip(self.clip, target, stop_at(12))
+        except Stopped:
             return Path(f"{target}.flowbrush")
         raise AssertionError("the run was not stopped")
 
