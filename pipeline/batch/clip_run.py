@@ -15,7 +15,7 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
 from pipeline.summary import Summary
-from pipeline.system.files import file_signature, remove
+from pipeline.system.files import file_signature, input_signature, remove
 from pipeline.system.folders import make_folder
 
 logger = logging.getLogger(__name__)
@@ -88,12 +88,12 @@ class ClipRun:
         except OSError as error:
             raise OutputError(config.target, f"the folder {folder} cannot be created ({error.strerror})") from error
         record.status, record.error = "started", None
-        signature, identity = file_signature(config.source), identify(config)
+        signature, identity = input_signature(config.source), identify(config)
 
         def finished() -> None:
             for thumbnail in self.records.thumbnails(job.name):  # of an earlier output
                 remove(str(thumbnail))
-            is_same = file_signature(config.source) == signature or identify(config) == identity
+            is_same = input_signature(config.source) == signature or identify(config) == identity
             record.identity = identity if is_same else {}  # unknown if the input has changed during the run
             record.status, record.signature = "done", file_signature(config.target)
             self._write_record()

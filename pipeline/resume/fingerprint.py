@@ -14,7 +14,7 @@ from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.style_spec import parse_blend
-from pipeline.system.files import file_signature, open_input
+from pipeline.system.files import input_signature, open_input
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan
@@ -94,8 +94,8 @@ class InputCheck:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._signature = file_signature(path)
-        self.bytes = self._signature[0] if self._signature else 0
+        self._signature = input_signature(path)
+        self.bytes = self._signature[2] if self._signature else 0
 
     def __call__(self, identity: Mapping[str, Any]) -> None:
         """Compare the input with that of ``identity``.
@@ -103,7 +103,7 @@ class InputCheck:
         Raises:
             InputError: the input was changed or removed.
         """
-        signature = file_signature(self._path)
+        signature = input_signature(self._path)
         if signature is None:
             raise InputError(self._path, "was removed during the run; put it back")
         if signature != self._signature and not is_same_content(content_hash(self._path), identity["input"]):

@@ -278,6 +278,19 @@ def sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def input_signature(path: str) -> tuple[int, ...] | None:
+    """Return what differs if a file of the user's was changed or replaced meanwhile; None if it cannot be read.
+
+    Device, number, size in bytes, and times of the last modification and the last change in nanoseconds: the latter
+    cannot be set, as the former can. It also differs after a new name or permission, which change nothing.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def sync_folder(folder: str) -> None:
     """Sync the names in a folder to disk, where the system can."""
     if os.name != "posix":  # other systems neither can nor need to

@@ -390,3 +390,24 @@ def test_an_input_that_changes_is_an_error_at_the_end_of_the_segment(tmp_path: P
 def test_another_mtime_of_the_input_does_not_matter(tmp_path: Path, source: Path) -> None:
     touch = at_frame(30, lambda: os.utime(source, ns=(1, 1)))
     assert stylize_video(config(source, tmp_path / "out.mp4"), progress=touch).frames == 40
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["in place", "by another file"])
+def test_an_input_that_changes_without_another_size_or_mtime_is_an_error(
+    tmp_path: Path, source: Path, is_replaced: bool
+) -> None:
+    def change() -> None:
+        before, data = source.stat(), bytearray(source.read_bytes())
+        data[-20:] = bytes(20)
+        if is_replaced:
+            (tmp_path / "new").write_bytes(data)
+            (tmp_path / "new").replace(source)
+        else:
+            with source.open("r+b") as file:
+                file.write(data)
+        os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (source.stat().st_size, source.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+    with pytest.raises(InputError, match="changed"):
+        stylize_video(config(source, tmp_path / "out.mp4"), progress=at_frame(30, change))
+    assert not (tmp_path / "out.mp4").exists()
