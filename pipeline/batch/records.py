@@ -1,5 +1,7 @@
 """The records of finished outputs in a batch's state folder: the next run skips what they cover.
 
+Somebody else may have written them: what is not as we write it counts as missing.
+
 OUTPUT/.flowbrush-batch/
     lock               held by the run that works there
     <hash>.json        record of a finished output
@@ -10,8 +12,9 @@ The hash is that of the output's name in the folder, so that the folder can be m
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,10 +25,17 @@ from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_hash, mask_hash, style_hashes
 from pipeline.resume.manifest import is_placed
-from pipeline.system.files import file_signature, write_atomically
+from pipeline.system.files import file_signature, read_own, write_atomically
 from pipeline.system.folders import make_private
 
 FORMAT = 2
+LARGEST_BYTES, LARGEST_THUMBNAIL_BYTES = 2**24, 2**20
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_FIGURES: dict[str, Any] = {
+    **dict.fromkeys(("frames", "frames_reused", "audio_packets", "damaged_places"), int),
+    **dict.fromkeys(("seconds", "fps"), int | float),
+    **dict.fromkeys(("bottleneck", "style", "engine", "precision"), str),
+}
 # These change neither a frame nor its encoding; styles are compared by the content of their weights.
 _IRRELEVANT = {"threads", "strict", "overwrite", "max_memory", "style", "style_end"}
 
@@ -83,14 +93,17 @@ class Records:
 
     def read(self, job: Job) -> Record:
         """Return the record that an earlier run left, or a new one."""
+        record = new_record(job)
         try:
-            data = json.loads(self._file(job.name, ".json").read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT:
-                return new_record(job)
-            signature, done_before = tuple(data.pop("look")), data.pop("is_from_before")
-            return Record(**data, signature=signature, done_before=done_before)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError):
-            return new_record(job)
+            data = self._load(self._file(job.name, ".json").name)
+            if data["format"] == FORMAT:
+                size, time_ns = data["look"]
+                if type(size) is int and type(time_ns) is int and isinstance(data["identity"], dict):
+                    record.status, record.signature, record.identity = "done", (size, time_ns), data["identity"]
+                    record.figures, record.notices = _read_figures(data), _texts(data.get("notices"))
+        except _UNREADABLE:
+            pass
+        return record
 
     def write(self, record: Record) -> None:
         """Write the record of a finished output.
@@ -107,8 +120,10 @@ class Records:
         """Yield the paths of all recorded outputs."""
         with suppress(OSError):
             for path in sorted(self._folder.glob("*.json")):
-                with suppress(OSError, ValueError, LookupError, TypeError):
-                    yield str(self._folder.parent / json.loads(path.read_text(encoding="utf-8"))["output"])
+                with suppress(*_UNREADABLE):
+                    name = self._load(path.name)["output"]
+                    if isinstance(name, str) and "\0" not in name:
+                        yield str(self._folder.parent / name)
 
     def thumbnails(self, output: str) -> tuple[Path, Path]:
         """Return the paths of the thumbnails of a clip and of its output."""
@@ -130,8 +145,36 @@ class Records:
         wanted = {**_settings(job.config), "input": None}
         return _is_recorded(record, job) and {**record.identity, "input": None} != wanted
 
+    def read_thumbnail(self, path: Path) -> bytes:
+        """Return the content of a thumbnail.
+
+        Raises:
+            OSError: it is missing, a link, not a regular file, or larger than thumbnails are.
+        """
+        return read_own(str(self._folder), path.name, most_bytes=LARGEST_THUMBNAIL_BYTES)
+
+    def _load(self, name: str) -> Any:
+        return json.loads(read_own(str(self._folder), name, most_bytes=LARGEST_BYTES))
+
     def _file(self, output: str, ending: str) -> Path:
         return self._folder / f"{hashlib.sha256(os.fsencode(output)).hexdigest()[:20]}{ending}"
+
+
+def _read_figures(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a record; none if one is not as we write it."""
+    figures = data.get("figures")
+    if not isinstance(figures, dict) or figures.keys() != {*_FIGURES, "damage"}:
+        return {}
+    is_ours = (
+        all(isinstance(figures[name], kind) for name, kind in _FIGURES.items())
+        and all(math.isfinite(figures[name]) for name, kind in _FIGURES.items() if kind is not str)
+        and _texts(figures["damage"]) == figures["damage"]
+    )
+    return dict(figures) if is_ours else {}
+
+
+def _texts(values: object) -> list[str]:
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def identify(config: VideoConfig) -> dict[str, Any]:

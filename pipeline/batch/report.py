@@ -110,7 +110,7 @@ def _row(record: Record, store: Records) -> str:
     images = ""
     if record.status == "done":
         before, after = store.thumbnails(record.output)
-        images = _image(before, "before") + _image(after, "after")
+        images = _image(store, before, "before") + _image(store, after, "after")
     names = f'{_escape(record.output)}<p class="small">of {_escape(record.source)}<br>in {_escape(record.style)}'
     more_damage = record.figures.get("damage", [])[MAX_IN_NOTICE:]
     messages = _list([*([record.error] if record.error else []), *record.notices, *more_damage])
@@ -139,9 +139,10 @@ def _list(lines: list[str]) -> str:
     return f"<ul>{''.join(f'<li>{_escape(line)}' for line in lines)}</ul>\n" if lines else ""
 
 
-def _image(file: Path, name: str) -> str:
+def _image(store: Records, file: Path, name: str) -> str:
     with suppress(OSError):
-        return f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}">'
+        data = base64.b64encode(store.read_thumbnail(file)).decode()
+        return f'<img alt="{name}" src="data:image/jpeg;base64,{data}">'
     return ""
 
 
