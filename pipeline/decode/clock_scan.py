@@ -32,19 +32,23 @@ class ClockJumps:
         video: the main video.
 
     Attributes:
-        end: presentation time at which the video ends, in ticks; None if it has no packet.
+        seconds: duration of the video; None if it has no packet.
     """
 
     def __init__(self, packets: Iterable[StreamPacket], streams: Iterable[Stream], video: VideoStream) -> None:
         self._offsets: dict[int, list[int]] = {}
         self._places: dict[int, list[int]] = {}
         self._keys: list[tuple[int, int]] = []
-        self.end: int | None = None
+        first: int | None = None
+        end = 0
         for packet in ContinuousClock(streams, self._note).continuous(packets):
             if packet.stream_index == video.index and packet.pts is not None:
-                self.end = max(packet.pts + (packet.duration or 0), self.end or packet.pts)
+                first = packet.pts if first is None else min(first, packet.pts)
+                end = max(packet.pts + (packet.duration or 0), end)
                 if packet.is_keyframe and packet.pos is not None:
                     self._keys.append((packet.pts, packet.pos))
+
+        self.seconds = None if first is None else float((end - first) * TICK)
 
     def _note(self, packet: StreamPacket, offset: int) -> None:
         places = self._places.setdefault(packet.stream_index, [])

@@ -1,6 +1,7 @@
 """One pass over a media file with PyAV: decoded video frames, and the packets of all other streams between them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -60,7 +61,9 @@ class MediaReader:
         self._decoder = _alpha_decoder(self._video, threads)
         self._video.codec_context.thread_type = "AUTO"
         self._video.codec_context.thread_count = threads
-        self.header = read_header(self._file.container, self._video)
+        header = read_header(self._file.container, self._video)
+        seconds = self._file.seconds_between_jumps()
+        self.header = header if seconds is None else replace(header, duration_seconds=seconds)
         is_read = has_packets if with_side_packets else is_cover
         self.side_streams: tuple[Stream, ...] = tuple(filter(is_read, self.header.other_streams))
         self.damage = damage or DamageLog(path)

@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from pipeline.decode.clock import TICK, ContinuousClock
+from pipeline.decode.clock_samples import is_even
 from pipeline.decode.clock_scan import ClockJumps, may_jump
 from pipeline.decode.container_check import find_inflated_index, find_truncation
 from pipeline.decode.hidden_audio import HiddenAudio
@@ -94,13 +95,21 @@ class InputFile:
         """
         self._is_whole = False
         if self.clock_may_jump and self._size is not None:
-            status = os.stat(self._path)
-            self._jumps = find_jumps(self._path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+            self._jumps = find_jumps(self._path, _signature(self._path))
             if self._jumps:
                 place = self._jumps.key_place(int(seconds / TICK))
                 self.container.seek(place, unsupported_byte_offset=True)
                 return
         self.container.seek(int(seconds // (video.time_base or TICK)), stream=video)
+
+    def seconds_between_jumps(self) -> float | None:
+        """Return the duration of the video if the clock jumps so that FFmpeg's estimate must be wrong; else None."""
+        try:
+            if not self.clock_may_jump or self._size is None or is_even(self._path):
+                return None
+        except OSError:
+            return None  # reading will report this
+        return find_jumps(self._path, _signature(self._path)).seconds
 
     def stored_packets(
         self, streams: tuple[Stream, ...], failed: Callable[[av.FFmpegError], None] = lambda error: None
@@ -185,6 +194,14 @@ def find_jumps(path: str, signature: tuple[int, ...]) -> ClockJumps:
         return ClockJumps(file.stored_packets(streams), streams, main_video(file.container, path))
     finally:
         file.close()
+
+
+def _signature(path: str) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(path, f"cannot be read any further ({reason_of(error)})") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Pipe:

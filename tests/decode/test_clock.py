@@ -79,6 +79,13 @@ def test_a_part_after_a_jump_is_found(tmp_path: Path) -> None:
     assert len(packets[1]) == sum(0 <= time - video[2 * FRAMES + 3] < length for time in audio)
 
 
+@pytest.mark.parametrize("starts", [(10,), *STARTS.values()], ids=["it runs on", *STARTS])
+def test_the_length_is_known_before_reading(tmp_path: Path, starts: tuple[int, ...]) -> None:
+    with open_source(joined(tmp_path / "in.ts", *starts, count=30)) as source:
+        assert source.info.duration_seconds == pytest.approx(len(starts), rel=0.1)
+        assert source.info.frame_count == pytest.approx(30 * len(starts), rel=0.1)
+
+
 @pytest.mark.parametrize("seconds", [0, 8 * HOUR])
 def test_one_wrong_time_is_no_jump(tmp_path: Path, seconds: int) -> None:
     """The times of all other frames and packets stay."""
