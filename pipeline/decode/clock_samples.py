@@ -20,10 +20,7 @@ def is_even(path: str) -> bool:
     """Return whether no jump shows; True also if the file has no clock references that are found."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        places = [
-            max(size - SAMPLE_BYTES, 0) if number == SAMPLES else size * number // SAMPLES
-            for number in range(SAMPLES + 1)
-        ]
+        places = sorted({*(size * number // SAMPLES for number in range(SAMPLES)), max(size - SAMPLE_BYTES, 0)})
         found = [seconds for place in places if (seconds := _reference(file, place)) is not None]
     steps = [after - before for before, after in pairwise(found)]
     return not steps or (min(steps) >= 0 and max(steps) <= MOST_UNEVEN * median(steps) + MOST_UNEVEN_SECONDS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.decode.clock_samples import is_even
 from pipeline.decode.source import open_source
 from tests.support.reading import read, read_piped
 from tests.support.timelines import FRAMES, TICKS, joined, set_clock, stream
@@ -97,3 +98,10 @@ def test_one_wrong_time_is_no_jump(tmp_path: Path, seconds: int) -> None:
     assert len(wrong) == len(video)
     assert sum(a != b for a, b in zip(wrong, video, strict=True)) <= 3
     assert all(abs(a - b) <= 3 * STEP for a, b in zip(wrong, video, strict=True))
+
+
+@pytest.mark.parametrize("count", [10, 60])
+def test_an_even_clock_is_not_read_twice(tmp_path: Path, count: int) -> None:
+    path = stream(tmp_path / "in.ts", 10, count=count)
+    assert is_even(str(path))
+    assert not is_even(str(joined(tmp_path / "joined.ts", 10, 10, count=count)))
