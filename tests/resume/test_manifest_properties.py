@@ -2,12 +2,14 @@
 
 import json
 import tempfile
+from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
+from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, Segment, read_manifest
 
 whole = st.integers(-(2**40), 2**40)
 nested = st.recursive(
@@ -59,3 +61,35 @@ def _healthy() -> str:
         Path(folder).chmod(0o700)
         Manifest({"input": "a"}).write(folder)
         return Path(folder, NAME).read_text(encoding="utf-8")
+
+
+names = st.integers(0, 10**9).map(lambda number: f"{number:08}.mp4")
+hashes = st.text("0123456789abcdef", min_size=1, max_size=64)
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> Segment:
+    """A segment with any times."""
+    steps = draw(st.lists(st.integers(-1000, 10_000), max_size=20))
+    durations = draw(st.lists(st.none() | st.integers(0, 10_000), min_size=len(steps) + 1, max_size=len(steps) + 1))
+    return Segment(
+        file=draw(names),
+        bytes=draw(st.integers(0, 2**40)),
+        pts=tuple(accumulate(steps, initial=draw(st.integers(-(2**40), 2**40)))),
+        durations=tuple(durations),
+        delay=draw(st.integers(0, len(steps) + 1)),
+        header=draw(hashes),
+        digest=draw(hashes),
+        sha256=draw(hashes),
+        state=draw(hashes),
+    )
+
+
+@settings(max_examples=30)
+@given(st.lists(segments(), max_size=4, unique_by=lambda segment: segment.file))
+def test_what_is_written_is_read_again(given_segments: list[Segment]) -> None:
+    engine = {"engine": "eager", "precision": "fp32", "device": "cpu", "workers": 1, "strip_rows": None}
+    manifest = Manifest({"input": "a"}, engine, time_base=Fraction(1001, 30000), segments=given_segments)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest.write(folder)
+        assert read_manifest(folder) == manifest
