@@ -116,6 +116,8 @@ def output_name(file: InputFile, style: str, style_end: str | None, name: str = 
     path = PurePath(file.path)
     style = _file_name(find_style(style, style_end).name)
     filled = name.format(stem=path.stem, style=style, suffix=_suffix(path), ending=path.suffix.removeprefix("."))
+    # The stem of a clip named ...mp4 is the name of the folder above; one clip of a stranger must not end the batch.
+    filled = "/".join(f"_{part}" if part == ".." else part for part in filled.split("/"))
     return str(file.folder / filled)
 
 

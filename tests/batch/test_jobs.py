@@ -140,6 +140,34 @@ def test_awkward_names(tmp_path: Path, name: str | bytes) -> None:
     assert job.name == f"{Path(text).stem}-great-wave.mp4"
 
 
+@pytest.mark.parametrize(
+    ("clip", "template", "name"),
+    [
+        ("...mp4", "{stem}/p{suffix}", "_../p.mp4"),
+        ("...mp4", "{style}/{stem}/p{suffix}", "great-wave/_../p.mp4"),
+        ("..mp4", "{stem}./p{suffix}", "_../p.mp4"),
+        ("...mp4", "{stem}{suffix}", "...mp4"),
+        ("....mp4", "{stem}/p{suffix}", ".../p.mp4"),
+    ],
+)
+def test_no_name_of_a_clip_leads_out_of_the_output_folder(tmp_path: Path, clip: str, template: str, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    make_clip(tmp_path / "in" / clip, SHORT, form="mp4")
+    config = BatchConfig(
+        inputs=(str(tmp_path / "in" / clip),), output=tmp_path / "out", styles=("great-wave",), name=template
+    )
+    (step,) = plan(config).steps
+    assert step.job.name == name
+    assert Path(os.path.normpath(step.job.config.target)).is_relative_to(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../b.mp4", "x/../../b.mp4", "/b.mp4", "..", "x/.."])
+def test_no_job_writes_outside_the_output_folder(tmp_path: Path, name: str) -> None:
+    config = video_config("a.mp4", str(tmp_path / "out" / "b.mp4"), {"style": "great-wave"})
+    with pytest.raises(OutputError, match="leads out of the output folder"):
+        check_names([Job(name, config)])
+
+
 def test_names_of_styles_and_containers(tmp_path: Path) -> None:
     touch(tmp_path / "a.avi", tmp_path / "b.WEBM")
     found = jobs(tmp_path, tmp_path / "a.avi", tmp_path / "b.WEBM", styles=("great-wave:0.7,starry-night:0.3",))
