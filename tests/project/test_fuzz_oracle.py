@@ -62,10 +62,13 @@ def test_lost_frames_are_a_fault_unless_damage_is_reported(healthy: tuple[Truth,
     assert faults_of(truth, shorter, is_damaged=True) == ""
 
 
-def test_a_frame_at_another_time_is_a_fault_even_in_damaged_clips(healthy: tuple[Truth, Played]) -> None:
+def test_frames_at_other_times_are_a_fault_but_for_a_stray_one_in_damaged_clips(healthy: tuple[Truth, Played]) -> None:
     truth, played = healthy
-    frames = [(time + (Fraction(1, 50) if number == 7 else 0), number) for time, number in played.frames]
-    assert "frame 7 is" in faults_of(truth, replace(played, frames=frames), is_damaged=True)
+    stray = replace(played, frames=[(time + (number == 7) * Fraction(1, 50), number) for time, number in played.frames])
+    assert "frame 7 is" in faults_of(truth, stray)
+    assert faults_of(truth, stray, is_damaged=True) == ""
+    slow = replace(played, frames=[(2 * time, number) for time, number in played.frames])
+    assert "frame 1 is" in faults_of(truth, slow, is_damaged=True)
 
 
 def test_audio_that_is_crowded_or_off_is_a_fault(healthy: tuple[Truth, Played]) -> None:

@@ -269,7 +269,7 @@ def _replaced(chance: random.Random, folder: Path, others: Path) -> str:
 
 
 def _put(chance: random.Random, path: Path, others: Path) -> str:
-    kind = chance.choice(("link", "link", "dangling link", "fifo", "folder", "hard link", "nothing"))
+    kind = chance.choice(("link", "link", "dangling link", "fifo", "folder", "nothing"))
     if kind == "link":
         path.symlink_to(chance.choice(sorted(others.iterdir())))
     elif kind == "dangling link":
@@ -279,8 +279,6 @@ def _put(chance: random.Random, path: Path, others: Path) -> str:
     elif kind == "folder":
         path.mkdir()
         (path / "a.txt").write_text("a")
-    elif kind == "hard link":
-        os.link(others / "keep.txt", path)
     return kind
 
 

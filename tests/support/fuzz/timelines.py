@@ -26,7 +26,6 @@ class Form:
         videos: codecs of its video, FFmpeg's encoders.
         sounds: codecs of its audio.
         can_join: whether files can be joined byte by byte.
-        header_bytes: of these, what all but the first leave out.
     """
 
     name: str
@@ -34,13 +33,12 @@ class Form:
     videos: tuple[str, ...]
     sounds: tuple[str, ...]
     can_join: bool = False
-    header_bytes: int = 0
 
 
 FORMS = (
     Form("mpegts", ".ts", ("libx264", "libx264", "mpeg2video", "libx265"), ("aac", "aac", "mp2", "ac3"), True),
     Form("mpeg", ".mpg", ("mpeg2video",), ("mp2", "ac3"), True),
-    Form("flv", ".flv", ("libx264",), ("aac", "libmp3lame"), True, 13),
+    Form("flv", ".flv", ("libx264",), ("aac", "libmp3lame")),
     Form("matroska", ".mkv", ("libx264", "mpeg4", "libvpx"), ("aac", "ac3", "libopus", "flac", "libmp3lame")),
     Form("mp4", ".mp4", ("libx264", "mpeg4"), ("aac", "ac3", "libopus")),
     Form("mov", ".mov", ("libx264", "mpeg4"), ("aac", "pcm_s16le")),
@@ -113,10 +111,10 @@ def _joined(chance: random.Random, folder: Path) -> Timeline:
         each = _following(chance, each, Fraction(chance.choice((0, 0, 1, 50, 3600, 24_500))))
         pieces.append(_changed(chance, form, each) if is_changing else each)
     truth, data = Truth(), bytearray()
-    for number, piece in enumerate(pieces):
+    for piece in pieces:
         part = folder / f"part{form.suffix}"
         record(part, [piece], form=form.name, truth=truth)
-        data += part.read_bytes()[form.header_bytes if number else 0 :]
+        data += part.read_bytes()
         part.unlink()
     if form.name == "mpeg":  # FFmpeg gives the last frame of each the clock of the next
         truth.loose = {piece.first + piece.frames - 1 for piece in pieces}
