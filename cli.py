@@ -31,8 +31,7 @@ from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.live.config import LiveConfig, SinkConfig
-from pipeline.system.children import use_safe_path
-from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at
+from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, use_safe_path
 from pipeline.train.config import TrainConfig
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]

@@ -1,6 +1,7 @@
 """A plot of the flicker over time: a curve of the original, a curve of the stylized clip, a line at each scene cut."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def check_plot(path: Path, *, overwrite: bool) -> None:
     """
     check_image_target(path, overwrite=overwrite, what="plot", endings=SUFFIXES)
     try:
-        import matplotlib.figure  # noqa: F401
+        _load_matplotlib()
     except ImportError as error:
         reason = f"the plot needs matplotlib, which cannot be loaded ({error}); pip install 'flowbrush[plot]'"
         raise OutputError(path, reason) from error
@@ -48,6 +49,7 @@ def draw_plot(pairs: Sequence[Pair], brushwork: Brushwork | None = None) -> Pixe
     A pair across a scene cut interrupts the curves and is marked by a line. Beside it, if it was measured, the share of
     the brushwork.
     """
+    _load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -90,6 +92,16 @@ def _draw_brushwork(axes: Any, brushwork: Brushwork) -> None:
     axes.grid(color="#e4e4e4", axis="y")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _load_matplotlib() -> None:
+    """Import matplotlib from another working folder: it evaluates expressions in the file ``matplotlibrc`` there."""
+    before = os.getcwd()
+    os.chdir(Path(__file__).parent)
+    try:
+        import matplotlib.figure  # noqa: F401
+    finally:
+        os.chdir(before)
 
 
 def _root(error: float | None) -> float:

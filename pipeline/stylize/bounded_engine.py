@@ -10,8 +10,8 @@ from pipeline.errors import DeviceError
 from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
 from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
-from pipeline.system.children import safe_path
 from pipeline.system.folders import cache_folder
+from pipeline.system.process import safe_path
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,13 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import IO, Any
 
-SAFE_PATH = "PYTHONSAFEPATH"
+from pipeline.system.process import SAFE_PATH, safe_path
+
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -67,45 +67,6 @@ def kill_session(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-
-
-def use_safe_path() -> None:
-    """Keep every Python that this process starts from now on, itself or through a library, out of the working folder.
-
-    For a process that belongs to us. A program that uses flowbrush as a library may start its own scripts.
-    """
-    os.environ[SAFE_PATH] = "1"
-
-
-class _SafePath:
-    """See `safe_path`; threads may be within it at the same time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._entered = 0
-        self._before: str | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._entered:
-                self._before = os.environ.get(SAFE_PATH)
-                os.environ[SAFE_PATH] = "1"
-            self._entered += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._entered -= 1
-            if self._entered:
-                return
-            if self._before is None:
-                os.environ.pop(SAFE_PATH, None)
-            else:
-                os.environ[SAFE_PATH] = self._before
-
-
-safe_path = _SafePath()
-"""Context in which libraries start processes for us: torch's compiler, multiprocessing. They take the environment of
-this process, which is changed meanwhile."""
 
 
 class _WorkerProcess(SpawnProcess):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 # How long an interrupted run may take to end by itself; stylizing a frame or flushing an encoder may take longer.
 GRACE_SECONDS = 1.5
+# Tells each Python that is started to keep the working folder out of its path, see `pipeline.system.children`.
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def launched_at() -> float:
@@ -46,6 +48,45 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((-1, 2**31 - 1), (-2, 64 * 2**20), (-3, 2**30), (-8, 1)):
             mallopt(parameter, value)
+
+
+def use_safe_path() -> None:
+    """Keep every Python that this process starts from now on, itself or through a library, out of the working folder.
+
+    For a process that belongs to us. A program that uses flowbrush as a library may start its own scripts.
+    """
+    os.environ[SAFE_PATH] = "1"
+
+
+class _SafePath:
+    """See `safe_path`; threads may be within it at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entered = 0
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._entered:
+                self._before = os.environ.get(SAFE_PATH)
+                os.environ[SAFE_PATH] = "1"
+            self._entered += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._entered -= 1
+            if self._entered:
+                return
+            if self._before is None:
+                os.environ.pop(SAFE_PATH, None)
+            else:
+                os.environ[SAFE_PATH] = self._before
+
+
+safe_path = _SafePath()
+"""Context in which libraries start processes for us: torch's compiler, multiprocessing. They take the environment of
+this process, which is changed meanwhile."""
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
-from pipeline.system.children import WorkerContext, safe_path
-from pipeline.system.process import set_up_logging
+from pipeline.system.children import WorkerContext
+from pipeline.system.process import safe_path, set_up_logging
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 if TYPE_CHECKING:
