@@ -31,7 +31,7 @@ from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.live.config import LiveConfig, SinkConfig
-from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, use_safe_path
+from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, silence_pillow, use_safe_path
 from pipeline.train.config import TrainConfig
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -276,6 +276,7 @@ def main() -> Any:
     """Run the command ``flowbrush``."""
     use_safe_path()
     keep_freed_memory()
+    silence_pillow()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks

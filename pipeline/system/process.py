@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,14 @@ def set_up_logging(level: int) -> None:
     """Log to standard error, from ``level`` on."""
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
     logging.getLogger("torch.utils.cpp_extension").disabled = level > logging.DEBUG  # it reports a missing CUDA
+
+
+def silence_pillow() -> None:
+    """Keep Pillow's warnings about damaged metadata from standard error: two lines each, for each picture.
+
+    What matters, that a picture cannot be read, is an error. Not for a library: its caller decides about warnings.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import cli
@@ -125,6 +127,20 @@ def test_metadata_are_copied_as_they_are_and_escaped_on_the_terminal(tmp_path: P
         found = {key.casefold(): text for key, text in container.metadata.items()}
         assert {key: found[key] for key in texts} == texts
         assert container.streams.audio[0].metadata["title"] == "\x1b]0;owned\x07"
+
+
+def test_a_damaged_picture_says_nothing_on_the_terminal(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x010E] = "a description"
+    mask = tmp_path / "mask.tif"
+    Image.new("L", (64, 48), 255).save(mask, exif=tags)
+    data = bytearray(mask.read_bytes())
+    place = data.index(struct.pack("<HH", 0x010E, 2))
+    data[place + 4 : place + 8] = struct.pack("<I", 10**6)  # a longer description than the file
+    mask.write_bytes(data)
+    source = make_clip(tmp_path / "in.mp4", Clip(**SHORT))
+    result = run("video", *PLAIN, source, tmp_path / "out.mp4", "--mask", mask, "-q")
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_a_track_of_an_unknown_codec_is_dropped_with_a_notice(tmp_path: Path) -> None:

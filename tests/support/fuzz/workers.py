@@ -23,6 +23,7 @@ MOST_MEMORY_BYTES = 4 * 2**30
 
 def work(folder: Path, originals: Path) -> None:
     """Run a worker: read seeds from standard input, print a line with the outcome of each."""
+    from pipeline.system.process import silence_pillow
     from tests.support.fuzz.cases import Material, run_case
 
     with suppress(ImportError):
@@ -30,6 +31,7 @@ def work(folder: Path, originals: Path) -> None:
 
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    silence_pillow()
     material = Material(originals, folder / "material")
     said = tempfile.TemporaryFile()  # noqa: SIM115 - open until the process ends
     os.dup2(said.fileno(), 2)
