@@ -28,7 +28,9 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "evaluate": (EvaluateConfig,),
     "train": (TrainConfig,),
 }
-CONFIGS = {config for configs in COMMANDS.values() for config in configs} | {DecodeConfig, EncodeConfig, StylizeConfig}
+CONFIGS = sorted(  # in one order: each process of pytest-xdist collects the tests for itself
+    {DecodeConfig, EncodeConfig, StylizeConfig}.union(*COMMANDS.values()), key=lambda config: config.__name__
+)
 
 
 @dataclass(frozen=True, kw_only=True)
