@@ -10,11 +10,13 @@ from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import Writer
+from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import is_resumable, open_render
+from pipeline.resume.work_dir import clear_remains
 from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import find_style, last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
@@ -81,7 +83,11 @@ def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
     """Plan the output of a clip; see `plan_output`."""
     size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
     may_replace = not config.fresh and is_placed(config.target)
-    return plan_output(source, config.target, config.encode, size=size, may_replace=may_replace)
+    try:
+        return plan_output(source, config.target, config.encode, size=size, may_replace=may_replace)
+    except OutputError:
+        clear_remains(config.target)  # if the output exists already, no later step does it
+        raise
 
 
 def load_stylizer(

@@ -19,6 +19,7 @@ from pipeline.errors import InputError, OutputError
 from pipeline.resume.disk_space import size_text
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.stylize.device import find_device
+from pipeline.system.files import remove_all_abandoned
 from pipeline.workers.protocol import SegmentExecutor
 
 # Shortest time between two reports of a batch that watches folders.
@@ -89,7 +90,9 @@ def run_batch(
 
 def _lock(config: BatchConfig) -> Lock:
     try:
-        return Lock(str(config.state_folder / "lock"))
+        lock = Lock(str(config.state_folder / "lock"))
+        remove_all_abandoned(str(config.state_folder))
+        return lock
     except HeldError as error:
         process = f" (process {error.process})" if error.process is not None else ""
         reason = f"another batch{process} is running in this folder; wait for it, or stop it"

@@ -19,7 +19,7 @@ from pipeline.resume.manifest import (
     read_manifest,
     work_dir_path,
 )
-from pipeline.system.files import file_signature, read_own, remove, remove_folder, write_atomically
+from pipeline.system.files import file_signature, read_own, remove, remove_abandoned, remove_folder, write_atomically
 from pipeline.system.folders import is_private, make_private
 
 # Of frames with 100 million pixels, the largest that are decoded.
@@ -165,7 +165,8 @@ def partial_output_text(path: str, manifest: Manifest, *, is_fresh: bool) -> str
 
 
 def clear_remains(target: str) -> None:
-    """Remove an empty work folder of ``target``, as a run leaves it that was killed at its very end."""
+    """Remove what a run leaves that was killed at its very end: an empty work folder, a second name of the output."""
+    remove_abandoned(os.path.realpath(target))
     if os.path.isdir(work_dir_path(target)):
         with suppress(OutputError):  # another run has locked it
             work_dir = WorkDir(target)

@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _CHUNK_BYTES = 2**20
+_TEMPORARY = ".flowbrush-"
 # Temporary files of this process, open and locked, so that no other run takes them for abandoned.
 _temporaries: dict[str, BinaryIO] = {}
 
@@ -157,11 +158,9 @@ def new_temporary(path: str) -> str:
     Raises:
         OSError: the folder cannot be written to.
     """
-    folder, name = os.path.split(path)
-    start = f".flowbrush-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}-"
-    _remove_abandoned(folder, start)
+    remove_abandoned(path)
     while True:
-        temporary = os.path.join(folder, f"{start}{secrets.token_hex(6)}.part")
+        temporary = os.path.join(os.path.dirname(path), f"{_start_of_temporaries(path)}{secrets.token_hex(6)}.part")
         with contextlib.suppress(FileExistsError):
             if _hold(temporary, create(temporary)):
                 return temporary
@@ -231,6 +230,16 @@ def remove(path: str) -> None:
     _release(path)
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def remove_abandoned(path: str) -> None:
+    """Remove the files of this user that `new_temporary` made for ``path``, and that no process writes any more."""
+    _remove_abandoned(os.path.dirname(path), _start_of_temporaries(path))
+
+
+def remove_all_abandoned(folder: str) -> None:
+    """Remove the files of this user that `new_temporary` made in a folder, and that no process writes any more."""
+    _remove_abandoned(folder, _TEMPORARY)
 
 
 def remove_folder(path: str) -> None:
@@ -348,15 +357,18 @@ def _release(path: str) -> None:
 
 
 def _remove_abandoned(folder: str, start: str) -> None:
-    """Remove this user's temporary files whose name has that start, and that no process holds."""
     if os.name != "posix":
         return
     import fcntl
 
     with contextlib.suppress(OSError):
         names = [name for name in os.listdir(folder or ".") if name.startswith(start) and name.endswith(".part")]
-        for path in (os.path.join(folder, name) for name in names):
-            with contextlib.suppress(OSError), open_existing(path) as file:
+        for temporary in (os.path.join(folder, name) for name in names):
+            with contextlib.suppress(OSError), open_existing(temporary) as file:
                 if os.fstat(file.fileno()).st_uid == os.geteuid():
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(path)
+                    os.unlink(temporary)
+
+
+def _start_of_temporaries(path: str) -> str:
+    return f"{_TEMPORARY}{hashlib.sha256(os.fsencode(os.path.basename(path))).hexdigest()[:12]}-"
