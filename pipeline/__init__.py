@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 # Threads that spin at OpenMP's barriers slow down the decoder and the encoder. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# PyAV's wheel was built in the temporary folder, and its GnuTLS looks for its settings there, where any user can plant
+# them. Read when PyAV is loaded.
+os.environ.setdefault("GNUTLS_SYSTEM_PRIORITY_FILE", "/etc/gnutls/config")
 
 if TYPE_CHECKING:
     from pipeline.api import stylize_clip, stylize_folder, stylize_frames

@@ -25,9 +25,14 @@ POLL_SECONDS = 0.005
 # A larger difference means that the device's clock was reset.
 CLOCK_JUMP_SECONDS = 1.0
 
-# PyAV's wheel looks for ALSA's settings and plugins (PulseAudio's and PipeWire's among them) in paths that exist only
-# where the wheel was built.
-ALSA_SETTINGS = "/usr/share/alsa/alsa.conf"
+# PyAV's wheel looks for ALSA's settings and plugins (PulseAudio's and PipeWire's among them) where it was built, in the
+# temporary folder: any user can plant them there.
+ALSA_FOLDERS = {
+    "ALSA_CONFIG_DIR": "/usr/share/alsa",
+    "ALSA_CONFIG_PATH": "/usr/share/alsa/alsa.conf",
+    "ALSA_CONFIG_UCM": "/usr/share/alsa/ucm",
+    "ALSA_CONFIG_UCM2": "/usr/share/alsa/ucm2",
+}
 ALSA_PLUGINS = ("/usr/lib/*-linux-gnu*/alsa-lib", "/usr/lib64/alsa-lib", "/usr/lib/alsa-lib")
 
 
@@ -119,11 +124,10 @@ def _find_device(name: str | None) -> tuple[str, str]:
 
 
 def _set_alsa_paths() -> None:
-    if os.path.isfile(ALSA_SETTINGS):
-        os.environ.setdefault("ALSA_CONFIG_PATH", ALSA_SETTINGS)
+    """Name the system's folders even where they do not exist: there is no microphone then."""
     folders = [folder for pattern in ALSA_PLUGINS for folder in glob(pattern)]
-    if folders:
-        os.environ.setdefault("ALSA_PLUGIN_DIR", folders[0])
+    for name, folder in {**ALSA_FOLDERS, "ALSA_PLUGIN_DIR": next(iter(folders), ALSA_PLUGINS[-1])}.items():
+        os.environ.setdefault(name, folder)
 
 
 def _first_windows_microphone() -> str:
