@@ -4,6 +4,8 @@ Both are reparameterized from the stored weights inside the graph, so training a
 a CPU they save a quarter of the time per frame: see docs/decisions/network.md.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,17 +16,32 @@ OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 def reflect(x: Tensor, margin: int, *, rows: bool = True) -> Tensor:
     """Mirror ``(N, C, H, W)`` by ``margin`` pixels at each border; at the left and right only if not ``rows``."""
-    vertical = margin if rows else 0
-    return F.pad(x, (margin, margin, vertical, vertical), mode="reflect") if margin else x
+    return _pad(x, margin, margin if rows else 0, "reflect")
 
 
 def repeat_edge(x: Tensor, *, rows: bool = True) -> Tensor:
     """Repeat the border pixels of ``(N, C, H, W)`` once on each side; at the left and right only if not ``rows``."""
+    return _pad(x, 1, int(rows), "replicate")
+
+
+def _pad(x: Tensor, columns: int, rows: int, mode: Literal["reflect", "replicate"]) -> Tensor:
     if not x.requires_grad:
-        return F.pad(x, (1, 1, int(rows), int(rows)), mode="replicate")
-    # The gradient of F.pad has a memory format that torch.compile does not expect, which aborts the run.
-    wide = torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
-    return torch.cat((wide[..., :1, :], wide, wide[..., -1:, :]), dim=2)
+        return F.pad(x, (columns, columns, rows, rows), mode=mode)
+    # torch.compile's gradients of F.pad are wrong: those of "reflect" behind a normalization in bfloat16, and those of
+    # "replicate" have a memory format that it does not expect.
+    for dim, margin in ((3, columns), (2, rows)):
+        x = _concatenate_border(x, dim, margin, is_mirrored=mode == "reflect")
+    return x
+
+
+def _concatenate_border(x: Tensor, dim: int, margin: int, *, is_mirrored: bool) -> Tensor:
+    if not margin:
+        return x
+    size = x.shape[dim]
+    before = range(margin, 0, -1) if is_mirrored else (0,) * margin
+    after = range(size - 2, size - 2 - margin, -1) if is_mirrored else (size - 1,) * margin
+    first, last = ([x.narrow(dim, index, 1) for index in indices] for indices in (before, after))
+    return torch.cat((*first, x, *last), dim=dim)
 
 
 def upsample_convolve(x: Tensor, weight: Tensor, *, rows: bool = True) -> Tensor:

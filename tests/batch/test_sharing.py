@@ -193,13 +193,13 @@ def test_any_number_of_sizes_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_pa
         return real(module, dynamic=False, backend=backend)
 
     monkeypatch.setattr(torch, "compile", cheap)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
     monkeypatch.setattr(models.engines.capabilities, "can_compile", lambda device: True)
     network, device = StyleNetwork(TINY), torch.device("cpu")
-    for number in range(3):
-        height = 16 + 4 * number
-        spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
-        engine = models.engines.build.build_engine("compile", spec)
-        pixels = torch.from_numpy(np.zeros((height, 16, 3), np.uint8))
-        engine(pixels, network.neutral_style(), zero_statistics(network, device), *(torch.zeros(()) for _ in range(4)))
+    with torch._dynamo.config.patch(recompile_limit=2):  # monkeypatch would leave it deleted
+        for number in range(3):
+            height = 16 + 4 * number
+            spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
+            engine = models.engines.build.build_engine("compile", spec)
+            pixels, statistics = torch.zeros(height, 16, 3, dtype=torch.uint8), zero_statistics(network, device)
+            engine(pixels, network.neutral_style(), statistics, *(torch.zeros(()) for _ in range(4)))
     assert len(compiled) == 3
