@@ -23,8 +23,8 @@ INTERLEAVE_SECONDS = 10
 # Subtitles are stored roughly where they start; reading continues so long for them after everything else has ended.
 SUBTITLE_SECONDS = 1
 
-# Audio may start so long before zero with priming, which players skip. A clip with more there is moved to zero.
-PRIMING_SECONDS = Fraction(1, 4)
+# A stream that starts so little before zero is rounded: the clock of Matroska has milliseconds.
+ROUNDED_SECONDS = Fraction(2, 1000)
 
 _FRAMES = -1  # stands for the decoded video among stream indexes
 
@@ -243,11 +243,14 @@ class FrameTimes:
 
 
 def _starts_early(header: Header) -> bool:
-    """Return whether frames, or more than priming, lie before zero: an mp4 would hide them."""
+    """Return whether frames or audio lie before zero: an mp4 would hide them.
+
+    FFmpeg's start of an audio stream is after its priming, which players skip.
+    """
     video, start = header.video, header.start_seconds or Fraction(0)
     if video is None or video.start_time is None:
         return False
-    return video.start_time < 0 or start < -PRIMING_SECONDS
+    return video.start_time < 0 or start < -ROUNDED_SECONDS
 
 
 def _is_absurd(seconds: Fraction, origin: Fraction) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.support.fuzz.recordings import Recording, Sound, record
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.reading import spoil
 from tests.support.timelines import TICKS, WRAP, set_clock, stream
@@ -20,9 +21,7 @@ def test_a_clip_that_starts_before_zero_loses_nothing(tmp_path: Path, suffix: st
     report, _ = transcode_file(source, target, decoding=part)
     found = contents(target)
     assert len(found.times) == report.frames == (24 if part else 30)
-    with av.open(str(target)) as container:
-        samples = sum(frame.samples for frame in container.decode(audio=0))
-    assert abs(samples - report.frames * 1600) <= 2048
+    assert abs(_samples(target) - report.frames * 1600) <= 2048
 
 
 def test_audio_before_zero_is_heard(tmp_path: Path) -> None:
@@ -30,8 +29,30 @@ def test_audio_before_zero_is_heard(tmp_path: Path) -> None:
     first = int(WRAP / TICKS)
     clip = Clip(pts=range(first, first + 45_000, 3000), time_base=TICKS, audio=[audio])
     transcode_file(make_clip(tmp_path / "in.ts", clip), tmp_path / "out.mp4")
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        assert sum(frame.samples for frame in container.decode(audio=0)) >= 48_000
+    assert _samples(tmp_path / "out.mp4") >= 48_000
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_a_little_audio_before_zero_is_heard_too(tmp_path: Path, suffix: str) -> None:
+    """Unlike priming, which the file says to skip, it is no silence; the frames move with it."""
+    piece = Recording(frames=16, sounds=(Sound("libmp3lame", delay=Fraction(-3, 20)),))
+    record(tmp_path / "in.mkv", [piece], form="matroska", options={"avoid_negative_ts": "disabled"})
+    before, after = contents(tmp_path / "in.mkv"), tmp_path / f"out.{suffix}"
+    transcode_file(tmp_path / "in.mkv", after)
+    assert _samples(after) == _samples(tmp_path / "in.mkv")
+    assert abs(contents(after).offset - before.offset) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame"])
+def test_priming_moves_no_frame(tmp_path: Path, codec: str) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(audio=[Audio(codec=codec)]))
+    transcode_file(source, tmp_path / "out.mp4")
+    assert contents(tmp_path / "out.mp4").times[0] == contents(source).times[0] == 0
+
+
+def _samples(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(frame.samples for frame in container.decode(audio=0))
 
 
 def test_a_frame_before_the_start_in_the_header_is_shown(tmp_path: Path) -> None:
