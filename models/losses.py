@@ -1,4 +1,4 @@
-"""Losses: style, content and smoothness of an image, stability between two frames.
+"""Losses: style, brushwork, content and smoothness of an image, stability between two frames.
 
 Each is divided by the size of its target, so one set of weights suits every style image and every network.
 """
@@ -16,6 +16,12 @@ SMALLEST_TARGET = 1e-12
 SMALLEST_CONTENT_SPREAD = 0.01
 """Variance over mean square below which features count as flat: a photo of one color must not outweigh the others."""
 
+BT601_LUMA = (0.299, 0.587, 0.114)
+"""Luminance as image programs compute it."""
+
+SMALLEST_CONTRAST = 1e-6
+"""Keeps the luminance of an image of one color finite."""
+
 SMALLEST_FEATURE_SPREAD = 1e-4
 """Keeps the feature loss finite for almost constant features."""
 
@@ -29,11 +35,11 @@ def gram_matrix(features: Tensor) -> Tensor:
         features: ``(N, C, H, W)``.
 
     Returns:
-        ``(N, C, C)``: ``F F^T / (C H W)``; float32, or the precision of autocast where that is on.
+        ``(N, C, C)`` float32: ``F F^T / (C H W)``, multiplied in the precision of the features.
     """
     n, c, h, w = features.shape
-    flat = features.reshape(n, c, h * w).float()
-    return flat @ flat.transpose(1, 2) / (c * h * w)
+    flat = features.permute(0, 2, 3, 1).reshape(n, h * w, c)  # a view of features in channels_last
+    return (flat.transpose(1, 2) @ flat).float() / (c * h * w)
 
 
 def style_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -121,6 +127,17 @@ def feature_loss(features: Tensor, past: Tensor, flow: Tensor, mask: Tensor) -> 
     wide = features.float()
     spread = wide.detach().var().clamp_min(SMALLEST_FEATURE_SPREAD)
     return _mean_over_visible((wide - warp(past, small)).square(), visible) / spread
+
+
+def standard_luminance(images: Tensor) -> Tensor:
+    """Compute the luminance ``(N, 1, H, W)`` of ``(N, 3, H, W)`` RGB, each image brought to mean 0.5, deviation 0.2.
+
+    What is left is brushwork: images that differ in colors, brightness and contrast alone have the same. An image
+    without contrast stays flat.
+    """
+    luminance = (images.float() * images.new_tensor(BT601_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    deviation, mean = torch.std_mean(luminance, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (luminance - mean) / (deviation + SMALLEST_CONTRAST) * 0.2 + 0.5
 
 
 def luma(image: Tensor) -> Tensor:

@@ -13,9 +13,6 @@ from torch import Tensor
 from models.flow import FlowEstimator, Pixels, flow_to_tensor, visible, warp
 from models.losses import content_loss, style_loss
 
-BT601_LUMA = (0.299, 0.587, 0.114)
-"""Luminance as image programs compute it."""
-
 SMALLEST_VISIBLE = 0.1
 """Share of visible pixels below which two frames count as different scenes and are not compared."""
 
@@ -102,13 +99,6 @@ def content_score(stylized: Tensor, original: Tensor) -> float:
         original: ``(1, C, H, W)`` features of the original frame.
     """
     return float(content_loss(stylized, original))
-
-
-def standard_luminance(image: Pixels) -> Tensor:
-    """Compute the luminance of ``(H, W, 3)`` uint8 RGB, brought to mean 0.5 and deviation 0.2: ``(1, 1, H, W)``."""
-    weights = torch.tensor(BT601_LUMA).view(1, 3, 1, 1)
-    luminance = (image_to_tensor(image) * weights).sum(dim=1, keepdim=True)
-    return (luminance - luminance.mean()) / (luminance.std(correction=0) + 1e-6) * 0.2 + 0.5
 
 
 def image_to_tensor(image: Pixels) -> Tensor:

@@ -2,15 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from models.losses import content_loss, feature_loss, gram_matrix, output_loss, style_loss, total_variation
+from models.losses import (
+    content_loss,
+    feature_loss,
+    gram_matrix,
+    output_loss,
+    standard_luminance,
+    style_loss,
+    total_variation,
+)
 from models.training.loss_network import LossNetwork
 from models.training.pairs import FramePairs
+
+STROKE_SCALES = (1.0, 0.5, 0.25)
+"""Factors of the size at which brushwork is compared: fine, middle and large strokes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,8 @@ class LossWeights:
 
     Attributes:
         style: of the distance of Gram matrices from the style image.
+        strokes: of the same for the luminance alone, at `STROKE_SCALES`.
+        structure: of the same for the luminance and deep features.
         content: of the distance of features from the frame.
         variation: of the differences of neighboring pixels.
         output: of the change of the stylized frame along the flow.
@@ -26,6 +40,8 @@ class LossWeights:
     """
 
     style: float = 14.0
+    strokes: float = 30.0
+    structure: float = 10.0
     content: float = 0.7
     variation: float = 2.0
     output: float = 250.0
@@ -34,6 +50,9 @@ class LossWeights:
     def __post_init__(self) -> None:
         if not all(math.isfinite(weight) and weight >= 0 for weight in asdict(self).values()):
             raise ValueError(f"loss weights must be finite and not negative: {self}")
+
+
+NAMES = tuple(f.name for f in fields(LossWeights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +95,38 @@ class Objective(Protocol):
         ...
 
 
-class StyleTransferObjective:
-    """Content, style and smoothness as in Johnson 2016, temporal stability as in ReCoNet 2018.
+@dataclass(frozen=True, slots=True)
+class View:
+    """An image as one loss network sees it.
 
-    The frames of a pair show the same scene, so style and content are measured on the first one only: that halves the
+    Attributes:
+        network: to pass it through.
+        layers: features to compare by their Gram matrices, each with the name of its loss.
+        stroke_scale: factor of the size of the luminance; None for the image in color.
+    """
+
+    network: LossNetwork
+    layers: tuple[tuple[str, str], ...]
+    stroke_scale: float | None = None
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the features of ``(N, 3, H, W)`` images in [0, 1]."""
+        if self.stroke_scale is not None:
+            images = standard_luminance(images).expand(-1, 3, -1, -1)
+        if self.stroke_scale not in (None, 1.0):
+            images = F.interpolate(images, scale_factor=self.stroke_scale, mode="bilinear", antialias=True)
+        return self.network(images)  # type: ignore[no-any-return]
+
+
+class StyleTransferObjective:
+    """Content, style and smoothness as in Johnson 2016, temporal stability as in ReCoNet 2018, and brushwork.
+
+    Gram matrices of colored images are matched by colors and fine texture. So brushwork has losses of its own: Gram
+    matrices of the luminance alone, at one contrast, on a pyramid of sizes, where small kernels see large strokes.
+    Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017; Snelgrove, "High-Resolution
+    Multi-Scale Neural Texture Synthesis", 2017.
+
+    The frames of a pair show the same scene, so all but stability is measured on the first one only: that halves the
     work of the loss networks, the largest part of a step.
 
     Args:
@@ -93,38 +140,54 @@ class StyleTransferObjective:
         if not networks:
             raise ValueError("at least one loss network is needed")
         self.networks = list(networks)
+        self._colored = [View(network, _named("style", network.layers.style)) for network in networks]
+        self._strokes = [
+            View(network, layers, scale)
+            for network in networks
+            for scale in STROKE_SCALES
+            if (layers := _stroke_layers(network, scale))
+        ]
 
     def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
-        """Return the weights, then the Gram matrices ``(C, C)`` by network and style layer, averaged over images."""
+        """Return the weights, then the Gram matrices ``(C, C)`` in the order of `terms`, averaged over the images."""
         with torch.no_grad():
             grams = [self._grams(image) for image in style_image[:, None]]
         means = (torch.stack(of_layer).mean(dim=0) for of_layer in zip(*grams, strict=True))
         return [torch.tensor(astuple(weights), dtype=torch.float32, device=style_image.device), *means]
 
     def _grams(self, image: Tensor) -> list[Tensor]:
-        features = ((network.layers.style, network(image)) for network in self.networks)
-        return [gram_matrix(by_layer[layer])[0] for layers, by_layer in features for layer in layers]
+        seen = ((view, view.features(image)) for view in (*self._colored, *self._strokes))
+        return [gram_matrix(features[layer])[0] for view, features in seen for _, layer in view.layers]
 
     def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Return the losses ``style``, ``content``, ``variation``, ``output`` and ``feature``."""
-        style, content = self._style_and_content(pairs.clean_first, stylized.first, targets[1:])
+        """Return the losses, in the order of `LossWeights`."""
         frames = (pairs.clean_second, pairs.clean_first)
-        losses = {
-            "style": style,
-            "content": content,
+        losses = self._perceptual_losses(pairs.clean_first, stylized.first, targets[1:]) | {
             "variation": total_variation(stylized.first),
             "output": output_loss(stylized.second, stylized.first, *frames, pairs.flow, pairs.mask),
             "feature": feature_loss(stylized.second_features, stylized.first_features, pairs.flow, pairs.mask),
         }
-        return {name: weight * loss for (name, loss), weight in zip(losses.items(), targets[0].unbind(), strict=True)}
+        return {name: weight * losses[name] for name, weight in zip(NAMES, targets[0].unbind(), strict=True)}
 
-    def _style_and_content(self, frames: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        style, content = [], []
+    def _perceptual_losses(self, frames: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> dict[str, Tensor]:
+        losses: dict[str, list[Tensor]] = {"style": [], "strokes": [], "structure": [], "content": []}
         remaining = iter(grams)
-        for network in self.networks:
-            found = network(stylized)
-            with torch.no_grad():
-                expected = network(frames)
-            style += [style_loss(found[layer], next(remaining)) for layer in network.layers.style]
-            content += [content_loss(found[layer], expected[layer]) for layer in network.layers.content]
-        return torch.stack(style).mean(), torch.stack(content).mean()
+        for view in (*self._colored, *self._strokes):
+            found = view.features(stylized)
+            for name, layer in view.layers:
+                losses[name].append(style_loss(found[layer], next(remaining)))
+            if view.stroke_scale is None:
+                with torch.no_grad():
+                    expected = view.features(frames)
+                losses["content"] += [content_loss(found[n], expected[n]) for n in view.network.layers.content]
+        nothing = stylized.new_zeros(())
+        return {name: torch.stack(terms).mean() if terms else nothing for name, terms in losses.items()}
+
+
+def _named(loss: str, layers: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((loss, layer) for layer in layers)
+
+
+def _stroke_layers(network: LossNetwork, scale: float) -> tuple[tuple[str, str], ...]:
+    structure = network.layers.structure if scale == 1 else ()
+    return _named("strokes", network.layers.strokes) + _named("structure", structure)

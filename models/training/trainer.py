@@ -1,7 +1,7 @@
 """The training loop: one network, one or more styles, checkpoints that resume exactly where they stopped."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,10 @@ class TrainingReport:
     best: bool = False
     overfitting: bool = False
     progress: float = 0.0
+
+
+RunNetwork = Callable[..., tuple[Tensor, Tensor]]
+"""Frames and the tensors of a style in; stylized frames and features out."""
 
 
 class DivergedError(ArithmeticError):
@@ -136,7 +140,7 @@ class Trainer:
         self._targets = [objective.targets(i.to(device), w) for i, w in zip(style_images, weights, strict=True)]
         groups = [{"params": list(module.parameters())} for module in (self.network, self.bank)]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        self._losses = torch.compile(self._compute_losses, dynamic=False) if config.compile else self._compute_losses
+        self._stylize = torch.compile(self._run_network, dynamic=False) if config.compile else self._run_network
 
     def run(self) -> Iterator[TrainingReport]:
         """Train to the end, one report per step; the caller may stop at any of them.
@@ -202,7 +206,7 @@ class Trainer:
         self._set_rates()
         pairs = self._draw_pairs()
         index = self.step % len(self._targets)
-        losses = self._losses(pairs.tensors(), self.bank.style(index), self._targets[index])
+        losses = self._losses(pairs, index, self._stylize)
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -231,20 +235,26 @@ class Trainer:
         crops = crops.to(self.device)
         return moved_pairs(crops, crops.roll(1, 0), generator, self._motion)
 
-    def _compute_losses(self, pairs: tuple[Tensor, ...], style: Style, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-        frames = FramePairs(*pairs)
-        both = torch.cat((frames.first, frames.second)).contiguous(memory_format=torch.channels_last)
+    def _losses(
+        self, pairs: FramePairs, index: int, stylize: Callable[..., tuple[Tensor, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Stylize the pairs in the style at ``index``, and compute the losses; those are faster if not compiled."""
+        both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
+        stylized, features = stylize(both, *self.bank.style(index).tensors())
+        return self.objective.terms(pairs, StylizedPairs(*stylized.chunk(2), *features.chunk(2)), self._targets[index])
+
+    def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
-            stylized, features = self.network.with_features(both, style)
-            return self.objective.terms(frames, StylizedPairs(*stylized.float().chunk(2), *features.chunk(2)), targets)
+            stylized, features = self.network.with_features(frames, Style(*style))
+            return stylized.float(), features
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Return the weighted losses on the held-out images, averaged over the styles."""
         sums: dict[str, float] = {}
-        for index, targets in enumerate(self._targets):
+        for index in range(len(self._targets)):
             for batch in self.validation.split(self.config.batch):
-                losses = self._compute_losses(batch.tensors(), self.bank.style(index), targets)
+                losses = self._losses(batch, index, self._run_network)
                 share = len(batch) / len(self.validation) / len(self._targets)
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + share * float(value)

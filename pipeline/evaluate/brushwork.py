@@ -127,11 +127,11 @@ def _gram_matrices(network: "LossNetwork", image: Pixels, scale: float, layers: 
     import torch
     from torch.nn import functional as F
 
-    from models.losses import gram_matrix
-    from models.metrics import standard_luminance
+    from models.losses import gram_matrix, standard_luminance
+    from models.metrics import image_to_tensor
 
     with torch.inference_mode():
-        luminance = standard_luminance(_at_short_px(image))
+        luminance = standard_luminance(image_to_tensor(_at_short_px(image)))
         if scale != 1:
             luminance = F.interpolate(luminance, scale_factor=scale, mode="bilinear", antialias=True)
         features = network(luminance.expand(-1, 3, -1, -1))

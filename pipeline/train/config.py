@@ -91,6 +91,10 @@ class TrainConfig:
     batch: Annotated[int, Option("Pairs of frames in a step.")] = 2
     crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
     style_weight: Annotated[float, Option("Weight of the style loss.")] = 14.0
+    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes of three sizes, without color.")] = (
+        30.0
+    )
+    structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 0.7
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
     output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 250.0
@@ -199,6 +203,8 @@ class TrainConfig:
 
         return LossWeights(
             self.style_weight,
+            self.strokes_weight,
+            self.structure_weight,
             self.content_weight,
             self.variation_weight,
             self.output_weight * self.stillness,

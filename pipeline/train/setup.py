@@ -39,6 +39,7 @@ def build_trainer(
         StyleError: ``start`` cannot be used.
         DeviceError: the device is not available.
     """
+    from models.engines.capabilities import native_precision
     from models.training.objective import LossWeights, StyleTransferObjective
     from models.training.trainer import Trainer
 
@@ -56,6 +57,8 @@ def build_trainer(
     download_start = time.monotonic()
     loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
     start += time.monotonic() - download_start
+    if native_precision(device) == "bf16":
+        loss_networks = [network.bfloat16() for network in loss_networks]
     settings, cache = _settings(config, device, notify)
     try:
         trainer = Trainer(

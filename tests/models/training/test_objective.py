@@ -6,17 +6,18 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.flow import warp
-from models.losses import gram_matrix
+from models.losses import gram_matrix, standard_luminance
 from models.training.content import style_image_at
-from models.training.objective import LossWeights, StyleTransferObjective, StylizedPairs
+from models.training.objective import STROKE_SCALES, LossWeights, StyleTransferObjective, StylizedPairs
 from models.training.pairs import FramePairs
 from tests.support.tiny import blobs, loss_network, stripes
 
 NAMES = [f.name for f in dataclasses.fields(LossWeights)]
 NONE = {name: 0.0 for name in NAMES}
-PERCEPTUAL = ("style", "content", "variation")
+PERCEPTUAL = ("style", "strokes", "structure", "content", "variation")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,9 +104,40 @@ def test_targets_are_the_weights_and_the_gram_matrices_of_the_style_image(object
     features = network(style_image())
     grams = [gram_matrix(features[layer])[0] for layer in network.layers.style]
     assert len(grams) > 1
+    grey = standard_luminance(style_image()).expand(-1, 3, -1, -1)
+    for scale in STROKE_SCALES:
+        features = network(F.interpolate(grey, scale_factor=scale, mode="bilinear", antialias=True))
+        grams += [gram_matrix(features[layer])[0] for layer in network.layers.strokes]
+        grams += [gram_matrix(features[layer])[0] for layer in network.layers.structure if scale == 1]
     for target, expected in zip(targets, [torch.tensor(dataclasses.astuple(LossWeights())), *grams], strict=True):
-        torch.testing.assert_close(target, expected)
+        torch.testing.assert_close(target, expected, rtol=1e-4, atol=1e-6)
         assert not target.requires_grad
+
+
+def test_brushwork_does_not_depend_on_colors_and_contrast(
+    objective: StyleTransferObjective, pairs: FramePairs, stylized: StylizedPairs
+) -> None:
+    """A picture of grey strokes is as near to the style image as one in its colors; a recoloring is no nearer."""
+    grey = (0.3 + 0.4 * standard_luminance(style_image())).expand(2, 3, -1, -1)
+    recolored = blobs(2, *grey.shape[-2:], seed=3) * torch.tensor([1.0, 0.9, 0.1]).view(3, 1, 1)
+    targets = objective.targets(style_image(), LossWeights())
+    clean = dataclasses.replace(pairs, clean_first=grey)
+    strokes, tint = (
+        objective.terms(clean, dataclasses.replace(stylized, first=first), targets) for first in (grey, recolored)
+    )
+    for name in ("strokes", "structure"):
+        assert strokes[name] < 1e-6
+        assert tint[name] > 1000 * strokes[name]
+    assert strokes["style"] > 0.1 * LossWeights().style
+
+
+def test_without_deep_features_there_is_no_structure(pairs: FramePairs, stylized: StylizedPairs) -> None:
+    network = loss_network()
+    network.layers = dataclasses.replace(network.layers, structure=())
+    objective = StyleTransferObjective([network])
+    terms = objective.terms(pairs, stylized, objective.targets(style_image(), LossWeights()))
+    assert terms["structure"] == 0
+    assert terms["strokes"] > 0
 
 
 def test_two_loss_networks_count_the_same(pairs: FramePairs, stylized: StylizedPairs) -> None:

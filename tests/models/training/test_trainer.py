@@ -22,6 +22,7 @@ from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 
 CPU = torch.device("cpu")
 SHARES = ("network_rate", "vectors_first", "clip_share")
+COLORS_ALONE = LossWeights(strokes=0, structure=0)
 SHORT = TrainingConfig(steps=6, batch=1, crop_px=64, validate_every=2, compile=False)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +66,7 @@ class Recording:
         trained: pairs of the training steps.
         validated: pairs of the validations.
         found: losses of the validations.
-        autocast: whether autocast was on, in each call.
+        bf16: whether the network ran in bfloat16, in each call.
         interrupt: whether the next training step is interrupted, as by Ctrl-C.
     """
 
@@ -74,7 +75,7 @@ class Recording:
         self.trained: list[FramePairs] = []
         self.validated: list[FramePairs] = []
         self.found: list[dict[str, float]] = []
-        self.autocast: list[bool] = []
+        self.bf16: list[bool] = []
         self.interrupt = False
 
     def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
@@ -82,7 +83,7 @@ class Recording:
 
     def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         terms = self._objective.terms(pairs, stylized, targets)
-        self.autocast.append(torch.is_autocast_enabled("cpu"))
+        self.bf16.append(stylized.first_features.dtype == torch.bfloat16)
         if stylized.first.requires_grad:
             self.trained.append(pairs)
             if self.interrupt:
@@ -106,7 +107,8 @@ def clips(count: int = 3) -> list[ClipPair]:
 
 
 def test_the_loss_falls() -> None:
-    trainer = make_trainer(dataclasses.replace(SHORT, steps=40, validate_every=10, learning_rate=0.01))
+    config = dataclasses.replace(SHORT, steps=40, validate_every=10, learning_rate=0.01)
+    trainer = make_trainer(config, weights=[COLORS_ALONE])
     before = trainer.validate()
     reports = list(trainer.run())
     after = reports[-1].validation
@@ -117,6 +119,16 @@ def test_the_loss_falls() -> None:
     assert after["style"] < 0.8 * before["style"]
     assert after["output"] < 0.7 * before["output"]
     assert after["feature"] < 0.7 * before["feature"]
+
+
+def test_brushwork_is_learned() -> None:
+    config = dataclasses.replace(SHORT, steps=40, validate_every=40, learning_rate=0.01)
+    trainer = make_trainer(config, weights=[LossWeights(style=0, output=0, feature=0)])
+    before = trainer.validate()
+    list(trainer.run())
+    after = trainer.validate()
+    assert after["strokes"] < 0.8 * before["strokes"]
+    assert after["structure"] < 0.8 * before["structure"]
 
 
 def test_each_style_learns_its_own_vectors() -> None:
@@ -224,11 +236,11 @@ def test_temporal_losses_reduce_flicker() -> None:
     config = dataclasses.replace(SHORT, steps=40, validate_every=40, learning_rate=0.01)
     found = {}
     for name, weights in {
-        "free": LossWeights(output=0, feature=0),
-        "output": LossWeights(feature=0),
-        "feature": LossWeights(output=0, feature=1000),
+        "free": {"output": 0.0, "feature": 0.0},
+        "output": {"feature": 0.0},
+        "feature": {"output": 0.0, "feature": 1000.0},
     }.items():
-        trainer = make_trainer(config, weights=[weights])
+        trainer = make_trainer(config, weights=[dataclasses.replace(COLORS_ALONE, **weights)])
         list(trainer.run())
         found[name] = flicker(trainer)
     assert found["output"][0] < 0.2 * found["free"][0]
@@ -406,7 +418,7 @@ def test_autocast_is_used_where_bf16_is_fast(has_bf16: bool, monkeypatch: pytest
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     trainer = make_trainer()
     next(trainer.run())
-    assert recording(trainer).autocast == [has_bf16]
+    assert recording(trainer).bf16 == [has_bf16]
 
 
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (10, 1), (19, 1), (20, 2), (105, 10)])
