@@ -77,7 +77,7 @@ def summarize(
         streams: what became of each other stream.
         started: time by `time.perf_counter` at which the input was opened.
     """
-    notices.extend(damage_notice(damage))
+    notices.extend((*written.notices, *damage_notice(damage)))
     progress = meter.progress()
     return Summary(
         output=written.path,

@@ -12,6 +12,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.encode.gif_palette import GifPalette
+from pipeline.encode.long_steps import longest_step
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.frames import Frame, Pixels, in_8_bits
 from pipeline.media.alpha import composite, has_alpha
@@ -41,11 +42,27 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
 
 
 class VideoEncoder:
-    """Encodes frames into packets of a stream of `add_video_stream`, with exact pts; one instance per thread."""
+    """Encodes frames into packets of a stream of `add_video_stream`, with exact pts; one instance per thread.
 
-    def __init__(self, stream: VideoStream, plan: OutputPlan) -> None:
+    Args:
+        stream: of the output; its container's header is written before the first frame.
+        plan: of the output.
+        limits_steps: whether the container limits how long a frame is shown. A longer pause becomes shorter in an
+            animation; in an mp4 or mov, where other streams must stay in step, the frame is repeated.
+
+    Attributes:
+        repeated_frames: number of frames that repeat the one before.
+    """
+
+    def __init__(self, stream: VideoStream, plan: OutputPlan, *, limits_steps: bool = False) -> None:
+        self.repeated_frames = 0
         self._stream = stream
         self._plan = plan
+        self._limits_steps = limits_steps
+        self._cut = 0  # by how much earlier all that follows is shown
+        self._shortened = 0
+        self._is_last_too_long = False
+        self._last_frame: VideoFrame | None = None
         self._reformatter = VideoReformatter()
         self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
         self._has_alpha = has_alpha(plan.pixel_format)
@@ -65,12 +82,25 @@ class VideoEncoder:
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
         self._frame_count += 1
+        longest, last_pts, pts = self._longest_ticks(), self._last_pts, self._pts(frame)
+        if longest is not None and last_pts is not None and pts - last_pts > longest:
+            if self._plan.container.is_animation:
+                self._cut += pts - last_pts - longest
+                self._shortened += 1
+                pts = last_pts + longest
+            else:
+                yield from self._repeat_until(pts, last_pts, longest)
+        self._last_pts = pts
         video_frame = self._video_frame(frame.pixels, frame.alpha)
-        video_frame.pts, video_frame.time_base = self._pts(frame), self._plan.time_base
+        video_frame.pts, video_frame.time_base = pts, self._plan.time_base
         video_frame.color_primaries, video_frame.color_trc = self._plan.color.primaries, self._plan.color.transfer
         if frame.duration is not None:
-            video_frame.duration = round(frame.duration * frame.time_base / self._plan.time_base)
+            duration = round(frame.duration * frame.time_base / self._plan.time_base)
+            self._is_last_too_long = longest is not None and duration > longest
+            video_frame.duration = duration if longest is None else min(duration, longest)
             self._durations[video_frame.pts] = video_frame.duration
+        if longest is not None and not self._plan.container.is_animation:
+            self._last_frame = video_frame
         yield from self._encoded((video_frame,) if self._palette is None else self._palette(video_frame))
 
     def flush(self) -> Iterator[VideoPacket]:
@@ -84,13 +114,37 @@ class VideoEncoder:
                 packet.dts = packet.pts
             yield packet
 
+    def notices(self) -> list[str]:
+        """Return how frames differ that are shown longer than the container can store, one line each."""
+        tick, suffix, longest = self._plan.time_base, self._plan.container.suffix, self._longest_ticks() or 0
+        limit = f"{suffix} files store {float(longest * tick):.0f} s at most"
+        count = self._shortened + self._is_last_too_long
+        lines = [f"frames are shown shorter than in the input ({count}): {limit}"] if count else []
+        if self.repeated_frames:
+            lines.append(f"frames are repeated to be shown as long as in the input ({self.repeated_frames}): {limit}")
+        return lines
+
+    def _longest_ticks(self) -> int | None:
+        """Return the longest time from one frame to the next, in ticks of the plan; None for no limit."""
+        tick = self._stream.time_base or self._plan.time_base
+        longest = longest_step(self._plan.container, tick) if self._limits_steps else None
+        return None if longest is None else int(longest / self._plan.time_base)
+
+    def _repeat_until(self, pts: int, last_pts: int, longest: int) -> Iterator[VideoPacket]:
+        """Encode the frame before again and again, so that no step up to ``pts`` is too long."""
+        frame = self._last_frame
+        if frame is None:
+            return
+        for time in range(last_pts + longest, pts, longest):
+            self.repeated_frames += 1
+            frame.pts, frame.duration = time, min(longest, pts - time)
+            self._durations[time] = frame.duration
+            yield from self._encoded((frame,))
+
     def _pts(self, frame: Frame) -> int:
         """Return the frame's pts; on a container's coarser clock, the nearest that is free."""
-        pts = round(frame.pts * frame.time_base / self._plan.time_base)
-        if self._last_pts is not None:
-            pts = max(pts, self._last_pts + 1)
-        self._last_pts = pts
-        return pts
+        pts = round(frame.pts * frame.time_base / self._plan.time_base) - self._cut
+        return pts if self._last_pts is None else max(pts, self._last_pts + 1)
 
     def _video_frame(self, pixels: Pixels, alpha: Pixels | None) -> VideoFrame:
         """Return a frame in the encoder's pixel format; in RGB if it goes through a palette."""

@@ -64,7 +64,7 @@ class Muxer:
         )
         try:
             self._stream = _add_video(self._container, plan, template)
-            self._encoder = VideoEncoder(self._stream, plan) if template is None else None
+            self._encoder = VideoEncoder(self._stream, plan, limits_steps=True) if template is None else None
             self._tracks = {mapping.stream.index: SideTrack(self._container, mapping) for mapping in plan.carried}
             if self._display_size is not None:
                 self._stream.metadata["title"] = self._stream.metadata.get("title", "") + TITLE_PADDING
@@ -79,6 +79,16 @@ class Muxer:
         except BaseException:
             self.abandon()
             raise
+
+    @property
+    def repeated_frames(self) -> int:
+        """Number of video packets that repeat the frame before."""
+        return 0 if self._encoder is None else self._encoder.repeated_frames
+
+    @property
+    def notices(self) -> list[str]:
+        """What is not stored as it is in the source, one line each; complete after `finish`."""
+        return [] if self._encoder is None else self._encoder.notices()
 
     def write_frame(self, frame: Frame) -> None:
         """Encode ``frame``, and write the packets that are ready.
@@ -168,6 +178,8 @@ def _muxer_options(plan: OutputPlan, is_trial: bool) -> dict[str, str]:
     if plan.container.is_quicktime:
         # The offset between audio and video is rounded to this timescale; with FFmpeg's default of 1000, to 1 ms.
         clock = {"movie_timescale": "90000"}
+        if plan.keeps_ticks:
+            clock["video_track_timescale"] = str(plan.time_base.denominator)
         flags = ("" if is_trial else "+faststart") + ("+use_metadata_tags" if plan.has_free_keys else "")
         return clock | ({"movflags": flags} if flags else {})
     return {}

@@ -89,6 +89,7 @@ class OutputPlan:
         video_metadata: of the video stream.
         video_disposition: FFmpeg's disposition flags of the video stream.
         notices: what the user should know, one line each.
+        keeps_ticks: whether an mp4 or mov must count in ticks of ``time_base``, and in no finer ones.
     """
 
     target: str
@@ -112,6 +113,7 @@ class OutputPlan:
     video_metadata: Mapping[str, str]
     video_disposition: int
     notices: tuple[str, ...]
+    keeps_ticks: bool = False
 
     @property
     def carried(self) -> tuple[StreamMapping, ...]:

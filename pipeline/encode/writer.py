@@ -26,11 +26,13 @@ class EncodeReport:
         path: the output as the user named it, or ``-``.
         frames: number of video frames.
         audio_packets: number of audio packets, of all tracks.
+        notices: what could not be stored as it is in the source, one line each.
     """
 
     path: str
     frames: int
     audio_packets: int
+    notices: tuple[str, ...] = ()
 
 
 class Writer(SideWork, ABC):
@@ -122,13 +124,13 @@ class FileWriter(Writer):
         plan, frames, muxer = self._plan, self._frames, self._muxer
         with encode_errors(plan.target):
             muxer.finish()
-        if muxer.video_packets != frames and plan.container.name != "webp":
+        if muxer.video_packets - muxer.repeated_frames != frames and plan.container.name != "webp":
             raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} packets of {frames} frames")
         if self._temporary is not None:
             with encode_errors(plan.target):
                 replace_atomically(self._temporary, os.path.realpath(plan.target), may_replace=plan.replaces)
             self._temporary = None
-        return EncodeReport(plan.target, frames, muxer.audio_packets)
+        return EncodeReport(plan.target, frames + muxer.repeated_frames, muxer.audio_packets, tuple(muxer.notices))
 
     def __enter__(self) -> Self:
         return self

@@ -3,12 +3,14 @@
 import heapq
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
 import av
 
 from pipeline.encode.errors import encode_errors
+from pipeline.encode.long_steps import coarser_time_base
 from pipeline.encode.muxer import Muxer
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode
@@ -44,6 +46,7 @@ def concat(
     try:
         if plan.container.name in ANIMATIONS:
             return encode(decode_segments(folder, manifest, plan), plan, tag=tag, file=file)
+        plan = _fitting(plan, manifest)
         with closing(SegmentReader(folder, manifest, plan)) as segments:
             report = _mux(file, segments, plan, side_packets, tag)
     except DamagedSegmentError as error:
@@ -56,6 +59,15 @@ def concat(
     if fault is not None:
         raise EncodeError(plan.target, f"was written incorrectly ({fault}); start from scratch with --fresh")
     return report
+
+
+def _fitting(plan: OutputPlan, manifest: Manifest) -> OutputPlan:
+    """Return ``plan``, with a coarser time base if a frame is shown too long for an mp4 or mov."""
+    pts = [pts for segment in manifest.segments for pts in segment.pts]
+    end = pts[-1] + (manifest.segments[-1].durations[-1] or 0)
+    times = [each * manifest.time_base for each in (*pts, end)]
+    coarser = coarser_time_base(times, plan.container, plan.time_base)
+    return plan if coarser is None else replace(plan, time_base=coarser, keeps_ticks=True)
 
 
 def _mux(

@@ -29,6 +29,8 @@ ANIMATIONS = ("gif", "webp")
 # A frame in mp4 lasts at most 2^31 ticks. If the time base is finer than this, segments use a coarser one, for at most
 # six hours; the manifest has the exact times.
 FINEST, COARSER = Fraction(1, 1_000_000), Fraction(1, 100_000)
+# A frame that is shown longer is so in the manifest alone.
+LONGEST_SECONDS = 1800
 
 
 def mark_segments(frames: Iterable[Frame], index: int, *, seconds: Fraction, length: int) -> Iterator[Frame]:
@@ -123,7 +125,9 @@ class SegmentWriter:
         """Encode ``frame``; timestamps in the file start at the segment's first frame."""
         self._pts.append(frame.pts)
         self._durations.append(frame.duration)
-        self._mux(self._encoder.packets(replace(frame, pts=frame.pts - self._pts[0])))
+        longest = int(LONGEST_SECONDS / frame.time_base)
+        duration = None if frame.duration is None else min(frame.duration, longest)
+        self._mux(self._encoder.packets(replace(frame, pts=frame.pts - self._pts[0], duration=duration)))
 
     def finish(self, digest: str) -> Segment:
         """Flush the encoder, and rename the complete file into place.

@@ -162,6 +162,12 @@ def truth_faults(
     return faults
 
 
+def without_repeats(frames: list[tuple[Fraction, int | None]]) -> list[tuple[Fraction, int | None]]:
+    """Return ``frames`` without those that repeat the one before, of a run that reports such frames."""
+    pairs = zip([None, *frames], frames, strict=False)
+    return [frame for before, frame in pairs if before is None or before[1] != frame[1]]
+
+
 def part_faults(truth: Truth, played: Played, kept: Sequence[int], *, is_coarse: bool = False) -> list[str]:
     """Return what is wrong with a part of a clip: frames are missing in its middle, or something is at a wrong time."""
     numbers = [number for _, number in played.frames]
