@@ -43,6 +43,7 @@ class DamageTracker:
         self._reports_losses = codec not in ONE_FRAME_PER_PACKET
         self._max_delay = 2 * (os.cpu_count() or 1) + 2  # in packets, of a decoder's error
         self._pending: dict[int, int] = {}
+        self._pending_keys: set[int] = set()
         self._has_frame = False
 
     def packet_sent(self, packet: VideoPacket) -> None:
@@ -52,8 +53,12 @@ class DamageTracker:
         index, self.packet_count = self.packet_count, self.packet_count + 1
         if packet.pts is not None and not packet.is_discard:
             self._pending[packet.pts] = index
+            if packet.is_keyframe and not self._has_frame:
+                self._pending_keys.add(packet.pts)
             if len(self._pending) > MAX_PENDING:
-                del self._pending[next(iter(self._pending))]
+                oldest = next(iter(self._pending))
+                del self._pending[oldest]
+                self._pending_keys.discard(oldest)
         if packet.is_corrupt:
             self._add(index, packet.pts, MARKED_CORRUPT)
 
@@ -84,6 +89,7 @@ class DamageTracker:
         """Start again from another place of the file."""
         self.is_whole = False
         self._pending.clear()
+        self._pending_keys.clear()
         self._has_frame = False
 
     @property
@@ -93,10 +99,13 @@ class DamageTracker:
     def _find_lost(self, before: int | None) -> None:
         """Add packets whose frame cannot come any more, as a later one has come; None means all.
 
-        Frames before the first one may depend on others that are not in the file: they are not lost.
+        Frames before the first one may depend on others that are not in the file: they are not lost, unless there is a
+        key frame among them.
         """
         lost = sorted(pts for pts in self._pending if before is None or pts < before)
         silent: list[tuple[int, int]] = []
+        if not self._has_frame and len(lost) > MOST_HIDDEN and not self._pending_keys.isdisjoint(lost):
+            self._add(self._pending[lost[0]], lost[0], _silent_reason(len(lost)))
         for pts in lost:
             index = self._pending.pop(pts)
             if not self._has_frame:
@@ -108,9 +117,15 @@ class DamageTracker:
             for index, pts in silent:
                 self._add(index, pts, "the packet gave no frame")
         elif len(silent) > MOST_HIDDEN:
-            self._add(*silent[0], f"{len(silent)} packets gave no frame; the codec may change here")
-        self._has_frame = self._has_frame or before is not None
+            self._add(*silent[0], _silent_reason(len(silent)))
+        if before is not None:
+            self._has_frame = True
+            self._pending_keys.clear()
 
     def _add(self, index: int, pts: int | None, reason: str) -> None:
         seconds = None if pts is None else pts * self._time_base
         self._log.add(Damage(index, seconds, reason, is_numbered=self.is_whole))
+
+
+def _silent_reason(count: int) -> str:
+    return f"{count} packets gave no frame; the codec may change here"

@@ -15,6 +15,7 @@ from pipeline.decode.container_check import find_truncation
 from pipeline.decode.damage_tracker import DamageTracker
 from pipeline.decode.open import InputFile, limit_frame_size
 from pipeline.decode.reader import main_video, read_header
+from pipeline.decode.sequence_header import CODECS, SequenceHeader
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket, VideoPacket
@@ -69,6 +70,7 @@ class MediaReader:
         self.damage = damage or DamageLog(path)
         self._tracker = DamageTracker(self.header.codec, self.header.time_base, self.damage)
         self._failed_packets = 0
+        self._sequence_header = SequenceHeader() if self.header.codec in CODECS else None
 
     def read(self) -> Iterator[VideoFrame | StreamPacket]:
         """Decode to the end; damaged places are skipped and added to ``damage``.
@@ -79,7 +81,9 @@ class MediaReader:
         for packet in self._packets():
             # Not packet.stream_index: it is 0 in the empty packets that flush, whatever their stream.
             if packet.stream.index == self._video.index:
-                yield from self._decode(cast(VideoPacket, packet))
+                video_packet = cast(VideoPacket, packet)
+                yield from self._held_frames(video_packet)
+                yield from self._decode(video_packet)
             elif packet.size:
                 self.damage.add_if_corrupt(packet, is_numbered=self._tracker.is_whole)
                 yield packet
@@ -89,6 +93,20 @@ class MediaReader:
         return self._file.packets(
             (self._video, *self.side_streams), lambda error: self._tracker.add_here(reason_of(error))
         )
+
+    def _held_frames(self, packet: VideoPacket) -> list[VideoFrame]:
+        """Return the frames that the decoder still holds, if it would drop them at ``packet``."""
+        if self._sequence_header is None or not self._sequence_header.has_changed(packet):
+            return []
+        context = self._video.codec_context
+        try:
+            frames = context.decode(None)
+        except av.FFmpegError:
+            frames = []
+        context.flush_buffers()
+        for frame in frames:
+            self._tracker.frame_decoded(frame)
+        return frames
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
         """Return the frames that ``packet`` completes; the empty packet at the end flushes the decoder."""
