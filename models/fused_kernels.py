@@ -16,7 +16,7 @@ OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 def reflect(x: Tensor, margin: int, *, rows: bool = True) -> Tensor:
     """Mirror ``(N, C, H, W)`` by ``margin`` pixels at each border; at the left and right only if not ``rows``."""
-    return _pad(x, margin, margin if rows else 0, "reflect")
+    return _pad(x, margin, margin if rows else 0, "reflect") if margin else x
 
 
 def repeat_edge(x: Tensor, *, rows: bool = True) -> Tensor:
