@@ -6,6 +6,7 @@ CODECS = frozenset({"mpeg1video", "mpeg2video"})
 _HEADER, _EXTENSION = b"\x00\x00\x01\xb3", b"\x00\x00\x01\xb5"
 # Headers come first in a packet; quantizer matrices may lie between them (ISO/IEC 13818-2, 6.2.2.1).
 _SEARCHED_BYTES = 256
+_CHROMA_420 = 1  # of MPEG-1 always
 
 
 class SequenceHeader:
@@ -18,7 +19,7 @@ class SequenceHeader:
         self._frame_kind: tuple[int, ...] | None = None
 
     def has_changed(self, packet: VideoPacket) -> bool:
-        """Return whether the frames of ``packet`` have another size than those before."""
+        """Return whether the frames of ``packet`` have another size or chroma format than those before."""
         kind = _frame_kind(bytes(packet)[:_SEARCHED_BYTES])
         if kind is None:
             return False
@@ -27,16 +28,16 @@ class SequenceHeader:
 
 
 def _frame_kind(data: bytes) -> tuple[int, ...] | None:
-    """Return width and height by the first sequence header in ``data``, and the rows that are decoded."""
+    """Return width, height, rows that are decoded and chroma format by the first sequence header in ``data``."""
     place = data.find(_HEADER)
     if place < 0 or len(data) < place + 8:
         return None
     size = int.from_bytes(data[place + 4 : place + 7])
-    width, height, is_progressive = size >> 12, size & 0xFFF, True
+    width, height, is_progressive, chroma = size >> 12, size & 0xFFF, True, _CHROMA_420
     extension = data.find(_EXTENSION, place + 8)
     if extension >= 0 and len(data) >= extension + 7 and data[extension + 4] >> 4 == 1:
         bits = int.from_bytes(data[extension + 4 : extension + 7])
         width, height = width | (bits >> 7 & 3) << 12, height | (bits >> 5 & 3) << 12
-        is_progressive = bool(bits >> 11 & 1)
+        is_progressive, chroma = bool(bits >> 11 & 1), bits >> 9 & 3
     rows = 16 if is_progressive else 32  # interlaced frames are stored in pairs of rows of blocks
-    return width, height, -(-height // rows) * rows
+    return width, height, -(-height // rows) * rows, chroma

@@ -1,6 +1,7 @@
 """Joined recordings whose frame size, aspect ratio or codec changes: nothing is dropped silently."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +42,25 @@ def test_the_frame_before_a_change_is_not_lost(tmp_path: Path, form: str, suffix
     reader.close()
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"pixel_format": "yuv420p"}, {"pixel_format": "yuv422p"}),
+        ({"pixel_format": "yuv422p"}, {"pixel_format": "yuv420p"}),
+        ({"codec": "mpeg1video"}, {"codec": "mpeg2video"}),
+        ({"codec": "mpeg2video"}, {"codec": "mpeg1video"}),
+    ],
+)
+@pytest.mark.parametrize(("form", "suffix"), [("mpeg", "mpg"), ("mpegts", "ts")])
+def test_the_frame_before_another_chroma_format_or_codec_is_not_lost(
+    tmp_path: Path, form: str, suffix: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    one, two = replace(MPEG2, **first), replace(MPEG2, first=12, **second)
+    reader = MediaReader(str(joined(tmp_path / f"in.{suffix}", form, one, two)))
+    assert numbers(reader) == list(range(24))
+    reader.close()
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_frames_before_the_codec_that_ffmpeg_found_are_reported(tmp_path: Path, codec: str) -> None:
     """FFmpeg reads some seconds of a transport stream, and keeps the codec that it has met last."""
@@ -68,12 +88,12 @@ def test_a_recording_that_starts_between_key_frames_is_whole(tmp_path: Path) -> 
     reader.close()
 
 
-def sequence(width: int, height: int, *, aspect: int = 1, progressive: int = 1) -> Any:
+def sequence(width: int, height: int, *, aspect: int = 1, progressive: int = 1, chroma: int = 1) -> Any:
     """A packet with a sequence header and its extension."""
     header = (
         b"\0\0\1\xb3" + (width % 4096 << 12 | height % 4096).to_bytes(3, "big") + bytes([aspect << 4 | 3]) + bytes(4)
     )
-    bits = 1 << 20 | progressive << 11 | 1 << 9 | (width >> 12) << 7 | (height >> 12) << 5
+    bits = 1 << 20 | progressive << 11 | chroma << 9 | (width >> 12) << 7 | (height >> 12) << 5
     return header + b"\0\0\1\xb5" + bits.to_bytes(3, "big") + bytes(4)
 
 
@@ -89,3 +109,6 @@ def test_sequence_headers_tell_what_the_decoder_starts_anew_for() -> None:
     assert not header.has_changed(sequence(720, 480, aspect=3, progressive=0))
     assert header.has_changed(sequence(720, 576 + 4096, aspect=3))
     assert not header.has_changed(sequence(720, 576 + 4096, aspect=3)[:7])
+    assert header.has_changed(sequence(720, 576 + 4096, chroma=2))
+    assert header.has_changed(sequence(720, 480)[:12])
+    assert not header.has_changed(sequence(720, 480))

@@ -65,6 +65,7 @@ class Recording:
         sounds: its audio tracks.
         seed: of the noise.
         aspect: of a pixel.
+        pixel_format: of the encoder; None for the usual one of the size.
     """
 
     first: int = 0
@@ -77,6 +78,7 @@ class Recording:
     sounds: tuple[Sound, ...] = (Sound(),)
     seed: int = 0
     aspect: Fraction | None = None
+    pixel_format: str | None = None
 
     @property
     def seconds(self) -> Fraction:
@@ -273,7 +275,8 @@ def _add_video(container: Any, recording: Recording) -> Any:
 
 
 def _pixel_format(recording: Recording) -> str:
-    return "yuv444p" if recording.width % 2 or recording.height % 2 else "yuv420p"
+    is_odd = recording.width % 2 or recording.height % 2
+    return recording.pixel_format or ("yuv444p" if is_odd else "yuv420p")
 
 
 def _add_sound(container: Any, sound: Sound) -> Any:
