@@ -303,9 +303,12 @@ def _make_images(folder: Path) -> None:
 
 
 def _train(folder: Path) -> dict[str, Any]:
+    import torch
+
     from pipeline.train.config import TrainConfig
     from pipeline.train.train import train
 
+    torch.set_num_threads(1)  # threads of OpenMP in a fork once waited for each other for minutes
     config = TrainConfig(
         paintings={"stripes": folder / "stripes.png"},
         content=[folder / "content"],
