@@ -79,6 +79,21 @@ def test_the_duration_of_the_last_frame_of_an_mp4_is_read_and_written(
     assert seconds_shown(tmp_path / f"out.{ending}") == seconds_shown(tmp_path / "in.mp4") == seconds_shown(uneven)
 
 
+@pytest.mark.parametrize("last_duration", [1880, 1940, 2060, 2100, 2140])
+def test_a_last_frame_that_lasts_about_as_long_as_the_others_is_written_to_mkv(
+    tmp_path: Path, last_duration: int
+) -> None:
+    """FFmpeg stores no duration that is within a tick of the usual one in Matroska; the check must allow for it."""
+    options = {"preset": "ultrafast", "bf": "0"}
+    clip = Clip(
+        pts=range(0, 12 * 2002, 2002), time_base=Fraction(1, 60_000), options=options, last_duration=last_duration
+    )
+    source, target = make_clip(tmp_path / "in.mp4", clip), tmp_path / "out.mkv"
+    assert stylize_video(replace(config(source, target), stylize=UNSTYLIZED)).frames == 12
+    shown = contents(target).durations[-1]
+    assert abs(shown - Fraction(last_duration, 60_000)) < Fraction(2, 1000)
+
+
 def test_a_last_frame_of_unknown_duration_lasts_as_long_as_the_one_before(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.flv", FLASH)
     stylize_video(config(source, tmp_path / "out.mp4", stylize=UNSTYLIZED))
