@@ -26,6 +26,9 @@ SUBTITLE_SECONDS = 1
 # A stream that starts so little before zero is rounded: the clock of Matroska has milliseconds.
 ROUNDED_SECONDS = Fraction(2, 1000)
 
+# By so much a repeated pts is moved at least: containers that count in milliseconds tell it from the one before.
+LEAST_STEP_SECONDS = Fraction(1, 1000)
+
 _FRAMES = -1  # stands for the decoded video among stream indexes
 
 
@@ -227,6 +230,7 @@ class FrameTimes:
         self._time_base = time_base
         self._origin = origin
         self._usual_duration = 1 if average_rate is None else max(round(1 / (average_rate * time_base)), 1)
+        self._least_step = ceil(LEAST_STEP_SECONDS / time_base)
         self._last: int | None = None
         self._next = max(origin, Fraction(0)) // time_base
 
@@ -236,7 +240,8 @@ class FrameTimes:
         if pts is None or _is_absurd(pts * self._time_base, self._origin):
             pts = self._next
         elif self._last is not None and pts <= self._last:
-            pts = self._last + 1 if pts == self._last else max(self._next, self._last + 1)
+            least = self._last + self._least_step
+            pts = least if pts == self._last else max(self._next, least)
         self._last = pts
         self._next = pts + (frame.duration or self._usual_duration)
         return pts

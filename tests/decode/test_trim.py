@@ -1,8 +1,11 @@
 from fractions import Fraction
+from itertools import pairwise
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig
 from pipeline.decode.source import open_source
@@ -77,6 +80,16 @@ def test_missing_repeated_and_decreasing_pts_become_increasing():
     given = [0, None, 2, 2, 1, 10, None]
     frames = [SimpleNamespace(pts=pts, dts=None, duration=1) for pts in given]
     assert [times.pts(frame) for frame in frames] == [0, 1, 2, 3, 4, 10, 11]
+
+
+def test_a_repeated_pts_is_moved_so_far_that_every_container_tells_it_from_the_one_before() -> None:
+    """Matroska counts in milliseconds."""
+    times = FrameTimes(Fraction(1, 90_000), Fraction(0), Fraction(30))
+    given = [3000, 3000, 6000, 5999, 6000, 12_000]
+    frames = [SimpleNamespace(pts=pts, dts=None, duration=3000) for pts in given]
+    found = [times.pts(cast(VideoFrame, frame)) for frame in frames]
+    assert found[:4] == [3000, 3090, 6000, 9000]
+    assert all(round(Fraction(b, 90)) > round(Fraction(a, 90)) for a, b in pairwise(found))
 
 
 @pytest.mark.parametrize("absurd", [2**62, -(2**62), 2**63 - 1, 10**12])
