@@ -15,8 +15,8 @@ from pipeline.media.stream_kinds import is_cover
 
 # Seconds per tick in the containers concerned.
 TICK = Fraction(1, 90_000)
-# Decoding times never decrease, but there are small mistakes. FFmpeg's own commands allow as much.
-BACKWARD_TICKS = 9_000
+# Decoding times never decrease, but there are small mistakes: a hundredth of a second is one.
+BACKWARD_TICKS = 900
 # A longer gap in all streams is a jump. In a shorter one the signal may have been lost.
 FORWARD_TICKS = 60 * 90_000
 # How far streams may be stored from each other; also the least by which the clock of a single stream jumps.

@@ -17,6 +17,7 @@ AUDIO_STEP = Fraction(1024, 48_000)
 STARTS = {
     "the clock restarts": (10, 10),
     "it goes back": (20, 10),
+    "it goes back by a frame": (10, 10 + (FRAMES - 2) * STEP),
     "it wraps for FFmpeg": (1000, 10),
     "it jumps by hours": (10, 8 * HOUR),
     "it jumps several times": (10, 8 * HOUR, 10, 5, 26 * HOUR),
@@ -30,7 +31,7 @@ def times_of(path: Path) -> tuple[list[Fraction], list[Fraction]]:
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
 @pytest.mark.parametrize("starts", STARTS.values(), ids=STARTS)
-def test_all_streams_continue_and_stay_in_step(tmp_path: Path, suffix: str, starts: tuple[int, ...]) -> None:
+def test_all_streams_continue_and_stay_in_step(tmp_path: Path, suffix: str, starts: tuple[Fraction | int, ...]) -> None:
     frames, packets = times_of(stream(tmp_path / f"one{suffix}", starts[0]))
     path = joined(tmp_path / f"in{suffix}", *starts)
     video, audio = times_of(path)
@@ -50,7 +51,7 @@ def test_all_streams_continue_and_stay_in_step(tmp_path: Path, suffix: str, star
 @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
 @pytest.mark.parametrize("starts", STARTS.values(), ids=STARTS)
 def test_every_way_to_read_has_the_same_times(
-    tmp_path: Path, suffix: str, starts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, suffix: str, starts: tuple[Fraction | int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = joined(tmp_path / f"in{suffix}", *starts)
     video, audio = times_of(path)
@@ -81,7 +82,7 @@ def test_a_part_after_a_jump_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("starts", [(10,), *STARTS.values()], ids=["it runs on", *STARTS])
-def test_the_length_is_known_before_reading(tmp_path: Path, starts: tuple[int, ...]) -> None:
+def test_the_length_is_known_before_reading(tmp_path: Path, starts: tuple[Fraction | int, ...]) -> None:
     with open_source(joined(tmp_path / "in.ts", *starts, count=30)) as source:
         assert source.info.duration_seconds == pytest.approx(len(starts), rel=0.1)
         assert source.info.frame_count == pytest.approx(30 * len(starts), rel=0.1)
