@@ -135,15 +135,26 @@ def standard_luminance(images: Tensor) -> Tensor:
     What is left is brushwork: images that differ in colors, brightness and contrast alone have the same. An image
     without contrast stays flat.
     """
-    luminance = (images.float() * images.new_tensor(BT601_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    luminance = _weighted(images.float(), BT601_LUMA)
     deviation, mean = torch.std_mean(luminance, dim=(1, 2, 3), correction=0, keepdim=True)
     return (luminance - mean) / (deviation + SMALLEST_CONTRAST) * 0.2 + 0.5
 
 
+def strokes_image(images: Tensor, scale: float) -> Tensor:
+    """Return the `standard_luminance` of ``(N, 3, H, W)`` RGB at ``scale`` times its size, as grey ``(N, 3, h, w)``."""
+    luminance = standard_luminance(images)
+    if scale != 1:
+        luminance = F.interpolate(luminance, scale_factor=scale, mode="bilinear", antialias=True)
+    return luminance.expand(-1, 3, -1, -1)
+
+
 def luma(image: Tensor) -> Tensor:
     """Compute the BT.709 luma ``(N, 1, H, W)`` of ``(N, 3, H, W)`` RGB."""
-    weights = image.new_tensor(BT709_LUMA).view(1, 3, 1, 1)
-    return (image * weights).sum(dim=1, keepdim=True)
+    return _weighted(image, BT709_LUMA)
+
+
+def _weighted(image: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    return (image * image.new_tensor(weights).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def _mean_over_visible(squared: Tensor, mask: Tensor) -> Tensor:

@@ -66,11 +66,15 @@ class LossNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
-        self._first_weight = next(self.parameters())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights and the features."""
+        return next(self.parameters()).dtype
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the features of all stages by name."""
-        x = ((images - self.get_buffer("mean")) / self.get_buffer("deviation")).to(self._first_weight.dtype)
+        x = ((images - self.get_buffer("mean")) / self.get_buffer("deviation")).to(self.dtype)
         features = {}
         for name, stage in self.stages.items():
             x = features[name] = stage(x)

@@ -7,14 +7,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.losses import (
     content_loss,
     feature_loss,
     gram_matrix,
     output_loss,
-    standard_luminance,
+    strokes_image,
     style_loss,
     total_variation,
 )
@@ -111,17 +110,14 @@ class View:
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the features of ``(N, 3, H, W)`` images in [0, 1]."""
-        if self.stroke_scale is not None:
-            images = standard_luminance(images).expand(-1, 3, -1, -1)
-        if self.stroke_scale not in (None, 1.0):
-            images = F.interpolate(images, scale_factor=self.stroke_scale, mode="bilinear", antialias=True)
-        return self.network(images)  # type: ignore[no-any-return]
+        seen = images if self.stroke_scale is None else strokes_image(images, self.stroke_scale)
+        return self.network(seen)  # type: ignore[no-any-return]
 
 
 class StyleTransferObjective:
     """Content, style and smoothness as in Johnson 2016, temporal stability as in ReCoNet 2018, and brushwork.
 
-    Gram matrices of colored images are matched by colors and fine texture. So brushwork has losses of its own: Gram
+    Gram matrices of colored images are matched by colors and fine texture. So brushwork is compared apart: by Gram
     matrices of the luminance alone, at one contrast, on a pyramid of sizes, where small kernels see large strokes.
     Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017; Snelgrove, "High-Resolution
     Multi-Scale Neural Texture Synthesis", 2017.
@@ -140,8 +136,7 @@ class StyleTransferObjective:
         if not networks:
             raise ValueError("at least one loss network is needed")
         self.networks = list(networks)
-        self._colored = [View(network, _named("style", network.layers.style)) for network in networks]
-        self._strokes = [
+        self._views = [View(network, _named("style", network.layers.style)) for network in networks] + [
             View(network, layers, scale)
             for network in networks
             for scale in STROKE_SCALES
@@ -156,7 +151,7 @@ class StyleTransferObjective:
         return [torch.tensor(astuple(weights), dtype=torch.float32, device=style_image.device), *means]
 
     def _grams(self, image: Tensor) -> list[Tensor]:
-        seen = ((view, view.features(image)) for view in (*self._colored, *self._strokes))
+        seen = ((view, view.features(image)) for view in self._views)
         return [gram_matrix(features[layer])[0] for view, features in seen for _, layer in view.layers]
 
     def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -172,7 +167,7 @@ class StyleTransferObjective:
     def _perceptual_losses(self, frames: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> dict[str, Tensor]:
         losses: dict[str, list[Tensor]] = {"style": [], "strokes": [], "structure": [], "content": []}
         remaining = iter(grams)
-        for view in (*self._colored, *self._strokes):
+        for view in self._views:
             found = view.features(stylized)
             for name, layer in view.layers:
                 losses[name].append(style_loss(found[layer], next(remaining)))

@@ -235,9 +235,7 @@ class Trainer:
         crops = crops.to(self.device)
         return moved_pairs(crops, crops.roll(1, 0), generator, self._motion)
 
-    def _losses(
-        self, pairs: FramePairs, index: int, stylize: Callable[..., tuple[Tensor, Tensor]]
-    ) -> dict[str, Tensor]:
+    def _losses(self, pairs: FramePairs, index: int, stylize: RunNetwork) -> dict[str, Tensor]:
         """Stylize the pairs in the style at ``index``, and compute the losses; those are faster if not compiled."""
         both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
         stylized, features = stylize(both, *self.bank.style(index).tensors())

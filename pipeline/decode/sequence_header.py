@@ -1,4 +1,4 @@
-"""Where an MPEG-1 or MPEG-2 video starts anew in the middle of a file: recordings that are joined."""
+"""Where an MPEG-1 or MPEG-2 video changes in the middle of a file: recordings that are joined."""
 
 from pipeline.media.packets import VideoPacket
 
@@ -12,7 +12,7 @@ _CHROMA_420 = 1  # of MPEG-1 always
 class SequenceHeader:
     """Notes what the sequence headers of a video say about its frames.
 
-    FFmpeg's decoder starts anew where that changes, and drops the frame that it still holds.
+    FFmpeg's decoder restarts where that changes, and drops the frame that it still holds.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class SequenceHeader:
 
     def has_changed(self, packet: VideoPacket) -> bool:
         """Return whether the frames of ``packet`` have another size or chroma format than those before."""
-        kind = _frame_kind(bytes(packet)[:_SEARCHED_BYTES])
+        kind = _frame_kind(bytes(memoryview(packet)[:_SEARCHED_BYTES]))
         if kind is None:
             return False
         before, self._frame_kind = self._frame_kind, kind

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import cast
 
 import av
@@ -82,7 +83,7 @@ class VideoEncoder:
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
         self._frame_count += 1
-        longest, last_pts, pts = self._longest_ticks(), self._last_pts, self._pts(frame)
+        longest, last_pts, pts = self._longest_ticks, self._last_pts, self._pts(frame)
         if longest is not None and last_pts is not None and pts - last_pts > longest:
             if self._plan.container.is_animation:
                 self._cut += pts - last_pts - longest
@@ -116,7 +117,7 @@ class VideoEncoder:
 
     def notices(self) -> list[str]:
         """Return how frames differ that are shown longer than the container can store, one line each."""
-        tick, suffix, longest = self._plan.time_base, self._plan.container.suffix, self._longest_ticks() or 0
+        tick, suffix, longest = self._plan.time_base, self._plan.container.suffix, self._longest_ticks or 0
         limit = f"{suffix} files store {float(longest * tick):.0f} s at most"
         count = self._shortened + self._is_last_too_long
         lines = [f"frames are shown shorter than in the input ({count}): {limit}"] if count else []
@@ -124,6 +125,7 @@ class VideoEncoder:
             lines.append(f"frames are repeated to be shown as long as in the input ({self.repeated_frames}): {limit}")
         return lines
 
+    @cached_property
     def _longest_ticks(self) -> int | None:
         """Return the longest time from one frame to the next, in ticks of the plan; None for no limit."""
         tick = self._stream.time_base or self._plan.time_base

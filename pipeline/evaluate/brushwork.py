@@ -125,16 +125,12 @@ def mean_brushwork(frames: Sequence[FrameBrushwork]) -> Brushwork | None:
 
 def _gram_matrices(network: "LossNetwork", image: Pixels, scale: float, layers: Sequence[str]) -> "dict[str, Tensor]":
     import torch
-    from torch.nn import functional as F
 
-    from models.losses import gram_matrix, standard_luminance
+    from models.losses import gram_matrix, strokes_image
     from models.metrics import image_to_tensor
 
     with torch.inference_mode():
-        luminance = standard_luminance(image_to_tensor(_at_short_px(image)))
-        if scale != 1:
-            luminance = F.interpolate(luminance, scale_factor=scale, mode="bilinear", antialias=True)
-        features = network(luminance.expand(-1, 3, -1, -1))
+        features = network(strokes_image(image_to_tensor(_at_short_px(image)), scale))
         return {name: gram_matrix(features[name]) for name in layers}
 
 

@@ -63,6 +63,8 @@ def concat(
 
 def _fitting(plan: OutputPlan, manifest: Manifest) -> OutputPlan:
     """Return ``plan``, with a coarser time base if a frame is shown too long for an mp4 or mov."""
+    if not plan.container.is_quicktime:
+        return plan
     pts = [pts for segment in manifest.segments for pts in segment.pts]
     end = pts[-1] + (manifest.segments[-1].durations[-1] or 0)
     times = [each * manifest.time_base for each in (*pts, end)]

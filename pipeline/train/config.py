@@ -91,9 +91,7 @@ class TrainConfig:
     batch: Annotated[int, Option("Pairs of frames in a step.")] = 2
     crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
     style_weight: Annotated[float, Option("Weight of the style loss.")] = 14.0
-    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes of three sizes, without color.")] = (
-        30.0
-    )
+    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes without color.")] = 30.0
     structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 0.7
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0

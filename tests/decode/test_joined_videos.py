@@ -33,7 +33,7 @@ def numbers(reader: MediaReader) -> list[int | None]:
 @pytest.mark.parametrize("change", [{"width": 96, "height": 64}, {"aspect": Fraction(16, 11)}])
 @pytest.mark.parametrize(("form", "suffix"), [("mpeg", "mpg"), ("mpegts", "ts")])
 def test_the_frame_before_a_change_is_not_lost(tmp_path: Path, form: str, suffix: str, change: dict[str, Any]) -> None:
-    """FFmpeg's decoder holds one frame back, and drops it where it starts anew."""
+    """FFmpeg's decoder holds one frame back, and drops it where it restarts."""
     second = Recording(first=12, codec="mpeg2video", sounds=(), **change)
     reader = MediaReader(str(joined(tmp_path / f"in.{suffix}", form, MPEG2, second)))
     assert numbers(reader) == list(range(24))
@@ -97,7 +97,7 @@ def sequence(width: int, height: int, *, aspect: int = 1, progressive: int = 1, 
     return header + b"\0\0\1\xb5" + bits.to_bytes(3, "big") + bytes(4)
 
 
-def test_sequence_headers_tell_what_the_decoder_starts_anew_for() -> None:
+def test_sequence_headers_tell_what_the_decoder_restarts_for() -> None:
     header = SequenceHeader()
     assert [
         header.has_changed(sequence(720, 576)),

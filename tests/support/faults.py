@@ -202,7 +202,7 @@ def _video_at_once(folder: Path) -> dict[str, Any]:
     return _video(folder, in_segments=False)
 
 
-def _is_whole_or_absent(here: Path, whole: Path, name: str = "out.mp4") -> Iterator[str]:
+def _is_whole_or_absent(here: Path, whole: Path, name: str) -> Iterator[str]:
     path = here / name
     if path.exists() and path.read_bytes() not in (b"old", (whole / name).read_bytes()):
         yield f"{name} is neither complete nor absent"
@@ -217,25 +217,12 @@ def _kept_frames(here: Path, name: str) -> int:
     return 0 if manifest is None else manifest.frames
 
 
-def _video_killed(here: Path, whole: Path) -> Iterator[str]:
-    (here.parent / "kept").write_text(str(_kept_frames(here, "out.mp4")))
-    yield from _is_whole_or_absent(here, whole)
+def _video_killed(here: Path, whole: Path, name: str = "out.mp4") -> Iterator[str]:
+    (here.parent / "kept").write_text(str(_kept_frames(here, name)))
+    yield from _is_whole_or_absent(here, whole, name)
 
 
-def _video_repeated(here: Path, whole: Path, repeated: Outcome) -> Iterator[str]:
-    yield from _repeated(here, whole, repeated, "out.mp4")
-
-
-def _over_killed(here: Path, whole: Path) -> Iterator[str]:
-    (here.parent / "kept").write_text(str(_kept_frames(here, "old-out.mp4")))
-    yield from _is_whole_or_absent(here, whole, "old-out.mp4")
-
-
-def _over_repeated(here: Path, whole: Path, repeated: Outcome) -> Iterator[str]:
-    yield from _repeated(here, whole, repeated, "old-out.mp4")
-
-
-def _repeated(here: Path, whole: Path, repeated: Outcome, name: str) -> Iterator[str]:
+def _video_repeated(here: Path, whole: Path, repeated: Outcome, name: str = "out.mp4") -> Iterator[str]:
     is_there = "exists already" in repeated.error  # killed after everything was done
     if repeated.code and not is_there:
         yield f"the repetition failed: {repeated.error}"
@@ -290,40 +277,19 @@ def _batch_repeated(here: Path, whole: Path, repeated: Outcome) -> Iterator[str]
 
 
 def _make_images(folder: Path) -> None:
-    import torch
-    from PIL import Image
+    from tests.support.training import write_training_files
 
-    from tests.support.tiny import loss_state, photos, stripes
-
-    (folder / "content").mkdir()
-    for index, photo in enumerate(photos(4)):
-        Image.fromarray(photo.permute(1, 2, 0).numpy()).save(folder / "content" / f"{index}.png")
-    Image.fromarray(stripes().permute(1, 2, 0).numpy()).save(folder / "stripes.png")
-    torch.save(loss_state(), folder / "loss.pth")
+    write_training_files(folder)
 
 
 def _train(folder: Path) -> dict[str, Any]:
     import torch
 
-    from pipeline.train.config import TrainConfig
     from pipeline.train.train import train
+    from tests.support.training import training_config
 
     torch.set_num_threads(1)  # threads of OpenMP in a fork once waited for each other for minutes
-    config = TrainConfig(
-        paintings={"stripes": folder / "stripes.png"},
-        content=[folder / "content"],
-        output=folder / "mine.safetensors",
-        loss_weights=[folder / "loss.pth"],
-        from_scratch=True,
-        licence="CC0",
-        painting_px=64,
-        steps=3,
-        batch=1,
-        crop_px=64,
-        validate_every=1,
-        device="cpu",
-        compile=False,
-    )
+    config = training_config(folder, folder / "mine.safetensors", validate_every=1)
     if config.checkpoint.exists():
         config = replace(config, resume=True)
     elif config.output.exists():
@@ -402,7 +368,12 @@ def _live_repeated(here: Path, whole: Path, repeated: Outcome) -> Iterator[str]:
 
 CASES = {
     "video": Case(_make_clip, _video, _video_killed, _video_repeated),
-    "video-over-an-old-output": Case(_make_old_output, _video_over, _over_killed, _over_repeated),
+    "video-over-an-old-output": Case(
+        _make_old_output,
+        _video_over,
+        partial(_video_killed, name="old-out.mp4"),
+        partial(_video_repeated, name="old-out.mp4"),
+    ),
     "video-in-one-pass": Case(_make_clip, _video_at_once, _video_killed, _video_repeated),
     "batch": Case(_make_clips, _batch, _batch_killed, _batch_repeated),
     "train": Case(_make_images, _train, _train_killed, _train_repeated),

@@ -37,7 +37,8 @@ from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.media import Clip, make_clip
-from tests.support.tiny import loss_state, photos, stripes
+from tests.support.tiny import photos, stripes
+from tests.support.training import training_config, write, write_training_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,35 +49,11 @@ def test_the_default_weights_are_those_of_the_objective() -> None:
         assert defaults[f"{name}_weight"] == value
 
 
-def write(path: Path, picture: Tensor) -> Path:
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
-    return path
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    folder = tmp_path / "content"
-    folder.mkdir()
-    for index, photo in enumerate(photos(4)):
-        write(folder / f"{index}.png", photo)
-    torch.save(loss_state(), tmp_path / "loss.pth")
+    write_training_files(tmp_path)
     (tmp_path / "cards.json").write_text(json.dumps({"stripes": {"painting": "Stripes", "painter": "Nobody"}}))
-    return TrainConfig(
-        paintings={"stripes": write(tmp_path / "stripes.png", stripes())},
-        content=[folder],
-        output=tmp_path / "out" / "mine.safetensors",
-        loss_weights=[tmp_path / "loss.pth"],
-        from_scratch=True,
-        cards=tmp_path / "cards.json",
-        licence="CC0",
-        painting_px=64,
-        steps=3,
-        batch=1,
-        crop_px=64,
-        validate_every=2,
-        device="cpu",
-        compile=False,
-    )
+    return training_config(tmp_path, tmp_path / "out" / "mine.safetensors", cards=tmp_path / "cards.json")
 
 
 @pytest.fixture
