@@ -14,6 +14,7 @@ from pipeline.media.codecs import Encoder
 from pipeline.media.containers import Container
 from pipeline.media.damage import Damage
 from pipeline.media.stream_kinds import codec_name, stream_kind
+from pipeline.system.files import destination
 
 Action = Literal["copy", "convert", "drop"]
 
@@ -114,6 +115,11 @@ class OutputPlan:
     video_disposition: int
     notices: tuple[str, ...]
     keeps_ticks: bool = False
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the file ``target``."""
+        return destination(self.target, may_replace=self.replaces)
 
     @property
     def carried(self) -> tuple[StreamMapping, ...]:

@@ -26,7 +26,7 @@ from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
-from pipeline.system.files import new_temporary, remove
+from pipeline.system.files import destination, new_temporary, remove, why_taken
 
 # mp4 stores durations in 31 bits of ticks: at a microsecond per tick, a frame can last 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)
@@ -98,7 +98,7 @@ def plan_output(
         notices.append(f"chapters are dropped: {container.suffix} files do not support them")
     plan = OutputPlan(
         target=name,
-        replaces=config.overwrite or os.path.lexists(os.path.realpath(name)),
+        replaces=config.overwrite or may_replace,
         container=container,
         encoder=encoder,
         options=encoder_options(encoder, config.quality, preset),
@@ -131,16 +131,15 @@ def _check_place(target: str, *, may_replace: bool) -> None:
         if sys.stdout is None:  # closed by the shell, as by >&-
             raise OutputError(target, "standard output is closed; give a file name")
         return
-    path = os.path.realpath(target)
+    path = destination(target, may_replace=may_replace)
     if len(os.fsencode(os.path.basename(path))) > 255:
         raise OutputError(target, "its name is longer than the 255 bytes that file systems support; shorten it")
     if os.path.isdir(path):
         raise OutputError(target, "is a folder; give a file name")
-    if os.path.exists(path):
-        if not os.path.isfile(path):
-            raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
-        if not may_replace:
-            raise OutputError(target, "exists already; give another name or --overwrite")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(target, "is not a regular file; give another name, or - for a pipe")
+    if not may_replace and (reason := why_taken(path)):
+        raise OutputError(target, reason)
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise OutputError(target, f"there is no folder {folder}; create it first")

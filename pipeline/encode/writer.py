@@ -1,6 +1,5 @@
 """The third stage: write frames, and the side packets between them, to a file in one pass."""
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -128,7 +127,7 @@ class FileWriter(Writer):
             raise EncodeError(plan.target, f"{plan.encoder.name} made {muxer.video_packets} packets of {frames} frames")
         if self._temporary is not None:
             with encode_errors(plan.target):
-                replace_atomically(self._temporary, os.path.realpath(plan.target), may_replace=plan.replaces)
+                replace_atomically(self._temporary, plan.path, may_replace=plan.replaces)
             self._temporary = None
         return EncodeReport(plan.target, frames + muxer.repeated_frames, muxer.audio_packets, tuple(muxer.notices))
 
@@ -149,7 +148,7 @@ class FileWriter(Writer):
 
 def _new_file(plan: OutputPlan) -> str:
     try:
-        return new_temporary(os.path.realpath(plan.target))
+        return new_temporary(plan.path)
     except OSError as error:
         raise OutputError(plan.target, f"cannot be created ({error.strerror})") from error
 

@@ -23,7 +23,7 @@ from PIL import (  # noqa: F401 - each plugin registers its format
 
 from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.system.files import open_input, write_atomically
+from pipeline.system.files import open_input, why_taken, write_atomically
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 # The only formats that are read, by Pillow's name. Others start programs (EPS: Ghostscript) or are rarely tested.
@@ -126,8 +126,8 @@ def check_image_target(
         raise OutputError(path, f"a {what} ends in {', '.join(sorted(endings))}")
     if path.is_dir():
         raise OutputError(path, "is a folder; give a file name")
-    if path.exists() and not overwrite:
-        raise OutputError(path, "exists already; give another name or --overwrite")
+    if not overwrite and (reason := why_taken(path)):
+        raise OutputError(path, reason)
     if not path.absolute().parent.is_dir():
         raise OutputError(path, f"there is no folder {path.parent}; create it first")
 

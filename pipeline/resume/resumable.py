@@ -180,7 +180,7 @@ def finish_output(store: SegmentStore, plan: OutputPlan, source: Source, tag: Ma
         store.manifest.output_signature = file_signature(temporary)
         store.write_manifest()
         with encode_errors(plan.target):
-            replace_atomically(temporary, os.path.realpath(plan.target), may_replace=plan.replaces)
+            replace_atomically(temporary, plan.path, may_replace=plan.replaces)
     except BaseException:
         remove(temporary)
         raise

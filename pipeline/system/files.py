@@ -106,6 +106,27 @@ def own_digest(folder: str, name: str) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
+def why_taken(path: str | os.PathLike[str]) -> str:
+    """Return why an output cannot get the name ``path`` without replacing what is there; empty if nothing is.
+
+    A link is not followed, even one that leads nowhere: whoever made it has chosen where the output would appear.
+    """
+    if os.path.islink(path):
+        return "is a link; remove it, give another name or --overwrite"
+    return "exists already; give another name or --overwrite" if os.path.lexists(path) else ""
+
+
+def destination(path: str, *, may_replace: bool) -> str:
+    """Return the absolute path at which the output ``path`` appears.
+
+    Links to its folder are followed, a link in its own place only if it may be replaced: it is the user's then.
+    """
+    if may_replace:
+        return os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def check_name(path: str) -> None:
     """Check that a file of ours can be made or opened at ``path``.
 

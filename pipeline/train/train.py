@@ -14,7 +14,7 @@ from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.media.stills import write_image
 from pipeline.notices import Notify
 from pipeline.resume.lock import HeldError, Lock
-from pipeline.system.files import remove, write_atomically
+from pipeline.system.files import remove, why_taken, write_atomically
 from pipeline.train.checkpoint import read_checkpoint, restore, write_checkpoint
 from pipeline.train.config import TrainConfig
 from pipeline.train.setup import build_trainer
@@ -148,11 +148,12 @@ def _check_output(config: TrainConfig) -> None:
     output, checkpoint = config.output, config.checkpoint
     if config.start_file is not None and output.exists() and output.samefile(config.start_file):
         raise OutputError(output, "is the file that training starts from; choose another name")
-    if output.exists() and not (config.overwrite or config.resume):
-        raise OutputError(output, "already exists; use --overwrite to replace it")
-    if checkpoint.exists() and not (config.overwrite or config.resume):
-        reason = "is left from an interrupted run; use --resume to resume it or --overwrite to start from scratch"
-        raise OutputError(checkpoint, reason)
+    if not (config.overwrite or config.resume):
+        if reason := why_taken(output):
+            raise OutputError(output, reason)
+        if why_taken(checkpoint):
+            reason = "is left from an interrupted run; use --resume to resume it or --overwrite to start from scratch"
+            raise OutputError(checkpoint, reason)
     if config.resume and not checkpoint.exists():
         raise InputError(checkpoint, "no checkpoint to resume from; leave out --resume")
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.decode.mask import Mask
 from pipeline.errors import InputError, OutputError
-from pipeline.media.stills import is_still_image, read_image, write_image
+from pipeline.media.stills import check_image_target, is_still_image, read_image, write_image
 
 ORIENTATION = 0x0112
 
@@ -186,3 +186,11 @@ def test_the_limit_of_pillow_stays_as_it_was_in_all_threads(tmp_path: Path, monk
     monkeypatch.setattr(Image.Image, "convert", watch)
     assert read_image(tmp_path / "image.png").shape == (20, 30, 3)
     assert limits == {100}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_in_the_place_of_an_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plot.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(OutputError, match=r"plot\.png: is a link; remove it, give another name or --overwrite"):
+        check_image_target(tmp_path / "plot.png", overwrite=False)
+    check_image_target(tmp_path / "plot.png", overwrite=True)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import OutputError
+from pipeline.config import EncodeConfig
+from pipeline.errors import OutputError, PipelineError
 from pipeline.resume.work_dir import clear_remains, describe_partial_output, used_bytes
 from pipeline.run import stylize_video
-from tests.support.resuming import UNSTYLIZED, config, interrupt_at
+from tests.support.resuming import UNSTYLIZED, at_frame, config, interrupt_at
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs links and permissions")
 
@@ -99,3 +100,36 @@ def test_a_work_folder_of_another_user_is_refused(tmp_path: Path, clip: Path) ->
 def test_a_work_folder_is_closed_to_others(tmp_path: Path, clip: Path) -> None:
     interrupt_at(20, clip, tmp_path / "out.mp4", stylize=UNSTYLIZED)
     assert (tmp_path / "out.mp4.flowbrush").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("in_segments", [True, False])
+@pytest.mark.parametrize("leads_to", ["nowhere.mp4", "precious/lock"])
+def test_an_output_that_is_a_link_is_refused(
+    tmp_path: Path, clip: Path, precious: Path, leads_to: str, in_segments: bool
+) -> None:
+    (tmp_path / "out.mp4").symlink_to(tmp_path / leads_to)
+    before, names = contents(precious), sorted(os.listdir(tmp_path))
+    with pytest.raises(OutputError, match=r"out\.mp4: is a link; remove it, give another name or --overwrite"):
+        stylize_video(config(clip, tmp_path / "out.mp4", stylize=UNSTYLIZED, in_segments=in_segments))
+    assert (contents(precious), sorted(os.listdir(tmp_path))) == (before, names)
+
+
+@pytest.mark.parametrize("in_segments", [True, False])
+def test_a_link_that_appears_meanwhile_is_not_followed(tmp_path: Path, clip: Path, in_segments: bool) -> None:
+    link = tmp_path / "out.mp4"
+    with pytest.raises(PipelineError, match=r"out\.mp4: .*another file was created there meanwhile"):
+        stylize_video(
+            config(clip, link, stylize=UNSTYLIZED, in_segments=in_segments),
+            progress=at_frame(20, lambda: link.symlink_to(tmp_path / "nowhere.mp4")),
+        )
+    assert link.is_symlink()
+    assert not (tmp_path / "nowhere.mp4").exists()
+
+
+def test_overwrite_writes_where_a_link_leads(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "out.mp4").symlink_to(tmp_path / "real.mp4")
+    overwrite = EncodeConfig(overwrite=True)
+    for _ in range(2):
+        stylize_video(config(clip, tmp_path / "out.mp4", stylize=UNSTYLIZED, encode=overwrite))
+    assert (tmp_path / "out.mp4").is_symlink()
+    assert (tmp_path / "real.mp4").is_file()

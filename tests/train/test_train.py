@@ -235,6 +235,16 @@ def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, exis
     assert read_catalog(ready.output).styles.keys() == {"stripes"}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.checkpoint"])
+def test_an_output_that_is_a_link_is_refused(ready: TrainConfig, tmp_path: Path, name: str) -> None:
+    (ready.output.parent / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match=rf"{name}: .*--overwrite"):
+        train(ready)
+    assert (ready.output.parent / name).is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+
+
 def tensors(painter: LoadedStyle) -> list[Tensor]:
     return [*painter.network.state_dict().values(), *painter.style.tensors()]
 

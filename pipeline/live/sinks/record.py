@@ -13,7 +13,7 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
 from pipeline.live.sinks.writer import LiveWriter
-from pipeline.system.files import claim
+from pipeline.system.files import claim, why_taken
 
 # FFmpeg's name and options of each format. A killed session leaves a file that plays: Matroska writes a cluster per
 # second; mp4 and mov write a fragment per key frame, and become plain files when they are finished.
@@ -54,8 +54,8 @@ class RecordSink(Sink):
         if path is not None:
             if path.suffix.lower() not in FORMATS:
                 raise ValueError(f"{path}: a live recording must end in {', '.join(FORMATS)}")
-            if path.exists() and not overwrite:
-                raise SinkError(self.name, "the file exists; use --overwrite to replace it")
+            if not overwrite and (reason := why_taken(path)):
+                raise SinkError(self.name, reason)
             if not path.parent.is_dir():
                 raise SinkError(self.name, f"the folder {path.parent} does not exist")
         self._controls, self._notify = controls, notify

@@ -9,6 +9,7 @@ from av.audio.frame import AudioFrame
 
 from pipeline.errors import PipelineError
 from pipeline.live.frames import LiveFrame
+from pipeline.system.files import why_taken
 
 
 class SinkError(PipelineError):
@@ -108,7 +109,7 @@ def unused_path(folder: Path, suffix: str) -> Path:
     """Return a path in ``folder`` that does not exist yet: ``flowbrush-20261120-190000.png``, numbered if needed."""
     stem = f"flowbrush-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / f"{stem}{suffix}", 1
-    while path.exists():
+    while why_taken(path):
         number += 1
         path = folder / f"{stem}-{number}{suffix}"
     return path

@@ -218,3 +218,16 @@ def test_a_link_that_appears_at_the_name_is_not_written_through(tmp_path: Path) 
             sink.write(live_frame())
     assert (tmp_path / "precious").read_text() == "precious"
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_at_the_name_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "live.mkv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SinkError, match=r"live\.mkv: is a link; remove it, give another name or --overwrite"):
+        RecordSink(Controls(["a"]), print, tmp_path / "live.mkv")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_has_the_name_of_no_recording(tmp_path: Path) -> None:
+    (tmp_path / unused_path(tmp_path, ".mkv").name).symlink_to(tmp_path / "nowhere")
+    assert not os.path.lexists(unused_path(tmp_path, ".mkv"))
