@@ -1,5 +1,7 @@
 """Stream to a server or a player by RTMP, RTSP, UDP or TCP; reconnect when the connection breaks."""
 
+import errno
+import json
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import av
 from av.audio.frame import AudioFrame
 
 from pipeline.live.capture.address import redacted
+from pipeline.live.capture.tls import SCHEMES, verification
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import stream_process
 from pipeline.live.sinks.script_process import ScriptProcess
@@ -25,6 +28,8 @@ CLOSE_SECONDS = 5.0
 BITS_PER_PIXEL = 0.15
 # FFmpeg's name of the container format that each protocol carries.
 PROTOCOL_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
+
+NOT_VERIFIED = "; the certificate may not be valid: for one that you signed yourself, set SSL_CERT_FILE to it"
 
 
 def stream_format(url: str) -> str:
@@ -61,10 +66,12 @@ class Connection:
     ) -> None:
         self.is_connected = False
         self._reason = "no answer"
+        self._is_encrypted = url.partition("://")[0].lower() in SCHEMES
         self._process = ScriptProcess(
             stream_process.__file__,
             format,
             str(stall_seconds),
+            json.dumps(verification() if self._is_encrypted else {}),
             on_message=self._handle,
             environment={stream_process.ADDRESS: url},  # not an argument: those are visible to all users
             bufsize=0,
@@ -92,7 +99,10 @@ class Connection:
 
     def _handle(self, message: dict[str, Any]) -> None:
         self.is_connected = self.is_connected or "connected" in message
-        self._reason = message.get("error", self._reason)
+        if "error" in message:
+            # All that FFmpeg reports of a certificate that it does not accept.
+            is_refused = self._is_encrypted and not self.is_connected and message["errno"] == errno.EIO
+            self._reason = message["error"] + (NOT_VERIFIED if is_refused else "")
 
 
 class StreamSink(Sink):

@@ -219,7 +219,8 @@ def test_an_unresponsive_server_is_given_up() -> None:
         sink.close()
 
 
-def test_other_users_do_not_see_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["rtmp", "rtmps"])
+def test_other_users_do_not_see_the_url(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     commands: list[list[str]] = []
     real = subprocess.Popen
 
@@ -228,7 +229,7 @@ def test_other_users_do_not_see_the_url(monkeypatch: pytest.MonkeyPatch) -> None
         return real(command, **options)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    sink = opened("rtmp://127.0.0.1:1/SECRET")
+    sink = opened(f"{scheme}://127.0.0.1:1/SECRET")
     sink.write(live_frame())
     sink.close()
     assert len(commands) == 1
