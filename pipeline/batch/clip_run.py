@@ -80,6 +80,9 @@ class ClipRun:
         if record.attempts > 1:
             config = replace(config, fresh=False)  # resume what the first attempt finished
         record.notices = []
+        if job.is_led_out:
+            reason = "a link leads out of the output folder; remove it, or choose another --output"
+            raise OutputError(config.target, reason)
         if not may_write(config):
             raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
         folder = os.path.dirname(config.target) or "."

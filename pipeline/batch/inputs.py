@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from pipeline.errors import InputError
 from pipeline.notices import Notify
 from pipeline.resume.manifest import SUFFIX
+from pipeline.system.files import is_inside
 
 JOB_FILES = (".toml", ".csv")
 
@@ -172,7 +173,7 @@ def _below(place: str, notify: Notify, *, with_files: bool) -> Iterator[str]:
 
 def _note_links(folders: Iterable[str], root: str, notify: Notify) -> None:
     for path in folders:
-        if os.path.islink(path) and not _is_within(path, root):
+        if os.path.islink(path) and not is_inside(path, root):
             notify(f"{path} is a link to a folder and is skipped; to include it, name it as an input")
 
 
@@ -183,10 +184,6 @@ def _literal_folders(parts: tuple[str, ...]) -> Iterator[str]:
         if glob.has_magic(part) and part != glob.escape(name):
             return
         yield name
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _is_ours(folder: str, own: str | None) -> bool:

@@ -19,6 +19,7 @@ from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
+from pipeline.system.files import is_inside
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
 # For clips whose own container cannot be written: it supports whatever a clip has.
@@ -38,6 +39,12 @@ class Job:
     name: str
     config: VideoConfig
     is_named: bool = True
+
+    @property
+    def is_led_out(self) -> bool:
+        """Whether a link in the output folder leads the output out of it."""
+        folder = Path(self.config.target).parents[len(PurePath(self.name).parts) - 1]
+        return not is_inside(self.config.target, folder)
 
 
 def make_jobs(config: BatchConfig, notify: Notify = lambda line: None) -> list[Job]:

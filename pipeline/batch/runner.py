@@ -155,7 +155,8 @@ class Runner:
 
     def _skip_if_done(self, entry: Entry) -> None:
         if entry.step.is_done:
-            clear_remains(entry.step.job.config.target)
+            if not entry.step.job.is_led_out:
+                clear_remains(entry.step.job.config.target)
             self._emit(Skipped(entry.step.job.name))
 
     def _add(self, step: Step) -> None:

@@ -14,6 +14,7 @@ import select
 import stat
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -125,6 +126,11 @@ def destination(path: str, *, may_replace: bool) -> str:
         return os.path.realpath(path)
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)
+
+
+def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Return whether ``path``, which may not exist yet, lies in ``folder`` once all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def check_name(path: str) -> None:

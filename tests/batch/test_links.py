@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.batch.events import Failed
 from pipeline.errors import OutputError
-from tests.support.batching import batch_config, make_clips, run_here
+from tests.support.batching import batch_config, make_clips, outputs_of, report_of, run_here
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs links")
 
@@ -43,4 +44,31 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out" / ".flowbrush-batch" / "lock").symlink_to(tmp_path / "precious")
     with pytest.raises(OutputError, match="lock is a link"):
         run_here(batch_config(tmp_path))
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_subfolder_that_leads_out_of_the_output_folder_is_not_written_into(tmp_path: Path) -> None:
+    make_clips(tmp_path, "a.mp4", "inside/b.mp4", "sub/c.mp4", "sub/deep/d.mp4", frames=2)
+    for name in ("real", "elsewhere", "real/other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")  # named by the user
+    (tmp_path / "real" / "inside").symlink_to(tmp_path / "real" / "other")
+    (tmp_path / "real" / "sub").symlink_to(tmp_path / "elsewhere")
+    ended, events = run_here(batch_config(tmp_path))
+    assert (ended.painted, ended.failed) == (2, 2)
+    assert os.listdir(tmp_path / "elsewhere") == []
+    assert sorted(set(outputs_of(events, Failed))) == ["sub/c_great-wave.mp4", "sub/deep/d_great-wave.mp4"]
+    errors = [clip["error"] for clip in report_of(tmp_path)["clips"] if clip["error"]]
+    assert all(
+        "a link leads out of the output folder; remove it, or choose another --output" in line for line in errors
+    )
+
+
+def test_a_link_that_leads_out_of_the_output_folder_is_not_overwritten(tmp_path: Path) -> None:
+    make_clips(tmp_path, "a.mp4", frames=2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out" / "a_great-wave.mp4").symlink_to(tmp_path / "precious")
+    ended, _ = run_here(batch_config(tmp_path, options={"overwrite": True}))
+    assert (ended.painted, ended.failed) == (0, 1)
     assert (tmp_path / "precious").read_text() == "precious"
