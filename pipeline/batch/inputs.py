@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from pipeline.errors import InputError
 from pipeline.notices import Notify
 from pipeline.resume.manifest import SUFFIX
-from pipeline.system.files import is_inside
+from pipeline.system.files import describe_links, is_inside
 
 JOB_FILES = (".toml", ".csv")
 
@@ -51,7 +51,7 @@ def find_clips(
             standard input, one a line.
         output: output folder of the batch; folders and patterns do not include what lies in it.
         base: folder that ``inputs`` are relative to; with one, ``-`` is the name of a file.
-        notify: called with a line for each folder that is skipped.
+        notify: called with a line for each folder that is skipped, and with one on the links to files that are.
 
     Raises:
         InputError: an input does not exist, or a pattern matches nothing.
@@ -102,6 +102,7 @@ def _files(text: str, base: str, own: str | None, notify: Notify) -> Iterator[In
 def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
     """Yield all files of a folder that are not hidden and not ours, then its unreadable subfolders."""
     failures: list[OSError] = []
+    outside: list[str] = []
     for place, folders, files in os.walk(folder, onerror=failures.append):
         if not os.access(place, os.X_OK):  # its files can be listed, but not opened
             failures.append(PermissionError(errno.EACCES, os.strerror(errno.EACCES), place))
@@ -111,8 +112,14 @@ def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
         _note_links((os.path.join(place, name) for name in folders), folder, notify)
         for name in sorted(files):
             path = os.path.join(place, name)
-            if not name.startswith(".") and (os.path.isfile(path) or not os.path.exists(path)):  # or a broken link
+            if name.startswith(".") or (os.path.exists(path) and not os.path.isfile(path)):
+                continue
+            if os.path.islink(path) and not is_inside(path, folder):
+                outside.append(path)
+            else:  # a file, or a broken link
                 yield InputFile(path, relative, is_named=False)
+    if outside:
+        notify(describe_links(outside, folder))
     for failure in failures:
         if failure.filename == folder:
             raise InputError(folder, f"the folder cannot be read ({failure.strerror})")
@@ -125,7 +132,11 @@ def _match(pattern: str, base: str, own: str | None, notify: Notify) -> Iterator
     if not names:
         reason = "no file matches; check the pattern, and quote it to keep the shell from expanding it"
         raise InputError(os.path.join(base, pattern), reason)
-    for name in names:
+    place = os.path.join(base, root)
+    outside = [name for name in names if not is_inside(os.path.join(base, name), place)]
+    if outside:
+        notify(describe_links([os.path.join(base, name) for name in outside], place))
+    for name in sorted({*names} - {*outside}):
         folder = PurePath(name).relative_to(root).parent
         subfolders = (Path(base, root, each) for each in (folder, *folder.parents) if each.name)
         if not any(_is_ours(str(subfolder), own) for subfolder in subfolders):

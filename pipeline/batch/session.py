@@ -124,7 +124,9 @@ class _Session:
             config,
             planned.steps,
             self._handle,
-            arrivals=Arrivals(config, planned.steps, self._handle, watch_times) if config.watch else None,
+            arrivals=Arrivals(config, planned.steps, self._handle, watch_times, planned.notes)
+            if config.watch
+            else None,
             executor=executor,
             idle=self._report_now_and_then,
             owns_process=owns_process,

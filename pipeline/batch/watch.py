@@ -16,6 +16,7 @@ from pipeline.batch.jobs import Job, check_names, jobs_of
 from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
 from pipeline.batch.records import Records
 from pipeline.errors import InputError, PipelineError
+from pipeline.notices import Notify
 from pipeline.system.files import file_signature, open_input
 
 try:
@@ -47,15 +48,20 @@ class Arrivals:
         steps: steps of its plan.
         emit: called with a note for each clip that is not stylized.
         times: how folders are watched.
+        notes: lines on the folders that are known already.
     """
 
-    def __init__(self, config: BatchConfig, steps: Sequence[Step], emit: Emit, times: WatchTimes) -> None:
+    def __init__(
+        self, config: BatchConfig, steps: Sequence[Step], emit: Emit, times: WatchTimes, notes: Iterable[str] = ()
+    ) -> None:
         self._config = config
         self._emit = emit
         self._jobs: dict[str, Job] = {step.job.name: step.job for step in steps}
         self._records = Records(config.state_folder)
         folders = [text for text in config.inputs if os.path.isdir(text)]
-        self._watcher = FolderWatcher(folders, config.output, (step.job.config.source for step in steps), times)
+        self._notes = set(notes)
+        sources = (step.job.config.source for step in steps)
+        self._watcher = FolderWatcher(folders, config.output, sources, times, self._note)
         self._poll_seconds = times.poll_seconds
         self._next_poll = 0.0
 
@@ -91,6 +97,12 @@ class Arrivals:
             else:
                 self._note_skipped(clip, f"{step.job.config.target} exists already; --overwrite replaces it")
 
+    def _note(self, line: str) -> None:
+        """Emit a note on a folder, once: it is read every second."""
+        if line not in self._notes:
+            self._notes.add(line)
+            self._emit(Noted(None, line))
+
     def _note_skipped(self, clip: InputFile, reason: str) -> None:
         self._emit(Noted(None, f"{clip.path} is skipped: {reason}"))
 
@@ -110,12 +122,21 @@ class FolderWatcher:
         output: output folder of the batch, which is not watched.
         known: paths of clips that are not new.
         times: when a file counts as complete.
+        notify: called with lines on what is skipped, at each reading.
     """
 
-    def __init__(self, folders: Iterable[str], output: Path, known: Iterable[str], times: WatchTimes) -> None:
+    def __init__(
+        self,
+        folders: Iterable[str],
+        output: Path,
+        known: Iterable[str],
+        times: WatchTimes,
+        notify: Notify = lambda line: None,
+    ) -> None:
         self._folders = tuple(folders)
         self._output = output
         self._times = times
+        self._notify = notify
         self._known: dict[str, _KnownFile] = {}
         for path in known:
             signature = file_signature(path)
@@ -144,7 +165,7 @@ class FolderWatcher:
     def _files(self) -> Iterator[InputFile]:
         for folder in self._folders:
             with suppress(InputError):
-                yield from find_clips([folder], self._output)
+                yield from find_clips([folder], self._output, notify=self._notify)
 
     def _is_new(self, path: str, now: float) -> bool:
         """Return whether a file is complete and was not returned yet."""

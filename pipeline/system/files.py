@@ -13,7 +13,7 @@ import secrets
 import select
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -131,6 +131,17 @@ def destination(path: str, *, may_replace: bool) -> str:
 def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
     """Return whether ``path``, which may not exist yet, lies in ``folder`` once all links are followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def describe_links(paths: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str]) -> str:
+    """Return a notice on files that are left out, since links lead to them out of the ``folder`` that the user named.
+
+    Whoever can make a link there would choose the file otherwise.
+    """
+    one = "leads out of {} and is skipped; to include it, name the file itself"
+    more = "and {} more links lead out of {} and are skipped; to include one, name the file itself"
+    text = one.format(folder) if len(paths) == 1 else more.format(len(paths) - 1, folder)
+    return f"{paths[0]} {text}"
 
 
 def check_name(path: str) -> None:

@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
 from pipeline.notices import Notify
+from pipeline.system.files import describe_links, is_inside
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,7 @@ def read_content(
     if not sources:
         notify("no --content: training on the sample clips; the clip you want to stylize would be best")
         sources = [sample_videos.clip(name) for name in sample_videos.CLIPS]
-    found = {source: _find_files(source) for source in sources}
+    found = {source: _find_files(source, notify) for source in sources}
     images = _selected([images for images, _ in found.values()], most_photos, seed, "photos", notify)
     clips = _selected([clips for _, clips in found.values()], MOST_CLIPS, seed, "clips", notify)
     content = Content()
@@ -98,13 +99,16 @@ def read_content(
     return content
 
 
-def _find_files(source: Path) -> tuple[list[Path], list[Path]]:
+def _find_files(source: Path, notify: Notify) -> tuple[list[Path], list[Path]]:
     """Return the photos and the clips below a folder, sorted, or the file itself."""
     if source.is_file():
         return ([source], []) if is_still_image(source) else ([], [source])
     if not source.is_dir():
         raise InputError(source, "no such file or folder; check the path")
     visible = sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith("."))
+    if outside := [path for path in visible if path.is_symlink() and not is_inside(path, source)]:
+        notify(describe_links(outside, source))
+        visible = sorted(set(visible) - set(outside))
     images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
     clips = [path for path in visible if path.suffix.lower() in CLIP_ENDINGS]
     if not images and not clips:

@@ -47,8 +47,38 @@ def test_a_link_to_another_folder_is_named_but_not_followed(circle: Path, tmp_pa
     assert paths(find_clips([str(circle / "**" / "*.mp4")], notify=lines.append), circle) == ["a.mp4", "sub/b.mp4"]
     assert len(lines) == 1
     assert "sub/link is a link to a folder and is skipped" in lines[0]
-    found = find_clips([str(circle / "sub" / "l*" / "*.mp4"), str(circle / "sub" / "link" / "**" / "*.mp4")])
+    assert find_clips([str(circle / "sub" / "l*" / "*.mp4")], notify=lines.append) == []
+    skipped = f"{circle / 'sub/link/c.mp4'} leads out of {circle / 'sub'} and is skipped"
+    assert lines[1] == f"{skipped}; to include it, name the file itself"
+    found = find_clips([str(circle / "sub" / "link" / "**" / "*.mp4")])
     assert paths(found, circle) == ["sub/link/c.mp4"]  # a pattern that names the link
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> Path:
+    """A folder with links to files in it and outside, one of which does not exist."""
+    folder = tmp_path / "clips"
+    (folder / "sub").mkdir(parents=True)
+    for path in (folder / "a.mp4", folder / "sub" / "b.mp4", tmp_path / "secret.mp4"):
+        path.touch()
+    (folder / "c.mp4").symlink_to(tmp_path / "secret.mp4")
+    (folder / "d.mp4").symlink_to("sub/b.mp4")
+    (folder / "sub" / "e.mp4").symlink_to("../../secret.mp4")
+    (folder / "sub" / "f.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.mp4", "**"])
+def test_links_to_files_outside_are_not_followed(links: Path, pattern: str) -> None:
+    lines: list[str] = []
+    found = find_clips([str(links / pattern)], notify=lines.append)
+    assert sorted(paths(found, links)) == ["a.mp4", "d.mp4"]  # which is sub/b.mp4
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{links / 'c.mp4'} and ")
+    assert lines[0].endswith(f"more links lead out of {links} and are skipped; to include one, name the file itself")
+    assert paths(find_clips([str(links / "c.mp4")]), links) == ["c.mp4"]
+    (links.parent / "clips-too").symlink_to(links)  # a link that the user names
+    assert len(find_clips([str(links.parent / "clips-too")])) == 2
 
 
 @pytest.fixture

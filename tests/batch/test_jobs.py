@@ -90,7 +90,7 @@ def test_skipped_and_unreadable_inputs_are_reported(tmp_path: Path, monkeypatch:
     make_clip(folder / "a.mp4", SHORT)
     (folder / "more").symlink_to(other)
     (folder / "same").symlink_to(folder / "x")
-    (folder / "gone.mp4").symlink_to(other / "gone.mp4")
+    (folder / "gone.mp4").symlink_to(folder / "missing.mp4")
     access, scandir = os.access, os.scandir
 
     def refuse(path: str) -> Any:

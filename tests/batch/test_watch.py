@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.batch.events import Event, Failed, Finished, Noted, Started
 from pipeline.batch.session import plan
-from pipeline.batch.watch import FolderWatcher, WatchTimes, is_being_written
+from pipeline.batch.watch import Arrivals, FolderWatcher, WatchTimes, is_being_written
 from tests.support.batching import batch_config, make_clips, outputs_of, report_of, run_here, while_stylizing
 
 OFTEN = WatchTimes(poll_seconds=0.05, settle_seconds=0.3)
@@ -165,3 +165,17 @@ def test_a_clip_whose_output_is_taken_is_skipped_with_a_note(tmp_path: Path) -> 
     for name, reason in (("a.mkv", "would be the output of"), ("b.mp4", "exists already")):
         assert [line for line in report["notes"] if f"{name} is skipped" in line and reason in line]
         assert f"{name} is skipped" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_to_a_file_outside_is_no_arrival(tmp_path: Path) -> None:
+    make_clips(tmp_path, "secret.mp4")
+    is_old((tmp_path / "in" / "secret.mp4").rename(tmp_path / "secret.mp4"))
+    events: list[Event] = []
+    arrivals = Arrivals(batch_config(tmp_path), [], events.append, WatchTimes(0.0, 0.0))
+    assert arrivals(()) == []
+    (tmp_path / "in" / "a.mp4").symlink_to(tmp_path / "secret.mp4")
+    assert [arrivals(()) for _ in range(3)] == [[], [], []]
+    assert [event.line.partition(" and ")[0] for event in events if isinstance(event, Noted)] == [
+        f"{tmp_path / 'in' / 'a.mp4'} leads out of {tmp_path / 'in'}"
+    ]

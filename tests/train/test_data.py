@@ -1,5 +1,6 @@
 """Photos and clips to train on: what is read, what is left out, and whether the flow is the true one."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -219,6 +220,21 @@ def test_nothing_but_broken_files_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "bad" / name).write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"bad: none of its 2 files can be read \(not an image"):
         read(good, tmp_path / "bad")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_to_files_outside_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for index, photo in enumerate(photos(3)):
+        write(tmp_path / "mine" / f"{index}.png", photo)
+    secret = (tmp_path / "mine" / "2.png").rename(tmp_path / "secret.png")
+    (tmp_path / "mine" / "inside.png").symlink_to("0.png")
+    (tmp_path / "mine" / "outside.png").symlink_to(secret)
+    content, notes = read(tmp_path / "mine")
+    assert [path.name for path in content.images] == ["0.png", "1.png", "inside.png"]
+    assert notes[0].startswith(f"{tmp_path / 'mine/outside.png'} leads out of {tmp_path / 'mine'} and is skipped; ")
+    content, _ = read(tmp_path / "mine", tmp_path / "mine" / "outside.png")
+    assert [path.name for path in content.images][-1] == "outside.png"
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.png"])
