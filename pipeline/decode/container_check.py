@@ -1,22 +1,18 @@
 """Checks of a file's headers before anything is decoded: whether it is complete, and whether its index is plausible.
 
-FFmpeg reads a truncated file to its end as if it were complete, and allocates whatever an index declares. Only the
-headers of boxes are read here, never their content. What cannot be determined passes.
+FFmpeg reads a truncated file to its end as if it were complete, and allocates whatever an index declares. Only headers
+and the index are read here. What cannot be determined passes.
 """
 
 import os
 from collections.abc import Callable
 from typing import IO
 
+from pipeline.decode.index_check import check_index
 from pipeline.media.boxes import MAX_BOXES, iso_boxes, parse_element, riff_chunks
 
 # Top-level boxes of ISO base media files; anything else is data appended to a complete file.
 TOP_BOXES = frozenset(b"ftyp moov mdat moof free skip wide sidx mfra uuid styp".split())
-PARENT_BOXES = frozenset(b"moov trak mdia minf stbl moof traf edts mvex tref udta".split())
-# Boxes that a file may start with.
-FIRST_BOXES = PARENT_BOXES | frozenset(b"ftyp mdat free skip wide styp sidx pnot uuid".split())
-# An index compressed with zlib, as QuickTime wrote it around 2000; its sample counts cannot be read.
-COMPRESSED_INDEX = b"cmov"
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # Elements that contain others.
@@ -42,12 +38,8 @@ def find_truncation(path: str, container: str) -> str | None:
 
 
 def find_inflated_index(path: str) -> str | None:
-    """Return why the index of an mp4 or mov must not be loaded; None if nothing is wrong with it.
-
-    FFmpeg allocates 70 bytes for each sample that an index declares: a file of 2 kB that declares 30 million samples
-    took 2.1 GB. The counts are those of ISO/IEC 14496-12, 8.7.3 (stsz) and 8.8.8 (trun).
-    """
-    return _checked(path, _sample_counts)
+    """Return why the index of an mp4 or mov must not be loaded; None if nothing is wrong with it."""
+    return _checked(path, check_index)
 
 
 def _checked(path: str, check: Callable[[IO[bytes], int], str | None]) -> str | None:
@@ -58,20 +50,6 @@ def _checked(path: str, check: Callable[[IO[bytes], int], str | None]) -> str | 
             return check(file, os.fstat(file.fileno()).st_size)
     except OSError:
         return None  # opening the file for reading will report this
-
-
-def _sample_counts(file: IO[bytes], size: int) -> str | None:
-    samples = 0
-    for number, box in enumerate(iso_boxes(file, size, PARENT_BOXES)):
-        if number == 0 and box.kind not in FIRST_BOXES:
-            return None
-        if box.kind == COMPRESSED_INDEX:
-            return "has a compressed index, which is not supported; copy it into a new file with another program first"
-        count = {b"stsz": slice(8, 12), b"trun": slice(4, 8)}.get(box.kind, slice(0))
-        samples += int.from_bytes(box.content[count])
-        if samples > 2 * size:  # tracks may share their bytes
-            return f"its index declares at least {samples} samples in {size} bytes; it is damaged or malicious"
-    return None
 
 
 def _too_short(what: str, end: int, size: int) -> str | None:

@@ -20,6 +20,7 @@ from pipeline.decode.clock_samples import is_even
 from pipeline.decode.clock_scan import ClockJumps, may_jump
 from pipeline.decode.container_check import find_inflated_index, find_truncation
 from pipeline.decode.hidden_audio import HiddenAudio
+from pipeline.decode.index_check import IndexGuard
 from pipeline.decode.reader import main_video
 from pipeline.errors import InputError, reason_of
 from pipeline.media.packets import StreamPacket
@@ -211,9 +212,21 @@ class Pipe:
         self._interruption: BaseException | None = None
         self._file = file
         self._stopped = threading.Event()
+        self._guard = IndexGuard()
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes as soon as there are any; none at the end of input or after `stop`."""
+        """Return up to ``size`` bytes as soon as there are any; none at the end of input or after `stop`.
+
+        Raises:
+            InputError: FFmpeg would take too much memory for what comes.
+        """
+        data = self._read(size)
+        problem = self._guard.find_fault(data)
+        if problem is not None:
+            raise InputError("-", problem)
+        return data
+
+    def _read(self, size: int) -> bytes:
         try:
             if os.name != "posix":  # where select only waits for sockets
                 return self._file.read(size)

@@ -1,6 +1,6 @@
 """The headers of container units: ISO BMFF boxes (mp4, mov), RIFF chunks (avi, webp), EBML elements (mkv, webm)."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 # Limit of a walk. A film of two hours has half a million blocks, which take some seconds.
@@ -24,29 +24,23 @@ class Element(NamedTuple):
     length: int | None
 
 
-def iso_boxes(file: IO[bytes], size: int, parents: Collection[bytes] = ()) -> Iterator[Box]:
-    """Yield the boxes of a file of ``size`` bytes in order, and those inside of ``parents``; ISO/IEC 14496-12, 4.2.
+def iso_boxes(file: IO[bytes], size: int) -> Iterator[Box]:
+    """Yield the top-level boxes of a file of ``size`` bytes in order; ISO/IEC 14496-12, 4.2.
 
-    A box starts with its size and kind, or with 1, the kind and a size of 64 bits; size 0 extends to the parent's end.
+    A box starts with its size and kind, or with 1, the kind and a size of 64 bits; size 0 extends to the file's end.
     """
-    place, ends = 0, [size]
+    place = 0
     for _ in range(MAX_BOXES):
-        while ends and place + 8 > ends[-1]:
-            place = ends.pop()
-        if not ends:
+        if place + 8 > size:
             return
         file.seek(place)
         head = file.read(28)
         length, width = int.from_bytes(head[:4]), 8
         if length == 1 and len(head) >= 16:
             length, width = int.from_bytes(head[8:16]), 16
-        end = place + length if length >= width else ends[-1]
+        end = place + length if length >= width else size
         yield Box(head[4:8], place + width, end, head[width:])
-        if head[4:8] in parents:
-            ends.append(min(end, ends[-1]))
-            place += width
-        else:
-            place = end
+        place = end
 
 
 def riff_chunks(file: IO[bytes], place: int = 0) -> Iterator[Box]:

@@ -1,0 +1,293 @@
+"""A limit for the index of an mp4 or mov, checked before FFmpeg allocates memory for it.
+
+FFmpeg allocates up to 70 bytes for each sample that an index declares: a file of 2 kB that declares 30 million samples
+took 2.1 GB. So the walk here looks wherever FFmpeg's demuxer does (mov_read_default in libavformat/mov.c), which takes
+tables from any box that it descends into, in any order. The payload of ``mdat`` is skipped, as FFmpeg skips it.
+"""
+
+import heapq
+import re
+import struct
+from collections.abc import Generator
+from typing import IO
+
+# Boxes into which FFmpeg descends. It reads ``free`` and ``hoov`` as ``moov`` if they start like one.
+PARENTS = frozenset(b"moov trak mdia minf dinf edts stbl moof traf mvex tref udta ilst sinf schi".split())
+HIDDEN_INDEXES, INDEX_STARTS = frozenset({b"free", b"hoov"}), frozenset({b"mvhd", b"cmov"})
+# Short boxes with boxes at places that depend on the codec; tables are searched in all of their bytes.
+SEARCHED = frozenset(b"stsd wave iprp iref".split())
+# Boxes that declare something, or in which FFmpeg does.
+TABLES = re.compile(rb"stsz|stz2|stts|stsc|stco|co64|elst|trun|sidx|cmov|moof")
+READ = PARENTS | HIDDEN_INDEXES | SEARCHED | set(TABLES.pattern.split(b"|")) | {b"meta", b"hdlr", b"mdat"}
+# Kinds of data and metadata; others are kinds of tracks.
+OTHER_HANDLERS = frozenset({b"alis", b"url ", b"rsrc", b"mdir", b"mdta", b"ID32", bytes(4)})
+# FFmpeg's limit of the nesting is ten.
+MAX_DEPTH = 16
+CHUNK_BYTES = 65_536
+# A stream, whose size is unknown, may declare this many samples (280 MB) beyond those that the bytes so far could
+# hold: 24 hours of PCM audio.
+MAX_STREAM_SAMPLES = 4_000_000
+# An edit list may repeat this many samples.
+MAX_REPEATED_SAMPLES = 1_000_000
+# FFmpeg joins samples of PCM audio into packets of 1024, or a few less.
+PCM_PACKET_SAMPLES = 512
+BEFORE_STREAM_END = 2**63
+# Bytes before the place of the walk that an `IndexGuard` keeps.
+KEPT_BYTES = 4096
+
+# Yields place and number of bytes that are needed, and is sent those that there are.
+Requests = Generator[tuple[int, int], bytes, None]
+
+
+class Track:
+    """What the tables of a track declare.
+
+    Attributes:
+        samples: number of samples.
+        chunks: number of chunks.
+        chunk_samples: samples of the largest chunk.
+        edits: entries of the edit list.
+        handlers: kinds of the track, as ``vide``.
+        is_pcm_time: for each ``stts``, whether each sample lasts one tick; FFmpeg reads such audio by chunk.
+    """
+
+    def __init__(self) -> None:
+        self.samples = self.chunks = self.chunk_samples = self.edits = 0
+        self.handlers: set[bytes] = set()
+        self.is_pcm_time: list[bool] = []
+
+    def entries(self) -> int:
+        """Return the number of entries of FFmpeg's index, or a few more."""
+        is_pcm = self.is_pcm_time and all(self.is_pcm_time)
+        entries = 0 if is_pcm and self.handlers == {b"soun"} else self.samples
+        if self.handlers != {b"vide"}:
+            entries += self.chunks * (self.chunk_samples // PCM_PACKET_SAMPLES + 1)
+        return entries + (max(entries * self.edits - MAX_REPEATED_SAMPLES, 0) if self.edits > 1 else 0)
+
+
+class IndexWalk:
+    """A walk over the boxes of a file; whoever drives it reads the bytes that it asks for.
+
+    Args:
+        size: of the file in bytes; None for a stream.
+
+    Attributes:
+        fault: why the file must not be opened, None if nothing was found.
+    """
+
+    def __init__(self, size: int | None) -> None:
+        self.fault: str | None = None
+        self._size = size
+        self._tracks = self._entries = 0
+        self._track = Track()
+        self._ends: list[tuple[int, bytes]] = []
+        # Places of fragments that a `sidx` declares; FFmpeg goes there, even if it is inside of another box.
+        self._fragments: list[int] = []
+
+    def find_fault(self, read_bytes: int, *, at_end: bool) -> str | None:
+        """Return why the file must not be opened, None if nothing was found.
+
+        Args:
+            read_bytes: bytes of the file that are known to exist.
+            at_end: whether the walk has ended.
+        """
+        entries = self._entries + (self._track.entries() if at_end else 0)
+        # Tracks may share their bytes.
+        limit = 2 * read_bytes + (MAX_STREAM_SAMPLES if self._size is None else 0)
+        if self.fault is None and entries > limit:
+            where = f"in {read_bytes} bytes" if self._size is not None else f"after {read_bytes} bytes of a stream"
+            self.fault = f"its index declares at least {entries} samples {where}; it is damaged or malicious"
+        return self.fault
+
+    def requests(self) -> Requests:
+        """Walk from the start to the end, or to the first fault."""
+        place = 0
+        self._ends = [(BEFORE_STREAM_END if self._size is None else self._size, b"root")]
+        while self._ends and self.fault is None:
+            end, parent = self._ends[-1]
+            head = b"" if place + 8 > end else (yield place, 8)
+            if len(head) < 8:
+                if head or end == self._ends[0][0]:
+                    return
+                place = yield from self._leave()
+                continue
+            length = int.from_bytes(head[:4])
+            if head[4:] not in READ and length >= 8 and not self._fragments:  # most boxes
+                place = min(place + length, end)
+                continue
+            place = yield from self._enter(place, head, end, parent)
+
+    def _leave(self) -> Generator[tuple[int, int], bytes, int]:
+        """Leave a parent; after a track FFmpeg makes its index."""
+        place, kind = self._ends.pop()
+        yield place, 0  # a stream must have got there
+        if kind == b"trak":
+            self._entries += self._track.entries()
+            self._track = Track()
+        return place
+
+    def _enter(self, place: int, head: bytes, end: int, parent: bytes) -> Generator[tuple[int, int], bytes, int]:
+        """Look at the box at ``place`` and return the next place."""
+        length, kind = int.from_bytes(head[:4]), head[4:]
+        if kind in (b"trak", b"mdat") and parent not in (b"root", b"moov"):
+            return self._give_up(place)
+        start = place + 8
+        if length == 1 and start + 8 <= end:
+            length, start = int.from_bytes((yield start, 8)), start + 8
+            length = 0 if length == 8 else length  # as FFmpeg has it
+        if length and length < start - place:
+            return self._give_up(place)
+        box_end = min(place + length, end) if length else end
+        while self._fragments and self._fragments[0] <= place:
+            heapq.heappop(self._fragments)
+        if kind in HIDDEN_INDEXES and (yield start, 8)[4:] in INDEX_STARTS:
+            kind = b"moov"
+        if kind == b"meta":
+            start = yield from self._find_handler(start, box_end)
+        if kind in PARENTS or kind == b"meta":
+            if len(self._ends) < MAX_DEPTH and start < box_end:
+                return self._descend(kind, start, box_end)
+        elif kind in SEARCHED:
+            yield from self._search(start, box_end)
+        else:
+            yield from self._read(kind, start, box_end)
+        return self._skip(place, box_end)
+
+    def _give_up(self, place: int) -> int:
+        """FFmpeg leaves a parent at a box that is impossible there."""
+        end, kind = self._ends[-1]
+        if kind == b"root" and len(self._ends) == 1:
+            self._ends[-1] = (place, kind)
+            return place
+        return end
+
+    def _descend(self, kind: bytes, start: int, end: int) -> int:
+        if kind == b"trak":
+            self._entries += self._track.entries()
+            self._track = Track()
+            self._tracks += 1
+        elif kind == b"moof":
+            self._entries += self._tracks
+        self._ends.append((end, kind))
+        return start
+
+    def _skip(self, place: int, end: int) -> int:
+        """Go on after a box, unless a fragment is said to start in it."""
+        if self._fragments and place < self._fragments[0] < end and len(self._ends) < MAX_DEPTH:
+            self._ends.append((end, b"root"))
+            return heapq.heappop(self._fragments)
+        return end
+
+    def _find_handler(self, start: int, end: int) -> Generator[tuple[int, int], bytes, int]:
+        """Return where the boxes of ``meta`` start: FFmpeg searches the first one, ``hdlr``, in steps of four bytes."""
+        for place in range(start, end, CHUNK_BYTES):
+            data = yield place, min(CHUNK_BYTES, end - place)
+            found = data.find(b"hdlr")
+            while found % 4 > 0:
+                found = data.find(b"hdlr", found + 1)
+            if found >= 0:
+                return max(place + found - 4, start)
+        return end
+
+    def _search(self, start: int, end: int) -> Requests:
+        for place in range(start, end, CHUNK_BYTES - 3):
+            data = yield place, min(CHUNK_BYTES, end - place)
+            for found in TABLES.finditer(data):
+                yield from self._read(found[0], place + found.end(), end)
+
+    def _read(self, kind: bytes, start: int, end: int) -> Requests:
+        """Read what a box declares; FFmpeg reads on after the end of a box that is too short."""
+        track = self._track
+        match kind:
+            case b"stsz" | b"stz2":
+                track.samples += int.from_bytes((yield start, 12)[8:])
+            case b"stts":
+                count = int.from_bytes((yield start, 8)[4:])
+                track.is_pcm_time.append(count == 1 and int.from_bytes((yield start + 12, 4)) == 1)
+            case b"stco" | b"co64":
+                track.chunks += int.from_bytes((yield start, 8)[4:])
+            case b"stsc":
+                yield from self._read_chunk_sizes(start, end)
+            case b"elst":
+                version = (yield start, 8)[:1]
+                track.edits += max(end - start - 8, 0) // (20 if version == b"\1" else 12)
+            case b"hdlr":
+                handler = (yield start, 12)[8:]
+                if handler not in OTHER_HANDLERS:
+                    track.handlers.add(handler)
+            case b"trun":
+                self._entries += int.from_bytes((yield start, 8)[4:])
+            case b"moof":
+                self._entries += self._tracks
+            case b"sidx":
+                yield from self._read_fragments(start, end)
+            case b"cmov":
+                # Compressed with zlib, as QuickTime wrote it around 2000; its sample counts cannot be read.
+                self.fault = (
+                    "has a compressed index, which is not supported; copy it into a new file with another program first"
+                )
+
+    def _read_chunk_sizes(self, start: int, end: int) -> Requests:
+        """``stsc``: first chunk, samples of each, and the description, for each run of chunks; 12 bytes."""
+        count = int.from_bytes((yield start, 8)[4:])
+        place, table_end = start + 8, start + 8 + 12 * count
+        if table_end > end:
+            self.fault = f"its index is damaged: a table of {count} entries is longer than its box"
+        while self.fault is None and place < table_end:
+            data = yield place, min(CHUNK_BYTES // 12 * 12, table_end - place)
+            runs = struct.unpack(f">{len(data) // 4}I", data[: len(data) // 4 * 4])
+            self._track.chunk_samples = max(self._track.chunk_samples, *runs[1::3], 0)
+            place += CHUNK_BYTES // 12 * 12
+
+    def _read_fragments(self, start: int, end: int) -> Requests:
+        """``sidx``: where fragments start. FFmpeg allocates memory for each track of each of them."""
+        width = 8 if (yield start, 1) == b"\1" else 4
+        head = yield start, 16 + 2 * width
+        count, first = int.from_bytes(head[-2:]), int.from_bytes(head[12 + width : 12 + 2 * width])
+        self._entries += self._tracks * count
+        items = yield start + len(head), 12 * count
+        place = end + first
+        for item in range(0, len(items) - 11, 12):
+            heapq.heappush(self._fragments, place)
+            place += int.from_bytes(items[item : item + 4]) & 0x7FFF_FFFF
+
+
+class IndexGuard:
+    """Checks a stream as it arrives: all bytes pass here before FFmpeg gets them."""
+
+    def __init__(self) -> None:
+        self._walk = IndexWalk(None)
+        self._requests = self._walk.requests()
+        self._wanted: tuple[int, int] | None = next(self._requests)
+        self._kept = bytearray()
+        self._end = 0
+
+    def find_fault(self, data: bytes) -> str | None:
+        """Return why FFmpeg must not get ``data``, the next bytes; none are the end of the stream."""
+        self._kept += data
+        self._end += len(data)
+        while self._wanted is not None and (not data or sum(self._wanted) <= self._end):
+            first = self._wanted[0] - self._end + len(self._kept)
+            if first < 0:
+                return "its index is damaged: a table is longer than its box"
+            try:
+                self._wanted = self._requests.send(bytes(self._kept[first : first + self._wanted[1]]))
+            except StopIteration:
+                self._wanted = None
+        place = self._end if self._wanted is None else self._wanted[0] - KEPT_BYTES
+        del self._kept[: max(place - self._end + len(self._kept), 0)]
+        return self._walk.find_fault(self._end, at_end=not data)
+
+
+def check_index(file: IO[bytes], size: int) -> str | None:
+    """Return why the index of an mp4 or mov must not be loaded; None if nothing is wrong with it."""
+    walk = IndexWalk(size)
+    requests = walk.requests()
+    data: bytes | None = None
+    try:
+        while True:
+            place, count = next(requests) if data is None else requests.send(data)
+            file.seek(place)
+            data = file.read(count)
+    except StopIteration:
+        return walk.find_fault(size, at_end=True)

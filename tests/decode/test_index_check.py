@@ -1,0 +1,139 @@
+"""A small file takes no gigabytes for its index, and no healthy clip is refused."""
+
+import io
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.decode.index_check import IndexGuard, check_index
+from pipeline.decode.source import open_source
+from pipeline.errors import InputError
+from tests.support.boxes import BOMBS, MANY, box, movie, sample_table, track
+from tests.support.fuzz.originals import make_originals
+from tests.support.media import Audio, Clip, make_clip
+from tests.support.reading import count_frames, index_first, read_piped
+
+MEBIBYTE = 2**20
+PEAK = "import resource, av, sys; av.open(sys.argv[1]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+def piped(data: bytes, step: int = 32_768) -> str | None:
+    """Return what is wrong with ``data`` as a stream that arrives in pieces of ``step`` bytes."""
+    guard = IndexGuard()
+    pieces = [data[place : place + step] for place in range(0, len(data), step)]
+    return next(filter(None, map(guard.find_fault, [*pieces, b""])), None)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_an_index_of_more_samples_than_bytes_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(BOMBS[name]())
+    with pytest.raises(InputError, match=r"declares at least \d+ samples in \d+ bytes"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("name", [name for name in BOMBS if "million" not in name])
+def test_standard_input_has_the_same_limit(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(BOMBS[name]())
+    with pytest.raises(InputError, match=r"declares at least \d+ samples after \d+ bytes"):
+        read_piped(path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["plain", "edits", "fragment in mdat", "in the description"])
+def test_the_limit_acts_wherever_the_stream_is_cut(name: str) -> None:
+    assert "samples" in str(piped(BOMBS[name](), step=1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize("name", ["in dinf", "in the description", "edits"])
+def test_ffmpeg_would_take_the_memory(tmp_path: Path, name: str) -> None:
+    """Otherwise the limit guards nothing: what FFmpeg does has changed."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(BOMBS[name]())
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 > 400 * MEBIBYTE
+
+
+def test_a_compressed_index_is_refused() -> None:
+    data = movie(box(b"cmov", bytes(64)))
+    assert "compressed index" in str(check_index(io.BytesIO(data), len(data)))
+    assert "compressed index" in str(piped(data))
+
+
+def test_a_table_longer_than_its_box_is_refused() -> None:
+    data = movie(track(box(b"stbl", box(b"stsc", b"\0\0\0\0\0\x0f\0\0", bytes(24)))))
+    assert "longer than its box" in str(check_index(io.BytesIO(data), len(data)))
+    assert "longer than its box" in str(piped(data))
+
+
+def test_no_healthy_clip_is_refused(tmp_path: Path) -> None:
+    for path in make_originals(tmp_path):
+        data = path.read_bytes()
+        assert check_index(io.BytesIO(data), len(data)) is None, path.name
+        assert piped(data, step=1000) is None, path.name
+
+
+@pytest.mark.parametrize(
+    "flags", ["faststart", "frag_keyframe+empty_moov", "dash+global_sidx", "frag_every_frame", "cmaf", "write_colr"]
+)
+def test_no_way_to_write_an_mp4_is_refused(tmp_path: Path, flags: str) -> None:
+    whole = make_clip(tmp_path / "whole.mp4", Clip(audio=[Audio()]))
+    path = tmp_path / "clip.mp4"
+    with av.open(str(whole)) as before, av.open(str(path), "w", options={"movflags": flags}) as after:
+        streams = [after.add_stream_from_template(stream) for stream in before.streams]
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                after.mux(packet)
+    data = path.read_bytes()
+    assert piped(data, step=777) is None
+    assert count_frames(path) == (30, [])
+
+
+def test_what_looks_like_a_table_in_data_and_free_space_is_none(tmp_path: Path) -> None:
+    noise = box(b"stsz", b"\0\0\0\0\0\0\0\1\xff\xff\xff\xff") + box(b"moof", box(b"traf", box(b"trun", b"\xff" * 32)))
+    start = movie(track(sample_table(10)))
+    data = start + box(b"free", b"junk" * 3, noise) + box(b"abcd", noise) + box(b"mdat", noise)
+    assert check_index(io.BytesIO(data), len(data)) is None
+    assert piped(data) is None
+
+
+def test_pcm_audio_of_hours_may_be_piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its samples are millions, but FFmpeg's index has packets of 1024."""
+    hours = movie(track(sample_table(2 * 3600 * 48_000, handler=b"soun", chunks=14_400), handler=b"soun"))
+    assert piped(hours) is None
+    audio = Audio(codec="pcm_s16le", seconds=Fraction(2))
+    clip = make_clip(tmp_path / "clip.mov", Clip(audio=[audio]))
+    index_first(clip, tmp_path / "first.mov")
+    frames, packets = read_piped(tmp_path / "first.mov", monkeypatch)
+    assert len(frames) == 30
+    assert packets
+
+
+def test_a_movie_of_many_cuts_is_not_refused() -> None:
+    """A hundred edits of a clip in which each sample has its bytes."""
+    data = movie(track(sample_table(5000), edits=100)) + box(b"mdat", bytes(5000))
+    assert check_index(io.BytesIO(data), len(data)) is None
+    assert piped(data) is None
+
+
+def test_little_of_a_large_file_is_read() -> None:
+    class Counted(io.BytesIO):
+        total = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            self.total += len(data)
+            return data
+
+    rng = np.random.default_rng(0)
+    data = movie(track(sample_table(MANY // 4, chunks=1000))) + box(b"mdat", rng.bytes(16 * MEBIBYTE))
+    file = Counted(data)
+    assert check_index(file, len(data)) is None
+    assert file.total < 2000
