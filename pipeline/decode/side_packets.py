@@ -1,16 +1,18 @@
 """A second pass over a file: packets of the other streams, trimmed like the frames of the first."""
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from fractions import Fraction
+from itertools import chain
 from typing import cast
 
 import av
-from av.stream import Discard
+from av.stream import Discard, Stream
+from av.video.stream import VideoStream
 
 from pipeline.config import DecodeConfig
 from pipeline.decode.open import InputFile
 from pipeline.decode.reader import main_video, read_header
-from pipeline.decode.trim import Trim
+from pipeline.decode.trim import INTERLEAVE_SECONDS, Trim
 from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import has_packets, is_cover
@@ -32,28 +34,62 @@ def read_packets(
     """
     if not indexes:
         return
-    file = InputFile(path)
+    for may_seek in (True, False):
+        file = InputFile(path)
+        try:
+            video = main_video(file.container, path)
+            header = read_header(file.container, video)
+            streams = tuple(
+                stream
+                for stream in header.other_streams
+                if stream.index in indexes and has_packets(stream) and not is_cover(stream)
+            )
+            trim = Trim(header, config, streams, has_frames=False, shift_ticks=shift_ticks)
+            start = None if trim.start_seconds is None else trim.start_seconds - SEEK_SECONDS
+            is_whole = start is None or start <= (header.start_seconds or 0) or not may_seek
+            if start is None or is_whole:
+                _discard_others(file, streams)
+                packets = file.packets(streams, lambda error: None)
+            else:
+                found = _packets_from(start, file, streams, video)
+                if found is None:
+                    continue
+                packets = found
+            yield from cast(Iterator[StreamPacket], trim.items(_checked(packets, damage, is_whole)))
+            return
+        finally:
+            file.close()
+
+
+def _packets_from(
+    start: Fraction, file: InputFile, streams: tuple[Stream, ...], video: VideoStream
+) -> Iterator[StreamPacket] | None:
+    """Return the packets from ``start`` on; None if seeking leads to a later place.
+
+    FFmpeg seeks to a frame: if all of them come after ``start``, to the first.
+    """
+    _discard_others(file, (*streams, video))
     try:
-        video = main_video(file.container, path)
-        header = read_header(file.container, video)
-        streams = tuple(
-            stream
-            for stream in header.other_streams
-            if stream.index in indexes and has_packets(stream) and not is_cover(stream)
-        )
-        if not file.clock_may_jump:  # otherwise all streams show where it does
-            for stream in file.container.streams:
-                stream.discard = Discard.default if stream in streams else Discard.all
-        trim = Trim(header, config, streams, has_frames=False, shift_ticks=shift_ticks)
-        start = None if trim.start_seconds is None else trim.start_seconds - SEEK_SECONDS
-        is_whole = start is None or start <= (header.start_seconds or 0)
-        if start is not None and not is_whole:
-            with suppress(av.FFmpegError):
-                file.seek(start, video)
-        packets = _checked(file.packets(streams, lambda error: None), damage, is_whole)
-        yield from cast(Iterator[StreamPacket], trim.items(packets))
-    finally:
-        file.close()
+        file.seek(start, video)
+    except av.FFmpegError:
+        return None
+    packets = file.packets((*streams, video), lambda error: None)
+    read: list[StreamPacket] = []
+    for packet in packets:
+        read.append(packet)
+        time = packet.dts if packet.dts is not None else packet.pts
+        if time is not None:
+            if time * packet.time_base > start + INTERLEAVE_SECONDS:
+                return None
+            _discard_others(file, streams)
+            return (packet for packet in chain(read, packets) if packet.stream_index != video.index)
+    return None
+
+
+def _discard_others(file: InputFile, streams: tuple[Stream, ...]) -> None:
+    if not file.clock_may_jump:  # otherwise all streams show where it does
+        for stream in file.container.streams:
+            stream.discard = Discard.default if stream in streams else Discard.all
 
 
 def _checked(packets: Iterator[StreamPacket], damage: DamageLog, is_whole: bool) -> Iterator[StreamPacket]:

@@ -56,3 +56,15 @@ def test_a_second_pass_of_no_streams_opens_nothing(tmp_path: Path) -> None:
         assert list(source.packets([])) == []
         with pytest.raises(InputError):
             list(source.packets([1]))
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.mov", "late.ts"])
+def test_audio_before_the_first_frame_is_not_lost_by_seeking(tmp_path: Path, name: str) -> None:
+    """The wanted part starts so late that the second pass seeks, but there is no frame to seek to before its end."""
+    audio = Audio(rate=8000, layout="mono", seconds=Fraction(80))
+    late = range(76 * 15_360, 78 * 15_360, 512)
+    path = make_clip(tmp_path / name, Clip(pts=late, audio=[audio], has_audio_first=name != "late.ts"))
+    start = {"start_seconds": Fraction(65)}
+    first = side_packets_of(path, "one pass", **start)
+    assert len(first) > 100
+    assert side_packets_of(path, "two passes", **start) == first
