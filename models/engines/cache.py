@@ -43,10 +43,10 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
     Raises:
         OSError: the cache cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as temporary:
         complete = Path(temporary, "complete")
-        complete.mkdir()
+        complete.mkdir(0o700)
         write(complete)
         try:
             complete.rename(target)

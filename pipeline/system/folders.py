@@ -12,6 +12,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+CACHE_SUBFOLDERS = ("aot", "headers", "inductor", "openvino")
+"""Folders of the engines in the cache: made here, since torch makes them with what the umask allows."""
+
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -58,7 +61,7 @@ def cache_folder() -> Path:
     """Return the private folder of compiled code: ``FLOWBRUSH_CACHE``, or one in the user's cache folder.
 
     Raises:
-        FolderError: it is not private, or the system knows no home folder of the user.
+        FolderError: it or a folder in it is not private, or the system knows no home folder of the user.
         OSError: it cannot be created.
     """
     path = _cache_path()
@@ -66,6 +69,8 @@ def cache_folder() -> Path:
         raise FolderError(errno.ELOOP, "another user made this link; remove it", str(path))
     path = path.resolve()  # a link to another disk is the user's choice
     make_private(path)
+    for name in CACHE_SUBFOLDERS:
+        make_private(path / name)
     return path
 
 

@@ -1,11 +1,15 @@
 """Private folders: made for this user alone, and refused where others have been."""
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.system.folders import FolderError, cache_folder, make_private
+from models import engines
+from models.engines.cache import store, use_torch_cache, write_text
+from pipeline.system.folders import CACHE_SUBFOLDERS, FolderError, cache_folder, make_private
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
 as_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder away")
@@ -62,3 +66,38 @@ def test_a_cache_link_of_another_user_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path / "a"))
     with pytest.raises(FolderError, match="another user"):
         cache_folder()
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_the_folders_in_the_cache_are_private_whatever_the_umask_and_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+    store(cache_folder() / "openvino" / "key", "graph", lambda folder: write_text(folder / "graph", "graph"))
+    use_torch_cache(cache_folder())
+    for folder in ("openvino", "openvino/key", "aot", "inductor", "headers"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700, folder
+
+
+def test_a_folder_in_the_cache_that_others_can_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+    (tmp_path / "inductor").mkdir()
+    (tmp_path / "inductor").chmod(0o777)
+    with pytest.raises(FolderError, match="others can write to it") as caught:
+        cache_folder()
+    assert caught.value.filename == str(tmp_path / "inductor")
+
+
+def test_all_folders_of_the_engines_are_known() -> None:
+    code = "".join(path.read_text() for path in Path(engines.__file__).parent.glob("*.py"))
+    assert set(re.findall(r'cache(?:_folder)? / "(\w+)"', code)) == set(CACHE_SUBFOLDERS)
