@@ -64,9 +64,9 @@ def read_packets(
 def _packets_from(
     start: Fraction, file: InputFile, streams: tuple[Stream, ...], video: VideoStream
 ) -> Iterator[StreamPacket] | None:
-    """Return the packets from ``start`` on; None if seeking leads to a later place.
+    """Return the packets from ``start`` on; None if seeking leads to a later place of the video or of audio.
 
-    FFmpeg seeks to a frame: if all of them come after ``start``, to the first.
+    FFmpeg seeks to a frame: if all of them come after ``start``, to the first. Audio may be stored long before it.
     """
     _discard_others(file, (*streams, video))
     try:
@@ -74,13 +74,18 @@ def _packets_from(
     except av.FFmpegError:
         return None
     packets = file.packets((*streams, video), lambda error: None)
+    missing = {stream.index for stream in streams if stream.type == "audio"}
     read: list[StreamPacket] = []
     for packet in packets:
-        read.append(packet)
+        if packet.stream_index != video.index:
+            read.append(packet)
         time = packet.dts if packet.dts is not None else packet.pts
-        if time is not None:
-            if time * packet.time_base > start + INTERLEAVE_SECONDS:
-                return None
+        if time is None:
+            continue
+        if time * packet.time_base > start + INTERLEAVE_SECONDS:
+            return None
+        missing.discard(packet.stream_index)
+        if not missing:
             _discard_others(file, streams)
             return (packet for packet in chain(read, packets) if packet.stream_index != video.index)
     return None
