@@ -23,6 +23,8 @@ def find_fault(
     found: list[int] = []
     durations: dict[int, int] = {}
     last_dts: int | None = None
+    # Matroska stores pts and durations; FFmpeg guesses its dts. Others store dts; durations are their differences.
+    is_matroska = plan.container.name in ("matroska", "webm")
     with av.open(f"file:{file}", metadata_errors="surrogateescape") as container:
         stream = container.streams.video[0]
         tick = cast(Fraction, stream.time_base)
@@ -30,7 +32,7 @@ def find_fault(
         for packet in container.demux(stream):
             if not packet.size or packet.pts is None:
                 continue
-            if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
+            if not is_matroska and last_dts is not None and packet.dts is not None and packet.dts < last_dts:
                 return f"dts decrease at {float(packet.dts * tick):.3f} s"
             if packet.is_discard:
                 return f"the frame at {float(packet.pts * tick):.3f} s is hidden, as it is before the start"
@@ -47,9 +49,7 @@ def find_fault(
     if end is not None and end <= found[-1]:
         return "its last frame is never shown"
     wanted = Fraction(0) if last_duration is None else last_duration * time_base
-    # In mp4, packet durations are steps between dts; a duration below one tick is not stored.
-    is_stored = plan.container.name in ("matroska", "webm") and wanted >= tick
-    # FFmpeg stores no duration that is within a tick of the usual one, and reads the usual one rounded.
-    if is_stored and abs(durations[found[-1]] * tick - wanted) >= 2 * tick:
+    # FFmpeg stores no duration below one tick or within a tick of the usual one, and reads the usual one rounded.
+    if is_matroska and wanted >= tick and abs(durations[found[-1]] * tick - wanted) >= 2 * tick:
         return f"the last frame lasts {float(durations[found[-1]] * tick):.3f} s"
     return None
