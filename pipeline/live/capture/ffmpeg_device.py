@@ -40,6 +40,7 @@ class FFmpegDevice(CaptureDevice):
         url: what FFmpeg opens.
         format: FFmpeg's name of the demuxer; None to detect it.
         options: FFmpeg's options.
+        check: called before the device is opened; raises OSError if it must not be.
         playlist_files: opens the files of a playlist (HLS), if ``options`` do not allow FFmpeg to do so.
         clock: current time in seconds.
     """
@@ -51,12 +52,13 @@ class FFmpegDevice(CaptureDevice):
         format: str | None,
         options: Mapping[str, str],
         *,
+        check: Callable[[], None] | None = None,
         playlist_files: Callable[[str, int, Mapping[str, str]], io.RawIOBase] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._url, self._format, self._clock = url, format, clock
-        self._playlist_files = playlist_files
+        self._check, self._playlist_files = check, playlist_files
         self._scheme = url.partition("://")[0].lower()
         self._options = {
             "flags": "low_delay",
@@ -75,6 +77,8 @@ class FFmpegDevice(CaptureDevice):
     def open(self) -> None:
         """Open the stream; fails after some seconds without an answer."""
         try:
+            if self._check is not None:
+                self._check()
             self._container = self._open_container()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(self.name, f"cannot be opened ({self._reason(error, OPEN_SECONDS)})") from error
@@ -191,7 +195,8 @@ class FFmpegDevice(CaptureDevice):
         return self._last_seconds > (start + self._container.duration) / av.time_base - END_SECONDS
 
     def _reason(self, error: Exception, timeout_seconds: float) -> str:
-        if not isinstance(error, av.ExitError):  # PyAV's word for a time-out: "Immediate exit requested"
+        # PyAV's word for a time-out: "Immediate exit requested"
+        if not isinstance(error, (av.ExitError, TimeoutError)):
             # All that FFmpeg reports of a certificate that it does not accept.
             is_refused = isinstance(error, OSError) and error.errno == errno.EIO and "tls_verify" in self._options
             hint = "; the certificate may not be valid: --insecure accepts any" if is_refused else ""

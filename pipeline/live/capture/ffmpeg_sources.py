@@ -2,11 +2,13 @@
 
 import os
 import sys
+from functools import partial
 
 from pipeline.errors import InputError
 from pipeline.live.capture.address import redacted
-from pipeline.live.capture.ffmpeg_device import READ_SECONDS, FFmpegDevice
-from pipeline.live.capture.tls import SCHEMES, VerifiedFiles, verification
+from pipeline.live.capture.ffmpeg_device import OPEN_SECONDS, READ_SECONDS, FFmpegDevice
+from pipeline.live.capture.rtsp import check_redirections
+from pipeline.live.capture.tls import SCHEMES, VerifiedFiles, tls_context, verification
 
 # Bound of FFmpeg's UDP receive queue in packets of 188 bytes: two megabytes.
 UDP_QUEUE_PACKETS = 11_000
@@ -51,13 +53,15 @@ def network_stream(url: str, *, insecure: bool = False) -> FFmpegDevice:
         options |= verification()
     if not is_verified or scheme != "https":
         options["format_whitelist"] += ",hls"
+    check = None
     if scheme.startswith("rtsp"):
         # Packets lost over UDP smear the frame, and most cameras are behind a router.
         options["rtsp_transport"] = "tcp"
+        check = partial(check_redirections, url, tls_context(insecure=insecure), OPEN_SECONDS)
     if scheme in ("udp", "rtp"):
         options |= {"fifo_size": str(UDP_QUEUE_PACKETS), "overrun_nonfatal": "1"}
     playlist_files = VerifiedFiles(READ_SECONDS) if is_verified and scheme == "https" else None
-    return FFmpegDevice(name, url, None, options, playlist_files=playlist_files)
+    return FFmpegDevice(name, url, None, options, check=check, playlist_files=playlist_files)
 
 
 def ffmpeg_camera(source: str, size: tuple[int, int] | None, fps: float) -> FFmpegDevice:

@@ -31,6 +31,14 @@ def verification() -> dict[str, str]:
     return {"tls_verify": "1"} | ({} if bundle is None else {"ca_file": bundle})
 
 
+def tls_context(*, insecure: bool) -> ssl.SSLContext:
+    """Return whom we trust where FFmpeg does not connect itself; with ``insecure``, everybody."""
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class VerifiedFiles:
     """Opens the playlist and the segments of HLS for PyAV, as its argument ``io_open``: https only, all verified.
 
