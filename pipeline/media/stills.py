@@ -144,4 +144,4 @@ def write_image(path: Path, pixels: Pixels) -> None:
         Image.fromarray(pixels).save(content, format_ or path.suffix)
         write_atomically(str(path), content.getbuffer())
     except (OSError, ValueError, KeyError) as error:
-        raise OutputError(path, f"the image cannot be written ({error})") from error
+        raise OutputError(path, f"the image cannot be written ({getattr(error, 'strerror', None) or error})") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.registry import StyleMetadata, to_bytes
-from pipeline.errors import InputError, OutputError, StyleError
+from pipeline.errors import InputError, OutputError, StyleError, first_line
 from pipeline.media.stills import write_image
 from pipeline.notices import Notify
 from pipeline.resume.lock import HeldError, Lock
@@ -81,7 +81,7 @@ def _train(config: TrainConfig, progress: Progress, notify: Notify) -> TrainSumm
         trainer.schedule.elapsed += setup_seconds
         if not config.output.exists():
             trainer.forget_best()
-    _run(config, trainer, styles, recipe, progress)
+    _run(config, trainer, styles, recipe, progress, notify)
     names = [source["network"] for source in recipe["loss_networks"]]
     return TrainSummary(
         config.output, trainer.step, trainer.schedule.elapsed, trainer.ended, trainer.history.best, names
@@ -89,18 +89,26 @@ def _train(config: TrainConfig, progress: Progress, notify: Notify) -> TrainSumm
 
 
 def _run(
-    config: TrainConfig, trainer: "Trainer", styles: Sequence[StyleMetadata], recipe: dict[str, Any], progress: Progress
+    config: TrainConfig,
+    trainer: "Trainer",
+    styles: Sequence[StyleMetadata],
+    recipe: dict[str, Any],
+    progress: Progress,
+    notify: Notify,
 ) -> None:
-    """Train to the end; at each validation save the best weights, a preview and a checkpoint."""
+    """Train to the end; at each validation save the best weights and a checkpoint, then a preview, which may fail."""
+    told: set[str] = set()
     try:
         for report in _reports(trainer):
             if report.validation is not None:
-                _write_preview(trainer, config.preview)
                 if report.best:
                     reached = recipe | {"steps_run": report.step, "validation": dict(report.validation)}
                     _save(config.output, trainer, styles, reached)
                 trainer.accept(report)
                 write_checkpoint(trainer, recipe, config.checkpoint)
+                if (failure := _write_preview(trainer, config.preview)) and failure not in told:
+                    notify(f"{failure}; training continues without a preview")
+                    told.add(failure)
             progress(report)
     except KeyboardInterrupt:
         write_checkpoint(trainer, recipe, config.checkpoint)
@@ -149,8 +157,9 @@ def _check_output(config: TrainConfig) -> None:
     if config.start_file is not None and output.exists() and output.samefile(config.start_file):
         raise OutputError(output, "is the file that training starts from; choose another name")
     if not (config.overwrite or config.resume):
-        if reason := why_taken(output):
-            raise OutputError(output, reason)
+        for path in (output, config.preview):
+            if reason := why_taken(path):
+                raise OutputError(path, reason)
         if why_taken(checkpoint):
             reason = "is left from an interrupted run; use --resume to resume it or --overwrite to start from scratch"
             raise OutputError(checkpoint, reason)
@@ -167,7 +176,13 @@ def _save(path: Path, trainer: "Trainer", styles: Sequence[StyleMetadata], recip
         raise OutputError(path, f"cannot be written ({error.strerror})") from error
 
 
-def _write_preview(trainer: "Trainer", path: Path) -> None:
-    """Draw photos in the first row, then a row for each style."""
-    rows = [np.concatenate(list(row.permute(0, 2, 3, 1).cpu().numpy()), axis=1) for row in trainer.preview()]
-    write_image(path, (np.concatenate(rows) * 255).round().astype(np.uint8))
+def _write_preview(trainer: "Trainer", path: Path) -> str:
+    """Draw photos in the first row, then a row for each style; return why that failed, empty if it did not."""
+    try:
+        rows = [np.concatenate(list(row.permute(0, 2, 3, 1).cpu().numpy()), axis=1) for row in trainer.preview()]
+        write_image(path, (np.concatenate(rows) * 255).round().astype(np.uint8))
+    except OutputError as error:
+        return str(error)
+    except (RuntimeError, MemoryError) as error:  # RuntimeError if the device has too little memory
+        return f"{path}: the preview cannot be made ({first_line(error)})"
+    return ""

@@ -224,7 +224,7 @@ def test_a_start_that_cannot_be_used(ready: TrainConfig, tmp_path: Path, content
         train(dataclasses.replace(ready, start=tmp_path / "other.safetensors", from_scratch=False))
 
 
-@pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint"])
+@pytest.mark.parametrize("existing", ["mine.safetensors", "mine.checkpoint", "mine.preview.png"])
 def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, existing: str) -> None:
     path = ready.output.parent / existing
     path.write_bytes(b"precious")
@@ -236,7 +236,7 @@ def test_an_existing_file_is_kept_unless_told_otherwise(ready: TrainConfig, exis
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links")
-@pytest.mark.parametrize("name", ["mine.safetensors", "mine.checkpoint"])
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.checkpoint", "mine.preview.png"])
 def test_an_output_that_is_a_link_is_refused(ready: TrainConfig, tmp_path: Path, name: str) -> None:
     (ready.output.parent / name).symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match=rf"{name}: .*--overwrite"):
@@ -343,7 +343,18 @@ def test_a_full_disk_is_an_error_of_the_output(ready: TrainConfig, monkeypatch: 
     monkeypatch.setattr("pipeline.train.checkpoint.write_atomically", full)
     with pytest.raises(OutputError, match=r"checkpoint cannot be written \(No space left"):
         train(ready)
-    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.preview.png", "mine.safetensors"]
+    assert sorted(path.name for path in ready.output.parent.iterdir()) == ["mine.safetensors"]
+
+
+def test_a_preview_that_cannot_be_written_costs_no_weights(ready: TrainConfig) -> None:
+    def occupy(report: TrainingReport) -> None:
+        ready.preview.mkdir(exist_ok=True)
+
+    notes: list[str] = []
+    assert train(ready, occupy, notify=notes.append).steps == 3
+    assert load(str(ready.output)).metadata.name == "stripes"
+    assert len(notes) == 1  # of two validations
+    assert re.match(rf"{ready.preview}: .*Is a directory.*; training continues without a preview$", notes[0])
 
 
 def test_weights_and_checkpoints_are_synced_before_they_get_their_names(
