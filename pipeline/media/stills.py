@@ -2,8 +2,9 @@
 
 import io
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,6 @@ from PIL import (  # noqa: F401 - each plugin registers its format
     GifImagePlugin,
     Image,
     ImageFile,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -34,6 +34,19 @@ ANIMATED_FORMATS = frozenset({"GIF", "WEBP"})
 MAX_IMAGE_PIXELS = 250_000_000
 # Pillow modes that `Image.reduce` averages correctly.
 REDUCIBLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
+# Rows of the result that are converted at once.
+STRIP_ROWS = 64
+# How pixels are turned upright, by the orientation in EXIF (CIPA DC-008, 4.6.5).
+ORIENTATION = 0x0112
+_TURNED: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
 
 
 def open_image(file: IO[bytes], formats: Collection[str] = FORMATS) -> ImageFile.ImageFile:
@@ -72,13 +85,10 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
     """
     try:
         with open_input(path) as data, open_image(data) as file:
-            image = ImageOps.exif_transpose(_reduced(path, file, short_px))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image.convert("RGBA"))
-            if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scale
-                image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-            return np.array(image.convert("RGB"))
+            factor = _factor(path, file, short_px)
+            file.load()
+            pixels = _rgb(file, factor)
+            return np.ascontiguousarray(_TURNED.get(file.getexif().get(ORIENTATION, 1), np.asarray)(pixels))
     except FileNotFoundError as error:
         raise InputError(path, "no such file") from error
     except UnidentifiedImageError as error:
@@ -87,7 +97,8 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
         raise InputError(path, f"the image cannot be read ({reason_of(error)})") from error
 
 
-def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image:
+def _factor(path: Path, file: Image.Image, short_px: int | None) -> int:
+    """Return by how much a file that is not decoded yet is reduced."""
     width, height = file.size
     short = min(file.size)
     if short_px is not None and short >= 2 * short_px:
@@ -95,8 +106,37 @@ def _reduced(path: Path, file: Image.Image, short_px: int | None) -> Image.Image
     if file.size[0] * file.size[1] > MAX_IMAGE_PIXELS:
         limit = f"the limit of {MAX_IMAGE_PIXELS // 10**6} million pixels"
         raise InputError(path, f"the image of {width}x{height} exceeds {limit}; scale it down")
-    factor = 1 if short_px is None else min(file.size) // short_px
-    return file.reduce(factor) if factor > 1 and file.mode in REDUCIBLE_MODES else file
+    return 1 if short_px is None else max(min(file.size) // short_px, 1)
+
+
+def _rgb(image: Image.Image, factor: int) -> Pixels:
+    """Return ``image`` as RGB, reduced by ``factor``: strip by strip, as copies of it would take up to 16 bytes per px.
+
+    Args:
+        image: decoded, of any mode.
+        factor: of the reduction.
+    """
+    width, height = image.size
+    pixels = np.empty((ceil(height / factor), ceil(width / factor), 3), np.uint8)
+    rows = STRIP_ROWS * factor
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        # Not `crop`, to which Pillow's limit applies.
+        strip = image.resize((width, bottom - top), Image.Resampling.NEAREST, (0, top, width, bottom))
+        strip = _opaque(strip.reduce(factor)) if image.mode in REDUCIBLE_MODES else _opaque(strip).reduce(factor)
+        pixels[top // factor : top // factor + strip.height] = np.asarray(strip)
+    return pixels
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return ``image`` as RGB, composited over white."""
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scale
+        grey = (np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def is_still_image(path: Path) -> bool:

@@ -1,12 +1,14 @@
 """Images of every kind are read upright, as RGB; errors name the file."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.decode.mask import Mask
 from pipeline.errors import InputError, OutputError
@@ -194,3 +196,41 @@ def test_a_link_in_the_place_of_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"plot\.png: is a link; remove it, give another name or --overwrite"):
         check_image_target(tmp_path / "plot.png", overwrite=False)
     check_image_target(tmp_path / "plot.png", overwrite=True)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from pipeline.media.stills import read_image
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+shape = read_image(Path(sys.argv[1]), *map(int, sys.argv[2:])).shape
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, *shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize("short_px", [None, 500])
+@pytest.mark.parametrize("mode", ["P", "1", "LA", "I;16", "RGB", "turned"])
+def test_no_kind_of_pixels_takes_more_than_nine_bytes(tmp_path: Path, mode: str, short_px: int | None) -> None:
+    path = tmp_path / "large.png"
+    image = Image.new("RGB" if mode == "turned" else mode, (4000, 4000))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6 if mode == "turned" else 1
+    image.save(path, compress_level=1, exif=exif, **({"transparency": 0} if mode == "P" else {}))
+    size = [] if short_px is None else [str(short_px)]
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path), *size], capture_output=True, text=True, check=True)
+    kilobytes, height, width, _ = map(int, done.stdout.split())
+    assert (height, width) == ((4000, 4000) if short_px is None else (500, 500))
+    assert kilobytes * 1024 < 9 * 4000 * 4000
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("short_px", [None, 10])
+def test_photos_are_turned_as_pillow_does(tmp_path: Path, orientation: int, short_px: int | None) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    pixels = np.random.default_rng(0).integers(0, 255, (43, 61, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image.reduce(4) if short_px else image))
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png", short_px), expected)
