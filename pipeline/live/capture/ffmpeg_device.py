@@ -1,7 +1,6 @@
 """A live source that FFmpeg reads. Delivers the newest frame and buffers nothing."""
 
 import errno
-import io
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pipeline.decode.open import MAX_PIXELS, MAX_STREAMS, check_frame_size, limi
 from pipeline.errors import InputError, reason_of
 from pipeline.live.capture.device import CaptureDevice
 from pipeline.live.capture.pacing import BacklogFilter, PacketAction, RealTimePacer
+from pipeline.live.capture.tls import VerifiedFiles
 from pipeline.live.frames import CapturedFrame
 from pipeline.media.colorspace import to_8_bit_rgb
 
@@ -53,7 +53,7 @@ class FFmpegDevice(CaptureDevice):
         options: Mapping[str, str],
         *,
         check: Callable[[], None] | None = None,
-        playlist_files: Callable[[str, int, Mapping[str, str]], io.RawIOBase] | None = None,
+        playlist_files: VerifiedFiles | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -141,6 +141,7 @@ class FFmpegDevice(CaptureDevice):
         options = self._options | {"format_whitelist": f"hls,{self._options['format_whitelist']}"}
         options |= {"http_persistent": "0", "http_multiple": "0"}  # which work with FFmpeg's own files only
         files = self._playlist_files
+        files.allow(OPEN_SECONDS)
         return av.open(self._url, "r", "hls", options, io_open=files, timeout=timeout, metadata_errors="replace")
 
     def _find_video(self, container: InputContainer) -> VideoStream:
@@ -155,6 +156,8 @@ class FFmpegDevice(CaptureDevice):
 
     def _decode_next(self) -> tuple[VideoFrame | None, float]:
         """Decode the next packet; return its last frame, None if there is none to show, and when the packet arrived."""
+        if self._playlist_files is not None:
+            self._playlist_files.allow(READ_SECONDS)
         before = self._clock()
         packet = next(self._packets)
         arrived_at = self._clock()

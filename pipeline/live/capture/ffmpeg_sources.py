@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline.errors import InputError
 from pipeline.live.capture.address import redacted
-from pipeline.live.capture.ffmpeg_device import OPEN_SECONDS, READ_SECONDS, FFmpegDevice
+from pipeline.live.capture.ffmpeg_device import OPEN_SECONDS, FFmpegDevice
 from pipeline.live.capture.rtsp import check_redirections
 from pipeline.live.capture.tls import SCHEMES, VerifiedFiles, tls_context, verification
 
@@ -60,7 +60,7 @@ def network_stream(url: str, *, insecure: bool = False) -> FFmpegDevice:
         check = partial(check_redirections, url, tls_context(insecure=insecure), OPEN_SECONDS)
     if scheme in ("udp", "rtp"):
         options |= {"fifo_size": str(UDP_QUEUE_PACKETS), "overrun_nonfatal": "1"}
-    playlist_files = VerifiedFiles(READ_SECONDS) if is_verified and scheme == "https" else None
+    playlist_files = VerifiedFiles() if is_verified and scheme == "https" else None
     return FFmpegDevice(name, url, None, options, check=check, playlist_files=playlist_files)
 
 

@@ -4,12 +4,15 @@ import base64
 import errno
 import http.client
 import io
+import math
 import os
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 SCHEMES = ("https", "rtmps", "rtsps")
 # Where systems keep the certificates that they trust: Debian, Fedora, SUSE, macOS. FFmpeg's library knows none of them.
@@ -19,6 +22,8 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+# A day in segments of two seconds is 4 MB.
+MAX_PLAYLIST_BYTES = 16 * 2**20
 # Characters that stay as they are in a URL, which may be escaped already.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
 
@@ -42,14 +47,30 @@ def tls_context(*, insecure: bool) -> ssl.SSLContext:
 class VerifiedFiles:
     """Opens the playlist and the segments of HLS for PyAV, as its argument ``io_open``: https only, all verified.
 
-    Args:
-        timeout_seconds: longest time without an answer.
+    FFmpeg cannot interrupt Python: what must end in time ends here, see `allow`.
     """
 
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
-        https = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+    def __init__(self) -> None:
+        self._deadline = math.inf
+        context = tls_context(insecure=False)
+        context.sslsocket_class = _socket_class(self.seconds_left)
+        https = urllib.request.HTTPSHandler(context=context)
         self._opener = urllib.request.build_opener(https, _HttpsRedirects)
+
+    def allow(self, seconds: float) -> None:
+        """Set how long all opening and reading may take from now on, however often a server sends a byte."""
+        self._deadline = time.monotonic() + seconds
+
+    def seconds_left(self) -> float:
+        """Return how many seconds are left.
+
+        Raises:
+            TimeoutError: none.
+        """
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
 
     def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> io.RawIOBase:
         """Open a file.
@@ -64,8 +85,10 @@ class VerifiedFiles:
         """
         try:
             request = _request(url, options)
-            response = self._opener.open(request, timeout=self._timeout_seconds)
+            response = self._opener.open(request, timeout=self.seconds_left())
         except urllib.error.URLError as error:
+            if isinstance(error.reason, TimeoutError):
+                raise TimeoutError from error
             raise OSError(errno.EIO, str(error.reason)) from error
         except (http.client.HTTPException, ValueError) as error:
             raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
@@ -73,6 +96,19 @@ class VerifiedFiles:
             response.close()
             raise OSError(errno.EIO, "the server does not send parts of files")
         return _Body(response)
+
+
+def _socket_class(seconds_left: Callable[[], float]) -> type[ssl.SSLSocket]:
+    class TimedSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            self.settimeout(seconds_left())
+            super().do_handshake(block)
+
+        def recv_into(self, *args: Any, **settings: Any) -> int:
+            self.settimeout(seconds_left())
+            return super().recv_into(*args, **settings)
+
+    return TimedSocket
 
 
 def _request(url: str, options: Mapping[str, str]) -> urllib.request.Request:
@@ -101,18 +137,23 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Body(io.RawIOBase):
-    """The body of an answer as it arrives; cannot seek."""
+    """The body of an answer as it arrives; cannot seek. FFmpeg keeps playlists in memory, so they have a limit."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
         self._position = 0
+        self._limit = math.inf
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         data = self._response.read1(size)
+        if self._position == 0 and data.startswith(b"#"):  # #EXTM3U, as FFmpeg demands; no other file starts like this
+            self._limit = MAX_PLAYLIST_BYTES
         self._position += len(data)
+        if self._position > self._limit:
+            raise OSError(errno.EFBIG, "the playlist is too long")
         return data
 
     def tell(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.live.capture import ffmpeg_device
 from pipeline.live.capture.ffmpeg_sources import network_stream
 from pipeline.live.capture.source import find_capture_device
 from tests.support.live import plain_config
@@ -26,7 +27,14 @@ class Server:
         address: scheme, host and port.
         paths: what was asked for.
         header: of the last request.
+        endless_start: how /endless.m3u8 and /endless.ts start.
+        endless: what they repeat then without an end.
+        endless_header: whether it does so in its header already.
+        pause: seconds between two of these.
     """
+
+    endless_start = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n"
+    endless, endless_header, pause = b"#EXTINF:1,\npart.ts?%01000d\n" % 0 * 100, False, 0.0
 
     def __init__(self, port: int) -> None:
         self.address = f"https://localhost:{port}"
@@ -43,18 +51,35 @@ def served(folder: Path, certificate: str) -> Iterator[Server]:
         def do_GET(self) -> None:
             found.paths.append(self.path)
             found.header = dict(self.headers)
-            if self.path == "/moved.m3u8":
+            if self.path.startswith("/endless"):
+                self._send_without_end()
+            elif self.path == "/moved.m3u8":
                 self.send_response(302)
                 self.send_header("Location", found.address.replace("https", "http") + "/list.m3u8")
                 self.end_headers()
             else:
                 super().do_GET()
 
+        def _send_without_end(self) -> None:
+            if found.endless_header and found.paths.count(self.path) > 1:  # FFmpeg itself asks first
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+            else:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(found.endless_start)
+            try:
+                while not closing_down.is_set():
+                    self.wfile.write(found.endless)
+                    closing_down.wait(found.pause)
+            except OSError:
+                self.close_connection = True
+
         def log_message(self, *_: object) -> None: ...
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None: ...  # a client that hangs up is what is tested
 
+    closing_down = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / certificate)
     server = Quiet(("127.0.0.1", 0), Serve)
@@ -65,6 +90,7 @@ def served(folder: Path, certificate: str) -> Iterator[Server]:
     try:
         yield found
     finally:
+        closing_down.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -178,3 +204,32 @@ def test_a_part_of_a_file_is_a_segment(folder: Path, known: Server) -> None:
     with pytest.raises(InputError):  # this server sends all of it
         first_frame(f"{known.address}/list.m3u8")
     assert known.header["Range"] == "bytes=188-563"
+
+
+def test_a_playlist_without_an_end_is_given_up(known: Server) -> None:
+    """Rather than kept in memory, as fast as it arrives."""
+    with pytest.raises(InputError, match="too long"):
+        first_frame(f"{known.address}/endless.m3u8")
+
+
+@pytest.mark.parametrize("is_header", [True, False], ids=["header", "content"])
+def test_a_playlist_that_arrives_in_drops_is_given_up(
+    known: Server, monkeypatch: pytest.MonkeyPatch, is_header: bool
+) -> None:
+    monkeypatch.setattr(ffmpeg_device, "OPEN_SECONDS", 1)
+    known.endless, known.endless_header, known.pause = b"#", is_header, 0.1
+    with pytest.raises(InputError, match="no answer within 1 s"):
+        first_frame(f"{known.address}/endless.m3u8")
+
+
+def test_a_segment_that_arrives_in_drops_is_given_up(
+    folder: Path, known: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg_device, "READ_SECONDS", 1)
+    make_clip(folder / "part.ts", Clip(pts=range(0, 512 * 60, 512)), form="mpegts")
+    write_playlist(folder, "endless.ts", "#EXTINF:2,", "part.ts")
+    known.endless_start, known.endless, known.pause = b"G", b"G", 0.1
+    with closing(network_stream(f"{known.address}/list.m3u8")) as device:
+        device.open()
+        with pytest.raises(InputError, match="no answer within 1 s"):
+            list(iter(device.read, None))
