@@ -24,7 +24,6 @@ from benchmarks.command import CommandError, machine, machine_line, stylize
 from models.engines.build import build_engine
 from models.engines.engine import DTYPES, EngineName, EngineSpec, Precision
 from models.frame_graph import FrameGraph, zero_statistics
-from models.network import StyleNetwork
 from models.registry import LoadedStyle, load
 from pipeline.system.folders import cache_folder
 
@@ -57,20 +56,17 @@ def network_call(
 ) -> Callable[[], object]:
     """One frame through the network, all of it on ``device``."""
     dtype = DTYPES[precision]
-    network = StyleNetwork(style.network.architecture)
-    network.load_state_dict(style.network.state_dict())
-    network = network.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    run = FrameGraph(network)
+    run = FrameGraph(style.network)
     if engine == "compile":
         run = torch.compile(run, dynamic=False)
     pixels = torch.randint(0, 256, (height, width_for(height), 3), dtype=torch.uint8, device=device)
-    past = zero_statistics(network, device)
+    past = zero_statistics(style.network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
-    vectors = style.style.to(device, dtype).tensors()
+    tensors = style.style.to(device, dtype).tensors()
 
     def call() -> object:
         with torch.inference_mode():
-            return run(pixels, *vectors, past, zero, strength, zero, zero)
+            return run(pixels, tensors, past, zero, strength, zero)
 
     return call
 
@@ -87,7 +83,7 @@ def copying_call(
     pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
     past = zero_statistics(style.network, device)
     zero, strength = torch.zeros((), device=device), torch.ones((), device=device)
-    return lambda: run(pixels, style.style, past, zero, strength, zero, zero)
+    return lambda: run(pixels, style.style, past, zero, strength, zero)
 
 
 def measure_network(arguments: argparse.Namespace, device: torch.device) -> None:

@@ -58,7 +58,7 @@ def stylize(arguments: argparse.Namespace) -> dict[str, Any]:
     before, seconds = peak_memory_bytes() or 0, []
     for _ in range(arguments.rounds):
         begun = time.perf_counter()
-        stylized, _ = run(pixels, style.style, zero_statistics(style.network, device), zero, one, zero, zero)
+        stylized, _ = run(pixels, style.style, zero_statistics(style.network, device), zero, one, zero)
         seconds.append(time.perf_counter() - begun)
     Image.fromarray(stylized.numpy()).save(arguments.save, compress_level=0)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else (peak_memory_bytes() or 0) - before

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from models.color import BT709_LUMA
@@ -29,82 +28,48 @@ class FrameGraph(nn.Module):
     of a letterbox, a dark stage.
 
     Args:
-        network: in the precision to run in.
-        end_network: of the same architecture, reached at ``fade`` 1; None if there is no fade between networks.
+        network: what to run; its parameters are arguments, so that styles can differ from frame to frame.
         canvas: height and width in pixels at which the network runs; None for those of the frame.
     """
 
-    def __init__(
-        self, network: StyleNetwork, end_network: StyleNetwork | None = None, canvas: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, network: StyleNetwork, canvas: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.network = network
-        self.end_network = end_network
         self.canvas = canvas
 
     def forward(
         self,
         pixels: Tensor,
-        scale: Tensor,
-        shift: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        style: Sequence[Tensor],
         past: Tensor,
         past_weight: Tensor,
         strength: Tensor,
         keep_colors: Tensor,
-        fade: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Stylize one frame.
 
         Args:
             pixels: ``(H, W, 3)`` uint8 or uint16 RGB.
-            scale: of the `Style`, as are the next three.
-            shift: see `Style`.
-            weight: see `Style`.
-            bias: see `Style`.
+            style: tensors of the `Style`; its convolutions are of the dtype to run in.
             past: ``(1, 2, C + 1)`` float32 statistics to mix in: those of the network, then those of the frame.
             past_weight: scalar float32 in [0, 1], the share of ``past``.
             strength: scalar float32 in [0, 1]; 0 returns the frame, 1 the stylized frame.
             keep_colors: scalar float32 in [0, 1]; 1 keeps the colors of the frame and takes the luma (BT.709) of the
                 stylized frame, 0 takes its colors too.
-            fade: scalar float32 in [0, 1]; 0 runs ``network``, 1 ``end_network``. Ignored without ``end_network``.
 
         Returns:
             ``(H, W, 3)`` RGB in the dtype of ``pixels``, and the statistics ``(1, 2, C + 1)`` float32 that were used.
         """
         frame = pixels_to_unit(pixels)
-        style = Style(scale, shift, weight, bias)
-        stylized, used = self._run(fade, resize(frame, self.canvas), style, past[..., :-1], past_weight)
+        of_style = Style.of(style)
+        image = resize(frame, self.canvas).to(of_style.weight.dtype)
+        stylized, used = self.network(image, of_style, past[..., :-1], past_weight)
         stylized = resize(stylized.float(), frame.shape[-2:])
         own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
         own = torch.lerp(own, past[..., -1:], past_weight)
         amount = strength * contrast_gain(own)[..., None] * black_mask(frame)
         result = composite(frame, stylized, amount, keep_colors)
         return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
-
-    def _run(
-        self, fade: Tensor, image: Tensor, style: Style, past: Tensor, past_weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Run the network interpolated to ``fade``.
-
-        Deep network interpolation (Wang et al., CVPR 2019, arXiv:1811.10515), inside the graph: each frame can have its
-        own fade while others run, in any engine, and a fade costs no more than a style.
-        """
-        image = image.to(next(self.network.parameters()).dtype)
-        arguments = (image, style, past, past_weight)
-        if self.end_network is None:
-            stylized, used = self.network(*arguments)
-            return stylized, used
-        end = dict(self.end_network.named_parameters())
-        weights = {name: interpolate(start, end[name], fade) for name, start in self.network.named_parameters()}
-        stylized, used = functional_call(self.network, weights, arguments)
-        return stylized, used
-
-
-def interpolate(start: Tensor, end: Tensor, amount: Tensor) -> Tensor:
-    """Interpolate weights in float32: an amount in bf16 would have 256 steps only."""
-    return torch.lerp(start.float(), end.float(), amount).to(start.dtype)
 
 
 def pixels_to_unit(pixels: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """The layers of the style network: convolutions that also work on a strip of rows, and conditional instance norm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.fused_kernels import reflect, upsample_convolve
@@ -65,51 +67,79 @@ def normalize(x: Tensor, affine: Affine) -> Tensor:
     return (x.float() * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype)
 
 
-class ReflectConv2d(nn.Conv2d):
-    """A convolution with reflection padding that keeps the size, or halves it with stride 2.
+@dataclass(frozen=True, slots=True)
+class ReflectConv2d:
+    """A convolution with reflection padding that keeps the size, or halves it with stride 2; its kernel is an argument.
 
     Without bias: the instance normalization after it would remove the bias again.
+
+    Attributes:
+        inputs: channels.
+        outputs: channels.
+        kernel: side of the kernel, odd.
+        stride: 1 or 2.
     """
 
-    BORDER = "reflect"
-    ROW_STEP = 1
+    BORDER: ClassVar = "reflect"
+    ROW_STEP: ClassVar = 1
     """`convolve_rows` makes a multiple of this many rows."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride, bias=False)
-        self.margin = kernel // 2
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def margin(self) -> int:
+        """Pixels that are mirrored at each border."""
+        return self.kernel // 2
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the kernel."""
+        return self.outputs, self.inputs, self.kernel, self.kernel
+
+    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         """``(N, inputs, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``."""
-        return super().forward(reflect(x, self.margin))
+        return F.conv2d(reflect(x, self.margin), weight, stride=self.stride)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return output height and width for those of the input, which are even if the stride is 2."""
-        return height // self.stride[0], width // self.stride[1]
+        return height // self.stride, width // self.stride
 
     def input_rows(self, first: int, last: int) -> tuple[int, int]:
         """Return first and last (exclusive) input row of the output rows ``first`` to ``last``, border included."""
-        stride = self.stride[0]
-        return first * stride - self.margin, (last - 1) * stride + self.margin + 1
+        return first * self.stride - self.margin, (last - 1) * self.stride + self.margin + 1
 
     def convolve_rows(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return some rows of the output, made with ``weight``; ``x`` are their `input_rows`."""
         return F.conv2d(reflect(x, self.margin, rows=False), weight, stride=self.stride)
 
 
-class UpsampleConv2d(nn.Conv2d):
-    """Nearest-neighbor upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`."""
+@dataclass(frozen=True, slots=True)
+class UpsampleConv2d:
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`.
 
-    BORDER = "replicate"
-    ROW_STEP = 2
+    Attributes:
+        inputs: channels.
+        outputs: channels.
+    """
+
+    BORDER: ClassVar = "replicate"
+    ROW_STEP: ClassVar = 2
     """`convolve_rows` makes a multiple of this many rows."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, bias=False)
+    inputs: int
+    outputs: int
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the kernel."""
+        return self.outputs, self.inputs, 3, 3
+
+    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         """``(N, inputs, H, W)`` to ``(N, outputs, 2H, 2W)``."""
-        return upsample_convolve(x, self.weight.to(x.dtype))
+        return upsample_convolve(x, weight.to(x.dtype))
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return output height and width for those of the input."""

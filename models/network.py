@@ -1,8 +1,9 @@
-"""The feed-forward style network: one set of convolutions, a small set of vectors for each style."""
+"""The feed-forward style network: a graph without numbers of its own; all parameters belong to the style."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,31 +44,45 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The parameters of one style; the network is linear in each, so styles blend by interpolation.
+    """All parameters of one style.
+
+    Styles blend by interpolation: of scale, shift and the last convolution, in each of which the network is linear
+    (Dumoulin et al., ICLR 2017, arXiv:1610.07629), and of the other convolutions, if one style was trained from the
+    other (deep network interpolation, Wang et al., CVPR 2019, arXiv:1811.10515).
 
     Attributes:
+        convolutions: kernels of the layers, in their order; styles of one weight file share them.
         scale: ``(C,)`` multiplies the normalized features; C is the sum of `Architecture.norm_channels`.
         shift: ``(C,)`` is added to them.
         weight: ``(3, widths[0], kernel, kernel)`` of the last convolution, which outputs RGB.
         bias: ``(3,)`` of the last convolution.
     """
 
+    convolutions: tuple[Tensor, ...]
     scale: Tensor
     shift: Tensor
     weight: Tensor
     bias: Tensor
 
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "Style":
+        """Return the style with these `tensors`."""
+        *convolutions, scale, shift, weight, bias = tensors
+        return cls(tuple(convolutions), scale, shift, weight, bias)
+
     def lerp(self, other: "Style", amount: float) -> "Style":
         """Interpolate: ``amount`` 0 is this style, 1 is ``other``."""
-        return Style(*(torch.lerp(a, b, amount) for a, b in zip(self.tensors(), other.tensors(), strict=True)))
+        pairs = zip(self.tensors(), other.tensors(), strict=True)
+        return Style.of([a if a is b else torch.lerp(a, b, amount) for a, b in pairs])
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the four tensors in the order of the fields."""
-        return self.scale, self.shift, self.weight, self.bias
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return all tensors in the order of the fields."""
+        return *self.convolutions, self.scale, self.shift, self.weight, self.bias
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Style":
-        """Return the style on ``device``: the convolution in ``dtype``, scale and shift always in float32."""
+        """Return the style on ``device``: convolutions in ``dtype``, scale and shift always in float32."""
         return Style(
+            tuple(kernel.to(device, dtype, memory_format=torch.channels_last) for kernel in self.convolutions),
             self.scale.to(device, torch.float32),
             self.shift.to(device, torch.float32),
             self.weight.to(device, dtype, memory_format=torch.channels_last),
@@ -79,17 +94,20 @@ class Layer(NamedTuple):
     """A convolution and its place in the network; a normalization follows, and a ReLU unless it closes a block.
 
     Attributes:
-        convolution: its module.
+        name: of its kernel in weight files.
+        convolution: what it computes.
         opens_block: whether it is the first of a residual block, whose input is added at the end.
         closes_block: whether it is the last of a residual block.
     """
 
+    name: str
     convolution: ReflectConv2d | UpsampleConv2d
     opens_block: bool = False
     closes_block: bool = False
 
 
-class StyleNetwork(nn.Module):
+@dataclass(frozen=True, slots=True)
+class StyleNetwork:
     """Stylize an image: encode to quarter resolution, residual blocks, upsample, color.
 
     After Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
@@ -97,55 +115,57 @@ class StyleNetwork(nn.Module):
     small first and last kernels, nearest-neighbor upsampling and a convolution instead of a transposed convolution
     (Odena et al. 2016: no checkerboards; computed by `models.fused_kernels`), a sigmoid at the end.
 
-    Stateless: the normalization statistics of earlier frames are an argument and a result.
+    Stateless: the parameters are an argument; the normalization statistics of earlier frames are one, and a result.
 
-    Args:
+    Attributes:
         architecture: the sizes.
     """
 
-    MULTIPLE = 4
-    SMALLEST = 16
+    MULTIPLE: ClassVar = 4
+    SMALLEST: ClassVar = 16
 
-    def __init__(self, architecture: Architecture | None = None) -> None:
-        super().__init__()
-        self.architecture = a = architecture or Architecture()
-        full, half, quarter = a.widths
-        self.encode = nn.ModuleList(
-            [
-                ReflectConv2d(3, full, a.kernel),
-                ReflectConv2d(full, half, 3, stride=2),
-                ReflectConv2d(half, quarter, 3, stride=2),
-            ]
-        )
-        self.residual = nn.ModuleList([ReflectConv2d(quarter, quarter, 3) for _ in range(2 * a.blocks)])
-        self.decode = nn.ModuleList([UpsampleConv2d(quarter, half), UpsampleConv2d(half, full)])
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    architecture: Architecture = Architecture()
 
     @property
     def statistics_size(self) -> int:
         """Number of normalized channels, C in the shape of the statistics ``(N, 2, C)``."""
         return sum(self.architecture.norm_channels)
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers but the last convolution, which outputs RGB."""
+        return *self.encoder(), *self.decoder()
+
     def encoder(self) -> list[Layer]:
         """Return the layers from the image to the features in the middle of the network."""
-        residual = enumerate(_layers(self.residual))
-        blocks = [layer._replace(opens_block=i % 2 == 0, closes_block=i % 2 == 1) for i, layer in residual]
-        return _layers(self.encode) + blocks
+        a = self.architecture
+        full, half, quarter = a.widths
+        down = (ReflectConv2d(3, full, a.kernel), ReflectConv2d(full, half, 3, 2), ReflectConv2d(half, quarter, 3, 2))
+        encode = [Layer(f"encode.{index}.weight", convolution) for index, convolution in enumerate(down)]
+        block = ReflectConv2d(quarter, quarter, 3)
+        residual = [Layer(f"residual.{i}.weight", block, i % 2 == 0, i % 2 == 1) for i in range(2 * a.blocks)]
+        return encode + residual
 
     def decoder(self) -> list[Layer]:
-        """Return the layers from these features to the input of the last convolution, which belongs to the style."""
-        return _layers(self.decode)
+        """Return the layers from these features to the input of the last convolution."""
+        full, half, quarter = self.architecture.widths
+        up = (UpsampleConv2d(quarter, half), UpsampleConv2d(half, full))
+        return [Layer(f"decode.{index}.weight", convolution) for index, convolution in enumerate(up)]
 
-    def neutral_style(self) -> Style:
-        """Return a style to start training from: plain instance normalization, a random last convolution."""
-        a = self.architecture
-        weight = torch.randn(3, a.widths[0], a.kernel, a.kernel) * (a.widths[0] * a.kernel**2) ** -0.5
-        size = self.statistics_size
-        return Style(torch.ones(size), torch.zeros(size), weight, torch.zeros(3))
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes of the tensors of a style."""
+        a, size = self.architecture, self.statistics_size
+        convolutions = [layer.convolution.weight_shape for layer in self.layers]
+        return [*convolutions, (size,), (size,), (3, a.widths[0], a.kernel, a.kernel), (3,)]
 
-    def forward(
+    def initial_style(self) -> Style:
+        """Return a style to start training from: random convolutions, plain instance normalization."""
+        *convolutions, scale, shift, weight, bias = self.shapes()
+        kernels = tuple(nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="relu") for shape in convolutions)
+        last = torch.randn(weight) * math.prod(weight[1:]) ** -0.5
+        return Style(kernels, torch.ones(scale), torch.zeros(shift), last, torch.zeros(bias))
+
+    def __call__(
         self, image: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Stylize ``image``.
@@ -160,7 +180,7 @@ class StyleNetwork(nn.Module):
             The stylized image ``(N, 3, H, W)`` in (0, 1), and the statistics ``(N, 2, C)`` float32 that were used.
         """
         norms = self._norms(image, style, past, past_weight)
-        return self._decode(self._encode(image, norms), style, norms, image), norms.statistics()
+        return self._decode(self._encode(image, style, norms), style, norms, image), norms.statistics()
 
     def with_features(self, image: Tensor, style: Style) -> tuple[Tensor, Tensor]:
         """Stylize ``image``, and return the features in the middle of the network, which training keeps stable.
@@ -173,7 +193,7 @@ class StyleNetwork(nn.Module):
             ``(N, 3, H, W)`` in (0, 1) and ``(N, widths[2], H / 4, W / 4)``.
         """
         norms = self._norms(image, style)
-        features = self._encode(image, norms)
+        features = self._encode(image, style, norms)
         return self._decode(features, style, norms, image), features
 
     def _norms(
@@ -185,25 +205,24 @@ class StyleNetwork(nn.Module):
             past_weight = past.new_zeros(())
         return ConditionalInstanceNorms(self.architecture.norm_channels, style.scale, style.shift, past, past_weight)
 
-    def _encode(self, image: Tensor, norms: ConditionalInstanceNorms) -> Tensor:
-        return _run(self.encoder(), pad(image, self.MULTIPLE, self.SMALLEST), norms)
+    def _encode(self, image: Tensor, style: Style, norms: ConditionalInstanceNorms) -> Tensor:
+        layers = self.encoder()
+        image = pad(image, self.MULTIPLE, self.SMALLEST)
+        return _run(layers, style.convolutions[: len(layers)], image, norms)
 
     def _decode(self, features: Tensor, style: Style, norms: ConditionalInstanceNorms, image: Tensor) -> Tensor:
-        x = _run(self.decoder(), features, norms)
+        layers = self.decoder()
+        x = _run(layers, style.convolutions[-len(layers) :], features, norms)
         stylized = torch.sigmoid(convolve_blocks(x, style.weight.to(x.dtype), style.bias.to(x.dtype)))
         return stylized[..., : image.shape[-2], : image.shape[-1]]
 
 
-def _layers(modules: Iterable[nn.Module]) -> list[Layer]:
-    return [Layer(cast("ReflectConv2d | UpsampleConv2d", module)) for module in modules]
-
-
-def _run(layers: list[Layer], x: Tensor, norms: ConditionalInstanceNorms) -> Tensor:
+def _run(layers: Sequence[Layer], kernels: Sequence[Tensor], x: Tensor, norms: ConditionalInstanceNorms) -> Tensor:
     block_input = x
-    for layer in layers:
+    for layer, kernel in zip(layers, kernels, strict=True):
         if layer.opens_block:
             block_input = x
-        x = norms(layer.convolution(x))
+        x = norms(layer.convolution(x, kernel))
         x = block_input + x if layer.closes_block else F.relu(x)
     return x
 

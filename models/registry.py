@@ -1,9 +1,9 @@
 """Styles in weight files: the bundled ones and those that users train. Reading their metadata imports no torch.
 
-One file holds one network and one or more styles for it:
+One file holds one or more styles that share their convolutions:
 
-    network.<parameter>               the convolutions, float16
-    style.<name>.{scale,shift,...}    the fields of `models.network.Style`, float16
+    network.<layer>                          the convolutions, float16
+    style.<name>.{scale,shift,weight,bias}   the other fields of `models.network.Style`, float16
     metadata                          ``format``, ``architecture``, ``styles`` (`StyleMetadata`), ``recipe``; JSON each
 """
 
@@ -101,10 +101,10 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class LoadedStyle:
-    """A network and one of its styles.
+    """A style and the network that it is for.
 
     Attributes:
-        network: ready to run, float32, on the CPU.
+        network: what to run.
         style: float32, on the CPU.
         metadata: what is known about the style.
     """
@@ -168,7 +168,7 @@ def _find_in_file(style: str) -> tuple[Catalog, StyleMetadata]:
 
 
 def load(style: str) -> LoadedStyle:
-    """Load the network and the vectors of ``style``; see `find`.
+    """Load the parameters of ``style``; see `find`.
 
     Raises:
         WeightsError: no such style, or its tensors are missing or have the wrong shape.
@@ -180,20 +180,24 @@ def load(style: str) -> LoadedStyle:
     catalog, metadata = find(style)
     try:
         network = StyleNetwork(_architecture(catalog.path))
+        expected = network.shapes()
         with safe_open(str(catalog.path), framework="pt") as file:
-            names = [key.removeprefix("network.") for key in file.keys() if key.startswith("network.")]  # noqa: SIM118
-            network.load_state_dict({name: _floats(file, f"network.{name}") for name in names})
-            vectors = {f.name: _floats(file, f"style.{metadata.name}.{f.name}") for f in fields(Style)}
+            tensors = {name: _floats(file, name) for name in _tensor_names(network, metadata.name)}
     except (SafetensorError, OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(f"{catalog.path}: the weights cannot be used ({reason})") from error
-    loaded = Style(**vectors)
-    for name, tensor, expected in zip(vectors, loaded.tensors(), network.neutral_style().tensors(), strict=True):
-        if tensor.shape != expected.shape:
-            raise WeightsError(f"{catalog.path}: {name} is {tuple(tensor.shape)}, should be {tuple(expected.shape)}")
-    if not all(tensor.isfinite().all() for tensor in (*network.state_dict().values(), *loaded.tensors())):
+    for (name, tensor), shape in zip(tensors.items(), expected, strict=True):
+        if tuple(tensor.shape) != shape:
+            raise WeightsError(f"{catalog.path}: {name} is {tuple(tensor.shape)}, should be {shape}")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise WeightsError(f"{catalog.path}: contains weights that are not finite numbers; train the style again")
-    return LoadedStyle(network.eval().requires_grad_(False), loaded, metadata)
+    return LoadedStyle(network, Style.of(list(tensors.values())), metadata)
+
+
+def _tensor_names(network: "StyleNetwork", style: str) -> list[str]:
+    """Return the names of the tensors of a style in a weight file, in the order of `Style.tensors`."""
+    vectors = ("scale", "shift", "weight", "bias")
+    return [f"network.{layer.name}" for layer in network.layers] + [f"style.{style}.{name}" for name in vectors]
 
 
 def _floats(file: Any, name: str) -> "Tensor":
@@ -224,17 +228,25 @@ def to_bytes(
 ) -> bytes:
     """Return the content of a weight file, in float16; the caller writes it.
 
+    Args:
+        network: that the styles are for.
+        styles: at least one; they share their convolutions.
+        metadata: of each style.
+        recipe: how they were trained.
+
     Raises:
-        ValueError: the number of styles and that of their metadata differ.
+        ValueError: the number of styles and that of their metadata differ, or their convolutions do.
     """
     import torch
     from safetensors.torch import save as serialize
 
     if len(styles) != len(metadata):
         raise ValueError(f"metadata of {len(metadata)} styles for {len(styles)} styles")
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors: dict[str, Tensor] = {}
     for style, each in zip(styles, metadata, strict=True):
-        tensors |= {f"style.{each.name}.{f.name}": getattr(style, f.name) for f in fields(style)}
+        if not all(map(torch.equal, style.convolutions, styles[0].convolutions)):
+            raise ValueError(f"the styles of a file share their convolutions; {each.name} has others")
+        tensors |= dict(zip(_tensor_names(network, each.name), style.tensors(), strict=True))
     half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in tensors.items()}
     header = {
         "format": FORMAT,

@@ -47,5 +47,5 @@ def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         network = StyleNetwork(TINY)
     path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
-    path.write_bytes(to_bytes(network, [network.neutral_style()], [StyleMetadata("tiny", licence="none")], {}))
+    path.write_bytes(to_bytes(network, [network.initial_style()], [StyleMetadata("tiny", licence="none")], {}))
     return path

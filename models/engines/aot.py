@@ -6,22 +6,19 @@ process exports and compiles the graph; the stylizing process only loads a share
 """
 
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from models.engines.cache import cache_key, delete, store, use_compiler_cache, write_text
+from models.engines.cache import cache_key, delete, store, use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
-from models.frame_graph import FrameGraph, zero_statistics
+from models.frame_graph import zero_statistics
 
-GRAPH, INPUTS = "graph.bin", "inputs.json"
+GRAPH = "graph.bin"
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,11 @@ class AotGraph:
 
     @property
     def folder(self) -> Path:
-        """Folder of the compiled code; its name depends on everything but the weights."""
+        """Folder of the compiled code; its name depends on everything but the style."""
         spec = self.spec
         facts = (
             f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} "
-            f"{spec.network.architecture} {spec.end_network is not None} {torch.__version__} {_processor(spec.device)}"
+            f"{spec.network.architecture} {torch.__version__} {_processor(spec.device)}"
         )
         return spec.cache_folder / "aot" / cache_key(facts)
 
@@ -61,24 +58,18 @@ class AotGraph:
         require_compiler(self.spec.device)
         use_compiler_cache(self.spec.cache_folder)
         torch.set_num_threads(self.spec.threads)
-        graph, example = self.spec.frame_graph(), self._example()
+        pixels, style, *controls = example = self._example()
         with torch.no_grad():
-            exported = torch.export.export(graph, example, strict=False)
-            names = [spec.target for spec in exported.graph_signature.input_specs if spec.target is not None]
+            exported = torch.export.export(self.spec.frame_graph(), example, strict=False)
             # With cpp_wrapper the whole graph is one C++ call, which releases Python's global lock while it runs.
             options = {"config_patches": {"cpp_wrapper": self.spec.device.type == "cpu"}}
             compiled = standalone_compile(
                 exported.graph_module,
-                [*_weights(graph, names), *example],
+                [pixels, *style, *controls],
                 dynamic_shapes="from_example_inputs",
                 options=options,
             )
-
-        def write(folder: Path) -> None:
-            write_text(folder / INPUTS, json.dumps(names))
-            compiled.save(path=str(folder / GRAPH), format="binary")
-
-        store(self.folder, GRAPH, write)
+        store(self.folder, GRAPH, lambda folder: compiled.save(path=str(folder / GRAPH), format="binary"))
 
     def preload(self) -> None:
         """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
@@ -95,30 +86,22 @@ class AotGraph:
 
         use_compiler_cache(self.spec.cache_folder)
         try:
-            names = json.loads((self.folder / INPUTS).read_text())
             graph: Callable[..., Any] = CompiledArtifact.load(path=str(self.folder / GRAPH), format="binary")
-            weights = _weights(self.spec.frame_graph(), names)
         except Exception as error:  # torch raises anything for a damaged file
             size = f"{self.spec.width}x{self.spec.height}"
             raise EngineError(f"the compiled graph for {size} cannot be loaded ({error})") from error
-        return self.spec.torch_engine(partial(graph, *weights))
+        return self.spec.torch_engine(lambda pixels, style, *controls: graph(pixels, *style, *controls))
 
     def delete(self) -> None:
         """Delete the compiled code."""
         delete(self.folder)
 
-    def _example(self) -> tuple[Tensor, ...]:
+    def _example(self) -> tuple[Any, ...]:
         spec = self.spec
         pixels = torch.zeros(spec.height, spec.width, 3, dtype=torch.uint8, device=spec.device)
-        style = spec.network.neutral_style().to(spec.device, DTYPES[spec.precision])
-        scalars = (torch.zeros((), device=spec.device) for _ in range(4))
-        return (pixels, *style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
-
-
-def _weights(graph: FrameGraph, names: list[str]) -> list[Tensor]:
-    """Return the weights in the order in which the compiled graph takes them."""
-    tensors = dict(graph.named_parameters(remove_duplicate=False)) | dict(graph.named_buffers(remove_duplicate=False))
-    return [tensors[name] for name in names]
+        style = spec.network.initial_style().to(spec.device, DTYPES[spec.precision])
+        scalars = (torch.zeros((), device=spec.device) for _ in range(3))
+        return (pixels, style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
 
 
 def _processor(device: torch.device) -> str:

@@ -56,15 +56,6 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
                 complete.rename(target)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file of a folder that `store` fills.
-
-    Raises:
-        OSError: the cache cannot be written.
-    """
-    path.write_text(text, encoding="utf-8")
-
-
 def delete(target: Path) -> None:
     """Delete a folder that `store` filled, as far as possible."""
     shutil.rmtree(target, ignore_errors=True)

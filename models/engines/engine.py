@@ -1,6 +1,5 @@
 """What engines have in common: the call, and what they are built from."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,6 @@ class Engine(Protocol):
         past_weight: Tensor,
         strength: Tensor,
         keep_colors: Tensor,
-        fade: Tensor,
         /,
     ) -> tuple[Tensor, Tensor]:
         """Return the stylized pixels, on the CPU, and the statistics; see `models.frame_graph.FrameGraph.forward`."""
@@ -43,16 +41,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec:
-    """What an engine is built from: a network, the size of the frames, and how to run.
+    """What an engine is built from: a network, whose styles are arguments, the size of the frames, and how to run.
 
     Attributes:
-        network: float32, on the CPU; engines copy it.
+        network: what to run.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
         device: where to run.
         precision: of the convolutions.
         cache: folder of compiled code, shared by all runs, that only this user can write to; eager needs none.
-        end_network: the network at ``fade`` 1, of the same architecture; None if there is no fade between networks.
         stroke_size: the network sees the frame smaller by this factor, which makes strokes larger by the same factor.
         is_16_bit: whether pixels are uint16, in and out; uint8 otherwise.
         tiling: the strips to run in, which eager alone supports; None for whole frames.
@@ -66,7 +63,6 @@ class EngineSpec:
     device: torch.device
     precision: Precision
     cache: Path | None = None
-    end_network: StyleNetwork | None = None
     stroke_size: float = 1.0
     is_16_bit: bool = False
     tiling: Tiling | None = None
@@ -90,21 +86,40 @@ class EngineSpec:
         return canvas_size(self.height, self.width, self.stroke_size)
 
     def frame_graph(self) -> FrameGraph:
-        """Return a graph of copies of the networks, ready to run on the device."""
-        graph = copy.deepcopy(FrameGraph(self.network, self.end_network, self.canvas))
-        graph = graph.to(self.device, DTYPES[self.precision]).to(memory_format=torch.channels_last)
-        return graph.eval().requires_grad_(False)
+        """Return what the engine computes."""
+        return FrameGraph(self.network, self.canvas).eval()
 
     def torch_engine(self, graph: Callable[..., Any]) -> Engine:
         """Return the engine that calls ``graph``, which takes and returns what `FrameGraph.forward` does."""
-        device, dtype = self.device, DTYPES[self.precision]
+        device = self.device
+        converted = StyleConverter(device, DTYPES[self.precision])
 
         def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():
-                stylized, used = graph(pixels.to(device), *style.to(device, dtype).tensors(), *controls)
+                stylized, used = graph(pixels.to(device), converted(style), *controls)
                 return stylized.cpu(), used
 
         return engine
+
+
+class StyleConverter:
+    """Converts styles to what an engine runs; frame after frame in one style converts once.
+
+    Args:
+        device: where the engine runs.
+        dtype: of the convolutions.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self._device, self._dtype = device, dtype
+        self._last: tuple[Style, tuple[Tensor, ...]] | None = None
+
+    def __call__(self, style: Style) -> tuple[Tensor, ...]:
+        """Return the tensors of ``style``; from any thread."""
+        last = self._last
+        if last is None or last[0] is not style:
+            self._last = last = style, style.to(self._device, self._dtype).tensors()
+        return last[1]
 
 
 def canvas_size(height: int, width: int, stroke_size: float) -> tuple[int, int] | None:

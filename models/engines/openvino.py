@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.engines.cache import cache_key, store, use_torch_cache
-from models.engines.engine import Engine, EngineError, EngineSpec
-from models.frame_graph import FrameGraph, zero_statistics
+from models.engines.engine import Engine, EngineError, EngineSpec, StyleConverter
+from models.frame_graph import zero_statistics
 from models.network import Style
 
 GRAPH = "graph.xml"
@@ -41,12 +41,13 @@ def build(spec: EngineSpec) -> Engine:
     graph = _converted(spec, torch.zeros(spec.height, spec.width, 3, dtype=dtype), cache)
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
     of_thread = threading.local()
+    converted = StyleConverter(spec.device, torch.float32)
 
     def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
         if not hasattr(of_thread, "request"):
             of_thread.request = compiled.create_infer_request()
         request = of_thread.request
-        inputs = (pixels.to(dtype), *style.to("cpu", torch.float32).tensors(), *controls)
+        inputs = (pixels.to(dtype), *converted(style), *controls)
         request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
         stylized, used = (torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in (0, 1))
         return stylized.to(pixels.dtype), used
@@ -59,26 +60,18 @@ def _converted(spec: EngineSpec, pixels: Tensor, folder: Path) -> Path:
     import openvino
 
     network = spec.network
-    graph = FrameGraph(network, spec.end_network, spec.canvas)
     facts = f"{tuple(pixels.shape)} {pixels.dtype} {spec.canvas} {network.architecture} {openvino.__version__}"
-    weights = (part for name, tensor in graph.state_dict().items() for part in (name.encode(), _raw(tensor)))
-    target = folder / cache_key(facts, *weights)
+    target = folder / cache_key(facts)
     if (target / GRAPH).exists():
         return target / GRAPH
-    example = (
-        pixels,
-        *network.neutral_style().tensors(),
-        zero_statistics(network),
-        *(torch.zeros(()) for _ in range(4)),
-    )
+    style = network.initial_style().tensors()
+    controls = (zero_statistics(network), *(torch.zeros(()) for _ in range(3)))
     use_torch_cache(spec.cache_folder)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch's own code, in torch 2.11
-        model = openvino.convert_model(torch.export.export(graph, example, strict=False))
+        model = openvino.convert_model(
+            torch.export.export(spec.frame_graph(), (pixels, style, *controls), strict=False)
+        )
     # The conversion drops the sizes; a convolution with a kernel as input does not run without them.
-    model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
+    model.reshape({index: list(tensor.shape) for index, tensor in enumerate((pixels, *style, *controls))})
     store(target, GRAPH, lambda path: openvino.save_model(model, path / GRAPH, compress_to_fp16=False))
     return target / GRAPH
-
-
-def _raw(tensor: Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()

@@ -22,9 +22,8 @@ class StripPass:
     """One frame's way through the network, a strip at a time.
 
     Args:
-        network: its architecture is used, its weights are not.
-        weights: of its convolutions, in the order of the layers.
-        style: the style to apply, its convolution in the dtype of the weights.
+        network: what to compute.
+        style: the style to apply, its convolutions in the dtype to run in.
         norms: of the network; they hold the statistics when `stylize` has returned.
         tiling: the strips.
     """
@@ -32,13 +31,12 @@ class StripPass:
     def __init__(
         self,
         network: StyleNetwork,
-        weights: Sequence[Tensor],
         style: Style,
         norms: ConditionalInstanceNorms,
         tiling: Tiling,
     ) -> None:
         self._encoder, self._decoder = network.encoder(), network.decoder()
-        self._weights = iter(weights)
+        self._weights = iter(style.convolutions)
         self._style = style
         self._norms = norms
         self._tiling = tiling
@@ -66,7 +64,7 @@ class StripPass:
                 return F.relu(normalize(_convolved(layer, weight, x, first, last), affine))
 
             return LazyFeatures(rows, height, width)
-        shape = (1, layer.convolution.out_channels, height, width)
+        shape = (1, layer.convolution.outputs, height, width)
         buffer = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
         return buffered(buffer, self._survey(layer, weight, x, buffer))
 

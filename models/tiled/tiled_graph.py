@@ -1,5 +1,7 @@
 """What `FrameGraph` does, in strips: no float image is ever in memory as a whole."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,12 +13,11 @@ from models.frame_graph import (
     composite,
     contrast_gain,
     frame_statistics,
-    interpolate,
     pixels_to_unit,
     unit_to_pixels,
 )
 from models.layers import ConditionalInstanceNorms
-from models.network import Style, StyleNetwork, padding
+from models.network import Style, padding
 from models.tiled.lazy_features import LazyFeatures, cropped, resampled, resized
 from models.tiled.strip_pass import ChannelSums, StripPass
 from models.tiled.tiling import Tiling, strips
@@ -26,7 +27,7 @@ class TiledFrameGraph:
     """Stylizes as `FrameGraph` does, up to rounding, in strips.
 
     Args:
-        graph: what to compute; its network in the precision to run in.
+        graph: what to compute.
         tiling: the strips.
     """
 
@@ -37,25 +38,22 @@ class TiledFrameGraph:
     def __call__(
         self,
         pixels: Tensor,
-        scale: Tensor,
-        shift: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        style: Sequence[Tensor],
         past: Tensor,
         past_weight: Tensor,
         strength: Tensor,
         keep_colors: Tensor,
-        fade: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Stylize one frame; see `FrameGraph.forward`, but the result is always on the CPU."""
         network, rows = self._graph.network, self._tiling.rows
         frame = LazyFeatures(lambda first, last: pixels_to_unit(pixels[first:last]), pixels.shape[0], pixels.shape[1])
         size = (frame.height, frame.width)
         image = resized(frame, self._graph.canvas or size)
-        norms = ConditionalInstanceNorms(network.architecture.norm_channels, scale, shift, past[..., :-1], past_weight)
-        style = Style(scale, shift, weight, bias)
-        strip_pass = StripPass(network, self._weights(fade), style, norms, self._tiling)
-        stylized = cropped(strip_pass.stylize(self._padded(image)), image.height, image.width)
+        of_style, channels = Style.of(style), network.architecture.norm_channels
+        norms = ConditionalInstanceNorms(channels, of_style.scale, of_style.shift, past[..., :-1], past_weight)
+        strip_pass = StripPass(network, of_style, norms, self._tiling)
+        padded = self._padded(image, of_style.weight.dtype)
+        stylized = cropped(strip_pass.stylize(padded), image.height, image.width)
         stylized = resized(stylized, size)
         own, mask = self._survey(frame)
         own = torch.lerp(own, past[..., -1:], past_weight)
@@ -68,15 +66,9 @@ class TiledFrameGraph:
             result[slice(*strip)] = unit_to_pixels(blended, pixels.dtype).cpu()
         return result, torch.cat((norms.statistics(), own), dim=2)
 
-    def _weights(self, fade: Tensor) -> list[Tensor]:
-        start = _weights_of(self._graph.network)
-        if self._graph.end_network is None:
-            return start
-        return [interpolate(a, b, fade) for a, b in zip(start, _weights_of(self._graph.end_network), strict=True)]
-
-    def _padded(self, image: LazyFeatures) -> LazyFeatures:
+    def _padded(self, image: LazyFeatures, dtype: torch.dtype) -> LazyFeatures:
         """Return the input of the network: sides padded to multiples of 4."""
-        network, dtype = self._graph.network, next(self._graph.network.parameters()).dtype
+        network = self._graph.network
         below, right = (padding(size, network.MULTIPLE, network.SMALLEST) for size in (image.height, image.width))
 
         def rows(first: int, last: int) -> Tensor:
@@ -97,7 +89,3 @@ class TiledFrameGraph:
         own = frame_statistics(*sums.means(frame.height * frame.width)).float()
         mask = black_mask_level(F.interpolate(torch.cat(brightest, dim=2), blocks, mode="area"))
         return own, LazyFeatures(lambda first, last: mask[:, :, first:last], *blocks)
-
-
-def _weights_of(network: StyleNetwork) -> list[Tensor]:
-    return [layer.convolution.weight for layer in network.encoder() + network.decoder()]

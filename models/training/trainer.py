@@ -53,29 +53,36 @@ class DivergedError(ArithmeticError):
     """The losses are no longer finite numbers."""
 
 
+VECTORS = tuple(f.name for f in fields(Style) if f.name != "convolutions")
+"""What each style has for itself, where several share their convolutions."""
+
+
 class StyleBank(nn.Module):
-    """The trainable vectors of several styles.
+    """The trainable parameters of several styles that share their convolutions.
 
     Args:
-        styles: their initial values.
+        styles: their initial values; the convolutions are those of the first.
     """
 
     def __init__(self, styles: Sequence[Style]) -> None:
         super().__init__()
-        for f in fields(Style):
-            setattr(self, f.name, nn.ParameterList(getattr(style, f.name).clone() for style in styles))
+        kernels = (kernel.clone(memory_format=torch.channels_last) for kernel in styles[0].convolutions)
+        self.convolutions = nn.ParameterList(kernels)
+        self.vectors = nn.ModuleDict(
+            {name: nn.ParameterList(getattr(style, name).clone() for style in styles) for name in VECTORS}
+        )
 
     def style(self, index: int) -> Style:
         """Return the style at ``index``, differentiable."""
-        return Style(**{f.name: getattr(self, f.name)[index] for f in fields(Style)})
+        return Style(tuple(self.convolutions), **{name: self.vectors[name][index] for name in VECTORS})  # type: ignore[index]
 
 
 class Trainer:
     """Trains one network on one or more styles, which take turns.
 
     Args:
-        network: to train, in place.
-        styles: initial values, one for each style image.
+        network: what to train for.
+        styles: initial values, one for each style image; they share the convolutions of the first.
         style_images: ``(K, 3, H, W)`` float32 in [0, 1] each, at the size to compare with; K is 1, or the number of
             images whose style is averaged.
         content: ``(3, H, W)`` uint8 images.
@@ -122,7 +129,7 @@ class Trainer:
             use_compiler_cache(cache)  # before the optimizer, which imports torch's compiler
         self.config = config
         self.device = device
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.network = network
         self.bank = StyleBank(styles).to(device)
         self.objective = objective
         self.step = 0
@@ -138,7 +145,7 @@ class Trainer:
         self._source_px = config.crop_px + 2 * MARGIN_PX
         self.validation = self._moved(central_crops(held_out[: config.validation_crops], self._source_px), config.seed)
         self._targets = [objective.targets(i.to(device), w) for i, w in zip(style_images, weights, strict=True)]
-        groups = [{"params": list(module.parameters())} for module in (self.network, self.bank)]
+        groups = [{"params": list(module.parameters())} for module in (self.bank.convolutions, self.bank.vectors)]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self._stylize = torch.compile(self._run_network, dynamic=False) if config.compile else self._run_network
 
@@ -217,9 +224,11 @@ class Trainer:
 
     def _set_rates(self) -> None:
         rate = self.config.learning_rate * one_cycle(self.schedule.progress)
-        network, bank = self._optimizer.param_groups
-        network["lr"] = rate * self.config.network_rate if self.schedule.progress >= self.config.vectors_first else 0.0
-        bank["lr"] = rate
+        convolutions, vectors = self._optimizer.param_groups
+        convolutions["lr"] = (
+            rate * self.config.network_rate if self.schedule.progress >= self.config.vectors_first else 0.0
+        )
+        vectors["lr"] = rate
 
     def _draw_pairs(self) -> FramePairs:
         config = self.config
@@ -243,7 +252,7 @@ class Trainer:
 
     def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
-            stylized, features = self.network.with_features(frames, Style(*style))
+            stylized, features = self.network.with_features(frames, Style.of(style))
             return stylized.float(), features
 
     @torch.no_grad()
@@ -268,7 +277,7 @@ class Trainer:
     def styles(self) -> list[Style]:
         """Return the current styles, detached, on the CPU, float32."""
         styles = (self.bank.style(index) for index in range(len(self._targets)))
-        return [Style(*(t.detach().float().cpu().clone() for t in style.tensors())) for style in styles]
+        return [Style.of([t.detach().float().cpu().clone() for t in style.tensors()]) for style in styles]
 
     def state(self) -> dict[str, Any]:
         """Return all that a run needs to resume: tensors and plain values only, which load without pickle."""
@@ -276,7 +285,6 @@ class Trainer:
             "config": asdict(self.config),
             "step": self.step,
             "schedule": self.schedule.state(),
-            "network": self.network.state_dict(),
             "bank": self.bank.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator_state,
@@ -292,7 +300,6 @@ class Trainer:
         changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in CHANGEABLE and before[k] != now[k]]
         if changed:
             raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
-        self.network.load_state_dict(state["network"])
         self.bank.load_state_dict(state["bank"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator_state = state["generator"].cpu()

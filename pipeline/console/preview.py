@@ -122,13 +122,11 @@ def _aspect(info: VideoInfo) -> float:
 
 
 def _stylized(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[Pixels]:
-    """``pixels`` in each style; consecutive styles of one network share a stylizer."""
-    from models.blend import networks_differ
-
+    """``pixels`` in each style; consecutive styles of equal networks share a stylizer."""
     stylizer: Stylizer | None = None
     for style in styles:
         settings = load_style_settings(style)
-        if stylizer is None or networks_differ(stylizer.style.network, settings.network):
+        if stylizer is None or stylizer.style.network != settings.network:
             config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
         stylizer.style = settings

@@ -4,7 +4,6 @@ Clips overlap, but one is stylized at a time, and none while an engine is built:
 switches that apply to the whole process.
 """
 
-import hashlib
 import threading
 from collections import OrderedDict, deque
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from pipeline.stylize.stylizer import Stylizer
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName, EngineSpec
-    from models.network import StyleNetwork
 
 Key = tuple[object, ...]
 
@@ -127,17 +125,4 @@ class _Builder:
 def _key(name: "EngineName", spec: "EngineSpec") -> Key:
     import torch
 
-    networks = (_digest(network) for network in (spec.network, spec.end_network))
-    others = (getattr(spec, field.name) for field in fields(spec) if field.name not in ("network", "end_network"))
-    return name, *networks, *others, torch.get_num_threads()
-
-
-def _digest(network: "StyleNetwork | None") -> str | None:
-    """Return a hash of architecture and weights: the same network may come from several files."""
-    if network is None:
-        return None
-    digest = hashlib.sha256(repr(network.architecture).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy())
-    return digest.hexdigest()
+    return name, *(getattr(spec, field.name) for field in fields(spec)), torch.get_num_threads()

@@ -36,26 +36,23 @@ class FrameControls:
     """How one frame is stylized.
 
     Attributes:
-        style: the style vectors.
+        style: all parameters of the style.
         strength: in [0, 1]; 0 returns the frame as it is.
         keep_colors: whether the frame keeps its colors and takes only the lightness of the stylized one.
-        end_share: share of the engine's second network, in [0, 1].
     """
 
     style: "Style"
     strength: float = 1.0
     keep_colors: bool = False
-    end_share: float = 0.0
 
 
 class FrameStylizer:
     """Stylizes frames of any size with an engine that the caller hands in.
 
     Args:
-        network: of the style.
+        network: what to run.
         config: device, precision, number of threads, stroke size and stability.
         notify: called with each message for the user, one line.
-        end_network: the network at `FrameControls.end_share` 1; None if there is only one.
 
     Attributes:
         device: where the network runs.
@@ -68,13 +65,7 @@ class FrameStylizer:
         DeviceError: the device is not available.
     """
 
-    def __init__(
-        self,
-        network: "StyleNetwork",
-        config: StylizeConfig,
-        notify: Notify,
-        end_network: "StyleNetwork | None" = None,
-    ) -> None:
+    def __init__(self, network: "StyleNetwork", config: StylizeConfig, notify: Notify) -> None:
         import torch
 
         from models.engines.capabilities import native_precision
@@ -88,7 +79,7 @@ class FrameStylizer:
             notify("OpenCV does not load: stylizing with --stability none; `flowbrush doctor` reports what is missing")
             self.stability = "none"
         self.stabilizer = Stabilizer(self.stability)
-        self._network, self._end_network, self._stroke_size = network, end_network, config.stroke_size
+        self._network, self._stroke_size = network, config.stroke_size
         self._zero_statistics = zero_statistics(network, self.device)
         # A tensor for each argument: torch.compile compiles again where two arguments are the same tensor.
         self._scalar = lru_cache(maxsize=16)(lambda place, value: torch.tensor(value, device=self.device))
@@ -116,7 +107,7 @@ class FrameStylizer:
         if not pixels.flags.writeable:  # torch warns of tensors over read-only memory
             pixels = pixels.copy()
         past, keep = (self._zero_statistics, 0.0) if prepared.past is None else (prepared.past, KEEP)
-        scalars = (keep, controls.strength, controls.keep_colors, controls.end_share)
+        scalars = (keep, controls.strength, controls.keep_colors)
         stylized, statistics = engine(
             torch.from_numpy(pixels),
             controls.style,
@@ -131,7 +122,6 @@ class FrameStylizer:
 
         return EngineSpec(
             network=self._network,
-            end_network=self._end_network,
             height=height,
             width=width,
             is_16_bit=is_16_bit,
@@ -144,4 +134,4 @@ class FrameStylizer:
     def warm_up(self, engine: "Engine", spec: "EngineSpec") -> None:
         """Run an engine once on a black frame: its first call is slow, and shows whether it works."""
         black = np.zeros((spec.height, spec.width, 3), np.uint16 if spec.is_16_bit else np.uint8)
-        self.stylize(PreparedFrame(black), FrameControls(self._network.neutral_style()), engine)
+        self.stylize(PreparedFrame(black), FrameControls(self._network.initial_style()), engine)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StyleSettings:
-    """The network and the style vectors at each moment of a clip.
+    """The network and the style at each moment of a clip.
 
     Attributes:
         name: for people: ``a``, ``a:0.7,b:0.3`` or ``a -> b``.
-        start: network and style of the first frame.
-        end: network and style of the last frame; None without a fade.
+        start: style of the first frame.
+        end: style of the last frame; None without a fade.
         end_seconds: time of the last frame in seconds, above 0.
     """
 
@@ -33,25 +33,14 @@ class StyleSettings:
 
     @property
     def network(self) -> "StyleNetwork":
-        """The network of the first frame."""
+        """The network, the same for all frames."""
         return self.start.network
 
-    @property
-    def end_network(self) -> "StyleNetwork | None":
-        """The network of the last frame; None if both ends use one network, as styles of one file do."""
-        from models.blend import networks_differ
-
-        if self.end is None or not networks_differ(self.start.network, self.end.network):
-            return None
-        return self.end.network
-
-    def end_share(self, seconds: float) -> float:
-        """Return the share of ``end`` in the frame at ``seconds``, in [0, 1]; 0 without a fade."""
-        return 0.0 if self.end is None else min(max(seconds / self.end_seconds, 0.0), 1.0)
-
-    def style(self, end_share: float) -> "Style":
-        """Return the style vectors between start and end, of which ``end_share`` come from the end."""
-        return self.start.style if self.end is None else self.start.style.lerp(self.end.style, end_share)
+    def style(self, seconds: float) -> "Style":
+        """Return the style of the frame at ``seconds``."""
+        if self.end is None:
+            return self.start.style
+        return self.start.style.lerp(self.end.style, min(max(seconds / self.end_seconds, 0.0), 1.0))
 
 
 def bundled_styles() -> tuple[StyleMetadata, ...]:

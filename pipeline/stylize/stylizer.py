@@ -77,7 +77,7 @@ class Stylizer:
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
         self._turn = turn or nullcontext()
-        self._core = FrameStylizer(self.style.network, self._config, notify, self.style.end_network)
+        self._core = FrameStylizer(self.style.network, self._config, notify)
         spec = self._core.spec(height, width, is_16_bit=is_16_bit)
         self._engine = BoundedEngine(self._core, self._config, spec, notify, build or build_engine)
         self.device, self.precision, self.workers = spec.device, spec.precision, self._engine.spec.workers
@@ -148,9 +148,8 @@ class Stylizer:
         return compose(pixels, stylized, self._config.compare) if self._config.compare else stylized
 
     def _stylize(self, prepared: PreparedFrame, seconds: Fraction | float) -> StylizedFrame:
-        share = self.style.end_share(float(seconds))
         config = self._config
-        controls = FrameControls(self.style.style(share), config.strength, config.keep_colors, share)
+        controls = FrameControls(self.style.style(float(seconds)), config.strength, config.keep_colors)
         return self._core.stylize(prepared, controls, self._engine)
 
     def _shown(self, frame: Frame, pixels: Pixels) -> Frame:

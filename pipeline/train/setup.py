@@ -115,14 +115,15 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
     torch.manual_seed(config.seed)
     if config.start_file is None:
         network = StyleNetwork()
-        return network, [network.neutral_style() for _ in config.paintings]
+        initial = network.initial_style()
+        return network, [initial for _ in config.paintings]
     try:
         loaded = {name: load(f"{config.start_file}#{name}") for name in read_catalog(config.start_file).styles}
     except WeightsError as error:
         raise StyleError(str(error)) from error
-    by_field = zip(*(each.style.tensors() for each in loaded.values()), strict=True)
-    mean = Style(*(torch.stack(tensors).mean(dim=0) for tensors in by_field))
-    network = next(iter(loaded.values())).network.requires_grad_(True)
+    tensors = zip(*(each.style.tensors() for each in loaded.values()), strict=True)
+    mean = Style.of([torch.stack(each).mean(dim=0) for each in tensors])
+    network = next(iter(loaded.values())).network
     return network, [loaded[name].style if name in loaded else mean for name in config.paintings]
 
 

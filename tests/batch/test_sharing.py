@@ -201,5 +201,5 @@ def test_any_number_of_sizes_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_pa
             spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
             engine = models.engines.build.build_engine("compile", spec)
             pixels, statistics = torch.zeros(height, 16, 3, dtype=torch.uint8), zero_statistics(network, device)
-            engine(pixels, network.neutral_style(), statistics, *(torch.zeros(()) for _ in range(4)))
+            engine(pixels, network.initial_style(), statistics, *(torch.zeros(()) for _ in range(3)))
     assert len(compiled) == 3

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path) -> Non
     torch.manual_seed(0)
     network = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=1, kernel=3))
     file = tmp_path / "mine.safetensors"
-    styles = [network.neutral_style(), network.neutral_style()]
+    hay = network.initial_style()
+    styles = [hay, replace(hay, shift=torch.randn_like(hay.shift))]
     file.write_bytes(to_bytes(network, styles, [StyleMetadata("hay"), StyleMetadata("snow")], {}))
     names = [*styles_in(str(file)), *styles_in(f"{file}#snow")]
     tiles, _ = make_tiles(PreviewConfig(clip=clip), names)

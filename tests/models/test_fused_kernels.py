@@ -74,13 +74,13 @@ def test_compiled_gradients_are_those_of_eager(tmp_path: Path, monkeypatch: pyte
     share_precompiled_headers(tmp_path)
     use_compiler_cache(tmp_path)
     torch.manual_seed(0)
-    convolution = ReflectConv2d(32, 32, 3, stride=2)
+    convolution, weight = ReflectConv2d(32, 32, 3, stride=2), torch.randn(32, 32, 3, 3) / 17
     x, scale = torch.randn(4, 32, 48, 48).contiguous(memory_format=torch.channels_last), torch.ones(32)
 
     def loss(x: Tensor, scale: Tensor) -> Tensor:
         norms = ConditionalInstanceNorms((32,), scale, torch.zeros(32), torch.zeros(4, 2, 32), torch.zeros(()))
         with torch.autocast("cpu", torch.bfloat16):
-            return convolution(F.relu(norms(x.bfloat16()))).float().square().mean()
+            return convolution(F.relu(norms(x.bfloat16())), weight).float().square().mean()
 
     found, expected = (
         torch.autograd.grad(function(*inputs), inputs)

@@ -230,9 +230,9 @@ def test_engines_support_16_bits(tmp_path, name):
     run = build_engine(name, spec)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 65536, (20, 24, 3)).astype(np.uint16))
     nothing = torch.zeros(())
-    style = network.neutral_style()
-    same, _ = run(pixels, style, zero_statistics(network), nothing, nothing, nothing, nothing)
-    stylized, _ = run(pixels, style, zero_statistics(network), nothing, nothing + 1, nothing, nothing)
+    style = network.initial_style()
+    same, _ = run(pixels, style, zero_statistics(network), nothing, nothing, nothing)
+    stylized, _ = run(pixels, style, zero_statistics(network), nothing, nothing + 1, nothing)
     assert same.dtype == stylized.dtype == torch.uint16
     assert torch.equal(same.int(), pixels.int())
     assert len(np.unique(stylized.numpy())) > 600

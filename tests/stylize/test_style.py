@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.blend import blend, networks_differ
-from models.network import Architecture, Style, StyleNetwork
+from models.blend import blend
+from models.network import Architecture, StyleNetwork
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, to_bytes
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
@@ -36,16 +36,16 @@ CLIP = VideoInfo(
 )
 
 
-def random_style(name: str, seed: int, base: StyleNetwork | None = None) -> LoadedStyle:
-    """A style with random vectors; its network is a variant of ``base``, or unrelated to any other."""
+def random_style(name: str, seed: int, base: LoadedStyle | None = None, change: float = 1.0) -> LoadedStyle:
+    """A random style; its convolutions are those of ``base`` with a random ``change``, or unrelated to any other."""
     torch.manual_seed(seed)
     network = StyleNetwork(TINY)
+    style = network.initial_style()
     if base is not None:
-        own = network.state_dict()
-        network.load_state_dict({key: value + 0.1 * own[key] for key, value in base.state_dict().items()})
-    plain = network.neutral_style()
-    style = Style(plain.scale + torch.randn_like(plain.scale), plain.shift, plain.weight, plain.bias)
-    return LoadedStyle(network.requires_grad_(False), style, StyleMetadata(name))
+        pairs = zip(base.style.convolutions, style.convolutions, strict=True)
+        style = replace(style, convolutions=tuple(old + change * new for old, new in pairs))
+    style = replace(style, scale=style.scale + torch.randn_like(style.scale))
+    return LoadedStyle(network, style, StyleMetadata(name))
 
 
 def write(path: Path, *styles: LoadedStyle) -> str:
@@ -55,10 +55,10 @@ def write(path: Path, *styles: LoadedStyle) -> str:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
-    """A file with the styles ``reeds`` and ``rain``, and one with ``mine``, whose network is related to theirs."""
+    """A file with the styles ``reeds`` and ``rain``, and one with ``mine``, with related convolutions."""
     reeds = random_style("reeds", 1)
-    rain = replace(random_style("rain", 3), network=reeds.network)
-    mine = random_style("mine", 2, base=reeds.network)
+    rain = random_style("rain", 3, base=reeds, change=0)
+    mine = random_style("mine", 2, base=reeds, change=0.1)
     return write(tmp_path / "gallery.safetensors", reeds, rain), write(tmp_path / "mine.safetensors", mine)
 
 
@@ -77,24 +77,22 @@ def test_an_unknown_style_in_a_blend_names_the_nearest() -> None:
             find_style(style, end)
 
 
-def test_styles_of_one_network_blend_by_their_vectors(files: tuple[str, str]) -> None:
+def test_styles_of_one_file_blend_and_share_their_convolutions(files: tuple[str, str]) -> None:
     gallery, _ = files
     reeds, rain = load_style_settings(f"{gallery}#reeds").start, load_style_settings(f"{gallery}#rain").start
     both = load_style_settings(f"{gallery}#reeds:0.7,{gallery}#rain:0.3").start
-    assert not networks_differ(both.network, reeds.network)
+    assert all(map(torch.equal, both.style.convolutions, reeds.style.convolutions))
     for mixed, wanted in zip(both.style.tensors(), reeds.style.lerp(rain.style, 0.3).tensors(), strict=True):
         torch.testing.assert_close(mixed, wanted)
 
 
-def test_styles_of_different_files_blend_their_networks_too(files: tuple[str, str]) -> None:
+def test_styles_of_different_files_blend_their_convolutions_too(files: tuple[str, str]) -> None:
     gallery, mine = files
     a, b = load_style_settings(f"{gallery}#reeds").start, load_style_settings(mine).start
     both = load_style_settings(f"{gallery}#reeds:1,{mine}:3").start
-    for name, tensor in both.network.named_parameters():
-        wanted = 0.25 * a.network.state_dict()[name] + 0.75 * b.network.state_dict()[name]
-        torch.testing.assert_close(tensor, wanted)
-    torch.testing.assert_close(both.style.scale, 0.25 * a.style.scale + 0.75 * b.style.scale)
-    assert networks_differ(a.network, b.network)
+    for mixed, first, second in zip(both.style.tensors(), a.style.tensors(), b.style.tensors(), strict=True):
+        torch.testing.assert_close(mixed, 0.25 * first + 0.75 * second)
+    assert not any(map(torch.equal, a.style.convolutions, b.style.convolutions))
 
 
 def test_unrelated_networks_are_refused(files: tuple[str, str], tmp_path: Path) -> None:
@@ -105,7 +103,7 @@ def test_unrelated_networks_are_refused(files: tuple[str, str], tmp_path: Path) 
             load_style_settings(style, end, 1.0)
     torch.manual_seed(0)
     large = StyleNetwork(Architecture(widths=(4, 6, 8), blocks=2, kernel=3))
-    other = LoadedStyle(large, large.neutral_style(), StyleMetadata("large"))
+    other = LoadedStyle(large, large.initial_style(), StyleMetadata("large"))
     with pytest.raises(WeightsError, match=r"reeds and large cannot be mixed: .* different sizes"):
         blend([load_style_settings(f"{gallery}#reeds").start, other], [0.5, 0.5], "both")
 
@@ -113,14 +111,16 @@ def test_unrelated_networks_are_refused(files: tuple[str, str], tmp_path: Path) 
 def test_a_fade_goes_from_start_to_end(files: tuple[str, str]) -> None:
     gallery, mine = files
     fade = load_style_settings(f"{gallery}#reeds", f"{gallery}#rain", 2.0)
-    assert [fade.end_share(seconds) for seconds in (-1.0, 0.0, 0.5, 2.0, 9.0)] == [0, 0, 0.25, 1, 1]
-    assert fade.end_network is None, "one network needs no interpolation"
     assert fade.end is not None
-    torch.testing.assert_close(fade.style(0.25).scale, torch.lerp(fade.start.style.scale, fade.end.style.scale, 0.25))
-    assert load_style_settings(f"{gallery}#reeds", mine, 2.0).end_network is not None
-    still = StyleSettings("reeds", fade.start)
-    assert still.end_share(1.0) == 0
-    assert still.style(0.0) is fade.start.style
+    ends = fade.start.style, fade.end.style
+    for seconds, share in ((-1.0, 0.0), (0.0, 0.0), (0.5, 0.25), (2.0, 1.0), (9.0, 1.0)):
+        torch.testing.assert_close(fade.style(seconds).scale, torch.lerp(ends[0].scale, ends[1].scale, share))
+        assert all(map(torch.equal, fade.style(seconds).convolutions, ends[0].convolutions))
+    other = load_style_settings(f"{gallery}#reeds", mine, 2.0)
+    assert other.end is not None
+    assert all(map(torch.equal, other.style(2.0).convolutions, other.end.style.convolutions))
+    assert not any(map(torch.equal, other.style(1.0).convolutions, other.end.style.convolutions))
+    assert StyleSettings("reeds", fade.start).style(1.0) is fade.start.style
 
 
 def test_the_last_frame_is_where_a_fade_ends() -> None:

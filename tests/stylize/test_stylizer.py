@@ -113,7 +113,7 @@ def test_each_argument_of_the_engine_is_a_tensor_of_its_own() -> None:
     list(Stylizer(PLAIN, height=48, width=64, build=build)(frames(8)))
     assert len(calls) >= 8
     for arguments in calls:
-        assert len({id(argument) for argument in arguments}) == len(arguments) == 5
+        assert len({id(argument) for argument in arguments}) == len(arguments) == 4
 
 
 def test_auto_falls_back_to_eager_with_one_notice(monkeypatch: pytest.MonkeyPatch) -> None:

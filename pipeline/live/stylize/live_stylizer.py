@@ -58,7 +58,7 @@ class LiveStylizer:
         self.seconds = 0.0
         self.is_settled = False
         self._mixer = mixer
-        self._core = FrameStylizer(mixer.network, config.stylize, notify, mixer.end_network)
+        self._core = FrameStylizer(mixer.network, config.stylize, notify)
         fast = fast_engines(self._core.device, config.stylize.engine)
         self.engines = EnginePool(EngineBuilder(self._core, build), fast, notify)
         self._state = TemporalState()
@@ -87,8 +87,7 @@ class LiveStylizer:
             original = self._original(captured.pixels, settings.mirror)
             name, engine = self.engines.get(working_size)
             self._note_changes(working_size, settings.mirror, name)
-            style, end_share = self._mixer.mix(settings.weights)
-            controls = FrameControls(style, settings.strength, settings.keep_colors, end_share)
+            controls = FrameControls(self._mixer.mix(settings.weights), settings.strength, settings.keep_colors)
             pixels = resized(original, working_size)
             stylized, self._state = self._core(pixels, self._state, controls, engine)
             stylized = resized(stylized, self.size)

@@ -1,4 +1,4 @@
-"""The styles of a live session, which can be mixed frame by frame: between two styles lie only a few numbers."""
+"""The styles of a live session, which can be mixed frame by frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StyleMixer:
-    """Styles that one engine can run.
+    """Styles of one session, mixed frame by frame.
 
     Attributes:
         names: of the styles, as ``--style`` accepts them.
-        network: of the first style.
-        end_network: network of the styles that do not use ``network``; None if all do.
-        styles: their style vectors.
-        end_shares: for each style 0 if it uses ``network``, 1 if it uses ``end_network``.
+        network: of all styles.
+        styles: their parameters.
     """
 
     names: tuple[str, ...]
     network: "StyleNetwork"
-    end_network: "StyleNetwork | None"
     styles: tuple["Style", ...]
-    end_shares: tuple[float, ...]
 
-    def mix(self, weights: Sequence[float]) -> "tuple[Style, float]":
-        """Return the weighted mean of the styles, and the share of `end_network` in it.
+    def mix(self, weights: Sequence[float]) -> "Style":
+        """Return the weighted mean of the styles; a style alone is returned as it is.
 
         Args:
             weights: for each style, in [0, 1]; their sum is 1.
@@ -41,16 +37,15 @@ class StyleMixer:
         Raises:
             ValueError: no weight is above 0.
         """
-        mixed, total, end_share = None, 0.0, 0.0
-        for style, style_end_share, weight in zip(self.styles, self.end_shares, weights, strict=True):
+        mixed, total = None, 0.0
+        for style, weight in zip(self.styles, weights, strict=True):
             if weight <= 0:
                 continue
             total += weight
-            end_share += weight * style_end_share
             mixed = style if mixed is None else mixed.lerp(style, weight / total)
         if mixed is None:
             raise ValueError("no style has a weight above 0")
-        return mixed, end_share / total
+        return mixed
 
 
 def style_names(spec: str) -> tuple[str, ...]:
@@ -72,22 +67,17 @@ def style_names(spec: str) -> tuple[str, ...]:
 
 
 def load_style_mixer(names: Sequence[str]) -> StyleMixer:
-    """Load the styles ``names``, which have at most two networks; see `style_names`.
+    """Load the styles ``names``; see `style_names`.
 
     Raises:
         StyleError: a style does not exist, is unusable, or cannot be mixed with the first.
     """
-    from models.blend import networks_differ
-
     loaded = [_load(name) for name in names]
     first = loaded[0]
-    end_shares = tuple(float(networks_differ(first.network, style.network)) for style in loaded)
-    end = next((style.network for style, share in zip(loaded, end_shares, strict=True) if share), None)
-    for style, share in zip(loaded, end_shares, strict=True):
-        has_third_network = share and end is not None and networks_differ(end, style.network)
-        if has_third_network or not _are_related(first, style):
+    for style in loaded[1:]:
+        if not _are_related(first, style):
             raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
-    return StyleMixer(tuple(names), first.network, end, tuple(style.style for style in loaded), end_shares)
+    return StyleMixer(tuple(names), first.network, tuple(style.style for style in loaded))
 
 
 def _load(name: str) -> "LoadedStyle":

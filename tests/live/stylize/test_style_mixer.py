@@ -8,14 +8,14 @@ from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
 
 def test_a_mix_is_the_weighted_mean() -> None:
     mixer = load_style_mixer(["great-wave", "the-scream", "mondrian"])
-    first, end_share = mixer.mix((0.5, 0.5, 0.0))
-    assert end_share == 0
+    first = mixer.mix((0.5, 0.5, 0.0))
     expected = mixer.styles[0].lerp(mixer.styles[1], 0.5)
     for mixed, wanted in zip(first.tensors(), expected.tensors(), strict=True):
         assert np.allclose(mixed.numpy(), wanted.numpy(), atol=1e-6)
-    third, _ = mixer.mix((0.2, 0.3, 0.5))
+    third = mixer.mix((0.2, 0.3, 0.5))
     mean = sum(weight * style.shift for weight, style in zip((0.2, 0.3, 0.5), mixer.styles, strict=True))
     assert np.allclose(third.shift.numpy(), mean, atol=1e-5)
+    assert mixer.mix((0.0, 1.0, 0.0)) is mixer.styles[1], "a style alone is converted once"
     with pytest.raises(ValueError, match="above 0"):
         mixer.mix((0.0, 0.0, 0.0))
 
@@ -25,4 +25,4 @@ def test_the_style_that_is_asked_for_is_first_of_all_bundled_ones() -> None:
     assert names[0] == "mondrian"
     assert len(names) == len(set(names)) == 11
     assert style_names("mondrian:0.5,the-scream:0.5")[0] == "mondrian:0.5,the-scream:0.5"
-    assert load_style_mixer(names).end_network is None
+    assert load_style_mixer(names).names == names

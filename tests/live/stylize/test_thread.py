@@ -30,8 +30,8 @@ SIZE = (144, 192)
 
 def new_stylizer(lines: list[str], build: BuildEngine | None = None) -> LiveStylizer:
     """Of frames of `SIZE`."""
-    network = StyleNetwork(TINY).eval().requires_grad_(False)
-    mixer = StyleMixer(("tiny",), network, None, (network.neutral_style(),), (0.0,))
+    network = StyleNetwork(TINY)
+    mixer = StyleMixer(("tiny",), network, (network.initial_style(),))
     return LiveStylizer(plain_config(), mixer, SIZE, lines.append, build=build)
 
 

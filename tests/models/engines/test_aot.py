@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from models.engines.aot import GRAPH, INPUTS, AotGraph
+from models.engines.aot import GRAPH, AotGraph
 from models.engines.build import build_engine
 from models.engines.cache import store
 from models.engines.capabilities import can_compile
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.frame_graph import zero_statistics
-from models.network import StyleNetwork
+from models.network import Style, StyleNetwork
 from tests.support.media import moving_square
 from tests.support.tiny import TINY
 
@@ -28,16 +28,13 @@ pytestmark = [
 @pytest.fixture
 def spec(tmp_path: Path) -> EngineSpec:
     torch.manual_seed(1)
-    network = StyleNetwork(TINY).eval().requires_grad_(False)
+    network = StyleNetwork(TINY)
     return EngineSpec(network=network, height=48, width=64, device=CPU, precision="fp32", cache=tmp_path)
 
 
-def stylized(engine: Engine, network: StyleNetwork, fade: float) -> tuple[torch.Tensor, torch.Tensor]:
-    torch.manual_seed(2)
-    controls = (torch.tensor(value) for value in (0.0, 1.0, 0.0, fade))
-    pixels, used = engine(
-        torch.from_numpy(moving_square(3)), network.neutral_style(), zero_statistics(network), *controls
-    )
+def stylized(engine: Engine, style: Style) -> tuple[torch.Tensor, torch.Tensor]:
+    controls = (torch.tensor(value) for value in (0.0, 1.0, 0.0))
+    pixels, used = engine(torch.from_numpy(moving_square(3)), style, zero_statistics(StyleNetwork(TINY)), *controls)
     return pixels.int(), used
 
 
@@ -46,10 +43,10 @@ def test_a_folder_is_stored_beside_other_processes_that_store_the_same(
 ) -> None:
     target = tmp_path / "graphs" / "key"
     target.mkdir(parents=True)
-    (target / INPUTS).write_text("[]")  # left over from an interrupted deletion
+    (target / "rest").write_text("[]")  # left over from an interrupted deletion
     store(target, GRAPH, lambda folder: (folder / GRAPH).write_bytes(b"graph"))
     assert (target / GRAPH).read_bytes() == b"graph"
-    assert not (target / INPUTS).exists()
+    assert not (target / "rest").exists()
 
     def slower(folder: Path) -> None:
         (folder / GRAPH).write_bytes(b"mine")
@@ -63,7 +60,7 @@ def test_a_folder_is_stored_beside_other_processes_that_store_the_same(
 
 def test_a_folder_that_cannot_be_filled_is_not_stored(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
-        (folder / INPUTS).write_text("[]")
+        (folder / "rest").write_text("[]")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
@@ -75,8 +72,6 @@ def test_a_folder_that_cannot_be_filled_is_not_stored(tmp_path: Path) -> None:
 @pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
 def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    end = StyleNetwork(TINY).eval().requires_grad_(False)
-    spec = replace(spec, end_network=end)
     graph = AotGraph(spec)
     assert not graph.is_compiled
     graph.compile()
@@ -85,13 +80,12 @@ def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monk
         patched.setattr(torch.export, "export", None)  # loading must not trace
         loaded = AotGraph(spec).load()
     eager = build_engine("eager", spec)
-    for fade in (0.0, 0.4, 1.0):
-        (pixels, used), (expected, statistics) = (stylized(engine, spec.network, fade) for engine in (loaded, eager))
+    styles = [spec.network.initial_style() for _ in range(2)]
+    for style in styles:
+        (pixels, used), (expected, statistics) = (stylized(engine, style) for engine in (loaded, eager))
         assert (pixels - expected).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
-    other = AotGraph(replace(spec, network=end))
-    assert other.folder == graph.folder, "the weights are not part of the compiled code"
-    assert not torch.equal(stylized(other.load(), spec.network, 0.0)[0], stylized(loaded, spec.network, 0.0)[0])
+    assert not torch.equal(*(stylized(loaded, style)[0] for style in styles)), "the style is an argument"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +96,6 @@ def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monk
         {"precision": "bf16"},
         {"stroke_size": 2.0},
         {"threads": 2},
-        {"end_network": StyleNetwork(TINY)},
         {"network": StyleNetwork(replace(TINY, blocks=2))},
         {"cache": Path("other")},
     ],
@@ -117,7 +110,6 @@ def test_a_missing_or_damaged_graph_cannot_be_loaded(spec: EngineSpec) -> None:
     with pytest.raises(EngineError, match="64x48"):
         graph.load()
     graph.folder.mkdir(parents=True)
-    (graph.folder / INPUTS).write_text("[]")
     (graph.folder / GRAPH).write_bytes(b"nonsense")
     with pytest.raises(EngineError, match="64x48"):
         graph.load()

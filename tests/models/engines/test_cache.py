@@ -34,7 +34,7 @@ class Objective:
     def targets(self, image, weights): return None
 photos = [torch.zeros(3, 300, 300, dtype=torch.uint8)] * 8
 network = StyleNetwork()
-Trainer(network, [network.neutral_style()], [torch.zeros(1, 3, 8, 8)], photos, Objective(),
+Trainer(network, [network.initial_style()], [torch.zeros(1, 3, 8, 8)], photos, Objective(),
         TrainingConfig(compile=True, crop_px=64), torch.device("cpu"), cache=cache)
 """,
 }

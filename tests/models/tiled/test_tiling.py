@@ -26,19 +26,15 @@ FULL, HALF, NONE = torch.ones(()), torch.full((), 0.5), torch.zeros(())
 CPU = torch.device("cpu")
 
 
-def network(seed: int) -> StyleNetwork:
-    torch.manual_seed(seed)
-    return StyleNetwork(TINY).eval().requires_grad_(False)
-
-
-NETWORK, END = network(3), network(4)
+NETWORK = StyleNetwork(TINY)
 
 
 @pytest.fixture(scope="module")
 def style() -> Style:
     torch.manual_seed(5)
-    neutral = NETWORK.neutral_style()
-    return Style(1 + 0.2 * torch.randn_like(neutral.scale), neutral.shift + 0.1, neutral.weight, neutral.bias - 0.2)
+    start = NETWORK.initial_style()
+    scale = 1 + 0.2 * torch.randn_like(start.scale)
+    return replace(start, scale=scale, shift=start.shift + 0.1, bias=start.bias - 0.2)
 
 
 def image(height: int, width: int) -> Tensor:
@@ -54,8 +50,8 @@ def both(
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Stylize the whole image, and its strips; return both with their statistics."""
     with torch.inference_mode():
-        return graph(pixels, *style.tensors(), *controls), TiledFrameGraph(graph, tiling)(
-            pixels, *style.tensors(), *controls
+        return graph(pixels, style.tensors(), *controls), TiledFrameGraph(graph, tiling)(
+            pixels, style.tensors(), *controls
         )
 
 
@@ -67,7 +63,7 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 @pytest.mark.parametrize("size", [(37, 50), (16, 90), (3, 5), (102, 67)])
 def test_strips_match_the_whole_image(size: tuple[int, int], tiling: Tiling, style: Style) -> None:
     pixels = image(*size)
-    controls = zero_statistics(NETWORK), NONE, FULL, NONE, NONE
+    controls = zero_statistics(NETWORK), NONE, FULL, NONE
     (expected, statistics), (stylized, used) = both(FrameGraph(NETWORK), tiling, style, pixels, *controls)
     assert apart(stylized, expected).max() <= 1
     assert (stylized != expected).float().mean() < 0.01
@@ -78,11 +74,11 @@ def test_strips_match_the_whole_image(size: tuple[int, int], tiling: Tiling, sty
 @pytest.mark.parametrize("stroke_size", [0.5, 1.0, 1.3, 2.0])
 def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
     height, width = 45, 58
-    graph = FrameGraph(NETWORK, END, canvas_size(height, width, stroke_size))
+    graph = FrameGraph(NETWORK, canvas_size(height, width, stroke_size))
     pixels = image(height, width)
     with torch.inference_mode():
-        _, past = graph(pixels // 2, *style.tensors(), zero_statistics(NETWORK), NONE, FULL, NONE, NONE)
-    for controls in ((past, HALF, FULL, NONE, FULL), (past, FULL, HALF, FULL, HALF), (past, NONE, FULL, HALF, NONE)):
+        _, past = graph(pixels // 2, style.tensors(), zero_statistics(NETWORK), NONE, FULL, NONE)
+    for controls in ((past, HALF, FULL, NONE), (past, FULL, HALF, FULL), (past, NONE, FULL, HALF)):
         (expected, statistics), (stylized, used) = both(graph, Tiling(8), style, pixels, *controls)
         assert apart(stylized, expected).max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
@@ -90,7 +86,7 @@ def test_strips_honour_every_control(stroke_size: float, style: Style) -> None:
 
 def test_strips_of_deep_pictures(style: Style) -> None:
     pixels = (image(40, 52).int() * 257 + 3).to(torch.uint16)
-    controls = zero_statistics(NETWORK), NONE, FULL, NONE, NONE
+    controls = zero_statistics(NETWORK), NONE, FULL, NONE
     (expected, _), (stylized, _) = both(FrameGraph(NETWORK), Tiling(8), style, pixels, *controls)
     assert stylized.dtype == torch.uint16
     assert apart(stylized, expected).max() <= 8  # of 65,535
@@ -98,9 +94,7 @@ def test_strips_of_deep_pictures(style: Style) -> None:
 
 def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
     pixels = image(120, 64)
-    _, (stylized, _) = both(
-        FrameGraph(NETWORK), Tiling(4), style, pixels, zero_statistics(NETWORK), NONE, FULL, NONE, NONE
-    )
+    _, (stylized, _) = both(FrameGraph(NETWORK), Tiling(4), style, pixels, zero_statistics(NETWORK), NONE, FULL, NONE)
     assert int(stylized[:12].max()) == 0
     assert apart(stylized[40:], pixels[40:]).float().mean() > 5
 
@@ -109,7 +103,7 @@ def test_the_bar_of_a_letterbox_stays_black(style: Style) -> None:
 def test_a_real_style_in_strips_has_no_visible_boundaries(precision: Any, tmp_path: Path) -> None:
     loaded, pixels, rows = load("great-wave"), image(130, 140), 16
     spec = EngineSpec(network=loaded.network, height=130, width=140, device=CPU, precision=precision, cache=tmp_path)
-    arguments = pixels, loaded.style, zero_statistics(loaded.network), NONE, FULL, NONE, NONE
+    arguments = pixels, loaded.style, zero_statistics(loaded.network), NONE, FULL, NONE
     expected, _ = build_engine("eager", spec)(*arguments)
     for keeps_half in (True, False):
         stylized, _ = build_engine("eager", replace(spec, tiling=Tiling(rows, keeps_half)))(*arguments)
@@ -152,7 +146,7 @@ def most_bytes(call: Callable[[], object]) -> int:
 def test_strips_need_the_estimated_memory_and_far_less_than_the_whole_frame() -> None:
     loaded, (height, width) = load("great-wave"), (512, 128)
     pixels, graph = image(height, width), FrameGraph(loaded.network)
-    arguments = *loaded.style.tensors(), zero_statistics(loaded.network), NONE, FULL, NONE, NONE
+    arguments = loaded.style.tensors(), zero_statistics(loaded.network), NONE, FULL, NONE
     whole = most_bytes(lambda: graph(pixels, *arguments))
     before = whole
     for tiling in (Tiling(32), Tiling(32, keeps_half=False), Tiling(4, keeps_half=False)):

@@ -144,7 +144,7 @@ def trainer(losses: Sequence[float], **changes: object) -> Trainer:
     torch.manual_seed(0)
     network = StyleNetwork(TINY)
     image = style_image_at(stripes(), 64)
-    starts = [network.neutral_style()]
+    starts = [network.initial_style()]
     return Trainer(network, starts, [image], photos(4), Curve(losses), config, torch.device("cpu"))
 
 
@@ -196,18 +196,18 @@ def test_an_early_end_survives_a_pause() -> None:
 
 def test_the_vectors_learn_first() -> None:
     it = trainer([1.0], steps=4, vectors_first=0.5, network_rate=0.5, plateau=0)
-    start = [tensor.clone() for tensor in it.network.state_dict().values()]
-    bank = [tensor.clone() for tensor in it.bank.state_dict().values()]
+    start = [tensor.clone() for tensor in it.bank.convolutions.state_dict().values()]
+    vectors = [tensor.clone() for tensor in it.bank.vectors.state_dict().values()]
 
     def same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
         return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
     run = it.run()
     next(run), next(run)
-    assert same(start, list(it.network.state_dict().values()))
-    assert not same(bank, list(it.bank.state_dict().values()))
+    assert same(start, list(it.bank.convolutions.state_dict().values()))
+    assert not same(vectors, list(it.bank.vectors.state_dict().values()))
     next(run)
-    assert not same(start, list(it.network.state_dict().values()))
+    assert not same(start, list(it.bank.convolutions.state_dict().values()))
 
 
 @pytest.mark.parametrize("change", [{"minutes": 0}, {"minutes": float("nan")}, {"plateau": -1}, {"vectors_first": 2}])
