@@ -11,7 +11,7 @@ from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import can_compile
 from models.fused_kernels import convolve_blocks, reflect, repeat_edge, upsample_convolve
 from models.layers import ConditionalInstanceNorms, ReflectConv2d
-from tests.support.compiling import share_precompiled_headers
+from tests.support.compiling import shared_precompiled_headers
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 9), (16, 7)])
@@ -71,8 +71,6 @@ def test_gradients_reach_the_small_kernels() -> None:
 def test_compiled_gradients_are_those_of_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled, the mirrored border behind a normalization once gave the layers before it other gradients, and NaN."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    share_precompiled_headers(tmp_path)
-    use_compiler_cache(tmp_path)
     torch.manual_seed(0)
     convolution, weight = ReflectConv2d(32, 32, 3, stride=2), torch.randn(32, 32, 3, 3) / 17
     x, scale = torch.randn(4, 32, 48, 48).contiguous(memory_format=torch.channels_last), torch.ones(32)
@@ -82,10 +80,13 @@ def test_compiled_gradients_are_those_of_eager(tmp_path: Path, monkeypatch: pyte
         with torch.autocast("cpu", torch.bfloat16):
             return convolution(F.relu(norms(x.bfloat16())), weight).float().square().mean()
 
-    found, expected = (
-        torch.autograd.grad(function(*inputs), inputs)
-        for function in (torch.compile(loss, dynamic=False), loss)
-        for inputs in [(x.clone().requires_grad_(), scale.clone().requires_grad_())]
-    )
+    def gradients(function: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        inputs = x.clone().requires_grad_(), scale.clone().requires_grad_()
+        return torch.autograd.grad(function(*inputs), inputs)
+
+    with shared_precompiled_headers(tmp_path):
+        use_compiler_cache(tmp_path)
+        found = gradients(torch.compile(loss, dynamic=False))
+    expected = gradients(loss)
     for compiled, eager in zip(found, expected, strict=True):
         assert (compiled - eager).norm() < 0.02 * eager.norm()

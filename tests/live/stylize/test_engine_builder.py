@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.system.children import run_module
-from tests.support.compiling import share_precompiled_headers
+from tests.support.compiling import shared_precompiled_headers
 from tests.support.live import PLAIN, wait_for
 from tests.support.media import moving_square
 
@@ -45,11 +46,11 @@ def mixer(tiny_style: Path) -> StyleMixer:
 
 
 @pytest.fixture
-def core(mixer: StyleMixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameStylizer:
-    share_precompiled_headers(tmp_path)
-    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    return FrameStylizer(mixer.network, PLAIN, print)
+def core(mixer: StyleMixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrameStylizer]:
+    with shared_precompiled_headers(tmp_path), monkeypatch.context() as patched:
+        patched.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+        patched.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        yield FrameStylizer(mixer.network, PLAIN, print)
 
 
 def stylized(core: FrameStylizer, engine: Any, mixer: StyleMixer) -> Any:
