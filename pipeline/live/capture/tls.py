@@ -81,7 +81,7 @@ class VerifiedFiles:
             options: FFmpeg's; ``offset`` and ``end_offset`` select a part of the file.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: it cannot be opened. The message contains nothing of the URL, which may have a password.
         """
         try:
             request = _request(url, options)
@@ -90,8 +90,10 @@ class VerifiedFiles:
             if isinstance(error.reason, TimeoutError):
                 raise TimeoutError from error
             raise OSError(errno.EIO, str(error.reason)) from error
-        except (http.client.HTTPException, ValueError) as error:
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+        except http.client.HTTPException as error:
+            raise OSError(errno.EIO, f"the answer is not HTTP ({type(error).__name__})") from error
+        except ValueError:
+            raise OSError(errno.EINVAL, "an address is malformed; escape special characters of a password") from None
         if request.has_header("Range") and response.status != http.HTTPStatus.PARTIAL_CONTENT:
             response.close()
             raise OSError(errno.EIO, "the server does not send parts of files")

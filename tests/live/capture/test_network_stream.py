@@ -190,3 +190,42 @@ def test_the_udp_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="refused"):
         network_stream("udp://127.0.0.1:5000").open()
     assert int(used[0]["fifo_size"]) * 188 <= 2.1e6
+
+
+@contextmanager
+def answering(answer: Callable[[str], str]) -> Iterator[tuple[str, list[str]]]:
+    """A server that sends ``answer`` to each request; gives its host and port, and the requests."""
+    requests: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        requests.append(connection.recv(4096).decode())
+                        connection.sendall(f"HTTP/1.0 {answer(requests[-1])}\r\n\r\n".encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}", requests
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_password_does_not_follow_a_redirection() -> None:
+    """Both servers ask for it."""
+    question = '401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"'
+
+    def redirect(request: str) -> str:
+        return f"302 Found\r\nLocation: http://{other}/" if "Authorization" in request else question
+
+    with answering(lambda _: question) as (other, seen), answering(redirect) as (host, asked):
+        device = network_stream(f"http://me:word@{host}/clip.mp4")
+        with pytest.raises(InputError, match="401"):
+            device.open()
+    assert "Authorization: Basic" in asked[-1]
+    assert seen
+    assert not any("Authorization" in request for request in seen)

@@ -233,3 +233,9 @@ def test_a_segment_that_arrives_in_drops_is_given_up(
         device.open()
         with pytest.raises(InputError, match="no answer within 1 s"):
             list(iter(device.read, None))
+
+
+def test_a_password_that_python_does_not_take_is_not_shown(known: Server) -> None:
+    with pytest.raises(InputError, match="malformed") as caught:
+        first_frame(known.address.replace("://", "://me:SECRET\u2100@") + "/list.m3u8")
+    assert "SECRET" not in str(caught.value)
