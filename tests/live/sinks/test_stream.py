@@ -211,6 +211,34 @@ def test_a_missing_server_is_a_sink_error() -> None:
     sink.close()
 
 
+def test_the_password_of_an_rtsp_stream_does_not_follow_a_redirection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
+        host, elsewhere = (f"127.0.0.1:{listening.getsockname()[1]}" for listening in (server, other))
+        other.settimeout(0)
+
+        def redirect() -> None:
+            connection, _ = server.accept()
+            with connection:
+                for answer in (
+                    '401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"',
+                    f"302 Moved\r\nLocation: rtsp://{elsewhere}/",
+                ):
+                    requests.append(connection.recv(4096).decode())
+                    connection.sendall(f"RTSP/1.0 {answer}\r\nCSeq: {len(requests)}\r\n\r\n".encode())
+
+        requests: list[str] = []
+        thread = threading.Thread(target=redirect)
+        thread.start()
+        sink = opened(f"rtsp://me:word@{host}/live")
+        with pytest.raises(SinkError, match="no connection"):
+            write_until_it_fails(sink)
+        sink.close()
+        thread.join(10)
+        assert "Authorization: Basic" in requests[-1]
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
 def test_an_unresponsive_server_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         sink = opened(f"rtmp://127.0.0.1:{server.getsockname()[1]}/live/key", stall_seconds=1.0)
