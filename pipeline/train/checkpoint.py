@@ -1,35 +1,51 @@
-"""Checkpoints: the state of a training run, and what it was made from, in a file beside the output."""
+"""Checkpoints: the state of a training run, and what it was made from, in a file beside the output.
 
-import io
+A safetensors file: tensors, and JSON in its metadata. It is read with the limits of weight files, and runs no code.
+"""
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.weight_file import PickleFileError, read_header
 from pipeline.errors import OutputError, StyleError, first_line
-from pipeline.system.files import write_atomically
+from pipeline.system.files import open_input, write_atomically
 
 if TYPE_CHECKING:
     from models.training.trainer import Trainer
 
+FORMAT = "flowbrush-checkpoint-1"
 NOT_COMPARED = ("torch", "settings")
 """Entries of the recipe that may differ, or that the trainer compares itself."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the state that `write_checkpoint` wrote; runs no code of the file.
+    """Return the state that `write_checkpoint` wrote, and its recipe.
 
     Raises:
-        StyleError: it is damaged, or not a checkpoint.
+        StyleError: it is damaged, not a checkpoint, or of an earlier version.
     """
-    import torch
+    from safetensors.torch import load
+
+    from models.training.config import TrainingConfig
 
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        dict(state["config"])
-    except Exception as error:  # torch.load raises anything; each is a file that cannot be used
-        raise _unusable(path, error) from error
-    return state
+        with open_input(path) as file:
+            metadata = read_header(file)["__metadata__"]
+            if metadata["format"] != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            file.seek(0)
+            tensors = load(file.read())
+        state: dict[str, Any] = json.loads(metadata["state"]) | {"recipe": json.loads(metadata["recipe"])}
+        TrainingConfig(**state["config"])
+    except PickleFileError as error:
+        raise _unusable(path, "an earlier version wrote it, and this one cannot resume it") from error
+    except OSError as error:
+        raise _unusable(path, error.strerror or first_line(error)) from error
+    except Exception as error:  # a file of another kind raises anything
+        raise _unusable(path, f"not a checkpoint, or damaged: {first_line(error)}") from error
+    return state | {"tensors": tensors}
 
 
 def restore(trainer: "Trainer", recipe: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
@@ -40,16 +56,17 @@ def restore(trainer: "Trainer", recipe: Mapping[str, Any], state: Mapping[str, A
     """
     try:
         trainer.load_state(state)
-        before = json.loads(state.get("recipe", "{}"))
-        changed = [key for key, value in before.items() if key not in NOT_COMPARED and value != recipe.get(key)]
+        changed = [
+            key for key, value in state["recipe"].items() if key not in NOT_COMPARED and value != recipe.get(key)
+        ]
         if changed:
             raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
-    except Exception as error:  # a state of another format raises anything
-        raise _unusable(path, error) from error
+    except Exception as error:  # a state of another network raises anything
+        raise _unusable(path, first_line(error)) from error
 
 
-def _unusable(path: Path, error: Exception) -> StyleError:
-    return StyleError(f"{path}: cannot be resumed ({first_line(error)}); --overwrite starts from scratch")
+def _unusable(path: Path, reason: str) -> StyleError:
+    return StyleError(f"{path}: cannot be resumed ({reason}); --overwrite starts from scratch")
 
 
 def write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) -> None:
@@ -58,11 +75,12 @@ def write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) 
     Raises:
         OutputError: it cannot be written.
     """
-    import torch
+    from safetensors.torch import save
 
-    content = io.BytesIO()  # on a full disk, `torch.save` into a file raises RuntimeError
-    torch.save(trainer.state() | {"recipe": json.dumps(recipe)}, content)
+    state = trainer.state()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.pop("tensors").items()}
+    metadata = {"format": FORMAT, "state": json.dumps(state), "recipe": json.dumps(recipe)}
     try:
-        write_atomically(str(path), content.getbuffer())
+        write_atomically(str(path), save(tensors, metadata))
     except OSError as error:
         raise OutputError(path, f"the checkpoint cannot be written ({error.strerror})") from error

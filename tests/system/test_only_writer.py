@@ -28,7 +28,6 @@ EXCEPTIONS = {
     ("pipeline/media/stills.py", "Image.fromarray(pixels).save"): "memory",
     ("pipeline/live/sinks/window.py", "Image.fromarray(self._frame.pixels).save"): "memory",
     ("pipeline/batch/thumbnails.py", "image.save"): "memory",
-    ("pipeline/train/checkpoint.py", "torch.save"): "memory",
 }
 
 NAMES = {
