@@ -253,7 +253,7 @@ class IndexWalk:
 
 
 class IndexGuard:
-    """Checks a stream as it arrives: all bytes pass here before FFmpeg gets them."""
+    """Checks a stream or file as it arrives: all bytes pass here before FFmpeg gets them."""
 
     def __init__(self) -> None:
         self._walk = IndexWalk(None)
@@ -262,8 +262,18 @@ class IndexGuard:
         self._kept = bytearray()
         self._end = 0
 
-    def find_fault(self, data: bytes) -> str | None:
-        """Return why FFmpeg must not get ``data``, the next bytes; none are the end of the stream."""
+    def find_fault(self, data: bytes, place: int | None = None) -> str | None:
+        """Return why FFmpeg must not get ``data``.
+
+        Args:
+            data: the next bytes; none are the end.
+            place: of ``data`` in a file, if FFmpeg seeks.
+        """
+        if place is not None and place != self._end:
+            self._kept.clear()
+            self._end = place
+            if self._wanted is not None and place > self._wanted[0]:
+                return "its index cannot be checked from here; download the file first"
         self._kept += data
         self._end += len(data)
         while self._wanted is not None and (not data or sum(self._wanted) <= self._end):
@@ -274,8 +284,8 @@ class IndexGuard:
                 self._wanted = self._requests.send(bytes(self._kept[first : first + self._wanted[1]]))
             except StopIteration:
                 self._wanted = None
-        place = self._end if self._wanted is None else self._wanted[0] - KEPT_BYTES
-        del self._kept[: max(place - self._end + len(self._kept), 0)]
+        kept = self._end if self._wanted is None else self._wanted[0] - KEPT_BYTES
+        del self._kept[: max(kept - self._end + len(self._kept), 0)]
         return self._walk.find_fault(self._end, at_end=not data)
 
 

@@ -4,6 +4,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import av
 from av.container import InputContainer
@@ -15,11 +16,14 @@ from av.video.stream import VideoStream
 from pipeline.decode.open import MAX_PIXELS, MAX_STREAMS, check_frame_size, limit_frame_size
 from pipeline.errors import InputError, reason_of
 from pipeline.live.capture.device import CaptureDevice
+from pipeline.live.capture.guarded_file import RAW_FORMAT, RAW_OPTIONS, GuardedFile
 from pipeline.live.capture.pacing import BacklogFilter, PacketAction, RealTimePacer
 from pipeline.live.capture.tls import VerifiedFiles
 from pipeline.live.frames import CapturedFrame
 from pipeline.media.colorspace import to_8_bit_rgb
 
+# Formats with an index that FFmpeg reads before anything else.
+INDEXED_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"
 OPEN_SECONDS, READ_SECONDS = 10, 5
 # Time limit for a decodable frame while packets arrive; cameras send a key frame at least every ten seconds.
 FRAME_SECONDS = 20.0
@@ -69,6 +73,7 @@ class FFmpegDevice(CaptureDevice):
             **options,
         }
         self._container: InputContainer | None = None
+        self._file: GuardedFile | None = None  # from which the container reads, if its index is checked
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._reformatter = VideoReformatter()
         self._stopped = threading.Event()
@@ -128,21 +133,50 @@ class FFmpegDevice(CaptureDevice):
         container, self._container = self._container, None
         if container is not None:
             container.close()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _open_container(self) -> InputContainer:
-        timeout = (OPEN_SECONDS, READ_SECONDS)
+        if self._scheme == "tcp":  # whoever sends may accept one connection only
+            return self._open_guarded(f"{self._options['format_whitelist']},{INDEXED_FORMATS}")
         try:
-            return av.open(
-                self._url, "r", self._format, dict(self._options), timeout=timeout, metadata_errors="replace"
-            )
+            return self._open(self._url, self._format, self._options)
         except av.ArgumentError:  # the format is not in the list
-            if self._playlist_files is None:
+            if self._scheme not in ("http", "https"):
                 raise
-        options = self._options | {"format_whitelist": f"hls,{self._options['format_whitelist']}"}
-        options |= {"http_persistent": "0", "http_multiple": "0"}  # which work with FFmpeg's own files only
-        files = self._playlist_files
-        files.allow(OPEN_SECONDS)
-        return av.open(self._url, "r", "hls", options, io_open=files, timeout=timeout, metadata_errors="replace")
+        with suppress(av.InvalidDataError):  # it is no playlist
+            return self._open_playlist()
+        return self._open_guarded(INDEXED_FORMATS)
+
+    def _open_playlist(self) -> InputContainer:
+        options = self._options | {"format_whitelist": f"hls,{INDEXED_FORMATS},{self._options['format_whitelist']}"}
+        if self._playlist_files is not None:
+            options |= {"http_persistent": "0", "http_multiple": "0"}  # which work with FFmpeg's own files only
+            self._playlist_files.allow(OPEN_SECONDS)
+        return self._open(self._url, "hls", options, self._playlist_files)
+
+    def _open_guarded(self, formats: str) -> InputContainer:
+        """Open an mp4, which needs a check of its index before FFmpeg reads it, or another one of ``formats``."""
+        raw_options = self._options | RAW_OPTIONS | {"format_whitelist": RAW_FORMAT}
+        file = GuardedFile(self.name, lambda: self._open(self._url, RAW_FORMAT, raw_options), OPEN_SECONDS)
+        try:
+            container = self._open(file, None, self._options | {"format_whitelist": formats})
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        return container
+
+    def _open(
+        self,
+        file: str | GuardedFile,
+        format: str | None,
+        options: Mapping[str, str],
+        files: VerifiedFiles | None = None,
+    ) -> InputContainer:
+        timeout = (OPEN_SECONDS, READ_SECONDS)
+        return av.open(file, "r", format, dict(options), io_open=files, timeout=timeout, metadata_errors="replace")
 
     def _find_video(self, container: InputContainer) -> VideoStream:
         if len(container.streams) >= MAX_STREAMS:
@@ -158,6 +192,8 @@ class FFmpegDevice(CaptureDevice):
         """Decode the next packet; return its last frame, None if there is none to show, and when the packet arrived."""
         if self._playlist_files is not None:
             self._playlist_files.allow(READ_SECONDS)
+        if self._file is not None:
+            self._file.allow(READ_SECONDS)
         before = self._clock()
         packet = next(self._packets)
         arrived_at = self._clock()

@@ -27,8 +27,8 @@ PROTOCOLS = {
     "tcp": "tcp",
 }
 DEMUXERS = (
-    "rtsp,rtp,mpegts,flv,live_flv,matroska,webm,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpjpeg,mjpeg,h264,hevc,m4v,"
-    "mpegvideo,mpeg,ogg,nut,asf,av1,obu,ivf,yuv4mpegpipe"
+    "rtsp,rtp,mpegts,flv,live_flv,matroska,webm,mpjpeg,mjpeg,h264,hevc,m4v,mpegvideo,mpeg,ogg,nut,asf,av1,obu,ivf,"
+    "yuv4mpegpipe"
 )
 CAMERA_FORMATS = ("v4l2", "avfoundation", "dshow")
 
@@ -51,8 +51,6 @@ def network_stream(url: str, *, insecure: bool = False) -> FFmpegDevice:
     is_verified = scheme in SCHEMES and not insecure
     if is_verified:
         options |= verification()
-    if not is_verified or scheme != "https":
-        options["format_whitelist"] += ",hls"
     check = None
     if scheme.startswith("rtsp"):
         # Packets lost over UDP smear the frame, and most cameras are behind a router.

@@ -4,9 +4,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,18 +16,40 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.live.capture.device import CaptureDevice
 from pipeline.live.capture.ffmpeg_sources import network_stream
+from pipeline.live.capture.guarded_file import HEAD_BYTES
+from tests.support.boxes import BOMBS
 from tests.support.media import Clip, make_clip, moving_square
+from tests.support.reading import index_first
+
+LARGE = {"qp": "0", "preset": "ultrafast", "g": "1"}
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The files of ``folder`` over http."""
+def served(folder: Path, *, has_ranges: bool = False) -> Iterator[str]:
+    """The files of ``folder`` over http, from any place on if ``has_ranges``."""
 
     class Serve(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(folder))
 
+        def do_GET(self) -> None:
+            if not has_ranges:
+                return super().do_GET()
+            data = (folder / self.path[1:]).read_bytes()
+            start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            self.send_response(206)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(data[start:])
+
         def log_message(self, *_: object) -> None: ...
+
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            with suppress(OSError):
+                super().copyfile(source, outputfile)
 
     server = HTTPServer(("127.0.0.1", 0), Serve)
     thread = threading.Thread(target=server.serve_forever)
@@ -152,6 +175,53 @@ def test_a_stream_arrives_over_udp() -> None:
     assert frame.pixels.shape == (48, 64, 3)
     assert np.abs(frame.pixels.astype(int) - moving_square(7)).mean() < 8
     assert device.reconnects
+
+
+@pytest.mark.parametrize("name", ["plain", "in dinf", "fragments of many tracks"])
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
+def test_an_index_of_more_samples_than_bytes_is_refused(tmp_path: Path, name: str, scheme: str) -> None:
+    (tmp_path / "clip.mp4").write_bytes(BOMBS[name]())
+    with ExitStack() as stack:
+        if scheme == "http":
+            url = f"{stack.enter_context(served(tmp_path))}/clip.mp4"
+        else:
+            data = (tmp_path / "clip.mp4").read_bytes()
+            url = f"tcp://{stack.enter_context(sender(lambda connection: connection.sendall(data)))}"
+        device = network_stream(url)
+        with pytest.raises(InputError, match=r"declares at least \d+ samples"):
+            open_and_read(device)
+        device.close()
+
+
+@pytest.mark.parametrize(("place", "has_ranges"), [("front", False), ("front", True), ("end", True)])
+def test_a_long_mp4_plays_from_a_server(tmp_path: Path, place: str, has_ranges: bool) -> None:
+    """An index at the end needs a server that sends parts of files."""
+    whole = make_clip(tmp_path / "end.mp4", Clip(width=1280, height=720, pts=range(0, 512 * 20, 512), options=LARGE))
+    assert whole.stat().st_size > 2 * HEAD_BYTES
+    index_first(whole, tmp_path / "front.mp4")
+    with served(tmp_path, has_ranges=has_ranges) as address:
+        device = network_stream(f"{address}/{place}.mp4")
+        device.open()
+        assert len(list(iter(device.read, None))) >= 18
+        device.close()
+
+
+def test_a_playlist_of_fragments_plays(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4")
+    options = {"hls_segment_type": "fmp4", "hls_playlist_type": "vod"}
+    target = str(tmp_path / "list.m3u8")
+    with av.open(str(tmp_path / "clip.mp4")) as clip, av.open(target, "w", format="hls", options=options) as output:
+        stream = output.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    assert list(tmp_path.glob("*.m4s"))
+    with served(tmp_path) as address:
+        device = network_stream(f"{address}/list.m3u8")
+        device.open()
+        assert device.read() is not None
+        device.close()
 
 
 def test_a_missing_server_is_an_error_of_one_line() -> None:
