@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models import engines
-from models.engines.cache import store, use_torch_cache, write_text
+from models.engines.cache import store, use_torch_cache
 from pipeline.system.folders import CACHE_SUBFOLDERS, FolderError, cache_folder, make_private
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
@@ -81,7 +81,7 @@ def test_the_folders_in_the_cache_are_private_whatever_the_umask_and_the_cache(
 ) -> None:
     tmp_path.chmod(0o755)
     monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
-    store(cache_folder() / "openvino" / "key", "graph", lambda folder: write_text(folder / "graph", "graph"))
+    store(cache_folder() / "openvino" / "key", "graph", lambda folder: (folder / "graph").touch())
     use_torch_cache(cache_folder())
     for folder in ("openvino", "openvino/key", "aot", "inductor", "headers"):
         assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700, folder
