@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
-from models.registry import BUNDLED, read_catalog
+from models.registry import bundled, read_catalog
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
@@ -49,8 +49,8 @@ def main() -> int:
     measured: dict[str, dict[str, float]] = {}
     network = None
     try:
-        for name in _chosen(arguments.weights, arguments.styles):
-            figures, rows[name], network = _measure(name, arguments)
+        for name, style in _chosen(arguments.weights, arguments.styles).items():
+            figures, rows[name], network = _measure(name, style, arguments)
             measured[name] = figures
             for key, value in figures.items():
                 print(f"{name:20} {key:32} {value:.4f}", flush=True)
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add_scoring(parser, frames=60)
-    add("--weights", type=Path, default=BUNDLED, metavar="FILE", help="default: the bundled styles")
+    add("--weights", type=Path, metavar="FILE", help="default: the bundled styles")
     add("--styles", default="", metavar="A,B", help="of these; default: all of the file")
     add("--set", type=_setting, action="append", default=[], metavar="FIELD=VALUE", help="of pipeline's StylizeConfig")
     add("--painting", action="append", default=[], metavar="STYLE=FILE", help="the style image of a style")
@@ -92,26 +92,29 @@ def _setting(text: str) -> tuple[str, Any]:
     return name, type(defaults[name])(value) if isinstance(defaults[name], int | float) else value
 
 
-def _chosen(weights: Path, styles: str) -> list[str]:
-    known = list(read_catalog(weights).styles)
-    chosen = styles.split(",") if styles else known
+def _chosen(weights: Path | None, styles: str) -> dict[str, str]:
+    """What ``--style`` accepts, by name of the style."""
+    known = (
+        {name: f"{weights}#{name}" for name in read_catalog(weights).styles} if weights else {n: n for n in bundled()}
+    )
+    chosen = styles.split(",") if styles else list(known)
     if unknown := [name for name in chosen if name not in known]:
-        raise ValueError(f"{weights}: holds no style {unknown[0]!r}; there are {', '.join(known)}")
-    return chosen
+        raise ValueError(f"there is no style {unknown[0]!r}; there are {', '.join(known)}")
+    return {name: known[name] for name in chosen}
 
 
-def _measure(style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels], str | None]:
+def _measure(name: str, style: str, arguments: argparse.Namespace) -> tuple[dict[str, float], list[Pixels], str | None]:
     """Stylize each clip: figures by clip and measure, images for the sheet, and the network that judged."""
     files = dict(text.split("=", 1) for text in arguments.painting)
-    painting = arguments.paintings / files[style] if style in files else None
-    others = [arguments.paintings / file for name, file in files.items() if name != style] if painting else []
+    painting = arguments.paintings / files[name] if name in files else None
+    others = [arguments.paintings / file for other, file in files.items() if other != name] if painting else []
     figures: dict[str, float] = {}
     images: list[Pixels] = []
     network = None
     with tempfile.TemporaryDirectory() as folder:
         for path in arguments.clips:
             stylized = Path(folder) / f"{path.stem}.mkv"
-            config = StylizeConfig(style=f"{arguments.weights}#{style}", **dict(arguments.set))
+            config = StylizeConfig(style=style, **dict(arguments.set))
             scores = stylized_scores(
                 path,
                 stylized,

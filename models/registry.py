@@ -27,6 +27,7 @@ __all__ = [
     "LoadedStyle",
     "StyleMetadata",
     "WeightsError",
+    "bundled",
     "find",
     "is_weight_file",
     "load",
@@ -35,7 +36,8 @@ __all__ = [
     "with_styles",
 ]
 
-BUNDLED = Path(__file__).parent / "weights" / "gallery.safetensors"
+BUNDLED = Path(__file__).parent / "weights"
+"""Folder of the weight files that are part of the package."""
 # A larger network is not one for video, and its parameters could fill the memory.
 LARGEST_WIDTH, LARGEST_BLOCKS, LARGEST_KERNEL = 512, 32, 31
 
@@ -114,7 +116,7 @@ class LoadedStyle:
     metadata: StyleMetadata
 
 
-def read_catalog(path: Path = BUNDLED) -> Catalog:
+def read_catalog(path: Path) -> Catalog:
     """Read the metadata of the styles in a weight file.
 
     Raises:
@@ -133,6 +135,19 @@ def read_catalog(path: Path = BUNDLED) -> Catalog:
     return Catalog(path, {style.name: style for style in styles}, recipe)
 
 
+def bundled() -> dict[str, Catalog]:
+    """Return the file of each style that is part of the package, by name of the style, sorted.
+
+    Raises:
+        WeightsError: a file is damaged, or there is none.
+    """
+    catalogs = [read_catalog(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
+    found = {name: catalog for catalog in catalogs for name in catalog.styles}
+    if not found:
+        raise WeightsError(f"{BUNDLED}: contains no styles")
+    return dict(sorted(found.items()))
+
+
 def is_weight_file(style: str) -> bool:
     """Return whether ``style`` refers to a weight file of the user, not to a bundled style."""
     return style.endswith(".safetensors") or "/" in style or "\\" in style or ".safetensors#" in style
@@ -146,11 +161,11 @@ def find(style: str) -> tuple[Catalog, StyleMetadata]:
     """
     if is_weight_file(style):
         return _find_in_file(style)
-    catalog = read_catalog()
-    if style in catalog.styles:
-        return catalog, catalog.styles[style]
-    near = difflib.get_close_matches(style, catalog.styles, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled: {', '.join(catalog.styles)}"
+    known = bundled()
+    if style in known:
+        return known[style], known[style].styles[style]
+    near = difflib.get_close_matches(style, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled: {', '.join(known)}"
     raise WeightsError(f"no style is named {style!r}; {hint} (the path of a weight file ends in .safetensors)")
 
 

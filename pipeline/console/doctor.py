@@ -105,9 +105,9 @@ def _openvino() -> Finding:
 
 
 def _styles() -> Finding:
-    from models.registry import read_catalog
+    from models.registry import bundled
 
-    return Finding("styles", True, ", ".join(read_catalog().styles))
+    return Finding("styles", True, ", ".join(bundled()))
 
 
 def _encoders() -> Finding:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.registry import LoadedStyle, StyleMetadata, WeightsError, find, load, read_catalog
+from models.registry import LoadedStyle, StyleMetadata, WeightsError, bundled, find, load, read_catalog
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
 from pipeline.style_spec import parse_blend
@@ -50,7 +50,7 @@ def bundled_styles() -> tuple[StyleMetadata, ...]:
         StyleError: their file is missing or damaged.
     """
     with _style_errors("; reinstall flowbrush"):
-        return tuple(read_catalog().styles.values())
+        return tuple(catalog.styles[name] for name, catalog in bundled().items())
 
 
 def styles_in(file: str) -> list[str]:

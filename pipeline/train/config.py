@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from models.registry import BUNDLED
 from pipeline.config import Device
 from pipeline.options import Argument, Option, Setting, check_settings
 
@@ -147,11 +146,6 @@ class TrainConfig:
             raise ValueError(f"stroke size must be from {least:g} to {most:g}, not {self.stroke_size:g}")
 
     @property
-    def start_file(self) -> Path | None:
-        """The weight file to start from; None to start from random weights."""
-        return None if self.from_scratch else self.start or BUNDLED
-
-    @property
     def seen_px(self) -> int:
         """Short side of the style images in the loss networks, in pixels."""
         return round(self.painting_px * self.stroke_size)
@@ -167,15 +161,14 @@ class TrainConfig:
         steps, minutes = self.steps, self.minutes
         if steps is None and minutes is None:
             steps, minutes = STEPS * len(self.paintings), MINUTES * len(self.paintings)
-        has_start = self.start_file is not None
         return TrainingConfig(
             steps=UNLIMITED_STEPS if steps is None else steps,
             minutes=minutes,
             batch=self.batch,
             crop_px=self.crop_px,
             learning_rate=self.learning_rate,
-            network_rate=_value_or(self.network_rate, NETWORK_RATE if has_start else 1.0),
-            vectors_first=_value_or(self.vectors_first, VECTORS_FIRST if has_start else 0.0),
+            network_rate=_value_or(self.network_rate, 1.0 if self.from_scratch else NETWORK_RATE),
+            vectors_first=_value_or(self.vectors_first, 0.0 if self.from_scratch else VECTORS_FIRST),
             plateau=int(_value_or(self.plateau, PLATEAU)) if self.early_end else 0,
             validate_every=self.validate_every,
             validation_crops=self.validation_crops,

@@ -2,13 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.registry import StyleMetadata, WeightsError, load, read_catalog
+from models.registry import Catalog, StyleMetadata, WeightsError, bundled, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.evaluate.loss_networks import digest, find_loss_networks
 from pipeline.notices import Notify
@@ -107,24 +107,38 @@ def _style_images(config: TrainConfig, styles: Sequence[StyleMetadata], notify: 
 
 
 def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
-    """Return the network and the styles to start from: those of ``start``, their mean for a new style; or random."""
+    """Return the network and the styles to start from: random, or known ones, or for a new style their mean.
+
+    Several styles that are trained together share their convolutions: the mean, unless they share them already.
+    """
     import torch
 
     from models.network import Style, StyleNetwork
 
     torch.manual_seed(config.seed)
-    if config.start_file is None:
+    if config.from_scratch:
         network = StyleNetwork()
         initial = network.initial_style()
         return network, [initial for _ in config.paintings]
     try:
-        loaded = {name: load(f"{config.start_file}#{name}") for name in read_catalog(config.start_file).styles}
+        known = {name: load(f"{catalog.path}#{name}") for name, catalog in _start(config).items()}
     except WeightsError as error:
         raise StyleError(str(error)) from error
-    tensors = zip(*(each.style.tensors() for each in loaded.values()), strict=True)
+    tensors = zip(*(each.style.tensors() for each in known.values()), strict=True)
     mean = Style.of([torch.stack(each).mean(dim=0) for each in tensors])
-    network = next(iter(loaded.values())).network
-    return network, [loaded[name].style if name in loaded else mean for name in config.paintings]
+    styles = [known[name].style if name in known else mean for name in config.paintings]
+    first = styles[0].convolutions
+    if not all(torch.equal(a, b) for style in styles for a, b in zip(style.convolutions, first, strict=True)):
+        styles = [replace(style, convolutions=mean.convolutions) for style in styles]
+    return next(iter(known.values())).network, styles
+
+
+def _start(config: TrainConfig) -> Mapping[str, Catalog]:
+    """Return the file of each style that training may start from."""
+    if config.start is None:
+        return bundled()
+    catalog = read_catalog(config.start)
+    return dict.fromkeys(catalog.styles, catalog)
 
 
 def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> tuple["TrainingConfig", Path | None]:
@@ -153,7 +167,7 @@ def _recipe(config: TrainConfig, styles: Sequence[StyleMetadata], content: Conte
     files = {name: {"file": path.name, "sha256": digest(path)} for name, path in config.paintings.items()}
     clips = {"files": _digest_of_names(content.clips), "pairs": len(content.pairs)}
     return {
-        "start": "" if config.start_file is None else digest(config.start_file),
+        "start": "" if config.from_scratch else digest(*sorted({catalog.path for catalog in _start(config).values()})),
         "torch": torch.__version__,
         "paintings": files,
         "painting_px": {style.name: style.painting_px for style in styles},

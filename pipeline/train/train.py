@@ -154,7 +154,7 @@ def _check_folder(output: Path) -> None:
 
 def _check_output(config: TrainConfig) -> None:
     output, checkpoint = config.output, config.checkpoint
-    if config.start_file is not None and output.exists() and output.samefile(config.start_file):
+    if config.start is not None and output.exists() and output.samefile(config.start):
         raise OutputError(output, "is the file that training starts from; choose another name")
     if not (config.overwrite or config.resume):
         for path in (output, config.preview):

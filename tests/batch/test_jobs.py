@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models.registry import BUNDLED
+from models.registry import bundled
 from pipeline.batch import plan as planning
 from pipeline.batch.config import BatchConfig, read_styles
 from pipeline.batch.events import Event, Noted
@@ -300,7 +300,7 @@ def test_an_error_of_all_clips_is_reported_once(tmp_path: Path) -> None:
 def test_weight_files_are_relative_to_the_job_file(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     for name in ("w", "a,w"):
-        shutil.copy(BUNDLED, tmp_path / f"{name}.safetensors")
+        shutil.copy(bundled()["great-wave"].path, tmp_path / f"{name}.safetensors")
     lines = {
         "w.safetensors#minotaur,w.safetensors#starry-night": "{0}#minotaur | {0}#starry-night",
         "great-wave:0.50,w.safetensors#minotaur : 2": "great-wave:0.50,{0}#minotaur : 2",

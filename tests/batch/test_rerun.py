@@ -67,7 +67,7 @@ def test_a_record_is_complete_before_the_work_folder_is_removed(
 
 def test_a_moved_batch_is_recognized_by_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_clips(tmp_path, "a.mp4")
-    shutil.copy(models.registry.BUNDLED, tmp_path / "w.safetensors")
+    shutil.copy(models.registry.bundled()["great-wave"].path, tmp_path / "w.safetensors")
     monkeypatch.chdir(tmp_path)
     here = BatchConfig(inputs=("in",), output=Path("in"), styles=("w.safetensors#great-wave",), options=OPTIONS)
     assert run_here(here)[0].painted == 1

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from models.network import Architecture, StyleNetwork
-from models.registry import StyleMetadata, read_catalog, to_bytes
+from models.registry import StyleMetadata, bundled, to_bytes
 from pipeline.console.config import PreviewConfig
 from pipeline.console.preview import MARGIN_PX, Tile, draw_page, draw_preview, make_tiles
 from pipeline.errors import InputError, OutputError, StyleError
@@ -22,7 +22,7 @@ from pipeline.media.stills import read_image
 from pipeline.stylize.style import styles_in
 from tests.support.media import Clip, make_clip, moving_square
 
-BUNDLED = list(read_catalog().styles)
+NAMES = list(bundled())
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def square_is_at(pixels: Pixels, index: int) -> bool:
 
 def test_every_style_has_its_tile(clip: str) -> None:
     calls: list[tuple[int, int]] = []
-    tiles, aspect = make_tiles(PreviewConfig(clip=clip), BUNDLED, progress=lambda *state: calls.append(state))
+    tiles, aspect = make_tiles(PreviewConfig(clip=clip), NAMES, progress=lambda *state: calls.append(state))
     assert aspect == pytest.approx(2 * 64 / 48)
-    assert [tile.title for tile in tiles] == ["original", *BUNDLED]
-    assert "Hokusai" in tiles[1 + BUNDLED.index("great-wave")].subtitle
-    assert calls == [(number + 2, len(tiles)) for number in range(len(BUNDLED))]
+    assert [tile.title for tile in tiles] == ["original", *NAMES]
+    assert "Hokusai" in tiles[1 + NAMES.index("great-wave")].subtitle
+    assert calls == [(number + 2, len(tiles)) for number in range(len(NAMES))]
     for one, other in itertools.pairwise(tiles):
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() > 5
 
@@ -71,7 +71,7 @@ def test_a_file_shows_all_of_its_styles_or_one(clip: str, tmp_path: Path) -> Non
     assert np.array_equal(tiles[3].pixels, tiles[2].pixels)
     assert not np.array_equal(tiles[3].pixels, tiles[1].pixels)
     target = tmp_path / "page.png"
-    assert draw_preview(target, PreviewConfig(clip=clip, style_files=(str(file),))) == len(BUNDLED) + 3
+    assert draw_preview(target, PreviewConfig(clip=clip, style_files=(str(file),))) == len(NAMES) + 3
     assert read_image(target).std() > 10
     for wrong in ("nowhere.safetensors", f"{file}#lost"):
         with pytest.raises(StyleError):
@@ -126,7 +126,7 @@ def test_the_command(clip: str, tmp_path: Path) -> None:
     target = tmp_path / "page.jpg"
     arguments = ["styles", "--preview", str(target), "--clip", clip, "--at", "0:01"]
     result = CliRunner().invoke(cli.app, [*arguments, "--json"])
-    assert json.loads(result.stdout) == {"preview": str(target), "tiles": len(BUNDLED) + 1}
+    assert json.loads(result.stdout) == {"preview": str(target), "tiles": len(NAMES) + 1}
     assert read_image(target).shape[1] > 480
     again = CliRunner().invoke(cli.app, arguments)
     assert again.exit_code == 4

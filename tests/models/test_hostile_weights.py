@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import cli
-from models.registry import WeightsError, load, read_catalog
+from models.registry import WeightsError, bundled, load, read_catalog
 from pipeline.errors import StyleError
 from pipeline.stylize.style import find_style
 
@@ -79,7 +79,7 @@ def test_weights_with_false_metadata_are_refused(tmp_path: Path, changes: dict[s
 
 def _bundled_with(path: Path, change: "dict[str, object]") -> Path:
     """Return the bundled weights with other fields of the first tensor in the header."""
-    content = (ROOT / "models" / "weights" / "gallery.safetensors").read_bytes()
+    content = bundled()["great-wave"].path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header[next(name for name in header if name.startswith("network."))].update(change)
@@ -109,7 +109,7 @@ def test_headers_with_false_offsets_are_refused(tmp_path: Path, change: dict[str
 
 def test_mutated_weights_are_loaded_or_refused(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    content = (ROOT / "models" / "weights" / "gallery.safetensors").read_bytes()
+    content = bundled()["great-wave"].path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     refused = 0
     for _ in range(60):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from models.network import Architecture, StyleNetwork
-from models.registry import BUNDLED, StyleMetadata, WeightsError, find, load, read_catalog, to_bytes, with_styles
+from models.registry import StyleMetadata, WeightsError, bundled, find, load, read_catalog, to_bytes, with_styles
 from models.weight_file import FORMAT
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
@@ -116,13 +116,13 @@ def test_fields_of_later_versions_are_passed_over(weights: Path) -> None:
 
 
 def test_reading_cards_imports_no_torch() -> None:
-    script = "import sys; from models.registry import find, read_catalog; read_catalog(); print('torch' in sys.modules)"
+    script = "import sys; from models.registry import bundled; bundled(); print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
 
 
 def test_an_unknown_style_is_told_its_nearest_names() -> None:
-    name = next(iter(read_catalog().styles))
+    name = next(iter(bundled()))
     with pytest.raises(WeightsError, match=f"did you mean {name}"):
         find(name[:-1])
     with pytest.raises(WeightsError, match=f"bundled: .*{name}"):
@@ -256,21 +256,38 @@ def test_the_styles_of_a_file_share_their_convolutions(network: StyleNetwork) ->
 
 
 def test_the_bundle_is_small_and_says_where_it_comes_from() -> None:
-    catalog = read_catalog()
-    assert BUNDLED.stat().st_size < 8_000_000
-    assert len(catalog.styles) >= 10
-    for card in catalog.styles.values():
+    found = bundled()
+    assert sum(path.stat().st_size for path in {catalog.path for catalog in found.values()}) < 12_000_000
+    assert len(found) >= 10
+    for name, catalog in found.items():
+        card = catalog.styles[name]
         assert all((card.painting, card.painter, card.year, card.status, card.licence, card.painting_px)), card
         assert card.source
-        assert {"style", "content", "variation", "output", "feature"} == set(card.weights)
+        assert {"style", "content", "variation", "output", "feature"} <= set(card.weights)
         assert card.figures
         assert all(math.isfinite(value) for value in card.figures.values())
-    assert {"settings", "start", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
-    assert set(catalog.recipe["paintings"]) == set(catalog.styles)
+        assert {"settings", "start", "paintings", "content", "loss_networks"} <= set(catalog.recipe)
+        assert name in catalog.recipe["paintings"]
+
+
+def test_the_bundle_is_all_files_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = StyleNetwork(TINY)
+    for file, name in (("a", "sea"), ("b", "hay")):
+        content = to_bytes(network, [network.initial_style()], [StyleMetadata(name)], {})
+        (tmp_path / f"{file}.safetensors").write_bytes(content)
+    monkeypatch.setattr("models.registry.BUNDLED", tmp_path)
+    assert [(name, catalog.path.name) for name, catalog in bundled().items()] == [
+        ("hay", "b.safetensors"),
+        ("sea", "a.safetensors"),
+    ]
+    assert load("hay").network == network
+    monkeypatch.setattr("models.registry.BUNDLED", tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match="contains no styles"):
+        find("hay")
 
 
 def test_bundled_styles_stylize_and_blend() -> None:
-    loaded_styles = [load(name) for name in read_catalog().styles]
+    loaded_styles = [load(name) for name in bundled()]
     network = loaded_styles[0].network
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size=(48, 64), mode="bicubic").clamp(0, 1)

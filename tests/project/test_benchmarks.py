@@ -138,7 +138,7 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
 
 def test_gallery_refuses_what_it_does_not_know() -> None:
     for arguments, reason in (
-        (("--styles", "nosuch"), "holds no style 'nosuch'"),
+        (("--styles", "nosuch"), "there is no style 'nosuch'"),
         (("--set", "nosuch=1"), "'nosuch' cannot be set"),
     ):
         command = [sys.executable, str(BENCHMARKS / "gallery.py"), *arguments]

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from models.registry import BUNDLED, load, to_bytes
+from models.registry import bundled, load, to_bytes
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.errors import DeviceError, InputError, OutputError
@@ -232,7 +232,7 @@ def test_another_input_starts_from_scratch(tmp_path: Path) -> None:
 
 def test_other_weights_under_the_same_name_start_from_scratch(tmp_path: Path, clip: Path) -> None:
     own = tmp_path / "own.safetensors"
-    own.write_bytes(BUNDLED.read_bytes())
+    own.write_bytes(bundled()["great-wave"].path.read_bytes())
     stylize = replace(FLOW, style=f"{own}#great-wave")
     interrupt_at(20, clip, tmp_path / "out.mp4", stylize=stylize)
     loaded = load("great-wave")
@@ -243,7 +243,7 @@ def test_other_weights_under_the_same_name_start_from_scratch(tmp_path: Path, cl
 
 
 def test_weights_are_compared_by_content(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own.safetensors").write_bytes(BUNDLED.read_bytes())
+    (tmp_path / "own.safetensors").write_bytes(bundled()["great-wave"].path.read_bytes())
     monkeypatch.chdir(tmp_path)
     interrupt_at(20, clip, tmp_path / "out.mp4", stylize=replace(FLOW, style="own.safetensors#great-wave"))
     same = replace(FLOW, style="./own.safetensors#great-wave")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from models.registry import BUNDLED
+from models.registry import bundled
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
@@ -120,7 +120,11 @@ def test_a_cluster_needs_nothing_but_an_executor(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv"), (BUNDLED, "w.safetensors")):
+    for source, name in (
+        (clips[None], "in.mkv"),
+        (clips[35], "mask.mkv"),
+        (bundled()["great-wave"].path, "w.safetensors"),
+    ):
         shutil.copy(source, name)
     options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
     batch = BatchConfig(
@@ -135,7 +139,7 @@ def test_a_cluster_needs_nothing_but_an_executor(
     job = executor.jobs[0]
     os.unlink("w.safetensors")
     assert isinstance(InlineExecutor().submit(job).exception(), StyleError)
-    Path("w.safetensors").write_bytes(BUNDLED.read_bytes())
+    Path("w.safetensors").write_bytes(bundled()["great-wave"].path.read_bytes())
     identity = {**job.identity, "mask": {}, "software": {**job.identity["software"], "torch": "1.0"}}
     with pytest.raises(DeviceError, match=r"in\.mkv: .* other mask and software \(torch\) than"):
         run_segment_job(replace(job, identity=identity))

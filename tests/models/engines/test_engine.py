@@ -16,7 +16,7 @@ from models.engines.capabilities import available_engines, can_compile, compiler
 from models.engines.engine import Engine, EngineError, EngineName, EngineSpec, Precision
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import Architecture, Style, StyleNetwork
-from models.registry import load, read_catalog
+from models.registry import bundled, load
 
 CPU = torch.device("cpu")
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
@@ -122,7 +122,7 @@ def test_the_past_reaches_the_network(network: StyleNetwork, style: Style, tmp_p
     assert mean_difference(kept, alone) > 1
 
 
-@pytest.mark.parametrize("name", read_catalog().styles)
+@pytest.mark.parametrize("name", bundled())
 def test_bf16_is_close_to_fp32(name: str, tmp_path: Path) -> None:
     loaded = load(name)
     stylized = [
