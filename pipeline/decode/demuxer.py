@@ -12,10 +12,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import find_truncation
-from pipeline.decode.damage_tracker import DamageTracker
 from pipeline.decode.open import InputFile, limit_frame_size
 from pipeline.decode.reader import main_video, read_header
-from pipeline.decode.sequence_header import CODECS, SequenceHeader
+from pipeline.decode.timeline.damage_tracker import DamageTracker
+from pipeline.decode.timeline.sequence_header import CODECS, SequenceHeader
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
 from pipeline.media.packets import StreamPacket, VideoPacket

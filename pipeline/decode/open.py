@@ -15,13 +15,13 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from pipeline.decode.clock import TICK, ContinuousClock
-from pipeline.decode.clock_samples import is_even
-from pipeline.decode.clock_scan import ClockJumps, may_jump
 from pipeline.decode.container_check import find_inflated_index, find_truncation
-from pipeline.decode.hidden_audio import HiddenAudio
 from pipeline.decode.index_check import IndexGuard
 from pipeline.decode.reader import main_video
+from pipeline.decode.timeline.clock import TICK, ContinuousClock
+from pipeline.decode.timeline.clock_samples import is_even
+from pipeline.decode.timeline.clock_scan import ClockJumps, may_jump
+from pipeline.decode.timeline.hidden_audio import HiddenAudio
 from pipeline.errors import InputError, reason_of
 from pipeline.media.packets import StreamPacket
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.decode.clock_samples import is_even
 from pipeline.decode.source import open_source
+from pipeline.decode.timeline.clock_samples import is_even
 from tests.support.reading import read, read_piped
 from tests.support.timelines import FRAMES, TICKS, joined, set_clock, stream
 

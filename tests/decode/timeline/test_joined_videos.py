@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from pipeline.decode.demuxer import MediaReader
-from pipeline.decode.sequence_header import SequenceHeader
+from pipeline.decode.timeline.sequence_header import SequenceHeader
 from pipeline.media.damage import MARKED_CORRUPT
 from tests.support.fuzz.recordings import Recording, record, shown_number
 from tests.support.media import Clip, make_clip

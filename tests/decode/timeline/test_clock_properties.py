@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.decode.clock import BACKWARD_TICKS, FORWARD_TICKS, ContinuousClock
+from pipeline.decode.timeline.clock import BACKWARD_TICKS, FORWARD_TICKS, ContinuousClock
 
 VIDEO_TICKS, AUDIO_TICKS = 3600, 1920
 # What a clock shows at the start of a recording: below half of what 33 bits count.

@@ -9,7 +9,7 @@ from av.format import Flags
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from pipeline.decode.clock import TICK, ContinuousClock, PtsGuesses, move
+from pipeline.decode.timeline.clock import TICK, ContinuousClock, PtsGuesses, move
 from pipeline.media.packets import StreamPacket
 
 # Ogg has times that restart too, but in streams of their own.
