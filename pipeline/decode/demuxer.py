@@ -101,7 +101,8 @@ class MediaReader:
         context = self._video.codec_context
         try:
             frames = context.decode(None)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            self._tracker.add_here(reason_of(error))
             frames = []
         context.flush_buffers()
         for frame in frames:
