@@ -3,6 +3,7 @@
 # make prove  run the long proofs (kills, fuzzing, soak)
 # make lint   run ruff, mypy and the import contracts only
 # make bench  measure speed and memory on this machine
+# make gallery PAINTINGS=folder PHOTOS=folder  train the bundled styles again; stop and start it at any time
 # make clean  delete the environment, builds and caches
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PACKAGES = python3-venv python3-dev libgl1 libglib2.0-0 g++
 
-.PHONY: demo test prove lint bench system clean
+.PHONY: demo test prove lint bench gallery system clean
 
 demo: $(VENV)/.installed
 	$(BIN)/flowbrush video sample_videos/harbor.mp4 stylized.mp4 --style great-wave --overwrite
@@ -33,6 +34,9 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
+
+gallery: $(VENV)/.installed
+	$(BIN)/python benchmarks/train_gallery.py --paintings "$(PAINTINGS)" --photos "$(PHOTOS)" --loss-weights $(LOSS) $(GALLERY)
 
 # Check before anything is installed: a missing library would fail much later, with an obscure message.
 system:

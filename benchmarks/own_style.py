@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 from benchmarks.command import ROOT, CommandError, machine, machine_line, verdict
+from benchmarks.drawings.woodcut import woodcut
 from benchmarks.gallery import contact_sheet
 from benchmarks.scoring import cell, stylized_scores
-from benchmarks.woodcut import woodcut
 from pipeline.config import StylizeConfig
 from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError

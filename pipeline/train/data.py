@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import sample_videos
-from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
@@ -158,6 +157,8 @@ def _read_clips(
     """Add frames and pairs of clips to ``content``; return what is wrong with those that cannot be read."""
     if not paths:
         return {}
+    from pipeline.decode.sampling import moments  # PyAV, which photos do not need
+
     estimator = make_estimator()
     problems: dict[Path, str] = {}
     count = min(max(PAIRS // len(paths), LEAST_PAIRS), MOST_PAIRS)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.decode.sampling import moments
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import is_still_image, read_image
@@ -46,6 +45,8 @@ def read_style_image(path: Path) -> list[Pixels]:
 
 
 def _clip_frames(path: Path) -> list[Pixels]:
+    from pipeline.decode.sampling import moments  # PyAV, which photos do not need
+
     try:
         return [moment.first for moment in moments(path, CLIP_FRAMES, smallest_px=1, largest_px=SUFFICIENT_PX)]
     except InputError as error:

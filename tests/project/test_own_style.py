@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.woodcut import HEIGHT, INK, PAPER, WIDTH, woodcut
+from benchmarks.drawings.woodcut import HEIGHT, INK, PAPER, WIDTH, woodcut
 from tests.support.media import Clip, make_clip
 from tests.support.tiny import loss_state, stripes
 

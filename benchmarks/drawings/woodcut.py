@@ -1,6 +1,6 @@
 """Draw a woodcut: a valley with a sun, cut in lines that follow the relief; black and ochre on paper.
 
-python benchmarks/woodcut.py OUT.png
+python -m benchmarks.drawings.woodcut OUT.png
 
 A painting that nobody owns and no network has seen, so that training a style can be tried by anyone, anywhere.
 """

@@ -1,0 +1,1 @@
+"""Style images that nobody owns: drawn by code."""
