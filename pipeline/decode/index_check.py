@@ -183,7 +183,7 @@ class IndexWalk:
         for place in range(start, end, CHUNK_BYTES):
             data = yield place, min(CHUNK_BYTES, end - place)
             found = data.find(b"hdlr")
-            while found % 4 > 0:
+            while found > 0 and found % 4:
                 found = data.find(b"hdlr", found + 1)
             if found >= 0:
                 return max(place + found - 4, start)

@@ -72,6 +72,15 @@ def test_a_table_longer_than_its_box_is_refused() -> None:
     assert "longer than its box" in str(piped(data))
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"\0" * 12, b"\0hdlr\0\0\0", box(b"name", bytes(70_000))])
+def test_metadata_without_a_handler_ends_the_check(content: bytes) -> None:
+    """The file may end there, as one that is cut short."""
+    data = movie() + box(b"meta", content)
+    assert check_index(io.BytesIO(data), len(data)) is None
+    assert piped(data) is None
+
+
 def test_no_healthy_clip_is_refused(tmp_path: Path) -> None:
     for path in make_originals(tmp_path):
         data = path.read_bytes()
