@@ -23,6 +23,8 @@ from pipeline.media.stream_kinds import codec_name
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
 # An mp4 counts the duration of a sample, up to the start of the next, in 31 bits.
 _LONGEST_TICKS = 2**31 - 2
+# How long a packet of unknown duration lasts at most; before it there may be a gap.
+_LONGEST_GUESS_SECONDS = 1
 # Frames that a decoder of B-frames may reorder; dts precede pts by as many if the source has no dts.
 _MAX_REORDERED_FRAMES = 4
 
@@ -159,10 +161,17 @@ class _PacketTimes:
             dts = max(dts, self._last_dts if self._allows_equal_dts else self._last_dts + 1)
         packet.dts = dts
         packet.pts = dts if packet.pts is None else max(packet.pts, dts)
+        self._next_dts = dts + (packet.duration or 1)
+        if not packet.duration and self._last_dts is not None and self._stream.type in ("audio", "video"):
+            packet.duration = self._guessed_duration(dts - self._last_dts)
         self._previous_dts = self._last_dts
         self._last_dts = dts
-        self._next_dts = dts + (packet.duration or 1)
         return packet
+
+    def _guessed_duration(self, step: int) -> int:
+        """Return the time since the packet before: an mp4 hides a last packet that lasts no time."""
+        longest = _LONGEST_GUESS_SECONDS / (self._stream.time_base or Fraction(1))
+        return min(step, int(longest))
 
     def _estimated_dts(self, packet: StreamPacket) -> int:
         """Return the pts, or the end of the packet before; for video, the pts so far, sorted and moved ahead."""

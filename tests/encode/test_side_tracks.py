@@ -185,3 +185,14 @@ def test_audio_with_a_damaged_header_is_left_out(tmp_path: Path) -> None:
         transcode(opened, plan_output(opened, target))
         assert ["damaged aac" in each.reason for each in opened.damage] == [True]
     assert len(contents(target).audio[0]) == len(contents(source).audio[0]) - 1
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("seconds", [Fraction(1, 2), Fraction(1, 20)])
+def test_the_last_packet_of_a_track_without_durations_is_played(tmp_path: Path, ending: str, seconds: Fraction) -> None:
+    """Matroska stores none, and FFmpeg does not find them for ALAC; an mp4 hides what is after the sum of them."""
+    path = make_clip(tmp_path / "in.mkv", Clip(audio=[Audio(codec="alac", seconds=seconds)]))
+    report, _ = transcode_file(path, tmp_path / f"out{ending}")
+    before, after = (film(name).of("audio")[0] for name in (path, tmp_path / f"out{ending}"))
+    assert after.payloads == before.payloads
+    assert report.audio_packets == len(after.payloads)
