@@ -1,5 +1,6 @@
 import io
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -153,6 +154,23 @@ def test_a_palette_needs_no_lookahead():
         picture = av.VideoFrame.from_ndarray(media.moving_square(number), "rgb24")
         picture.pts, picture.time_base = number * 4, Fraction(1, 100)
         assert [(made.pts, made.format.name) for made in palette(picture)] == [(number * 4, "pal8")]
+
+
+def test_a_picture_that_comes_back_in_a_gif_is_the_same_again(tmp_path):
+    """FFmpeg takes equal indexes in two palettes for equal colors, and leaves such pixels as they are."""
+    white_left, white_right, red = np.full((3, 48, 64, 3), 20, np.uint8)
+    white_left[:, :16] = white_right[:, 32:] = 235
+    red[:] = (200, 30, 30)
+    shown = [white_left, white_right, red, white_left, white_left, white_right]
+    path = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 40 * len(shown), 40), time_base=Fraction(1, 1000)))
+    transcode_file(
+        path,
+        tmp_path / "out.gif",
+        change=lambda frames: (replace(frame, pixels=each) for frame, each in zip(frames, shown, strict=True)),
+    )
+    with av.open(str(tmp_path / "out.gif")) as container:
+        written = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [int(np.abs(a.astype(int) - b).max()) for a, b in zip(written, shown, strict=True)] == [0] * len(shown)
 
 
 @pytest.mark.parametrize(("count", "decoding"), [(1, [0]), (2, [0, 40]), (3, [-80, -40, 0])])
