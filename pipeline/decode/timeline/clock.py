@@ -65,9 +65,10 @@ class ContinuousClock:
                 yield from self._end_jump()
             return
         offset = self._offset_of(packet)
-        if offset is None and self._jumps < MAX_JUMPS:
+        repeats = offset is not None and self._repeats(packet, offset)
+        if (offset is None or repeats) and self._jumps < MAX_JUMPS:
             self._jumps += 1
-            self._jump = _Jump(packet)
+            self._jump = _Jump(packet, is_doubtful=repeats)
         else:
             yield self._moved(packet, self._clocks[packet.stream_index].offset if offset is None else offset)
 
@@ -87,6 +88,11 @@ class ContinuousClock:
         expected = self._now if clock.last is None else clock.last + clock.step
         return min(fitting, key=lambda offset: abs(time + offset - expected), default=None)
 
+    def _repeats(self, packet: StreamPacket, offset: int) -> bool:
+        """Return whether ``packet`` is not later than the one before it: a mistake, or a clock set back by a frame."""
+        clock, time = self._clocks[packet.stream_index], packet.dts
+        return clock.is_dense and clock.last is not None and time is not None and time + offset <= clock.last
+
     def _read_ahead(self, jump: "_Jump", packet: StreamPacket) -> None:
         """Add ``packet`` to ``jump``, and note whether it has jumped too."""
         jump.packets.append(packet)
@@ -98,7 +104,11 @@ class ContinuousClock:
             jump.note(packet)
             return
         expected = (self._now or 0) if clock.last is None else clock.last + clock.step
-        if last is not None and abs(time - last - clock.step) <= abs(time + offset - expected):
+        is_early = clock.last is not None and 2 * (expected - time - offset) > clock.step
+        if last is None and is_early:
+            jump.note(packet)
+            jump.set_back[packet.stream_index] = packet
+        elif last is not None and abs(time - last - clock.step) <= abs(time + offset - expected):
             jump.note(packet)
         elif packet.pos is None or jump.first.pos is None or packet.pos > jump.first.pos:
             jump.unmoved.add(packet.stream_index)
@@ -127,7 +137,10 @@ class ContinuousClock:
             offset = expected - time
             yield self._moved(first, offset if abs(offset - clock.offset) >= LAG_TICKS else clock.offset)
         for packet in jump.packets[1:]:
-            yield from self._add(packet)
+            if jump.is_of_file and jump.set_back.get(packet.stream_index) is packet:
+                yield self._moved(packet, self._offset)
+            else:
+                yield from self._add(packet)
 
     def _moved(self, packet: StreamPacket, offset: int) -> StreamPacket:
         clock = self._clocks[packet.stream_index]
@@ -205,20 +218,29 @@ class _Jump:
         first_pts: earliest pts after the jump, of each stream that jumps.
         last: dts of the last packet after the jump, of each stream that jumps.
         unmoved: streams that continue, or return to, the clock before the jump.
+        set_back: first packet after the jump, of each stream that goes back so little that alone it were no jump.
+
+    Args:
+        first: see above.
+        is_doubtful: whether ``first`` goes back so little that it is a jump only if all other streams jump too.
     """
 
-    def __init__(self, first: StreamPacket) -> None:
+    def __init__(self, first: StreamPacket, *, is_doubtful: bool = False) -> None:
         self.first = first
         self.packets = [first]
         self.first_pts: dict[int, int] = {}
         self.last: dict[int, int] = {}
         self.unmoved: set[int] = set()
+        self.set_back: dict[int, StreamPacket] = {}
+        self._is_doubtful = is_doubtful
         self._is_confirmed = False
         self.note(first)
 
     @property
     def is_of_file(self) -> bool:
         """Whether no stream continues as before."""
+        if self._is_doubtful and (self.unmoved or len(self.last) == 1):
+            return False
         return self.first.stream_index not in self.unmoved and self.unmoved <= self.last.keys()
 
     def is_decided(self, active: set[int]) -> bool:
@@ -229,7 +251,8 @@ class _Jump:
         """
         index = self.first.stream_index
         is_far = self.last[index] - (self.first.dts or 0) > AHEAD_TICKS or len(self.packets) >= AHEAD_PACKETS
-        return is_far or index in self.unmoved or (self._is_confirmed and active <= self.last.keys())
+        is_dismissed = index in self.unmoved or (self._is_doubtful and bool(self.unmoved))
+        return is_far or is_dismissed or (self._is_confirmed and active <= self.last.keys())
 
     def note(self, packet: StreamPacket) -> None:
         """Note that ``packet`` has jumped too."""

@@ -18,6 +18,7 @@ STARTS = {
     "the clock restarts": (10, 10),
     "it goes back": (20, 10),
     "it goes back by a frame": (10, 10 + (FRAMES - 2) * STEP),
+    "it repeats a frame": (10, 10 + (FRAMES - 1) * STEP),
     "it wraps for FFmpeg": (1000, 10),
     "it jumps by hours": (10, 8 * HOUR),
     "it jumps several times": (10, 8 * HOUR, 10, 5, 26 * HOUR),

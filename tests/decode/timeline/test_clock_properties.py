@@ -66,3 +66,12 @@ def test_recordings_follow_each_other_and_their_streams_stay_in_step(clock_start
 @given(starts, st.integers(1, 4))
 def test_a_single_recording_stays_as_it_is(start: int, seconds: int) -> None:
     assert all(packet.dts == packet.was for packet in continued(recorded([start], seconds)))
+
+
+@given(starts, st.integers(1, 3), st.integers(VIDEO_TICKS, 4 * VIDEO_TICKS))
+def test_a_clock_set_back_by_a_few_frames_moves_all_streams(start: int, seconds: int, back: int) -> None:
+    packets = recorded([start, start + seconds * 90_000 - back], seconds)
+    continued(packets)
+    moves = {packet.dts - packet.was for packet in packets if packet.recording == 1}
+    assert len(moves) == 1
+    assert min(moves) >= back - AUDIO_TICKS
