@@ -78,7 +78,7 @@ class IndexWalk:
     def __init__(self, size: int | None) -> None:
         self.fault: str | None = None
         self._size = size
-        self._tracks = self._entries = 0
+        self._tracks = self._entries = self._table_bytes = 0
         self._track = Track()
         self._ends: list[tuple[int, bytes]] = []
         # Places of fragments that a `sidx` declares; FFmpeg goes there, even if it is inside of another box.
@@ -193,6 +193,8 @@ class IndexWalk:
         for place in range(start, end, CHUNK_BYTES - 3):
             data = yield place, min(CHUNK_BYTES, end - place)
             for found in TABLES.finditer(data):
+                if self.fault is not None:
+                    return
                 yield from self._read(found[0], place + found.end(), end)
 
     def _read(self, kind: bytes, start: int, end: int) -> Requests:
@@ -233,6 +235,7 @@ class IndexWalk:
         place, table_end = start + 8, start + 8 + 12 * count
         if table_end > end:
             self.fault = f"its index is damaged: a table of {count} entries is longer than its box"
+        self._count_table(12 * count, table_end)
         while self.fault is None and place < table_end:
             data = yield place, min(CHUNK_BYTES // 12 * 12, table_end - place)
             runs = struct.unpack(f">{len(data) // 4}I", data[: len(data) // 4 * 4])
@@ -246,10 +249,17 @@ class IndexWalk:
         count, first = int.from_bytes(head[-2:]), int.from_bytes(head[12 + width : 12 + 2 * width])
         self._entries += self._tracks * count
         items = yield start + len(head), 12 * count
+        self._count_table(len(items), start + len(head) + len(items))
         place = end + first
         for item in range(0, len(items) - 11, 12):
             heapq.heappush(self._fragments, place)
             place += int.from_bytes(items[item : item + 4]) & 0x7FFF_FFFF
+
+    def _count_table(self, length: int, end: int) -> None:
+        """Count a table that ends at ``end``. If all so far are longer than the file up to there, they share bytes."""
+        self._table_bytes += length
+        if self.fault is None and self._table_bytes > 2 * end:
+            self.fault = "its index is damaged or malicious: its tables have more bytes than there are"
 
 
 class IndexGuard:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.decode.index_check import IndexGuard, check_index
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
-from tests.support.boxes import BOMBS, MANY, box, movie, sample_table, track
+from tests.support.boxes import BOMBS, MANY, OVERLAPS, box, movie, sample_table, track
 from tests.support.fuzz.originals import make_originals
 from tests.support.media import Audio, Clip, make_clip
 from tests.support.reading import count_frames, index_first, read_piped
@@ -79,6 +79,15 @@ def test_metadata_without_a_handler_ends_the_check(content: bytes) -> None:
     data = movie() + box(b"meta", content)
     assert check_index(io.BytesIO(data), len(data)) is None
     assert piped(data) is None
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_tables_that_share_their_bytes_are_not_all_read(name: str) -> None:
+    """A megabyte of them took minutes and gigabytes."""
+    data = OVERLAPS[name]()
+    assert "more bytes than there are" in str(check_index(io.BytesIO(data), len(data)))
+    assert piped(data) is not None
 
 
 def test_no_healthy_clip_is_refused(tmp_path: Path) -> None:

@@ -106,3 +106,28 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "fragment in mdat": _hidden_fragment,
     "fragments of many tracks": _many_fragments,
 }
+
+
+def _overlapping_runs(count: int = 5000) -> bytes:
+    """Each ``stsc`` in a description has those after it as its entries."""
+    tables = b"".join(struct.pack(">4s4xI", b"stsc", count - number - 1) for number in range(count))
+    return movie(track(box(b"stbl", box(b"stsd", tables))))
+
+
+_FRAGMENTS = struct.pack(">5IHH", 0, 1, 1000, 0, 0, 0, 65_535)
+
+
+def _overlapping_fragments(count: int = 2000) -> bytes:
+    return movie() + box(b"sidx", _FRAGMENTS) * count
+
+
+def _described_fragments(count: int = 2000) -> bytes:
+    return movie(track(box(b"stbl", box(b"stsd", (b"sidx" + _FRAGMENTS) * count))))
+
+
+# By the tables that share their bytes.
+OVERLAPS: dict[str, Callable[[], bytes]] = {
+    "runs": _overlapping_runs,
+    "fragments": _overlapping_fragments,
+    "fragments in the description": _described_fragments,
+}
