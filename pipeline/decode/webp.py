@@ -43,16 +43,14 @@ class WebpReader:
     """
 
     def __init__(self, path: str, damage: DamageLog) -> None:
-        from PIL import Image
-
-        from pipeline.media.stills import open_image
+        from pipeline.media.stills import PILLOW_ERRORS, open_image
 
         try:
             self._truncation = find_truncation(path, "webp")
             # Pillow reads the whole file at once.
             with open_input(path) if self._truncation is None else _complete_chunks(path) as file:
                 self._image = open_image(file, ["WEBP"])
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except PILLOW_ERRORS as error:
             raise InputError(path, f"is not a WebP image that can be read ({error})") from error
         try:
             check_frame_size(path, *self._image.size)
@@ -66,13 +64,15 @@ class WebpReader:
 
     def read(self) -> Iterator[VideoFrame | StreamPacket]:
         """Yield composited frames; the first that fails ends the clip and is added to ``damage``."""
+        from pipeline.media.stills import PILLOW_ERRORS
+
         pts = 0
         for index in range(self.header.frame_count or 1):
             try:
                 self._image.seek(index)
                 mode = "RGBA" if self._image.has_transparency_data else "RGB"
                 pixels = np.asarray(self._image.convert(mode))
-            except (OSError, EOFError, ValueError) as error:
+            except PILLOW_ERRORS as error:
                 self.damage.add(Damage(index, pts * self.header.time_base, str(error)))
                 return
             frame = VideoFrame.from_ndarray(pixels, format={"RGB": "rgb24", "RGBA": "rgba"}[mode])

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from math import ceil
@@ -32,6 +33,14 @@ PREFIX_BYTES = 16
 # Formats that can be animated.
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP"})
 MAX_IMAGE_PIXELS = 250_000_000
+# What Pillow raises for a damaged file, when it opens it and whenever it reads more of it: what it documents; what it
+# expects of its own plugins; and what may escape them, as they take numbers of the file as indexes, types and divisors,
+# and miss what the file lacks. Not MemoryError, which is about the machine.
+PILLOW_ERRORS = (
+    *(OSError, EOFError, ValueError, Image.DecompressionBombError),
+    *(SyntaxError, IndexError, TypeError, struct.error),
+    *(KeyError, AttributeError, AssertionError, ArithmeticError, BufferError, RuntimeError, zlib.error),
+)
 # Pillow modes that `Image.reduce` averages correctly.
 REDUCIBLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
 # Rows of the result that are converted at once.
@@ -60,7 +69,7 @@ def open_image(file: IO[bytes], formats: Collection[str] = FORMATS) -> ImageFile
 
     Raises:
         UnidentifiedImageError: it is not an image of these formats, or is damaged.
-        OSError, ValueError: it cannot be read.
+        PILLOW_ERRORS: it cannot be read. What is done with the image raises them too.
     """
     prefix = file.read(PREFIX_BYTES)
     for name in formats:
@@ -93,7 +102,7 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
         raise InputError(path, "no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(path, "not an image that can be read; use a JPEG or PNG") from error
-    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except PILLOW_ERRORS as error:
         raise InputError(path, f"the image cannot be read ({reason_of(error)})") from error
 
 
@@ -144,7 +153,7 @@ def is_still_image(path: Path) -> bool:
     try:
         with open_input(path) as data, open_image(data) as file:
             return file.format not in ANIMATED_FORMATS or getattr(file, "n_frames", 1) == 1
-    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except PILLOW_ERRORS:
         return path.suffix.lower() in IMAGE_SUFFIXES  # a damaged image
 
 

@@ -1,6 +1,7 @@
 """Images of every kind are read upright, as RGB; errors name the file."""
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.errors import InputError, OutputError
 from pipeline.media.stills import check_image_target, is_still_image, read_image, write_image
 
 ORIENTATION = 0x0112
+STRIP_OFFSETS, LONG, RATIONAL = 0x0111, 4, 5  # a field of TIFF, and types
 
 
 def scene() -> np.ndarray:
@@ -98,6 +100,28 @@ def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
     Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"short\.png.*cannot be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("length", [4, 10])
+def test_a_picture_whose_second_frame_is_cut_short_is_no_crash(tmp_path: Path, length: int) -> None:
+    """Pillow raises struct.error or IndexError when it counts the frames."""
+    image, path = Image.fromarray(scene()).quantize(8), tmp_path / "damaged.webp"
+    image.save(path, "GIF")
+    frame = b"," + struct.pack("<HHHHB", 0, 0, *image.size, 0)
+    path.write_bytes(path.read_bytes().removesuffix(b";") + frame[:length])
+    assert is_still_image(path)
+
+
+def test_a_picture_whose_field_has_another_type_is_named(tmp_path: Path) -> None:
+    """Pillow raises TypeError while it decodes the pixels."""
+    path = tmp_path / "damaged.tif"
+    Image.fromarray(scene()).save(path)
+    data = bytearray(path.read_bytes())
+    place = data.index(struct.pack("<HH", STRIP_OFFSETS, LONG))
+    data[place + 2 : place + 4] = struct.pack("<H", RATIONAL)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"damaged\.tif.*cannot be read"):
         read_image(path)
 
 
