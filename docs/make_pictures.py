@@ -1,4 +1,4 @@
-"""Make the images of the docs from the sample clips: before and after, the gallery, the effect of each control."""
+"""Make the images of the docs from the sample clips: before and after, the gallery, all styles in gray, controls."""
 
 import io
 import subprocess
@@ -12,6 +12,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.gallery import contact_sheet
+from benchmarks.scoring import cell
+from models.registry import bundled
 from pipeline.console.preview import Tile, draw_page
 from pipeline.frames import Pixels
 
@@ -25,11 +28,12 @@ LARGEST_BYTES = 390_000
 
 
 def main() -> None:
-    """Write ``before-after.jpg``, ``controls.jpg`` and ``gallery.jpg`` beside this file."""
+    """Write ``before-after.jpg``, ``controls.jpg``, ``gallery.jpg`` and ``styles.jpg`` beside this file."""
     with tempfile.TemporaryDirectory() as folder:
         save("before-after.jpg", before_after(Path(folder)))
         save("controls.jpg", controls(Path(folder)))
         save("gallery.jpg", gallery(Path(folder)))
+        save("styles.jpg", styles(Path(folder)))
 
 
 def before_after(folder: Path) -> Image.Image:
@@ -77,6 +81,20 @@ def gallery(folder: Path) -> Image.Image:
     flowbrush("styles", "--preview", str(target), "--overwrite")
     with Image.open(target) as image:
         return image.convert("RGB")
+
+
+def styles(folder: Path) -> Image.Image:
+    """Return a row for each style: both clips in color, then in gray, where only the strokes tell the style."""
+    rows = {}
+    for style in bundled():
+        shown = [frames(folder, clip, seconds, "--style", style)[0] for clip, seconds in MOMENTS]
+        rows[style] = [cell(pixels) for pixels in (*shown, *map(gray, shown))]
+    return Image.fromarray(contact_sheet(rows))
+
+
+def gray(pixels: Pixels) -> Pixels:
+    """Return ``(height, width, 3)`` uint8 without color."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
 
 
 def frames(folder: Path, clip: str, start: float, *options: str, seconds: float = 0.1) -> list[Pixels]:
