@@ -1,8 +1,11 @@
 """The OpenVINO engine: Intel's runtime on a CPU, without a compiler."""
 
+import importlib
+import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from models.engines.engine import Engine, EngineError, EngineSpec, StyleConverte
 from models.frame_graph import zero_statistics
 from models.network import Style
 
+_TELEMETRY = "openvino_telemetry"
 GRAPH = "graph.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
@@ -24,10 +28,7 @@ def build(spec: EngineSpec) -> Engine:
     """
     if spec.device.type != "cpu":
         raise EngineError(f"the engine openvino runs on the CPU, not on {spec.device}; use --engine compile")
-    try:
-        import openvino
-    except ImportError as error:
-        raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
+    openvino = import_openvino()
     cache = spec.cache_folder / "openvino"
     settings = {
         "CACHE_DIR": str(cache),
@@ -55,10 +56,27 @@ def build(spec: EngineSpec) -> Engine:
     return engine
 
 
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would connect to a server at the import and at each conversion.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    known = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # its import fails: OpenVINO then has a stand-in
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise EngineError("the engine openvino is not installed; pip install 'flowbrush[cpu]'") from error
+    finally:
+        sys.modules.pop(_TELEMETRY)
+        if known is not None:
+            sys.modules[_TELEMETRY] = known
+
+
 def _converted(spec: EngineSpec, pixels: Tensor, folder: Path) -> Path:
     """Return the graph in OpenVINO's format; converted at its first use, which takes 3 s, later only read."""
-    import openvino
-
+    openvino = import_openvino()
     network = spec.network
     facts = f"{tuple(pixels.shape)} {pixels.dtype} {spec.canvas} {network.architecture} {openvino.__version__}"
     target = folder / cache_key(facts)

@@ -1,6 +1,7 @@
 """The engines against the network itself, on tiny images."""
 
 import importlib.util
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -189,6 +190,25 @@ def test_openvino_must_be_installed(network: StyleNetwork, tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(EngineError, match=r"pip install 'flowbrush\[cpu\]'"):
         build("openvino", network, tmp_path)
+
+
+def test_openvino_tells_nobody_that_it_runs(tmp_path: Path) -> None:
+    """Its import and each conversion used to start processes that send events to a server."""
+    if importlib.util.find_spec("openvino_telemetry") is None:
+        pytest.skip("OpenVINO is not installed, or has no telemetry")
+    code = """
+import sys
+import torch
+from models.engines.build import build_engine
+from models.engines.engine import EngineSpec
+from models.network import StyleNetwork
+from pathlib import Path
+build_engine("openvino", EngineSpec(network=StyleNetwork(), height=16, width=16, device=torch.device("cpu"),
+                                    precision="fp32", cache=Path(sys.argv[1])))
+print([name for name in sys.modules if name.startswith("openvino_telemetry")], "openvino" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] True\n"
 
 
 def test_openvino_is_for_the_cpu(network: StyleNetwork, tmp_path: Path) -> None:
