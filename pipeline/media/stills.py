@@ -1,5 +1,6 @@
 """Still images: read upright as RGB, and written atomically."""
 
+import ctypes
 import io
 import struct
 import zlib
@@ -20,6 +21,7 @@ from PIL import (  # noqa: F401 - each plugin registers its format
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
+    _imaging,
 )
 
 from pipeline.errors import InputError, OutputError, reason_of
@@ -56,6 +58,18 @@ _TURNED: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels),
 }
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff's messages from standard error; for whatever is wrong with a file, Pillow raises an error as well.
+
+    Pillow has no setting for them. The function is found through the module of Pillow that is linked with the library.
+    """
+    with suppress(OSError, AttributeError):  # a Pillow without libtiff, or with libtiff inside that module (Windows)
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+_silence_libtiff()
 
 
 def open_image(file: IO[bytes], formats: Collection[str] = FORMATS) -> ImageFile.ImageFile:

@@ -40,11 +40,12 @@ def set_up_logging(level: int) -> None:
 
 
 def silence_pillow() -> None:
-    """Keep Pillow's warnings about damaged metadata from standard error: two lines each, for each picture.
+    """Keep Pillow's warnings and log from standard error: what it says about each damaged picture, with what is in it.
 
     What matters, that a picture cannot be read, is an error. Not for a library: its caller decides about warnings.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 
 def keep_freed_memory() -> None:

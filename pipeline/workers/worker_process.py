@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
 from pipeline.system.children import WorkerContext
-from pipeline.system.process import safe_path, set_up_logging
+from pipeline.system.process import keep_freed_memory, safe_path, set_up_logging, silence_pillow
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ def _can_be_sent(error: Exception) -> bool:
 
 
 def _initialize(log_level: int) -> None:
-    from pipeline.system.process import keep_freed_memory
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
     set_up_logging(log_level)
+    silence_pillow()
     keep_freed_memory()
 
 

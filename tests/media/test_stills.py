@@ -125,6 +125,21 @@ def test_a_picture_whose_field_has_another_type_is_named(tmp_path: Path) -> None
         read_image(path)
 
 
+def test_a_picture_whose_compressed_pixels_are_damaged_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "damaged.tif"
+    Image.fromarray(scene()).save(path, compression="tiff_adobe_deflate")
+    with Image.open(path) as image:
+        place = image.tag_v2[STRIP_OFFSETS][0]  # type: ignore[attr-defined]
+    data = bytearray(path.read_bytes())
+    data[place + 2 : place + 22] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"damaged\.tif.*cannot be read"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_image(tmp_path / "missing.png")

@@ -13,6 +13,7 @@ import tempfile
 from itertools import count, islice
 from pathlib import Path
 
+from pipeline.system.process import silence_pillow
 from tests.support.fuzz.cases import KINDS, Material, kind_of, run_case
 from tests.support.fuzz.originals import make_originals
 from tests.support.fuzz.workers import fuzz, work
@@ -37,6 +38,7 @@ def main() -> int:
         if chosen.seed is not None:
             place = chosen.keep or Path(name, "case")
             place.mkdir()
+            silence_pillow()  # as the workers do
             make_originals(Path(name, "originals"))
             material = Material(Path(name, "originals"), Path(name, "material"))
             print(kind_of(chosen.seed), run_case(chosen.seed, material, place))
