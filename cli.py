@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from pipeline.batch.config import BatchConfig
 from pipeline.config import VideoConfig
 from pipeline.console.batch_view import BatchView
 from pipeline.console.command import configured
-from pipeline.console.config import PreviewConfig
+from pipeline.console.config import BenchmarkConfig, PreviewConfig
 from pipeline.console.json_lines import JsonLines
 from pipeline.console.progress_bar import NO_PARTIAL_OUTPUT, Bar
 from pipeline.console.tables import (
@@ -23,6 +23,7 @@ from pipeline.console.tables import (
     partial_training,
     print_cameras,
     print_findings,
+    print_speed,
     print_styles,
     training_lines,
     video_line,
@@ -257,6 +258,24 @@ def train(config: TrainConfig, quiet: Quiet = False, verbose: Verbose = False) -
     if not quiet:
         for line in training_lines(config, result):
             say(line)
+
+
+@app.command()
+@configured
+def benchmark(config: BenchmarkConfig, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Measure how fast this machine stylizes, at 360p, 720p and 1080p; takes about half a minute."""
+    from pipeline.console.benchmark import measure, store
+    from pipeline.console.doctor import cpu_class
+
+    with Bar("measuring", quiet or as_json, left=lambda: "nothing was measured") as bar:
+        measured = list(measure(config, lambda done, total: bar.counts(done, total, "measurements")))
+    with suppress(OSError):
+        store(measured)
+    if as_json:
+        print(json.dumps({"cpu": cpu_class(), "measurements": [asdict(each) for each in measured]}))
+    else:
+        print(f"cpu: {cpu_class()}")
+        print_speed(measured)
 
 
 @app.command()

@@ -1,9 +1,9 @@
-"""The configuration of a preview of all styles."""
+"""The configurations of a preview of all styles, and of a benchmark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pipeline.config import Device
 from pipeline.options import Option, check_settings
@@ -20,6 +20,20 @@ class PreviewConfig:
     ] = ()
     device: Device = "auto"
     overwrite: Annotated[bool, Option("Replace an existing image.")] = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkConfig:
+    """What to measure."""
+
+    engine: Annotated[
+        Literal["auto", "eager", "compile", "openvino"],
+        Option("How to run the network; auto measures what need not compile first."),
+    ] = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -33,7 +33,21 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Yield a finding for everything that flowbrush can use; a check that fails is a finding too."""
-    checks = (_system, _torch, _cpu, _cuda, _mps, _compile, _openvino, _styles, _encoders, _nvenc, _opencv, _cache)
+    checks = (
+        _system,
+        _torch,
+        _cpu,
+        _speed,
+        _cuda,
+        _mps,
+        _compile,
+        _openvino,
+        _styles,
+        _encoders,
+        _nvenc,
+        _opencv,
+        _cache,
+    )
     for check in checks:
         try:
             yield check()
@@ -65,9 +79,35 @@ def _cpu() -> Finding:
     from models.engines.capabilities import native_precision
 
     precision = native_precision(torch.device("cpu"))
-    detail = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, runs in {precision}"
+    detail = f"{cpu_class()}, runs in {precision}"
     remedy = "" if precision == "bf16" else "a CPU with bf16 instructions is about twice as fast"
     return Finding("cpu", True, detail, remedy)
+
+
+def cpu_class() -> str:
+    """Return what decides the speed of the processor: threads, and the instructions that the network uses."""
+    import torch
+
+    extras = [
+        name
+        for name, works in (
+            ("bf16", torch.cpu._is_avx512_bf16_supported()),
+            ("AMX", torch.cpu._is_amx_tile_supported()),
+            ("VNNI", torch.cpu._is_vnni_supported()),
+        )
+        if works
+    ]
+    instructions = " with ".join(filter(None, (torch.backends.cpu.get_cpu_capability(), " and ".join(extras))))
+    return f"{torch.get_num_threads()} threads, {instructions}"
+
+
+def _speed() -> Finding:
+    from pipeline.console.benchmark import describe, stored
+
+    measured = stored()
+    if not measured:
+        return Finding("speed", False, "not measured", "flowbrush benchmark measures it in half a minute")
+    return Finding("speed", True, describe(measured))
 
 
 def _cuda() -> Finding:

@@ -9,6 +9,7 @@ from pipeline.errors import printable
 if TYPE_CHECKING:
     from models.registry import StyleMetadata
     from pipeline.batch.plan import BatchPlan, Step
+    from pipeline.console.benchmark import Measurement
     from pipeline.console.doctor import Finding
     from pipeline.live.capture.camera_list import Camera
     from pipeline.live.statistics import LiveSummary
@@ -54,6 +55,18 @@ def print_findings(findings: Sequence["Finding"]) -> None:
         print(f"{'ok' if finding.works else '--'}  {finding.name:{width}}  {finding.detail}")
         if finding.remedy:
             print(f"    {'':{width}}  -> {finding.remedy}")
+
+
+def print_speed(measured: Sequence["Measurement"]) -> None:
+    """Print the speed of each engine at each size, and what else could be measured."""
+    print("engine    precision  size       frames a second  first frame")
+    for each in measured:
+        size = f"{each.width}x{each.height}"
+        print(f"{each.engine:9} {each.precision:10} {size:10} {each.fps:15.3g}  {each.first_frame_seconds:9.1f} s")
+    if all(each.engine != "compile" for each in measured):
+        print(
+            "--engine compile measures the fastest one, which long clips use; the first time it compiles for a minute."
+        )
 
 
 def print_plan(planned: "BatchPlan") -> None:

@@ -7,9 +7,12 @@ owners nor permissions (a Windows drive, a network share), a folder counts as pr
 import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CACHE_SUBFOLDERS = ("aot", "headers", "inductor", "openvino")
@@ -55,6 +58,20 @@ def is_private(path: str | Path) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a private folder in the system's temporary folder, and delete it at the end of the context.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    path = tempfile.mkdtemp(prefix="flowbrush-")
+    try:
+        yield Path(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def cache_folder() -> Path:

@@ -10,24 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import cli
 from pipeline.system.process import launched_at
 from pipeline.train.config import read_paintings
+from tests.support.commands import run
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.tiny import loss_state
 
 ROOT = Path(cli.__file__).parent
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu"]
-
-
-def run(*arguments: str | Path) -> tuple[int, str, str]:
-    """Run a command in this process; return exit code, standard output and standard error."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def launch(*arguments: str | Path, **options: object) -> "subprocess.Popen[bytes]":
