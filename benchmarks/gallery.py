@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
-from models.registry import bundled, read_catalog
+from models.registry import bundled, find, read_catalog, with_styles
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
@@ -56,6 +56,8 @@ def main() -> int:
                 print(f"{name:20} {key:32} {value:.4f}", flush=True)
             if arguments.cards:
                 write_figures(arguments.cards, name, figures)
+            if arguments.store:
+                store_figures(style, figures)
         if arguments.sheet:
             originals = [image for path in arguments.clips for image in _moments(path)]
             write_image(arguments.sheet, contact_sheet({"original": originals} | rows))
@@ -77,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     add("--painting", action="append", default=[], metavar="STYLE=FILE", help="the style image of a style")
     add("--paintings", type=Path, default=Path(), metavar="FOLDER", help="folder of the files of --painting")
     add("--cards", type=Path, metavar="FILE.json", help="write the figures into the cards of `flowbrush train`")
+    add("--store", action="store_true", help="write the figures into the metadata of the weight files")
     add("--sheet", type=Path, metavar="FILE.png", help="draw a row of images for each style")
     return parser.parse_args()
 
@@ -214,6 +217,14 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
     rounded = {name: round(value, 4) for name, value in figures.items()}
     known[style]["figures"] = known[style].get("figures", {}) | rounded
     write_atomically(str(cards), (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def store_figures(style: str, figures: Mapping[str, float]) -> None:
+    """Put the figures into the metadata of a style, in its weight file."""
+    catalog, found = find(style)
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    changed = dict(catalog.styles) | {found.name: replace(found, figures={**found.figures, **rounded})}
+    write_atomically(str(catalog.path), with_styles(catalog.path, list(changed.values())))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.registry import bundled, read_catalog
 from pipeline.evaluate.evaluate import READ_TOGETHER
 from tests.support.tiny import loss_state
 
@@ -120,7 +122,10 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
     torch.save(loss_state(), tmp_path / "vgg.pth")
     options = ("--styles", "great-wave", "--set", "engine=eager", "--set", "strength=0.9", "--frames", "0")
     files = ("--paintings", tmp_path, "--painting", "great-wave=wave.png", "--loss-weights", tmp_path / "vgg.pth")
-    lines = run("gallery.py", "--clips", clip, *options, *files, "--cards", cards, "--sheet", sheet).splitlines()
+    weights = tmp_path / "wave.safetensors"
+    shutil.copy(bundled()["great-wave"].path, weights)
+    into = ("--weights", weights, "--store", "--cards", cards, "--sheet", sheet)
+    lines = run("gallery.py", "--clips", clip, *options, *files, *into).splitlines()
     table, rows = lines[-4:-1], lines[:-4]
     printed = {line.split()[1]: float(line.split()[2]) for line in rows}
     sizes = [f"{group}_{size}" for group in ("strokes", "share") for size in ("fine", "middle", "large")]
@@ -132,6 +137,8 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
     written = json.loads(cards.read_text())
     assert written["great-wave"] == {"painter": "Hokusai", "figures": {"other": 1} | printed}
     assert written["b"] == {}
+    before, after = (read_catalog(path).styles["great-wave"] for path in (bundled()["great-wave"].path, weights))
+    assert after.figures == before.figures | printed
     with Image.open(sheet) as picture:
         assert picture.size == (220 + 2 * (320 + 6), 2 * (183 + 6) + 6)
 
