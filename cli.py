@@ -267,14 +267,15 @@ def benchmark(config: BenchmarkConfig, as_json: AsJson = False, quiet: Quiet = F
     from pipeline.console.benchmark import measure, store
     from pipeline.console.doctor import cpu_class
 
+    cpu = cpu_class()  # before the measurements, which set the number of threads
     with Bar("measuring", quiet or as_json, left=lambda: "nothing was measured") as bar:
         measured = list(measure(config, lambda done, total: bar.counts(done, total, "measurements")))
     with suppress(OSError):
         store(measured)
     if as_json:
-        print(json.dumps({"cpu": cpu_class(), "measurements": [asdict(each) for each in measured]}))
+        print(json.dumps({"cpu": cpu, "measurements": [asdict(each) for each in measured]}))
     else:
-        print(f"cpu: {cpu_class()}")
+        print(f"cpu: {cpu}")
         print_speed(measured)
 
 

@@ -27,6 +27,8 @@ CHUNK_BYTES = 65_536
 # A stream, whose size is unknown, may declare this many samples (280 MB) beyond those that the bytes so far could
 # hold: 24 hours of PCM audio.
 MAX_STREAM_SAMPLES = 4_000_000
+# The same for a file, whose size may be a hole that takes no space: 24 hours of 200 frames per second.
+MAX_FILE_SAMPLES = 20_000_000
 # An edit list may repeat this many samples.
 MAX_REPEATED_SAMPLES = 1_000_000
 # FFmpeg joins samples of PCM audio into packets of 1024, or a few less.
@@ -93,7 +95,7 @@ class IndexWalk:
         """
         entries = self._entries + (self._track.entries() if at_end else 0)
         # Tracks may share their bytes.
-        limit = 2 * read_bytes + (MAX_STREAM_SAMPLES if self._size is None else 0)
+        limit = 2 * read_bytes + MAX_STREAM_SAMPLES if self._size is None else min(2 * read_bytes, MAX_FILE_SAMPLES)
         if self.fault is None and entries > limit:
             where = f"in {read_bytes} bytes" if self._size is not None else f"after {read_bytes} bytes of a stream"
             self.fault = f"its index declares at least {entries} samples {where}; it is damaged or malicious"

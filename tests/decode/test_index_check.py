@@ -1,6 +1,7 @@
 """A small file takes no gigabytes for its index, and no healthy clip is refused."""
 
 import io
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -48,6 +49,16 @@ def test_standard_input_has_the_same_limit(tmp_path: Path, name: str, monkeypatc
 @pytest.mark.parametrize("name", ["plain", "edits", "fragment in mdat", "in the description"])
 def test_the_limit_acts_wherever_the_stream_is_cut(name: str) -> None:
     assert "samples" in str(piped(BOMBS[name](), step=1))
+
+
+def test_a_hole_in_a_file_holds_no_samples(tmp_path: Path) -> None:
+    """A sparse file is as large as it likes and takes no space: two tracks took 5.6 GB of memory."""
+    path = tmp_path / "clip.mp4"
+    content = movie(*(track(sample_table(80_000_000), number=number) for number in (1, 2)))
+    path.write_bytes(content)
+    os.truncate(path, 200_000_000)
+    with path.open("rb") as file:
+        assert "declares at least 160000000 samples" in str(check_index(file, 200_000_000))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")

@@ -49,7 +49,7 @@ class GuardedFile:
             raise
 
     def _start(self, raw: InputContainer) -> None:
-        self._raw, self._packets, self._size = raw, raw.demux(), raw.size
+        self._raw, self._packets, self._size, self._raw_place = raw, raw.demux(), raw.size, 0
 
     def allow(self, seconds: float) -> None:
         """Set how long all reading may take from now on: FFmpeg's own limit counts from the last byte."""
@@ -68,8 +68,10 @@ class GuardedFile:
         if self._is_whole:
             data = self._data[self._place : self._place + size]
         else:
+            self._go_to_place()
             data = self._data or self._next()
             data, self._data = data[:size], data[size:]
+            self._raw_place += len(data)
         problem = self._guard.find_fault(data, self._place)
         if problem is not None:
             raise InputError(self._name, problem)
@@ -77,13 +79,9 @@ class GuardedFile:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place; return it."""
-        place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        if place != self._place and not self._is_whole:
-            self._raw.seek(place, unsupported_byte_offset=True)
-            self._data, self._is_sought = b"", True
-        self._place = place
-        return place
+        """Go to a place; return it. The server is asked when FFmpeg reads there: it also seeks to learn the size."""
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        return self._place
 
     def tell(self) -> int:
         """Return the place."""
@@ -92,6 +90,11 @@ class GuardedFile:
     def close(self) -> None:
         """Close the connection."""
         self._raw.close()
+
+    def _go_to_place(self) -> None:
+        if self._place != self._raw_place:
+            self._raw.seek(self._place, unsupported_byte_offset=True)
+            self._raw_place, self._data, self._is_sought = self._place, b"", True
 
     def _read_head(self) -> None:
         """Read a short file whole."""

@@ -45,7 +45,7 @@ def find_challenge(headers: Iterable[str]) -> Challenge | None:
     found: dict[str, Challenge] = {}
     for header in headers:
         kind, _, values = " ".join(header.split()).partition(" ")
-        pairs = [pair for pair in urllib.request.parse_http_list(values) if "=" in pair]
+        pairs = [pair for pair in urllib.request.parse_http_list(values) if pair.partition("=")[2]]
         found[kind.lower()] = Challenge(kind.lower(), urllib.request.parse_keqv_list(pairs))
     return found.get("digest") or found.get("basic")
 

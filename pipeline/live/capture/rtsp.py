@@ -11,7 +11,7 @@ import urllib.parse
 from contextlib import closing
 from dataclasses import dataclass, replace
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import Parser
 
 from pipeline.live.capture.address import redacted
 from pipeline.live.capture.login import Challenge, find_challenge
@@ -151,7 +151,7 @@ class _Conversation:
         words = status.split(maxsplit=2)
         if len(words) < 2 or not words[0].startswith(b"RTSP/") or not words[1].isdigit():
             raise OSError(errno.EPROTO, "the answer is not RTSP")
-        message = BytesParser().parsebytes(header, headersonly=True)
+        message = Parser().parsestr(header.decode("latin-1"), headersonly=True)
         length = message.get("Content-Length", "0").strip()
         self._skip(int(length) if length.isascii() and length.isdecimal() and len(length) < 10 else 0)
         return Answer(int(words[1]), message)

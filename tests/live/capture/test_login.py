@@ -29,6 +29,12 @@ def test_basic() -> None:
     assert challenge.authorization("OPTIONS", "rtsp://host/", "me", "w@rd") == "Basic bWU6d0ByZA=="
 
 
+def test_values_without_content_are_left_out() -> None:
+    challenge = find_challenge(['Digest realm=, nonce="a", stale='])
+    assert challenge is not None
+    assert challenge.values == {"nonce": "a"}
+
+
 @pytest.mark.parametrize("headers", [[], ["Negotiate"], [""], ["Bearer x"]])
 def test_others_are_unknown(headers: list[str]) -> None:
     assert find_challenge(headers) is None

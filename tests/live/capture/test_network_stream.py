@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from http.server import HTTPServer, SimpleHTTPRequestHandler
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ LARGE = {"qp": "0", "preset": "ultrafast", "g": "1"}
 
 
 @contextmanager
-def served(folder: Path, *, has_ranges: bool = False) -> Iterator[str]:
-    """The files of ``folder`` over http, from any place on if ``has_ranges``."""
+def served(folder: Path, *, has_ranges: bool = False, keeps_alive: bool = False) -> Iterator[str]:
+    """The files of ``folder`` over http, from any place if ``has_ranges``, over one connection if ``keeps_alive``."""
 
     class Serve(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keeps_alive else "HTTP/1.0"
+
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(folder))
 
@@ -51,7 +53,8 @@ def served(folder: Path, *, has_ranges: bool = False) -> Iterator[str]:
             with suppress(OSError):
                 super().copyfile(source, outputfile)
 
-    server = HTTPServer(("127.0.0.1", 0), Serve)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Serve)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -193,13 +196,16 @@ def test_an_index_of_more_samples_than_bytes_is_refused(tmp_path: Path, name: st
         device.close()
 
 
-@pytest.mark.parametrize(("place", "has_ranges"), [("front", False), ("front", True), ("end", True)])
-def test_a_long_mp4_plays_from_a_server(tmp_path: Path, place: str, has_ranges: bool) -> None:
+@pytest.mark.parametrize(
+    ("place", "has_ranges", "keeps_alive"),
+    [("front", False, False), ("front", True, False), ("end", True, False), ("front", True, True)],
+)
+def test_a_long_mp4_plays_from_a_server(tmp_path: Path, place: str, has_ranges: bool, keeps_alive: bool) -> None:
     """An index at the end needs a server that sends parts of files."""
     whole = make_clip(tmp_path / "end.mp4", Clip(width=1280, height=720, pts=range(0, 512 * 20, 512), options=LARGE))
     assert whole.stat().st_size > 2 * HEAD_BYTES
     index_first(whole, tmp_path / "front.mp4")
-    with served(tmp_path, has_ranges=has_ranges) as address:
+    with served(tmp_path, has_ranges=has_ranges, keeps_alive=keeps_alive) as address:
         device = network_stream(f"{address}/{place}.mp4")
         device.open()
         assert len(list(iter(device.read, None))) >= 18

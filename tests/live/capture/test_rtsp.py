@@ -266,3 +266,19 @@ def test_a_malformed_address_does_not_show_its_password() -> None:
     with pytest.raises(InputError, match="malformed") as caught:
         first_frame("rtsp://me:SECRET/x@localhost/live")
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_realm_of_other_letters_is_no_crash() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while connection.recv(4096):
+                    head = b'RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm="\xe9t\xe9", nonce="a"\r\n'
+                    connection.sendall(head + b"Content-Length: \xe9\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        check_redirections(f"rtsp://{LOGIN}@127.0.0.1:{server.getsockname()[1]}/x", ssl.create_default_context(), 5)
+        thread.join()
