@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.fuzz.oracle import Played, Sounds, play, report_faults, truth_faults
+from tests.support.fuzz.oracle import Played, Sounds, part_faults, play, report_faults, truth_faults
 from tests.support.fuzz.recordings import Recording, Truth, numbered_frame, record, shown_number
 
 
@@ -69,6 +69,30 @@ def test_frames_at_other_times_are_a_fault_but_for_a_stray_one_in_damaged_clips(
     assert faults_of(truth, stray, is_damaged=True) == ""
     slow = replace(played, frames=[(2 * time, number) for time, number in played.frames])
     assert "frame 1 is" in faults_of(truth, slow, is_damaged=True)
+
+
+def part_of(*numbers: int | None) -> Played:
+    """Return frames that show ``numbers``; each is shown at the time of the frame that belongs there, or one later."""
+    return Played([(Fraction(place, 25), number) for place, number in enumerate(numbers)])
+
+
+def test_a_part_has_all_frames_even_if_damaged(healthy: tuple[Truth, Played]) -> None:
+    truth, _ = healthy
+    for is_damaged in (False, True):
+        assert part_faults(truth, part_of(*range(7, 15)), (), is_damaged=is_damaged) == []
+        for numbers in ((7, 8, 10), (7, 8, 8), (7, 8, None), (9, 10, 10), (None,)):
+            assert "are shown" in part_faults(truth, part_of(*numbers), (), is_damaged=is_damaged)[0]
+
+
+def test_only_the_last_frames_before_another_codec_may_be_wrong_in_a_damaged_part() -> None:
+    truth = Truth()
+    truth.add(Recording(frames=12, codec="mpeg2video"))
+    truth.add(Recording(first=12, frames=12))
+    for numbers in ((5, 6, 7, 8, 9, 9), (5, 6, 7, None), (5, 6, 7, 8, 10, 11), (9, 9), (5, 6, 7)):
+        assert part_faults(truth, part_of(*numbers), (), is_damaged=True) == []
+    assert "are shown" in part_faults(truth, part_of(8, 9, 9), (), is_damaged=False)[0]
+    for numbers in ((4, 5, 5, 8), (4, None, 7, 8), (None, 5, 6), (13, 14, 14)):
+        assert "are shown" in part_faults(truth, part_of(*numbers), (), is_damaged=True)[0]
 
 
 def test_audio_that_is_crowded_or_off_is_a_fault(healthy: tuple[Truth, Played]) -> None:

@@ -74,6 +74,20 @@ def test_frames_before_the_codec_that_ffmpeg_found_are_reported(tmp_path: Path, 
     reader.close()
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_the_frame_that_ffmpeg_loses_before_another_codec_moves_no_other(tmp_path: Path, codec: str) -> None:
+    """FFmpeg's parser is closed with the packet that it holds; the last frame refers to it and shows anything."""
+    first = replace(MPEG2, frames=40)
+    second = Recording(first=40, codec=codec, sounds=())
+    reader = MediaReader(str(joined(tmp_path / "in.ts", "mpegts", first, second)))
+    frames = [cast(Any, frame) for frame in reader.read()]
+    assert [shown_number(frame.to_ndarray(format="gray")) for frame in frames[:38]] == list(range(38))
+    times = [(frame.pts - frames[0].pts) * reader.header.time_base / first.step for frame in frames]
+    assert times == [*range(38), 39]
+    assert reader.damage.places[-1].reason == "12 packets gave no frame; the codec may change here"
+    reader.close()
+
+
 def test_a_recording_that_starts_between_key_frames_is_whole(tmp_path: Path) -> None:
     """What comes before the first key frame depends on frames that are not in the file."""
     options = {"g": "15", "keyint_min": "15", "bf": "0", "preset": "ultrafast", "sc_threshold": "0"}

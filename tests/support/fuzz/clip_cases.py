@@ -80,7 +80,8 @@ def timeline_case(chance: random.Random, folder: Path) -> str:
     if not is_damaged and not is_coarse and len(kept) < _track_count(timeline):
         faults.append(f"only audio {kept} is kept")
     if way == "part":
-        faults += part_faults(timeline.truth, played, kept, is_coarse=is_coarse) if timeline.truth else []
+        truth = timeline.truth
+        faults += part_faults(truth, played, kept, is_damaged=is_damaged, is_coarse=is_coarse) if truth else []
     elif timeline.truth is None:
         faults += _differences(timeline.shown(), played, kept, is_damaged)
     else:

@@ -168,16 +168,30 @@ def without_repeats(frames: list[tuple[Fraction, int | None]]) -> list[tuple[Fra
     return [frame for before, frame in pairs if before is None or before[1] != frame[1]]
 
 
-def part_faults(truth: Truth, played: Played, kept: Sequence[int], *, is_coarse: bool = False) -> list[str]:
+def part_faults(
+    truth: Truth, played: Played, kept: Sequence[int], *, is_damaged: bool, is_coarse: bool = False
+) -> list[str]:
     """Return what is wrong with a part of a clip: frames are missing in its middle, or something is at a wrong time."""
     numbers = [number for _, number in played.frames]
+    whole = _before_torn(numbers, truth.torn) if is_damaged else numbers
     faults = []
-    if None in numbers or numbers != list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers))):
+    if None in whole or (whole and whole != list(range(whole[0] or 0, (whole[0] or 0) + len(whole)))):
         faults.append(f"frames {numbers} are shown")
-    faults += _frame_times(truth, played, COARSE_TICK_SECONDS if is_coarse else TICK_SECONDS)[:2]
+    moved = _frame_times(truth, played, COARSE_TICK_SECONDS if is_coarse else TICK_SECONDS)
+    is_stray = is_damaged and len(whole) < len(numbers) and len(moved) <= STRAY_FRAMES
+    faults += [] if is_stray else moved[:2]
     for number, track in zip(kept, played.tracks, strict=False):
         faults += [f"audio {number}: {fault}" for fault in _sound_faults(truth, played, number, track, True)]
     return faults
+
+
+def _before_torn(numbers: list[int | None], torn: set[int]) -> list[int | None]:
+    """Return ``numbers`` up to the first frame that is ``torn``, or shown in the place of one."""
+    for place, number in enumerate(numbers):
+        before = numbers[place - 1] if place else None
+        if number in torn or (before is not None and before + 1 in torn):
+            return numbers[:place]
+    return numbers
 
 
 def _missing_frames(truth: Truth, played: Played) -> list[str]:

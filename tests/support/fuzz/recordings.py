@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ _OPTIONS = {
     "mpeg4": {"qmin": "2", "qmax": "4", "g": "6"},
 }
 _SAMPLES = 1152
+# Before a change of the codec: the last B-frames, up to 3 of x265, and the P-frame that they refer to.
+TORN_FRAMES = 4
 # A clock on which frames of all rates, and samples, are whole numbers.
 _CLOCK = Fraction(1, 705_600_000)
 
@@ -122,6 +125,21 @@ class Truth:
             self.lengths[element.stream - 1] += element.duration
             # Silence at the start of a recording is alike in all.
             packets[element.data] = None if element.data in packets else (recording, element.pts)
+
+    @property
+    def torn(self) -> set[int]:
+        """Numbers of the frames that FFmpeg may lose or spoil where the codec changes.
+
+        There it closes the parser with the packet that this one still holds, and cuts the next packet with the parser
+        of the other codec. One frame is lost, and those that refer to it are wrong: no reader of its packets can know
+        them.
+        """
+        return {
+            before.first + before.frames - back
+            for before, after in pairwise(self.recordings)
+            if before.codec != after.codec
+            for back in range(1, TORN_FRAMES + 1)
+        }
 
     def longest_break(self, one: int, other: int) -> Fraction:
         """Return the time on the clock between two recordings; 0 if it is set back."""
