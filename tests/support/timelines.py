@@ -1,5 +1,6 @@
 """Clips whose clocks restart, jump or start before zero, as recorders and joiners of transport streams leave them."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,14 +17,20 @@ FRAMES = 10
 WRAP = 2**33 * TICKS
 
 
-def stream(path: Path, start_seconds: Fraction | int = 0, *, count: int = FRAMES, rate: int = 48_000) -> Path:
-    """Write ``count`` frames at 30 a second, with AAC, whose clock starts at ``start_seconds``."""
+def stream(
+    path: Path,
+    start_seconds: Fraction | int = 0,
+    *,
+    count: int = FRAMES,
+    rate: int = 48_000,
+    audio: Audio | None = None,
+) -> Path:
+    """Write ``count`` frames at 30 a second, with AAC as long or ``audio``; its clock starts at ``start_seconds``."""
     first = int(start_seconds / TICKS)
-    audio = Audio(start_seconds=Fraction(start_seconds), seconds=Fraction(count, 30), rate=rate)
+    usual = Audio(codec="mp2" if path.suffix == ".mpg" else "aac", seconds=Fraction(count, 30), rate=rate)
+    audio = replace(audio or usual, start_seconds=Fraction(start_seconds))
     form = {".mpg": "mpeg"}.get(path.suffix)
     codec, options = ("mpeg1video", {"g": "10"}) if form else ("libx264", OPTIONS)
-    if form:
-        audio.codec = "mp2"
     pts = range(first, first + count * 3000, 3000)
     clip = Clip(pts=pts, time_base=TICKS if form is None else Fraction(1, 30), codec=codec, options=options)
     if form:
@@ -32,9 +39,11 @@ def stream(path: Path, start_seconds: Fraction | int = 0, *, count: int = FRAMES
     return make_clip(path, clip, form=form)
 
 
-def joined(path: Path, *starts: Fraction | int, count: int = FRAMES) -> Path:
+def joined(path: Path, *starts: Fraction | int, count: int = FRAMES, audio: Audio | None = None) -> Path:
     """Write clips whose clocks start at ``starts``, one after another, into one file."""
-    parts = [stream(path.with_stem(f"part{number}"), start, count=count) for number, start in enumerate(starts)]
+    parts = [
+        stream(path.with_stem(f"part{number}"), start, count=count, audio=audio) for number, start in enumerate(starts)
+    ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     for part in parts:
         part.unlink()

@@ -5,7 +5,7 @@ time is the least with which no stream overlaps itself: one of them continues wi
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from av.stream import Stream
@@ -64,7 +64,7 @@ class ContinuousClock:
             if self._jump.is_decided(self._active()):
                 yield from self._end_jump()
             return
-        offset = self._offset_of(packet)
+        offset = self._offset_of(packet, self._clocks[packet.stream_index])
         repeats = offset is not None and self._repeats(packet, offset)
         if (offset is None or repeats) and self._jumps < MAX_JUMPS:
             self._jumps += 1
@@ -72,9 +72,14 @@ class ContinuousClock:
         else:
             yield self._moved(packet, self._clocks[packet.stream_index].offset if offset is None else offset)
 
-    def _offset_of(self, packet: StreamPacket) -> int | None:
-        """Return the offset with which ``packet`` continues its stream best; None if none does."""
-        clock, time = self._clocks[packet.stream_index], packet.dts
+    def _offset_of(self, packet: StreamPacket, clock: "_StreamClock") -> int | None:
+        """Return the offset with which ``packet`` continues its stream best; None if none does.
+
+        Args:
+            packet: not yet moved.
+            clock: where its stream is.
+        """
+        time = packet.dts
         if time is None or self._now is None:
             return clock.offset
         own, latest = clock.offset, self._offset
@@ -96,10 +101,11 @@ class ContinuousClock:
     def _read_ahead(self, jump: "_Jump", packet: StreamPacket) -> None:
         """Add ``packet`` to ``jump``, and note whether it has jumped too."""
         jump.packets.append(packet)
-        clock, time, last = self._clocks[packet.stream_index], packet.dts, jump.last.get(packet.stream_index)
+        time, last = packet.dts, jump.last.get(packet.stream_index)
+        clock = jump.clocks.setdefault(packet.stream_index, replace(self._clocks[packet.stream_index]))
         if time is None or not clock.is_dense:
             return
-        offset = self._offset_of(packet)
+        offset = self._offset_of(packet, clock)
         if offset is None:
             jump.note(packet)
             return
@@ -110,8 +116,12 @@ class ContinuousClock:
             jump.set_back[packet.stream_index] = packet
         elif last is not None and abs(time - last - clock.step) <= abs(time + offset - expected):
             jump.note(packet)
-        elif packet.pos is None or jump.first.pos is None or packet.pos > jump.first.pos:
-            jump.unmoved.add(packet.stream_index)
+        else:
+            if last is None:
+                clock.note(packet, offset)
+            place = clock.place if packet.pos is None else packet.pos
+            if place is None or jump.first.pos is None or place > jump.first.pos:
+                jump.unmoved.add(packet.stream_index)
 
     def _active(self) -> set[int]:
         """Return the streams that have packets all the time, and had some a short while ago."""
@@ -129,7 +139,8 @@ class ContinuousClock:
         first = jump.first
         clock, time = self._clocks[first.stream_index], first.dts or 0
         if jump.is_of_file:
-            ends = {index: self._clocks[index].end for index in jump.first_pts if self._clocks[index].last is not None}
+            before = {index: jump.clocks.get(index, self._clocks[index]) for index in jump.first_pts}
+            ends = {index: clock.end for index, clock in before.items() if clock.last is not None}
             self._offset = max((ends[index] - jump.first_pts[index] for index in ends), default=self._offset)
             yield self._moved(first, self._offset)
         else:
@@ -189,6 +200,7 @@ class _StreamClock:
         last: moved dts of the last packet; None before the first.
         step: from the last packet to the next.
         end: moved end of presentation.
+        place: byte at which the last packet is stored; several packets may share one. None if unknown.
     """
 
     is_dense: bool
@@ -196,17 +208,19 @@ class _StreamClock:
     last: int | None = None
     step: int = 0
     end: int = 0
+    place: int | None = None
 
-    def note(self, packet: StreamPacket) -> None:
-        """Note a moved packet."""
-        time = packet.dts or 0
+    def note(self, packet: StreamPacket, offset: int = 0) -> None:
+        """Note a packet, whose times move by ``offset``."""
+        time = (packet.dts or 0) + offset
         if packet.duration:
             self.step = packet.duration
         elif self.last is not None and time > self.last:
             self.step = min(time - self.last, 90_000)
-        end = (time if packet.pts is None else packet.pts) + self.step
+        end = (time if packet.pts is None else packet.pts + offset) + self.step
         self.end = end if self.last is None else max(self.end, end)
         self.last = time
+        self.place = self.place if packet.pos is None else packet.pos
 
 
 class _Jump:
@@ -219,6 +233,7 @@ class _Jump:
         last: dts of the last packet after the jump, of each stream that jumps.
         unmoved: streams that continue, or return to, the clock before the jump.
         set_back: first packet after the jump, of each stream that goes back so little that alone it were no jump.
+        clocks: where streams are before they jump, of those that have packets from before the jump among ``packets``.
 
     Args:
         first: see above.
@@ -232,6 +247,7 @@ class _Jump:
         self.last: dict[int, int] = {}
         self.unmoved: set[int] = set()
         self.set_back: dict[int, StreamPacket] = {}
+        self.clocks: dict[int, _StreamClock] = {}
         self._is_doubtful = is_doubtful
         self._is_confirmed = False
         self.note(first)

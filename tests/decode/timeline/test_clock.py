@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.decode.source import open_source
 from pipeline.decode.timeline.clock_samples import is_even
+from tests.support.media import Audio
 from tests.support.reading import read, read_piped
 from tests.support.timelines import FRAMES, TICKS, joined, set_clock, stream
 
@@ -69,6 +70,23 @@ def test_every_way_to_read_has_the_same_times(
             assert items[-1] == video[-1]
             assert items == video[-len(items) :]
             assert len(items) >= len(video) - number  # nothing is missing
+
+
+@pytest.mark.parametrize("starts", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+@pytest.mark.parametrize("length", [Fraction(7, 20), Fraction(9, 20)])
+def test_audio_that_ends_after_the_frames_stays_in_step(
+    tmp_path: Path, length: Fraction, suffix: str, starts: tuple[Fraction | int, ...]
+) -> None:
+    """Its last packets are stored after the first frames of the next recording; only then is its end known."""
+    sound = Audio(codec="ac3", seconds=length)  # a packet of it fills one of a transport stream
+    frames, packets = times_of(stream(tmp_path / f"one{suffix}", starts[0], audio=sound))
+    video, audio = times_of(joined(tmp_path / f"in{suffix}", *starts, audio=sound))
+    assert (len(video), len(audio)) == (len(frames) * len(starts), len(packets) * len(starts))
+    for part in range(len(starts)):
+        offset = video[part * len(frames)] - frames[0]
+        moved = [time - offset for time in audio[part * len(packets) : (part + 1) * len(packets)]]
+        assert all(abs(time - true) <= TICKS for time, true in zip(moved, packets, strict=True))
 
 
 def test_a_part_after_a_jump_is_found(tmp_path: Path) -> None:
