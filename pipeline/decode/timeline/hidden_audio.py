@@ -29,16 +29,19 @@ class HiddenAudio:
 
     def _is_hidden(self, packet: StreamPacket) -> bool:
         needed = self._needed.get(packet.stream_index)
-        return needed is not None and packet.is_discard and packet.dts not in needed
+        return needed is not None and packet.is_discard and (packet.dts, packet.pos) not in needed
 
 
-def _priming(stream: Stream) -> set[int]:
-    """Return the dts of the packets before the first audible one that its decoder needs."""
-    hidden: list[int] = []
+def _priming(stream: Stream) -> set[tuple[int | None, int | None]]:
+    """Return dts and place of the packets before the first audible one that its decoder needs.
+
+    The dts alone does not tell: where only a part of the last packet is heard, FFmpeg gives all packets the time 0.
+    """
+    hidden: list[tuple[int, int]] = []
     for entry in stream.index_entries:
         if not entry.is_discard:
             break
-        hidden.append(entry.timestamp)
+        hidden.append((entry.timestamp, entry.pos))
     if stream.codec_context is not None and stream.codec_context.name.startswith("pcm_"):
         return set()
     return set(hidden if len(hidden) <= PRIMING_PACKETS else hidden[-1:])
