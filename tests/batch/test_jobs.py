@@ -4,7 +4,6 @@ import glob
 import io
 import json
 import os
-import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models.registry import bundled
 from pipeline.batch import plan as planning
 from pipeline.batch.config import BatchConfig, read_styles
 from pipeline.batch.events import Event, Noted
@@ -27,6 +25,7 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from tests.support.media import AWKWARD_NAMES, Clip, make_clip
+from tests.support.styles import write_styles
 
 PLAIN = {"device": "cpu", "engine": "eager"}
 SHORT = Clip(pts=(0, 512))
@@ -300,7 +299,7 @@ def test_an_error_of_all_clips_is_reported_once(tmp_path: Path) -> None:
 def test_weight_files_are_relative_to_the_job_file(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     for name in ("w", "a,w"):
-        shutil.copy(bundled()["great-wave"].path, tmp_path / f"{name}.safetensors")
+        write_styles(tmp_path / f"{name}.safetensors", "minotaur", "starry-night")
     lines = {
         "w.safetensors#minotaur,w.safetensors#starry-night": "{0}#minotaur | {0}#starry-night",
         "great-wave:0.50,w.safetensors#minotaur : 2": "great-wave:0.50,{0}#minotaur : 2",

@@ -3,10 +3,12 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ import cli
 from pipeline.system.process import launched_at
 from pipeline.train.config import read_paintings
 from tests.support.commands import run
+from tests.support.live import wait_for
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.tiny import loss_state
 
@@ -116,6 +119,14 @@ def _wait_for(folder: Path, pattern: str) -> None:
         time.sleep(0.02)
 
 
+def unread_bytes(pipe: "IO[bytes] | None") -> int:
+    """Return how much of what was written into a pipe is not read yet."""
+    assert pipe is not None
+    fcntl = pytest.importorskip("fcntl")
+    termios = pytest.importorskip("termios")
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="on Windows a read from a pipe cannot be ended")
 @pytest.mark.parametrize("share", [0.5, 0.001])
 def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share: float) -> None:
@@ -129,9 +140,10 @@ def test_an_interruption_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, share:
     deadline = time.monotonic() + 60 if share == 0.5 else time.monotonic()
     while not list(tmp_path.glob(".flowbrush-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    wait_for(lambda: unread_bytes(process.stdin) == 0, seconds=60)
     time.sleep(2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 130
+    assert process.wait(timeout=30) == 130
     assert process.stderr is not None
     lines = process.stderr.read().decode()
     assert "interrupted" in lines.splitlines()[-1]

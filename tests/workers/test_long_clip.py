@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from models.registry import bundled
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
@@ -24,6 +23,7 @@ from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.batching import streams_of
 from tests.support.segment_jobs import InlineExecutor, config, make_clips, split_in_two
+from tests.support.styles import write_styles
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +120,9 @@ def test_a_cluster_needs_nothing_but_an_executor(
     tmp_path: Path, clips: dict[int | None, Path], one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for source, name in (
-        (clips[None], "in.mkv"),
-        (clips[35], "mask.mkv"),
-        (bundled()["great-wave"].path, "w.safetensors"),
-    ):
+    for source, name in ((clips[None], "in.mkv"), (clips[35], "mask.mkv")):
         shutil.copy(source, name)
+    weights = write_styles(Path("w.safetensors"), "minotaur", "starry-night").read_bytes()
     options = {"mask": "mask.mkv", "device": "cpu", "engine": "eager", "precision": "fp32"}
     batch = BatchConfig(
         inputs=("in.mkv",), output=Path("out"), styles=("great-wave:1,w.safetensors#minotaur:2",), options=options
@@ -139,7 +136,7 @@ def test_a_cluster_needs_nothing_but_an_executor(
     job = executor.jobs[0]
     os.unlink("w.safetensors")
     assert isinstance(InlineExecutor().submit(job).exception(), StyleError)
-    Path("w.safetensors").write_bytes(bundled()["great-wave"].path.read_bytes())
+    Path("w.safetensors").write_bytes(weights)
     identity = {**job.identity, "mask": {}, "software": {**job.identity["software"], "torch": "1.0"}}
     with pytest.raises(DeviceError, match=r"in\.mkv: .* other mask and software \(torch\) than"):
         run_segment_job(replace(job, identity=identity))
