@@ -46,6 +46,6 @@ def check_related(a: LoadedStyle, b: LoadedStyle) -> None:
 
 
 def _mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    if all(tensor is tensors[0] for tensor in tensors):
+    if all(torch.equal(tensor, tensors[0]) for tensor in tensors):  # shared; a weighted sum would round
         return tensors[0]
     return torch.stack([weight * tensor for weight, tensor in zip(weights, tensors, strict=True)]).sum(dim=0)
