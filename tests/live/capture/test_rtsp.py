@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.live.capture.ffmpeg_sources import network_stream
 from pipeline.live.capture.rtsp import check_redirections
 from tests.support.media import Clip, make_clip
+from tests.support.servers import LocalServer, first_frame
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track\r\n"
@@ -22,7 +22,7 @@ DIGEST = 'Digest realm="camera", nonce="abc"'
 LOGIN = "me:w%40rd"
 
 
-class RtspServer:
+class RtspServer(LocalServer):
     """Plays a transport stream, unless ``answer`` says otherwise.
 
     Args:
@@ -41,31 +41,17 @@ class RtspServer:
         if certificate is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(TLS / certificate)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.host = f"localhost:{self._server.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__()
+        self.host = f"localhost:{self.port}"
 
-    def close(self) -> None:
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join(10)
+    def serve(self, connection: socket.socket) -> None:
+        connection.settimeout(10)
+        if self._context is not None:
+            connection = self._context.wrap_socket(connection, server_side=True)
+        with connection:
+            self._converse(connection)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            with suppress(OSError), connection:
-                connection.settimeout(10)
-                if self._context is not None:
-                    connection = self._context.wrap_socket(connection, server_side=True)
-                with connection:
-                    self._serve(connection)
-
-    def _serve(self, connection: socket.socket) -> None:
+    def _converse(self, connection: socket.socket) -> None:
         data = b""
         while received := connection.recv(4096):
             data += received
@@ -105,15 +91,6 @@ def serve(clip: bytes) -> Iterator[Callable[..., RtspServer]]:
             return stack.enter_context(closing(RtspServer(clip, answer, certificate)))
 
         yield start
-
-
-def first_frame(url: str, *, insecure: bool = False) -> tuple[int, ...]:
-    """Return the shape of the first frame."""
-    with closing(network_stream(url, insecure=insecure)) as device:
-        device.open()
-        frame = device.read()
-        assert frame is not None
-        return frame.pixels.shape
 
 
 def challenge(kind: str) -> Callable[[str, str], str]:

@@ -15,6 +15,7 @@ from pipeline.live.capture.ffmpeg_sources import network_stream
 from pipeline.live.capture.source import find_capture_device
 from tests.support.live import plain_config
 from tests.support.media import Clip, make_clip
+from tests.support.servers import first_frame
 
 # Made for these tests: an authority, a certificate for localhost that it signed, and one that nobody signed.
 TLS = Path(__file__).parents[2] / "support" / "tls"
@@ -121,15 +122,6 @@ def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def stranger(folder: Path) -> Iterator[Server]:
     with served(folder, "stranger.pem") as server:
         yield server
-
-
-def first_frame(url: str, *, insecure: bool = False) -> tuple[int, ...]:
-    """Return the shape of the first frame."""
-    with closing(network_stream(url, insecure=insecure)) as device:
-        device.open()
-        frame = device.read()
-        assert frame is not None
-        return frame.pixels.shape
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "list.m3u8"])

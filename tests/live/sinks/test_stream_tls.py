@@ -15,11 +15,12 @@ from pipeline.live.sinks.sink import SinkError
 from pipeline.live.sinks.stream import StreamSink
 from tests.live.sinks.test_stream import Receiver, connect, free_port, opened, write_until_it_fails
 from tests.support.live import audio_frame, live_frame
+from tests.support.servers import LocalServer
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 
 
-class TlsFront:
+class TlsFront(LocalServer):
     """Decrypts what arrives at `port` and passes it on to a local port, as a proxy before a server does.
 
     Attributes:
@@ -33,29 +34,14 @@ class TlsFront:
     def __init__(self, certificate: str, behind: int | None) -> None:
         self.certificate, self.received, self.connections = certificate, b"", 0
         self.behind = behind
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__()
 
-    def close(self) -> None:
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join(10)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with connection, suppress(OSError):
-                connection.settimeout(20)
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(TLS / self.certificate)
-                self._pass_on(context.wrap_socket(connection, server_side=True))
+    def serve(self, connection: socket.socket) -> None:
+        self.connections += 1
+        connection.settimeout(20)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS / self.certificate)
+        self._pass_on(context.wrap_socket(connection, server_side=True))
 
     def _pass_on(self, client: ssl.SSLSocket) -> None:
         if self.behind is None:
