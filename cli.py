@@ -32,6 +32,7 @@ from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.live.config import LiveConfig, SinkConfig
+from pipeline.studio.config import StudioConfig
 from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, silence_pillow, use_safe_path
 from pipeline.train.config import TrainConfig
 
@@ -117,6 +118,15 @@ def live(
         print(json.dumps(asdict(summary)))
     elif not quiet:
         say(live_line(summary))
+
+
+@app.command()
+@configured
+def studio(config: StudioConfig, verbose: Verbose = False) -> None:
+    """Stylize a webcam or a clip from a browser tab. Prints a link; Ctrl-C ends it, jobs resume at the next start."""
+    from pipeline.studio.server import serve
+
+    serve(config, say)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""The studio: stylize a webcam or a clip from a browser tab."""

@@ -1,0 +1,63 @@
+"""The studio's folder: its token, its certificate, uploads and jobs. Private, and of limited size.
+
+token               of the link
+certificate.pem, key.pem
+styles/             thumbnails
+uploads/ID/         a clip and what is known about it
+jobs/ID/            a job, and its result or partial output
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from pipeline.errors import OutputError, reason_of
+from pipeline.studio.config import StudioConfig
+from pipeline.system.files import read_own, write_atomically
+from pipeline.system.folders import cache_folder, make_private
+
+SUBFOLDERS = ("styles", "uploads", "jobs")
+_TOKEN, _TOKEN_BYTES = "token", 24
+
+
+def open_folder(config: StudioConfig) -> Path:
+    """Return the folder of the studio, made if it does not exist, as an absolute path.
+
+    Raises:
+        OutputError: it cannot be made, or others can write to it.
+    """
+    shown = config.folder or "the cache folder"
+    try:
+        root = Path(os.path.abspath(config.folder)) if config.folder else cache_folder() / "studio"
+        make_private(root)
+        for name in SUBFOLDERS:
+            make_private(root / name)
+    except OSError as error:
+        reason = f"cannot be the studio's folder ({reason_of(error)}); choose another --folder"
+        raise OutputError(error.filename or shown, reason) from error
+    return root
+
+
+def read_token(root: Path, *, is_new: bool = False) -> str:
+    """Return the token of the link, which stays the same from start to start.
+
+    Args:
+        root: the studio's folder.
+        is_new: whether to make another one.
+
+    Raises:
+        OutputError: it cannot be stored.
+    """
+    if not is_new:
+        try:
+            token = read_own(str(root), _TOKEN, most_bytes=1000).decode("ascii", "replace").strip()
+        except OSError:
+            token = ""
+        if len(token) >= _TOKEN_BYTES:
+            return token
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    try:
+        write_atomically(str(root / _TOKEN), token.encode())
+    except OSError as error:
+        raise OutputError(root / _TOKEN, f"the token cannot be stored ({reason_of(error)})") from error
+    return token

@@ -1,0 +1,1 @@
+"""Cameras of the page: viewers that share one network."""

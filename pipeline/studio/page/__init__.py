@@ -1,0 +1,1 @@
+"""The page: HTML, CSS and ES modules, served as they are."""

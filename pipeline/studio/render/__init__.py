@@ -1,0 +1,1 @@
+"""Clips of the page: uploads, preview frames, render jobs."""
