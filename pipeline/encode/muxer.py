@@ -1,5 +1,6 @@
 """Write one output file: header, encoded video, side tracks, index."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO, cast
@@ -12,6 +13,7 @@ from av.video.stream import VideoStream
 
 from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
+from pipeline.encode.long_steps import REORDERED_STEPS
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.side_tracks import SideTrack
 from pipeline.frames import Frame
@@ -53,6 +55,9 @@ class Muxer:
     ) -> None:
         self.video_packets = 0
         self.audio_packets = 0
+        self._at_same_time = 0
+        self._last_times: deque[int] = deque(maxlen=REORDERED_STEPS)
+        self._plan = plan
         self._file: str | IO[bytes] = file
         self._display_size = None if is_trial or not isinstance(file, str) else display_size(plan)
         self._container = av.open(
@@ -88,7 +93,14 @@ class Muxer:
     @property
     def notices(self) -> list[str]:
         """What is not stored as it is in the source, one line each; complete after `finish`."""
-        return [] if self._encoder is None else self._encoder.notices()
+        lines = [] if self._encoder is None else self._encoder.notices()
+        if self._at_same_time:
+            suffix, tick = self._plan.container.suffix, self._stream.time_base or self._plan.time_base
+            lines.append(
+                f"frames have the same time as the frame before ({self._at_same_time}): "
+                f"{suffix} files count in steps of {float(1000 * tick):g} ms; use .mp4 or .mov"
+            )
+        return lines
 
     def write_frame(self, frame: Frame) -> None:
         """Encode ``frame``, and write the packets that are ready.
@@ -135,8 +147,16 @@ class Muxer:
 
     def _write_video(self, packets: Iterator[VideoPacket]) -> None:
         for packet in packets:
+            self._count_time(packet)
             self._container.mux_one(cast(StreamPacket, packet))
             self.video_packets += 1
+
+    def _count_time(self, packet: VideoPacket) -> None:
+        """Count ``packet`` if the container's clock is too coarse to tell it from another frame."""
+        if packet.pts is not None and self._stream.time_base:
+            time = round(packet.pts * packet.time_base / self._stream.time_base)
+            self._at_same_time += time in self._last_times
+            self._last_times.append(time)
 
     def _write_side(self, track: SideTrack, packets: list[StreamPacket]) -> None:
         for packet in packets:

@@ -89,7 +89,7 @@ def _mux(
     except BaseException:
         muxer.abandon()
         raise
-    return EncodeReport(plan.target, muxer.video_packets, muxer.audio_packets)
+    return EncodeReport(plan.target, muxer.video_packets, muxer.audio_packets, tuple(muxer.notices))
 
 
 def _merged(video: Iterator[VideoPacket], others: Iterator[StreamPacket]) -> Iterator[tuple[bool, StreamPacket]]:

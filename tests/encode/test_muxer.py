@@ -160,3 +160,16 @@ def test_the_last_duration_is_kept(tmp_path):
     clip = Clip(pts=(0, 40, 100, 130), time_base=Fraction(1, 1000), last_duration=700)
     transcode_file(make_clip(tmp_path / "in.mkv", clip), tmp_path / "out.mkv")
     assert media.contents(tmp_path / "out.mkv").durations[-1] == Fraction(7, 10)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_frames_that_the_clock_of_a_container_cannot_tell_apart_are_counted(tmp_path: Path, ending: str) -> None:
+    """Five frames of 1/2000 s: their times in milliseconds are 0, 0 or 1, 1, 2 and 2, as halves are rounded."""
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(5), time_base=Fraction(1, 2000)))
+    report, _ = transcode_file(path, tmp_path / f"out{ending}")
+    times = contents(tmp_path / f"out{ending}").times
+    repeated = len(times) - len(set(times))
+    told = [line for line in report.notices if "the same time as the frame before" in line]
+    told_of = f"frames have the same time as the frame before ({repeated}): .mkv files count in steps of 1 ms"
+    assert told == ([f"{told_of}; use .mp4 or .mov"] if repeated else [])
+    assert (repeated > 0) == (ending == ".mkv")

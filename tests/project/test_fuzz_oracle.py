@@ -44,15 +44,25 @@ def test_every_number_is_read_from_its_frame_at_each_size() -> None:
 def test_a_healthy_file_has_no_faults(healthy: tuple[Truth, Played]) -> None:
     truth, played = healthy
     assert faults_of(truth, played) == ""
-    report = SimpleNamespace(frames=24, audio_packets=len(played.tracks[0].packets))
+    report = SimpleNamespace(notices=(), frames=24, audio_packets=len(played.tracks[0].packets))
     assert report_faults(report, played) == []
 
 
 def test_a_report_of_other_frames_or_packets_is_a_fault(healthy: tuple[Truth, Played]) -> None:
     _, played = healthy
     packets = len(played.tracks[0].packets)
-    assert "24 frames decode, 30" in report_faults(SimpleNamespace(frames=30, audio_packets=packets), played)[0]
-    assert "audio packets" in report_faults(SimpleNamespace(frames=24, audio_packets=packets - 1), played)[0]
+    for frames, audio_packets, fault in ((30, packets, "24 frames decode, 30"), (24, packets - 1, "audio packets")):
+        report = SimpleNamespace(notices=(), frames=frames, audio_packets=audio_packets)
+        assert fault in report_faults(report, played)[0]
+
+
+def test_frames_at_one_time_are_a_fault_unless_a_notice_counts_them(healthy: tuple[Truth, Played]) -> None:
+    _, played = healthy
+    played = replace(played, frames=[played.frames[0], *played.frames[:-1]])
+    report = SimpleNamespace(notices=(), frames=24, audio_packets=len(played.tracks[0].packets))
+    assert report_faults(report, played) == ["frames do not follow each other"]
+    report.notices = ("frames have the same time as the frame before (1)",)
+    assert report_faults(report, played) == []
 
 
 def test_lost_frames_are_a_fault_unless_damage_is_reported(healthy: tuple[Truth, Played]) -> None:

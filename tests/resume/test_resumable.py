@@ -411,3 +411,13 @@ def test_an_input_that_changes_without_another_size_or_mtime_is_an_error(
     with pytest.raises(InputError, match="changed"):
         stylize_video(config(source, tmp_path / "out.mp4"), progress=at_frame(30, change))
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_frames_that_matroska_cannot_tell_apart_are_counted_when_segments_are_concatenated(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.mp4", Clip(pts=range(20), time_base=Fraction(1, 2000)))
+    summary = stylize_video(config(path, tmp_path / "out.mkv", stylize=UNSTYLIZED))
+    times = contents(tmp_path / "out.mkv").times
+    repeated = len(times) - len(set(times))
+    assert summary.frames == len(times) == 20
+    assert repeated > 5
+    assert f"frames have the same time as the frame before ({repeated})" in " ".join(summary.notices)
