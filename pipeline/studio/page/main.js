@@ -1,0 +1,81 @@
+/** The start of the page: tabs, keys, and what the server has to offer. */
+
+import { read } from "./api.js";
+import { byId, notify } from "./elements.js";
+import { Jobs } from "./jobs.js";
+import { Live } from "./live.js";
+import { Render } from "./render.js";
+import { StylePanel } from "./style_panel.js";
+
+const TABS = ["live", "render"];
+const RETRY_SECONDS = 3;
+
+const panel = new StylePanel();
+const jobs = new Jobs();
+const live = new Live(panel);
+const render = new Render(panel, jobs);
+
+panel.addEventListener("change", () => {
+  for (const name of TABS) if (panel.thumbnail) byId(`${name}-wall`).src = panel.thumbnail;
+});
+
+/** Show one tab. The camera stops when Live is left: nobody would see it. */
+function showTab(name, { focus = false } = {}) {
+  const leavesLive = name !== "live" && !byId("live").hidden;
+  for (const other of TABS) {
+    const tab = byId(`tab-${other}`);
+    tab.setAttribute("aria-selected", String(other === name));
+    tab.tabIndex = other === name ? 0 : -1;
+    byId(other).hidden = other !== name;
+  }
+  byId("mirror-row").hidden = name !== "live";
+  if (leavesLive) live.stop();
+  if (focus) byId(`tab-${name}`).focus();
+  history.replaceState(null, "", `${location.pathname}${location.search}#${name}`);
+}
+
+for (const [index, name] of TABS.entries()) {
+  byId(`tab-${name}`).addEventListener("click", () => showTab(name));
+  byId(`tab-${name}`).addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step) showTab(TABS.at((index + step) % TABS.length), { focus: true });
+  });
+}
+window.addEventListener("hashchange", () => TABS.includes(location.hash.slice(1)) && showTab(location.hash.slice(1)));
+
+// A file that is dropped beside the stage belongs to the tab, and must not replace the page.
+for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
+
+/** The keys of `flowbrush live`. They rest while a control has the focus that takes keys itself. */
+const KEYS = {
+  b: () => byId(byId("live").hidden ? "render-compare" : "live-compare").click(),
+  r: () => byId("live").hidden || byId("record").click(),
+  f: () => byId("live").hidden || byId("full-screen").click(),
+  c: () => panel.toggle("keep-colors"),
+  m: () => byId("live").hidden || panel.toggle("mirror"),
+};
+window.addEventListener("keydown", (event) => {
+  const takesKeys = event.target.closest("select, input:not([type=checkbox]), [role=tab]");
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || takesKeys) return;
+  if (/^\d$/.test(event.key)) panel.choose((Number(event.key) + 9) % 10);
+  else KEYS[event.key]?.();
+});
+
+/** Ask what the studio offers, until it answers. */
+async function load() {
+  try {
+    const studio = await read("/api/studio");
+    panel.fill(studio.styles);
+    render.limit(studio.upload_bytes);
+    byId("machine").textContent = `${studio.engine} on ${studio.device}`;
+    byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;
+    document.body.classList.add("ready");
+  } catch (error) {
+    notify(error.message, { isError: true });
+    if (![401, 403].includes(error.status)) setTimeout(load, RETRY_SECONDS * 1000);
+  }
+}
+
+showTab(location.hash === "#render" ? "render" : "live");
+load();
+jobs.refresh();
