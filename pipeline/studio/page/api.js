@@ -64,6 +64,10 @@ export function upload(file, onProgress) {
   return { done, cancel: () => sending.abort() };
 }
 
+/** Tell the server that a clip is not needed any more; it keeps one that a render uses. */
+export const discard = (upload) =>
+  fetch(`/api/uploads/${encodeURIComponent(upload)}`, { method: "DELETE" }).catch(() => {});
+
 /** Where a clip's frame at `seconds` is: stylized with `settings`, or the original one. */
 export function frameAddress(upload, seconds, settings = null) {
   const query = new URLSearchParams({ time: seconds.toFixed(3) });

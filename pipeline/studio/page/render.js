@@ -1,6 +1,6 @@
 /** The Render tab: upload a clip, preview frames of it, start its render. */
 
-import { frameAddress, request, send, upload } from "./api.js";
+import { discard, frameAddress, request, send, upload } from "./api.js";
 import { acceptDrops, byId, clock, notify, recall, remember, size } from "./elements.js";
 import { Split } from "./split.js";
 
@@ -52,6 +52,7 @@ export class Render {
       return this.#show("idle", ["This clip is too large", text]);
     }
     this.uploading?.cancel();
+    if (this.clip) discard(this.clip.upload);
     const uploading = upload(file, (share) => (byId("upload-progress").value = share));
     this.uploading = uploading;
     this.#close();

@@ -2,11 +2,11 @@
 
 import { StudioError, send } from "./api.js";
 
-const GATHER_SECONDS = 1;
+const GATHER_SECONDS = 2;
 const CONNECT_SECONDS = 6;
 const LOST_SECONDS = 4;
 const WIDEST_PX = 640;
-const BITS_A_SECOND = 4_000_000;
+const BITS_A_SECOND = 6_000_000;
 
 /** Return whether this browser has WebRTC. */
 export const isAvailable = () => typeof RTCPeerConnection === "function";
@@ -24,7 +24,7 @@ export async function connectWebRtc(stream, { onMessage, onEnd }) {
   const [track] = stream.getVideoTracks();
   const { width = WIDEST_PX } = track.getSettings();
   const encoding = { maxBitrate: BITS_A_SECOND, scaleResolutionDownBy: Math.max(1, width / WIDEST_PX) };
-  const { receiver } = peer.addTransceiver(track, { direction: "sendrecv", streams: [stream], sendEncodings: [encoding] });
+  const { sender, receiver } = peer.addTransceiver(track, { direction: "sendrecv", streams: [stream], sendEncodings: [encoding] });
   receiver.jitterBufferTarget = 0; // the newest frame, not the smoothest video
   channel.onmessage = (event) => onMessage(JSON.parse(event.data));
   try {
@@ -38,6 +38,7 @@ export async function connectWebRtc(stream, { onMessage, onEnd }) {
     peer.close();
     throw error;
   }
+  keepResolution(sender);
   const watch = watchForEnd(peer, channel, onEnd);
   return {
     name: "WebRTC",
@@ -49,6 +50,12 @@ export async function connectWebRtc(stream, { onMessage, onEnd }) {
       peer.close();
     },
   };
+}
+
+/** The server chooses the size at which it stylizes; a browser that shrinks frames too would cost detail for nothing. */
+function keepResolution(sender) {
+  const parameters = { ...sender.getParameters(), degradationPreference: "maintain-resolution" };
+  sender.setParameters(parameters).catch(() => {}); // some browsers have no choice
 }
 
 const once = (target, name) => new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
