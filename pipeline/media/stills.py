@@ -2,10 +2,12 @@
 
 import ctypes
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import IO
@@ -34,7 +36,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 PREFIX_BYTES = 16
 # Formats that can be animated.
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP"})
-MAX_IMAGE_PIXELS = 250_000_000
+# Memory that an image may take while it is read: 250 million pixels, unless its format takes more than most.
+MAX_IMAGE_BYTES = 9 * 250_000_000
+# Bytes for each pixel: as Pillow stores it at most; then for the result, once more while it is turned.
+STORED_BYTES, RESULT_BYTES = 4, 5
+# The canvas of libwebp, and the frame before; a copy as bytes.
+WEBP_BYTES = 12
 # What Pillow raises for a damaged file, when it opens it and whenever it reads more of it: what it documents; what it
 # expects of its own plugins; and what may escape them, as they take numbers of the file as indexes, types and divisors,
 # and miss what the file lacks. Not MemoryError, which is about the machine.
@@ -45,8 +52,13 @@ PILLOW_ERRORS = (
 )
 # Pillow modes that `Image.reduce` averages correctly.
 REDUCIBLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
-# Rows of the result that are converted at once.
-STRIP_ROWS = 64
+# Side of the part of an image that is converted at once.
+BLOCK_PX = 256
+# Markers of JPEG (ITU-T T.81, B.1.1.3): the start of a scan, and those that nothing follows, not even a length.
+START_OF_SCAN = 0xDA
+BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
+# Fields of TIFF.
+TILE_WIDTH, TILE_LENGTH, ROWS_PER_STRIP, SAMPLES_PER_PIXEL, BITS_PER_SAMPLE = 322, 323, 278, 277, 258
 # How pixels are turned upright, by the orientation in EXIF (CIPA DC-008, 4.6.5).
 ORIENTATION = 0x0112
 _TURNED: dict[int, Callable[[Pixels], Pixels]] = {
@@ -104,36 +116,77 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
             while it is read, which saves memory. None keeps the size.
 
     Raises:
-        InputError: the file is missing, is not an image, or is too large.
+        InputError: the file is missing, is not an image, or would take more memory than `MAX_IMAGE_BYTES`.
     """
     try:
-        with open_input(path) as data, open_image(data) as file:
-            factor = _factor(path, file, short_px)
-            file.load()
-            pixels = _rgb(file, factor)
-            return np.ascontiguousarray(_TURNED.get(file.getexif().get(ORIENTATION, 1), np.asarray)(pixels))
+        pixels, turned = _decoded(path, short_px)
     except FileNotFoundError as error:
         raise InputError(path, "no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(path, "not an image that can be read; use a JPEG or PNG") from error
     except PILLOW_ERRORS as error:
         raise InputError(path, f"the image cannot be read ({reason_of(error)})") from error
+    return np.ascontiguousarray(turned(pixels))
 
 
-def _factor(path: Path, file: Image.Image, short_px: int | None) -> int:
-    """Return by how much a file that is not decoded yet is reduced."""
-    width, height = file.size
-    short = min(file.size)
-    if short_px is not None and short >= 2 * short_px:
-        file.draft(None, (width * short_px // short, height * short_px // short))  # for JPEG, before it is decoded
-    if file.size[0] * file.size[1] > MAX_IMAGE_PIXELS:
-        limit = f"the limit of {MAX_IMAGE_PIXELS // 10**6} million pixels"
-        raise InputError(path, f"the image of {width}x{height} exceeds {limit}; scale it down")
-    return 1 if short_px is None else max(min(file.size) // short_px, 1)
+def _decoded(path: Path, short_px: int | None) -> tuple[Pixels, Callable[[Pixels], Pixels]]:
+    """Return the pixels, and how they are turned upright: only then, when Pillow's are no longer in memory."""
+    with open_input(path) as data, open_image(data) as file:
+        size, decoding = file.size, _decoding_bytes(file, data)
+        if short_px is not None and min(size) >= 2 * short_px:  # JPEG is reduced before it is decoded
+            file.draft(None, (size[0] * short_px // min(size), size[1] * short_px // min(size)))
+        pixels = file.size[0] * file.size[1]
+        if (needed := STORED_BYTES * pixels + max(RESULT_BYTES * pixels, decoding)) > MAX_IMAGE_BYTES:
+            takes = f"the image of {size[0]}x{size[1]} would take {needed / 1e9:.2f} GB of memory"
+            raise InputError(path, f"{takes}, more than {MAX_IMAGE_BYTES / 1e9:.2f} GB; scale it down")
+        file.load()
+        factor = 1 if short_px is None else max(min(file.size) // short_px, 1)
+        return _rgb(file, factor), _TURNED.get(file.getexif().get(ORIENTATION, 1), np.asarray)
+
+
+def _decoding_bytes(file: Image.Image, data: IO[bytes]) -> int:
+    """Return how much memory decoding takes at most besides the pixels that Pillow stores.
+
+    Args:
+        file: not decoded yet.
+        data: of the file.
+    """
+    pixels = file.size[0] * file.size[1]
+    if isinstance(file, WebPImagePlugin.WebPImageFile):
+        return WEBP_BYTES * pixels + os.fstat(data.fileno()).st_size
+    if isinstance(file, JpegImagePlugin.JpegImageFile):
+        # Several scans refine one picture: libjpeg keeps coefficients of 16 bits until the last one.
+        has_scans = "progressive" in file.info or _components_of_first_scan(data) < file.layers
+        return 2 * file.layers * pixels if has_scans else 0
+    if isinstance(file, TiffImagePlugin.TiffImageFile):
+        # libtiff decodes a strip or tile at once, some codecs in two steps.
+        tags, (width, height) = file.tag_v2, file.size
+        block = tags.get(TILE_WIDTH, width) * tags.get(TILE_LENGTH, min(tags.get(ROWS_PER_STRIP, height), height))
+        bits = max(32, tags.get(SAMPLES_PER_PIXEL, 1) * max(tags.get(BITS_PER_SAMPLE, (1,))))
+        return int(2 * block * bits // 8)
+    return 0
+
+
+def _components_of_first_scan(data: IO[bytes]) -> int:
+    """Return how many colors the first scan of a JPEG has, 0 if there is no scan."""
+    before, place = b"", data.tell()
+    data.seek(2)
+    try:
+        while byte := data.read(1):
+            if before == b"\xff" and byte not in b"\0\xff" and byte[0] not in BARE_MARKERS:
+                length = int.from_bytes(data.read(2))
+                if byte[0] == START_OF_SCAN:
+                    return int.from_bytes(data.read(1))
+                data.seek(max(length - 2, 0), os.SEEK_CUR)
+                byte = b""
+            before = byte
+        return 0
+    finally:
+        data.seek(place)
 
 
 def _rgb(image: Image.Image, factor: int) -> Pixels:
-    """Return ``image`` as RGB, reduced by ``factor``: strip by strip, as copies of it would take up to 16 bytes per px.
+    """Return ``image`` as RGB, reduced by ``factor``: part by part, as copies of it would take up to 16 bytes per px.
 
     Args:
         image: decoded, of any mode.
@@ -141,13 +194,14 @@ def _rgb(image: Image.Image, factor: int) -> Pixels:
     """
     width, height = image.size
     pixels = np.empty((ceil(height / factor), ceil(width / factor), 3), np.uint8)
-    rows = STRIP_ROWS * factor
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
+    side = max(BLOCK_PX // factor, 1) * factor
+    for top, left in product(range(0, height, side), range(0, width, side)):
+        box = left, top, min(left + side, width), min(top + side, height)
         # Not `crop`, to which Pillow's limit applies.
-        strip = image.resize((width, bottom - top), Image.Resampling.NEAREST, (0, top, width, bottom))
-        strip = _opaque(strip.reduce(factor)) if image.mode in REDUCIBLE_MODES else _opaque(strip).reduce(factor)
-        pixels[top // factor : top // factor + strip.height] = np.asarray(strip)
+        block = image.resize((box[2] - left, box[3] - top), Image.Resampling.NEAREST, box)
+        block = _opaque(block.reduce(factor)) if image.mode in REDUCIBLE_MODES else _opaque(block).reduce(factor)
+        rows, columns = top // factor, left // factor
+        pixels[rows : rows + block.height, columns : columns + block.width] = np.asarray(block)
     return pixels
 
 

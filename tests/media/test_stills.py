@@ -2,8 +2,8 @@
 
 import os
 import struct
-import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from pipeline.decode.mask import Mask
 from pipeline.errors import InputError, OutputError
 from pipeline.media.stills import check_image_target, is_still_image, read_image, write_image
+from tests.support.memory import MEBIBYTE, printed_by
 
 ORIENTATION = 0x0112
 STRIP_OFFSETS, LONG, RATIONAL = 0x0111, 4, 5  # a field of TIFF, and types
@@ -238,29 +239,127 @@ def test_a_link_in_the_place_of_an_image_is_refused(tmp_path: Path) -> None:
 
 
 PEAK = """
-import resource, sys
+import sys
+import zlib
 from pathlib import Path
-from pipeline.media.stills import read_image
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-shape = read_image(Path(sys.argv[1]), *map(int, sys.argv[2:])).shape
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, *shape)
+from pipeline.errors import InputError
+from pipeline.media import stills
+from tests.support.memory import growth
+arguments = Path(sys.argv[1]), *map(int, sys.argv[3:])
+taken = growth(lambda: print(*stills.read_image(*arguments).shape))
+stills.MAX_IMAGE_BYTES = taken - int(sys.argv[2])
+try:
+    stills.read_image(*arguments)
+except InputError:
+    print(taken, "refused")
+else:
+    print(taken, "read")
 """
+SIDE = 2400
+# What the interpreter and copies of a few rows take, whatever the size of the image.
+MARGIN = 4 * MEBIBYTE
+
+
+KINDS = (
+    *("P", "1", "LA", "I;16", "RGB", "turned", "wide", "WebP", "WebP with alpha", "WebP without loss", "JPEG"),
+    *("JPEG, progressive", "JPEG, several scans", "JPEG, CMYK", "GIF", "BMP", "TIFF", "TIFF, one strip"),
+)
+
+
+def large_image(folder: Path, kind: str) -> Path:
+    """Write an image of ``SIDE`` x ``SIDE`` pixels, or of as many."""
+    if kind == "JPEG, several scans":
+        return jpeg_of_several_scans(folder / "image", SIDE)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6 if kind == "turned" else 1
+    save: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "turned": ("RGB", "PNG", {"exif": exif}),
+        "wide": ("LA", "PNG", {}),
+        "P": ("P", "PNG", {"transparency": 0}),
+        "WebP": ("RGB", "WEBP", {"method": 0}),
+        "WebP with alpha": ("RGBA", "WEBP", {"method": 0}),
+        "WebP without loss": ("RGBA", "WEBP", {"method": 0, "lossless": True, "quality": 0}),
+        "JPEG": ("RGB", "JPEG", {}),
+        "JPEG, progressive": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
+        "JPEG, CMYK": ("CMYK", "JPEG", {"progressive": True}),
+        "GIF": ("P", "GIF", {}),
+        "BMP": ("RGB", "BMP", {}),
+        "TIFF": ("RGBA", "TIFF", {"compression": "tiff_lzw"}),
+        "TIFF, one strip": ("RGBA", "TIFF", {"compression": "tiff_lzw", "strip_size": 2**30}),
+    }
+    mode, format_, options = save.get(kind, (kind, "PNG", {}))
+    size = (SIDE * SIDE // 60, 60) if kind == "wide" else (SIDE, SIDE)
+    Image.new(mode, size).save(
+        folder / "image", format_, **({"compress_level": 1} if format_ == "PNG" else {}), **options
+    )
+    return folder / "image"
+
+
+def jpeg_of_several_scans(path: Path, side: int) -> Path:
+    """Write a grey JPEG that is not progressive, and has a scan for each color; ``side`` is a multiple of 8."""
+    Image.new("RGB", (side, side), (128, 128, 128)).save(path, "JPEG", subsampling=0)
+    data = path.read_bytes()
+    blocks = (side // 8) ** 2
+    scans = [  # for each block the same codes: no difference, end of block
+        b"\xff\xda\0\x08\1" + bytes((color, 0 if color == 1 else 0x11, 0, 63, 0)) + codes
+        for color, codes in ((1, b"\x28\xa2\x8a" * (blocks // 4)), (2, bytes(blocks // 2)), (3, bytes(blocks // 2)))
+    ]
+    path.write_bytes(data[: data.index(b"\xff\xda")] + b"".join(scans) + b"\xff\xd9")
+    return path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
-@pytest.mark.parametrize("short_px", [None, 500])
-@pytest.mark.parametrize("mode", ["P", "1", "LA", "I;16", "RGB", "turned"])
-def test_no_kind_of_pixels_takes_more_than_nine_bytes(tmp_path: Path, mode: str, short_px: int | None) -> None:
-    path = tmp_path / "large.png"
-    image = Image.new("RGB" if mode == "turned" else mode, (4000, 4000))
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6 if mode == "turned" else 1
-    image.save(path, compress_level=1, exif=exif, **({"transparency": 0} if mode == "P" else {}))
-    size = [] if short_px is None else [str(short_px)]
-    done = subprocess.run([sys.executable, "-c", PEAK, str(path), *size], capture_output=True, text=True, check=True)
-    kilobytes, height, width, _ = map(int, done.stdout.split())
-    assert (height, width) == ((4000, 4000) if short_px is None else (500, 500))
-    assert kilobytes * 1024 < 9 * 4000 * 4000
+@pytest.mark.parametrize(
+    ("kind", "short_px"),
+    [(kind, None) for kind in KINDS] + [(kind, 300) for kind in ("LA", "RGB", "WebP", "JPEG, progressive")],
+)
+def test_no_image_takes_more_memory_than_is_estimated(tmp_path: Path, kind: str, short_px: int | None) -> None:
+    """Otherwise one that takes more than the limit would be read."""
+    path = large_image(tmp_path, kind)
+    *shape, taken, outcome = printed_by(PEAK, str(path), str(MARGIN), *([] if short_px is None else [str(short_px)]))
+    assert shape[2] == "3"
+    assert outcome == "refused", f"{int(taken) / SIDE**2:.1f} bytes a pixel"
+
+
+def test_only_a_jpeg_of_one_scan_may_be_larger_than_the_limit_if_it_is_reduced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = jpeg_of_several_scans(tmp_path / "several.jpg", 640)
+    Image.open(several).save(tmp_path / "one.jpg")
+    monkeypatch.setattr("pipeline.media.stills.MAX_IMAGE_BYTES", 5 * 640 * 640)
+    assert (read_image(tmp_path / "one.jpg", 80) == 128).all()
+    with pytest.raises(InputError, match=r"several\.jpg: the image of 640x640 would take 0\.00 GB"):
+        read_image(several, 80)
+    monkeypatch.undo()
+    assert (read_image(several, 80) == 128).all()
+
+
+def test_a_tile_larger_than_its_image_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 pixels in a tile of 64 million took their memory."""
+    side, tile = 64, zlib.compress(bytes(8000 * 8000), 1)
+    fields = ((256, side), (257, side), (258, 8), (259, 8), (262, 1), (277, 1), (322, 8000), (323, 8000), (324, 8))
+    fields += ((325, len(tile)),)
+    table = b"".join(struct.pack("<HHII", number, LONG, 1, value) for number, value in fields)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(tile))
+    path = tmp_path / "tile.tif"
+    path.write_bytes(head + tile + struct.pack("<H", len(fields)) + table + bytes(4))
+    assert read_image(path).shape == (side, side, 3)
+    monkeypatch.setattr("pipeline.media.stills.MAX_IMAGE_BYTES", 64 * 10**6)
+    with pytest.raises(InputError, match=r"tile\.tif: the image of 64x64 would take 0\.51 GB"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("short_px", [None, 100])
+@pytest.mark.parametrize("mode", ["RGB", "LA", "P", "I;16"])
+def test_an_image_read_in_parts_has_no_seams(tmp_path: Path, mode: str, short_px: int | None) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (311, 703, 3), np.uint8)
+    grey = Image.fromarray(values[..., 0].astype(np.uint16) * 257)
+    image = grey if mode == "I;16" else Image.fromarray(values).convert(mode)
+    image.save(tmp_path / "image.png")
+    expected = Image.fromarray(values[..., 0]).convert("RGB") if mode == "I;16" else image.convert("RGB")
+    if short_px is not None:
+        expected = expected.reduce(311 // short_px)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", short_px), np.asarray(expected))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,3 +1,4 @@
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -18,6 +19,7 @@ from pipeline.progress import Progress
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import SHARED, Audio, Clip, contents, make_clip
+from tests.support.memory import MEBIBYTE, printed_by
 
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
 UNEVEN = (0, 512, 600, 1536, 2048, 4096, 4097, 5000, 9000, 9512)
@@ -63,6 +65,17 @@ def test_the_summary_describes_the_run(tmp_path: Path) -> None:
     assert (summary.style, summary.engine, summary.precision, summary.device) == ("great-wave", "eager", "fp32", "cpu")
     assert summary.fps > 0
     assert summary.peak_memory_bytes is None or summary.peak_memory_bytes > 2**20
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems report no peak, or one that a child does not inherit"
+)
+def test_the_peak_memory_is_not_that_of_the_program_that_started_this_one() -> None:
+    """As in a batch, whose workers are started by a process that is large itself."""
+    large = b"x" * (300 * MEBIBYTE)
+    del large
+    [peak] = printed_by("from pipeline.progress import peak_memory_bytes; print(peak_memory_bytes())")
+    assert 2**20 < int(peak) < 250 * MEBIBYTE
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "webm"])
