@@ -18,6 +18,7 @@ from pipeline.live.mailbox import Mailbox
 from pipeline.live.sinks.sink import Sink, SinkError
 from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
+from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize.thread import StylizeThread
@@ -112,7 +113,7 @@ class LiveSession:
         height, width = size = output_size_px(self._capture.size, self._config.height)
         self._stylize_thread = StylizeThread(
             self._config,
-            LiveStylizer(self._config, mixer, size, self._notices, build=self._build),
+            LiveStylizer(LiveNetwork(self._config.stylize, mixer, self._notices, build=self._build), size),
             self._capture,
             self._captured,
             self._sink_threads,
@@ -166,7 +167,7 @@ class LiveSession:
             self._controls.quit,  # a window that hangs waits for it
             self._capture.stop,
             self._captured.close,
-            *([stylize_thread.stylizer.close] if stylize_thread is not None else []),
+            *([stylize_thread.stylizer.network.close] if stylize_thread is not None else []),
             *([partial(stylize_thread.join, STYLIZE_SECONDS)] if stylize_thread is not None else []),
             *([audio.stop] if audio is not None else []),
             *(sink_thread.finish for sink_thread in self._sink_threads),

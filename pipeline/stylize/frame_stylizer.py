@@ -12,6 +12,7 @@ clip spreads over threads:
 
 import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -83,6 +84,13 @@ class FrameStylizer:
         self._zero_statistics = zero_statistics(network, self.device)
         # A tensor for each argument: torch.compile compiles again where two arguments are the same tensor.
         self._scalar = lru_cache(maxsize=16)(lambda place, value: torch.tensor(value, device=self.device))
+
+    def with_stability(self, stability: Stability) -> "FrameStylizer":
+        """Return a stylizer of the same network and device with another stability; ``none`` if OpenCV does not load."""
+        other = copy(self)
+        other.stability = stability if opencv_available() else "none"
+        other.stabilizer = Stabilizer(other.stability)
+        return other
 
     def __call__(
         self, pixels: Pixels, state: TemporalState, controls: FrameControls, engine: "Engine"

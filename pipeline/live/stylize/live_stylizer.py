@@ -1,79 +1,44 @@
 """Stylize live frames with the core of `pipeline.stylize`; working size and style may change from frame to frame."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.frames import Pixels
-from pipeline.live.config import LiveConfig
 from pipeline.live.controls import Snapshot
 from pipeline.live.frames import CapturedFrame, LiveFrame
-from pipeline.live.stylize.engine_builder import EngineBuilder, Size, fast_engines
-from pipeline.live.stylize.engine_pool import EnginePool
-from pipeline.live.stylize.style_mixer import StyleMixer
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.live.stylize.engine_builder import Size
+from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.stylize.device import device_errors
-from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
+from pipeline.stylize.frame_stylizer import FrameControls
 from pipeline.stylize.opencv import cv
-from pipeline.stylize.stabilizer import TemporalState
-
-if TYPE_CHECKING:
-    import torch
+from pipeline.stylize.stabilizer import Stability, TemporalState
 
 
 class LiveStylizer:
-    """Stylizes one frame at a time with all cores; all methods but `close` are called in one thread.
+    """Stylizes the frames of one source, one at a time; called in the thread of its network.
 
     Args:
-        config: style, device, engine and the rest of the settings.
-        mixer: the styles.
+        network: that may be shared with other sources.
         size: height and width of the output frames, in pixels.
-        notify: called with each message for the user, one line; from any thread.
-        build: builds an engine; `models.engines.build.build_engine` by default.
+        stability: how to reduce flicker; None takes that of the network.
 
     Attributes:
         size: height and width of the output frames, in pixels.
-        engines: the engines of each working size.
+        network: that runs.
         engine: name of the engine that stylized the last frame.
         seconds: time that the last frame took.
         is_settled: whether ``seconds`` predicts the next frame; the first frame of a size or of an engine takes longer.
-
-    Raises:
-        DeviceError: the device, the precision or the engine is not available.
     """
 
-    def __init__(
-        self,
-        config: LiveConfig,
-        mixer: StyleMixer,
-        size: Size,
-        notify: Callable[[str], None],
-        *,
-        build: BuildEngine | None = None,
-    ) -> None:
-        self.size = size
+    def __init__(self, network: LiveNetwork, size: Size, stability: Stability | None = None) -> None:
+        self.size, self.network = size, network
         self.engine = "eager"
         self.seconds = 0.0
         self.is_settled = False
-        self._mixer = mixer
-        self._core = FrameStylizer(mixer.network, config.stylize, notify)
-        fast = fast_engines(self._core.device, config.stylize.engine)
-        self.engines = EnginePool(EngineBuilder(self._core, build), fast, notify)
+        self._core = network.core(stability)
         self._state = TemporalState()
         self._last: tuple[Size, bool, str] | None = None
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the network runs."""
-        return self._core.device
-
-    def use_this_thread(self) -> None:
-        """Prepare the calling thread for `stylize`; torch's number of threads is a setting of each thread."""
-        import torch
-
-        torch.set_num_threads(self._core.cores)
 
     def stylize(self, captured: CapturedFrame, settings: Snapshot, working_size: Size) -> LiveFrame:
         """Stylize a frame of any size at ``working_size``, height and width in pixels; the output has `size`.
@@ -83,20 +48,16 @@ class LiveStylizer:
             DeviceError: the network cannot run.
         """
         start = time.perf_counter()
-        with device_errors(self.device):
+        with device_errors(self.network.device):
             original = self._original(captured.pixels, settings.mirror)
-            name, engine = self.engines.get(working_size)
+            name, engine = self.network.engines.get(working_size)
             self._note_changes(working_size, settings.mirror, name)
-            controls = FrameControls(self._mixer.mix(settings.weights), settings.strength, settings.keep_colors)
+            controls = FrameControls(self.network.mixer.mix(settings.weights), settings.strength, settings.keep_colors)
             pixels = resized(original, working_size)
             stylized, self._state = self._core(pixels, self._state, controls, engine)
             stylized = resized(stylized, self.size)
         self.seconds = time.perf_counter() - start
         return LiveFrame(stylized, original, captured.captured_at, captured.index)
-
-    def close(self) -> None:
-        """Stop preparing engines in the background."""
-        self.engines.close()
 
     def _original(self, pixels: Pixels, mirror: bool) -> Pixels:
         scaled = resized(pixels, self.size)

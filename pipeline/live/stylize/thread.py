@@ -7,18 +7,14 @@ from collections.abc import Callable, Sequence
 from pipeline.live.capture.thread import CaptureThread
 from pipeline.live.config import DEFAULT_FPS, LiveConfig
 from pipeline.live.controls import Controls
-from pipeline.live.frames import CapturedFrame, LiveFrame
+from pipeline.live.frames import CapturedFrame
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.sinks.thread import SinkThread
+from pipeline.live.stylize.adaptive_stylizer import AdaptiveStylizer
 from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_stylizer import LiveStylizer
-from pipeline.live.stylize.resolution import ResolutionControl, first_step, working_sizes
-from pipeline.stylize.device import OutOfMemoryError, free_memory
+from pipeline.live.stylize.resolution import working_sizes
 
-# Two CPU cores stylize about this many pixels at 30 fps; a GPU starts at the full size.
-FIRST_PIXELS_ON_CPU = 640 * 360
-# The first frames take longer than later ones, so the size is chosen after this time.
-PREPARE_AFTER_SECONDS = 1.0
 # Frames are skipped only if the source is faster than this factor of the target rate, as frame intervals vary.
 RATE_TOLERANCE = 1.15
 
@@ -37,7 +33,6 @@ class StylizeThread(threading.Thread):
 
     Attributes:
         stylizer: stylizes the frames.
-        working: height and width in pixels at which the last frame was stylized.
         first_at: when the first frame was stylized, in seconds of `time.monotonic`; None before.
         fast_at: when the first frame was stylized by a fast engine; None before.
         error: what ended the thread early; None otherwise.
@@ -59,16 +54,15 @@ class StylizeThread(threading.Thread):
         self.error: BaseException | None = None
         self._config, self.stylizer, self._capture = config, stylizer, capture
         self._captured, self._sink_threads, self._controls = captured, sink_threads, controls
-        self._notify = notify
         self._wanted_fps = config.fps_target or DEFAULT_FPS
-        fixed = config.height is not None
-        self._sizes: tuple[Size, ...] = (stylizer.size,) if fixed else working_sizes(*stylizer.size)
-        step = first_step(self._sizes, FIRST_PIXELS_ON_CPU) if stylizer.device.type == "cpu" else 0
-        self._resolution = ResolutionControl(
-            self._sizes, step=step, fps=self.fps, latency_seconds=config.latency_target_ms / 1000
-        )
-        self.working = self._sizes[step]
+        sizes = working_sizes(*stylizer.size) if config.height is None else (stylizer.size,)
+        self._adaptive = AdaptiveStylizer(stylizer, sizes, self.fps, config.latency_target_ms / 1000, notify)
         self._due_at = 0.0
+
+    @property
+    def working(self) -> Size:
+        """Height and width in pixels at which the last frame was stylized."""
+        return self._adaptive.working
 
     @property
     def fps(self) -> float:
@@ -78,7 +72,7 @@ class StylizeThread(threading.Thread):
     def run(self) -> None:
         """Stylize frames until the mailbox is closed."""
         try:
-            self.stylizer.use_this_thread()
+            self.stylizer.network.use_this_thread()
             while (captured := self._captured.get()) is not None:
                 if self._is_due(captured.captured_at):
                     self._stylize(captured)
@@ -100,51 +94,20 @@ class StylizeThread(threading.Thread):
         return True
 
     def _stylize(self, captured: CapturedFrame) -> None:
-        ready = self.stylizer.engines.ready
-        steps_ready = [step for step, size in enumerate(self._sizes) if size in ready]
-        step = self._resolution.choose(time.monotonic(), steps_ready)
-        self.working = self._sizes[step]
-        frame = self._stylized(captured, step)
+        frame = self._adaptive.stylize(captured, self._controls.snapshot())
         if frame is None:
-            self._give_up(step)
             return
         for sink_thread in self._sink_threads:
             sink_thread.put(frame)
         self._learn(time.monotonic())
 
-    def _stylized(self, captured: CapturedFrame, step: int) -> LiveFrame | None:
-        """Return None if the memory is too small, but may suffice for a smaller size."""
-        try:
-            return self.stylizer.stylize(captured, self._controls.snapshot(), self.working)
-        except OutOfMemoryError:  # not passed on: the error would keep the features of the frame in memory
-            if step == len(self._sizes) - 1:
-                raise
-            return None
-
-    def _give_up(self, step: int) -> None:
-        """Release the engines of this size and of all larger ones, and never use them again."""
-        self._resolution.forbid(step)
-        for size in self._sizes[: step + 1]:
-            self.stylizer.engines.give_up(size)
-        (height, width), device = self._sizes[step + 1], self.stylizer.device
-        free_memory(device)
-        self._notify(f"{device} has too little memory: stylizing at {width}x{height} or less")
-
     def _learn(self, now: float) -> None:
-        """Record the time that the frame took, and prepare the engine that would help most."""
-        fast = self.stylizer.engine != "eager"
+        """Choose the size of the next frame by the time and the latency of this one."""
         self.first_at = self.first_at or now
-        self.fast_at = self.fast_at or (now if fast else None)
-        if self.stylizer.is_settled:
-            self._resolution.add(now, self.stylizer.seconds, fast=fast)
+        self.fast_at = self.fast_at or (now if self.stylizer.engine != "eager" else None)
         latencies = [
             sink_thread.deliveries.last_seconds
             for sink_thread in self._sink_threads
             if sink_thread.delivers and sink_thread.deliveries.delivered
         ]
-        if latencies:
-            self._resolution.add_latency(min(latencies))
-        self._resolution.set_fps(self.fps)
-        step = self._resolution.worth_preparing(now) if now - self.first_at > PREPARE_AFTER_SECONDS else None
-        if step is not None:
-            self.stylizer.engines.prepare(self._sizes[step])
+        self._adaptive.learn(now, self.fps, min(latencies, default=None))

@@ -14,12 +14,13 @@ from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
+from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import StyleMixer
 from pipeline.live.stylize.thread import StylizeThread
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import OutOfMemoryError
-from tests.support.live import plain_config
+from tests.support.live import PLAIN, plain_config
 from tests.support.media import moving_square
 from tests.support.tiny import TINY
 
@@ -32,7 +33,7 @@ def new_stylizer(lines: list[str], build: BuildEngine | None = None) -> LiveStyl
     """Of frames of `SIZE`."""
     network = StyleNetwork(TINY)
     mixer = StyleMixer(("tiny",), network, (network.initial_style(),))
-    return LiveStylizer(plain_config(), mixer, SIZE, lines.append, build=build)
+    return LiveStylizer(LiveNetwork(PLAIN, mixer, lines.append, build=build), SIZE)
 
 
 def run(stylizer: LiveStylizer, lines: list[str], count: int) -> StylizeThread:
