@@ -94,8 +94,8 @@ class Schedule:
         return {"progress": self.progress, "elapsed": self.elapsed, "finish": self._early_end}
 
     def load_state(self, state: Mapping[str, Any], step: int) -> None:
-        """Continue at ``step`` from a `state`; what the states of earlier versions lack follows from the step."""
-        self.progress = max(state.get("progress", 0.0), step / self._steps)
-        self.elapsed = state.get("elapsed", 0.0)
-        finish = state.get("finish")
+        """Continue at ``step`` from a `state`."""
+        self.progress = max(state["progress"], step / self._steps)
+        self.elapsed = state["elapsed"]
+        finish = state["finish"]
         self._early_end = None if finish is None else (int(finish[0]), float(finish[1]))

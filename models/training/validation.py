@@ -50,5 +50,5 @@ class ValidationHistory:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "ValidationHistory":
-        """Return what `state` described; entries that earlier versions did not store have their defaults."""
-        return cls(**{f.name: state[f.name] for f in fields(cls) if f.name in state})
+        """Return what `state` described."""
+        return cls(**{f.name: state[f.name] for f in fields(cls)})

@@ -24,11 +24,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state that `write_checkpoint` wrote, and its recipe.
 
     Raises:
-        StyleError: it is damaged, not a checkpoint, or of an earlier version.
+        StyleError: it is damaged, not a checkpoint, of an earlier version, or has values that no run can have.
     """
     from safetensors.torch import load
 
-    from models.training.config import TrainingConfig
+    from models.training.saved_state import check_state
 
     try:
         with open_input(path) as file:
@@ -37,18 +37,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 raise ValueError(f"its format is not {FORMAT}")
             file.seek(0)
             tensors = load(file.read())
-        state: dict[str, Any] = json.loads(metadata["state"]) | {"recipe": json.loads(metadata["recipe"])}
-        TrainingConfig(**state["config"])
+        state: dict[str, Any] = json.loads(metadata["state"]) | {"tensors": tensors}
+        check_state(state)
+        recipe = json.loads(metadata["recipe"])
+        if not isinstance(recipe, dict):
+            raise ValueError("its recipe is missing")
     except PickleFileError as error:
         raise _unusable(path, "an earlier version wrote it, and this one cannot resume it") from error
     except OSError as error:
         raise _unusable(path, error.strerror or first_line(error)) from error
     except Exception as error:  # a file of another kind raises anything
         raise _unusable(path, f"not a checkpoint, or damaged: {first_line(error)}") from error
-    return state | {"tensors": tensors}
+    return state | {"recipe": recipe}
 
 
-def restore(trainer: "Trainer", recipe: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
+def restore(trainer: "Trainer", recipe: dict[str, Any], state: Mapping[str, Any], path: Path) -> None:
     """Restore ``trainer`` from the ``state`` read at ``path``.
 
     Raises:
@@ -56,10 +59,9 @@ def restore(trainer: "Trainer", recipe: Mapping[str, Any], state: Mapping[str, A
     """
     try:
         trainer.load_state(state)
-        changed = [
-            key for key, value in state["recipe"].items() if key not in NOT_COMPARED and value != recipe.get(key)
-        ]
-        if changed:
+        before = state["recipe"]
+        keys = (key for key in recipe | before if key not in NOT_COMPARED)
+        if changed := [key for key in keys if before.get(key) != recipe.get(key)]:
             raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
     except Exception as error:  # a state of another network raises anything
         raise _unusable(path, first_line(error)) from error

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 
+from models.training.trainer import TrainingReport
 from models.weight_file import LARGEST_FILE_BYTES
 from pipeline.errors import StyleError
 from pipeline.train.checkpoint import read_checkpoint, restore, write_checkpoint
@@ -57,26 +59,31 @@ def test_a_compressed_archive_fills_no_memory(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    """A run that was interrupted after a step."""
+    """A run that was interrupted after its first validation."""
     folder = tmp_path_factory.mktemp("train")
     write_training_files(folder)
     config = training_config(folder, folder / "mine.safetensors")
 
-    def interrupt(report: object) -> None:
-        raise KeyboardInterrupt
+    def interrupt(report: TrainingReport) -> None:
+        if report.validation is not None:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(config, interrupt)
     return config
 
 
-def changed(config: TrainConfig, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> bytes:
+def changed(
+    config: TrainConfig,
+    change: Callable[[dict[str, Any], dict[str, Any]], object],
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Return the content of the checkpoint with other values and tensors."""
     content = config.checkpoint.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-    values, tensors = json.loads(header["state"]), dict[str, Any](load(content))
+    values, tensors = json.loads(header["state"]), {name: tensor.copy() for name, tensor in load(content).items()}
     change(values, tensors)
-    return save(tensors, header | {"state": json.dumps(values)})
+    return save(tensors, header | {"state": json.dumps(values)} | dict(metadata))
 
 
 def test_a_checkpoint_is_restored_as_it_was_written(interrupted: TrainConfig, tmp_path: Path) -> None:
@@ -105,7 +112,36 @@ HOSTILE: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "text instead of settings": lambda values, tensors: values.update(config="steps"),
     "text in the settings": lambda values, tensors: values["config"].update(steps="3"),
     "an unknown setting": lambda values, tensors: values["config"].update(mood="calm"),
+    "a setting that is no number": lambda values, tensors: values["config"].update(minutes=float("nan")),
+    "a setting that is true": lambda values, tensors: values["config"].update(plateau=True),
+    "part of a step": lambda values, tensors: values.update(step=0.5),
+    "a step after the last": lambda values, tensors: values.update(step=4),
+    "a step before the first": lambda values, tensors: values.update(step=-1),
+    "a time before the start": lambda values, tensors: values["schedule"].update(elapsed=-1e12),
+    "text instead of a time": lambda values, tensors: values["schedule"].update(elapsed="x"),
+    "a time that is no number": lambda values, tensors: values["schedule"].update(elapsed=float("nan")),
+    "a time without an end": lambda values, tensors: values["schedule"].update(elapsed=float("inf")),
+    "progress beyond the end": lambda values, tensors: values["schedule"].update(progress=1.5),
+    "an early end of text": lambda values, tensors: values["schedule"].update(finish="ab"),
+    "an early end to come": lambda values, tensors: values["schedule"].update(finish=[3, 0.5]),
+    "a schedule of text": lambda values, tensors: values.update(schedule="x"),
+    "losses of text": lambda values, tensors: values.update(best="x"),
+    "a loss of text": lambda values, tensors: values["best"].update(style="x"),
+    "a loss that is no number": lambda values, tensors: values["best"].update(style=float("nan")),
+    "a loss with a name for the terminal": lambda values, tensors: values["best"].update({"\33[2J": 0.0}),
+    "losses of another sum": lambda values, tensors: values.update(best_loss=0.0),
+    "a best loss of text": lambda values, tensors: values.update(best_loss="x"),
+    "a reference that is no number": lambda values, tensors: values.update(reference=float("nan")),
+    "text instead of a count": lambda values, tensors: values.update(worse="x"),
+    "a count below zero": lambda values, tensors: values.update(stale=-(10**9)),
+    "a validation to come": lambda values, tensors: values.update(validated=3),
+    "no history": lambda values, tensors: [values.pop(name) for name in ("best", "best_loss", "worse")],
+    "weights that are no numbers": lambda values, tensors: tensors[WEIGHT].fill(float("nan")),
+    "whole numbers as weights": lambda values, tensors: tensors.update({WEIGHT: tensors[WEIGHT].astype(np.int32)}),
+    "a moment below zero": lambda values, tensors: tensors["optimizer.0.exp_avg_sq"].fill(-1),
+    "a moment before its first step": lambda values, tensors: tensors["optimizer.0.step"].fill(0),
 }
+WEIGHT = "bank.convolutions.0"
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -116,6 +152,25 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(interrupted: TrainConfig, tm
     with pytest.raises(StyleError, match=r"mine\.checkpoint: cannot be resumed \([^\n]+\); --overwrite") as caught:
         restore(trainer, recipe, read_checkpoint(path), path)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ({}, "of a run with other start, paintings, painting_px, weights, content, "),
+        ({"start": "", "mood": "calm"}, "of a run with other paintings, "),
+        ([], "its recipe is missing"),
+        (None, "its recipe is missing"),
+    ],
+)
+def test_a_checkpoint_that_does_not_say_what_it_was_made_from_is_refused(
+    interrupted: TrainConfig, tmp_path: Path, recipe: object, named: str
+) -> None:
+    path = tmp_path / "mine.checkpoint"
+    path.write_bytes(changed(interrupted, lambda values, tensors: None, {"recipe": json.dumps(recipe)}))
+    trainer, expected = build_trainer(interrupted, metadata_of(interrupted), print)
+    with pytest.raises(StyleError, match=rf"mine\.checkpoint: cannot be resumed \([^\n]*{named}[^\n]*\); --overwrite"):
+        restore(trainer, expected, read_checkpoint(path), path)
 
 
 @pytest.mark.parametrize(

@@ -98,13 +98,6 @@ def test_a_pause_costs_nothing() -> None:
     assert later.elapsed == pytest.approx(60, abs=1)
 
 
-def test_a_state_of_an_earlier_version_continues_at_its_step() -> None:
-    schedule = Schedule(200)
-    schedule.load_state({}, 50)
-    assert schedule.progress == 0.25
-    assert not schedule.ends_early
-
-
 def test_an_early_end_brings_the_rate_down_all_the_way() -> None:
     clock = Clock()
     schedule = Schedule(1000, clock=clock)

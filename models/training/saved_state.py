@@ -1,0 +1,114 @@
+"""Checks of the state of a run that was stored: whoever can write the file can write anything into it."""
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from torch import Tensor
+
+from models.training.config import TrainingConfig
+
+LARGEST = sys.float_info.max
+LARGEST_WHOLE = 2**63 - 1
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Check the types and ranges of all that `Trainer.state` returned before it was stored as JSON and tensors.
+
+    Raises:
+        ValueError: a value is missing, or is none that a run can have.
+        TypeError: there is a setting that no run has.
+    """
+    steps = _settings(_part(state, "config")).steps
+    step = _whole("step", _value(state, "step"), steps)
+    _check_schedule(_part(state, "schedule"), step)
+    _check_history(state, step)
+    for name, tensor in _part(state, "tensors").items():
+        _check_tensor(name, tensor, step)
+
+
+def _settings(config: Mapping[str, Any]) -> TrainingConfig:
+    for field in fields(TrainingConfig):
+        value = config.get(field.name, field.default)
+        if isinstance(field.default, bool):
+            fits = isinstance(value, bool)
+        elif isinstance(field.default, int):
+            fits = _is_number(value, int) and value <= LARGEST_WHOLE
+        else:
+            fits = _is_number(value, int | float) or value is field.default is None
+        if not fits:
+            raise ValueError(f"{field.name} cannot be {_shown(value)}")
+    return TrainingConfig(**config)
+
+
+def _check_schedule(schedule: Mapping[str, Any], step: int) -> None:
+    _number("progress", _value(schedule, "progress"), 1)
+    _number("elapsed", _value(schedule, "elapsed"))
+    finish = _value(schedule, "finish")
+    if finish is not None:
+        if not isinstance(finish, list | tuple) or len(finish) != 2:
+            raise ValueError(f"finish cannot be {_shown(finish)}")
+        _whole("the step of finish", finish[0], step)
+        _number("the progress of finish", finish[1], 1)
+
+
+def _check_history(state: Mapping[str, Any], step: int) -> None:
+    for name in ("worse", "stale", "validated"):
+        _whole(name, _value(state, name), step)
+    _number("reference", _value(state, "reference"), math.inf)
+    best = _part(state, "best")
+    if strange := [name for name in best if not name.isidentifier()]:
+        raise ValueError(f"best has a loss {_shown(strange[0])}")
+    total = sum(_number(name, loss) for name, loss in best.items()) if best else math.inf
+    if not math.isclose(_number("best_loss", _value(state, "best_loss"), math.inf), total):
+        raise ValueError("best_loss is not the sum of the best losses")
+
+
+def _check_tensor(name: str, tensor: Tensor, step: int) -> None:
+    if name == "generator":  # checked by what it is for
+        return
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} has values of type {tensor.dtype}")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name} has values that are not finite")
+    if name.endswith(".exp_avg_sq") and tensor.lt(0).any():
+        raise ValueError(f"{name} has values below zero")
+    if name.endswith(".step") and not tensor.ge(1).logical_and(tensor.le(step + 1)).all():  # + 1: amid a step
+        raise ValueError(f"{name} is not from 1 to {step + 1}")
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    if name not in values:
+        raise ValueError(f"its {name} is missing")
+    return values[name]
+
+
+def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = _value(values, name)
+    if not isinstance(part, Mapping):
+        raise ValueError(f"its {name} cannot be {_shown(part)}")
+    return part
+
+
+def _number(name: str, value: Any, most: float = LARGEST) -> float:
+    if not _is_number(value, int | float) or not value <= most:
+        limit = "" if most >= LARGEST else f" to {most:g}"
+        raise ValueError(f"{name} must be a number from 0{limit}, not {_shown(value)}")
+    return float(value)
+
+
+def _whole(name: str, value: Any, most: int) -> int:
+    if not _is_number(value, int) or not value <= most:
+        raise ValueError(f"{name} must be a whole number from 0 to {most}, not {_shown(value)}")
+    return int(value)
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    """Return whether the value is a number of this kind, and not negative: no value of a run is."""
+    return isinstance(value, kind) and not isinstance(value, bool) and value >= 0
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.40}"
