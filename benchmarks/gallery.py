@@ -54,10 +54,11 @@ def main() -> int:
             measured[name] = figures
             for key, value in figures.items():
                 print(f"{name:20} {key:32} {value:.4f}", flush=True)
+            rounded = {key: round(value, 4) for key, value in figures.items()}
             if arguments.cards:
-                write_figures(arguments.cards, name, figures)
+                write_figures(arguments.cards, name, rounded)
             if arguments.store:
-                store_figures(style, figures)
+                store_figures(style, rounded)
         if arguments.sheet:
             originals = [image for path in arguments.clips for image in _moments(path)]
             write_image(arguments.sheet, contact_sheet({"original": originals} | rows))
@@ -214,16 +215,14 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
     known = json.loads(cards.read_text(encoding="utf-8"))
     if style not in known:
         raise ValueError(f"{cards}: contains no entry of {style!r}; known: {', '.join(known)}")
-    rounded = {name: round(value, 4) for name, value in figures.items()}
-    known[style]["figures"] = known[style].get("figures", {}) | rounded
+    known[style]["figures"] = known[style].get("figures", {}) | dict(figures)
     write_atomically(str(cards), (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def store_figures(style: str, figures: Mapping[str, float]) -> None:
     """Put the figures into the metadata of a style, in its weight file."""
     catalog, found = find(style)
-    rounded = {name: round(value, 4) for name, value in figures.items()}
-    changed = dict(catalog.styles) | {found.name: replace(found, figures={**found.figures, **rounded})}
+    changed = dict(catalog.styles) | {found.name: replace(found, figures={**found.figures, **figures})}
     write_atomically(str(catalog.path), with_styles(catalog.path, list(changed.values())))
 
 

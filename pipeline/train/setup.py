@@ -43,10 +43,10 @@ def build_trainer(
     from models.training.objective import LossWeights, StyleTransferObjective
     from models.training.trainer import Trainer
 
-    start = time.monotonic()
+    started = time.monotonic()
     device = _device(config.device, notify)
     style_images = _style_images(config, styles, notify)
-    network, initial = _initial_network(config)
+    network, initial, start = _initial_network(config)
     content = read_content(
         config.content,
         crop_px=config.crop_px,
@@ -56,7 +56,7 @@ def build_trainer(
     )
     download_start = time.monotonic()
     loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
-    start += time.monotonic() - download_start
+    started += time.monotonic() - download_start
     if native_precision(device) == "bf16":
         loss_networks = [network.bfloat16() for network in loss_networks]
     settings, cache = _settings(config, device, notify)
@@ -75,8 +75,9 @@ def build_trainer(
         )
     except ValueError as error:
         raise InputError(config.content[0] if config.content else "", str(error)) from error
-    trainer.schedule.elapsed = time.monotonic() - start
-    return trainer, _recipe(config, styles, content) | {"settings": asdict(settings), "loss_networks": sources}
+    trainer.schedule.elapsed = time.monotonic() - started
+    made_from = _recipe(config, styles, content) | {"settings": asdict(settings), "loss_networks": sources}
+    return trainer, {"start": start} | made_from
 
 
 def _device(name: str, notify: Notify) -> "torch.device":
@@ -106,10 +107,13 @@ def _style_images(config: TrainConfig, styles: Sequence[StyleMetadata], notify: 
     return tensors
 
 
-def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]]:
+def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"], str]:
     """Return the network and the styles to start from: random, or known ones, or for a new style their mean.
 
     Several styles that are trained together share their convolutions: the mean, unless they share them already.
+
+    Returns:
+        The network, the styles, and the digest of their files, empty if they are random.
     """
     import torch
 
@@ -119,9 +123,10 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
     if config.from_scratch:
         network = StyleNetwork()
         initial = network.initial_style()
-        return network, [initial for _ in config.paintings]
+        return network, [initial for _ in config.paintings], ""
     try:
-        known = {name: load(f"{catalog.path}#{name}") for name, catalog in _start(config).items()}
+        catalogs = _start(config)
+        known = {name: load(f"{catalog.path}#{name}") for name, catalog in catalogs.items()}
     except WeightsError as error:
         raise StyleError(str(error)) from error
     tensors = zip(*(each.style.tensors() for each in known.values()), strict=True)
@@ -130,7 +135,8 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
     first = styles[0].convolutions
     if not all(torch.equal(a, b) for style in styles for a, b in zip(style.convolutions, first, strict=True)):
         styles = [replace(style, convolutions=mean.convolutions) for style in styles]
-    return next(iter(known.values())).network, styles
+    files = sorted({catalog.path for catalog in catalogs.values()})
+    return next(iter(known.values())).network, styles, digest(*files)
 
 
 def _start(config: TrainConfig) -> Mapping[str, Catalog]:
@@ -167,7 +173,6 @@ def _recipe(config: TrainConfig, styles: Sequence[StyleMetadata], content: Conte
     files = {name: {"file": path.name, "sha256": digest(path)} for name, path in config.paintings.items()}
     clips = {"files": _digest_of_names(content.clips), "pairs": len(content.pairs)}
     return {
-        "start": "" if config.from_scratch else digest(*sorted({catalog.path for catalog in _start(config).values()})),
         "torch": torch.__version__,
         "paintings": files,
         "painting_px": {style.name: style.painting_px for style in styles},

@@ -26,6 +26,7 @@ from models.training.pairs import FramePairs
 from models.training.synthetic_motion import MARGIN_PX
 from models.training.trainer import TrainingReport
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
+from pipeline.evaluate.loss_networks import digest
 from pipeline.train.config import (
     MINUTES,
     NETWORK_RATE,
@@ -117,6 +118,16 @@ def test_a_new_style_starts_as_the_mean_of_the_known_ones(ready: TrainConfig, ea
     assert torch.equal(known.scale, second.style.scale)
     assert all(map(torch.equal, mean.convolutions, first.style.convolutions))
     assert all(parameter.requires_grad for parameter in trainer.bank.parameters())
+
+
+def test_the_recipe_names_the_weights_that_were_read(ready: TrainConfig, earlier: Path) -> None:
+    """They are read once: another file may have their name later."""
+    (ready.content[0] / "broken.png").write_text("no photo")
+    before = digest(earlier)
+    config = dataclasses.replace(ready, start=earlier, from_scratch=False)
+    _, recipe = build_trainer(config, metadata_of(config), lambda line: earlier.write_text("no weights"))
+    assert earlier.read_text() == "no weights"
+    assert recipe["start"] == before
 
 
 class Recording:
