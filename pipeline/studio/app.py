@@ -1,39 +1,61 @@
 """The application: which module answers which request."""
 
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from pipeline.errors import PipelineError
-from pipeline.studio import pages
+from pipeline.studio import overview, pages
 from pipeline.studio.answers import RequestError, error_response, line_of
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.guard import Guard
+from pipeline.studio.render import routes as render_routes
+from pipeline.studio.render.routes import RenderRoom
 
-logger = logging.getLogger(__name__)
 
-
-def make_app(config: StudioConfig, token: str) -> FastAPI:
+def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     """Return the application.
 
     Args:
         config: of the studio.
         token: in the link, exchanged for a cookie.
+        root: the studio's folder, see `pipeline.studio.folder`.
+
+    Raises:
+        StyleError: the bundled styles are missing.
     """
+    render = RenderRoom(config, root)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with render.open():
+            yield
+
+    def live() -> Mapping[str, Any]:
+        return {"live": {"free": 0, "most": 0}, "engine": config.engine, "device": config.device}
 
     # No pages of its own: those of FastAPI's documentation load scripts from elsewhere.
     app = FastAPI(title="flowbrush studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(pages.router(config))
+    app.state.stop = render.events.close  # called before the server waits for open connections to end
+    app.include_router(pages.router())
+    app.include_router(overview.router(config, _version(), live, render.stills.thumbnail, root / "styles"))
+    app.include_router(render_routes.router(render, overview.style_names))
     app.add_middleware(Guard, config=config, token=token)
     _handle_errors(app)
     return app
+
+
+def _version() -> str:
+    try:
+        return version("flowbrush")
+    except PackageNotFoundError:
+        return ""
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -45,7 +67,11 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, f"{request.url.path}: {error.detail}; reload the page")
+        return error_response(error.status_code, f"{request.url.path[:100]}: {error.detail}; reload the page")
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return error_response(400, f"{request.url.path[:100]}: something is missing in the request; reload the page")
 
     @app.exception_handler(PipelineError)
     async def failed(request: Request, error: PipelineError) -> Response:

@@ -5,7 +5,6 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 
 from pipeline.studio.answers import RequestError
-from pipeline.studio.config import StudioConfig
 
 PAGE = "pipeline.studio.page"
 TYPES = {
@@ -20,7 +19,7 @@ TYPES = {
 """Media types by the ending of a file's name; files with other endings are not served."""
 
 
-def router(config: StudioConfig) -> APIRouter:
+def router() -> APIRouter:
     """Return the routes of the page and its files."""
     routes = APIRouter()
 

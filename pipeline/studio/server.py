@@ -41,16 +41,17 @@ def serve(config: StudioConfig, say: Callable[[str], None]) -> None:
     from pipeline.studio.folder import open_folder, read_token
 
     listener = _bind(config)
-    token = read_token(open_folder(config), is_new=config.new_token)
+    root = open_folder(config)
+    token = read_token(root, is_new=config.new_token)
     port = listener.getsockname()[1]
     settings = uvicorn.Config(
-        make_app(config, token),
+        make_app(config, token, root),
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
         ws_max_size=4 * 2**20,
-        ws_max_queue=2,
+        ws_max_queue=4,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=END_SECONDS,
     )

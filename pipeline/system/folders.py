@@ -60,6 +60,22 @@ def is_private(path: str | Path) -> bool:
     return True
 
 
+def remove_private(path: str | Path) -> None:
+    """Delete a private folder of ours with everything in it, as far as that can be deleted; links are not followed."""
+    if is_private(path):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def content_bytes(path: str | Path) -> int:
+    """Return the size of all files in a folder and in those within it; links are not followed."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):  # deleted meanwhile
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Make a private folder in the system's temporary folder, and delete it at the end of the context.

@@ -1,0 +1,147 @@
+"""A render job: a clip to stylize, how, and how far it is."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipeline.studio.render.uploads import is_id
+from pipeline.system.files import read_own, write_atomically
+from pipeline.system.folders import make_private, remove_private
+
+JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
+Container = Literal["mp4", "mkv", "webm"]
+CONTAINERS: tuple[Container, ...] = get_args(Container)
+MOST_NOTICES = 20
+_RECORD, _MOST_RECORD_BYTES = "job.json", 2**17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A render job.
+
+    Attributes:
+        job: its identifier.
+        number: jobs are done in the order of their numbers.
+        upload: identifier of the clip.
+        source: path of the clip.
+        name: of the clip.
+        settings: as the page gave them; see `pipeline.studio.settings`.
+        style: the styles for people, and in the result's name.
+        container: of the result.
+        state: waiting, running, done, failed or cancelled.
+        frames_done: finished frames.
+        frames: estimated number of all frames, None if unknown.
+        fps: frames per second of this run; 0 before its first.
+        error: why it failed, one line.
+        result_bytes: size of the result, None without one.
+        notices: what the user should know, one line each.
+    """
+
+    job: str
+    number: int
+    upload: str
+    source: str
+    name: str
+    settings: Mapping[str, object]
+    style: str
+    container: Container
+    state: JobState = "waiting"
+    frames_done: int = 0
+    frames: int | None = None
+    fps: float = 0.0
+    error: str | None = None
+    result_bytes: int | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time until the end, None if unknown."""
+        if self.state != "running" or not self.frames or not self.fps:
+            return None
+        return round(max(self.frames - self.frames_done, 0) / self.fps, 1)
+
+    @property
+    def result_name(self) -> str:
+        """Name of the result for the one who downloads it."""
+        return f"{Path(self.name).stem}-{self.style}.{self.container}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the page is told."""
+        hidden = ("source", "number")
+        told = {name: value for name, value in asdict(self).items() if name not in hidden}
+        return {**told, "fps": round(self.fps, 2), "seconds_left": self.seconds_left}
+
+
+class JobStore:
+    """The jobs on disk, one folder each.
+
+    Args:
+        root: folder of the jobs, private.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self) -> list[Job]:
+        """Return the jobs of earlier runs of the studio in their order; those that were interrupted wait again.
+
+        What is left of one that was being removed, or of none of ours, is deleted.
+        """
+        found: list[Job] = []
+        for folder in self._root.iterdir():
+            job = _read(folder)
+            if job is None:
+                remove_private(folder)
+                continue
+            found.append(self._checked(job))
+        return sorted(found, key=lambda job: job.number)
+
+    def write(self, job: Job) -> None:
+        """Store a job.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        make_private(self._root / job.job)
+        write_atomically(str(self._root / job.job / _RECORD), json.dumps(asdict(job)).encode())
+
+    def remove(self, job: Job) -> None:
+        """Delete a job with its result and its partial output."""
+        remove_private(self._root / job.job)
+
+    def result(self, job: Job) -> Path:
+        """Return the path of the result."""
+        return self._root / job.job / f"result.{job.container}"
+
+    def clear_output(self, job: Job) -> None:
+        """Delete the partial output of a job that will not be resumed."""
+        remove_private(Path(f"{self.result(job)}.flowbrush"))
+
+    def _checked(self, job: Job) -> Job:
+        if job.state == "running":
+            return replace(job, state="waiting", fps=0.0)
+        if job.state == "done" and not self.result(job).is_file():
+            return replace(
+                job, state="failed", error="the result is no longer there; render it again", result_bytes=None
+            )
+        return job
+
+
+def _read(folder: Path) -> Job | None:
+    if not is_id(folder.name):
+        return None
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
+        job = Job(**{field.name: values[field.name] for field in fields(Job)})
+        job = replace(job, notices=tuple(job.notices))
+        if job.job == folder.name and job.state in get_args(JobState) and job.container in CONTAINERS:
+            return job
+    return None

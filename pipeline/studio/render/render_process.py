@@ -1,0 +1,75 @@
+"""The process that renders one job, as ``flowbrush video`` does; started by `pipeline.studio.render.runner`.
+
+It takes one message with ``source``, ``target``, ``name``, ``settings``, ``device`` and ``engine``, and sends
+``frames`` with ``total`` and ``fps`` now and then, ``notice``, and at the end ``done`` or ``error``. When it is killed,
+the next one resumes after the segments that it has finished.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.errors import PipelineError, first_line
+from pipeline.progress import Progress
+from pipeline.run import stylize_video
+from pipeline.studio.answers import line_of
+from pipeline.studio.render.parent import Parent
+from pipeline.studio.settings import read_settings
+from pipeline.stylize.style import bundled_styles
+
+logger = logging.getLogger(__name__)
+
+# Live viewers get three quarters of the cores where both want all of them.
+NICENESS = 5
+PROGRESS_SECONDS = 0.25
+
+
+class Report:
+    """Sends the progress of a render to the studio, a few times a second."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._next = 0.0
+
+    def frames(self, state: Progress) -> None:
+        """Send the progress, if some time has gone by."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_SECONDS
+            self._parent.send({"frames": state.frames, "total": state.total, "fps": state.fps})
+
+    def note(self, line: str) -> None:
+        """Send a notice."""
+        self._parent.send({"notice": line})
+
+
+def config_of(order: Mapping[str, Any]) -> VideoConfig:
+    """Return what an order means.
+
+    Raises:
+        ValueError: the settings are not those of a viewer.
+    """
+    settings = read_settings(order["settings"], [style.name for style in bundled_styles()])
+    base = StylizeConfig(style=settings.spec, device=order["device"], engine=order["engine"])
+    return VideoConfig(source=order["source"], target=order["target"], stylize=settings.stylize_config(base))
+
+
+def main() -> None:
+    """Render what the studio orders."""
+    parent = Parent(NICENESS)
+    order = parent.receive()
+    report = Report(parent)
+    try:
+        summary = stylize_video(config_of(order), progress=report.frames, notify=report.note)
+        parent.send({"done": True, "frames": summary.frames, "total": summary.frames, "fps": summary.fps})
+    except (PipelineError, ValueError) as error:
+        parent.send({"error": line_of(error, order["name"])})
+    except Exception as error:
+        logger.exception("%s", order["name"])
+        parent.send({"error": f"{order['name']}: {type(error).__name__}: {first_line(error)}"})
+
+
+if __name__ == "__main__":
+    main()

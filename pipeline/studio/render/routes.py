@@ -1,0 +1,177 @@
+"""What the page asks for about clips: uploads, frames, jobs, results."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import FileResponse, JSONResponse, StreamingResponse
+
+from pipeline.studio.answers import RequestError, read_json
+from pipeline.studio.config import StudioConfig
+from pipeline.studio.render.events import Events
+from pipeline.studio.render.jobs import CONTAINERS, Container, JobStore
+from pipeline.studio.render.runner import Runner
+from pipeline.studio.render.space import Space
+from pipeline.studio.render.stills import Stills
+from pipeline.studio.render.uploads import Uploads
+from pipeline.studio.settings import MOST_TEXT, ViewerSettings, parse_json, read_settings
+
+# How often clips that nobody needs are looked for.
+_LOOK_SECONDS = 60.0
+_KINDS = {"mp4": "video/mp4", "mkv": "video/x-matroska", "webm": "video/webm"}
+_IMMUTABLE = {"Cache-Control": "private, max-age=3600"}
+
+
+class RenderRoom:
+    """Everything about clips: what is uploaded, what is rendered.
+
+    Args:
+        config: of the studio.
+        root: the studio's folder.
+
+    Attributes:
+        stills: single frames.
+        uploads: the clips.
+        runner: the jobs.
+        events: tells pages about jobs.
+    """
+
+    def __init__(self, config: StudioConfig, root: Path) -> None:
+        space = Space(root, config.disk_bytes)
+        self.stills = Stills(config.device)
+        self.uploads = Uploads(root / "uploads", space, self.stills, most_bytes=config.upload_bytes)
+        self.store = JobStore(root / "jobs")
+        self.events = Events(self._state)
+        self.runner = Runner(config, self.store, self.uploads, space, self.events.publish)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Context in which jobs are done."""
+        self.runner.start()
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            yield
+        finally:
+            tidying.cancel()
+            self.stills.close()
+            await asyncio.to_thread(self.runner.close)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.uploads.remove_unused(self.runner.needed_uploads())
+
+    def _state(self, job_id: str) -> dict[str, Any] | None:
+        with suppress(RequestError):
+            return self.runner.find(job_id).as_json()
+        return None
+
+
+def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter:
+    """Return the routes of clips.
+
+    Args:
+        room: the clips and jobs.
+        styles: returns the names of the styles.
+    """
+    routes = APIRouter(prefix="/api")
+    uploads, runner = room.uploads, room.runner
+
+    @routes.post("/uploads")
+    async def upload(request: Request, name: str = "clip") -> Response:
+        length = request.headers.get("content-length", "")
+        size = int(length) if length.isdigit() and len(length) < 20 else None
+        try:
+            return JSONResponse((await uploads.receive(name, size, request.stream())).as_json(), 201)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads this
+
+    @routes.delete("/uploads/{upload_id}")
+    async def forget(upload_id: str) -> Response:
+        if upload_id in runner.needed_uploads():
+            raise RequestError(409, "a job needs this clip; cancel the job first")
+        uploads.remove(upload_id)
+        return JSONResponse({})
+
+    @routes.get("/uploads/{upload_id}/frame.jpg")
+    async def frame(upload_id: str, time: str = "0") -> Response:
+        clip = uploads.find(upload_id)
+        return _jpeg(await room.stills.frame(uploads.path(clip), clip.name, _seconds(time)))
+
+    @routes.get("/uploads/{upload_id}/preview.jpg")
+    async def preview(request: Request, upload_id: str, settings: str, time: str = "0") -> Response:
+        clip = uploads.find(upload_id)
+        given, _ = _settings(settings, styles())
+        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, _seconds(time), given))
+
+    @routes.post("/jobs")
+    async def add(request: Request) -> Response:
+        order = read_json(await request.body())
+        if not isinstance(order, dict) or not isinstance(order.get("upload"), str):
+            raise RequestError(400, "the order names no clip; drop one first")
+        container = order.get("container", "mp4")
+        if container not in CONTAINERS:
+            raise RequestError(400, f"the container must be one of {', '.join(CONTAINERS)}; choose one of them")
+        given, settings = _settings(order.get("settings"), styles())
+        kind: Container = CONTAINERS[CONTAINERS.index(container)]
+        return JSONResponse(runner.add(uploads.find(order["upload"]), settings, given, kind).as_json(), 201)
+
+    @routes.get("/jobs")
+    async def jobs() -> Response:
+        return JSONResponse({"jobs": [job.as_json() for job in runner.jobs()]})
+
+    @routes.get("/jobs/events")
+    async def events() -> Response:
+        return StreamingResponse(room.events.listen(), media_type="text/event-stream")
+
+    @routes.get("/jobs/{job_id}")
+    async def job(job_id: str) -> Response:
+        return JSONResponse(runner.find(job_id).as_json())
+
+    @routes.delete("/jobs/{job_id}")
+    async def stop(job_id: str) -> Response:
+        stopped = await asyncio.to_thread(runner.stop, job_id)
+        return JSONResponse(stopped.as_json() if stopped else {"job": job_id, "state": "removed"})
+
+    @routes.get("/jobs/{job_id}/result")
+    async def result(job_id: str) -> Response:
+        job = runner.find(job_id)
+        path = room.store.result(job)
+        if job.state != "done" or not path.is_file():
+            raise RequestError(404, f"{job.name}: there is no result yet; wait until it is done")
+        return FileResponse(path, media_type=_KINDS[job.container], filename=job.result_name)
+
+    return routes
+
+
+def _jpeg(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers=_IMMUTABLE)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text[:30])
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 1e7:
+        raise RequestError(400, "the time must be a number of seconds, 0 or more")
+    return seconds
+
+
+def _settings(given: object, known: Collection[str]) -> tuple[dict[str, object], ViewerSettings]:
+    """Return the settings of a page as they were given, and what they mean.
+
+    Raises:
+        RequestError: they are malformed.
+    """
+    try:
+        values = parse_json(given) if isinstance(given, str) else given
+        if not isinstance(values, dict) or len(str(values)) > MOST_TEXT:
+            raise ValueError("there are no settings; choose a style")
+        return values, read_settings(values, known)
+    except ValueError as error:
+        raise RequestError(400, str(error)) from error

@@ -1,0 +1,119 @@
+"""Frames of clips, stylized or not, one at a time, from a process that may crash."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.studio.answers import RequestError
+from pipeline.studio.render.child import Child
+
+MODULE = "pipeline.studio.render.still_process"
+# Requests that may wait; a page asks for all thumbnails at once.
+MOST_WAITING = 40
+# The first answer waits for torch; opening a clip whose clock jumps reads all of it.
+LONGEST_SECONDS = 60.0
+
+
+class Stills:
+    """Asks the process, which is started when it is first needed, and again after it has ended.
+
+    Args:
+        device: on which frames are stylized, as ``--device`` names it.
+        module: what the process runs.
+        longest_seconds: an answer may take so long; then the process is killed.
+    """
+
+    def __init__(self, device: str, *, module: str = MODULE, longest_seconds: float = LONGEST_SECONDS) -> None:
+        self._device, self._module, self._longest_seconds = device, module, longest_seconds
+        self._turn, self._lock = asyncio.Lock(), threading.Lock()
+        self._waiting = 0
+        self._child: Child | None = None
+        self._is_closed = False
+
+    async def probe(self, path: str, name: str) -> dict[str, Any]:
+        """Return width, height, frames, seconds, fps and has_audio of a clip.
+
+        Args:
+            path: of the clip.
+            name: for messages.
+
+        Raises:
+            RequestError: it is no clip that can be stylized.
+        """
+        return (await self._ask(do="probe", path=path, name=name))[0]
+
+    async def frame(self, path: str, name: str, seconds: float) -> bytes:
+        """Return a frame of a clip as JPEG.
+
+        Raises:
+            RequestError: the clip cannot be read.
+        """
+        return (await self._ask(do="frame", path=path, name=name, seconds=seconds))[1]
+
+    async def preview(self, path: str, name: str, seconds: float, settings: Mapping[str, object]) -> bytes:
+        """Return a stylized frame of a clip as JPEG.
+
+        Raises:
+            RequestError: the clip cannot be read, or not stylized with these settings.
+        """
+        return (await self._ask(do="preview", path=path, name=name, seconds=seconds, settings=settings))[1]
+
+    async def thumbnail(self, style: str) -> bytes:
+        """Return a frame of a sample clip in a style as JPEG.
+
+        Raises:
+            RequestError: the style cannot be used.
+        """
+        return (await self._ask(do="thumbnail", name=style, settings={"styles": [{"name": style}]}))[1]
+
+    def close(self) -> None:
+        """End the process."""
+        self._is_closed = True
+        if self._child is not None:
+            self._child.kill()
+
+    async def _ask(self, **message: object) -> tuple[dict[str, Any], bytes]:
+        if self._waiting >= MOST_WAITING:
+            raise RequestError(503, "too many frames are asked for at once; try again in a few seconds")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                answer, body = await asyncio.to_thread(self._answer, message)
+        finally:
+            self._waiting -= 1
+        if "error" in answer:
+            raise RequestError(422, answer["error"])
+        return answer, body
+
+    def _answer(self, message: dict[str, object]) -> tuple[dict[str, Any], bytes]:
+        with self._lock:  # a request that was given up still waits for its answer, which the next one would get
+            return self._exchange(message)
+
+    def _exchange(self, message: dict[str, object]) -> tuple[dict[str, Any], bytes]:
+        if self._is_closed:
+            raise RequestError(503, "the studio is ending; start it again")
+        if self._child is None or not self._child.is_alive:
+            self._end_child()
+            try:
+                self._child = Child(self._module)
+            except OSError as error:
+                raise RequestError(503, f"no process can be started ({error.strerror}); try again later") from error
+            self._child.send(device=self._device)
+        child = self._child
+        watch = threading.Timer(self._longest_seconds, child.kill)
+        watch.start()
+        try:
+            child.send(**message)
+            answer = child.receive()
+        finally:
+            watch.cancel()
+        if answer is None:
+            self._end_child()
+            raise RequestError(422, f"{message['name']}: cannot be read (it stopped the decoder); convert it first")
+        return answer
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None

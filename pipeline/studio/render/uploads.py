@@ -1,0 +1,242 @@
+"""Uploaded clips: streamed to disk, checked like a local file, and deleted when nobody needs them."""
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline.errors import printable, reason_of
+from pipeline.resume.disk_space import size_text
+from pipeline.studio.answers import RequestError
+from pipeline.studio.render.space import Space
+from pipeline.studio.render.stills import Stills
+from pipeline.system.files import (
+    open_existing,
+    read_own,
+    replace_atomically,
+    reserve,
+    write_all,
+    write_atomically,
+)
+from pipeline.system.folders import make_private, remove_private
+
+# Uploads that may arrive at the same time, and clips that may lie here.
+MOST_AT_ONCE, MOST_UPLOADS = 4, 200
+# A browser that sends nothing for so long has gone.
+IDLE_SECONDS = 60.0
+# Clips that no job needs, and that no page has asked about.
+UNUSED_SECONDS = 3600.0
+LONGEST_NAME = 200
+_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}", re.ASCII)
+_CHUNK_BYTES = 2**20
+_RECORD, _MOST_RECORD_BYTES = "upload.json", 2**16
+
+
+def new_id() -> str:
+    """Return a name for an upload or a job, which nobody can guess."""
+    return secrets.token_hex(12)
+
+
+def is_id(text: str) -> bool:
+    """Return whether ``text`` may be such a name, and not a path."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An uploaded clip.
+
+    Attributes:
+        upload: its identifier.
+        name: of the file as the browser called it.
+        file: its name here.
+        bytes: its size.
+        width: of the upright frames in pixels.
+        height: of the upright frames in pixels.
+        frames: estimated number, None if unknown.
+        seconds: estimated duration, None if unknown.
+        fps: average frames per second, None if unknown.
+        has_audio: whether there is an audio track.
+    """
+
+    upload: str
+    name: str
+    file: str
+    bytes: int
+    width: int
+    height: int
+    frames: int | None
+    seconds: float | None
+    fps: float | None
+    has_audio: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the page is told."""
+        return {name: value for name, value in asdict(self).items() if name != "file"}
+
+
+class Uploads:
+    """The uploaded clips.
+
+    Args:
+        folder: of the uploads, private.
+        space: counts the disk space.
+        stills: reads what has arrived.
+        most_bytes: size of the largest clip.
+        clock: the time in seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: Space,
+        stills: Stills,
+        *,
+        most_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._space, self._stills, self._clock = folder, space, stills, clock
+        self._most_bytes = most_bytes
+        self._arriving = 0
+        self._uploads: dict[str, Upload] = {}
+        self._used_at: dict[str, float] = {}
+        for path in sorted(folder.iterdir()):
+            upload = _read(path)
+            if upload is None:
+                remove_private(path)  # it had not arrived when the studio ended
+            else:
+                self._keep(upload)
+
+    def find(self, upload_id: str) -> Upload:
+        """Return an upload, and note that it is in use.
+
+        Raises:
+            RequestError: there is none.
+        """
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            raise RequestError(404, "this clip is no longer here; drop it again")
+        self._used_at[upload_id] = self._clock()
+        return upload
+
+    def path(self, upload: Upload) -> str:
+        """Return the path of a clip."""
+        return str(self._folder / upload.upload / upload.file)
+
+    async def receive(self, name: str, size: int | None, body: AsyncIterator[bytes]) -> Upload:
+        """Store a clip that arrives, and return what it is.
+
+        Args:
+            name: of the file as the browser calls it.
+            size: in bytes, as the browser says; None if it does not.
+            body: the clip in pieces.
+
+        Raises:
+            RequestError: it is too large, there is no space, it does not arrive, or it is no clip.
+        """
+        name = printable(name)[:LONGEST_NAME] or "clip"
+        if size is None:
+            raise RequestError(411, f"{name}: the upload does not say how large it is; drop the clip again")
+        if size > self._most_bytes:
+            limit = f"the limit is {size_text(self._most_bytes)}; cut it, or start the studio with --max-upload"
+            raise RequestError(413, f"{name}: has {size_text(size)}, {limit}")
+        if self._arriving >= MOST_AT_ONCE:
+            raise RequestError(429, f"{MOST_AT_ONCE} clips are arriving already; wait until they are here")
+        if len(self._uploads) >= MOST_UPLOADS:
+            raise RequestError(507, f"{MOST_UPLOADS} clips are here already; remove finished ones from the list")
+        self._arriving += 1
+        try:
+            with self._space.promised(size):
+                return await self._store(name, size, body)
+        except OSError as error:
+            raise RequestError(507, f"{name}: cannot be stored ({reason_of(error)}); free disk space") from error
+        finally:
+            self._arriving -= 1
+
+    async def _store(self, name: str, size: int, body: AsyncIterator[bytes]) -> Upload:
+        upload_id = new_id()
+        folder = self._folder / upload_id
+        suffix = Path(name).suffix.lower()
+        file = f"clip{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+        make_private(folder)
+        try:
+            await _write(str(folder / file), name, size, body)
+            facts = await self._stills.probe(str(folder / file), name)
+            upload = Upload(upload=upload_id, name=name, file=file, bytes=size, **facts)
+            write_atomically(str(folder / _RECORD), json.dumps(asdict(upload)).encode())
+        except BaseException:
+            remove_private(folder)
+            raise
+        self._keep(upload)
+        return upload
+
+    def remove(self, upload_id: str) -> None:
+        """Delete a clip, if it is here."""
+        if self._uploads.pop(upload_id, None) is not None:
+            self._used_at.pop(upload_id, None)
+            remove_private(self._folder / upload_id)
+
+    def remove_unused(self, needed: Collection[str]) -> None:
+        """Delete the clips that are not among ``needed``, and that no page has asked about for an hour."""
+        oldest = self._clock() - UNUSED_SECONDS
+        for upload_id in [each for each, at in self._used_at.items() if at < oldest and each not in needed]:
+            self.remove(upload_id)
+
+    def _keep(self, upload: Upload) -> None:
+        self._uploads[upload.upload] = upload
+        self._used_at[upload.upload] = self._clock()
+
+
+async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes]) -> None:
+    """Write what arrives to ``path``, which appears when all of it is there.
+
+    Raises:
+        RequestError: it does not arrive.
+        OSError: the disk is full.
+    """
+    temporary = reserve(f"{path}.part")
+    left = size
+    with open_existing(temporary) as file:
+        pending = bytearray()
+        while True:
+            try:
+                piece = await asyncio.wait_for(anext(body, b""), IDLE_SECONDS)
+            except TimeoutError:
+                raise RequestError(408, f"{name}: nothing has arrived for {IDLE_SECONDS:g} s; drop it again") from None
+            pending += piece
+            left -= len(piece)
+            if left < 0:
+                raise RequestError(400, f"{name}: is longer than announced; drop it again")
+            if len(pending) >= _CHUNK_BYTES or not piece:
+                await asyncio.to_thread(_append, file, bytes(pending))
+                pending.clear()
+            if not piece and not left:
+                break
+            if not piece:
+                raise RequestError(400, f"{name}: ended early; drop it again")
+    await asyncio.to_thread(replace_atomically, temporary, path)
+
+
+def _append(file: BinaryIO, data: bytes) -> None:
+    write_all(file, data)
+
+
+def _read(folder: Path) -> Upload | None:
+    """Return the upload in a folder, None if it is not complete."""
+    if not is_id(folder.name):
+        return None
+    with suppress(OSError, ValueError, TypeError):
+        values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
+        upload = Upload(
+            **{field.name: values[field.name] for field in fields(Upload)} if isinstance(values, dict) else {}
+        )
+        if upload.upload == folder.name and (folder / upload.file).is_file():
+            return upload
+    return None

@@ -1,0 +1,240 @@
+"""Render jobs: done in turn, followed by events, cancelled, resumed by the next studio, and downloaded."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import psutil
+import pytest
+
+from pipeline.studio.render.jobs import Job, JobStore
+from pipeline.studio.render.runner import MOST_JOBS
+from pipeline.studio.render.uploads import new_id
+from tests.support.media import Audio, Clip, make_clip
+from tests.support.studio import browser, order, studio, upload, wait_for
+
+LONG_FRAMES = 3000
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    audio = (Audio(seconds=Fraction(1)),)
+    path = tmp_path_factory.mktemp("short") / "my holiday.mp4"
+    return make_clip(path, Clip(pts=range(0, 512 * 30, 512), width=160, height=90, audio=audio))
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that is not done within a test."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return make_clip(path, Clip(pts=range(0, 512 * LONG_FRAMES, 512)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studio") / "folder"
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[httpx.Client]:
+    with studio(folder) as client:
+        yield client
+
+
+class Listener:
+    """Collects the events of a studio in a thread."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._client = client
+        self.is_open = threading.Event()
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+        assert self.is_open.wait(10)
+
+    def _listen(self) -> None:
+        with self._client.stream("GET", "/api/jobs/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            for line in answer.iter_lines():
+                self.is_open.set()
+                if line.startswith("data: "):
+                    self.events.append(json.loads(line.removeprefix("data: ")))
+                if self.events and self.events[-1]["state"] == "removed":
+                    return
+
+
+def test_a_clip_is_rendered_with_its_audio_and_every_step_is_told(
+    client: httpx.Client, folder: Path, short: Path
+) -> None:
+    listener = Listener(client)
+    job = order(client, upload(client, short)["upload"], container="mkv")
+    assert (job["state"], job["name"], job["frames"]) == ("waiting", "my holiday.mp4", 30)
+    done = wait_for(client, job["job"], "done")
+    assert (done["frames_done"], done["frames"], done["error"]) == (30, 30, None)
+    answer = client.get(f"/api/jobs/{job['job']}/result")
+    assert answer.headers["content-type"] == "video/x-matroska"
+    assert "my%20holiday-starry-night.mkv" in answer.headers["content-disposition"]
+    assert len(answer.content) == done["result_bytes"]
+    result = folder.parent / "result.mkv"
+    result.write_bytes(answer.content)
+    with av.open(str(result)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+        assert sum(1 for _ in container.decode(video=0)) == 30
+    assert client.delete(f"/api/jobs/{job['job']}").json()["state"] == "removed"
+    assert client.get(f"/api/jobs/{job['job']}").status_code == 404
+    assert not (folder / "jobs" / job["job"]).exists()
+    listener.thread.join(10)
+    states = [event["state"] for event in listener.events if event["job"] == job["job"]]
+    assert states[-2:] == ["done", "removed"]
+    assert "running" in states
+
+
+def test_a_running_job_is_cancelled_and_the_next_one_starts(
+    client: httpx.Client, folder: Path, long: Path, short: Path
+) -> None:
+    first = order(client, upload(client, long)["upload"])["job"]
+    second = order(client, upload(client, short)["upload"])["job"]
+    waiting = order(client, upload(client, short)["upload"])["job"]
+    running = wait_for(client, first, "running", frames=1)
+    assert running["frames_done"] < LONG_FRAMES
+    assert client.get(f"/api/jobs/{second}").json()["state"] == "waiting"
+    assert client.delete(f"/api/uploads/{running['upload']}").status_code == 409
+    assert client.delete(f"/api/jobs/{waiting}").json()["state"] == "cancelled"
+    assert client.delete(f"/api/jobs/{first}").json()["state"] == "cancelled"
+    assert wait_for(client, second, "done")["frames_done"] == 30
+    assert os.listdir(folder / "jobs" / first) == ["job.json"], "nothing of it is left"
+    assert [client.get(f"/api/jobs/{job}").json()["state"] for job in (first, waiting)] == ["cancelled"] * 2
+    assert client.get(f"/api/jobs/{first}/result").status_code == 404
+
+
+def test_what_cannot_be_rendered_fails_by_one_line(client: httpx.Client, folder: Path, short: Path) -> None:
+    """The clip vanishes after it was checked."""
+    facts = upload(client, short)
+    (folder / "uploads" / facts["upload"] / "clip.mp4").unlink()
+    failed = wait_for(client, order(client, facts["upload"])["job"], "failed")
+    assert failed["error"].startswith("my holiday.mp4: ")
+    assert str(folder) not in failed["error"]
+    assert "\n" not in failed["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"upload": 1}',
+        b'{"upload": "..", "settings": {"styles": [{"name": "starry-night"}]}}',
+        b'{"upload": "UPLOAD", "settings": {}}',
+        b'{"upload": "UPLOAD", "settings": {"styles": [{"name": "starry-night"}]}, "container": "../mp4"}',
+        b'{"upload": "UPLOAD", "settings": {"styles": [{"name": "starry-night"}]}, "container": []}',
+        b'{"upload": "UPLOAD", "settings": {"styles": [{"name": "starry-night"}], "strength": 1e999}}',
+        b'{"upload": "UPLOAD", "settings": {"styles": [{"name": "/etc/passwd"}]}}',
+        b"[" * 50_000,
+    ],
+)
+def test_a_malformed_order_gets_one_line(client: httpx.Client, short: Path, body: bytes) -> None:
+    body = body.replace(b"UPLOAD", upload(client, short)["upload"].encode())
+    answer = client.post("/api/jobs", content=body)
+    assert answer.status_code in (400, 404)
+    assert "\n" not in answer.json()["error"]
+
+
+def test_the_list_of_jobs_is_limited(tmp_path: Path, short: Path) -> None:
+    (tmp_path / "jobs").mkdir(mode=0o700)
+    for number in range(MOST_JOBS):
+        JobStore(tmp_path / "jobs").write(job_of(number, "cancelled"))
+    with studio(tmp_path) as client:
+        settings = {"styles": [{"name": "starry-night"}]}
+        order = {"upload": upload(client, short)["upload"], "settings": settings}
+        answer = client.post("/api/jobs", json=order)
+        assert answer.status_code == 507
+        assert "remove finished ones" in answer.json()["error"]
+
+
+def test_jobs_of_an_earlier_studio_wait_again_in_their_order(tmp_path: Path) -> None:
+    kept = [job_of(1, "done"), job_of(2, "running"), job_of(3, "waiting"), job_of(4, "failed"), job_of(5, "cancelled")]
+    for job in kept:
+        JobStore(tmp_path).write(job)
+    (tmp_path / ("f" * 24)).mkdir(mode=0o700)  # killed before the job was written
+    found = JobStore(tmp_path).read()
+    assert [job.number for job in found] == [1, 2, 3, 4, 5]
+    assert [job.state for job in found] == ["failed", "waiting", "waiting", "failed", "cancelled"]
+    assert "render it again" in (found[0].error or ""), "its result is gone"
+    assert len(os.listdir(tmp_path)) == 5
+
+
+def job_of(number: int, state: Any = "done") -> Job:
+    settings = {"styles": [{"name": "starry-night"}]}
+    return Job(
+        job=new_id(),
+        number=number,
+        upload=new_id(),
+        source="/nowhere/clip.mp4",
+        name="clip.mp4",
+        settings=settings,
+        style="starry-night",
+        container="mp4",
+        state=state,
+    )
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Any]:
+    """Starts `flowbrush studio` as a user does; whatever still runs at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start() -> tuple[subprocess.Popen[str], str, str]:
+        command = [sys.executable, "-W", "error", "cli.py", "studio", "--port", "0", "--engine", "eager"]
+        process = subprocess.Popen(
+            [*command, "--folder", str(tmp_path / "studio")], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        running.append(process)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if found := re.search(r"(http://\S+)/\?token=(\S+)", line):
+                return process, found[1], found[2]
+        raise AssertionError(f"no link; exit code {process.wait()}")
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_a_studio_that_is_killed_resumes_its_jobs_at_the_next_start(
+    started: Any, tmp_path: Path, long: Path, short: Path
+) -> None:
+    process, address, token = started()
+    with browser(address, token=token) as client:
+        first = order(client, upload(client, long)["upload"])["job"]
+        second = order(client, upload(client, short)["upload"])["job"]
+        wait_for(client, first, "running", frames=140)  # after the end of a segment, 4 s
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    psutil.wait_procs(children, timeout=10)
+    assert not any(child.is_running() for child in children), "nothing goes on without the studio"
+
+    process, address, again = started()
+    assert again == token, "the link stays the same"
+    with browser(address, token=token) as client:
+        assert [job["job"] for job in client.get("/api/jobs").json()["jobs"]] == [first, second]
+        resumed = wait_for(client, first, "running", frames=1)
+        assert resumed["frames_done"] > 120, "finished segments are not rendered again"
+        client.delete(f"/api/jobs/{first}")
+        assert wait_for(client, second, "done")["frames_done"] == 30
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0, "Ctrl-C ends it without an error"

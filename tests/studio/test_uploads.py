@@ -1,0 +1,222 @@
+"""Uploads: stored in pieces, checked like a local file, limited, and deleted when nobody needs them."""
+
+import io
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.studio.render.space import Space
+from pipeline.studio.render.stills import Stills
+from pipeline.studio.render.uploads import UNUSED_SECONDS, Uploads
+from tests.support.media import Audio, Clip, make_clip
+from tests.support.studio import order, studio, upload, wait_for
+
+SETTINGS = '{"styles": [{"name": "starry-night"}]}'
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    audio = (Audio(seconds=Fraction(1)),)
+    path = tmp_path_factory.mktemp("clip") / "square.mp4"
+    return make_clip(path, Clip(pts=range(0, 512 * 30, 512), width=160, height=90, audio=audio))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studio") / "folder"
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[httpx.Client]:
+    with studio(folder, max_upload=2**20, max_disk=2**22) as client:
+        yield client
+
+
+def stored(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder / "uploads"))
+
+
+def picture(answer: httpx.Response) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/jpeg"
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def test_an_upload_is_described(client: httpx.Client, clip: Path) -> None:
+    facts = upload(client, clip, "my clip.mp4")
+    assert {name: facts[name] for name in ("name", "width", "height", "frames", "has_audio")} == {
+        "name": "my clip.mp4",
+        "width": 160,
+        "height": 90,
+        "frames": 30,
+        "has_audio": True,
+    }
+    assert facts["seconds"] == pytest.approx(1.0, abs=0.1)
+    assert facts["fps"] == pytest.approx(30, abs=2)
+
+
+def test_a_frame_and_its_stylized_preview(client: httpx.Client, clip: Path) -> None:
+    at = f"/api/uploads/{upload(client, clip)['upload']}"
+    original = picture(client.get(f"{at}/frame.jpg", params={"time": "0.5"}))
+    assert original.shape == (90, 160, 3)
+    stylized = picture(client.get(f"{at}/preview.jpg", params={"time": "0.5", "settings": SETTINGS}))
+    assert stylized.shape == original.shape
+    assert np.abs(stylized.astype(int) - original).mean() > 20
+    other = picture(client.get(f"{at}/frame.jpg", params={"time": "0"}))
+    assert np.abs(other.astype(int) - original).mean() > 3, "the square has moved"
+    weak = picture(
+        client.get(f"{at}/preview.jpg", params={"time": "0.5", "settings": SETTINGS.replace("}]", '}], "strength": 0')})
+    )
+    assert np.abs(weak.astype(int) - original).mean() < 5
+
+
+@pytest.mark.parametrize("at", ["1", "3.5", "10000000"])
+def test_after_the_end_the_last_frame_is_shown(client: httpx.Client, clip: Path, at: str) -> None:
+    address = f"/api/uploads/{upload(client, clip)['upload']}/frame.jpg"
+    assert picture(client.get(address, params={"time": at})).shape == (90, 160, 3)
+
+
+@pytest.mark.parametrize("at", ["-1", "nan", "inf", "x", "1e300"])
+def test_a_time_is_a_number(client: httpx.Client, clip: Path, at: str) -> None:
+    answer = client.get(f"/api/uploads/{upload(client, clip)['upload']}/frame.jpg", params={"time": at})
+    assert answer.status_code == 400
+    assert "seconds" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "settings", ["", "x", "[]", "{}", '{"styles": [{"name": "../x.safetensors"}]}', '{"styles": 5}', "[" * 9000]
+)
+def test_settings_of_a_stranger_are_refused_by_one_line(client: httpx.Client, clip: Path, settings: str) -> None:
+    address = f"/api/uploads/{upload(client, clip)['upload']}/preview.jpg"
+    answer = client.get(address, params={"settings": settings})
+    assert answer.status_code == 400
+    assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("content", [b"not a clip", b"", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", b"\0" * 9999])
+def test_what_is_not_a_clip_gets_the_line_of_the_command_line(
+    client: httpx.Client, folder: Path, content: bytes
+) -> None:
+    before = stored(folder)
+    answer = client.post("/api/uploads", params={"name": "list.mp4"}, content=content)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("list.mp4: ")
+    assert str(folder) not in answer.text
+    assert stored(folder) == before
+
+
+def test_a_clip_beyond_the_limit_is_refused_before_it_arrives(client: httpx.Client, folder: Path) -> None:
+    before = stored(folder)
+    answer = client.post("/api/uploads", params={"name": "long.mp4"}, content=bytes(2**20 + 1))
+    assert answer.status_code == 413
+    assert "--max-upload" in answer.json()["error"]
+    assert stored(folder) == before
+
+
+def test_an_upload_that_does_not_say_its_size_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/api/uploads", params={"name": "a.mp4"}, content=iter([b"x"]))
+    assert answer.status_code == 411
+
+
+def test_a_full_folder_is_said_with_what_to_do(tmp_path: Path, clip: Path) -> None:
+    size = clip.stat().st_size
+    with studio(tmp_path / "full", max_disk=size + 2000) as client:
+        upload(client, clip)
+        answer = client.post("/api/uploads", params={"name": "b.mp4"}, content=clip.read_bytes())
+        assert answer.status_code == 507
+        assert "remove finished clips" in answer.json()["error"]
+
+
+def test_a_tab_that_closes_during_an_upload_leaves_nothing(client: httpx.Client, folder: Path) -> None:
+    before = stored(folder)
+    parts = urlsplit(str(client.base_url))
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+        head = f"POST /api/uploads?name=a.mp4 HTTP/1.1\r\nHost: {parts.netloc}\r\nOrigin: http://{parts.netloc}\r\n"
+        connection.sendall(f"{head}Cookie: {cookie}\r\nContent-Length: 100000\r\n\r\n".encode() + bytes(50_000))
+        _wait_until(lambda: len(stored(folder)) > len(before))
+    _wait_until(lambda: stored(folder) == before)
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "a\nb\x1b[31m.mp4", "x" * 5000 + ".mp4", "", ".mp4", "☃ 🎬.mp4", "a/b.mp4"]
+)
+def test_names_of_strangers_are_only_names(client: httpx.Client, folder: Path, clip: Path, name: str) -> None:
+    answer = client.post("/api/uploads", params={"name": name}, content=clip.read_bytes())
+    assert answer.status_code == 201, answer.text
+    facts = answer.json()
+    assert len(facts["name"]) <= 200
+    assert not {"\n", "\x1b"} & set(facts["name"])
+    files = os.listdir(folder / "uploads" / facts["upload"])
+    assert all(file in ("upload.json", "clip", "clip.mp4") for file in files)
+    client.delete(f"/api/uploads/{facts['upload']}")
+
+
+def test_a_clip_that_is_no_longer_needed_is_deleted(client: httpx.Client, folder: Path, clip: Path) -> None:
+    facts = upload(client, clip)
+    assert facts["upload"] in stored(folder)
+    assert client.delete(f"/api/uploads/{facts['upload']}").status_code == 200
+    assert facts["upload"] not in stored(folder)
+    answer = client.get(f"/api/uploads/{facts['upload']}/frame.jpg")
+    assert answer.status_code == 404
+    assert "drop it again" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("upload_id", ["..", "%2e%2e", "x", "../jobs", "0" * 24])
+def test_an_identifier_is_no_path(client: httpx.Client, upload_id: str) -> None:
+    assert client.get(f"/api/uploads/{upload_id}/frame.jpg").status_code == 404
+
+
+def test_clips_without_a_job_are_deleted_after_an_hour(tmp_path: Path) -> None:
+    names = ["0" * 24, "1" * 24, "2" * 24]
+    for name in names[:2]:
+        _store(tmp_path / name)
+    (tmp_path / names[2]).mkdir(mode=0o700)  # the studio was killed while it arrived
+    now = [0.0]
+    uploads = Uploads(tmp_path, Space(tmp_path, 10**9), Stills("cpu"), most_bytes=1, clock=lambda: now[0])
+    assert sorted(os.listdir(tmp_path)) == names[:2]
+    now[0] = UNUSED_SECONDS + 1
+    uploads.remove_unused(needed=names[:1])
+    assert os.listdir(tmp_path) == names[:1]
+
+
+def _store(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "clip.mp4").write_bytes(b"x")
+    facts = '"bytes": 1, "width": 16, "height": 16, "frames": 1, "seconds": 1.0, "fps": 1.0, "has_audio": false'
+    (folder / "upload.json").write_text(f'{{"upload": "{folder.name}", "name": "a", "file": "clip.mp4", {facts}}}')
+
+
+def test_clips_and_results_are_for_this_user_alone(client: httpx.Client, folder: Path, clip: Path) -> None:
+    job = order(client, upload(client, clip)["upload"])
+    wait_for(client, job["job"], "done")
+    for path in (folder, folder / "uploads", folder / "jobs" / job["job"]):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_thumbnails_are_drawn_once(client: httpx.Client, folder: Path) -> None:
+    facts = client.get("/api/studio").json()
+    style = next(each for each in facts["styles"] if each["name"] == "starry-night")
+    assert style["title"]
+    assert style["source"]
+    assert picture(client.get(style["thumbnail"])).shape == (270, 480, 3)
+    (file,) = (folder / "styles").iterdir()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    assert picture(client.get(style["thumbnail"])).shape == (8, 8, 3)
+    assert client.get("/api/styles/none.jpg").status_code == 404
