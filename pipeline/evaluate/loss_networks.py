@@ -25,7 +25,7 @@ def find_loss_networks(
         notify: called with one line before a download.
 
     Raises:
-        InputError: a file is not the weights of a loss network, or the download failed.
+        InputError: a file is not the weights of a loss network, or the download failed or is damaged.
     """
     import torch
 
@@ -46,6 +46,7 @@ def find_loss_networks(
 
 
 def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
+    import torch
     from torchvision.models import VGG19_Weights
 
     from models.training.loss_network import load_loss_network
@@ -53,9 +54,13 @@ def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
     weights = VGG19_Weights.IMAGENET1K_V1
     notify("loading torchvision's VGG-19 (548 MB, downloaded once)")
     try:
-        return load_loss_network(weights.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:  # RuntimeError if the hash of the download is wrong
-        reason = f"the download of VGG-19 failed ({error}); give a file with --loss-weights"
+        return load_loss_network(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except Exception as error:  # torch.load raises anything
+        file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+        if file.exists():
+            reason = f"not the weights of VGG-19 ({first_line(error)}); delete it, or give a file with --loss-weights"
+            raise InputError(file, reason) from error
+        reason = f"the download of VGG-19 failed ({first_line(error)}); give a file with --loss-weights"
         raise InputError(weights.url, reason) from error
 
 

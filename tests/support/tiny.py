@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.models import vgg
 
 from models.network import Architecture
 from models.training.loss_network import LossNetwork, load_loss_network
@@ -19,6 +20,17 @@ def loss_state() -> dict[str, Tensor]:
     for index, (inputs, outputs) in {0: (3, 4), 2: (4, 4), 5: (4, 6), 7: (6, 6), 10: (6, 8)}.items():
         state[f"features.{index}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * inputs**-0.5 / 2
         state[f"features.{index}.bias"] = 0.1 * torch.rand(outputs, generator=generator)
+    return state
+
+
+def torchvision_vgg19_state() -> dict[str, Tensor]:
+    """Random weights with the keys of torchvision's VGG-19, and an eighth of its channels."""
+    widths = [width if isinstance(width, str) else width // 8 for width in vgg.cfgs["E"]]
+    generator = torch.Generator().manual_seed(0)
+    state = {f"features.{name}": tensor for name, tensor in vgg.make_layers(widths).state_dict().items()}
+    for tensor in state.values():
+        deviation = (2 / tensor[0].numel()) ** 0.5 if tensor.dim() > 1 else 0.1
+        tensor.copy_(torch.randn(tensor.shape, generator=generator) * deviation)
     return state
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.models import VGG19_Weights
 from typer.testing import CliRunner
 
 import cli
@@ -40,7 +41,7 @@ from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.media import Clip, make_clip
-from tests.support.tiny import photos, stripes
+from tests.support.tiny import blobs, photos, stripes, torchvision_vgg19_state
 from tests.support.training import training_config, write, write_training_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -574,6 +575,55 @@ def test_the_download_of_the_loss_network_is_announced(ready: TrainConfig, monke
     with pytest.raises(InputError, match="no network"):
         train(dataclasses.replace(ready, loss_weights=()), notify=notes.append)
     assert notes == ["loading torchvision's VGG-19 (548 MB, downloaded once)"]
+
+
+@pytest.fixture
+def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where torchvision looks for a VGG-19 that it downloaded before."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    file = tmp_path / "torch" / "hub" / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    return file
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_the_default_loss_network_compares_all_that_training_weighs(
+    ready: TrainConfig, downloaded: Path, legacy: bool
+) -> None:
+    """With the default weights; the style image has strokes of all sizes."""
+    torch.save(torchvision_vgg19_state(), downloaded, _use_new_zipfile_serialization=not legacy)
+    write(ready.paintings["stripes"], (blobs(1, 80, 96)[0] * 255).to(torch.uint8))
+    reports: list[TrainingReport] = []
+    config = dataclasses.replace(ready, loss_weights=())
+    summary = train(config, reports.append)
+    assert (summary.steps, summary.loss_networks) == (3, ["torchvision VGG-19"])
+    weights = dataclasses.asdict(config.weights())
+    assert [list(report.losses) for report in reports] == [list(weights)] * 3
+    for report in reports:
+        for name in ("style", "strokes", "structure", "content"):
+            assert 0.01 < report.losses[name] / weights[name] < 10, (report.step, name)
+        assert all(0 < loss < 300 for loss in report.losses.values())
+    recipe = read_catalog(config.output).recipe
+    assert recipe["loss_networks"][0]["file"] == "VGG19_Weights.IMAGENET1K_V1"
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\3\4", pickle.dumps({"fc.weight": 1})])
+def test_a_damaged_download_is_named(ready: TrainConfig, downloaded: Path, content: bytes) -> None:
+    downloaded.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{downloaded.name}: not the weights of VGG-19 .*; delete it") as caught:
+        train(dataclasses.replace(ready, loss_weights=()))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_code_in_downloaded_weights_does_not_run(
+    ready: TrainConfig, downloaded: Path, tmp_path: Path, legacy: bool
+) -> None:
+    malice = {"features.0.weight": Malice(tmp_path / "proof")}
+    torch.save(malice, downloaded, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(InputError):
+        train(dataclasses.replace(ready, loss_weights=()))
+    assert not (tmp_path / "proof").exists()
 
 
 def test_a_device_that_is_not_available(ready: TrainConfig) -> None:
