@@ -42,6 +42,11 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take now."""
+        return self._item is None
+
+    @property
     def is_closed(self) -> bool:
         """Whether no more items come; one last item may be left."""
         return self._closed

@@ -63,14 +63,18 @@ def default_settings(style: str) -> ViewerSettings:
     return ViewerSettings(styles=(WeightedStyle(style, 1.0),))
 
 
-def parse_json(text: str | bytes) -> dict[str, Any]:
+def parse_json(text: str | bytes, most: int = MOST_TEXT) -> dict[str, Any]:
     """Return the JSON object in a text from a browser.
+
+    Args:
+        text: that a stranger may have sent.
+        most: longest text that is read.
 
     Raises:
         ValueError: it is too long, is no JSON, or is no object.
     """
-    if len(text) > MOST_TEXT:
-        raise ValueError(f"a message of {len(text)} characters is too long; {MOST_TEXT} are accepted")
+    if len(text) > most:
+        raise ValueError(f"a message of {len(text)} characters is too long; {most} are accepted")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

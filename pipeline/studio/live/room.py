@@ -1,0 +1,235 @@
+"""The room of all live viewers: who is let in, and when they leave."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.config import StylizeConfig
+from pipeline.errors import PipelineError, first_line
+from pipeline.frames import Pixels
+from pipeline.live.stylize.live_network import LiveNetwork
+from pipeline.studio.live.codecs import codec_work
+from pipeline.studio.live.messages import Message, notice, stats
+from pipeline.studio.live.network import FIRST_SIZE, load_network, measure_capacity
+from pipeline.studio.live.statistics import Newcomers
+from pipeline.studio.live.turns import Turns
+from pipeline.studio.live.viewer import Viewer
+from pipeline.studio.settings import ViewerSettings, default_settings
+from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.style import bundled_styles
+
+logger = logging.getLogger(__name__)
+
+# A viewer that sends no frame for so long is gone: its tab was closed, or its connection was lost.
+SILENT_SECONDS = 15.0
+WATCH_SECONDS = 1.0
+
+
+class FullError(Exception):
+    """There is no place for a newcomer; the message says how many wait."""
+
+
+class Connection(Protocol):
+    """How a viewer is reached."""
+
+    def send(self, message: Message) -> None:
+        """Send a message, or drop it where too much waits to be sent; never waits."""
+
+    async def close(self) -> None:
+        """End the connection; may be called more than once."""
+
+
+@dataclass(slots=True)
+class _Place:
+    viewer: Viewer
+    connection: Connection | None = None
+    closing: asyncio.Task[None] | None = None
+
+
+class LiveRoom:
+    """Lets viewers in as far as the machine can serve them; all methods but `still` are called in one event loop.
+
+    Args:
+        config: device, engine and the rest of the settings; its style is the first one of the gallery.
+        notify: called with each message for the log, one line; from any thread.
+        most: viewers at the same time; None measures how many the machine can serve.
+        build: builds an engine; `models.engines.build.build_engine` by default.
+
+    Attributes:
+        names: of the styles to choose from; the first is the default.
+        most: viewers at the same time; 0 while the network is being loaded, unless it was given.
+        engine: that stylized the last frame.
+        device: where the network runs; empty while it is being loaded.
+    """
+
+    def __init__(
+        self,
+        config: StylizeConfig,
+        notify: Callable[[str], None] = logger.warning,
+        *,
+        most: int | None = None,
+        build: BuildEngine | None = None,
+    ) -> None:
+        first = config.style
+        self.names: tuple[str, ...] = (first, *(style.name for style in bundled_styles() if style.name != first))
+        self.most = most or 0
+        self.device = ""
+        self._config, self._notify, self._given, self._build = config, notify, most, build
+        self._turns = Turns(self._load, self._on_ready, self._on_failure)
+        self._places: dict[str, _Place] = {}
+        self._newcomers = Newcomers()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._engine = "eager"
+
+    def start(self) -> None:
+        """Start to load the network; called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._ready = self._loop.create_future()
+        self._turns.start()
+        self._watching = self._loop.create_task(self._watch())
+
+    async def ready(self) -> None:
+        """Wait until viewers can come.
+
+        Raises:
+            PipelineError: the network cannot run.
+        """
+        if self._ready is None:
+            raise PipelineError("the studio is not started yet; reload the page")
+        await asyncio.shield(self._ready)
+
+    @property
+    def free(self) -> int:
+        """How many viewers can still come."""
+        return max(self.most - len(self._places), 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many were turned away and try again."""
+        return self._newcomers.waiting
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that stylized the last frame of any viewer."""
+        engines = [place.viewer.engine for place in self._places.values() if place.viewer.engine]
+        self._engine = engines[-1] if engines else self._engine
+        return self._engine
+
+    async def admit(self) -> Viewer:
+        """Return a new viewer.
+
+        Raises:
+            FullError: there is no place.
+            PipelineError: the network cannot run.
+        """
+        await self.ready()
+        if not self.free:
+            waiting = self._newcomers.waiting
+            self._newcomers.add()
+            others = f", and {waiting} {'waits' if waiting == 1 else 'wait'} already" if waiting else ""
+            raise FullError(f"all {self.most} places are taken{others}; the page tries again by itself")
+        self._newcomers.admit()
+        viewer = Viewer(default_settings(self.names[0]), asyncio.get_running_loop(), self._turns.wake, self._notify)
+        self._places[viewer.id] = _Place(viewer)
+        self._turns.add(viewer)
+        return viewer
+
+    def connect(self, viewer: Viewer, connection: Connection) -> None:
+        """Say how ``viewer`` is reached, and whom to close when it is to leave."""
+        self._places[viewer.id].connection = connection
+
+    def leave(self, viewer: Viewer) -> None:
+        """Free the place of ``viewer``; may be called more than once."""
+        if self._places.pop(viewer.id, None) is not None:
+            self._turns.remove(viewer)
+            viewer.close()
+
+    def still(self, pixels: Pixels, settings: ViewerSettings) -> Future[Pixels]:
+        """Stylize one frame ``(H, W, 3)`` uint8 between the turns of the viewers, scaled to 1280x720 pixels at most.
+
+        Raises:
+            PipelineError: too many wait.
+        """
+        return self._turns.still(pixels, settings)
+
+    async def close(self) -> None:
+        """Close all connections, and end the thread."""
+        if self._watching is not None:
+            self._watching.cancel()
+        for place in list(self._places.values()):
+            await self._close(place)
+        self._turns.close()
+        if self._turns.is_alive():
+            await asyncio.to_thread(self._turns.join, 10.0)
+        if self._ready is not None and not self._ready.done():
+            self._ready.cancel()
+
+    def _load(self) -> LiveNetwork:
+        network = load_network(self._config, self.names, self._notify, self._build)
+        network.use_this_thread()
+        most = measure_capacity(network, codec_work()) if self._given is None else self._given
+        network.engines.prepare(FIRST_SIZE)
+        self.names, self.most, self.device = network.mixer.names, most, str(network.device)
+        return network
+
+    def _on_ready(self, result: LiveNetwork | BaseException) -> None:
+        """Tell those who wait; called in the stylize thread."""
+
+        def tell() -> None:
+            if self._ready is None or self._ready.done():
+                return
+            if isinstance(result, PipelineError):
+                self._ready.set_exception(result)
+            elif isinstance(result, BaseException):
+                logger.error("the network could not be loaded", exc_info=result)
+                self._ready.set_exception(PipelineError(f"the network cannot run: {first_line(result)}"))
+            else:
+                self._ready.set_result(None)
+            self._ready.exception()  # a failure that nobody waits for is no warning
+
+        self._call(tell)
+
+    def _on_failure(self, viewer: Viewer, reason: str) -> None:
+        """Close a viewer that cannot be stylized; called in the stylize thread."""
+        viewer.failure = reason
+        self._call(lambda: self._end(viewer, reason))
+
+    def _call(self, run: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(run)
+
+    def _end(self, viewer: Viewer, reason: str) -> None:
+        """Tell ``viewer`` why, and close its connection."""
+        place = self._places.get(viewer.id)
+        if place is None or place.closing is not None:
+            return
+        if place.connection is not None:
+            place.connection.send(notice(reason))
+        place.closing = asyncio.get_running_loop().create_task(self._close(place))
+
+    async def _close(self, place: _Place) -> None:
+        try:
+            if place.connection is not None:
+                await asyncio.wait_for(place.connection.close(), SILENT_SECONDS)
+        except Exception:  # the others must not suffer
+            logger.exception("a connection could not be closed")
+        finally:
+            self.leave(place.viewer)
+
+    async def _watch(self) -> None:
+        """Once a second, tell all viewers how fast they are, and end those that are silent."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = time.monotonic()
+            for place in list(self._places.values()):
+                if now - place.viewer.received_at > SILENT_SECONDS:
+                    seconds = f"{SILENT_SECONDS:g}"
+                    self._end(place.viewer, f"no frame came for {seconds} s, so the place was freed; start again")
+                elif place.connection is not None:
+                    place.connection.send(stats(place.viewer, self.waiting))

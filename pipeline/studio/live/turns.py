@@ -1,0 +1,152 @@
+"""The stylize thread: viewers with a new frame take turns on one network, and single frames come between the turns."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from pipeline.errors import PipelineError
+from pipeline.frames import Pixels
+from pipeline.live.stylize.live_network import LiveNetwork
+from pipeline.studio.live.network import stylize_still
+from pipeline.studio.live.viewer import MOST_FPS, Viewer
+from pipeline.studio.settings import ViewerSettings
+
+logger = logging.getLogger(__name__)
+
+# Several viewers share the frames of one, down to this rate for each; then the frames get smaller.
+SHARED_FPS = 12.0
+# Single frames that may wait.
+MOST_STILLS = 32
+
+
+class Turns(threading.Thread):
+    """Runs the network for all viewers, one frame at a time.
+
+    A viewer gets no second turn before all others that have a new frame had theirs.
+
+    Args:
+        load: returns the network; called in the thread.
+        on_ready: called in the thread with the network, or with the error that `load` raised.
+        on_failure: called in the thread with a viewer that cannot be stylized, and why.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], LiveNetwork],
+        on_ready: Callable[[LiveNetwork | BaseException], None],
+        on_failure: Callable[[Viewer, str], None],
+    ) -> None:
+        super().__init__(name="flowbrush-turns", daemon=True)
+        self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
+        self._viewers: deque[Viewer] = deque()
+        self._stills: deque[tuple[Pixels, ViewerSettings, Future[Pixels]]] = deque()
+        self._had_still = False
+        self._changed = threading.Condition()
+        self._is_closed = False
+
+    def add(self, viewer: Viewer) -> None:
+        """Give turns to ``viewer``, from now on."""
+        with self._changed:
+            self._viewers.append(viewer)
+
+    def remove(self, viewer: Viewer) -> None:
+        """Give no more turns to ``viewer``."""
+        with self._changed:
+            if viewer in self._viewers:
+                self._viewers.remove(viewer)
+
+    def wake(self) -> None:
+        """Look again who is ready."""
+        with self._changed:
+            self._changed.notify()
+
+    def still(self, pixels: Pixels, settings: ViewerSettings) -> Future[Pixels]:
+        """Stylize one frame ``(H, W, 3)`` uint8 when the viewers leave time for it.
+
+        Raises:
+            PipelineError: too many wait.
+        """
+        future: Future[Pixels] = Future()
+        with self._changed:
+            if self._is_closed or len(self._stills) >= MOST_STILLS:
+                raise PipelineError("too many previews wait to be stylized; try again in a few seconds")
+            self._stills.append((pixels, settings, future))
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """End the thread after the present frame."""
+        with self._changed:
+            self._is_closed = True
+            for *_, future in self._stills:
+                future.cancel()
+            self._stills.clear()
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Load the network, and stylize until the end."""
+        try:
+            network = self._load()
+        except BaseException as error:  # noqa: BLE001 - reported to whoever waits for the network
+            self._on_ready(error)
+            return
+        self._on_ready(network)
+        try:
+            network.use_this_thread()
+            while (turn := self._next()) is not None:
+                turn(network)
+        finally:
+            network.close()
+
+    def _next(self) -> Callable[[LiveNetwork], None] | None:
+        """Wait for a viewer or a single frame whose turn it is, and return what to do; None at the end."""
+        with self._changed:
+            while not self._is_closed:
+                viewer = self._next_viewer()
+                if self._stills and (viewer is None or not self._had_still):
+                    self._had_still = True
+                    return self._still_turn(*self._stills.popleft())
+                self._had_still = False
+                if viewer is not None:
+                    self._viewers.remove(viewer)
+                    self._viewers.append(viewer)
+                    return self._viewer_turn(viewer)
+                self._changed.wait()
+        return None
+
+    def _next_viewer(self) -> Viewer | None:
+        return next((viewer for viewer in self._viewers if viewer.is_ready), None)
+
+    def _viewer_turn(self, viewer: Viewer) -> Callable[[LiveNetwork], None]:
+        turns_per_second = turn_rate(len(self._viewers))
+
+        def turn(network: LiveNetwork) -> None:
+            try:
+                viewer.stylize(network, turns_per_second)
+            except PipelineError as error:
+                self._on_failure(viewer, str(error))
+            except Exception:  # the other viewers must not suffer
+                logger.exception("a frame of a viewer could not be stylized")
+                self._on_failure(viewer, "the studio failed at this frame; reload the page")
+
+        return turn
+
+    def _still_turn(
+        self, pixels: Pixels, settings: ViewerSettings, future: Future[Pixels]
+    ) -> Callable[[LiveNetwork], None]:
+        def turn(network: LiveNetwork) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(stylize_still(network, pixels, settings))
+            except Exception as error:  # noqa: BLE001 - raised where the result is waited for
+                future.set_exception(error)
+
+        return turn
+
+
+def turn_rate(viewers: int) -> float:
+    """Return how many frames per second the machine should stylize for so many viewers together."""
+    return viewers * max(MOST_FPS / max(viewers, 1), SHARED_FPS)

@@ -1,0 +1,135 @@
+"""A page over WebRTC: a video goes in and comes back stylized, as the page has set it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pipeline.studio.answers import RequestError
+from pipeline.studio.live.room import LiveRoom
+from pipeline.studio.live.webrtc import answer_offer
+from tests.support.studio_live import HEIGHT, WIDTH, Page, difference, open_room, style, until
+
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
+
+
+def with_room(test: Callable[[LiveRoom], Awaitable[None]], **room: Any) -> None:
+    """Run ``test`` with a room, in an event loop of its own."""
+
+    async def run() -> None:
+        async with open_room(**room) as opened:
+            await test(opened)
+
+    asyncio.run(run())
+
+
+async def connected(room: LiveRoom, page: Page | None = None) -> Page:
+    page = page or Page()
+    await page.accept(await answer_offer(room, await page.offer()))
+    await page.frames(1)
+    return page
+
+
+def test_frames_come_back_stylized_and_follow_the_settings() -> None:
+    async def test(room: LiveRoom) -> None:
+        page = await connected(room)
+        page.send(type="settings", styles=style("great-wave"), strength=1.0)
+        stylized = await page.frames(15)
+        assert stylized.shape == (HEIGHT, WIDTH, 3)
+        page.send(type="settings", styles=style("mondrian"), strength=1.0)
+        other = await page.frames(20)
+        page.send(type="settings", styles=style("mondrian"), strength=0.0)
+        plain = await page.frames(20)
+        assert difference(stylized, other) > 12
+        assert difference(plain, other) > 12
+        page.send(type="ping", id=7)
+        assert await page.message("pong") == {"type": "pong", "id": 7}
+        stats = await page.message("stats")
+        assert stats["engine"] == "eager"
+        assert stats["fps"] > 0
+        assert (stats["width"], stats["height"]) == (256, 144)
+        page.send(type="settings", styles=style("no-such-style"))
+        assert "no style 'no-such-style'" in (await page.message("notice"))["text"]
+        await page.close()
+
+    with_room(test)
+
+
+def test_a_closed_page_frees_its_place_at_once() -> None:
+    async def test(room: LiveRoom) -> None:
+        page = await connected(room)
+        assert room.free == 0
+        other = Page()
+        with pytest.raises(RequestError, match="all 1 places are taken") as refused:
+            await answer_offer(room, await other.offer())
+        assert refused.value.status == 503
+        assert room.waiting == 1
+        await page.close()
+        await until(lambda: room.free == 1, 5.0)
+        assert (await connected(room, other)).count
+        assert room.waiting == 0
+        await other.close()
+
+    with_room(test, most=1)
+
+
+def test_two_viewers_have_settings_and_a_state_of_their_own() -> None:
+    async def test(room: LiveRoom) -> None:
+        first, second = await connected(room), await connected(room)
+        first.send(type="settings", styles=style("great-wave"), stability="flow")
+        second.send(type="settings", styles=style("mondrian"), strength=0.0, stability="none")
+        await asyncio.gather(first.frames(20), second.frames(20))
+        assert first.newest is not None
+        assert second.newest is not None
+        assert difference(first.newest, second.newest) > 12
+        await first.close()
+        await second.frames(5)
+        await second.close()
+
+    with_room(test)
+
+
+async def refusal(room: LiveRoom, offer: dict[str, Any]) -> str | None:
+    """The line that refuses an offer; None if it is answered."""
+    free, error = room.free, None
+    try:
+        await answer_offer(room, offer)
+    except RequestError as refused:
+        error = refused
+    if error is None:
+        return None
+    assert error.status == 400
+    assert error.message.isprintable()
+    assert error.message.endswith("; reload the page")
+    assert room.free == free
+    return error.message
+
+
+def test_malformed_offers_are_refused_in_one_line() -> None:
+    """Some are answered, as aiortc reads them as something else; nobody connects, and their places are freed."""
+
+    async def test(room: LiveRoom) -> None:
+        page = Page()
+        good = (await page.offer())["sdp"]
+        changed = [
+            good.replace("a=ice-ufrag:", "a=ice-"),
+            good.replace("VP8/90000", "XXX/90000").replace("H264/90000", "XXX/90000"),
+            good.replace("a=rtcp-mux\r\n", ""),
+            good.replace("m=video ", "m=video x"),
+            good.replace("a=candidate:", "a=candidate:x y "),
+        ]
+        for sdp in ["", "v=0", "\0", "é" * 100, "m=video\r\n" * 50, *changed]:
+            assert await refusal(room, {"sdp": sdp, "type": "offer"}), sdp
+        await refusal(room, {"sdp": good.replace("a=fingerprint:", "a=\x1b[31m:"), "type": "offer"})
+        for share in range(1, 20):
+            await refusal(room, {"sdp": good[: len(good) * share // 20], "type": "offer"})
+        for offer in ({}, {"sdp": good, "type": "answer"}, {"sdp": 1, "type": "offer"}, {"type": "offer"}):
+            assert "no offer" in str(await refusal(room, offer))
+        sent_only = {"sdp": good.replace("a=sendrecv", "a=sendonly"), "type": "offer"}
+        assert "send and receive one video" in str(await refusal(room, sent_only))
+        candidates = "a=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n" * 100
+        assert "candidates" in str(await refusal(room, {"sdp": good + candidates, "type": "offer"}))
+        await page.close()
+
+    with_room(test, most=50)
