@@ -1,20 +1,22 @@
 """The application: which module answers which request."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.studio import overview, pages
 from pipeline.studio.answers import RequestError, error_response, line_of
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.guard import Guard
+from pipeline.studio.live.room import LiveRoom
+from pipeline.studio.live.routes import live_router
 from pipeline.studio.render import routes as render_routes
 from pipeline.studio.render.routes import RenderRoom
 
@@ -31,21 +33,28 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
         StyleError: the bundled styles are missing.
     """
     render = RenderRoom(config, root)
+    live = LiveRoom(
+        StylizeConfig(style=overview.style_names()[0], engine=config.engine, device=config.device), most=config.viewers
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with render.open():
+        async with render.open(), live.open():
             yield
 
-    def live() -> Mapping[str, Any]:
-        return {"live": {"free": 0, "most": 0}, "engine": config.engine, "device": config.device}
+    def stop() -> None:
+        render.events.close()
+        live.stop()
 
     # No pages of its own: those of FastAPI's documentation load scripts from elsewhere.
     app = FastAPI(title="flowbrush studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.stop = render.events.close  # called before the server waits for open connections to end
+    app.state.stop = stop  # called before the server waits for open connections to end
     app.include_router(pages.router())
-    app.include_router(overview.router(config, _version(), live, render.stills.thumbnail, root / "styles"))
+    app.include_router(
+        overview.router(config, _version(), lambda: live.facts, render.stills.thumbnail, root / "styles")
+    )
     app.include_router(render_routes.router(render, overview.style_names))
+    app.include_router(live_router(live))
     app.add_middleware(Guard, config=config, token=token)
     _handle_errors(app)
     return app

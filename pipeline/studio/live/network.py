@@ -91,20 +91,6 @@ def snapshot(settings: ViewerSettings, weights: Sequence[float]) -> Snapshot:
     return Snapshot(tuple(weights), 0, settings.strength, settings.keep_colors, settings.mirror, show_original=False)
 
 
-def stylize_still(network: LiveNetwork, pixels: Pixels, settings: ViewerSettings) -> Pixels:
-    """Return one stylized frame ``(H, W, 3)`` uint8, without anything before it; see `output_size`.
-
-    Raises:
-        OutOfMemoryError: the device has too little memory.
-        DeviceError: the network cannot run.
-    """
-    height, width = pixels.shape[:2]
-    size = output_size(height, width)
-    controls = snapshot(settings, settings.weights(network.mixer.names))
-    frame = CapturedFrame(pixels, time.monotonic())
-    return LiveStylizer(network, size, "none").stylize(frame, controls, working_sizes(*size)[0]).pixels
-
-
 def measure_capacity(network: LiveNetwork, encode_and_decode: Callable[[Pixels], object]) -> int:
     """Return how many viewers get `SMALLEST_FPS` each when all are stylized at the smallest size; at least 1.
 

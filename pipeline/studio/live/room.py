@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError, first_line
-from pipeline.frames import Pixels
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.studio.live.codecs import codec_work
 from pipeline.studio.live.messages import Message, notice, stats
@@ -18,7 +17,7 @@ from pipeline.studio.live.network import FIRST_SIZE, load_network, measure_capac
 from pipeline.studio.live.statistics import Newcomers
 from pipeline.studio.live.turns import Turns
 from pipeline.studio.live.viewer import Viewer
-from pipeline.studio.settings import ViewerSettings, default_settings
+from pipeline.studio.settings import default_settings
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.style import bundled_styles
 
@@ -51,7 +50,7 @@ class _Place:
 
 
 class LiveRoom:
-    """Lets viewers in as far as the machine can serve them; all methods but `still` are called in one event loop.
+    """Lets viewers in as far as the machine can serve them; all methods are called in one event loop.
 
     Args:
         config: device, engine and the rest of the settings; its style is the first one of the gallery.
@@ -94,6 +93,15 @@ class LiveRoom:
         self._turns.start()
         self._watching = self._loop.create_task(self._watch())
 
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Context in which viewers can come."""
+        self.start()
+        try:
+            yield
+        finally:
+            await self.close()
+
     async def ready(self) -> None:
         """Wait until viewers can come.
 
@@ -108,6 +116,11 @@ class LiveRoom:
     def free(self) -> int:
         """How many viewers can still come."""
         return max(self.most - len(self._places), 0)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the page shows: free places, engine, device; JSON."""
+        return {"live": {"free": self.free, "most": self.most}, "engine": self.engine, "device": self.device}
 
     @property
     def waiting(self) -> int:
@@ -150,13 +163,11 @@ class LiveRoom:
             self._turns.remove(viewer)
             viewer.close()
 
-    def still(self, pixels: Pixels, settings: ViewerSettings) -> Future[Pixels]:
-        """Stylize one frame ``(H, W, 3)`` uint8 between the turns of the viewers, scaled to 1280x720 pixels at most.
-
-        Raises:
-            PipelineError: too many wait.
-        """
-        return self._turns.still(pixels, settings)
+    def stop(self) -> None:
+        """End all connections soon, and let nobody in any more; called in the event loop."""
+        self.most = 0
+        for place in list(self._places.values()):
+            self._end(place.viewer, "the studio is being stopped; start it again, then reload the page")
 
     async def close(self) -> None:
         """Close all connections, and end the thread."""

@@ -4,7 +4,8 @@ import asyncio
 import json
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+from fastapi import WebSocket, WebSocketDisconnect
 
 from pipeline.errors import PipelineError
 from pipeline.frames import Pixels
@@ -14,9 +15,6 @@ from pipeline.studio.live.codecs import decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.studio.live.messages import Message, Messages, full, notice
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.viewer import MOST_FPS, ReceivedFrame, Viewer
-
-if TYPE_CHECKING:
-    from fastapi import WebSocket
 
 # Codes of RFC 6455 and of its registry.
 GOING_AWAY, TRY_AGAIN_LATER, POLICY_VIOLATION = 1001, 1013, 1008
@@ -35,7 +33,7 @@ class SocketConnection:
         names: of the styles to choose from.
     """
 
-    def __init__(self, socket: "WebSocket", viewer: Viewer, names: tuple[str, ...]) -> None:
+    def __init__(self, socket: WebSocket, viewer: Viewer, names: tuple[str, ...]) -> None:
         self._socket, self._viewer = socket, viewer
         self._messages = Messages(viewer, names)
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
@@ -91,17 +89,18 @@ class SocketConnection:
 
     async def _send_messages(self) -> None:
         while True:
-            message = await self._outgoing.get()
-            async with self._sending:
-                await self._socket.send_text(json.dumps(message))
+            await self._send_now(await self._outgoing.get())
+
+    async def _send_now(self, message: Message) -> None:
+        async with self._sending:
+            await self._socket.send_text(json.dumps(message))
 
     async def _exchange(self) -> None:
         """Ask for a frame, stylize it, send it back, and so on; ends if the page sends no frames."""
         while self._bad_frames < MOST_BAD_FRAMES:
             started_at = time.monotonic()
             self._is_asked = True
-            async with self._sending:
-                await self._socket.send_text('{"type": "next"}')
+            await self._send_now({"type": "next"})
             content = await self._frames.get()
             if not await self._put(content):
                 continue
@@ -121,7 +120,7 @@ class SocketConnection:
             pixels = await asyncio.to_thread(decode_jpeg, content)
         except ValueError as error:
             self._bad_frames += 1
-            self.send(notice(str(error)))
+            await self._send_now(notice(str(error)))
             return False
 
         def read(size: Size) -> Pixels:
@@ -131,7 +130,7 @@ class SocketConnection:
         return True
 
 
-async def serve_socket(socket: "WebSocket", room: LiveRoom) -> None:
+async def serve_socket(socket: WebSocket, room: LiveRoom) -> None:
     """Serve one page over a WebSocket, from its first to its last message."""
     await socket.accept()
     try:
@@ -147,5 +146,5 @@ async def serve_socket(socket: "WebSocket", room: LiveRoom) -> None:
         await connection.run()
     finally:
         room.leave(viewer)
-        with suppress(RuntimeError, OSError):  # closed by the page already
+        with suppress(RuntimeError, OSError, WebSocketDisconnect):  # closed by the page already
             await socket.close(GOING_AWAY)

@@ -1,24 +1,18 @@
-"""The stylize thread: viewers with a new frame take turns on one network, and single frames come between the turns."""
+"""The stylize thread: viewers with a new frame take turns on one network."""
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from pipeline.errors import PipelineError
-from pipeline.frames import Pixels
 from pipeline.live.stylize.live_network import LiveNetwork
-from pipeline.studio.live.network import stylize_still
 from pipeline.studio.live.viewer import MOST_FPS, Viewer
-from pipeline.studio.settings import ViewerSettings
 
 logger = logging.getLogger(__name__)
 
 # Several viewers share the frames of one, down to this rate for each; then the frames get smaller.
 SHARED_FPS = 12.0
-# Single frames that may wait.
-MOST_STILLS = 32
 
 
 class Turns(threading.Thread):
@@ -41,8 +35,6 @@ class Turns(threading.Thread):
         super().__init__(name="flowbrush-turns", daemon=True)
         self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
         self._viewers: deque[Viewer] = deque()
-        self._stills: deque[tuple[Pixels, ViewerSettings, Future[Pixels]]] = deque()
-        self._had_still = False
         self._changed = threading.Condition()
         self._is_closed = False
 
@@ -62,27 +54,10 @@ class Turns(threading.Thread):
         with self._changed:
             self._changed.notify()
 
-    def still(self, pixels: Pixels, settings: ViewerSettings) -> Future[Pixels]:
-        """Stylize one frame ``(H, W, 3)`` uint8 when the viewers leave time for it.
-
-        Raises:
-            PipelineError: too many wait.
-        """
-        future: Future[Pixels] = Future()
-        with self._changed:
-            if self._is_closed or len(self._stills) >= MOST_STILLS:
-                raise PipelineError("too many previews wait to be stylized; try again in a few seconds")
-            self._stills.append((pixels, settings, future))
-            self._changed.notify()
-        return future
-
     def close(self) -> None:
         """End the thread after the present frame."""
         with self._changed:
             self._is_closed = True
-            for *_, future in self._stills:
-                future.cancel()
-            self._stills.clear()
             self._changed.notify()
 
     def run(self) -> None:
@@ -101,27 +76,18 @@ class Turns(threading.Thread):
             network.close()
 
     def _next(self) -> Callable[[LiveNetwork], None] | None:
-        """Wait for a viewer or a single frame whose turn it is, and return what to do; None at the end."""
+        """Wait for a viewer whose turn it is, and return what to do; None at the end."""
         with self._changed:
             while not self._is_closed:
-                viewer = self._next_viewer()
-                if self._stills and (viewer is None or not self._had_still):
-                    self._had_still = True
-                    return self._still_turn(*self._stills.popleft())
-                self._had_still = False
+                viewer = next((viewer for viewer in self._viewers if viewer.is_ready), None)
                 if viewer is not None:
                     self._viewers.remove(viewer)
                     self._viewers.append(viewer)
-                    return self._viewer_turn(viewer)
+                    return self._turn(viewer, turn_rate(len(self._viewers)))
                 self._changed.wait()
         return None
 
-    def _next_viewer(self) -> Viewer | None:
-        return next((viewer for viewer in self._viewers if viewer.is_ready), None)
-
-    def _viewer_turn(self, viewer: Viewer) -> Callable[[LiveNetwork], None]:
-        turns_per_second = turn_rate(len(self._viewers))
-
+    def _turn(self, viewer: Viewer, turns_per_second: float) -> Callable[[LiveNetwork], None]:
         def turn(network: LiveNetwork) -> None:
             try:
                 viewer.stylize(network, turns_per_second)
@@ -130,19 +96,6 @@ class Turns(threading.Thread):
             except Exception:  # the other viewers must not suffer
                 logger.exception("a frame of a viewer could not be stylized")
                 self._on_failure(viewer, "the studio failed at this frame; reload the page")
-
-        return turn
-
-    def _still_turn(
-        self, pixels: Pixels, settings: ViewerSettings, future: Future[Pixels]
-    ) -> Callable[[LiveNetwork], None]:
-        def turn(network: LiveNetwork) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(stylize_still(network, pixels, settings))
-            except Exception as error:  # noqa: BLE001 - raised where the result is waited for
-                future.set_exception(error)
 
         return turn
 
