@@ -34,7 +34,8 @@ def link_hosts(config: StudioConfig) -> tuple[str, ...]:
     """Return the names to print in links, those first that other machines most likely reach."""
     host = config.host.strip("[]").lower()
     found = machine_addresses() if _is_any(host) else (host,)
-    return tuple(dict.fromkeys([*config.names, *(f"[{each}]" if ":" in each else each for each in found)]))
+    names = dict.fromkeys([*config.names, *found])
+    return tuple(f"[{each}]" if ":" in each else each for each in names)
 
 
 def machine_addresses() -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def machine_addresses() -> tuple[str, ...]:
 
 def _machine_names() -> Iterator[str]:
     name = socket.gethostname().lower()
-    if name and name != "localhost":
+    if _HOST.fullmatch(name) and name != "localhost":
         yield name
         if "." not in name:
             yield f"{name}.local"

@@ -1,5 +1,6 @@
 """The application: which module answers which request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,7 @@ from pipeline.studio.config import StudioConfig
 from pipeline.studio.guard import Guard
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.routes import live_router
+from pipeline.studio.overview import Thumbnails
 from pipeline.studio.render import routes as render_routes
 from pipeline.studio.render.routes import RenderRoom
 
@@ -33,6 +35,7 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
         StyleError: the bundled styles are missing.
     """
     render = RenderRoom(config, root)
+    thumbnails = Thumbnails(render.stills.thumbnail)
     live = LiveRoom(
         StylizeConfig(style=overview.style_names()[0], engine=config.engine, device=config.device), most=config.viewers
     )
@@ -40,7 +43,9 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with render.open(), live.open():
+            drawing = asyncio.create_task(thumbnails.draw_all())
             yield
+            drawing.cancel()
 
     def stop() -> None:
         render.events.close()
@@ -50,9 +55,7 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     app = FastAPI(title="flowbrush studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.stop = stop  # called before the server waits for open connections to end
     app.include_router(pages.router())
-    app.include_router(
-        overview.router(config, _version(), lambda: live.facts, render.stills.thumbnail, root / "styles")
-    )
+    app.include_router(overview.router(config, _version(), lambda: live.facts, thumbnails))
     app.include_router(render_routes.router(render, overview.style_names))
     app.include_router(live_router(live))
     app.add_middleware(Guard, config=config, token=token)

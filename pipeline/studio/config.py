@@ -24,7 +24,7 @@ def check_host(name: str) -> None:
 def _read_names(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         check_host(name)
-    return tuple(name.lower() for name in names)
+    return tuple(name.strip("[]").lower() for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,17 @@ jobs/ID/            a job, and its result or partial output
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import OutputError, reason_of
+from pipeline.resume.lock import HeldError, Lock
 from pipeline.studio.config import StudioConfig
 from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import cache_folder, make_private
 
-SUBFOLDERS = ("styles", "uploads", "jobs")
+SUBFOLDERS = ("uploads", "jobs")
 _TOKEN, _TOKEN_BYTES = "token", 24
 
 
@@ -36,6 +39,28 @@ def open_folder(config: StudioConfig) -> Path:
         reason = f"cannot be the studio's folder ({reason_of(error)}); choose another --folder"
         raise OutputError(error.filename or shown, reason) from error
     return root
+
+
+@contextmanager
+def lock_folder(root: Path) -> Iterator[None]:
+    """Context in which no other studio uses the folder.
+
+    Raises:
+        OutputError: another one does.
+    """
+    try:
+        lock = Lock(str(root / "lock"))
+    except HeldError as error:
+        process = f" (process {error.process})" if error.process is not None else ""
+        raise OutputError(
+            root, f"another studio{process} uses this folder; stop it, or choose another --folder"
+        ) from error
+    except OSError as error:
+        raise OutputError(root, f"the folder cannot be locked ({reason_of(error)}); choose another --folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_token(root: Path, *, is_new: bool = False) -> str:

@@ -2,15 +2,25 @@
 
 import importlib.util
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, reason_of
 from pipeline.studio.config import StudioConfig
 
-EXTRA = {"fastapi": "FastAPI", "uvicorn": "uvicorn", "aiortc": "aiortc"}
-"""Packages of the extra, by the names of their modules."""
+if TYPE_CHECKING:
+    from pipeline.studio.certificate import Certificate
+
+EXTRA = ("fastapi", "uvicorn", "aiortc", "cryptography", "ifaddr", "websockets")
+"""Modules of the extra."""
 # How long open connections may take to end.
 END_SECONDS = 3
+# Open connections, those that wait for an answer included; a process may have 1024 files by default.
+MOST_CONNECTIONS = 600
+# A JPEG of 1280x720 has 1 MB at most; two may wait.
+SOCKET_BYTES, SOCKET_MESSAGES = 4 * 2**20, 4
 
 
 def check_extra() -> None:
@@ -31,37 +41,65 @@ def serve(config: StudioConfig, say: Callable[[str], None]) -> None:
         say: called with each line for the user: the links, and what to do with them.
 
     Raises:
-        PipelineError: the extra is not installed, or the address cannot be used.
+        PipelineError: the extra is not installed, or the address, the folder or the certificate cannot be used.
     """
     check_extra()
+    from pipeline.studio.app import make_app
+    from pipeline.studio.certificate import open_certificate
+    from pipeline.studio.folder import lock_folder, open_folder, read_token
+
+    root = open_folder(config)
+    with _bind(config) as listener, lock_folder(root):
+        certificate = open_certificate(config, root) if config.has_tls else None
+        token = read_token(root, is_new=config.new_token)
+        app = make_app(config, token, root)
+        for line in _welcome(config, certificate, listener.getsockname()[1], token):
+            say(line)
+        with suppress(KeyboardInterrupt):
+            _make_server(app, certificate).run(sockets=[listener])
+    say("stopped; jobs that have not ended resume at the next start")
+
+
+def _make_server(app: Any, certificate: "Certificate | None") -> Any:
+    """Return a server that ends its open streams at Ctrl-C, instead of waiting for them."""
     import uvicorn
 
-    from pipeline.studio.addresses import link_hosts
-    from pipeline.studio.app import make_app
-    from pipeline.studio.folder import open_folder, read_token
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.stop()
+            super().handle_exit(sig, frame)
 
-    listener = _bind(config)
-    root = open_folder(config)
-    token = read_token(root, is_new=config.new_token)
-    port = listener.getsockname()[1]
-    settings = uvicorn.Config(
-        make_app(config, token, root),
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        ws_max_size=4 * 2**20,
-        ws_max_queue=4,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=END_SECONDS,
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # the address of a client is that of its connection
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            ws_max_size=SOCKET_BYTES,
+            ws_max_queue=SOCKET_MESSAGES,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=END_SECONDS,
+            ssl_certfile=certificate.chain if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
+        )
     )
-    scheme = "https" if config.has_tls else "http"
+
+
+def _welcome(config: StudioConfig, certificate: "Certificate | None", port: int, token: str) -> Iterator[str]:
+    """Yield what the user needs to open the page."""
+    from pipeline.studio.addresses import link_hosts
+
+    scheme = "https" if certificate else "http"
+    yield "flowbrush studio: open this link in a browser. Whoever has it can use the studio; Ctrl-C ends it."
     for host in link_hosts(config):
-        say(f"open {scheme}://{host}:{port}/?token={token}")
-    try:
-        uvicorn.Server(settings).run(sockets=[listener])
-    except KeyboardInterrupt:
-        say("stopped")
+        yield f"  {scheme}://{host}:{port}/?token={token}"
+    if certificate is not None and certificate.is_generated:
+        yield "The browser will warn, as it does not know this certificate. Compare its SHA-256 fingerprint:"
+        yield f"  {certificate.fingerprint}"
+        yield "Chrome: Not secure > Certificate details; Firefox: Advanced > View Certificate; Safari: Show Details"
+        yield "If it is the same, choose Advanced > Proceed. Firefox: Accept the Risk; Safari: visit this website."
 
 
 def _bind(config: StudioConfig) -> socket.socket:

@@ -2,10 +2,6 @@
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,7 +17,7 @@ from pipeline.studio.render.jobs import Job, JobStore
 from pipeline.studio.render.runner import MOST_JOBS
 from pipeline.studio.render.uploads import new_id
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.studio import browser, order, studio, upload, wait_for
+from tests.support.studio import StudioProcess, order, studio, upload, wait_for
 
 LONG_FRAMES = 3000
 
@@ -190,51 +186,27 @@ def job_of(number: int, state: Any = "done") -> Job:
     )
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Any]:
-    """Starts `flowbrush studio` as a user does; whatever still runs at the end is killed."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start() -> tuple[subprocess.Popen[str], str, str]:
-        command = [sys.executable, "-W", "error", "cli.py", "studio", "--port", "0", "--engine", "eager"]
-        process = subprocess.Popen(
-            [*command, "--folder", str(tmp_path / "studio")], stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        running.append(process)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if found := re.search(r"(http://\S+)/\?token=(\S+)", line):
-                return process, found[1], found[2]
-        raise AssertionError(f"no link; exit code {process.wait()}")
-
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def test_a_studio_that_is_killed_resumes_its_jobs_at_the_next_start(
-    started: Any, tmp_path: Path, long: Path, short: Path
-) -> None:
-    process, address, token = started()
-    with browser(address, token=token) as client:
-        first = order(client, upload(client, long)["upload"])["job"]
-        second = order(client, upload(client, short)["upload"])["job"]
-        wait_for(client, first, "running", frames=140)  # after the end of a segment, 4 s
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    psutil.wait_procs(children, timeout=10)
-    assert not any(child.is_running() for child in children), "nothing goes on without the studio"
-
-    process, address, again = started()
-    assert again == token, "the link stays the same"
-    with browser(address, token=token) as client:
-        assert [job["job"] for job in client.get("/api/jobs").json()["jobs"]] == [first, second]
-        resumed = wait_for(client, first, "running", frames=1)
-        assert resumed["frames_done"] > 120, "finished segments are not rendered again"
-        client.delete(f"/api/jobs/{first}")
-        assert wait_for(client, second, "done")["frames_done"] == 30
-    process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0, "Ctrl-C ends it without an error"
+def test_a_studio_that_is_killed_resumes_its_jobs_at_the_next_start(tmp_path: Path, long: Path, short: Path) -> None:
+    before = StudioProcess(tmp_path / "studio")
+    try:
+        with before.browser() as client:
+            first = order(client, upload(client, long)["upload"])["job"]
+            second = order(client, upload(client, short)["upload"])["job"]
+            wait_for(client, first, "running", frames=140)  # after the end of a segment, 4 s
+        children = psutil.Process(before.process.pid).children(recursive=True)
+    finally:
+        before.kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, "nothing goes on without the studio"
+    after = StudioProcess(tmp_path / "studio")
+    try:
+        assert after.token == before.token, "the link stays the same"
+        with after.browser() as client:
+            assert [job["job"] for job in client.get("/api/jobs").json()["jobs"]] == [first, second]
+            resumed = wait_for(client, first, "running", frames=1)
+            assert resumed["frames_done"] > 120, "finished segments are not rendered again"
+            client.delete(f"/api/jobs/{first}")
+            assert wait_for(client, second, "done")["frames_done"] == 30
+        assert after.stop() == 0
+    finally:
+        after.kill()

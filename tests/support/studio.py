@@ -1,12 +1,17 @@
 """Run the studio in a thread, and speak to it as a browser does."""
 
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -78,3 +83,74 @@ def wait_for(client: httpx.Client, job: str, *states: str, frames: int = 0, seco
         assert now["state"] not in {"done", "failed", "cancelled"} - set(states), now
         time.sleep(0.05)
     raise AssertionError(f"{now} after {seconds} s")
+
+
+class StudioProcess:
+    """`flowbrush studio` as a user starts it, with the eager engine, at a free port.
+
+    Attributes:
+        process: that was started.
+        printed: what it has printed so far.
+        links: addresses that it printed, without the token.
+        token: of the links.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-W", "error", "cli.py", "studio", "--port", "0", "--engine", "eager"]
+        self.process = subprocess.Popen(
+            [*command, "--folder", str(folder), *options], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.printed, self.token = "", ""
+        self.links: list[str] = []
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        self._wait_for_link()
+
+    @property
+    def address(self) -> str:
+        """The first of the addresses."""
+        return self.links[0]
+
+    @property
+    def port(self) -> int:
+        """At which it listens."""
+        return int(self.address.rpartition(":")[2])
+
+    def browser(self) -> AbstractContextManager[httpx.Client]:
+        """Return a client that has opened the link."""
+        return browser(self.address, token=self.token)
+
+    def stop(self, number: int = signal.SIGINT, seconds: float = 20) -> int:
+        """Interrupt it as Ctrl-C does; return its exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        self._listener.join()
+        return code
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._listener.join()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                self.printed += line
+                if found := re.search(r"(https?://\S+)/\?token=(\S+)", line):
+                    self.links.append(found[1])
+                    self.token = found[2]
+
+    def _wait_for_link(self) -> None:
+        """Wait until it answers."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            for link in list(self.links):
+                host = urlsplit(link).hostname or ""
+                with suppress(OSError), socket.create_connection((host, self.port), 0.2):
+                    return
+            time.sleep(0.02)
+        self.kill()
+        raise AssertionError(f"the studio did not start: {self.printed}")

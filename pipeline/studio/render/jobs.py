@@ -74,7 +74,7 @@ class Job:
         return f"{Path(self.name).stem}-{self.style}.{self.container}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the page is told."""
+        """Return what the page shows."""
         hidden = ("source", "number")
         told = {name: value for name, value in asdict(self).items() if name not in hidden}
         return {**told, "fps": round(self.fps, 2), "seconds_left": self.seconds_left}

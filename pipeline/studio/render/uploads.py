@@ -78,7 +78,7 @@ class Upload:
     has_audio: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the page is told."""
+        """Return what the page shows."""
         return {name: value for name, value in asdict(self).items() if name != "file"}
 
 
