@@ -80,6 +80,7 @@ class ClipRun:
         if record.attempts > 1:
             config = replace(config, fresh=False)  # resume what the first attempt finished
         record.notices = []
+        job.check_source()
         if job.is_led_out:
             reason = "a link leads out of the output folder; remove it, or choose another --output"
             raise OutputError(config.target, reason)
@@ -107,7 +108,7 @@ class ClipRun:
         stylized = summary.frames - summary.frames_reused
         record_speed(self.step, stylized, stylized / summary.fps if summary.fps else 0.0)
         if not self.stopped.is_set():
-            draw_thumbnails(config, self.step.clip.seconds, *self.records.thumbnails(job.name))
+            draw_thumbnails(job, self.step.clip.seconds, *self.records.thumbnails(job.name))
 
     def _progress(self, state: Progress) -> None:
         """Send a progress event now and then; raises KeyboardInterrupt to stop the clip."""

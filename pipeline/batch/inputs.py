@@ -33,12 +33,17 @@ class InputFile:
     Attributes:
         path: path of the file.
         folder: folder of its output, relative to the output folder.
-        is_named: whether the user named it, so that it is an error if it is no video.
+        root: folder that the user named and that no link may lead out of; None for a file that the user named.
     """
 
     path: str
     folder: PurePath = field(default_factory=PurePath)
-    is_named: bool = True
+    root: str | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user named the file."""
+        return self.root is None
 
 
 def find_clips(
@@ -117,7 +122,7 @@ def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
             if os.path.islink(path) and not is_inside(path, folder):
                 outside.append(path)
             else:  # a file, or a broken link
-                yield InputFile(path, relative, is_named=False)
+                yield InputFile(path, relative, folder)
     if outside:
         notify(describe_links(outside, folder))
     for failure in failures:
@@ -140,7 +145,7 @@ def _match(pattern: str, base: str, own: str | None, notify: Notify) -> Iterator
         folder = PurePath(name).relative_to(root).parent
         subfolders = (Path(base, root, each) for each in (folder, *folder.parents) if each.name)
         if not any(_is_ours(str(subfolder), own) for subfolder in subfolders):
-            yield InputFile(os.path.join(base, name), folder, is_named=False)
+            yield InputFile(os.path.join(base, name), folder, place)
 
 
 def _expand(pattern: str, base: str, notify: Notify, *, for_files: bool = True) -> set[str]:

@@ -11,7 +11,7 @@ from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
 from pipeline.batch.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
 from pipeline.decode.mask import Mask
-from pipeline.errors import OutputError, PipelineError
+from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
 from pipeline.notices import Notify
@@ -19,7 +19,7 @@ from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
-from pipeline.system.files import is_inside
+from pipeline.system.files import is_inside, why_outside
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
 # For clips whose own container cannot be written: it supports whatever a clip has.
@@ -33,18 +33,32 @@ class Job:
     Attributes:
         name: name of the output, relative to the output folder; it identifies the job for users.
         config: configuration of the run.
-        is_named: whether the user named the clip, so that it is an error if it is no video.
+        root: folder that the user named and that no link may lead out of; None if the user named the clip.
     """
 
     name: str
     config: VideoConfig
-    is_named: bool = True
+    root: str | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user named the clip, so that it is an error if it is no video."""
+        return self.root is None
 
     @property
     def is_led_out(self) -> bool:
         """Whether a link in the output folder leads the output out of it."""
         folder = Path(self.config.target).parents[len(PurePath(self.name).parts) - 1]
         return not is_inside(self.config.target, folder)
+
+    def check_source(self) -> None:
+        """Check that the clip still lies in the folder in which it was found; called whenever it is opened.
+
+        Raises:
+            InputError: a link leads out of that folder.
+        """
+        if reason := why_outside(self.config.source, self.root):
+            raise InputError(self.config.source, reason)
 
 
 def make_jobs(config: BatchConfig, notify: Notify = lambda line: None) -> list[Job]:
@@ -154,7 +168,7 @@ def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
         if name is None:
             name = output_name(row.file, style, str(end) if end else None, config.name)
         target = str(config.output / name)
-        yield Job(name, video_config(row.file.path, target, {**options, "style": style}), row.file.is_named)
+        yield Job(name, video_config(row.file.path, target, {**options, "style": style}), row.file.root)
 
 
 def _check_available(config: VideoConfig, available: set[str]) -> None:

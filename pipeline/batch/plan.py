@@ -174,7 +174,7 @@ def inspect(job: Job, records: Records) -> Step | None:
     Raises:
         StyleError: a weight file cannot be read.
     """
-    clip = _read_header(job.config)
+    clip = _read_header(job)
     if not job.is_named:
         path = job.config.source
         if is_still_image(Path(path)) if clip.error is None else not looks_like_video(path):
@@ -243,10 +243,11 @@ def record_speed(step: Step, frames: int, seconds: float) -> None:
         write_atomically(str(cache_folder() / "speeds.json"), json.dumps(speeds).encode())
 
 
-def _read_header(config: VideoConfig) -> Clip:
+def _read_header(job: Job) -> Clip:
     try:
-        decode = replace(config.decode, threads=1)
-        with open_source(config.source, decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
+        job.check_source()
+        decode = replace(job.config.decode, threads=1)
+        with open_source(job.config.source, decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
             info = source.info
             return Clip(info.width, info.height, info.is_16_bit, info.frame_count, info.duration_seconds)
     except InputError as error:

@@ -180,7 +180,7 @@ class _Session:
         for name, entry in self._runner.entries.items():
             thumbnails = records.thumbnails(name)
             if entry.record.done_before and not all(thumbnail.exists() for thumbnail in thumbnails):
-                draw_thumbnails(entry.step.job.config, entry.step.clip.seconds, *thumbnails)
+                draw_thumbnails(entry.step.job, entry.step.clip.seconds, *thumbnails)
 
     def _report(self) -> Ended:
         ended = self._runner.ended(time.monotonic() - self._clock, str(self._config.output / "report.html"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.config import DecodeConfig, VideoConfig
+from pipeline.batch.jobs import Job
+from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.system.files import write_atomically
@@ -19,21 +20,23 @@ logger = logging.getLogger(__name__)
 HEIGHT_PX, WIDTH_PX = 108, 432
 
 
-def draw_thumbnails(config: VideoConfig, seconds: float | None, before: Path, after: Path) -> None:
+def draw_thumbnails(job: Job, seconds: float | None, before: Path, after: Path) -> None:
     """Write thumbnails of the middle of a clip and of its output.
 
     A file that cannot be read gets none; that is no error.
 
     Args:
-        config: configuration of the run.
+        job: the clip and its output.
         seconds: duration of the output in seconds; None for thumbnails of the first frame.
         before: path of the clip's thumbnail.
         after: path of the output's thumbnail.
     """
+    config = job.config
     middle = Fraction(seconds or 0) / 2
     start = config.decode.start_seconds or Fraction(0)
     for path, moment, thumbnail in ((config.source, start + middle, before), (config.target, middle, after)):
         try:
+            job.check_source()
             data = _thumbnail(path, moment)
             make_private(thumbnail.parent)
             write_atomically(str(thumbnail), data)

@@ -133,6 +133,16 @@ def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> b
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
+def why_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str] | None) -> str:
+    """Return why a file that was found in ``folder`` must not be opened; empty if it still lies there.
+
+    Whoever owns the folder may have put a link in its place since then. None is for a file that the user named.
+    """
+    if folder is None or is_inside(path, folder):
+        return ""
+    return f"a link leads out of {folder}; to include the file, name the file itself"
+
+
 def describe_links(paths: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str]) -> str:
     """Return a notice on files that are left out, since links lead to them out of the ``folder`` that the user named.
 

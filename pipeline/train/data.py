@@ -1,8 +1,9 @@
 """The content to train on: photos, and clips with the flow between consecutive frames."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
 from pipeline.notices import Notify
-from pipeline.system.files import describe_links, is_inside
+from pipeline.system.files import describe_links, is_inside, why_outside
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,9 @@ def read_content(
     images = _selected([images for images, _ in found.values()], most_photos, seed, "photos", notify)
     clips = _selected([clips for _, clips in found.values()], MOST_CLIPS, seed, "clips", notify)
     content = Content()
-    problems = _read_photos(images, content) | _read_clips(clips, content, crop_px, make_estimator, notify)
+    folders = _folders(found)
+    problems = _read_photos(images, folders, content)
+    problems |= _read_clips(clips, folders, content, crop_px, make_estimator, notify)
     for source, (of_source, clips_of_source) in found.items():
         wanted = [path for path in (*of_source, *clips_of_source) if path in {*images, *clips}]
         broken = [path for path in wanted if path in problems]
@@ -116,6 +119,17 @@ def _find_files(source: Path, notify: Notify) -> tuple[list[Path], list[Path]]:
     return images, clips
 
 
+def _folders(found: Mapping[Path, tuple[list[Path], list[Path]]]) -> dict[Path, Path | None]:
+    """Return the folder in which each file was found; None for those that the user named."""
+    folders: dict[Path, Path | None] = {path: source for source, files in found.items() for path in chain(*files)}
+    return folders | dict.fromkeys(folders.keys() & found.keys())
+
+
+def _check_place(path: Path, folders: Mapping[Path, Path | None]) -> None:
+    if reason := why_outside(path, folders[path]):
+        raise InputError(path, reason)
+
+
 def _selected(groups: Sequence[Sequence[Path]], most: int, seed: int, what: str, notify: Notify) -> list[Path]:
     """Return each file once, in the order found; at most ``most``, a random selection, to bound the memory."""
     found = list(dict.fromkeys(path for group in groups for path in group))
@@ -126,11 +140,12 @@ def _selected(groups: Sequence[Sequence[Path]], most: int, seed: int, what: str,
     return [found[index] for index in sorted(chance.sample(range(len(found)), most))]
 
 
-def _read_photos(paths: Sequence[Path], content: Content) -> dict[Path, str]:
+def _read_photos(paths: Sequence[Path], folders: Mapping[Path, Path | None], content: Content) -> dict[Path, str]:
     """Add photos to ``content``; return what is wrong with those that cannot be read."""
     problems = {}
     for path in paths:
         try:
+            _check_place(path, folders)
             content.photos.append(_read_photo(path))
         except InputError as error:
             problems[path] = _reason(error)
@@ -152,7 +167,12 @@ def _read_photo(path: Path) -> "torch.Tensor":
 
 
 def _read_clips(
-    paths: Sequence[Path], content: Content, crop_px: int, make_estimator: MakeEstimator, notify: Notify
+    paths: Sequence[Path],
+    folders: Mapping[Path, Path | None],
+    content: Content,
+    crop_px: int,
+    make_estimator: MakeEstimator,
+    notify: Notify,
 ) -> dict[Path, str]:
     """Add frames and pairs of clips to ``content``; return what is wrong with those that cannot be read."""
     if not paths:
@@ -164,6 +184,7 @@ def _read_clips(
     count = min(max(PAIRS // len(paths), LEAST_PAIRS), MOST_PAIRS)
     for path in paths:
         try:
+            _check_place(path, folders)
             for moment in moments(path, count, smallest_px=crop_px, largest_px=max(LARGEST_CONTENT_PX, crop_px)):
                 content.photos.append(_tensor(moment.first))
                 pair = None if moment.second is None else _pair(moment.first, moment.second, estimator)

@@ -1,11 +1,13 @@
 """Names in an output folder that others have prepared are neither followed nor written through."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.batch.events import Failed
+from pipeline.batch.events import Event, Failed, Finished
+from pipeline.batch.session import plan, run_batch
 from pipeline.errors import OutputError
 from tests.support.batching import batch_config, make_clips, outputs_of, report_of, run_here
 
@@ -62,6 +64,30 @@ def test_a_subfolder_that_leads_out_of_the_output_folder_is_not_written_into(tmp
     assert all(
         "a link leads out of the output folder; remove it, or choose another --output" in line for line in errors
     )
+
+
+def test_a_clip_that_becomes_a_link_to_a_file_outside_is_not_opened(tmp_path: Path) -> None:
+    """One of a folder, one in a subfolder that is exchanged, one of a pattern; but the one that the user names is."""
+    folder = make_clips(tmp_path, "a.mp4", "sub/b.mp4", frames=1)
+    more = make_clips(tmp_path / "more", "c.mp4", frames=1)
+    named = make_clips(tmp_path / "named", "d.mp4", frames=1) / "d.mp4"
+    inputs = (str(folder), str(more / "*.mp4"), str(named))
+    config = replace(batch_config(tmp_path), inputs=inputs)
+    planned = plan(config)
+    (tmp_path / "elsewhere").mkdir()
+    for place in (folder / "a.mp4", folder / "sub", more / "c.mp4", named):
+        place.rename(tmp_path / "elsewhere" / place.name)
+        place.symlink_to(tmp_path / "elsewhere" / place.name)
+    events: list[Event] = []
+    run_batch(config, planned, events.append)
+    assert outputs_of(events, Finished) == ["d_great-wave.mp4"]
+    errors = {clip["source"]: clip["error"] for clip in report_of(tmp_path)["clips"] if clip["error"]}
+    line = "{0}: a link leads out of {1}; to include the file, name the file itself"
+    assert errors == {
+        str(folder / "a.mp4"): line.format(folder / "a.mp4", folder),
+        str(folder / "sub" / "b.mp4"): line.format(folder / "sub" / "b.mp4", folder),
+        str(more / "c.mp4"): line.format(more / "c.mp4", more),
+    }
 
 
 def test_a_link_that_leads_out_of_the_output_folder_is_not_overwritten(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.batch.jobs import Job
 from pipeline.batch.thumbnails import HEIGHT_PX, WIDTH_PX, draw_thumbnails
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import open_source
@@ -20,18 +21,20 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITED = """
 import re, resource, sys
 from pathlib import Path
+from pipeline.batch.jobs import Job
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import StylizeConfig, VideoConfig
 
 used = int(re.search(r"VmSize:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))
 config = VideoConfig(source=sys.argv[1], target=sys.argv[1], stylize=StylizeConfig(style="great-wave"))
-draw_thumbnails(config, None, Path(sys.argv[2]), Path(sys.argv[3]))
+draw_thumbnails(Job("clip", config), None, Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
-def config_of(clip: Path) -> VideoConfig:
-    return VideoConfig(source=str(clip), target=str(clip), stylize=StylizeConfig(style="great-wave"))
+def job_of(clip: Path) -> Job:
+    config = VideoConfig(source=str(clip), target=str(clip), stylize=StylizeConfig(style="great-wave"))
+    return Job("clip", config)
 
 
 def clip_with_aspect(path: Path, wide: int, high: int) -> Path:
@@ -46,7 +49,7 @@ def clip_with_aspect(path: Path, wide: int, high: int) -> Path:
 
 def thumbnail_size(clip: Path) -> tuple[int, int]:
     before, after = clip.with_suffix(".0.jpg"), clip.with_suffix(".1.jpg")
-    draw_thumbnails(config_of(clip), None, before, after)
+    draw_thumbnails(job_of(clip), None, before, after)
     assert after.read_bytes() == before.read_bytes()
     with Image.open(before) as image:
         return image.size
@@ -81,7 +84,7 @@ def test_the_shape_of_a_pixel_takes_no_memory(tmp_path: Path) -> None:
 
 def test_a_clip_without_a_frame_there_has_no_thumbnail(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", Clip(pts=(0, 512)))
-    draw_thumbnails(config_of(clip), 1e9, tmp_path / "0.jpg", tmp_path / "1.jpg")
+    draw_thumbnails(job_of(clip), 1e9, tmp_path / "0.jpg", tmp_path / "1.jpg")
     assert not (tmp_path / "0.jpg").exists()
 
 

@@ -237,6 +237,41 @@ def test_links_to_files_outside_are_not_followed(tmp_path: Path) -> None:
     assert [path.name for path in content.images][-1] == "outside.png"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_what_becomes_a_link_to_a_file_outside_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for index, photo in enumerate(photos(4)):
+        write(folder / f"{index}.png", photo)
+    pan(folder / "pan.mp4")
+
+    def exchange(name: str) -> None:
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+
+    def exchange_photos(line: str) -> None:
+        notes.append(line)
+        if "selected by the seed" in line:  # the files are found, and not read yet
+            for name in ("0.png", "1.png", "2.png"):
+                exchange(name)
+
+    def exchange_clip() -> FlowEstimator:
+        exchange("pan.mp4")
+        return no_motion
+
+    notes: list[str] = []
+    sources = [folder, folder / "2.png"]
+    content = read_content(
+        sources, crop_px=64, seed=0, most_photos=3, make_estimator=exchange_clip, notify=exchange_photos
+    )
+    read_names = {path.name for path in content.images}
+    assert content.clips == []
+    assert read_names <= {"2.png", "3.png"}
+    assert len(read_names) >= 1
+    left_out = f"{3 - len(read_names) + 1} of 4 files cannot be read and are left out"
+    assert notes[-1].startswith(f"{left_out} ({folder}/")
+    assert notes[-1].endswith(f".png: a link leads out of {folder}; to include the file, name the file itself)")
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.png"])
 def test_a_text_is_not_content(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("words\n" * 40)
