@@ -4,7 +4,6 @@ RFC 2326, with the authentication of RFC 2617.
 """
 
 import errno
-import socket
 import ssl
 import time
 import urllib.parse
@@ -14,6 +13,7 @@ from email.message import Message
 from email.parser import Parser
 
 from pipeline.live.capture.address import redacted
+from pipeline.live.capture.connect import connect
 from pipeline.live.capture.login import Challenge, find_challenge
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
@@ -122,7 +122,7 @@ class _Conversation:
         self._sequence, self._received = 0, b""
         self._challenge: Challenge | None = None
         scheme, host, port = address.server
-        self._socket = socket.create_connection((host, port), self._seconds_left())
+        self._socket = connect(host, port, self._seconds_left)
         if scheme == "rtsps":
             try:
                 self._socket = context.wrap_socket(self._socket, server_hostname=host)

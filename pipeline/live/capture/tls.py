@@ -6,6 +6,7 @@ import http.client
 import io
 import math
 import os
+import socket
 import ssl
 import time
 import urllib.error
@@ -13,6 +14,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from pipeline.live.capture.connect import connect
 
 SCHEMES = ("https", "rtmps", "rtsps")
 # Where systems keep the certificates that they trust: Debian, Fedora, SUSE, macOS. FFmpeg's library knows none of them.
@@ -54,7 +57,7 @@ class VerifiedFiles:
         self._deadline = math.inf
         context = tls_context(insecure=False)
         context.sslsocket_class = _socket_class(self.seconds_left)
-        https = urllib.request.HTTPSHandler(context=context)
+        https = _TimedHttps(context, self.seconds_left)
         self._opener = urllib.request.build_opener(https, _HttpsRedirects)
 
     def allow(self, seconds: float) -> None:
@@ -111,6 +114,27 @@ def _socket_class(seconds_left: Callable[[], float]) -> type[ssl.SSLSocket]:
             return super().recv_into(*args, **settings)
 
     return TimedSocket
+
+
+def _connection_class(seconds_left: Callable[[], float]) -> type[http.client.HTTPSConnection]:
+    class TimedConnection(http.client.HTTPSConnection):
+        def __init__(self, host: str, **settings: Any) -> None:
+            super().__init__(host, **settings)
+            self._create_connection = self._connect_in_time  # in place of `socket.create_connection`
+
+        def _connect_in_time(self, address: tuple[str, int], *_: object) -> socket.socket:
+            return connect(*address, seconds_left)
+
+    return TimedConnection
+
+
+class _TimedHttps(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext, seconds_left: Callable[[], float]) -> None:
+        super().__init__(context=context)
+        self._connection_class, self._tls_context = _connection_class(seconds_left), context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connection_class, req, context=self._tls_context)
 
 
 def _request(url: str, options: Mapping[str, str]) -> urllib.request.Request:
