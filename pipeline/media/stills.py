@@ -52,8 +52,8 @@ PILLOW_ERRORS = (
 )
 # Pillow modes that `Image.reduce` averages correctly.
 REDUCIBLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
-# Side of the part of an image that is converted at once.
-BLOCK_PX = 256
+# Width and height of the part of an image that is converted at once.
+BLOCK_PX = 4096, 32
 # Markers of JPEG (ITU-T T.81, B.1.1.3): the start of a scan, and those that nothing follows, not even a length.
 START_OF_SCAN = 0xDA
 BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
@@ -194,9 +194,9 @@ def _rgb(image: Image.Image, factor: int) -> Pixels:
     """
     width, height = image.size
     pixels = np.empty((ceil(height / factor), ceil(width / factor), 3), np.uint8)
-    side = max(BLOCK_PX // factor, 1) * factor
-    for top, left in product(range(0, height, side), range(0, width, side)):
-        box = left, top, min(left + side, width), min(top + side, height)
+    across, down = (max(px // factor, 1) * factor for px in BLOCK_PX)
+    for top, left in product(range(0, height, down), range(0, width, across)):
+        box = left, top, min(left + across, width), min(top + down, height)
         # Not `crop`, to which Pillow's limit applies.
         block = image.resize((box[2] - left, box[3] - top), Image.Resampling.NEAREST, box)
         block = _opaque(block.reduce(factor)) if image.mode in REDUCIBLE_MODES else _opaque(block).reduce(factor)

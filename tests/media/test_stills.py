@@ -352,7 +352,7 @@ def test_a_tile_larger_than_its_image_counts(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("short_px", [None, 100])
 @pytest.mark.parametrize("mode", ["RGB", "LA", "P", "I;16"])
 def test_an_image_read_in_parts_has_no_seams(tmp_path: Path, mode: str, short_px: int | None) -> None:
-    values = np.random.default_rng(0).integers(0, 255, (311, 703, 3), np.uint8)
+    values = np.random.default_rng(0).integers(0, 255, (311, 4400, 3), np.uint8)
     grey = Image.fromarray(values[..., 0].astype(np.uint16) * 257)
     image = grey if mode == "I;16" else Image.fromarray(values).convert(mode)
     image.save(tmp_path / "image.png")
