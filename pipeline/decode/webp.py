@@ -47,7 +47,6 @@ class WebpReader:
 
         try:
             self._truncation = find_truncation(path, "webp")
-            # Pillow reads the whole file at once.
             with open_input(path) if self._truncation is None else _complete_chunks(path) as file:
                 self._image = open_image(file, ["WEBP"])
         except PILLOW_ERRORS as error:
@@ -96,8 +95,10 @@ class WebpReader:
 
 def _complete_chunks(path: str) -> io.BytesIO:
     """Return a WebP of the chunks that are complete: Pillow does not open a truncated file."""
-    with open(path, "rb") as file:
-        data, end = file.read(), 12
+    from pipeline.media.stills import MAX_WEBP_FILE_BYTES
+
+    with open_input(path) as file:
+        data, end = file.read(MAX_WEBP_FILE_BYTES), 12
         for chunk in riff_chunks(file, end):
             if chunk.end > len(data):
                 break

@@ -40,6 +40,8 @@ ANIMATED_FORMATS = frozenset({"GIF", "WEBP"})
 MAX_IMAGE_BYTES = 9 * 250_000_000
 # Bytes for each pixel: as Pillow stores it at most; then for the result, once more while it is turned.
 STORED_BYTES, RESULT_BYTES = 4, 5
+# Pillow reads a WebP as a whole when it opens it.
+MAX_WEBP_FILE_BYTES = 2**30
 # The canvas of libwebp, and the frame before; a copy as bytes.
 WEBP_BYTES = 12
 # What Pillow raises for a damaged file, when it opens it and whenever it reads more of it: what it documents; what it
@@ -101,6 +103,10 @@ def open_image(file: IO[bytes], formats: Collection[str] = FORMATS) -> ImageFile
     for name in formats:
         factory, accepts = Image.OPEN[name]
         if accepts is None or accepts(prefix) is True:
+            if name == "WEBP" and file.seek(0, os.SEEK_END) > MAX_WEBP_FILE_BYTES:
+                raise OSError(
+                    f"a WebP of {file.tell() / 2**30:.1f} GiB; {MAX_WEBP_FILE_BYTES // 2**30} GiB is the limit"
+                )
             file.seek(0)
             with suppress(SyntaxError, IndexError, TypeError, struct.error):  # what Pillow expects of its own plugins
                 return factory(file, "")
