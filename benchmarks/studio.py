@@ -1,0 +1,311 @@
+"""How fast is a live session of the studio in a real browser: round trip, frames per second, and do they stay?
+
+    python benchmarks/studio.py [--seconds 60] [--height 360] [--viewers 1] [--transports webrtc,socket] [--json]
+
+Chromium without a window opens the link that `flowbrush studio` prints, takes frames of its fake camera, which plays a
+sample clip, draws a counter into their corner as black and white squares, sends them, and reads the counter from the
+stylized frames when it shows them. So the round trip has everything in it: encode, send, decode, wait, stylize, encode,
+send, decode, show. Browser and server share the processors of this machine.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+
+sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.command import ROOT, machine, machine_line, verdict
+
+# The last minute may differ from the first by so much on a machine that does other things beside.
+EQUAL_SHARE, EQUAL_MS = 1.25, 15.0
+FAST_SECONDS = 240.0
+FLAGS = (
+    "--no-sandbox",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+# What runs in the page. Squares: white, black, then bits of a Gray code, so that a blend of two frames is off by one.
+PAGE = """
+async ({ width, height, seconds, transport, style, waitSeconds }) => {
+  const SIDE = 32, BITS = 7;
+  const camera = await navigator.mediaDevices.getUserMedia({ video: { width, height, frameRate: 30 } });
+  const video = document.createElement("video");
+  Object.assign(video, { srcObject: camera, muted: true });
+  await video.play();
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  const strip = Object.assign(document.createElement("canvas"), { width: SIDE * (BITS + 2), height: SIDE });
+  const reader = strip.getContext("2d", { willReadFrequently: true });
+  const sentAt = new Map(), taken = [];
+  let count = 0, stats = null, measuring = false, newest = -1;
+  const settings = { type: "settings", styles: [{ name: style, weight: 1 }], strength: 1, stability: "smooth" };
+
+  function draw() {
+    context.drawImage(video, 0, 0, width, height);
+    count = (count + 1) % (1 << BITS);
+    const gray = count ^ (count >> 1);
+    const bits = [1, 0, ...Array.from({ length: BITS }, (_, bit) => (gray >> bit) & 1)];
+    bits.forEach((bit, index) => {
+      context.fillStyle = bit ? "white" : "black";
+      context.fillRect(index * SIDE, 0, SIDE, SIDE);
+    });
+    sentAt.set(count, performance.now());
+  }
+  function read(picture, scale) {
+    reader.drawImage(picture, 0, 0, strip.width * scale, SIDE * scale, 0, 0, strip.width, SIDE);
+    const lumas = Array.from({ length: BITS + 2 }, (_, index) => {
+      const { data } = reader.getImageData(index * SIDE + 10, 10, 12, 12);
+      return data.reduce((sum, value, at) => sum + (at % 4 < 3 ? value : 0), 0) / (3 * 144);
+    });
+    const [white, black, ...bits] = lumas;
+    if (white - black < 30) return;
+    let gray = 0, number = 0;
+    bits.forEach((luma, bit) => { if (luma > (white + black) / 2) gray |= 1 << bit; });
+    for (; gray; gray >>= 1) number ^= gray;
+    const now = performance.now();
+    if (measuring && number !== newest && sentAt.has(number)) taken.push([now, now - sentAt.get(number)]);
+    newest = number;
+  }
+  function receive(message) {
+    if (message.type === "stats") stats = message;
+    if (message.type === "full") throw new Error(message.text);
+  }
+
+  let end;
+  if (transport === "webrtc") {
+    const sent = canvas.captureStream(0);
+    const [track] = sent.getVideoTracks();
+    const onFrame = () => { draw(); track.requestFrame(); video.requestVideoFrameCallback(onFrame); };
+    video.requestVideoFrameCallback(onFrame);
+    const peer = new RTCPeerConnection();
+    const channel = peer.createDataChannel("studio");
+    channel.onmessage = ({ data }) => receive(JSON.parse(data));
+    channel.onopen = () => channel.send(JSON.stringify(settings));
+    const sending = { direction: "sendrecv", streams: [sent], sendEncodings: [{ maxBitrate: 6e6 }] };
+    const { sender, receiver } = peer.addTransceiver(track, sending);
+    receiver.jitterBufferTarget = 0;
+    await peer.setLocalDescription();
+    await new Promise((resolve) => {
+      const check = () => peer.iceGatheringState === "complete" && resolve();
+      peer.onicegatheringstatechange = check; check();
+    });
+    const { sdp, type } = peer.localDescription;
+    const answer = await fetch("/api/live/offer", { method: "POST", body: JSON.stringify({ sdp, type }) });
+    if (!answer.ok) throw new Error(await answer.text());
+    await peer.setRemoteDescription(await answer.json());
+    await sender.setParameters({ ...sender.getParameters(), degradationPreference: "maintain-resolution" });
+    const shown = document.createElement("video");
+    Object.assign(shown, { srcObject: new MediaStream([receiver.track]), muted: true });
+    shown.play();
+    const onShown = () => { read(shown, shown.videoWidth / width); shown.requestVideoFrameCallback(onShown); };
+    shown.requestVideoFrameCallback(onShown);
+    end = async () => {
+      const reports = [...(await peer.getStats()).values()].filter((report) => report.kind === "video");
+      peer.close();
+      const [inbound] = reports.filter((report) => report.type === "inbound-rtp");
+      const [outbound] = reports.filter((report) => report.type === "outbound-rtp");
+      return {
+        jitter_ms: (1000 * inbound.jitterBufferDelay) / inbound.jitterBufferEmittedCount,
+        encode_ms: (1000 * outbound.totalEncodeTime) / outbound.framesEncoded,
+        decode_ms: (1000 * inbound.totalDecodeTime) / inbound.framesDecoded,
+        sent_fps: outbound.framesPerSecond,
+        mbit_in: (8 * inbound.bytesReceived) / 1e6, mbit_out: (8 * outbound.bytesSent) / 1e6,
+        dropped: inbound.framesDropped, lost: inbound.packetsLost,
+        resolution: `${outbound.frameWidth}x${outbound.frameHeight}`,
+      };
+    };
+  } else {
+    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/live/socket`);
+    socket.onopen = () => socket.send(JSON.stringify(settings));
+    socket.onmessage = async ({ data }) => {
+      if (data instanceof Blob) {
+        const picture = await createImageBitmap(data);
+        return read(picture, picture.width / width);
+      }
+      const message = JSON.parse(data);
+      receive(message);
+      if (message.type !== "next") return;
+      await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+      draw();
+      canvas.toBlob((jpeg) => socket.send(jpeg), "image/jpeg", 0.85);
+    };
+    end = async () => { socket.close(); return {}; };
+  }
+  const sleep = (time) => new Promise((resolve) => setTimeout(resolve, 1000 * time));
+  const until = performance.now() + 1000 * waitSeconds;
+  const isFast = () => stats && stats.engine && stats.engine !== "eager";
+  while (performance.now() < until && !isFast()) await sleep(0.2);
+  if (waitSeconds) await sleep(8);
+  const speeds = [], begin = performance.now();
+  measuring = true;
+  while (performance.now() < begin + 1000 * seconds) { await sleep(1); if (stats) speeds.push(stats); }
+  measuring = false;
+  const browser = await end();
+  for (const stopped of camera.getTracks()) stopped.stop();
+  return { begin, taken, speeds, browser };
+}
+"""
+
+
+def make_camera(folder: Path, height: int) -> Path:
+    """Write a sample clip as the uncompressed file that the fake camera plays; return its path."""
+    path = folder / "camera.y4m"
+    with av.open(str(ROOT / "sample_videos" / "harbor.mp4")) as clip, av.open(str(path), "w", "yuv4mpegpipe") as file:
+        source = clip.streams.video[0]
+        width = round(source.width * height / source.height / 2) * 2
+        stream = file.add_stream("wrapped_avframe", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in clip.decode(source):
+            file.mux(stream.encode(frame.reformat(width=width, height=height, format="yuv420p")))
+        file.mux(stream.encode(None))
+    return path
+
+
+@contextmanager
+def running_studio(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """Run `flowbrush studio`, and yield its link and the number of its process."""
+    command = [sys.executable, str(ROOT / "cli.py"), "studio", "--port", "0", "--folder", str(folder), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            link = next(word for line in process.stdout for word in line.split() if "?token=" in word)
+            yield link, process.pid
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def memory_mb(process: int) -> float:
+    """Return the resident memory of a process, in MB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def session(link: str, camera: Path, run: dict[str, Any], viewers: int) -> list[dict[str, Any]]:
+    """Open the page in as many tabs as there are viewers, all at once; return what each measured."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        context = browser.new_context(permissions=["camera"])
+        pages = [context.new_page() for _ in range(viewers)]
+        for page in pages:
+            page.goto(link)
+        for page in pages:
+            page.evaluate(f"run => {{ globalThis.measured = ({PAGE})(run) }}", run)
+        results = [page.evaluate("() => globalThis.measured") for page in pages]
+        browser.close()
+    return results
+
+
+def figures(result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return round trips and frames per second, over all and minute by minute."""
+    taken = [(at - result["begin"], trip) for at, trip in result["taken"]]
+    minutes = []
+    length = min(60.0, seconds)
+    for start in range(round(seconds / length)):
+        trips = [trip for at, trip in taken if start * length <= at / 1000 < (start + 1) * length]
+        minutes.append({"p50_ms": percentile(trips, 50), "p95_ms": percentile(trips, 95), "fps": len(trips) / length})
+    trips = [trip for _, trip in taken]
+    last = result["speeds"][-1] if result["speeds"] else {}
+    return {
+        "p50_ms": percentile(trips, 50),
+        "p95_ms": percentile(trips, 95),
+        "fps": len(trips) / seconds,
+        "minutes": minutes,
+        "network": f"{last.get('width')}x{last.get('height')}",
+        "engine": last.get("engine"),
+        "stylize_ms": statistics.median([speed["stylize_ms"] for speed in result["speeds"]] or [0.0]),
+        **result["browser"],
+    }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return a percentile of the values; nan without any."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
+
+
+def report(name: str, one: dict[str, Any]) -> None:
+    """Print the figures of one viewer, a line each."""
+    print(f"{name}: round trip p50 {one['p50_ms']:.0f} ms, p95 {one['p95_ms']:.0f} ms; {one['fps']:.1f} fps")
+    print(f"{name}: network at {one['network']} with {one['engine']}, stylized after {one['stylize_ms']:.0f} ms")
+    if "jitter_ms" in one:
+        print(
+            f"{name}: in the browser: encode {one['encode_ms']:.1f} ms, jitter buffer {one['jitter_ms']:.1f} ms, "
+            f"decode {one['decode_ms']:.1f} ms"
+        )
+        print(
+            f"{name}: {one['resolution']} at {one['sent_fps']} fps sent, {one['mbit_out']:.1f} Mbit; "
+            f"{one['mbit_in']:.1f} Mbit received, {one['dropped']} frames dropped, {one['lost']} packets lost"
+        )
+    if len(one["minutes"]) > 1:
+        for index, minute in enumerate(one["minutes"], 1):
+            print(
+                f"{name}: minute {index}: p50 {minute['p50_ms']:.0f} ms, p95 {minute['p95_ms']:.0f} ms; "
+                f"{minute['fps']:.1f} fps"
+            )
+        first, last = one["minutes"][0]["p50_ms"], one["minutes"][-1]["p50_ms"]
+        goal = f"at most {EQUAL_SHARE} times the first minute's, or {EQUAL_MS:g} ms more"
+        print(verdict(last <= max(first * EQUAL_SHARE, first + EQUAL_MS), f"{name}: last minute {last:.0f} ms", goal))
+
+
+def main() -> None:
+    """Measure, and print one line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--viewers", type=int, default=1)
+    parser.add_argument("--style", default="great-wave")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--transports", default="webrtc,socket")
+    parser.add_argument("--cold", action="store_true", help="do not wait for a fast engine")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+
+    facts = machine()
+    if not options.json:
+        print(machine_line(facts))
+    found: dict[str, Any] = {"machine": facts}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        camera = make_camera(folder, options.height)
+        most = ["--viewers", str(options.viewers)] if options.viewers > 1 else []
+        with running_studio(folder / "studio", "--engine", options.engine, *most) as (link, process):
+            wait = 0.0 if options.cold or options.engine == "eager" else FAST_SECONDS
+            for transport in options.transports.split(","):
+                run = {
+                    "width": round(options.height * 16 / 9),
+                    "height": options.height,
+                    "seconds": options.seconds,
+                    "transport": transport,
+                    "style": options.style,
+                    "waitSeconds": wait,
+                }
+                results = session(link, camera, run, options.viewers)
+                found[transport] = [figures(result, options.seconds) for result in results]
+                found[f"{transport}_memory_mb"] = memory_mb(process)
+                if not options.json:
+                    for index, one in enumerate(found[transport], 1):
+                        report(f"{transport}{f' {index}' if options.viewers > 1 else ''}", one)
+                    print(f"{transport}: the server takes {memory_mb(process):.0f} MB afterwards")
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
