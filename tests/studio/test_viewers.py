@@ -286,6 +286,7 @@ def test_a_silent_viewer_is_told_and_leaves(monkeypatch: pytest.MonkeyPatch) -> 
     async def test(room: LiveRoom) -> None:
         viewer, connection = await room.admit(), Connection()
         room.connect(viewer, connection)
+        viewer.put(frame())
         await until(lambda: room.free == 4, 5)
         assert connection.closed == 1
         assert connection.messages[0]["type"] == "stats"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
 from pipeline.config import StylizeConfig
@@ -84,6 +85,11 @@ class Page:
         assert self.newest is not None
         return self.newest
 
+    async def differs_from(self, other: Pixels, levels: float = 12.0) -> Pixels:
+        """Wait for a frame that differs from another one, and return it."""
+        await until(lambda: self.newest is not None and difference(self.newest, other) > levels)
+        return await self.frames(1)
+
     async def message(self, kind: str, seconds: float = 10.0) -> dict[str, Any]:
         """Wait for the newest message of this kind."""
         await until(lambda: any(message["type"] == kind for message in self.messages), seconds)
@@ -98,11 +104,12 @@ class Page:
         self._reading = asyncio.ensure_future(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
-        while True:
-            frame = await track.recv()
-            assert isinstance(frame, VideoFrame)
-            self.newest = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-            self.count += 1
+        with contextlib.suppress(MediaStreamError):  # the end
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, VideoFrame)
+                self.newest = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                self.count += 1
 
 
 async def until(condition: Any, seconds: float = 20.0) -> None:

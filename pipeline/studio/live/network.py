@@ -91,12 +91,15 @@ def snapshot(settings: ViewerSettings, weights: Sequence[float]) -> Snapshot:
     return Snapshot(tuple(weights), 0, settings.strength, settings.keep_colors, settings.mirror, show_original=False)
 
 
-def measure_capacity(network: LiveNetwork, encode_and_decode: Callable[[Pixels], object]) -> int:
+def measure_capacity(
+    network: LiveNetwork, encode_and_decode: Callable[[Pixels], object], check: Callable[[], None]
+) -> int:
     """Return how many viewers get `SMALLEST_FPS` each when all are stylized at the smallest size; at least 1.
 
     Args:
         network: whose thread this is.
         encode_and_decode: does what a frame ``(H, W, 3)`` costs besides the network, on one core.
+        check: called before each frame; what it raises ends the measurement.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (FIRST_SIZE[0] // 20, FIRST_SIZE[1] // 20, 3), np.uint8)
     picture = coarse.repeat(20, axis=0).repeat(20, axis=1)
@@ -104,8 +107,8 @@ def measure_capacity(network: LiveNetwork, encode_and_decode: Callable[[Pixels],
     weights = [1.0, *[0.0] * (len(network.mixer.names) - 1)]
     controls = Snapshot(tuple(weights), 0, 1.0, False, False, False)
     smallest = working_sizes(*FIRST_SIZE)[-1]
-    stylizing = _seconds(lambda: stylizer.stylize(CapturedFrame(picture, 0.0), controls, smallest))
-    codecs = _seconds(lambda: encode_and_decode(picture)) / (os.cpu_count() or 1)
+    stylizing = _seconds(lambda: stylizer.stylize(CapturedFrame(picture, 0.0), controls, smallest), check)
+    codecs = _seconds(lambda: encode_and_decode(picture), check) / (os.cpu_count() or 1)
     return capacity(stylizing + codecs + PACKETS_SECONDS)
 
 
@@ -114,11 +117,12 @@ def capacity(frame_seconds: float) -> int:
     return min(max(int(MOST_LOAD / (SMALLEST_FPS * frame_seconds)), 1), MOST_VIEWERS)
 
 
-def _seconds(run: Callable[[], object], times: int = 5) -> float:
+def _seconds(run: Callable[[], object], check: Callable[[], None], times: int = 5) -> float:
     """Return how long ``run`` takes on an idle machine: the shortest time counts, the first does not."""
     run()
     measured = []
     for _ in range(times):
+        check()
         start = time.perf_counter()
         run()
         measured.append(time.perf_counter() - start)

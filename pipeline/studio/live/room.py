@@ -25,7 +25,11 @@ logger = logging.getLogger(__name__)
 
 # A viewer that sends no frame for so long is gone: its tab was closed, or its connection was lost.
 SILENT_SECONDS = 15.0
+# One that never sent a frame has not connected: a firewall, perhaps. Its page gives up sooner.
+CONNECT_SECONDS = 10.0
 WATCH_SECONDS = 1.0
+# Longest wait at the end for the frame that is being stylized.
+JOIN_SECONDS = 2.0
 
 
 class FullError(Exception):
@@ -163,9 +167,16 @@ class LiveRoom:
             self._turns.remove(viewer)
             viewer.close()
 
+    async def end(self, viewer_id: str) -> None:
+        """Free the place of a page that gave up, for instance because WebRTC does not get through."""
+        place = self._places.get(viewer_id)
+        if place is not None and place.closing is None:
+            await self._close(place)
+
     def stop(self) -> None:
         """End all connections soon, and let nobody in any more; called in the event loop."""
         self.most = 0
+        self._turns.close()
         for place in list(self._places.values()):
             self._end(place.viewer, "the studio is being stopped; start it again, then reload the page")
 
@@ -177,17 +188,23 @@ class LiveRoom:
             await self._close(place)
         self._turns.close()
         if self._turns.is_alive():
-            await asyncio.to_thread(self._turns.join, 10.0)
+            await asyncio.to_thread(self._turns.join, JOIN_SECONDS)
         if self._ready is not None and not self._ready.done():
             self._ready.cancel()
 
     def _load(self) -> LiveNetwork:
         network = load_network(self._config, self.names, self._notify, self._build)
         network.use_this_thread()
-        most = measure_capacity(network, codec_work()) if self._given is None else self._given
+        self._check_open()
+        most = measure_capacity(network, codec_work(), self._check_open) if self._given is None else self._given
         network.engines.prepare(FIRST_SIZE)
         self.names, self.most, self.device = network.mixer.names, most, str(network.device)
         return network
+
+    def _check_open(self) -> None:
+        """Raise an error if the studio is being stopped, so that the thread ends soon."""
+        if self._turns.is_closed:
+            raise PipelineError("the studio is being stopped; start it again")
 
     def _on_ready(self, result: LiveNetwork | BaseException) -> None:
         """Tell those who wait; called in the stylize thread."""
@@ -239,8 +256,8 @@ class LiveRoom:
             await asyncio.sleep(WATCH_SECONDS)
             now = time.monotonic()
             for place in list(self._places.values()):
-                if now - place.viewer.received_at > SILENT_SECONDS:
-                    seconds = f"{SILENT_SECONDS:g}"
-                    self._end(place.viewer, f"no frame came for {seconds} s, so the place was freed; start again")
+                limit = SILENT_SECONDS if place.viewer.has_come else CONNECT_SECONDS
+                if now - place.viewer.received_at > limit:
+                    self._end(place.viewer, f"no frame came for {limit:g} s, so the place was freed; start again")
                 elif place.connection is not None:
                     place.connection.send(stats(place.viewer, self.waiting))

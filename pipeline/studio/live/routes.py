@@ -24,6 +24,10 @@ def live_router(room: LiveRoom) -> APIRouter:
             raise RequestError(400, str(error)) from error
         return await answer_offer(room, message)
 
+    @router.delete("/{viewer}", status_code=204)
+    async def leave(viewer: str) -> None:
+        await room.end(viewer)
+
     @router.websocket("/socket")
     async def socket(websocket: WebSocket) -> None:
         await serve_socket(websocket, room)

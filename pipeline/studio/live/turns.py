@@ -24,6 +24,9 @@ class Turns(threading.Thread):
         load: returns the network; called in the thread.
         on_ready: called in the thread with the network, or with the error that `load` raised.
         on_failure: called in the thread with a viewer that cannot be stylized, and why.
+
+    Attributes:
+        is_closed: whether the thread is to end.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Turns(threading.Thread):
         self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
         self._viewers: deque[Viewer] = deque()
         self._changed = threading.Condition()
-        self._is_closed = False
+        self.is_closed = False
 
     def add(self, viewer: Viewer) -> None:
         """Give turns to ``viewer``, from now on."""
@@ -57,7 +60,7 @@ class Turns(threading.Thread):
     def close(self) -> None:
         """End the thread after the present frame."""
         with self._changed:
-            self._is_closed = True
+            self.is_closed = True
             self._changed.notify()
 
     def run(self) -> None:
@@ -78,7 +81,7 @@ class Turns(threading.Thread):
     def _next(self) -> Callable[[LiveNetwork], None] | None:
         """Wait for a viewer whose turn it is, and return what to do; None at the end."""
         with self._changed:
-            while not self._is_closed:
+            while not self.is_closed:
                 viewer = next((viewer for viewer in self._viewers if viewer.is_ready), None)
                 if viewer is not None:
                     self._viewers.remove(viewer)

@@ -124,6 +124,7 @@ class Viewer:
         engine: that stylized the last frame; empty before.
         working: height and width at which it was stylized.
         received_at: when the last frame came, or the viewer, in seconds of `time.monotonic`.
+        has_come: whether a frame came.
         failure: why it cannot be stylized; empty otherwise.
     """
 
@@ -140,6 +141,7 @@ class Viewer:
         self.speed = Speed()
         self.engine, self.working, self.failure = "", (0, 0), ""
         self.received_at = time.monotonic()
+        self.has_come = False
         self._wake, self._notify = wake, notify
         self._received: Mailbox[ReceivedFrame] = Mailbox()
         self._adaptive: AdaptiveStylizer | None = None
@@ -149,7 +151,7 @@ class Viewer:
 
     def put(self, frame: ReceivedFrame) -> None:
         """Take a frame of the page; it replaces one that has not had its turn."""
-        self.received_at = frame.received_at
+        self.received_at, self.has_come = frame.received_at, True
         self._received.put(frame)
         self._wake()
 
