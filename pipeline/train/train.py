@@ -98,6 +98,13 @@ def _run(
 ) -> None:
     """Train to the end; at each validation save the best weights and a checkpoint, then a preview, which may fail."""
     told: set[str] = set()
+    is_drawn = False
+
+    def draw_preview() -> None:
+        if (failure := _write_preview(trainer, config.preview)) and failure not in told:
+            notify(f"{failure}; training continues without a preview")
+            told.add(failure)
+
     try:
         for report in _reports(trainer):
             if report.validation is not None:
@@ -106,15 +113,16 @@ def _run(
                     _save(config.output, trainer, styles, reached)
                 trainer.accept(report)
                 write_checkpoint(trainer, recipe, config.checkpoint)
-                if (failure := _write_preview(trainer, config.preview)) and failure not in told:
-                    notify(f"{failure}; training continues without a preview")
-                    told.add(failure)
+                draw_preview()
+                is_drawn = True
             progress(report)
     except KeyboardInterrupt:
         write_checkpoint(trainer, recipe, config.checkpoint)
         raise
     if not config.output.exists():
         raise OutputError(config.output, "was removed while training; --resume writes it again")
+    if not is_drawn:  # the run before was killed between its last checkpoint and the preview
+        draw_preview()
     remove(str(config.checkpoint))
 
 

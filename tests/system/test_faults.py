@@ -16,7 +16,7 @@ from tests.support.faults import CASES
 
 ROOT = Path(cli.__file__).parent
 # In `make test` a kill at every so many calls: a few kills for each case.
-EVERY = {"video": 23, "video-over-an-old-output": 29, "video-in-one-pass": 3, "batch": 29, "train": 19, "live": 1}
+EVERY = {"video": 23, "video-over-an-old-output": 29, "video-in-one-pass": 3, "batch": 29, "train": 13, "live": 1}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and kills")
 
