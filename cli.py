@@ -126,7 +126,9 @@ def studio(config: StudioConfig, verbose: Verbose = False) -> None:
     """Stylize a webcam or a clip from a browser tab. Prints a link; Ctrl-C ends it, jobs resume at the next start."""
     from pipeline.studio.server import serve
 
-    serve(config, say)
+    if serve(config, say):
+        sys.stdout.flush()
+        os._exit(0)  # torch aborts where Python ends during its work
 
 
 @app.command()

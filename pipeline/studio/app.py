@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with render.open(), live.open():
+        # Without viewers, torch and the network are not loaded.
+        async with render.open(), live.open() if config.viewers != 0 else nullcontext():
             drawing = asyncio.create_task(thumbnails.draw_all())
             yield
             drawing.cancel()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 EXTRA = ("fastapi", "uvicorn", "aiortc", "cryptography", "ifaddr", "websockets")
 """Modules of the extra."""
 # How long open connections may take to end.
-END_SECONDS = 3
+END_SECONDS = 5
 # Open connections, those that wait for an answer included; a process may have 1024 files by default.
 MOST_CONNECTIONS = 600
 # A JPEG of 1280x720 has 1 MB at most; two may wait.
@@ -33,12 +34,15 @@ def check_extra() -> None:
         raise PipelineError('studio needs FastAPI and aiortc; pip install "flowbrush[studio]"')
 
 
-def serve(config: StudioConfig, say: Callable[[str], None]) -> None:
+def serve(config: StudioConfig, say: Callable[[str], None]) -> bool:
     """Serve the studio until Ctrl-C or SIGTERM.
 
     Args:
         config: of the studio.
         say: called with each line for the user: the links, and what to do with them.
+
+    Returns:
+        Whether a thread is still in the middle of something that takes long, such as loading the network.
 
     Raises:
         PipelineError: the extra is not installed, or the address, the folder or the certificate cannot be used.
@@ -58,6 +62,7 @@ def serve(config: StudioConfig, say: Callable[[str], None]) -> None:
         with suppress(KeyboardInterrupt):
             _make_server(app, certificate).run(sockets=[listener])
     say("stopped; jobs that have not ended resume at the next start")
+    return any(thread.name.startswith("flowbrush-") for thread in threading.enumerate())
 
 
 def _make_server(app: Any, certificate: "Certificate | None") -> Any:

@@ -56,7 +56,7 @@ class Listener:
         self.is_open = threading.Event()
         self.thread = threading.Thread(target=self._listen)
         self.thread.start()
-        assert self.is_open.wait(10)
+        assert self.is_open.wait(60)
 
     def _listen(self) -> None:
         with self._client.stream("GET", "/api/jobs/events") as answer:
@@ -89,7 +89,7 @@ def test_a_clip_is_rendered_with_its_audio_and_every_step_is_told(
     assert client.delete(f"/api/jobs/{job['job']}").json()["state"] == "removed"
     assert client.get(f"/api/jobs/{job['job']}").status_code == 404
     assert not (folder / "jobs" / job["job"]).exists()
-    listener.thread.join(10)
+    listener.thread.join(60)
     states = [event["state"] for event in listener.events if event["job"] == job["job"]]
     assert states[-2:] == ["done", "removed"]
     assert "running" in states
@@ -186,27 +186,28 @@ def job_of(number: int, state: Any = "done") -> Job:
     )
 
 
-def test_a_studio_that_is_killed_resumes_its_jobs_at_the_next_start(tmp_path: Path, long: Path, short: Path) -> None:
-    before = StudioProcess(tmp_path / "studio")
+@pytest.mark.timeout(600)
+def test_a_studio_that_is_killed_resumes_its_jobs_at_the_next_start(tmp_path: Path) -> None:
+    slow = make_clip(tmp_path / "slow.mp4", Clip(pts=range(0, 1536 * LONG_FRAMES, 1536)))
+    before = StudioProcess(tmp_path / "studio", "--viewers", "0")
     try:
         with before.browser() as client:
-            first = order(client, upload(client, long)["upload"])["job"]
-            second = order(client, upload(client, short)["upload"])["job"]
-            wait_for(client, first, "running", frames=140)  # after the end of a segment, 4 s
+            uploaded = upload(client, slow)["upload"]
+            first, second = order(client, uploaded)["job"], order(client, uploaded)["job"]
+            wait_for(client, first, "running", frames=60)
         children = psutil.Process(before.process.pid).children(recursive=True)
     finally:
         before.kill()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive, "nothing goes on without the studio"
-    after = StudioProcess(tmp_path / "studio")
+    after = StudioProcess(tmp_path / "studio", "--viewers", "0")
     try:
         assert after.token == before.token, "the link stays the same"
         with after.browser() as client:
             assert [job["job"] for job in client.get("/api/jobs").json()["jobs"]] == [first, second]
             resumed = wait_for(client, first, "running", frames=1)
-            assert resumed["frames_done"] > 120, "finished segments are not rendered again"
-            client.delete(f"/api/jobs/{first}")
-            assert wait_for(client, second, "done")["frames_done"] == 30
+            assert resumed["frames_done"] > 40, "finished segments are not rendered again"
+            assert client.get(f"/api/jobs/{second}").json()["state"] == "waiting"
         assert after.stop() == 0
     finally:
         after.kill()

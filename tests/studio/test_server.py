@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from pipeline.studio.addresses import machine_addresses
+from pipeline.studio.server import END_SECONDS
 from tests.support.commands import run
 from tests.support.studio import StudioProcess
 
@@ -80,12 +82,16 @@ def test_the_certificate_and_the_link_stay_the_same(start: Start, tmp_path: Path
         assert (tmp_path / "studio").stat().st_mode & 0o077 == 0, name
 
 
-def test_an_open_page_does_not_keep_the_studio_from_ending(start: Start) -> None:
+def test_the_streams_of_open_pages_end_with_the_studio(start: Start) -> None:
     studio = start()
     with studio.browser() as client, client.stream("GET", "/api/jobs/events") as events:
         lines = events.iter_lines()
         assert next(lines) == ": jobs"
-        assert studio.stop(seconds=3) == 0
+        start_of_end = time.monotonic()
+        studio.process.send_signal(signal.SIGINT)
+        list(lines)
+        assert time.monotonic() - start_of_end < END_SECONDS
+    assert studio.process.wait(30) == 0
 
 
 def test_two_studios_share_no_folder(start: Start, tmp_path: Path) -> None:

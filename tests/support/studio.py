@@ -51,8 +51,11 @@ def browser(address: str, *, token: str | None = LINK_TOKEN) -> Iterator[httpx.C
 
 @contextmanager
 def studio(folder: Path, **options: Any) -> Iterator[httpx.Client]:
-    """Run a studio with the eager engine in a thread, and yield a client that has opened its link."""
-    config = StudioConfig(folder=folder, engine="eager", **options)
+    """Run a studio with the eager engine in a thread, and yield a client that has opened its link.
+
+    Without live viewers, unless ``options`` give some.
+    """
+    config = StudioConfig(folder=folder, engine="eager", **{"viewers": 0, **options})
     app = make_app(config, LINK_TOKEN, open_folder(config))
     with serving(app) as address, browser(address) as client:
         yield client
@@ -73,7 +76,7 @@ def order(client: httpx.Client, upload_id: str, *, container: str = "mp4", **set
     return dict(answer.json())
 
 
-def wait_for(client: httpx.Client, job: str, *states: str, frames: int = 0, seconds: float = 90) -> dict[str, Any]:
+def wait_for(client: httpx.Client, job: str, *states: str, frames: int = 0, seconds: float = 150) -> dict[str, Any]:
     """Wait until a job is in one of ``states`` and has so many ``frames``, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -120,7 +123,7 @@ class StudioProcess:
         """Return a client that has opened the link."""
         return browser(self.address, token=self.token)
 
-    def stop(self, number: int = signal.SIGINT, seconds: float = 20) -> int:
+    def stop(self, number: int = signal.SIGINT, seconds: float = 40) -> int:
         """Interrupt it as Ctrl-C does; return its exit code."""
         self.process.send_signal(number)
         code = self.process.wait(seconds)

@@ -99,6 +99,8 @@ class Stills:
                 self._child = Child(self._module)
             except OSError as error:
                 raise RequestError(503, f"no process can be started ({error.strerror}); try again later") from error
+            if self._is_closed:  # meanwhile
+                self._child.kill()
             self._child.send(device=self._device)
         child = self._child
         watch = threading.Timer(self._longest_seconds, child.kill)
