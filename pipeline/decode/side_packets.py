@@ -14,11 +14,13 @@ from pipeline.decode.open import InputFile
 from pipeline.decode.reader import main_video, read_header
 from pipeline.decode.trim import INTERLEAVE_SECONDS, Trim
 from pipeline.media.damage import DamageLog
-from pipeline.media.packets import StreamPacket
+from pipeline.media.packets import SidePackets, StreamPacket
 from pipeline.media.stream_kinds import has_packets, is_cover
 
 # Reading starts this many seconds before the wanted start: a subtitle that starts earlier and is still shown is missed.
 SEEK_SECONDS = 60
+# So much is kept until all audio has shown up after a seek; otherwise reading starts at the start of the file.
+MAX_KEPT_BYTES = 16 * 2**20
 
 
 def read_packets(
@@ -66,7 +68,8 @@ def _packets_from(
 ) -> Iterator[StreamPacket] | None:
     """Return the packets from ``start`` on; None if seeking leads to a later place of the video or of audio.
 
-    FFmpeg seeks to a frame: if all of them come after ``start``, to the first. Audio may be stored long before it.
+    FFmpeg seeks to a frame: if all of them come after ``start``, to the first. Audio may be stored long before it. Also
+    None if it takes too many packets to find out, such as those without a time.
     """
     _discard_others(file, (*streams, video))
     try:
@@ -76,10 +79,14 @@ def _packets_from(
     packets = file.packets((*streams, video), lambda error: None)
     missing = {stream.index for stream in streams if stream.type == "audio"}
     read: list[StreamPacket] = []
+    kept_bytes = 0
     for packet in packets:
         if packet.stream_index != video.index:
             read.append(packet)
+            kept_bytes += packet.size + SidePackets.PACKET_OVERHEAD_BYTES
         time = packet.dts if packet.dts is not None else packet.pts
+        if kept_bytes > MAX_KEPT_BYTES:
+            return None
         if time is None:
             continue
         if time * packet.time_base > start + INTERLEAVE_SECONDS:

@@ -1,6 +1,7 @@
+import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import pytest
@@ -9,7 +10,8 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support.extras import make_films
-from tests.support.media import Audio, Clip, make_clip
+from tests.support.media import Audio, Clip, make_clip, moving_square
+from tests.support.memory import MEBIBYTE, growth
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,34 @@ def test_audio_that_is_stored_long_before_its_frames_is_not_lost_by_seeking(tmp_
     late = [packet[-1] for packet in side_packets_of(path, "two passes", start_seconds=Fraction(70))]
     assert len(late) > 200
     assert late == whole[-len(late) :]
+
+
+def late_commentary(path: Path, *, megabytes: int) -> Path:
+    """A clip of 100 s: one audio track has many bytes between 12 and 20 s, the other starts at 21 s."""
+    with av.open(str(path), "w") as container:
+        options = {"preset": "ultrafast", "g": "10"}
+        video = cast(av.VideoStream, container.add_stream("libx264", rate=1, options=options))
+        video.width, video.height = 64, 48
+        loud, late = (cast(av.AudioStream, container.add_stream("pcm_s16le", rate=8000)) for _ in range(2))
+        for second in range(100):
+            frame = av.VideoFrame.from_ndarray(moving_square(second), "rgb24")
+            frame.pts, frame.time_base = second, Fraction(1)
+            container.mux(video.encode(frame))
+            size = megabytes * MEBIBYTE // 8 if 12 <= second < 20 else 16
+            for stream, content in ((loud, bytes(size)), (late, bytes(16) if second >= 21 else b"")):
+                packet = av.Packet(content)
+                packet.stream, packet.pts, packet.time_base = stream, second * 8000, Fraction(1, 8000)
+                packet.dts, packet.duration = packet.pts, 8
+                if content:
+                    container.mux(packet)
+        container.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+def test_packets_before_those_of_the_last_audio_are_not_all_kept(tmp_path: Path) -> None:
+    path = late_commentary(tmp_path / "late.mkv", megabytes=60)
+    with open_source(path, DecodeConfig(start_seconds=Fraction(72)), with_side_packets=False) as source:
+        late: list[int] = []
+        assert growth(lambda: late.extend(packet.stream_index for packet in source.packets([1, 2]))) < 30 * MEBIBYTE
+    assert sorted(late) == [1] * 28 + [2] * 28
