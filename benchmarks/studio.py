@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,11 +179,13 @@ def make_camera(folder: Path, height: int) -> Path:
 def running_studio(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
     """Run `flowbrush studio`, and yield its link and the number of its process."""
     command = [sys.executable, str(ROOT / "cli.py"), "studio", "--port", "0", "--folder", str(folder), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    said = folder.with_suffix(".log")
+    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            assert process.stdout is not None
-            link = next(word for line in process.stdout for word in line.split() if "?token=" in word)
-            yield link, process.pid
+            while not (links := [word for word in said.read_text().split() if "?token=" in word]):
+                time.sleep(0.1)
+                assert process.poll() is None, said.read_text()
+            yield links[0], process.pid
         finally:
             process.terminate()
             process.wait(30)

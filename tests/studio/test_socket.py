@@ -104,7 +104,7 @@ def test_a_newcomer_is_told_to_wait_and_the_others_go_on() -> None:
         with opened(address) as page:
             page.frame(content)
             with opened(address) as newcomer:
-                assert newcomer.until("full")["text"] == "all 1 places are taken; the page tries again by itself"
+                assert newcomer.until("full")["text"] == "the only place is taken; the page tries again by itself"
                 with pytest.raises(ConnectionClosed):
                     newcomer.socket.recv(5)
             with opened(address) as newcomer:

@@ -256,7 +256,7 @@ def test_there_is_room_for_the_measured_number_and_not_for_more() -> None:
         assert room.most >= 1
         viewers = [await room.admit() for _ in range(room.most)]
         assert room.free == 0
-        with pytest.raises(FullError, match=rf"all {room.most} places are taken; the page tries again"):
+        with pytest.raises(FullError, match=r"taken; the page tries again"):
             await room.admit()
         with pytest.raises(FullError, match="and 1 waits already"):
             await room.admit()
@@ -300,6 +300,8 @@ def test_a_network_that_cannot_run_is_an_error_of_one_line() -> None:
         room = LiveRoom(replace(EAGER, device="cuda:99"), most=1)
         with pytest.raises(PipelineError, match="not started"):
             await room.admit()
+        with pytest.raises(PipelineError, match="--viewers 0"):
+            await LiveRoom(EAGER, most=0).admit()
         async with room.open():
             with pytest.raises(PipelineError, match="cuda:99"):
                 await room.admit()

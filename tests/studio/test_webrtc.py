@@ -61,7 +61,7 @@ def test_a_closed_page_frees_its_place_at_once() -> None:
         page = await connected(room)
         assert room.free == 0
         other = Page()
-        with pytest.raises(RequestError, match="all 1 places are taken") as refused:
+        with pytest.raises(RequestError, match="the only place is taken") as refused:
             await answer_offer(room, await other.offer())
         assert refused.value.status == 503
         assert room.waiting == 1

@@ -112,6 +112,8 @@ class LiveRoom:
         Raises:
             PipelineError: the network cannot run.
         """
+        if self._given == 0:
+            raise PipelineError("this studio has no places for live viewers; start it without --viewers 0")
         if self._ready is None:
             raise PipelineError("the studio is not started yet; reload the page")
         await asyncio.shield(self._ready)
@@ -150,7 +152,8 @@ class LiveRoom:
             waiting = self._newcomers.waiting
             self._newcomers.add()
             others = f", and {waiting} {'waits' if waiting == 1 else 'wait'} already" if waiting else ""
-            raise FullError(f"all {self.most} places are taken{others}; the page tries again by itself")
+            taken = "the only place is taken" if self.most == 1 else f"all {self.most} places are taken"
+            raise FullError(f"{taken}{others}; the page tries again by itself")
         self._newcomers.admit()
         viewer = Viewer(default_settings(self.names[0]), asyncio.get_running_loop(), self._turns.wake, self._notify)
         self._places[viewer.id] = _Place(viewer)
