@@ -24,7 +24,7 @@ def names_of(config: StudioConfig) -> tuple[str, ...]:
     if config.is_local:
         found = [host, *LOCAL_NAMES]
     elif _is_any(host):
-        found = [*machine_addresses(), *_machine_names(), *LOCAL_NAMES]
+        found = [*_listening(host), *_machine_names(), *LOCAL_NAMES]
     else:
         found = [host, *_machine_names()]
     return tuple(dict.fromkeys([*found, *config.names]))
@@ -33,7 +33,7 @@ def names_of(config: StudioConfig) -> tuple[str, ...]:
 def link_hosts(config: StudioConfig) -> tuple[str, ...]:
     """Return the names to print in links, those first that other machines most likely reach."""
     host = config.host.strip("[]").lower()
-    found = machine_addresses() if _is_any(host) else (host,)
+    found = _listening(host) if _is_any(host) else (host,)
     names = dict.fromkeys([*config.names, *found])
     return tuple(f"[{each}]" if ":" in each else each for each in names)
 
@@ -50,6 +50,11 @@ def machine_addresses() -> tuple[str, ...]:
             if not (address.is_loopback or address.is_link_local):
                 found.append(text)
     return tuple(sorted(dict.fromkeys(found), key=lambda text: ":" in text))
+
+
+def _listening(host: str) -> tuple[str, ...]:
+    """Return the addresses at which a server listens that listens at all of ``host``: `::` is IPv4 too."""
+    return tuple(each for each in machine_addresses() if "." in each or host == "::")
 
 
 def _machine_names() -> Iterator[str]:

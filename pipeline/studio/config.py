@@ -34,7 +34,7 @@ class StudioConfig:
     host: Annotated[
         str,
         Option(
-            "Listen at this address; 0.0.0.0 is all of IPv4. Others than this machine's own are served over HTTPS.",
+            "Listen at this address; 0.0.0.0 or :: for other machines, over HTTPS.",
             metavar="HOST",
             check=check_host,
         ),

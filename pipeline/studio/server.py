@@ -116,7 +116,8 @@ def _bind(config: StudioConfig) -> socket.socket:
     host = config.host.strip("[]")
     try:
         family = socket.getaddrinfo(host, config.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, config.port), family=family)
+        is_any = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, config.port), family=family, dualstack_ipv6=is_any)
     except OSError as error:
         remedy = "choose another --port or --host"
         raise PipelineError(f"{host} port {config.port}: cannot listen there ({reason_of(error)}); {remedy}") from error

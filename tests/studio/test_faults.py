@@ -99,15 +99,41 @@ def test_a_clip_that_hangs_the_decoder_is_given_up() -> None:
     assert not children("hanging_process")
 
 
-def test_a_render_that_dies_is_one_line_and_the_next_one_starts(client: httpx.Client, clip: Path) -> None:
+def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
+    async def gone() -> bool:
+        return True
+
+    async def ask() -> None:
+        stills = Stills("cpu", module="tests.support.counting_process")
+        try:
+            first = asyncio.create_task(stills.probe("/nowhere", "a.mp4"))
+            with pytest.raises(RequestError, match="no longer wanted"):
+                await stills.preview("/nowhere", "a.mp4", 0.0, {}, gone)
+            assert (await first)["count"] == 1
+            assert (await stills.probe("/nowhere", "a.mp4"))["count"] == 2
+        finally:
+            stills.close()
+
+    asyncio.run(ask())
+
+
+def test_a_render_that_dies_is_resumed_once_and_the_next_one_starts(
+    client: httpx.Client, folder: Path, clip: Path
+) -> None:
     uploaded = upload(client, clip)["upload"]
     first, second = order(client, uploaded)["job"], order(client, uploaded)["job"]
     wait_for(client, first, "running", frames=1)
     (process,) = children("render_process")
     process.kill()
+    process.wait()
+    until(lambda: bool(children("render_process")))
+    (process,) = children("render_process")
+    process.kill()
     failed = wait_for(client, first, "failed")
     assert "signal 9" in failed["error"]
     assert failed["error"].startswith("clip.mp4: ")
+    assert "resumed" in failed["notices"][0]
+    assert os.listdir(folder / "jobs" / first) == ["job.json"]
     wait_for(client, second, "running", frames=1)
     client.delete(f"/api/jobs/{second}")
 

@@ -16,7 +16,7 @@ from pipeline.studio.render.events import Events
 from pipeline.studio.render.jobs import CONTAINERS, Container, JobStore
 from pipeline.studio.render.runner import Runner
 from pipeline.studio.render.space import Space
-from pipeline.studio.render.stills import Stills
+from pipeline.studio.render.stills import UNWANTED, Stills
 from pipeline.studio.render.uploads import Uploads
 from pipeline.studio.settings import MOST_TEXT, ViewerSettings, parse_json, read_settings
 
@@ -57,7 +57,7 @@ class RenderRoom:
             yield
         finally:
             tidying.cancel()
-            self.stills.close()
+            await asyncio.to_thread(self.stills.close)
             await asyncio.to_thread(self.runner.close)
 
     async def _tidy(self) -> None:
@@ -88,7 +88,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         try:
             return JSONResponse((await uploads.receive(name, size, request.stream())).as_json(), 201)
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads this
+            return Response(status_code=UNWANTED)
 
     @routes.delete("/uploads/{upload_id}")
     async def forget(upload_id: str) -> Response:
@@ -106,7 +106,9 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     async def preview(request: Request, upload_id: str, settings: str, time: str = "0") -> Response:
         clip = uploads.find(upload_id)
         given, _ = _settings(settings, styles())
-        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, _seconds(time), given))
+        at, gone = _seconds(time), request.is_disconnected
+        await request.body()  # until it is read, the end of the connection is not seen
+        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, given, gone))
 
     @routes.post("/jobs")
     async def add(request: Request) -> Response:

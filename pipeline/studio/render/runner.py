@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 MODULE = "pipeline.studio.render.render_process"
 MOST_JOBS = 100
+# How often a process is started for a job, if it dies.
+ATTEMPTS = 2
 # How often the disk space is looked at during a render.
 SPACE_SECONDS = 5.0
 
@@ -188,11 +190,28 @@ class Runner:
         if target.is_file() and not target.with_name(f"{target.name}.flowbrush").exists():
             self._end(job, {"done": True, "frames": job.frames_done})  # the studio ended before it could note this
             return
+        for attempt in range(ATTEMPTS):
+            end, code = self._run_process(job)
+            with self._condition:
+                now = self._jobs.get(job.job)
+                if not end and (self._is_closed or now is None or now.has_ended):
+                    return
+            how = f"the process that rendered it ended unexpectedly ({describe_end(code)})"
+            if end:
+                break
+            if attempt + 1 < ATTEMPTS:
+                self._follow(job, {"notice": f"{how}; another one resumed after the last finished segment"})
+        self._end(
+            job, end or {"error": f"{job.name}: {how} {ATTEMPTS} times; is the memory of this machine too small?"}
+        )
+
+    def _run_process(self, job: Job) -> tuple[Mapping[str, Any], int]:
+        """Render a job in a process; return its last message, empty if it has sent none, and its exit code."""
         child = self._start(job)
         if child is None:
-            return
-        order = {"source": job.source, "target": str(target), "name": job.name, "settings": job.settings}
-        child.send(**order, device=self._config.device, engine=self._config.engine)
+            return {}, 0
+        order = {"source": job.source, "target": str(self._store.result(job)), "name": job.name}
+        child.send(**order, settings=job.settings, device=self._config.device, engine=self._config.engine)
         end: Mapping[str, Any] = {}
         next_look = time.monotonic() + SPACE_SECONDS
         while (answer := child.receive()) is not None:
@@ -208,13 +227,7 @@ class Runner:
                     child.kill()
         with self._condition:
             self._child = None
-            code = child.close()
-            if self._is_closed and not end:
-                return
-        if not end:
-            how = f"the render ended unexpectedly ({describe_end(code)}); start it again to resume"
-            end = {"error": f"{job.name}: {how}"}
-        self._end(job, end)
+            return end, child.close()
 
     def _start(self, job: Job) -> Child | None:
         """Start the process of a job; None if it was cancelled meanwhile, or the studio ends."""
@@ -238,6 +251,7 @@ class Runner:
 
     def _end(self, job: Job, end: Mapping[str, Any]) -> None:
         if "error" in end:
+            self._store.clear_output(job)  # another order starts from scratch
             self._change(job.job, state="failed", error=end["error"], fps=0.0)
             return
         size = self._store.result(job).stat().st_size

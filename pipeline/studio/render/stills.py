@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pipeline.studio.answers import RequestError
@@ -13,6 +13,8 @@ MODULE = "pipeline.studio.render.still_process"
 MOST_WAITING = 40
 # The first answer waits for torch; opening a clip whose clock jumps reads all of it.
 LONGEST_SECONDS = 60.0
+# Status of an answer that nobody reads, as nginx has it.
+UNWANTED = 499
 
 
 class Stills:
@@ -51,13 +53,28 @@ class Stills:
         """
         return (await self._ask(do="frame", path=path, name=name, seconds=seconds))[1]
 
-    async def preview(self, path: str, name: str, seconds: float, settings: Mapping[str, object]) -> bytes:
+    async def preview(
+        self,
+        path: str,
+        name: str,
+        seconds: float,
+        settings: Mapping[str, object],
+        is_unwanted: Callable[[], Awaitable[bool]] | None = None,
+    ) -> bytes:
         """Return a stylized frame of a clip as JPEG.
 
+        Args:
+            path: of the clip.
+            name: for messages.
+            seconds: time of the frame.
+            settings: as the page gave them.
+            is_unwanted: asked when it is its turn: a page that moves a slider gives up all requests but the last.
+
         Raises:
-            RequestError: the clip cannot be read, or not stylized with these settings.
+            RequestError: the clip cannot be read, or not stylized with these settings; or nobody wants it any more.
         """
-        return (await self._ask(do="preview", path=path, name=name, seconds=seconds, settings=settings))[1]
+        message = {"do": "preview", "path": path, "name": name, "seconds": seconds, "settings": settings}
+        return (await self._ask(is_unwanted, **message))[1]
 
     async def thumbnail(self, style: str) -> bytes:
         """Return a frame of a sample clip in a style as JPEG.
@@ -68,17 +85,24 @@ class Stills:
         return (await self._ask(do="thumbnail", name=style, settings={"styles": [{"name": style}]}))[1]
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is doing."""
         self._is_closed = True
-        if self._child is not None:
-            self._child.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
+        with self._lock:  # whoever waits for an answer gets none
+            self._end_child()
 
-    async def _ask(self, **message: object) -> tuple[dict[str, Any], bytes]:
+    async def _ask(
+        self, is_unwanted: Callable[[], Awaitable[bool]] | None = None, **message: object
+    ) -> tuple[dict[str, Any], bytes]:
         if self._waiting >= MOST_WAITING:
             raise RequestError(503, "too many frames are asked for at once; try again in a few seconds")
         self._waiting += 1
         try:
             async with self._turn:
+                if is_unwanted is not None and await is_unwanted():
+                    raise RequestError(UNWANTED, "the frame is no longer wanted; ask again")
                 answer, body = await asyncio.to_thread(self._answer, message)
         finally:
             self._waiting -= 1
