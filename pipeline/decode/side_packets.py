@@ -1,4 +1,7 @@
-"""A second pass over a file: packets of the other streams, trimmed like the frames of the first."""
+"""A second pass over a file: packets of the other streams, trimmed like the frames of the first.
+
+In a single pass from the middle of a file: whether it has all audio.
+"""
 
 from collections.abc import Collection, Iterator
 from fractions import Fraction
@@ -61,6 +64,65 @@ def read_packets(
             return
         finally:
             file.close()
+
+
+def finds_all_audio(path: str, place_seconds: Fraction, start_seconds: Fraction) -> bool:
+    """Return whether reading from a key frame at ``place_seconds`` on gives all audio from ``start_seconds`` on.
+
+    Audio may be stored long before its frames, so that a seek to these skips it.
+
+    Raises:
+        InputError: the file cannot be opened or read.
+    """
+    file = InputFile(path)
+    try:
+        video = main_video(file.container, path)
+        audio = tuple(stream for stream in file.container.streams.audio if has_packets(stream))
+        missing = {stream.index for stream in audio}
+        if not missing or file.container.format.name.startswith(
+            "mov"
+        ):  # where FFmpeg seeks in each stream by its index
+            return True
+        _discard_others(file, (*audio, video))
+        try:
+            file.seek(place_seconds, video)
+        except av.FFmpegError:
+            return False
+        first: int | None = None
+        for packet in file.packets((*audio, video), lambda error: None):
+            first = packet.pos if first is None else first
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is None:
+                continue
+            seconds = time * packet.time_base
+            if packet.stream_index in missing and seconds <= start_seconds:
+                missing.discard(packet.stream_index)
+            if not missing:
+                return True
+            if seconds > start_seconds + INTERLEAVE_SECONDS:
+                break
+    finally:
+        file.close()
+    return first is not None and not _has_audio_before(path, first, missing, start_seconds)
+
+
+def _has_audio_before(path: str, place: int, indexes: Collection[int], start_seconds: Fraction) -> bool:
+    """Return whether audio from ``start_seconds`` on is stored before the byte ``place``, or may be."""
+    file = InputFile(path)
+    try:
+        streams = tuple(stream for stream in file.container.streams if stream.index in indexes)
+        _discard_others(file, streams)
+        for packet in file.packets(streams, lambda error: None):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.pos is None or (
+                packet.pos < place and time is not None and time * packet.time_base >= start_seconds
+            ):
+                return packet.size > 0
+            if packet.pos >= place:
+                return False
+        return False
+    finally:
+        file.close()
 
 
 def _packets_from(

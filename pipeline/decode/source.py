@@ -20,7 +20,7 @@ from pipeline.decode.container_check import find_truncation
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.describe import describe_video
 from pipeline.decode.reader import Reader
-from pipeline.decode.side_packets import read_packets
+from pipeline.decode.side_packets import finds_all_audio, read_packets
 from pipeline.decode.trim import Trim
 from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
@@ -207,7 +207,7 @@ def _start(
 ) -> Source | None:
     """Read up to the first wanted frame, from ``margin`` seconds before it, or from the start of the file if None.
 
-    Return None if a seek failed, or landed after the wanted start, so that frames would be missing.
+    Return None if a seek failed, or landed after the wanted start, so that frames or audio would be missing.
     """
     trim = Trim(reader.header, config, reader.side_streams)
     reader.damage.limit(trim.start_seconds, trim.end_seconds)
@@ -216,8 +216,11 @@ def _start(
         if truncation is not None:
             raise InputError(name, f"{truncation}, or leave out --strict to stylize as far as it decodes")
     if margin is not None and trim.start_seconds is not None:
+        place = max(trim.start_seconds - margin, reader.header.start_seconds or Fraction(0))
+        if reader.side_streams and not finds_all_audio(name, place, trim.start_seconds):
+            return None
         try:
-            reader.seek(max(trim.start_seconds - margin, reader.header.start_seconds or Fraction(0)))
+            reader.seek(place)
         except av.FFmpegError:
             return None
     items = _trimmed(trim, reader)
