@@ -46,7 +46,7 @@ window.addEventListener("hashchange", () => TABS.includes(location.hash.slice(1)
 // A file that is dropped beside the stage belongs to the tab, and must not replace the page.
 for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 
-/** The keys of `flowbrush live`. They rest while a control has the focus that takes keys itself. */
+/** The keys of `flowbrush live`; a list to choose from takes letters itself. */
 const KEYS = {
   b: () => byId(byId("live").hidden ? "render-compare" : "live-compare").click(),
   r: () => byId("live").hidden || byId("record").click(),
@@ -55,7 +55,7 @@ const KEYS = {
   m: () => byId("live").hidden || panel.toggle("mirror"),
 };
 window.addEventListener("keydown", (event) => {
-  const takesKeys = event.target.closest("select, input:not([type=checkbox]), [role=tab]");
+  const takesKeys = event.target.closest("select");
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || takesKeys) return;
   if (/^\d$/.test(event.key)) panel.choose((Number(event.key) + 9) % 10);
   else KEYS[event.key]?.();
