@@ -7,9 +7,9 @@ const STATES = { waiting: "waits for its turn", running: "stylizing", done: "don
 const isActive = ({ state }) => state === "waiting" || state === "running";
 
 export class Jobs {
-  constructor() {
-    this.items = new Map();
-    this.events = null;
+  /** @param {import("./style_panel.js").StylePanel} panel knows the titles of the styles */
+  constructor(panel) {
+    Object.assign(this, { panel, items: new Map(), events: null });
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#stopListening() : this.refresh()));
     window.addEventListener("pagehide", () => this.#stopListening());
   }
@@ -37,7 +37,8 @@ export class Jobs {
     if (job.state === "removed") return this.#remove(job.job);
     let item = this.items.get(job.job);
     if (!item) {
-      item = new JobItem((error) => notify(error.message, { isError: true }), () => this.#remove(job.job));
+      const onError = (error) => notify(error.message, { isError: true });
+      item = new JobItem((settings) => this.panel.describe(settings), onError, () => this.#remove(job.job));
       this.items.set(job.job, item);
       byId("jobs").prepend(item.node);
     }
@@ -72,8 +73,8 @@ export class Jobs {
 }
 
 class JobItem {
-  constructor(onError, onRemoved) {
-    Object.assign(this, { job: null, onError, onRemoved });
+  constructor(describe, onError, onRemoved) {
+    Object.assign(this, { job: null, describe, onError, onRemoved });
     this.name = element("strong", {});
     this.state = element("span", { className: "state" });
     this.bar = element("progress", { max: 1, value: 0 });
@@ -103,8 +104,8 @@ class JobItem {
     const { state, frames_done: done, frames, fps, seconds_left: left, error, result_bytes: bytes } = this.job;
     if (state === "failed") return error ?? "It failed; start it again.";
     if (state === "waiting") return "It starts when the renders before it are finished.";
-    const parts = [];
     if (state === "running" && !done) return "Starting: the network is loaded.";
+    const parts = this.job.settings ? [this.describe(this.job.settings)] : [];
     if (done) parts.push(frames > done || state === "running" ? `${done} of ${frames || "?"} frames` : `${done} frames`);
     if (state === "running" && fps) parts.push(`${fps.toFixed(1)} fps`);
     if (state === "running" && left != null) parts.push(`${clock(Math.ceil(left))} left`);

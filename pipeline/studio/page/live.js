@@ -106,6 +106,7 @@ export class Live {
     this.connection = connection;
     this.canvas.hidden = !connection.canvas;
     this.after.hidden = Boolean(connection.canvas);
+    this.framesBefore = this.#countedFrames();
     if (connection.stream) this.after.srcObject = connection.stream;
     this.#sendSettings();
     this.timer = setInterval(() => this.#measure(), FIGURES_SECONDS * 1000);
@@ -162,7 +163,7 @@ export class Live {
     this.recorder.stop();
     this.connection?.close();
     this.source?.close();
-    this.connection = this.source = this.stats = this.ping = this.pongMs = null;
+    this.connection = this.source = this.stats = this.ping = this.pongMs = this.lastFigures = null;
     this.after.srcObject = null;
     this.canvas.hidden = true;
     this.canvas.width = this.canvas.height = 0;
@@ -216,7 +217,13 @@ export class Live {
 
   #shownFrames() {
     if (!this.connection) return 0;
-    return this.connection.shown?.() ?? this.after.getVideoPlaybackQuality().totalVideoFrames;
+    const counted = this.#countedFrames();
+    if (counted < this.framesBefore) this.framesBefore = 0; // some browsers count each stream from 0
+    return this.connection.shown?.() ?? counted - this.framesBefore;
+  }
+
+  #countedFrames() {
+    return this.after.getVideoPlaybackQuality().totalVideoFrames;
   }
 
   #shownStream() {

@@ -11,7 +11,7 @@ const TABS = ["live", "render"];
 const RETRY_SECONDS = 3;
 
 const panel = new StylePanel();
-const jobs = new Jobs();
+const jobs = new Jobs(panel);
 const live = new Live(panel);
 const render = new Render(panel, jobs);
 
@@ -70,6 +70,7 @@ async function load() {
     byId("machine").textContent = `${studio.engine} on ${studio.device}`;
     byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;
     document.body.classList.add("ready");
+    await jobs.refresh();
   } catch (error) {
     notify(error.message, { isError: true });
     if (![401, 403].includes(error.status)) setTimeout(load, RETRY_SECONDS * 1000);
@@ -78,4 +79,3 @@ async function load() {
 
 showTab(location.hash === "#render" ? "render" : "live");
 load();
-jobs.refresh();

@@ -50,6 +50,13 @@ export class StylePanel extends EventTarget {
     this.#changed();
   }
 
+  /** Return the styles of some settings as text: "The Scream", or "The Scream 70% + Olive Trees 30%". */
+  describe({ styles }) {
+    const title = (name) => this.styles.get(name)?.title ?? name;
+    if (styles.length === 1) return title(styles[0].name);
+    return styles.map(({ name, weight }) => `${title(name)} ${Math.round(100 * weight)}%`).join(" + ");
+  }
+
   /** Choose the style with this number in the gallery, from 0. */
   choose(index) {
     const tile = byId("gallery").querySelectorAll("input")[index];

@@ -1,0 +1,143 @@
+"""Make the images of docs/studio.md: the page in Chromium, with one sample clip as the camera and one to render."""
+
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.support.studio_page import CHROMIUM, LivePage, choose_style, running_studio
+
+ROOT = Path(__file__).resolve().parents[1]
+CLIPS = ROOT / "sample_videos"
+DESKTOP, PHONE = (1440, 860), (390, 844)
+WIDTH = 1280
+LARGEST_BYTES = 150_000
+# The first frames run on eager; a fast engine is compiled meanwhile.
+SETTLED_SECONDS = 45
+PATIENCE_MS = 120_000
+
+
+def main() -> None:
+    """Write ``studio-live.jpg``, ``studio-render.jpg`` and ``studio-phone.jpg`` beside this file."""
+    with tempfile.TemporaryDirectory() as folder:
+        camera = write_camera(Path(folder) / "camera.mjpeg", CLIPS / "street.mp4")
+        flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        with (
+            running_studio("--folder", f"{folder}/studio", "--engine", "auto") as link,
+            sync_playwright() as playwright,
+        ):
+            flags.append(f"--use-file-for-fake-video-capture={camera}")
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+            save("studio-live.jpg", live(browser, link))
+            save("studio-render.jpg", render(browser, link))
+            save("studio-phone.jpg", phones(browser, link))
+
+
+def live(browser: Browser, link: str) -> Image.Image:
+    """Return the Live tab on a desktop, light: before and after."""
+    with opened(browser, link, DESKTOP, "light") as page:
+        choose_style(page, "great-wave")
+        LivePage(page).start()
+        page.wait_for_timeout(SETTLED_SECONDS * 1000)
+        page.click("#live-compare")
+        return picture(page)
+
+
+def render(browser: Browser, link: str) -> Image.Image:
+    """Return the Render tab on a desktop, dark: a finished render and one in progress."""
+    with opened(browser, link, DESKTOP, "dark") as page:
+        page.click("#tab-render")
+        for clip, style in (("street", "red-eiffel-tower"), ("harbor", "starry-night")):
+            choose_style(page, style)
+            page.set_input_files("#render-file", CLIPS / f"{clip}.mp4")
+            page.wait_for_selector("#render-stage[data-state=open]")
+            page.wait_for_selector("#render-after")
+            page.fill("#time", "3")
+            page.click("#start-render")
+            if clip == "street":
+                page.wait_for_selector("#jobs [data-state=done]", timeout=PATIENCE_MS)
+        page.wait_for_function("document.querySelector('#jobs progress').value > 0.3", timeout=PATIENCE_MS)
+        page.click("#render-compare")
+        return picture(page)
+
+
+def phones(browser: Browser, link: str) -> Image.Image:
+    """Return three phones side by side: before the start, light; live, light; live, dark."""
+    shown = []
+    for scheme, is_started in (("light", False), ("light", True), ("dark", True)):
+        with opened(browser, link, PHONE, scheme) as page:
+            choose_style(page, "the-scream" if scheme == "dark" else "great-wave")
+            if is_started:
+                LivePage(page).start()
+                page.wait_for_timeout(4000)
+            page.locator("body").click(position={"x": 1, "y": 1})
+            page.evaluate("scrollTo(0, 0)")
+            shown.append(picture(page))
+    gap = 24
+    sheet = Image.new("RGB", (len(shown) * (PHONE[0] + gap) - gap, PHONE[1]), "white")
+    for number, one in enumerate(shown):
+        sheet.paste(one, (number * (PHONE[0] + gap), 0))
+    return sheet
+
+
+@contextmanager
+def opened(browser: Browser, link: str, size: tuple[int, int], scheme: str) -> Iterator[Page]:
+    """Open the link in a browser of its own, and wait for the thumbnails."""
+    width, height = size
+    is_phone = size == PHONE
+    viewport = {"width": width, "height": height}
+    with browser.new_context(viewport=viewport, color_scheme=scheme, is_mobile=is_phone, has_touch=is_phone) as context:
+        page = context.new_page()
+        page.goto(link)
+        page.wait_for_selector("body.ready")
+        loaded = "[...document.querySelectorAll('.tile img')].every(image => image.naturalWidth)"
+        page.wait_for_function(loaded, timeout=PATIENCE_MS)
+        yield page
+
+
+def picture(page: Page) -> Image.Image:
+    """Return what the page shows."""
+    page.wait_for_timeout(1000)
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        return image.convert("RGB")
+
+
+def write_camera(path: Path, clip: Path) -> Path:
+    """Write a clip as the JPEG pictures that Chromium's fake camera takes."""
+    with av.open(str(clip)) as source, av.open(str(path), "w", format="mjpeg") as target:
+        video = source.streams.video[0]
+        track = target.add_stream("mjpeg", rate=video.average_rate, options={"qmin": "3", "qmax": "3"})
+        track.width, track.height, track.pix_fmt = video.width, video.height, "yuvj420p"
+        for frame in source.decode(video):
+            pixels = frame.reformat(format="yuvj420p", dst_color_range="JPEG").to_ndarray()
+            converted = av.VideoFrame.from_ndarray(pixels, "yuvj420p")
+            converted.color_range = 2
+            target.mux(track.encode(converted))
+        target.mux(track.encode(None))
+    return path
+
+
+def save(name: str, image: Image.Image) -> None:
+    """Write a JPEG with the best quality that `LARGEST_BYTES` allows."""
+    if image.width > WIDTH:
+        size = (WIDTH, round(image.height * WIDTH / image.width))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    for quality in range(90, 40, -4):
+        data = io.BytesIO()
+        image.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
+        if data.tell() <= LARGEST_BYTES:
+            break
+    (ROOT / "docs" / name).write_bytes(data.getvalue())
+    print(f"docs/{name}: {image.width}x{image.height}, {data.tell() // 1000} kB, quality {quality}")
+
+
+if __name__ == "__main__":
+    main()
