@@ -46,6 +46,7 @@ export class Live {
     });
     acceptDrops(byId("live"), (file) => this.startClip(file));
     for (const video of [this.before, this.after]) video.addEventListener("resize", () => this.#fit(video));
+    this.after.addEventListener("pause", () => this.after.srcObject?.active && this.#play(this.after.srcObject));
     panel.addEventListener("change", () => this.#settingsChanged());
     window.addEventListener("pagehide", () => this.stop());
     this.#show("idle");
@@ -107,10 +108,16 @@ export class Live {
     this.canvas.hidden = !connection.canvas;
     this.after.hidden = Boolean(connection.canvas);
     this.framesBefore = this.#countedFrames();
-    if (connection.stream) this.after.srcObject = connection.stream;
+    if (connection.stream) this.#play(connection.stream);
     this.#sendSettings();
     this.timer = setInterval(() => this.#measure(), FIGURES_SECONDS * 1000);
     await this.#firstFrame(isCurrent);
+  }
+
+  /** Not by the attribute autoplay: browsers pause such a video while it is scrolled out of sight. */
+  #play(stream) {
+    this.after.srcObject = stream;
+    this.after.play().catch(() => {}); // the stream ended meanwhile
   }
 
   /** Connect by WebRTC, or by a WebSocket if that does not get through. */
