@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page
 
 from tests.support.media import moving_square
+from tests.support.studio import StudioProcess
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MUST_RUN = "FLOWBRUSH_NEEDS_CHROMIUM"
 """Environment variable that makes a missing Chromium a failure."""
@@ -47,23 +45,14 @@ def write_camera(path: Path, seconds: int = 4) -> Path:
 
 
 @contextmanager
-def running_studio(*options: str) -> Iterator[str]:
+def running_studio(folder: Path, *options: str) -> Iterator[str]:
     """Run ``flowbrush studio``, and yield the link that it prints."""
-    command = [sys.executable, str(ROOT / "cli.py"), "studio", "--port", "0", "--engine", "eager", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
+    studio = StudioProcess(folder, *options)
     try:
-        printed = []
-        for line in process.stdout:
-            printed.append(line)
-            if "?token=" in line:
-                yield next(word for word in line.split() if word.startswith("http"))
-                break
-        else:
-            raise AssertionError("".join(printed))
+        yield f"{studio.address}/?token={studio.token}"
+        studio.stop()
     finally:
-        process.terminate()
-        process.communicate(timeout=30)
+        studio.kill()
 
 
 def until(what: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:

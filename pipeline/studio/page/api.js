@@ -68,6 +68,10 @@ export function upload(file, onProgress) {
 export const discard = (upload) =>
   fetch(`/api/uploads/${encodeURIComponent(upload)}`, { method: "DELETE" }).catch(() => {});
 
+/** Tell the server that a viewer is gone, also while the page closes. */
+export const leave = (viewer) =>
+  fetch(`/api/live/${encodeURIComponent(viewer)}`, { method: "DELETE", keepalive: true }).catch(() => {});
+
 /** Where a clip's frame at `seconds` is: stylized with `settings`, or the original one. */
 export function frameAddress(upload, seconds, settings = null) {
   const query = new URLSearchParams({ time: seconds.toFixed(3) });

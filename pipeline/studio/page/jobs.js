@@ -9,9 +9,16 @@ const isActive = ({ state }) => state === "waiting" || state === "running";
 export class Jobs {
   /** @param {import("./style_panel.js").StylePanel} panel knows the titles of the styles */
   constructor(panel) {
-    Object.assign(this, { panel, items: new Map(), events: null });
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stopListening() : this.refresh()));
+    Object.assign(this, { panel, items: new Map(), events: null, isShown: false });
+    document.addEventListener("visibilitychange", () => this.show(this.isShown));
     window.addEventListener("pagehide", () => this.#stopListening());
+  }
+
+  /** Follow the renders while they are in sight: a browser allows few connections to one server, for all tabs together. */
+  show(isShown) {
+    this.isShown = isShown;
+    if (!isShown || document.hidden) this.#stopListening();
+    else if (this.panel.styles.size) this.refresh();
   }
 
   /** Ask the server for all renders. */
@@ -58,9 +65,9 @@ export class Jobs {
     else this.#stopListening();
   }
 
-  /** Listen to changes while a render is active; a browser allows few connections to one server. */
+  /** Listen to changes while a render is active. */
   #listen() {
-    if (this.events || document.hidden) return;
+    if (this.events || document.hidden || !this.isShown) return;
     this.events = new EventSource("/api/jobs/events");
     this.events.onmessage = (event) => this.#update(JSON.parse(event.data));
     this.events.onopen = () => this.refresh();

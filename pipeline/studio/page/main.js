@@ -30,6 +30,7 @@ function showTab(name, { focus = false } = {}) {
   }
   byId("mirror-row").hidden = name !== "live";
   if (leavesLive) live.stop();
+  jobs.show(name === "render");
   if (focus) byId(`tab-${name}`).focus();
   history.replaceState(null, "", `${location.pathname}${location.search}#${name}`);
 }
@@ -70,7 +71,7 @@ async function load() {
     byId("machine").textContent = `${studio.engine} on ${studio.device}`;
     byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;
     document.body.classList.add("ready");
-    await jobs.refresh();
+    jobs.show(!byId("render").hidden);
   } catch (error) {
     notify(error.message, { isError: true });
     if (![401, 403].includes(error.status)) setTimeout(load, RETRY_SECONDS * 1000);

@@ -1,6 +1,6 @@
 /** Live frames over WebRTC: the video goes to the server and comes back stylized; settings go over a data channel. */
 
-import { StudioError, send } from "./api.js";
+import { StudioError, leave, send } from "./api.js";
 
 const GATHER_SECONDS = 2;
 const CONNECT_SECONDS = 6;
@@ -27,15 +27,22 @@ export async function connectWebRtc(stream, { onMessage, onEnd }) {
   const { sender, receiver } = peer.addTransceiver(track, { direction: "sendrecv", streams: [stream], sendEncodings: [encoding] });
   receiver.jitterBufferTarget = 0; // the newest frame, not the smoothest video
   channel.onmessage = (event) => onMessage(JSON.parse(event.data));
+  let viewer = null;
+  const close = () => {
+    peer.close();
+    return viewer ? leave(viewer) : Promise.resolve();
+  };
   try {
     const arrived = once(peer, "track");
     await peer.setLocalDescription();
     await gathered(peer);
     const { sdp, type } = peer.localDescription;
-    await peer.setRemoteDescription(await send("/api/live/offer", { sdp, type }));
+    const answer = await send("/api/live/offer", { sdp, type });
+    viewer = answer.viewer;
+    await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
     await within(CONNECT_SECONDS, Promise.all([arrived, opened(channel)]));
   } catch (error) {
-    peer.close();
+    await close(); // the next attempt must not find its place taken by this one
     throw error;
   }
   keepResolution(sender);
@@ -47,7 +54,7 @@ export async function connectWebRtc(stream, { onMessage, onEnd }) {
     delay: delayMeter(peer),
     close() {
       watch.abort();
-      peer.close();
+      close();
     },
   };
 }

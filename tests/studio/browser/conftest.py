@@ -28,7 +28,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def studio(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The link of a running studio."""
-    with running_studio("--folder", str(tmp_path_factory.mktemp("studio"))) as link:
+    with running_studio(tmp_path_factory.mktemp("studio")) as link:
         yield link
 
 

@@ -93,7 +93,7 @@ def test_another_address_than_loopback_needs_https_and_the_token(chromium: Brows
     if address is None:
         pytest.skip("this machine has no address but the loopback one")
     with (
-        running_studio("--folder", str(tmp_path), "--host", address) as link,
+        running_studio(tmp_path, "--host", address) as link,
         chromium.new_context(ignore_https_errors=True) as context,
     ):
         assert link.startswith(f"https://{address}:")
