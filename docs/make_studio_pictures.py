@@ -94,6 +94,7 @@ def opened(browser: Browser, link: str, size: tuple[int, int], scheme: str) -> I
     is_phone = size == PHONE
     viewport = {"width": width, "height": height}
     with browser.new_context(viewport=viewport, color_scheme=scheme, is_mobile=is_phone, has_touch=is_phone) as context:
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto(link)
         page.wait_for_selector("body.ready")

@@ -44,6 +44,7 @@ export class StylePanel extends EventTarget {
     this.chosen = this.styles.has(stored.style) ? stored.style : styles[0].name;
     byId("gallery").replaceChildren(...styles.map((style) => this.#tile(style)));
     byId("gallery").setAttribute("aria-busy", "false");
+    loadInTurn([...byId("gallery").querySelectorAll("img")]);
     this.second.append(...styles.map(({ name, title }) => element("option", { value: name }, title)));
     this.second.value = this.styles.has(stored.second) ? stored.second : "";
     this.second.disabled = styles.length < 2;
@@ -70,7 +71,8 @@ export class StylePanel extends EventTarget {
 
   #tile({ name, title, thumbnail, source }) {
     const radio = element("input", { type: "radio", name: "style", value: name, checked: name === this.chosen });
-    const picture = element("img", { src: thumbnail, alt: "", width: 160, height: 90, decoding: "async" });
+    const picture = element("img", { alt: "", width: 160, height: 90, decoding: "async" });
+    picture.dataset.address = thumbnail;
     return element("label", { className: "tile", title: source ? `${title}. ${source}` : title }, radio, picture, element("span", {}, title));
   }
 
@@ -105,4 +107,16 @@ export class StylePanel extends EventTarget {
     for (const option of this.second.options) option.disabled = option.value === this.chosen;
     for (const id of ["blend", "strength"]) byId(id).style.setProperty("--share", `${byId(id).value}%`);
   }
+}
+
+/** Load pictures two by two. The first time the server still draws them, and a browser opens few connections to it. */
+function loadInTurn(pictures) {
+  const next = () => {
+    const picture = pictures.shift();
+    if (!picture) return;
+    picture.onload = picture.onerror = next;
+    picture.src = picture.dataset.address;
+  };
+  next();
+  next();
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.support.studio_page import CHROMIUM, LivePage, needs_chromium, running_studio, write_camera
+from tests.support.studio_page import CHROMIUM, PATIENCE_SECONDS, LivePage, needs_chromium, running_studio, write_camera
 
 FLAGS = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
@@ -36,6 +36,7 @@ def studio(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser without cookies."""
     with chromium.new_context(viewport={"width": 1000, "height": 760}, accept_downloads=True) as context:
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         yield context
 
 

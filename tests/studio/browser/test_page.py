@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.studio_page import LivePage, difference, running_studio
+from tests.support.studio_page import PATIENCE_SECONDS, LivePage, difference, running_studio
 
 pytestmark = pytest.mark.realtime
 
@@ -27,6 +27,7 @@ def test_nothing_jumps_while_it_loads_and_nothing_is_cut_off(
 ) -> None:
     size = {"width": width, "height": height}
     with chromium.new_context(viewport=size, color_scheme=scheme) as context:
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         page, problems = context.new_page(), []
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -97,6 +98,7 @@ def test_another_address_than_loopback_needs_https_and_the_token(chromium: Brows
         chromium.new_context(ignore_https_errors=True) as context,
     ):
         assert link.startswith(f"https://{address}:")
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         bare = link.partition("?")[0]
         page = context.new_page()
         refused = page.goto(bare)
