@@ -11,7 +11,8 @@ from playwright.sync_api import Page, Route
 
 from tests.support.studio_page import LivePage, choose_style, difference, until
 
-pytestmark = pytest.mark.realtime
+# The browser starts within the first test; an interrupted one would take the others with it.
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]
 
 OpenPage = Callable[..., Page]
 NO_WEBRTC = "delete window.RTCPeerConnection;"

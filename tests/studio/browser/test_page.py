@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.studio_page import PATIENCE_SECONDS, LivePage, difference, running_studio
 
-pytestmark = pytest.mark.realtime
+# The browser starts within the first test; an interrupted one would take the others with it.
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]
 
 OpenPage = Callable[..., Page]
 COUNT_SHIFTS = """

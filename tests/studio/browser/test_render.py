@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.studio_page import PATIENCE_SECONDS, LivePage, choose_style, difference, until
 
-pytestmark = pytest.mark.realtime
+# The browser starts within the first test; an interrupted one would take the others with it.
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]
 
 OpenPage = Callable[..., Page]
 AFTER, BEFORE = "#render-after", "#render-before"
