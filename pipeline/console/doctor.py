@@ -9,7 +9,7 @@ from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
-from pipeline.errors import first_line
+from pipeline.errors import PipelineError, first_line
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 
@@ -46,6 +46,7 @@ def examine() -> Iterator[Finding]:
         _encoders,
         _nvenc,
         _opencv,
+        _studio,
         _cache,
     )
     for check in checks:
@@ -198,6 +199,16 @@ def _opencv() -> Finding:
 def _has_gui(build: str, backend: str) -> bool:
     lines = (line.split(":", 1) for line in build.splitlines() if ":" in line)
     return any(name.strip().startswith(backend) and value.strip().startswith("YES") for name, value in lines)
+
+
+def _studio() -> Finding:
+    from pipeline.studio.server import check_extra
+
+    try:
+        check_extra()
+    except PipelineError:
+        return Finding("studio", False, "not installed", 'pip install "flowbrush[studio]"')
+    return Finding("studio", True, f"FastAPI {version('fastapi')}, aiortc {version('aiortc')}")
 
 
 def _cache() -> Finding:

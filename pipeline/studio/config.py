@@ -56,7 +56,7 @@ class StudioConfig:
     new_token: Annotated[bool, Option("Make a new link; the old one, and all open pages, stop working.")] = False
     folder: Annotated[
         Path | None,
-        Option("Folder for uploads and results. Default: one in the user's cache folder.", metavar="FOLDER"),
+        Option("Folder for uploads and results. Default: ~/.local/share/flowbrush/studio.", metavar="FOLDER"),
     ] = None
     max_disk: Annotated[
         int | None,

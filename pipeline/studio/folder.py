@@ -17,7 +17,7 @@ from pipeline.errors import OutputError, reason_of
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.studio.config import StudioConfig
 from pipeline.system.files import read_own, write_atomically
-from pipeline.system.folders import cache_folder, make_private
+from pipeline.system.folders import data_folder, make_private
 
 SUBFOLDERS = ("uploads", "jobs")
 _TOKEN, _TOKEN_BYTES = "token", 24
@@ -29,9 +29,9 @@ def open_folder(config: StudioConfig) -> Path:
     Raises:
         OutputError: it cannot be made, or others can write to it.
     """
-    shown = config.folder or "the cache folder"
+    shown = config.folder or "its folder"
     try:
-        root = Path(os.path.abspath(config.folder)) if config.folder else cache_folder() / "studio"
+        root = Path(os.path.abspath(config.folder)) if config.folder else data_folder() / "studio"
         make_private(root)
         for name in SUBFOLDERS:
             make_private(root / name)

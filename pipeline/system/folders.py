@@ -107,12 +107,28 @@ def cache_folder() -> Path:
     return path
 
 
+def data_folder() -> Path:
+    """Return the folder of what this user keeps: ``XDG_DATA_HOME``, or where the system has it. Not created.
+
+    Raises:
+        FolderError: the system knows no home folder of the user.
+    """
+    try:
+        if sys.platform == "win32":
+            return _local_windows() / "flowbrush-data"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Application Support" / "flowbrush"
+        return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "flowbrush"
+    except RuntimeError:
+        raise FolderError(errno.ENOENT, "this user has no home folder") from None
+
+
 def _cache_path() -> Path:
     if chosen := os.environ.get("FLOWBRUSH_CACHE"):
         return Path(chosen)
     try:
         if sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            base = _local_windows()
         elif sys.platform == "darwin":
             base = Path.home() / "Library" / "Caches"
         else:
@@ -120,6 +136,10 @@ def _cache_path() -> Path:
     except RuntimeError:
         raise FolderError(errno.ENOENT, "this user has no home folder") from None
     return base / "flowbrush"
+
+
+def _local_windows() -> Path:
+    return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
 
 
 def _check(path: str) -> None:

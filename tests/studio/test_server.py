@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from pipeline.studio.addresses import machine_addresses
+from pipeline.studio.config import StudioConfig
+from pipeline.studio.folder import open_folder
 from pipeline.studio.server import END_SECONDS
 from tests.support.commands import run
 from tests.support.studio import StudioProcess
@@ -148,3 +150,11 @@ def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
 
 def test_sigterm_ends_it_too(start: Start) -> None:
     assert start().stop(signal.SIGTERM) == 0
+
+
+def test_results_lie_where_the_user_keeps_things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the cache, which may be deleted at any time."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    root = open_folder(StudioConfig())
+    assert root == tmp_path / "data" / "flowbrush" / "studio"
+    assert root.stat().st_mode & 0o077 == 0
