@@ -159,6 +159,8 @@ def _check_codec(target: str, encoder: Encoder, container: Container) -> None:
 
 def _time_base(info: VideoInfo, container: Container) -> Fraction:
     """Return the source's time base, or the container's if that has its own."""
+    if container.is_quicktime and info.time_base > 1:  # days for each tick: more than a frame can be shown
+        return Fraction(1, info.time_base.denominator)
     if container.is_quicktime and info.time_base < _FINEST_MP4:
         return _FINEST_MP4
     return {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}.get(container.name, info.time_base)

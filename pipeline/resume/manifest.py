@@ -24,7 +24,7 @@ from pipeline.errors import first_line
 from pipeline.resume import manifest_check as check
 from pipeline.system.files import file_signature, own_digest, read_own, write_atomically
 
-FORMAT = 3
+FORMAT = 4
 SUFFIX = ".flowbrush"
 NAME = "manifest.json"
 LONGEST_NAME_BYTES = 255
@@ -167,9 +167,10 @@ class Manifest:
         for segment in self.segments:  # thousands in a long film: each is serialized once
             self._lines.setdefault(segment.file, segment.to_json())
         lines = ",\n".join(self._lines[segment.file] for segment in self.segments)
-        names = [each.name for each in fields(self) if each.name not in ("segments", "_lines")]
+        names = [each.name for each in fields(self) if each.name not in ("segments", "is_complete", "_lines")]
         head = {"format": FORMAT} | {name: getattr(self, name) for name in names}
         head["time_base"] = str(self.time_base)
+        head["complete_frames"] = self.frames if self.is_complete else None
         text = f'{json.dumps(head, indent=1)[:-2]},\n "segments": [\n{lines}\n]}}\n'
         write_atomically(os.path.join(folder, NAME), text.encode())
 
@@ -186,6 +187,10 @@ def read_manifest(folder: str) -> Manifest | None:
             raise ValueError("written by another version")
         signature = data["output_signature"]
         segments = _parse_segments(data["segments"])
+        complete_frames = data["complete_frames"]
+        frames = sum(len(segment.pts) for segment in segments)
+        if complete_frames is not None and check.whole(complete_frames) != frames:
+            raise ValueError("segments are missing")
         return Manifest(
             identity=check.identity(data["identity"]),
             engine=check.engine(data["engine"], is_used=bool(segments)),
@@ -193,7 +198,7 @@ def read_manifest(folder: str) -> Manifest | None:
             seconds=check.seconds(data["seconds"]),
             segments=segments,
             damage=check.damage(data["damage"]),
-            is_complete=data["is_complete"] is True,
+            is_complete=complete_frames is not None,
             output_signature=tuple(signature) if signature else None,
             split=check.split(data["split"]),
         )

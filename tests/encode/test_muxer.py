@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -173,3 +174,18 @@ def test_frames_that_the_clock_of_a_container_cannot_tell_apart_are_counted(tmp_
     told_of = f"frames have the same time as the frame before ({repeated}): .mkv files count in steps of 1 ms"
     assert told == ([f"{told_of}; use .mp4 or .mov"] if repeated else [])
     assert (repeated > 0) == (ending == ".mkv")
+
+
+def test_frames_that_are_shown_for_days_are_repeated_in_one_pass(tmp_path: Path) -> None:
+    """The clock of the input ticks every four days, as that of a damaged avi."""
+    tick = Fraction(8388607, 25)
+    path = make_clip(tmp_path / "in.mkv", Clip(pts=(0, 40, 80), time_base=MILLISECOND))
+    with open_source(path) as source:
+        source.info = replace(source.info, time_base=tick)
+        plan = plan_output(source, tmp_path / "out.mp4", EncodeConfig(preset="ultrafast"))
+        frames = (replace(frame, pts=number, time_base=tick, duration=1) for number, frame in enumerate(decode(source)))
+        report = encode(frames, plan)
+    assert any(line.startswith("frames are repeated to be shown as long as in the input") for line in report.notices)
+    times = contents(tmp_path / "out.mp4").times
+    assert {0, tick, 2 * tick} <= set(times)
+    assert len(times) == report.frames > 3

@@ -182,6 +182,8 @@ WRONG: dict[str, Edit] = {
     "endless duration": lambda data: data.update(seconds=math.inf),
     "settings as list": lambda data: data["identity"].update(settings=[]),
     "no identity": lambda data: data.update(identity=3),
+    "complete with too few frames": lambda data: data.update(complete_frames=40),
+    "complete, if that is a word": lambda data: data.update(complete_frames=True),
     "no engine": lambda data: data.update(engine={}),
     "an engine of lists": lambda data: data["engine"].update(device=["cpu"]),
     "damage without a place": lambda data: data.update(damage=[{}]),
@@ -205,7 +207,7 @@ def test_wrong_values_are_one_error(tmp_path: Path, partial: Path, name: str) ->
         read_manifest(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "3", '{"format": 3}', "[" * 100_000, "\xff", '{"format": 1e999}'])
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", '{"format": 4}', "[" * 100_000, "\xff", '{"format": 1e999}'])
 def test_what_is_no_manifest_is_one_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ManifestError):

@@ -19,7 +19,7 @@ nested = st.recursive(
 )
 FIELDS = (
     *("identity", "engine", "time_base", "seconds", "segments"),
-    *("damage", "is_complete", "output_signature", "split"),
+    *("damage", "complete_frames", "output_signature", "split"),
 )
 
 

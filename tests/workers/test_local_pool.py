@@ -239,7 +239,7 @@ def test_workers_end_with_their_parent_and_the_batch_is_resumed(tmp_path: Path) 
     process.communicate()
     wait_for_end(workers)
     parts = list((tmp_path / "out").glob("*/job0000.flowbrush/manifest.json"))
-    assert not any(json.loads(path.read_text())["is_complete"] for path in parts)
+    assert all(json.loads(path.read_text())["complete_frames"] is None for path in parts)
 
     process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first_progress(process)
