@@ -28,6 +28,8 @@ EXCEPTIONS = {
     ("pipeline/media/stills.py", "Image.fromarray(pixels).save"): "memory",
     ("pipeline/live/sinks/window.py", "Image.fromarray(self._frame.pixels).save"): "memory",
     ("pipeline/batch/thumbnails.py", "image.save"): "memory",
+    ("pipeline/studio/live/codecs.py", "Image.fromarray(pixels).save"): "memory",
+    ("pipeline/studio/render/still_process.py", "image.save"): "memory",
 }
 
 NAMES = {

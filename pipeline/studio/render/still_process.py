@@ -145,7 +145,9 @@ def as_jpeg(still: Still) -> bytes:
     scale = min(WIDTH_PX / width, Fraction(1))
     size = max(round(width * scale), 1), max(round(image.height * scale), 1)
     file = io.BytesIO()
-    (image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)).save(file, "JPEG", quality=QUALITY)
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
 
 
