@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
+from pipeline.decode.timeline.sequence_header import CODECS as MPEG2_CODECS
+from pipeline.decode.timeline.sequence_header import may_be_picture
 from pipeline.media.damage import MARKED_CORRUPT, Damage, DamageLog
 from pipeline.media.packets import VideoPacket
 
@@ -44,6 +46,8 @@ class DamageTracker:
         self._max_delay = 2 * (os.cpu_count() or 1) + 2  # in packets, of a decoder's error
         self._pending: dict[int, int] = {}
         self._pending_keys: set[int] = set()
+        self._is_mpeg2 = codec in MPEG2_CODECS
+        self._foreign: set[int] = set()  # pts of packets that are of another codec
         self._has_frame = False
 
     def packet_sent(self, packet: VideoPacket) -> None:
@@ -55,10 +59,13 @@ class DamageTracker:
             self._pending[packet.pts] = index
             if packet.is_keyframe and not self._has_frame:
                 self._pending_keys.add(packet.pts)
+            if self._is_mpeg2 and not may_be_picture(packet):
+                self._foreign.add(packet.pts)
             if len(self._pending) > MAX_PENDING:
                 oldest = next(iter(self._pending))
                 del self._pending[oldest]
                 self._pending_keys.discard(oldest)
+                self._foreign.discard(oldest)
         if packet.is_corrupt:
             self._add(index, packet.pts, MARKED_CORRUPT)
 
@@ -90,6 +97,7 @@ class DamageTracker:
         self.is_whole = False
         self._pending.clear()
         self._pending_keys.clear()
+        self._foreign.clear()
         self._has_frame = False
 
     @property
@@ -116,8 +124,11 @@ class DamageTracker:
         if not self._reports_losses:
             for index, pts in silent:
                 self._add(index, pts, "the packet gave no frame")
-        elif len(silent) > MOST_HIDDEN:
-            self._add(*silent[0], _silent_reason(len(silent)))
+        else:
+            reported = silent if len(silent) > MOST_HIDDEN else [place for place in silent if place[1] in self._foreign]
+            if reported:
+                self._add(*reported[0], _silent_reason(len(reported)))
+        self._foreign.difference_update(lost)
         if before is not None:
             self._has_frame = True
             self._pending_keys.clear()
@@ -128,4 +139,5 @@ class DamageTracker:
 
 
 def _silent_reason(count: int) -> str:
-    return f"{count} packets gave no frame; the codec may change here"
+    packets = "a packet" if count == 1 else f"{count} packets"
+    return f"{packets} gave no frame; the codec may change here"

@@ -1,11 +1,15 @@
 """Where an MPEG-1 or MPEG-2 video changes in the middle of a file: recordings that are joined."""
 
+import re
+
 from pipeline.media.packets import VideoPacket
 
 CODECS = frozenset({"mpeg1video", "mpeg2video"})
 _HEADER, _EXTENSION = b"\x00\x00\x01\xb3", b"\x00\x00\x01\xb5"
 # Headers come first in a packet; quantizer matrices may lie between them (ISO/IEC 13818-2, 6.2.2.1).
 _SEARCHED_BYTES = 256
+# The header of a picture (0) comes before its slices.
+_PICTURE_OR_SLICE = re.compile(rb"\x00\x00\x01([\x00-\xaf])")
 _CHROMA_420 = 1  # of MPEG-1 always
 
 
@@ -25,6 +29,12 @@ class SequenceHeader:
             return False
         before, self._frame_kind = self._frame_kind, kind
         return before not in (None, kind)
+
+
+def may_be_picture(packet: VideoPacket) -> bool:
+    """Return False for slices without a picture: what a packet of another codec, such as H.264, looks like."""
+    found = _PICTURE_OR_SLICE.search(bytes(memoryview(packet)[:_SEARCHED_BYTES]))
+    return found is None or found[1] == b"\0"
 
 
 def _frame_kind(data: bytes) -> tuple[int, ...] | None:

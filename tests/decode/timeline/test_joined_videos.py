@@ -88,6 +88,18 @@ def test_the_frame_that_ffmpeg_loses_before_another_codec_moves_no_other(tmp_pat
     reader.close()
 
 
+@pytest.mark.parametrize(("codec", "frames", "packets"), [("libx264", 4, "4 packets"), ("libx265", 3, "3 packets")])
+def test_a_few_packets_of_another_codec_at_the_end_are_reported(
+    tmp_path: Path, codec: str, frames: int, packets: str
+) -> None:
+    """MPEG-2 may lose a frame of its own silently, but has no slices without a picture."""
+    first, second = replace(MPEG2, frames=60), Recording(first=60, frames=frames, codec=codec, sounds=())
+    reader = MediaReader(str(joined(tmp_path / "in.ts", "mpegts", first, second)))
+    assert len(list(reader.read())) == 59
+    assert reader.damage.places[-1].reason == f"{packets} gave no frame; the codec may change here"
+    reader.close()
+
+
 def test_a_recording_that_starts_between_key_frames_is_whole(tmp_path: Path) -> None:
     """What comes before the first key frame depends on frames that are not in the file."""
     options = {"g": "15", "keyint_min": "15", "bf": "0", "preset": "ultrafast", "sc_threshold": "0"}
