@@ -146,9 +146,10 @@ async ({ width, height, seconds, transport, style, waitSeconds }) => {
     end = async () => { socket.close(); return {}; };
   }
   const sleep = (time) => new Promise((resolve) => setTimeout(resolve, 1000 * time));
-  const until = performance.now() + 1000 * waitSeconds;
-  const isFast = () => stats && stats.engine && stats.engine !== "eager";
-  while (performance.now() < until && !isFast()) await sleep(0.2);
+  const begun = performance.now();
+  const isLate = (limit) => performance.now() > begun + 1000 * limit;
+  while (newest < 0 && !isLate(120)) await sleep(0.2);
+  while (!(stats && stats.engine && stats.engine !== "eager") && !isLate(waitSeconds)) await sleep(0.2);
   if (waitSeconds) await sleep(8);
   const speeds = [], begin = performance.now();
   measuring = true;
@@ -203,8 +204,9 @@ def session(link: str, camera: Path, run: dict[str, Any], viewers: int) -> list[
 
     with sync_playwright() as playwright:
         flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags, timeout=180_000)
         context = browser.new_context(permissions=["camera"])
+        context.set_default_timeout(180_000)
         pages = [context.new_page() for _ in range(viewers)]
         for page in pages:
             page.goto(link)
