@@ -26,11 +26,13 @@ from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import Damage, DamageLog
-from pipeline.media.packets import StreamPacket
+from pipeline.media.packets import SidePackets, StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
 # A seek aims this far before the wanted start; if it still lands after the start, the next margin is tried.
 SEEK_MARGINS_SECONDS = (1, 5, 30)
+# Packets before the first wanted frame are kept until it is decoded: as many bytes as of frames that wait for a stage.
+MAX_EARLY_BYTES = 256 * 2**20
 
 
 class Source:
@@ -126,7 +128,7 @@ class Source:
             self._reader.close()
         self._reader = reader
         trim = Trim(reader.header, self._config, reader.side_streams, shift_ticks=self._shift_ticks)
-        self._items = _trimmed(trim, reader)
+        self._items = _trimmed(trim, reader, self.info.path)
 
     def stop(self) -> None:
         """End `items` for a thread that iterates it, even if it waits for a pipe; never blocks."""
@@ -223,7 +225,7 @@ def _start(
             reader.seek(place)
         except av.FFmpegError:
             return None
-    items = _trimmed(trim, reader)
+    items = _limited(name, _trimmed(trim, reader, name))
     read: list[VideoFrame | StreamPacket] = []
     covers: dict[int, bytes] = {}
     for item in items:
@@ -241,12 +243,33 @@ def _start(
     raise InputError(name, _why_no_frame(reader, trim, config))
 
 
-def _trimmed(trim: Trim, reader: Reader) -> Iterator[VideoFrame | StreamPacket]:
+def _limited(path: str, items: Iterator[VideoFrame | StreamPacket]) -> Iterator[VideoFrame | StreamPacket]:
+    """Yield ``items``.
+
+    Raises:
+        InputError: there are too many packets before the first frame.
+    """
+    kept_bytes = 0
+    for item in items:
+        if not isinstance(item, VideoFrame):
+            kept_bytes += item.size + SidePackets.PACKET_OVERHEAD_BYTES
+            if kept_bytes > MAX_EARLY_BYTES:
+                reason = (
+                    f"has more than {MAX_EARLY_BYTES // 2**20} MiB of audio and other streams before its first frame"
+                )
+                raise InputError(path, f"{reason}, too much for a pipe; read it from a file and write it to a file")
+        yield item
+        if isinstance(item, VideoFrame):
+            yield from items
+
+
+def _trimmed(trim: Trim, reader: Reader, path: str) -> Iterator[VideoFrame | StreamPacket]:
     """Yield the items of ``trim``; in mp4 and mov, extend the last frame to the end that the header declares.
 
     Packet durations in these files are differences between dts, not between pts.
     """
-    video, items = reader.header.video, trim.items(reader.read())
+    read = reader.read() if trim.start_seconds is not None else _limited(path, reader.read())
+    video, items = reader.header.video, trim.items(read)
     if (
         not reader.header.container.startswith("mov")
         or video is None

@@ -7,6 +7,7 @@ import av
 import pytest
 
 from pipeline.config import DecodeConfig
+from pipeline.decode import source as source_module
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support.extras import make_films
@@ -115,3 +116,19 @@ def test_packets_before_those_of_the_last_audio_are_not_all_kept(tmp_path: Path)
         late: list[int] = []
         assert growth(lambda: late.extend(packet.stream_index for packet in source.packets([1, 2]))) < 30 * MEBIBYTE
     assert sorted(late) == [1] * 28 + [2] * 28
+
+
+@pytest.mark.parametrize("start", [{}, {"start_seconds": Fraction(5)}])
+def test_packets_before_the_first_frame_have_a_limit_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: dict[str, Fraction]
+) -> None:
+    """All of them were kept, as the output starts with the first frame."""
+    monkeypatch.setattr(source_module, "MAX_EARLY_BYTES", 40_000)
+    path = late_commentary(tmp_path / "late.mkv", megabytes=1)
+    assert len(side_packets_of(path, "one pass", **start)) > 100
+    late = range(12 * 15_360, 13 * 15_360, 512)
+    audio = Audio(rate=8000, layout="mono", seconds=Fraction(12))
+    path = make_clip(tmp_path / "first.mkv", Clip(pts=late, audio=[audio], has_audio_first=True))
+    with pytest.raises(InputError, match="before its first frame, too much for a pipe"):
+        side_packets_of(path, "one pass", **start)
+    assert len(side_packets_of(path, "two passes", **start)) > 50
