@@ -68,7 +68,7 @@ async function load() {
     const studio = await read("/api/studio");
     panel.fill(studio.styles);
     render.limit(studio.upload_bytes);
-    byId("machine").textContent = `${studio.engine} on ${studio.device}`;
+    byId("machine").textContent = studio.device ? `${studio.engine} on ${studio.device}` : studio.engine;
     byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;
     document.body.classList.add("ready");
     jobs.show(!byId("render").hidden);
