@@ -110,6 +110,11 @@ class LivePage:
         count = "video => video.getVideoPlaybackQuality().totalVideoFrames"
         return int(self.page.locator("#live-after").evaluate(count))
 
+    def settle(self, frames: int = 10) -> None:
+        """Wait until so many further frames were shown: by then they have the settings."""
+        last = self.frames() + frames
+        until(lambda: self.frames() >= last)
+
     def choose(self, style: str) -> None:
         """Click a style in the gallery."""
         choose_style(self.page, style)

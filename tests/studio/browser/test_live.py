@@ -33,7 +33,7 @@ def test_the_camera_comes_back_stylized_and_moves(open_page: OpenPage) -> None:
 
 def test_another_style_shows_within_a_second(live: LivePage) -> None:
     live.choose("starry-night")
-    live.page.wait_for_timeout(2000)
+    live.settle()
     one, frames = live.mean(), live.frames()
     live.choose("the-scream")
     seconds = until(lambda: difference(live.shown(), one) > 15)
@@ -46,7 +46,7 @@ def test_a_blend_lies_between_its_styles_and_strength_0_is_the_original(live: Li
     page.select_option("#second", "the-scream")
     for share in (0, 50, 100):
         page.fill("#blend", str(share))
-        page.wait_for_timeout(1500)
+        live.settle()
         means.append(live.mean())
     whole = difference(means[0], means[2])
     assert whole > 15
@@ -58,7 +58,7 @@ def test_a_blend_lies_between_its_styles_and_strength_0_is_the_original(live: Li
 def test_keep_colors_and_mirror_reach_the_frames(live: LivePage) -> None:
     page = live.page
     live.choose("the-scream")
-    page.wait_for_timeout(1500)
+    live.settle()
     colored = live.mean()
     page.keyboard.press("c")
     assert page.is_checked("#keep-colors")
@@ -158,7 +158,7 @@ def test_a_recording_is_a_video_of_what_is_shown(live: LivePage, tmp_path: Path)
     page = live.page
     page.click("#record")
     assert page.is_visible("#recording")
-    page.wait_for_timeout(2500)
+    live.settle(20)
     with page.expect_download() as download:
         page.click("#record")
     target = tmp_path / download.value.suggested_filename
