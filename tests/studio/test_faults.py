@@ -16,6 +16,7 @@ import pytest
 from pipeline.studio.answers import RequestError
 from pipeline.studio.render.stills import Stills
 from pipeline.studio.render.uploads import MOST_AT_ONCE
+from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
 from tests.support.studio import StudioProcess, order, studio, upload, wait_for
 
@@ -95,7 +96,7 @@ def test_a_clip_that_hangs_the_decoder_is_given_up() -> None:
         finally:
             stills.close()
 
-    asyncio.run(ask())
+    run_async(ask())
     assert not children("hanging_process")
 
 
@@ -114,7 +115,7 @@ def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
         finally:
             stills.close()
 
-    asyncio.run(ask())
+    run_async(ask())
 
 
 def test_a_render_that_dies_is_resumed_once_and_the_next_one_starts(

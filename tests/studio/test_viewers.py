@@ -21,6 +21,7 @@ from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
 from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer, WeightFade
 from pipeline.studio.settings import default_settings
+from tests.support.asynchronous import run_async
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio_live import EAGER, difference, open_room, until
@@ -132,7 +133,7 @@ def test_an_outbox_holds_the_newest_frame() -> None:
         assert await waiting is None
         assert await outbox.get() is None
 
-    asyncio.run(test())
+    run_async(test())
 
 
 class FakeViewer(Viewer):
@@ -218,7 +219,7 @@ def with_room(test: Callable[[LiveRoom], Any], **room: Any) -> None:
         async with open_room(**room) as opened:
             await test(opened)
 
-    asyncio.run(run())
+    run_async(run())
 
 
 async def stylized(viewer: Viewer, index: int = 0, **size: int) -> Pixels:
@@ -306,7 +307,7 @@ def test_a_network_that_cannot_run_is_an_error_of_one_line() -> None:
             with pytest.raises(PipelineError, match="cuda:99"):
                 await room.admit()
 
-    asyncio.run(test())
+    run_async(test())
 
 
 def test_a_style_of_another_network_is_left_out(tiny_style: Any) -> None:

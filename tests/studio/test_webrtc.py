@@ -11,6 +11,7 @@ import pytest
 from pipeline.studio.answers import RequestError
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.webrtc import answer_offer
+from tests.support.asynchronous import run_async
 from tests.support.studio_live import HEIGHT, WIDTH, Page, open_room, style, until
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
@@ -23,7 +24,7 @@ def with_room(test: Callable[[LiveRoom], Awaitable[None]], **room: Any) -> None:
         async with open_room(**room) as opened:
             await test(opened)
 
-    asyncio.run(run())
+    run_async(run())
 
 
 async def connected(room: LiveRoom, page: Page | None = None) -> Page:
