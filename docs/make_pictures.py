@@ -111,12 +111,12 @@ def flowbrush(*arguments: str) -> None:
     subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], check=True)
 
 
-def save(name: str, image: Image.Image) -> None:
-    """Write a JPEG with the best quality that `LARGEST_BYTES` allows."""
+def save(name: str, image: Image.Image, largest_bytes: int = LARGEST_BYTES) -> None:
+    """Write a JPEG into the folder of the docs, with the best quality that ``largest_bytes`` allow."""
     for quality in range(92, 40, -4):
         data = io.BytesIO()
         image.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
-        if data.tell() <= LARGEST_BYTES:
+        if data.tell() <= largest_bytes:
             break
     (ROOT / "docs" / name).write_bytes(data.getvalue())
     print(f"docs/{name}: {image.width}x{image.height}, {data.tell() // 1000} kB, quality {quality}")

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from docs.make_pictures import save
 from tests.support.studio_page import CHROMIUM, LivePage, choose_style, running_studio, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,11 +40,11 @@ def main() -> None:
         flags.append(f"--use-file-for-fake-video-capture={camera}")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         with running_studio(Path(folder) / "live", "--engine", "auto") as link:
-            save("studio-live.jpg", live(browser, link))
+            save_scaled("studio-live.jpg", live(browser, link))
         with running_studio(Path(folder) / "render") as link:  # eager: nothing is compiled for two short clips
             short = start_of(CLIPS / "street.mp4", Path(folder) / "street.mp4")
-            save("studio-render.jpg", render(browser, link, short))
-            save("studio-phone.jpg", phones(browser, link))
+            save_scaled("studio-render.jpg", render(browser, link, short))
+            save_scaled("studio-phone.jpg", phones(browser, link))
 
 
 def live(browser: Browser, link: str) -> Image.Image:
@@ -145,18 +146,12 @@ def start_of(clip: Path, target: Path, seconds: float = 1.0) -> Path:
     return target
 
 
-def save(name: str, image: Image.Image) -> None:
-    """Write a JPEG with the best quality that `LARGEST_BYTES` allows."""
+def save_scaled(name: str, image: Image.Image) -> None:
+    """Write a JPEG that is at most `WIDTH` wide."""
     if image.width > WIDTH:
         size = (WIDTH, round(image.height * WIDTH / image.width))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    for quality in range(90, 40, -4):
-        data = io.BytesIO()
-        image.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
-        if data.tell() <= LARGEST_BYTES:
-            break
-    (ROOT / "docs" / name).write_bytes(data.getvalue())
-    print(f"docs/{name}: {image.width}x{image.height}, {data.tell() // 1000} kB, quality {quality}")
+    save(name, image, LARGEST_BYTES)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ def check_device(name: str) -> None:
 
 
 Device: TypeAlias = Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", check=check_device)]
+Stability: TypeAlias = Literal["none", "smooth", "flow"]
+Engine: TypeAlias = Annotated[
+    Literal["auto", "eager", "compile", "openvino"],
+    Option("How to run the network; auto takes the fastest that is available."),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +110,7 @@ class StylizeConfig:
         float, Option("2 makes strokes twice as large, and is about twice as fast.", min=0.25, max=4)
     ] = 1.0
     stability: Annotated[
-        Literal["none", "smooth", "flow"],
+        Stability,
         Option("How to reduce flicker: smooth costs little; flow is the most stable, and slower."),
     ] = "smooth"
     compare: Annotated[
@@ -117,10 +122,7 @@ class StylizeConfig:
         Literal["auto", "fp32", "bf16", "fp16"],
         Option("Number format of the network; auto takes one that is fast on the device."),
     ] = "auto"
-    engine: Annotated[
-        Literal["auto", "eager", "compile", "openvino"],
-        Option("How to run the network; auto takes the fastest that is available."),
-    ] = "auto"
+    engine: Engine = "auto"
     max_memory: Annotated[
         int | None,
         Option(

@@ -36,6 +36,32 @@ class Snapshot:
     show_original: bool
 
 
+class WeightFade:
+    """Leads from the styles that are shown to those that are chosen.
+
+    Args:
+        weights: of each style, at the start.
+        seconds: that the way takes.
+    """
+
+    def __init__(self, weights: Sequence[float], seconds: float) -> None:
+        self._before = self._goal = tuple(weights)
+        self._seconds = seconds
+        self._started_at = -math.inf
+
+    def weights(self, goal: Sequence[float], now: float) -> tuple[float, ...]:
+        """Return the weights at ``now`` on the way to ``goal``; a way that is changed does not jump."""
+        if tuple(goal) != self._goal:
+            self._before, self._goal, self._started_at = self._at(now), tuple(goal), now
+        return self._at(now)
+
+    def _at(self, now: float) -> tuple[float, ...]:
+        share = min(max((now - self._started_at) / self._seconds, 0.0), 1.0)
+        if share == 1:
+            return self._goal
+        return tuple(a + share * (b - a) for a, b in zip(self._before, self._goal, strict=True))
+
+
 class CrossFade:
     """Fades from the styles that are shown to the one that is chosen.
 
@@ -46,20 +72,17 @@ class CrossFade:
     def __init__(self, count: int) -> None:
         self.style = 0
         self._count = count
-        self._before = self._one_hot()
-        self._started_at = -math.inf
+        self._fade = WeightFade(self._one_hot(), CROSS_FADE_SECONDS)
 
     def choose(self, style: int, now: float) -> None:
         """Start to fade to a style; an index without a style changes nothing."""
         if 0 <= style < self._count and style != self.style:
-            self._before = self.weights(now)
-            self.style, self._started_at = style, now
+            self.style = style
+            self._fade.weights(self._one_hot(), now)
 
     def weights(self, now: float) -> tuple[float, ...]:
-        """Return the share of each style; a fade that is interrupted by another one does not jump."""
-        share = min(max((now - self._started_at) / CROSS_FADE_SECONDS, 0.0), 1.0)
-        goal = self._one_hot()
-        return goal if share == 1 else tuple(a + share * (b - a) for a, b in zip(self._before, goal, strict=True))
+        """Return the share of each style."""
+        return self._fade.weights(self._one_hot(), now)
 
     def _one_hot(self) -> tuple[float, ...]:
         return tuple(float(index == self.style) for index in range(self._count))

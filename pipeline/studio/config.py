@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pipeline.arguments import read_memory
-from pipeline.config import Device
+from pipeline.config import Device, Engine
 from pipeline.options import Option, check_settings
 
 # RFC 1123 names, and addresses with or without the brackets of IPv6.
@@ -76,10 +76,7 @@ class StudioConfig:
         Option("Live viewers at the same time at most. Default: as many as this machine can serve.", min=0, max=100),
     ] = None
     device: Device = "auto"
-    engine: Annotated[
-        Literal["auto", "eager", "compile", "openvino"],
-        Option("How to run the network; auto takes the fastest that is available."),
-    ] = "auto"
+    engine: Engine = "auto"
 
     def __post_init__(self) -> None:
         check_settings(self)

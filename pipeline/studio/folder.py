@@ -1,10 +1,9 @@
 """The studio's folder: its token, its certificate, uploads and jobs. Private, and of limited size.
 
-token               of the link
-certificate.pem, key.pem
-styles/             thumbnails
-uploads/ID/         a clip and what is known about it
-jobs/ID/            a job, and its result or partial output
+token                       of the link
+certificate.pem, key.pem    generated
+uploads/ID/                 a clip and what is known about it
+jobs/ID/                    a job, and its result or partial output
 """
 
 import os

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from pipeline.config import StylizeConfig
+from pipeline.config import Stability, StylizeConfig
 from pipeline.style_spec import WeightedStyle
-
-Stability = Literal["none", "smooth", "flow"]
 
 MOST_TEXT = 16_384
 """Longest text from a browser, in characters."""

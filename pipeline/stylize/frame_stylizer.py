@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import StylizeConfig
+from pipeline.config import Stability, StylizeConfig
 from pipeline.frames import Pixels
 from pipeline.stylize.device import find_device
 from pipeline.stylize.opencv import opencv_available
-from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stability, Stabilizer, StylizedFrame, TemporalState
+from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stabilizer, StylizedFrame, TemporalState
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineSpec, Precision

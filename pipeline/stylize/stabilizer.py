@@ -8,10 +8,11 @@ flow     as smooth, and blend in the previous stylized frame, warped along the o
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.config import Stability
 from pipeline.frames import Pixels, State
 from pipeline.stylize.opencv import to_8_bits
 from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from models.flow import Flow
 
-Stability = Literal["none", "smooth", "flow"]
 
 # A frame is normalized with the averaged statistics of this many frames earlier, even if newer ones are finished: the
 # result must not depend on how many frames are stylized at once.

@@ -4,7 +4,6 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ import pytest
 from pipeline.studio.render.jobs import Job, JobStore
 from pipeline.studio.render.runner import MOST_JOBS
 from pipeline.studio.render.uploads import new_id
-from tests.support.media import Audio, Clip, make_clip
-from tests.support.studio import StudioProcess, order, studio, upload, wait_for
+from tests.support.media import Clip, make_clip
+from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
 
 LONG_FRAMES = 3000
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    audio = (Audio(seconds=Fraction(1)),)
-    path = tmp_path_factory.mktemp("short") / "my holiday.mp4"
-    return make_clip(path, Clip(pts=range(0, 512 * 30, 512), width=160, height=90, audio=audio))
+    return make_short_clip(tmp_path_factory.mktemp("short") / "my holiday.mp4")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,17 +16,14 @@ from PIL import Image
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
 from pipeline.studio.render.uploads import UNUSED_SECONDS, Uploads
-from tests.support.media import Audio, Clip, make_clip
-from tests.support.studio import order, studio, upload, wait_for
+from tests.support.studio import make_short_clip, order, studio, upload, wait_for
 
 SETTINGS = '{"styles": [{"name": "starry-night"}]}'
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    audio = (Audio(seconds=Fraction(1)),)
-    path = tmp_path_factory.mktemp("clip") / "square.mp4"
-    return make_clip(path, Clip(pts=range(0, 512 * 30, 512), width=160, height=90, audio=audio))
+    return make_short_clip(tmp_path_factory.mktemp("clip") / "square.mp4")
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,14 @@ import pytest
 
 from pipeline.errors import DeviceError, PipelineError
 from pipeline.frames import Pixels
+from pipeline.live.controls import WeightFade
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.studio.live.messages import Messages
 from pipeline.studio.live.network import ASPECTS, SHORT_SIDES_PX, capacity, load_network, output_size, working_sizes
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
-from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer, WeightFade
+from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer
 from pipeline.studio.settings import default_settings
 from tests.support.asynchronous import run_async
 from tests.support.live import wait_for
@@ -76,7 +77,7 @@ def test_viewers_share_the_rate_before_frames_get_smaller() -> None:
 
 
 def test_styles_fade_into_each_other_without_a_jump() -> None:
-    fade = WeightFade((1.0, 0.0, 0.0))
+    fade = WeightFade((1.0, 0.0, 0.0), CROSS_FADE_SECONDS)
     assert fade.weights((1.0, 0.0, 0.0), 5.0) == (1.0, 0.0, 0.0)
     assert fade.weights((0.0, 1.0, 0.0), 6.0) == (1.0, 0.0, 0.0)
     half = fade.weights((0.0, 1.0, 0.0), 6.0 + CROSS_FADE_SECONDS / 2)

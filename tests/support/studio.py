@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +20,15 @@ import uvicorn
 from pipeline.studio.app import make_app
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.folder import open_folder
+from tests.support.media import Audio, Clip, make_clip
 
 LINK_TOKEN = "the-token-of-the-link"  # noqa: S105
+
+
+def make_short_clip(path: Path) -> Path:
+    """Make a second of video with audio."""
+    audio = (Audio(seconds=Fraction(1)),)
+    return make_clip(path, Clip(pts=range(0, 512 * 30, 512), width=160, height=90, audio=audio))
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.config import StylizeConfig
+from pipeline.config import Stability, StylizeConfig
 from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer
 from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.frame_stylizer import FrameStylizer
-from pipeline.stylize.stabilizer import Stability
 
 if TYPE_CHECKING:
     import torch

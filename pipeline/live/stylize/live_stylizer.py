@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from pipeline.config import Stability
 from pipeline.frames import Pixels
 from pipeline.live.controls import Snapshot
 from pipeline.live.frames import CapturedFrame, LiveFrame
@@ -12,7 +13,7 @@ from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameControls
 from pipeline.stylize.opencv import cv
-from pipeline.stylize.stabilizer import Stability, TemporalState
+from pipeline.stylize.stabilizer import TemporalState
 
 
 class LiveStylizer:

@@ -1,6 +1,6 @@
 """The styles of a live session, which can be mixed frame by frame."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,18 +66,29 @@ def style_names(spec: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def load_style_mixer(names: Sequence[str]) -> StyleMixer:
+def load_style_mixer(names: Sequence[str], leave_out: Callable[[str, StyleError], object] | None = None) -> StyleMixer:
     """Load the styles ``names``; see `style_names`.
+
+    Args:
+        names: of the styles, at least one.
+        leave_out: called with each style but the first that cannot be used, and why; None raises the error.
 
     Raises:
         StyleError: a style does not exist, is unusable, or cannot be mixed with the first.
     """
-    loaded = [_load(name) for name in names]
-    first = loaded[0]
-    for style in loaded[1:]:
-        if not _are_related(first, style):
-            raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
-    return StyleMixer(tuple(names), first.network, tuple(style.style for style in loaded))
+    first = _load(names[0])
+    loaded = {names[0]: first}
+    for name in names[1:]:
+        try:
+            style = _load(name)
+            if not _are_related(first, style):
+                raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
+            loaded[name] = style
+        except StyleError as error:
+            if leave_out is None:
+                raise
+            leave_out(name, error)
+    return StyleMixer(tuple(loaded), first.network, tuple(style.style for style in loaded.values()))
 
 
 def _load(name: str) -> "LoadedStyle":

@@ -1,11 +1,13 @@
 """What page and server say to each other besides frames: JSON over a data channel, or as text over a WebSocket.
 
-page     settings    see `pipeline.studio.settings`
-ping        {"id": n}; answered by pong at once
-server   stats       once a second
-pong        {"id": n}
-notice      {"text": ...}: what is wrong; what to do
-full        {"text": ...}: no place for this viewer; the page tries again
+    the page sends      settings    see `pipeline.studio.settings`
+                        ping        {"id": n}; answered by pong at once
+    the server sends    stats       once a second
+                        pong        {"id": n}
+                        notice      {"text": ...}: what is wrong; what to do
+                        full        {"text": ...}: no place for this viewer; the page tries again
+
+A message of the page that is too long, or one of too many, is refused.
 """
 
 from collections.abc import Collection, Mapping

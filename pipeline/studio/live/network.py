@@ -15,7 +15,7 @@ from pipeline.live.frames import CapturedFrame
 from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
-from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
+from pipeline.live.stylize.style_mixer import load_style_mixer
 from pipeline.studio.settings import ViewerSettings
 from pipeline.stylize.bounded_engine import BuildEngine
 
@@ -47,19 +47,11 @@ def load_network(
         StyleError: the weights are unusable.
         DeviceError: the device, the precision or the engine is not available.
     """
-    return LiveNetwork(config, _load_mixer(names, notify), notify, build=build)
 
+    def leave_out(name: str, error: StyleError) -> None:
+        notify(f"{error}; the studio goes on without {name}")
 
-def _load_mixer(names: Sequence[str], notify: Callable[[str], None]) -> StyleMixer:
-    usable = [names[0]]
-    for name in names[1:]:
-        try:
-            load_style_mixer((names[0], name))
-        except StyleError as error:
-            notify(f"{error}; the studio goes on without {name}")
-        else:
-            usable.append(name)
-    return load_style_mixer(usable)
+    return LiveNetwork(config, load_style_mixer(names, leave_out), notify, build=build)
 
 
 def output_size(height: int, width: int) -> Size:

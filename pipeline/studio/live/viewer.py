@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.frames import Pixels
+from pipeline.live.controls import WeightFade
 from pipeline.live.frames import CapturedFrame
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.stylize.adaptive_stylizer import AdaptiveStylizer
@@ -83,30 +84,6 @@ class Outbox:
         self._changed.set()
 
 
-class WeightFade:
-    """Leads from the styles that are shown to those that are chosen.
-
-    Args:
-        weights: of each style, at the start.
-    """
-
-    def __init__(self, weights: Sequence[float]) -> None:
-        self._before = self._goal = tuple(weights)
-        self._started_at = float("-inf")
-
-    def weights(self, goal: Sequence[float], now: float) -> tuple[float, ...]:
-        """Return the weights at ``now`` on the way to ``goal``; a way that is changed does not jump."""
-        if tuple(goal) != self._goal:
-            self._before, self._goal, self._started_at = self._at(now), tuple(goal), now
-        return self._at(now)
-
-    def _at(self, now: float) -> tuple[float, ...]:
-        share = min((now - self._started_at) / CROSS_FADE_SECONDS, 1.0)
-        if share == 1:
-            return self._goal
-        return tuple(a + share * (b - a) for a, b in zip(self._before, self._goal, strict=True))
-
-
 class Viewer:
     """One page that sends frames and gets them back stylized.
 
@@ -177,7 +154,7 @@ class Viewer:
         pixels = received.read(adaptive.stylizer.size)
         settings = self.settings
         goal = settings.weights(network.mixer.names)
-        self._fade = self._fade or WeightFade(goal)
+        self._fade = self._fade or WeightFade(goal, CROSS_FADE_SECONDS)
         controls = snapshot(settings, self._fade.weights(goal, time.monotonic()))
         frame = adaptive.stylize(CapturedFrame(pixels, received.received_at, self._count), controls)
         if frame is None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.media.containers import container_for
 from pipeline.resume.disk_space import BITS_PER_PIXEL, size_text
 from pipeline.studio.answers import RequestError
 from pipeline.system.folders import content_bytes
 
-_CODECS = {"webm": "vp9"}
 # Segments and the output exist at the same time at the end; the other streams are copied once more.
 _COPIES, _OTHERS = 2, 0.1
 
@@ -58,5 +58,5 @@ class Space:
 
 def estimated_bytes(width: int, height: int, frames: int | None, source_bytes: int, container: str) -> float:
     """Return about how much space a render takes at its end; 0 if the number of frames is unknown."""
-    bits = BITS_PER_PIXEL[_CODECS.get(container, "h264")]
+    bits = BITS_PER_PIXEL[container_for(f"result.{container}").codec]
     return _COPIES * bits * width * height * (frames or 0) / 8 + (_OTHERS * source_bytes if frames else 0)
