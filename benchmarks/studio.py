@@ -3,9 +3,10 @@
     python benchmarks/studio.py [--seconds 60] [--height 360] [--viewers 1] [--transports webrtc,socket] [--json]
 
 Chromium without a window opens the link that `flowbrush studio` prints, takes frames of its fake camera, which plays a
-sample clip, draws a counter into their corner as black and white squares, sends them, and reads the counter from the
-stylized frames when it shows them. So the round trip has everything in it: encode, send, decode, wait, stylize, encode,
-send, decode, show. Browser and server share the processors of this machine.
+sample clip, draws a counter into their corner as black and white squares, hands them to the modules of the page that
+send and show frames, and reads the counter from the stylized frames when they are shown. So the round trip has all of
+it: encode, send, decode, wait, stylize, encode, send, decode, show. Browser and server share the processors of this
+machine.
 """
 
 import argparse
@@ -38,128 +39,8 @@ FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
-# What runs in the page. Squares: white, black, then bits of a Gray code, so that a blend of two frames is off by one.
-PAGE = """
-async ({ width, height, seconds, transport, style, waitSeconds }) => {
-  const SIDE = 32, BITS = 7;
-  const camera = await navigator.mediaDevices.getUserMedia({ video: { width, height, frameRate: 30 } });
-  const video = document.createElement("video");
-  Object.assign(video, { srcObject: camera, muted: true });
-  await video.play();
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
-  const strip = Object.assign(document.createElement("canvas"), { width: SIDE * (BITS + 2), height: SIDE });
-  const reader = strip.getContext("2d", { willReadFrequently: true });
-  const sentAt = new Map(), taken = [];
-  let count = 0, stats = null, measuring = false, newest = -1;
-  const settings = { type: "settings", styles: [{ name: style, weight: 1 }], strength: 1, stability: "smooth" };
-
-  function draw() {
-    context.drawImage(video, 0, 0, width, height);
-    count = (count + 1) % (1 << BITS);
-    const gray = count ^ (count >> 1);
-    const bits = [1, 0, ...Array.from({ length: BITS }, (_, bit) => (gray >> bit) & 1)];
-    bits.forEach((bit, index) => {
-      context.fillStyle = bit ? "white" : "black";
-      context.fillRect(index * SIDE, 0, SIDE, SIDE);
-    });
-    sentAt.set(count, performance.now());
-  }
-  function read(picture, scale) {
-    reader.drawImage(picture, 0, 0, strip.width * scale, SIDE * scale, 0, 0, strip.width, SIDE);
-    const lumas = Array.from({ length: BITS + 2 }, (_, index) => {
-      const { data } = reader.getImageData(index * SIDE + 10, 10, 12, 12);
-      return data.reduce((sum, value, at) => sum + (at % 4 < 3 ? value : 0), 0) / (3 * 144);
-    });
-    const [white, black, ...bits] = lumas;
-    if (white - black < 30) return;
-    let gray = 0, number = 0;
-    bits.forEach((luma, bit) => { if (luma > (white + black) / 2) gray |= 1 << bit; });
-    for (; gray; gray >>= 1) number ^= gray;
-    const now = performance.now();
-    if (measuring && number !== newest && sentAt.has(number)) taken.push([now, now - sentAt.get(number)]);
-    newest = number;
-  }
-  function receive(message) {
-    if (message.type === "stats") stats = message;
-    if (message.type === "full") throw new Error(message.text);
-  }
-
-  let end;
-  if (transport === "webrtc") {
-    const sent = canvas.captureStream(0);
-    const [track] = sent.getVideoTracks();
-    const onFrame = () => { draw(); track.requestFrame(); video.requestVideoFrameCallback(onFrame); };
-    video.requestVideoFrameCallback(onFrame);
-    const peer = new RTCPeerConnection();
-    const channel = peer.createDataChannel("studio");
-    channel.onmessage = ({ data }) => receive(JSON.parse(data));
-    channel.onopen = () => channel.send(JSON.stringify(settings));
-    const sending = { direction: "sendrecv", streams: [sent], sendEncodings: [{ maxBitrate: 6e6 }] };
-    const { sender, receiver } = peer.addTransceiver(track, sending);
-    receiver.jitterBufferTarget = 0;
-    await peer.setLocalDescription();
-    await new Promise((resolve) => {
-      const check = () => peer.iceGatheringState === "complete" && resolve();
-      peer.onicegatheringstatechange = check; check();
-    });
-    const { sdp, type } = peer.localDescription;
-    const answer = await fetch("/api/live/offer", { method: "POST", body: JSON.stringify({ sdp, type }) });
-    if (!answer.ok) throw new Error(await answer.text());
-    await peer.setRemoteDescription(await answer.json());
-    await sender.setParameters({ ...sender.getParameters(), degradationPreference: "maintain-resolution" });
-    const shown = document.createElement("video");
-    Object.assign(shown, { srcObject: new MediaStream([receiver.track]), muted: true });
-    shown.play();
-    const onShown = () => { read(shown, shown.videoWidth / width); shown.requestVideoFrameCallback(onShown); };
-    shown.requestVideoFrameCallback(onShown);
-    end = async () => {
-      const reports = [...(await peer.getStats()).values()].filter((report) => report.kind === "video");
-      peer.close();
-      const [inbound] = reports.filter((report) => report.type === "inbound-rtp");
-      const [outbound] = reports.filter((report) => report.type === "outbound-rtp");
-      return {
-        jitter_ms: (1000 * inbound.jitterBufferDelay) / inbound.jitterBufferEmittedCount,
-        encode_ms: (1000 * outbound.totalEncodeTime) / outbound.framesEncoded,
-        decode_ms: (1000 * inbound.totalDecodeTime) / inbound.framesDecoded,
-        sent_fps: outbound.framesPerSecond,
-        mbit_in: (8 * inbound.bytesReceived) / 1e6, mbit_out: (8 * outbound.bytesSent) / 1e6,
-        dropped: inbound.framesDropped, lost: inbound.packetsLost,
-        resolution: `${outbound.frameWidth}x${outbound.frameHeight}`,
-      };
-    };
-  } else {
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/live/socket`);
-    socket.onopen = () => socket.send(JSON.stringify(settings));
-    socket.onmessage = async ({ data }) => {
-      if (data instanceof Blob) {
-        const picture = await createImageBitmap(data);
-        return read(picture, picture.width / width);
-      }
-      const message = JSON.parse(data);
-      receive(message);
-      if (message.type !== "next") return;
-      await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-      draw();
-      canvas.toBlob((jpeg) => socket.send(jpeg), "image/jpeg", 0.85);
-    };
-    end = async () => { socket.close(); return {}; };
-  }
-  const sleep = (time) => new Promise((resolve) => setTimeout(resolve, 1000 * time));
-  const begun = performance.now();
-  const isLate = (limit) => performance.now() > begun + 1000 * limit;
-  while (newest < 0 && !isLate(120)) await sleep(0.2);
-  while (!(stats && stats.engine && stats.engine !== "eager") && !isLate(waitSeconds)) await sleep(0.2);
-  if (waitSeconds) await sleep(8);
-  const speeds = [], begin = performance.now();
-  measuring = true;
-  while (performance.now() < begin + 1000 * seconds) { await sleep(1); if (stats) speeds.push(stats); }
-  measuring = false;
-  const browser = await end();
-  for (const stopped of camera.getTracks()) stopped.stop();
-  return { begin, taken, speeds, browser };
-}
-"""
+# What runs in the page.
+MEASURE = (ROOT / "benchmarks" / "studio.js").read_text()
 
 
 def make_camera(folder: Path, height: int) -> Path:
@@ -211,7 +92,7 @@ def session(link: str, camera: Path, run: dict[str, Any], viewers: int) -> list[
         for page in pages:
             page.goto(link)
         for page in pages:
-            page.evaluate(f"run => {{ globalThis.measured = ({PAGE})(run) }}", run)
+            page.evaluate(f"run => {{ globalThis.measured = ({MEASURE})(run) }}", run)
         results = [page.evaluate("() => globalThis.measured") for page in pages]
         browser.close()
     return results

@@ -13,6 +13,7 @@ from PIL import Image
 
 from models.registry import bundled, read_catalog
 from pipeline.evaluate.evaluate import READ_TOGETHER
+from tests.support.studio_page import needs_chromium
 from tests.support.tiny import loss_state
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -68,6 +69,26 @@ def test_latency_prints_a_line_a_figure_and_verdicts() -> None:
         assert len(of_run) == 3
         assert re.search(r"p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms; [\d.]+ fps delivered; \d+ captured", of_run[0])
     assert sum(line.startswith(("MET: ", "NOT MET: ")) for line in lines) == 4
+
+
+@pytest.mark.realtime
+@pytest.mark.skipif(bool(needs_chromium()), reason=str(needs_chromium()))
+@pytest.mark.timeout(400)
+def test_studio_prints_a_line_a_figure_of_the_page() -> None:
+    lines = run("studio.py", "--seconds", "3", "--engine", "eager", "--cold").splitlines()
+    assert "torch threads" in lines[0]
+    for name in ("webrtc", "socket"):
+        of_transport = [line.removeprefix(f"{name}: ") for line in lines if line.startswith(f"{name}: ")]
+        assert len(of_transport) == (5 if name == "webrtc" else 3)
+        trip = re.fullmatch(r"round trip p50 (\d+) ms, p95 (\d+) ms; ([\d.]+) fps", of_transport[0])
+        assert trip is not None, of_transport[0]
+        assert 1 <= int(trip[1]) <= int(trip[2])
+        assert 0 < float(trip[3]) <= 31
+        network = re.fullmatch(r"network at (\d+)x(\d+) with eager, stylized after (\d+) ms", of_transport[1])
+        assert network is not None, of_transport[1]
+        assert 256 <= int(network[1]) <= 640
+        assert int(network[3]) >= 1
+        assert re.fullmatch(r"the server takes \d{3,4} MB afterwards", of_transport[-1])
 
 
 def test_memory_prints_a_line_a_clip_and_verdicts() -> None:

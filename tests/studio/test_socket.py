@@ -2,9 +2,10 @@
 
 import io
 import json
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from models.engines.build import build_engine
+from models.engines.engine import Engine, EngineName, EngineSpec
 from pipeline.frames import Pixels
 from pipeline.studio.live.codecs import decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.routes import live_router
+from pipeline.stylize.bounded_engine import BuildEngine
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio import serving
@@ -26,9 +30,9 @@ pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
 
 
 @contextmanager
-def studio(most: int | None = 3) -> Iterator[tuple[str, LiveRoom]]:
+def studio(most: int | None = 3, build: BuildEngine | None = None) -> Iterator[tuple[str, LiveRoom]]:
     """Serve a room without the guard, and yield the address of its socket."""
-    room = LiveRoom(EAGER, most=most)
+    room = LiveRoom(EAGER, most=most, build=build)
 
     async def start() -> None:
         room.start()
@@ -49,6 +53,7 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.messages: list[dict[str, Any]] = []
+        self.is_asked = False
 
     def send(self, **message: Any) -> None:
         self.socket.send(json.dumps(message))
@@ -58,16 +63,30 @@ class Page:
         while True:
             text = self.socket.recv(20)
             assert isinstance(text, str)
-            self.messages.append(json.loads(text))
-            if self.messages[-1]["type"] == kind:
+            if self.note(text)["type"] == kind:
                 return self.messages[-1]
+
+    def note(self, text: str) -> dict[str, Any]:
+        self.messages.append(json.loads(text))
+        self.is_asked = self.is_asked or self.messages[-1]["type"] == "next"
+        return self.messages[-1]
+
+    def send_frame(self, content: bytes) -> None:
+        """Send a JPEG when it is asked for."""
+        if not self.is_asked:
+            self.until("next")
+        self.is_asked = False
+        self.socket.send(content)
 
     def frame(self, content: bytes) -> Pixels:
         """Send a JPEG when it is asked for, and return the stylized frame."""
-        self.until("next")
-        self.socket.send(content)
+        self.send_frame(content)
+        return self.until_frame()
+
+    def until_frame(self) -> Pixels:
+        """Read messages up to the next stylized frame, and return it."""
         while isinstance(answer := self.socket.recv(20), str):
-            self.messages.append(json.loads(answer))
+            self.note(answer)
         return decode_jpeg(answer)
 
 
@@ -96,6 +115,33 @@ def test_frames_come_back_stylized_and_follow_the_settings() -> None:
                 assert difference(other.frame(content), plain) > 12
                 assert room.free == 1
         wait_for(lambda: room.free == 3, 5.0)
+
+
+def test_one_frame_is_on_its_way_while_another_is_stylized_and_no_more() -> None:
+    content = encode_jpeg(moving_square(0, height=90, width=160))
+    is_open = threading.Event()
+
+    def build(name: EngineName, spec: EngineSpec) -> Engine:
+        engine = build_engine(name, spec)
+
+        def wait_and_run(*inputs: Any) -> Any:
+            assert is_open.wait(30)
+            return engine(*inputs)
+
+        return cast("Engine", wait_and_run)
+
+    with studio(build=build) as (address, _), opened(address) as page:
+        page.send_frame(content)
+        page.until("next")  # while the first one is stylized
+        page.send_frame(content)
+        with suppress(TimeoutError):
+            while not page.is_asked:
+                page.note(str(page.socket.recv(0.5)))
+        assert not page.is_asked
+        is_open.set()
+        page.until_frame()
+        page.until_frame()
+        page.frame(content)
 
 
 def test_a_newcomer_is_told_to_wait_and_the_others_go_on() -> None:
@@ -142,14 +188,13 @@ def test_frames_that_are_no_jpegs_of_a_camera_are_answered_in_one_line() -> None
     with studio() as (address, room):
         with opened(address) as page:
             for reason, content in bad.items():
-                page.until("next")
-                page.socket.send(content)
+                page.send_frame(content)
                 assert reason in page.until("notice")["text"]
             assert page.frame(good).shape == (90, 160, 3)
             for text in ("", "[]", '{"type": "what"}', "{" * 20_000):
                 page.socket.send(text)
                 assert "; " in page.until("notice")["text"]
-            page.socket.send(good)  # the next that asks for it came before the last notice
+            page.send_frame(good)
             page.socket.send(good)
             assert "not asked for" in page.until("notice")["text"]
         wait_for(lambda: room.free == 3, 5.0)
@@ -158,8 +203,7 @@ def test_frames_that_are_no_jpegs_of_a_camera_are_answered_in_one_line() -> None
 def test_a_page_that_sends_nothing_but_rubbish_is_ended() -> None:
     with studio() as (address, room), opened(address) as page:
         for _ in range(10):
-            page.until("next")
-            page.socket.send(b"\xff\xd8 rubbish")
+            page.send_frame(b"\xff\xd8 rubbish")
         with pytest.raises(ConnectionClosed):
             page.until("next")
         wait_for(lambda: room.free == 3, 5.0)

@@ -1,4 +1,7 @@
-"""Live frames over a WebSocket, where WebRTC is blocked: the page sends a frame only when it is asked for one."""
+"""Live frames over a WebSocket, where WebRTC is blocked: the page sends a frame only when it is asked for one.
+
+It is asked for the next frame when the turn of the last one begins: so one is on its way while another is stylized.
+"""
 
 import asyncio
 import json
@@ -39,6 +42,7 @@ class SocketConnection:
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
         self._frames: asyncio.Queue[bytes] = asyncio.Queue(1)
         self._sending = asyncio.Lock()
+        self._turn = asyncio.Event()
         self._is_asked = False
         self._bad_frames = 0
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +61,8 @@ class SocketConnection:
     async def run(self) -> None:
         """Serve the viewer until one side ends it."""
         self._task = asyncio.current_task()
-        tasks = [asyncio.create_task(work()) for work in (self._receive, self._send_messages, self._exchange)]
+        works = (self._receive, self._send_messages, self._ask, self._send_frames)
+        tasks = [asyncio.create_task(work()) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -95,26 +100,20 @@ class SocketConnection:
         async with self._sending:
             await self._socket.send_text(json.dumps(message))
 
-    async def _exchange(self) -> None:
-        """Ask for a frame, stylize it, send it back, and so on; ends if the page sends no frames."""
+    async def _ask(self) -> None:
+        """Ask for a frame, wait for its turn, and so on; ends if the page sends no frames."""
         while self._bad_frames < MOST_BAD_FRAMES:
             started_at = time.monotonic()
             self._is_asked = True
             await self._send_now({"type": "next"})
             content = await self._frames.get()
-            if not await self._put(content):
-                continue
-            pixels = await self._viewer.outbox.get()
-            if pixels is None:
-                return
-            encoded = await asyncio.to_thread(encode_jpeg, pixels)
-            async with self._sending:
-                await self._socket.send_bytes(encoded)
-            await asyncio.sleep(max(started_at + 1 / MOST_FPS - time.monotonic(), 0))
+            if await self._put(content):
+                await self._turn.wait()
+                await asyncio.sleep(max(started_at + 1 / MOST_FPS - time.monotonic(), 0))
 
     async def _put(self, content: bytes) -> bool:
         """Hand a frame to the viewer; return whether it is one."""
-        received_at = time.monotonic()
+        received_at, loop = time.monotonic(), asyncio.get_running_loop()
         try:
             height, width = jpeg_size(content)
             pixels = await asyncio.to_thread(decode_jpeg, content)
@@ -124,10 +123,20 @@ class SocketConnection:
             return False
 
         def read(size: Size) -> Pixels:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._turn.set)
             return resized(pixels, size)
 
+        self._turn.clear()
         self._viewer.put(ReceivedFrame(height, width, read, received_at))
         return True
+
+    async def _send_frames(self) -> None:
+        """Send each stylized frame; ends when the viewer has left."""
+        while (pixels := await self._viewer.outbox.get()) is not None:
+            encoded = await asyncio.to_thread(encode_jpeg, pixels)
+            async with self._sending:
+                await self._socket.send_bytes(encoded)
 
 
 async def serve_socket(socket: WebSocket, room: LiveRoom) -> None:

@@ -3,9 +3,12 @@
 import { StudioError } from "./api.js";
 
 const CONNECT_SECONDS = 10;
+const LOAD_SECONDS = 120; // a studio that was started just now loads its network first
 const WIDEST_PX = 640;
 const QUALITY = 0.85;
+const FPS = 30;
 const HIDDEN_FRAME_SECONDS = 0.25;
+const MOST_FRAMES = 2;
 
 /**
  * Send frames of `video` to the server, and draw the stylized ones on `canvas`.
@@ -22,7 +25,13 @@ export async function connectSocket(video, canvas, { onMessage, onEnd }) {
   let [isConnected, isClosed] = [false, false];
 
   const connected = new Promise((resolve, reject) => {
-    const limit = setTimeout(() => reject(new StudioError("The studio does not answer.")), CONNECT_SECONDS * 1000);
+    let limit = 0;
+    const expect = (seconds) => {
+      clearTimeout(limit);
+      limit = setTimeout(() => reject(new StudioError("The studio does not answer: start again.")), seconds * 1000);
+    };
+    expect(CONNECT_SECONDS);
+    socket.onopen = () => expect(LOAD_SECONDS);
     socket.onmessage = (event) => {
       if (event.data instanceof Blob) return frames.show(event.data);
       const message = JSON.parse(event.data);
@@ -35,12 +44,13 @@ export async function connectSocket(video, canvas, { onMessage, onEnd }) {
     };
     socket.onclose = () => {
       clearTimeout(limit);
-      reject(new StudioError("The studio ended the connection."));
+      reject(new StudioError("The studio ended the connection: start again."));
       if (isConnected && !isClosed) onEnd();
     };
   });
   const close = () => {
     isClosed = true;
+    frames.close();
     socket.close();
   };
   try {
@@ -60,24 +70,25 @@ export async function connectSocket(video, canvas, { onMessage, onEnd }) {
   };
 }
 
-/** One frame is on its way at a time. */
+/** At most two frames are on their way at a time: one is stylized while the next one arrives. */
 class FrameExchange {
   shown = 0;
   roundTripMs = null;
 
   constructor(video, canvas, socket) {
-    Object.assign(this, { video, canvas, socket, sentAt: 0 });
+    Object.assign(this, { video, canvas, socket, sentAt: [] });
+    this.fresh = new FreshFrames(video);
     this.scaled = document.createElement("canvas");
   }
 
-  /** Send the next frame that the video shows. */
+  /** Send the newest frame of the video, once it shows one that was not sent yet. */
   async sendNext() {
-    await nextFrame(this.video);
+    await this.fresh.next();
     if (this.socket.readyState !== WebSocket.OPEN || !this.video.videoWidth) return;
-    this.sentAt = performance.now();
+    this.sentAt = [...this.sentAt.slice(1 - MOST_FRAMES), performance.now()];
     const scale = Math.min(1, WIDEST_PX / this.video.videoWidth);
     const [width, height] = [this.video.videoWidth, this.video.videoHeight].map((side) => Math.round(side * scale));
-    if (this.scaled.width !== width || this.scaled.height !== height) Object.assign(this.scaled, { width, height });
+    resize(this.scaled, width, height);
     this.scaled.getContext("2d").drawImage(this.video, 0, 0, width, height);
     const jpeg = await new Promise((resolve) => this.scaled.toBlob(resolve, "image/jpeg", QUALITY));
     if (jpeg && this.socket.readyState === WebSocket.OPEN) this.socket.send(jpeg);
@@ -85,19 +96,59 @@ class FrameExchange {
 
   /** Draw a stylized frame. */
   async show(jpeg) {
+    const sentAt = this.sentAt.shift();
     const picture = await createImageBitmap(jpeg);
-    const { width, height } = picture;
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    resize(this.canvas, picture.width, picture.height);
     this.canvas.getContext("2d").drawImage(picture, 0, 0);
     picture.close();
     this.shown += 1;
-    this.roundTripMs = performance.now() - this.sentAt;
+    if (sentAt) this.roundTripMs = performance.now() - sentAt;
+  }
+
+  close() {
+    this.fresh.close();
   }
 }
 
-/** Wait for a frame that was not sent yet; a page in the background shows none, and sends the present one. */
-function nextFrame(video) {
-  const limit = new Promise((resolve) => setTimeout(resolve, HIDDEN_FRAME_SECONDS * 1000));
-  if (!video.requestVideoFrameCallback) return new Promise((resolve) => setTimeout(resolve, 1000 / 30));
-  return Promise.race([limit, new Promise((resolve) => video.requestVideoFrameCallback(resolve))]);
+/** Give a canvas another size; to set the same one again would clear it. */
+function resize(canvas, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+}
+
+/** Tells when a video shows a frame that was not sent yet. It watches all the time: browsers are late with a first call. */
+class FreshFrames {
+  constructor(video) {
+    Object.assign(this, { video, isFresh: true, onFresh: () => {} });
+    if (!video.requestVideoFrameCallback) this.timer = setInterval(() => this.#arrived(), 1000 / FPS);
+    else this.#watch();
+  }
+
+  /** Wait for a fresh frame; a page in the background shows none, and after a while the present one counts as fresh. */
+  async next() {
+    if (!this.isFresh) {
+      await new Promise((resolve) => {
+        this.onFresh = resolve;
+        this.limit = setTimeout(resolve, HIDDEN_FRAME_SECONDS * 1000);
+      });
+      clearTimeout(this.limit);
+    }
+    this.isFresh = false;
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.video.cancelVideoFrameCallback?.(this.call);
+  }
+
+  #watch() {
+    this.call = this.video.requestVideoFrameCallback(() => {
+      this.#watch();
+      this.#arrived();
+    });
+  }
+
+  #arrived() {
+    this.isFresh = true;
+    this.onFresh();
+  }
 }
