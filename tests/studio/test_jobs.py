@@ -120,6 +120,49 @@ def test_what_cannot_be_rendered_fails_by_one_line(client: httpx.Client, folder:
     assert "\n" not in failed["error"]
 
 
+def test_a_failed_job_is_tried_again_also_by_the_next_studio(tmp_path: Path, short: Path) -> None:
+    with studio(tmp_path) as client:
+        facts = upload(client, short)
+        clip = tmp_path / "uploads" / facts["upload"] / "clip.mp4"
+        clip.write_bytes(b"not a clip")
+        first = order(client, facts["upload"], container="mkv", strength=0.5)
+        second = order(client, facts["upload"])
+        for job in (first, second):
+            assert wait_for(client, job["job"], "failed")["error"]
+        assert client.delete(f"/api/uploads/{facts['upload']}").status_code == 409, "it is still needed"
+        clip.write_bytes(short.read_bytes())
+        again = client.post(f"/api/jobs/{first['job']}/retry").json()
+        assert (again["job"], again["settings"], again["container"]) == (first["job"], first["settings"], "mkv")
+        assert (again["error"], again["notices"]) == (None, [])
+        assert wait_for(client, first["job"], "done")["frames_done"] == 30
+        refused = client.post(f"/api/jobs/{first['job']}/retry")
+        assert refused.status_code == 409
+        assert refused.json()["error"] == "my holiday.mp4: is done; only a render without a result is tried again"
+    with studio(tmp_path) as client:
+        assert client.post(f"/api/jobs/{second['job']}/retry").json()["state"] == "waiting"
+        assert wait_for(client, second["job"], "done")["result_bytes"]
+        assert client.post("/api/jobs/nothing/retry").status_code == 404
+
+
+def test_a_cancelled_job_is_tried_again_at_once_but_not_without_its_clip(
+    client: httpx.Client, folder: Path, long: Path
+) -> None:
+    facts = upload(client, long)
+    job = order(client, facts["upload"])["job"]
+    wait_for(client, job, "running", frames=1)
+    assert client.post(f"/api/jobs/{job}/retry").status_code == 409, "it runs"
+    client.delete(f"/api/jobs/{job}")
+    again = client.post(f"/api/jobs/{job}/retry").json()
+    assert (again["state"], again["frames_done"]) == ("waiting", 0)
+    wait_for(client, job, "running", frames=1)
+    client.delete(f"/api/jobs/{job}")
+    assert client.delete(f"/api/uploads/{facts['upload']}").status_code == 200
+    refused = client.post(f"/api/jobs/{job}/retry")
+    assert refused.status_code == 404
+    assert "drop it again" in refused.json()["error"]
+    assert client.get(f"/api/jobs/{job}").json()["state"] == "cancelled"
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -1,6 +1,6 @@
 /** The list of renders: progress, cancel, download; it is the server's, so it survives a reload. */
 
-import { jobAddress, read, request } from "./api.js";
+import { jobAddress, read, request, send } from "./api.js";
 import { byId, button, clock, element, icon, notify, size } from "./elements.js";
 
 const STATES = { waiting: "waits for its turn", running: "stylizing", done: "done", failed: "failed", cancelled: "cancelled" };
@@ -44,8 +44,11 @@ export class Jobs {
     if (job.state === "removed") return this.#remove(job.job);
     let item = this.items.get(job.job);
     if (!item) {
-      const onError = (error) => notify(error.message, { isError: true });
-      item = new JobItem((settings) => this.panel.describe(settings), onError, () => this.#remove(job.job));
+      item = new JobItem((settings) => this.panel.describe(settings), {
+        onError: (error) => notify(error.message, { isError: true }),
+        onChanged: (changed) => this.#update(changed),
+        onRemoved: () => this.#remove(job.job),
+      });
       this.items.set(job.job, item);
       byId("jobs").prepend(item.node);
     }
@@ -80,8 +83,9 @@ export class Jobs {
 }
 
 class JobItem {
-  constructor(describe, onError, onRemoved) {
-    Object.assign(this, { job: null, describe, onError, onRemoved });
+  /** @param {{onError: (error: Error) => void, onChanged: (job: object) => void, onRemoved: () => void}} events */
+  constructor(describe, events) {
+    Object.assign(this, { job: null, describe, events });
     this.name = element("strong", {});
     this.state = element("span", { className: "state" });
     this.bar = element("progress", { max: 1, value: 0 });
@@ -127,6 +131,7 @@ class JobItem {
       const link = { className: "button main", href: jobAddress(job, "/result"), download: "" };
       made.push(element("a", link, icon("save"), element("span", {}, "Download")));
     }
+    if (state === "failed" || state === "cancelled") made.push(button("again", "Try again", () => this.#retry()));
     made.push(button("close", isActive(this.job) ? "Cancel" : "Remove", () => this.#delete()));
     for (const each of made) each.setAttribute("aria-label", `${each.textContent} ${name}`);
     const hadFocus = this.actions.contains(document.activeElement);
@@ -134,16 +139,31 @@ class JobItem {
     if (hadFocus) made[0].focus();
   }
 
-  async #delete() {
+  #retry() {
+    return this.#pressed(0, async () => this.events.onChanged(await send(jobAddress(this.job.job, "/retry"), {})));
+  }
+
+  #delete() {
     const wasActive = isActive(this.job);
-    const [pressed] = [...this.actions.children].slice(-1);
+    return this.#pressed(-1, async () => {
+      try {
+        await request(jobAddress(this.job.job), { method: "DELETE" });
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        return this.events.onRemoved();
+      }
+      if (!wasActive) this.events.onRemoved();
+    });
+  }
+
+  /** Do what a button says, which cannot be pressed a second time meanwhile. */
+  async #pressed(index, act) {
+    const pressed = [...this.actions.children].at(index);
     pressed.disabled = true;
     try {
-      await request(jobAddress(this.job.job), { method: "DELETE" });
-      if (!wasActive) this.onRemoved();
+      await act();
     } catch (error) {
-      if (error.status === 404) this.onRemoved();
-      else this.onError(error);
+      this.events.onError(error);
     }
     pressed.disabled = false;
   }

@@ -93,7 +93,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     @routes.delete("/uploads/{upload_id}")
     async def forget(upload_id: str) -> Response:
         if upload_id in runner.needed_uploads():
-            raise RequestError(409, "a job needs this clip; cancel the job first")
+            raise RequestError(409, "a job needs this clip; cancel or remove the job first")
         uploads.remove(upload_id)
         return JSONResponse({})
 
@@ -138,6 +138,10 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     async def stop(job_id: str) -> Response:
         stopped = await asyncio.to_thread(runner.stop, job_id)
         return JSONResponse(stopped.as_json() if stopped else {"job": job_id, "state": "removed"})
+
+    @routes.post("/jobs/{job_id}/retry")
+    async def retry(job_id: str) -> Response:
+        return JSONResponse((await asyncio.to_thread(runner.retry, job_id)).as_json())
 
     @routes.get("/jobs/{job_id}/result")
     async def result(job_id: str) -> Response:

@@ -25,6 +25,8 @@ MOST_JOBS = 100
 ATTEMPTS = 2
 # How often the disk space is looked at during a render.
 SPACE_SECONDS = 5.0
+# Longest time that the process of a cancelled job takes to end.
+STOP_SECONDS = 10.0
 
 
 class Runner:
@@ -91,9 +93,9 @@ class Runner:
         return job
 
     def needed_uploads(self) -> set[str]:
-        """Return the identifiers of the clips of jobs that have not ended."""
+        """Return the identifiers of the clips of jobs that have not ended, or that can be tried again."""
         with self._condition:
-            return {job.upload for job in self._jobs.values() if not job.has_ended}
+            return {job.upload for job in self._jobs.values() if not job.has_ended or job.state == "failed"}
 
     def add(self, upload: Upload, settings: ViewerSettings, given: Mapping[str, object], container: Container) -> Job:
         """Add a job at the end of the queue.
@@ -128,6 +130,31 @@ class Runner:
             self._condition.notify_all()
         self._notify(job.job)
         return job
+
+    def retry(self, job_id: str) -> Job:
+        """Put a job that failed or was cancelled at the end of the queue again, with the same clip and settings.
+
+        Raises:
+            RequestError: there is no such job, its clip is no longer here, or there is too little disk space.
+        """
+        job = self.find(job_id)
+        upload = self._uploads.find(job.upload)
+        self._space.check(estimated_bytes(upload.width, upload.height, upload.frames, upload.bytes, job.container))
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._current != job_id, STOP_SECONDS):
+                raise RequestError(409, f"{job.name}: is still being stopped; try again in a few seconds")
+            job = self.find(job_id)
+            if job.state not in ("failed", "cancelled"):
+                raise RequestError(409, f"{job.name}: is {job.state}; only a render without a result is tried again")
+            again = replace(
+                job, number=self._next_number, state="waiting", frames_done=0, fps=0.0, error=None, notices=()
+            )
+            self._next_number += 1
+            self._write(again)
+            self._jobs[job_id] = again
+            self._condition.notify_all()
+        self._notify(job_id)
+        return again
 
     def stop(self, job_id: str) -> Job | None:
         """Cancel a job that waits or runs, or remove one that has ended, with its files.
@@ -178,6 +205,7 @@ class Runner:
     def _finish(self, job: Job) -> None:
         with self._condition:
             self._current = None
+            self._condition.notify_all()
             now = self._jobs.get(job.job)
             if self._is_closed:
                 return

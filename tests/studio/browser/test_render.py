@@ -4,10 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.studio_page import PATIENCE_SECONDS, LivePage, choose_style, difference, until
+from tests.support.studio_page import (
+    PATIENCE_SECONDS,
+    LivePage,
+    choose_style,
+    difference,
+    running_studio,
+    until,
+)
 
 # The browser starts within the first test; an interrupted one would take the others with it.
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]
@@ -94,6 +101,25 @@ def test_a_render_is_cancelled(open_page: OpenPage, tmp_path: Path) -> None:
     expect(job.locator(".state")).to_have_text("cancelled", timeout=PATIENCE_SECONDS * 1000)
     job.get_by_role("button", name="Remove").click()
     expect(page.locator("#jobs > li")).to_have_count(0)
+
+
+def test_a_failed_render_is_tried_again(context: BrowserContext, source: Path, tmp_path: Path) -> None:
+    with running_studio(tmp_path / "studio", "--viewers", "0") as link:
+        page = context.new_page()
+        page.goto(f"{link}#render")
+        page.wait_for_selector("body.ready")
+        page.set_input_files("#render-file", source)
+        page.wait_for_selector("#render-stage[data-state=open]")
+        (stored,) = (tmp_path / "studio" / "uploads").glob("*/clip.mp4")
+        stored.write_bytes(b"not a clip")
+        page.click("#start-render")
+        job = page.locator("#jobs > li").first
+        again = job.get_by_role("button", name="Try again")
+        again.wait_for()
+        stored.write_bytes(source.read_bytes())
+        again.click()
+        expect(again).to_have_count(0)
+        job.get_by_role("link", name="Download").wait_for(timeout=PATIENCE_SECONDS * 2000)
 
 
 def test_what_is_no_clip_is_refused_in_one_sentence(open_page: OpenPage, tmp_path: Path) -> None:
