@@ -45,7 +45,6 @@ export class Live {
       target.value = "";
     });
     acceptDrops(byId("live"), (file) => this.startClip(file));
-    for (const video of [this.before, this.after]) video.addEventListener("resize", () => this.#fit(video));
     this.after.addEventListener("pause", () => this.after.srcObject?.active && this.#play(this.after.srcObject));
     panel.addEventListener("change", () => this.#settingsChanged());
     window.addEventListener("pagehide", () => this.stop());
@@ -216,10 +215,6 @@ export class Live {
 
   #mirrorOriginal() {
     this.before.classList.toggle("mirrored", this.panel.settings.mirror);
-  }
-
-  #fit(video) {
-    if (video.videoWidth) this.stage.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
   }
 
   #shownFrames() {

@@ -96,8 +96,7 @@ export class Render {
   #opened(clip) {
     this.clip = clip;
     remember(STORED, clip, "sessionStorage");
-    const { width, height, seconds, fps } = clip;
-    this.stage.style.setProperty("--ratio", width / height);
+    const { seconds, fps } = clip;
     const step = 1 / Math.min(Math.max(fps || 25, 1), 120);
     Object.assign(byId("time"), { max: Math.max((seconds || 0) - step, 0), step, value: 0 });
     this.#show("open");

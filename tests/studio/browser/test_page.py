@@ -21,7 +21,10 @@ new PerformanceObserver(list => {
 """
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+SIZES = [(1440, 900), (390, 844)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_jumps_while_it_loads_and_nothing_is_cut_off(
     chromium: Browser, studio: str, width: int, height: int, scheme: str
@@ -48,6 +51,24 @@ def test_nothing_jumps_while_it_loads_and_nothing_is_cut_off(
         assert {host.partition("?")[0].rstrip("/") for host in hosts if host.startswith("http")} == {
             studio.partition("/?")[0]
         }
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (375, 667), (800, 600)])
+def test_nothing_jumps_when_video_appears(chromium: Browser, studio: str, clip: Path, width: int, height: int) -> None:
+    with chromium.new_context(viewport={"width": width, "height": height}) as context:
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
+        page = context.new_page()
+        page.add_init_script(COUNT_SHIFTS)
+        page.goto(studio)
+        live = LivePage(page).start()
+        assert live.moves()
+        assert page.evaluate("window.shifts") < 0.02
+        page.click("#stop")
+        page.click("#tab-render")
+        page.set_input_files("#render-file", clip)
+        page.wait_for_selector("#render-stage[data-state=open]")
+        page.wait_for_selector("#render-after")
+        assert page.evaluate("window.shifts") < 0.02
 
 
 def test_every_control_is_reached_by_tab_and_has_a_name(open_page: OpenPage) -> None:
