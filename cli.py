@@ -21,6 +21,7 @@ from pipeline.console.progress_bar import NO_PARTIAL_OUTPUT, Bar
 from pipeline.console.tables import (
     live_line,
     partial_training,
+    predictor_line,
     print_cameras,
     print_findings,
     print_speed,
@@ -35,6 +36,7 @@ from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.studio.config import StudioConfig
 from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, silence_pillow, use_safe_path
 from pipeline.train.config import TrainConfig
+from pipeline.train.predictor.config import PredictorTrainConfig
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and errors only.")]
@@ -270,6 +272,20 @@ def train(config: TrainConfig, quiet: Quiet = False, verbose: Verbose = False) -
     if not quiet:
         for line in training_lines(config, result):
             say(line)
+
+
+@app.command()
+@configured
+def train_predictor(config: PredictorTrainConfig, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Train the network that turns any picture into a style, from folders of paintings; takes hours."""
+    from pipeline.train.predictor.train import train_predictor as learn
+
+    with usage_errors():
+        config.settings()
+    with Bar("training", quiet, left=lambda: partial_training(config), first="reading, compiling") as bar:
+        result = learn(config, bar.steps, notify=bar.note)
+    if not quiet:
+        say(predictor_line(config, result))
 
 
 @app.command()

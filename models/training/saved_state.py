@@ -2,8 +2,8 @@
 
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields
 from typing import Any
 
 from torch import Tensor
@@ -21,16 +21,17 @@ def check_state(state: Mapping[str, Any]) -> None:
         ValueError: a value is missing, or is none that a run can have.
         TypeError: there is a setting that no run has.
     """
-    steps = _settings(_part(state, "config")).steps
-    step = _whole("step", _value(state, "step"), steps)
-    _check_schedule(_part(state, "schedule"), step)
+    config = TrainingConfig(**settings(part(state, "config"), fields(TrainingConfig)))
+    step = whole("step", value_of(state, "step"), config.steps)
+    check_schedule(part(state, "schedule"), step)
     _check_history(state, step)
-    for name, tensor in _part(state, "tensors").items():
-        _check_tensor(name, tensor, step)
+    for name, tensor in part(state, "tensors").items():
+        check_tensor(name, tensor, step)
 
 
-def _settings(config: Mapping[str, Any]) -> TrainingConfig:
-    for field in fields(TrainingConfig):
+def settings(config: Mapping[str, Any], known: Iterable[Field[Any]]) -> Mapping[str, Any]:
+    """Return ``config``, whose values have the types of the ``known`` fields."""
+    for field in known:
         value = config.get(field.name, field.default)
         if isinstance(field.default, bool):
             fits = isinstance(value, bool)
@@ -40,33 +41,35 @@ def _settings(config: Mapping[str, Any]) -> TrainingConfig:
             fits = _is_number(value, int | float) or value is field.default is None
         if not fits:
             raise ValueError(f"{field.name} cannot be {_shown(value)}")
-    return TrainingConfig(**config)
+    return config
 
 
-def _check_schedule(schedule: Mapping[str, Any], step: int) -> None:
-    _number("progress", _value(schedule, "progress"), 1)
-    _number("elapsed", _value(schedule, "elapsed"))
-    finish = _value(schedule, "finish")
+def check_schedule(schedule: Mapping[str, Any], step: int) -> None:
+    """Check the state of a `Schedule`."""
+    number("progress", value_of(schedule, "progress"), 1)
+    number("elapsed", value_of(schedule, "elapsed"))
+    finish = value_of(schedule, "finish")
     if finish is not None:
         if not isinstance(finish, list | tuple) or len(finish) != 2:
             raise ValueError(f"finish cannot be {_shown(finish)}")
-        _whole("the step of finish", finish[0], step)
-        _number("the progress of finish", finish[1], 1)
+        whole("the step of finish", finish[0], step)
+        number("the progress of finish", finish[1], 1)
 
 
 def _check_history(state: Mapping[str, Any], step: int) -> None:
     for name in ("worse", "stale", "validated"):
-        _whole(name, _value(state, name), step)
-    _number("reference", _value(state, "reference"), math.inf)
-    best = _part(state, "best")
+        whole(name, value_of(state, name), step)
+    number("reference", value_of(state, "reference"), math.inf)
+    best = part(state, "best")
     if strange := [name for name in best if not name.isidentifier()]:
         raise ValueError(f"best has a loss {_shown(strange[0])}")
-    total = sum(_number(name, loss) for name, loss in best.items()) if best else math.inf
-    if not math.isclose(_number("best_loss", _value(state, "best_loss"), math.inf), total):
+    total = sum(number(name, loss) for name, loss in best.items()) if best else math.inf
+    if not math.isclose(number("best_loss", value_of(state, "best_loss"), math.inf), total):
         raise ValueError("best_loss is not the sum of the best losses")
 
 
-def _check_tensor(name: str, tensor: Tensor, step: int) -> None:
+def check_tensor(name: str, tensor: Tensor, step: int) -> None:
+    """Check a tensor by its name."""
     if name == "generator":  # checked by what it is for
         return
     if not tensor.is_floating_point():
@@ -79,27 +82,31 @@ def _check_tensor(name: str, tensor: Tensor, step: int) -> None:
         raise ValueError(f"{name} is not from 1 to {step + 1}")
 
 
-def _value(values: Mapping[str, Any], name: str) -> Any:
+def value_of(values: Mapping[str, Any], name: str) -> Any:
+    """Return the value called ``name``, which must be there."""
     if name not in values:
         raise ValueError(f"its {name} is missing")
     return values[name]
 
 
-def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = _value(values, name)
+def part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the mapping called ``name``."""
+    part = value_of(values, name)
     if not isinstance(part, Mapping):
         raise ValueError(f"its {name} cannot be {_shown(part)}")
     return part
 
 
-def _number(name: str, value: Any, most: float = LARGEST) -> float:
+def number(name: str, value: Any, most: float = LARGEST) -> float:
+    """Return ``value``, which must be a number from 0 to ``most``."""
     if not _is_number(value, int | float) or not value <= most:
         limit = "" if most >= LARGEST else f" to {most:g}"
         raise ValueError(f"{name} must be a number from 0{limit}, not {_shown(value)}")
     return float(value)
 
 
-def _whole(name: str, value: Any, most: int) -> int:
+def whole(name: str, value: Any, most: int) -> int:
+    """Return ``value``, which must be a whole number from 0 to ``most``."""
     if not _is_number(value, int) or not value <= most:
         raise ValueError(f"{name} must be a whole number from 0 to {most}, not {_shown(value)}")
     return int(value)

@@ -13,11 +13,11 @@ from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
 from models.training.config import TrainingConfig
-from models.training.content import central_crops, random_crops, split
 from models.training.objective import LossWeights, Objective, StylizedPairs
-from models.training.pairs import ClipPair, FramePairs, clip_crops
+from models.training.pair_source import PairSource
+from models.training.pairs import ClipPair, FramePairs
 from models.training.schedule import Schedule, one_cycle
-from models.training.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
+from models.training.synthetic_motion import MotionConfig
 from models.training.validation import ValidationHistory
 
 CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience", "minutes", "plateau"})
@@ -140,13 +140,18 @@ class Trainer:
         self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
         self._uses_autocast = native_precision(device) == "bf16"  # elsewhere bf16 is slower, and fp16 would overflow
         self._generator = torch.Generator().manual_seed(config.seed)
-        train, held_out = split(content, self._generator)
+        self._pairs = PairSource(
+            content,
+            clips,
+            crop_px=config.crop_px,
+            batch=config.batch,
+            clip_share=config.clip_share,
+            generator=self._generator,
+            device=device,
+            motion=motion,
+        )
         self._generator_state = self._generator.get_state()
-        self._train = [image.to(device) for image in train]
-        self._clips = list(clips)
-        self._motion = motion or MotionConfig()
-        self._source_px = config.crop_px + 2 * MARGIN_PX
-        self.validation = self._moved(central_crops(held_out[: config.validation_crops], self._source_px), config.seed)
+        self.validation = self._pairs.validation(config.validation_crops, config.seed)
         self._targets = [objective.targets(i.to(device), w) for i, w in zip(style_images, weights, strict=True)]
         groups = [{"params": list(module.parameters())} for module in (self.bank.convolutions, self.bank.vectors)]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
@@ -214,7 +219,7 @@ class Trainer:
 
     def _train_step(self) -> dict[str, float]:
         self._set_rates()
-        pairs = self._draw_pairs()
+        pairs = self._pairs.draw()
         index = self.step % len(self._targets)
         losses = self._losses(pairs, index, self._stylize)
         self._optimizer.zero_grad(set_to_none=True)
@@ -232,20 +237,6 @@ class Trainer:
             rate * self.config.network_rate if self.schedule.progress >= self.config.vectors_first else 0.0
         )
         vectors["lr"] = rate
-
-    def _draw_pairs(self) -> FramePairs:
-        config = self.config
-        if self._clips and float(torch.rand((), generator=self._generator)) < config.clip_share:
-            pairs = clip_crops(self._clips, config.batch, config.crop_px, self._generator)
-            return FramePairs(*(tensor.to(self.device) for tensor in pairs.tensors()))
-        crops = random_crops(self._train, config.batch, self._source_px, self._generator)
-        return self._moved(crops, int(torch.randint(2**31, (), generator=self._generator)))
-
-    def _moved(self, crops: Tensor, seed: int) -> FramePairs:
-        """Move crops, the next one passing over each; random numbers are drawn on the device."""
-        generator = torch.Generator(self.device).manual_seed(seed)
-        crops = crops.to(self.device)
-        return moved_pairs(crops, crops.roll(1, 0), generator, self._motion)
 
     def _losses(self, pairs: FramePairs, index: int, stylize: RunNetwork) -> dict[str, Tensor]:
         """Stylize the pairs in the style at ``index``, and compute the losses; those are faster if not compiled."""

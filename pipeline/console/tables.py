@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.live.statistics import LiveSummary
     from pipeline.summary import Summary
     from pipeline.train.config import TrainConfig
+    from pipeline.train.predictor.config import PredictorTrainConfig
     from pipeline.train.train import TrainSummary
 
 WHY_TRAINING_ENDED = {
@@ -113,11 +114,17 @@ def live_line(summary: "LiveSummary") -> str:
     )
 
 
-def partial_training(config: "TrainConfig") -> str:
+def partial_training(config: "TrainConfig | PredictorTrainConfig") -> str:
     """Return what an interrupted training leaves."""
     if config.checkpoint.exists():
         return f"{config.checkpoint} has the progress so far; --resume continues"
     return "no step was finished, so there is no checkpoint"
+
+
+def predictor_line(config: "PredictorTrainConfig", result: "TrainSummary") -> str:
+    """Return a line on a training of the predictor."""
+    took = f"{result.steps} steps in {result.seconds / 60:.1f} minutes{WHY_TRAINING_ENDED.get(result.ended, '')}"
+    return f"{result.output}: {took}, judged by {' and '.join(result.loss_networks)}; see {config.preview}"
 
 
 def training_lines(config: "TrainConfig", result: "TrainSummary") -> tuple[str, str]:

@@ -4,24 +4,38 @@ A safetensors file: tensors, and JSON in its metadata. It is read with the limit
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.weight_file import PickleFileError, read_header
 from pipeline.errors import OutputError, StyleError, first_line
 from pipeline.system.files import open_input, write_atomically
 
 if TYPE_CHECKING:
+    from models.training.predictor.trainer import PredictorTrainer
     from models.training.trainer import Trainer
 
+Check = Callable[[Mapping[str, Any]], None]
 FORMAT = "flowbrush-checkpoint-1"
 NOT_COMPARED = ("torch", "settings")
 """Entries of the recipe that may differ, or that the trainer compares itself."""
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+class HasState(Protocol):
+    """A trainer."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a run needs to resume."""
+        ...
+
+
+def read_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
     """Return the state that `write_checkpoint` wrote, and its recipe.
+
+    Args:
+        path: of the checkpoint.
+        check: raises an error if a state has values that no run can have; None for a run that trains styles.
 
     Raises:
         StyleError: it is damaged, not a checkpoint, of an earlier version, or has values that no run can have.
@@ -38,7 +52,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             file.seek(0)
             tensors = load(file.read())
         state: dict[str, Any] = json.loads(metadata["state"]) | {"tensors": tensors}
-        check_state(state)
+        (check or check_state)(state)
         recipe = json.loads(metadata["recipe"])
         if not isinstance(recipe, dict):
             raise ValueError("its recipe is missing")
@@ -51,7 +65,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state | {"recipe": recipe}
 
 
-def restore(trainer: "Trainer", recipe: dict[str, Any], state: Mapping[str, Any], path: Path) -> None:
+def restore(
+    trainer: "Trainer | PredictorTrainer", recipe: dict[str, Any], state: Mapping[str, Any], path: Path
+) -> None:
     """Restore ``trainer`` from the ``state`` read at ``path``.
 
     Raises:
@@ -71,7 +87,7 @@ def _unusable(path: Path, reason: str) -> StyleError:
     return StyleError(f"{path}: cannot be resumed ({reason}); --overwrite starts from scratch")
 
 
-def write_checkpoint(trainer: "Trainer", recipe: Mapping[str, Any], path: Path) -> None:
+def write_checkpoint(trainer: HasState, recipe: Mapping[str, Any], path: Path) -> None:
     """Write the state of ``trainer`` and its ``recipe``, all or nothing.
 
     Raises:

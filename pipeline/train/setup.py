@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.registry import Catalog, StyleMetadata, WeightsError, bundled, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from models.network import Style, StyleNetwork
     from models.training.config import TrainingConfig
+    from models.training.predictor.config import PredictorTrainingConfig
     from models.training.trainer import Trainer
+
+Settings = TypeVar("Settings", "TrainingConfig", "PredictorTrainingConfig")
 
 
 def build_trainer(
@@ -44,7 +47,7 @@ def build_trainer(
     from models.training.trainer import Trainer
 
     started = time.monotonic()
-    device = _device(config.device, notify)
+    device = training_device(config.device, notify)
     style_images = _style_images(config, styles, notify)
     network, initial, start = _initial_network(config)
     content = read_content(
@@ -59,7 +62,7 @@ def build_trainer(
     started += time.monotonic() - download_start
     if native_precision(device) == "bf16":
         loss_networks = [network.bfloat16() for network in loss_networks]
-    settings, cache = _settings(config, device, notify)
+    settings, cache = compiling(config.settings(), device, notify)
     try:
         trainer = Trainer(
             network,
@@ -80,7 +83,7 @@ def build_trainer(
     return trainer, {"start": start} | made_from
 
 
-def _device(name: str, notify: Notify) -> "torch.device":
+def training_device(name: str, notify: Notify) -> "torch.device":
     """Return the device called ``name``; the CPU if it is ``auto`` and the device lacks what training needs."""
     import torch
 
@@ -147,11 +150,10 @@ def _start(config: TrainConfig) -> Mapping[str, Catalog]:
     return dict.fromkeys(catalog.styles, catalog)
 
 
-def _settings(config: TrainConfig, device: "torch.device", notify: Notify) -> tuple["TrainingConfig", Path | None]:
+def compiling(settings: Settings, device: "torch.device", notify: Notify) -> tuple[Settings, Path | None]:
     """Return the settings and the folder of compiled code; settings without compiling, if one of them is missing."""
     from models.engines.capabilities import can_compile
 
-    settings = config.settings()
     if not settings.compile:
         return settings, None
     if can_compile(device):
@@ -171,19 +173,19 @@ def _recipe(config: TrainConfig, styles: Sequence[StyleMetadata], content: Conte
     import torch
 
     files = {name: {"file": path.name, "sha256": digest(path)} for name, path in config.paintings.items()}
-    clips = {"files": _digest_of_names(content.clips), "pairs": len(content.pairs)}
+    clips = {"files": digest_of_names(content.clips), "pairs": len(content.pairs)}
     return {
         "torch": torch.__version__,
         "paintings": files,
         "painting_px": {style.name: style.painting_px for style in styles},
         "weights": {style.name: dict(style.weights) for style in styles},
         "content": {"pictures": len(content.images), "sha256": digest(*content.images)},
-        "content_files": _digest_of_names(content.images),
+        "content_files": digest_of_names(content.images),
         **({"clips": clips} if content.clips else {}),
     }
 
 
-def _digest_of_names(paths: Sequence[Path]) -> str:
+def digest_of_names(paths: Sequence[Path]) -> str:
     """Return the first 16 hex digits of the SHA-256 of names and sizes of files, in order."""
     listing = "".join(f"{path.name}\0{path.stat().st_size}\n" for path in paths)
     return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:16]

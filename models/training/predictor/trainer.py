@@ -1,0 +1,301 @@
+"""The training loop of the style predictor: in each step some pictures, each with pairs of frames of its own."""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.engines.cache import use_compiler_cache
+from models.engines.capabilities import native_precision
+from models.network import Style
+from models.predictor.predictor import PAINT_RANGE, STILLNESS_RANGE, StylePredictor
+from models.training.objective import LossWeights, Objective, StylizedPairs
+from models.training.pair_source import PairSource
+from models.training.pairs import ClipPair, FramePairs
+from models.training.predictor.config import PredictorTrainingConfig
+from models.training.predictor.pictures import PictureSource, central_picture
+from models.training.schedule import Schedule, one_cycle
+from models.training.trainer import DivergedError, TrainingReport
+
+CHANGEABLE = frozenset({"compile", "validate_every", "validation_pictures", "minutes"})
+"""Settings that a resumed run may change."""
+
+LARGEST_GRADIENT = 3.0
+"""Norm of a gradient, as a multiple of the running mean of norms, to which it is shortened: a picture without any
+texture has a relative loss without bounds."""
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class PredictorTrainer:
+    """Trains a style predictor, and averages its weights over the steps.
+
+    The weights of the losses are multiplied by two dials, which are drawn at random for each picture and given to the
+    predictor: Babaeizadeh & Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020, arXiv:1811.08560.
+
+    Args:
+        predictor: initial weights, from `StylePredictor.start_from`.
+        paintings: ``(3, H, W)`` uint8 images to learn from.
+        held_out: paintings of other painters, to validate on.
+        content: ``(3, H, W)`` uint8 images.
+        objective: what to minimize.
+        config: how long to train, and on what.
+        device: where to train.
+        weights: of the losses, where both dials are 1.
+        clips: pairs of consecutive frames of real clips, used beside ``content``.
+        cache: folder of compiled code that only this user can write to; None if ``config`` compiles nothing.
+
+    Attributes:
+        step: number of steps so far, earlier runs included.
+        best: weighted validation losses of the best averaged weights so far, by name; empty before the first.
+        schedule: progress and time.
+        average: the averaged weights, which are validated and shipped.
+
+    Raises:
+        ValueError: fewer than two content images, no picture to learn from or to validate on, or ``cache`` is missing.
+    """
+
+    def __init__(
+        self,
+        predictor: StylePredictor,
+        paintings: Sequence[Tensor],
+        held_out: Sequence[Tensor],
+        content: Sequence[Tensor],
+        objective: Objective,
+        config: PredictorTrainingConfig,
+        device: torch.device,
+        *,
+        weights: LossWeights | None = None,
+        clips: Sequence[ClipPair] = (),
+        cache: Path | None = None,
+    ) -> None:
+        if not held_out:
+            raise ValueError("there is no held-out picture to validate on")
+        if config.compile:
+            if cache is None:
+                raise ValueError("compiled code needs a cache folder that only this user can write to")
+            use_compiler_cache(cache)  # before the optimizer, which imports torch's compiler
+        self.config, self.device, self.objective = config, device, objective
+        self.predictor = predictor.to(device).train()
+        self.step = 0
+        self.best: Mapping[str, float] = {}
+        self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
+        self._weights = weights or LossWeights()
+        self._uses_autocast = native_precision(device) == "bf16"
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._pairs = PairSource(
+            content,
+            clips,
+            crop_px=config.crop_px,
+            batch=config.batch,
+            clip_share=config.clip_share,
+            generator=self._generator,
+            device=device,
+        )
+        self._pictures = PictureSource(
+            [painting.to(device) for painting in paintings],
+            side=config.picture_px,
+            drawings=config.drawings,
+            drawing_share=config.drawing_share,
+            recolor_share=config.recolor_share,
+            generator=self._generator,
+        )
+        chosen = held_out[: config.validation_pictures]
+        self._held_out = [central_picture(picture, config.picture_px).to(device) for picture in chosen]
+        self.validation = self._pairs.validation(len(chosen), config.seed)
+        self._learn_inputs()
+        self._generator_state = self._generator.get_state()
+        self.average = copy.deepcopy(self.predictor).eval().requires_grad_(False)
+        self._gradient_norm = 0.0
+        self._trunk = list(self.predictor.trunk)
+        known = {id(parameter) for parameter in self._trunk}
+        learned = [p for p in self.predictor.parameters() if p.requires_grad and id(p) not in known]
+        self._optimizer = torch.optim.Adam([{"params": learned}, {"params": self._trunk}], betas=(0.9, 0.99))
+        self._stylize = torch.compile(self._run_network, dynamic=False) if config.compile else self._run_network
+
+    def _learn_inputs(self) -> None:
+        pictures = (self._pictures.draw().to(self.device) for _ in range(self.config.described))
+        self.predictor.learn_inputs(torch.stack([self.predictor.describe(picture) for picture in pictures]))
+
+    @property
+    def best_loss(self) -> float:
+        """Sum of the best validation losses; infinite before the first validation."""
+        return sum(self.best.values()) if self.best else math.inf
+
+    @property
+    def ended(self) -> str:
+        """Why the run is over: ``steps`` or ``minutes`` are used up."""
+        return "steps" if self.step >= self.config.steps else "minutes"
+
+    def run(self) -> Iterator[TrainingReport]:
+        """Train to the end, one report per step; the caller may stop at any of them.
+
+        Raises:
+            DivergedError: the losses are no longer finite numbers.
+        """
+        self.schedule.start()
+        while not self.schedule.is_over:
+            losses = self._train_step()
+            if not math.isfinite(sum(losses.values())):
+                raise DivergedError(f"at step {self.step} the losses are no longer numbers: {losses}")
+            if self.step % self.config.validate_every and not self.schedule.is_over:
+                yield TrainingReport(self.step, losses, progress=self.schedule.progress)
+                continue
+            validation = self.validate()
+            is_best = sum(validation.values()) < self.best_loss
+            report = TrainingReport(self.step, losses, validation, is_best, progress=self.schedule.progress)
+            yield report
+            self.accept(report)
+
+    def accept(self, report: TrainingReport) -> None:
+        """Count the validation of ``report``; call it when the weights of a best one are saved."""
+        if report.validation is not None and report.best:
+            self.best = report.validation
+
+    def forget_best(self) -> None:
+        """Make the next validation the best so far."""
+        self.best = {}
+
+    def _train_step(self) -> dict[str, float]:
+        config = self.config
+        rate = config.learning_rate * one_cycle(self.schedule.progress)
+        for group, share in zip(self._optimizer.param_groups, (1.0, config.trunk_rate), strict=True):
+            group["lr"] = rate * share
+        self._optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for _ in range(config.styles):
+            picture, dials = self._pictures.draw().to(self.device), self._draw_dials()
+            targets = self.objective.targets(picture, self._weights_at(dials))
+            style = self.predictor(self.predictor.describe(picture), dials.to(self.device))
+            losses = self._losses(self._pairs.draw(), style, targets, is_training=True)
+            (torch.stack(list(losses.values())).sum() / config.styles).backward()  # type: ignore[no-untyped-call]
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / config.styles
+        self._limit_gradient()
+        self._optimizer.step()
+        self._average()
+        self.step += 1
+        self.schedule.advance(self.step)
+        self._generator_state = self._generator.get_state()
+        return sums
+
+    def _draw_dials(self) -> Tensor:
+        """Return log2 of paint and stillness ``(2,)``, most near 0."""
+        config = self.config
+        spread = torch.tensor((config.paint_spread, config.stillness_spread))
+        least, most = (
+            torch.tensor([math.log2(limit[end]) for limit in (PAINT_RANGE, STILLNESS_RANGE)]) for end in (0, 1)
+        )
+        return (torch.randn(2, generator=self._generator) * spread).clamp(least, most)
+
+    def _weights_at(self, dials: Tensor) -> LossWeights:
+        paint, stillness = torch.exp2(dials).tolist()
+        w = self._weights
+        return replace(
+            w,
+            style=w.style * paint,
+            strokes=w.strokes * paint,
+            structure=w.structure * paint,
+            output=w.output * stillness,
+            feature=w.feature * stillness,
+        )
+
+    def _losses(self, pairs: FramePairs, style: Style, targets: Sequence[Tensor], *, is_training: bool) -> Any:
+        both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
+        stylize = self._stylize if is_training else self._run_network
+        stylized, features = stylize(both, *style.tensors())
+        return self.objective.terms(pairs, StylizedPairs(*stylized.chunk(2), *features.chunk(2)), targets)
+
+    def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
+            stylized, features = self.predictor.network.with_features(frames, Style.of(style))
+            return stylized.float(), features
+
+    def _limit_gradient(self) -> None:
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        usual = self._gradient_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT * usual if usual else math.inf))
+        seen = min(norm, LARGEST_GRADIENT * usual) if usual else norm
+        self._gradient_norm = 0.98 * usual + 0.02 * seen if usual else seen
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights towards the current ones; the first ones count less, as they are worse."""
+        kept = min(self.config.averaging, (1 + self.step) / (10 + self.step))
+        for average, current in zip(self.average.parameters(), self.predictor.parameters(), strict=True):
+            average.lerp_(current, 1 - kept)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Return the weighted losses of the averaged weights on held-out pictures and photos, both dials at 1."""
+        sums: dict[str, float] = {}
+        batches = self.validation.split(1)
+        for index, picture in enumerate(self._held_out):
+            targets = self.objective.targets(picture, self._weights)
+            style = self.average(self.average.describe(picture), torch.zeros(2, device=self.device))
+            losses = self._losses(batches[index % len(batches)], style, targets, is_training=False)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(self._held_out)
+        return sums
+
+    @torch.no_grad()
+    def preview(self, count: int = 4) -> list[Tensor]:
+        """Return rows of ``(count + 1, 3, H, W)``: photos, then held-out pictures and the photos in their style."""
+        images = self.validation.clean_first[:count]
+        side = images.shape[-1]
+        rows = [torch.cat((torch.ones_like(images[:1]), images))]
+        for picture in self._held_out[:6]:
+            style = self.average(self.average.describe(picture), torch.zeros(2, device=self.device))
+            shown = torch.nn.functional.interpolate(picture, (side, side), mode="bilinear", antialias=True)
+            rows.append(torch.cat((shown, self.predictor.network(images, style)[0].float())))
+        return rows
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a run needs to resume: values that JSON can express, and ``tensors`` by name."""
+        tensors = {f"predictor.{name}": tensor for name, tensor in self.predictor.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": values[name] for name in _MOMENTS}
+        return {
+            "config": asdict(self.config),
+            "step": self.step,
+            "schedule": self.schedule.state(),
+            "best": dict(self.best),
+            "gradient_norm": self._gradient_norm,
+            "tensors": tensors | {"generator": self._generator_state},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from a `state`.
+
+        Raises:
+            ValueError: the state is of a run with other settings.
+            Exception: anything else, if it is no state of a run with this network.
+        """
+        before, now = asdict(PredictorTrainingConfig()) | state["config"], asdict(self.config)
+        changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in CHANGEABLE and before[k] != now[k]]
+        if changed:
+            raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
+        tensors = state["tensors"]
+        self.predictor.load_state_dict(_below("predictor.", tensors))
+        self.average.load_state_dict(_below("average.", tensors))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in _below("optimizer.", tensors).items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": moments})
+        self._generator_state = tensors["generator"].cpu()
+        self._generator.set_state(self._generator_state)
+        self.step = state["step"]
+        self.best = dict(state["best"])
+        self._gradient_norm = float(state["gradient_norm"])
+        self.schedule.load_state(state["schedule"], self.step)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Training the style predictor: from folders of pictures and photos to a weight file."""
