@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 LARGEST_WEIGHT = 1e6
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -48,6 +49,11 @@ def parse_blend(spec: str) -> tuple[WeightedStyle, ...]:
     if total < 1 / LARGEST_WEIGHT:
         raise ValueError(f"style {spec!r}: at least one weight must be above 0")
     return tuple(WeightedStyle(name, (1.0 if weight is None else weight) / total) for name, weight in named)
+
+
+def style_name(path: PurePath) -> str:
+    """Return the name of the style of a picture, from that of its file; empty if that has no letter."""
+    return re.sub(r"[^\w.-]+", "-", path.stem.lower().replace("_", "-")).strip("-")
 
 
 def rename_styles(spec: str, rename: Callable[[str], str]) -> str:

@@ -92,7 +92,8 @@ class PictureEncoder(nn.Module):
         seen = (_scaled(view, scale) for view in views for scale in SCALES)
         statistics = [value for view in seen for value in self._of_view(view)]
         raw = torch.cat([*statistics, *_of_colors(pictures)])
-        return raw.sign() * ((raw.abs() + SMALLEST).sqrt() - SMALLEST**0.5)
+        roots: Tensor = raw.sign() * ((raw.abs() + SMALLEST).sqrt() - SMALLEST**0.5)
+        return roots
 
     def _of_view(self, view: Tensor) -> Iterator[Tensor]:
         for index, features in enumerate(self._features(view)):

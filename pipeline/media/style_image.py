@@ -1,6 +1,5 @@
 """Pictures whose style is wanted: read, checked, and cut where they are very long."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +23,6 @@ LONG_RATIO, CROPS = 4, 4
 
 FLAT_DEVIATION = 2.0
 """Standard deviation, of 255, below which an image counts as one color."""
-
-
-def style_name(path: Path) -> str:
-    """Return the name of the style of a picture, from that of its file."""
-    return re.sub(r"[^\w.-]+", "-", path.stem.lower().replace("_", "-")).strip("-")
 
 
 def read_picture(path: Path) -> list[Pixels]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
 from pipeline.errors import StyleError
-from pipeline.media.style_image import at_size, read_picture, style_name
+from pipeline.media.style_image import at_size, read_picture
+from pipeline.style_spec import style_name
 from pipeline.system.files import open_input
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def predict_style(path: Path, dials: Dials | None = None, predictor: Path | None
     short_px = min(SEEN_PX, *images[0].shape[:2])
     loaded = _load(predictor)
     predicted = loaded.predictor.predict(
-        at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path)
+        at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path) or "picture"
     )
     return replace(predicted, metadata=replace(predicted.metadata, painting_px=short_px))
 
 
 def picture_metadata(path: Path) -> StyleMetadata:
     """Return the metadata of the style of a picture; reads nothing."""
-    return StyleMetadata(style_name(path))
+    return StyleMetadata(style_name(path) or "picture")
 
 
 def picture_hash(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.config import Device
 from pipeline.options import Argument, Option, Setting, check_settings
+from pipeline.style_spec import style_name
 
 if TYPE_CHECKING:
     from models.training.config import TrainingConfig
@@ -37,7 +37,7 @@ def read_paintings(texts: Iterable[str]) -> dict[str, Path]:
     for text in texts:
         name, separator, file = text.partition("=")
         if not separator or os.path.exists(text):
-            name, file = re.sub(r"[^\w.-]+", "-", Path(text).stem.lower().replace("_", "-")).strip("-"), text
+            name, file = style_name(Path(text)), text
         if name in named:
             raise ValueError(f"two style images are named {name!r}; write NAME=FILE")
         named[name] = Path(file)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from models.registry import Catalog, StyleMetadata, WeightsError, bundled, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.evaluate.loss_networks import digest, find_loss_networks
+from pipeline.media.style_image import at_size, is_flat
 from pipeline.notices import Notify
 from pipeline.stylize.device import find_device
 from pipeline.system.folders import cache_folder
 from pipeline.train.config import TrainConfig
 from pipeline.train.data import Content, flow_estimator, read_content
-from pipeline.train.style_images import at_size, is_flat, read_style_image
+from pipeline.train.style_images import read_style_image
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ from PIL import Image
 from models.losses import gram_matrix
 from models.training.objective import LossWeights, StyleTransferObjective
 from pipeline.errors import InputError
-from pipeline.train.style_images import at_size, is_flat, read_style_image
+from pipeline.media.style_image import at_size, is_flat
+from pipeline.train.style_images import read_style_image
 from tests.support.media import Clip, make_clip
 from tests.support.tiny import loss_network, stripes
 
