@@ -58,7 +58,7 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     app.include_router(pages.router())
     app.include_router(overview.router(config, _version(), lambda: live.facts, thumbnails))
     app.include_router(render_routes.router(render, overview.style_names))
-    app.include_router(live_router(live))
+    app.include_router(live_router(live, is_local=config.is_local))
     app.add_middleware(Guard, config=config, token=token)
     _handle_errors(app)
     return app

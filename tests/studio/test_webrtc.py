@@ -1,17 +1,23 @@
 """A page over WebRTC: a video goes in and comes back stylized, as the page has set it."""
 
 import asyncio
+import ipaddress
 import os
+import re
+import socket
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline.studio.answers import RequestError
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.webrtc import answer_offer
 from tests.support.asynchronous import run_async
+from tests.support.studio import StudioProcess
 from tests.support.studio_live import HEIGHT, WIDTH, Page, open_room, style, until
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
@@ -131,6 +137,31 @@ def test_malformed_offers_are_refused_in_one_line() -> None:
         await page.close()
 
     with_room(test, most=50)
+
+
+def test_a_studio_of_this_machine_opens_no_port_to_others(tmp_path: Path) -> None:
+    """Neither for video, nor to look up the name that a browser gives in place of its address."""
+    running = StudioProcess(tmp_path / "studio", "--viewers", "1")
+
+    async def test() -> None:
+        page = Page()
+        offer = await page.offer()
+        named = "a=candidate:9 1 udp 1 0c2b9a52-6b3f-4d0e-9b5c-1f2e3d4c5b6a.local 9 typ host"
+        offer["sdp"] = re.sub("a=candidate", f"{named}\r\na=candidate", offer["sdp"], count=1)
+        with running.browser() as client:
+            answer = await asyncio.to_thread(lambda: client.post("/api/live/offer", json=offer))
+            await page.accept(answer.json())
+            await page.frames(1)
+            ports = psutil.Process(running.process.pid).net_connections("inet")
+        await page.close()
+        addresses = {ipaddress.ip_address(each.laddr.ip) for each in ports}
+        assert any(each.type == socket.SOCK_DGRAM for each in ports), "video goes over UDP"
+        assert all(address.is_loopback for address in addresses), addresses
+
+    try:
+        run_async(test())
+    finally:
+        running.kill()
 
 
 def leftovers() -> int:

@@ -21,18 +21,6 @@ MOST_JPEG_BYTES = 4 * 2**20
 # No camera of a browser is larger; the page scales down before it sends.
 MOST_FRAME_PIXELS = 3840 * 2160
 
-# aiortc starts low and stays below 3 (H.264) and 1.5 Mbit/s (VP8), at which the strokes of a brush turn into blocks.
-FIRST_BITRATE, LEAST_BITRATE, MOST_BITRATE = 2_500_000, 500_000, 8_000_000
-
-
-def raise_bitrates() -> None:
-    """Raise the bitrates of aiortc's encoders, which are variables of its modules."""
-    from aiortc.codecs import h264, vpx
-
-    bitrates = {"DEFAULT_BITRATE": FIRST_BITRATE, "MIN_BITRATE": LEAST_BITRATE, "MAX_BITRATE": MOST_BITRATE}
-    for codec in (h264, vpx):
-        vars(codec).update(bitrates)
-
 
 def check_frame_size(height: int, width: int) -> None:
     """Raise ValueError if a frame is too large to be scaled down, or empty."""

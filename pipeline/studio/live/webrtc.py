@@ -4,19 +4,16 @@ import asyncio
 import contextlib
 import json
 import logging
-import queue
 import re
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
@@ -25,14 +22,8 @@ from av import VideoFrame
 
 from pipeline.errors import first_line, printable
 from pipeline.studio.answers import RequestError
-from pipeline.studio.live.codecs import (
-    CLOCK_RATE,
-    FIRST_BITRATE,
-    check_frame_size,
-    new_video_frame,
-    raise_bitrates,
-    read_video_frame,
-)
+from pipeline.studio.live.aiortc_changes import FIRST_BITRATE, bound_decoder_queue, why_not, without_names
+from pipeline.studio.live.codecs import CLOCK_RATE, check_frame_size, new_video_frame, read_video_frame
 from pipeline.studio.live.messages import Message, Messages, notice
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.viewer import MOST_FPS, ReceivedFrame, Viewer
@@ -47,32 +38,7 @@ GATHER_SECONDS = 10.0
 SOONEST_SECONDS = 0.75 / MOST_FPS
 # Messages that wait to be sent, in bytes; more are dropped.
 MOST_BUFFERED_BYTES = 65_536
-# Encoded frames that wait for the decoder: a second of video.
-MOST_ENCODED = 30
 _VP8 = re.compile(r"a=rtpmap:(\d+) VP8/", re.ASCII)
-
-
-class DecoderQueue(queue.Queue[Any]):
-    """The queue before a decoder of aiortc, which is unbounded there: one that is full is emptied.
-
-    What comes next does not decode well until the next key frame, which the event asks the browser for.
-
-    Args:
-        lost: set when frames are dropped; aiortc then asks for a key frame.
-    """
-
-    def __init__(self, lost: Any) -> None:
-        super().__init__()
-        self._lost = lost
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Put in an encoded frame, or None to end the decoder, which then does not decode what waits."""
-        if item is None or self.qsize() >= MOST_ENCODED:
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self.get_nowait()
-            self._lost.set()
-        super().put(item)
 
 
 class StylizedTrack(MediaStreamTrack):
@@ -129,7 +95,7 @@ class PeerConnection:
         """Return the answer to an offer; raises whatever aiortc does for one that is malformed."""
         await self._peer.setRemoteDescription(offer)
         for transceiver in self._peer.getTransceivers():
-            _bound_decoder_queue(transceiver.receiver)
+            bound_decoder_queue(transceiver.receiver)
         await self._peer.setLocalDescription(await self._peer.createAnswer())
         local = self._peer.localDescription
         return RTCSessionDescription(_with_first_bitrate(local.sdp), local.type)
@@ -190,13 +156,22 @@ class PeerConnection:
         await self.close()
 
 
-async def answer_offer(room: LiveRoom, message: Mapping[str, object]) -> dict[str, str]:
+async def answer_offer(room: LiveRoom, message: Mapping[str, object], *, with_names: bool = True) -> dict[str, str]:
     """Return the answer to a page's offer, JSON.
 
+    Args:
+        room: that the page wants to be in.
+        message: the offer.
+        with_names: whether to ask the network for the addresses of candidates that are names.
+
     Raises:
-        RequestError: the offer is malformed, or there is no place.
+        RequestError: the offer is malformed, there is no place, or the installed aiortc cannot be used.
     """
+    if reason := why_not():
+        raise RequestError(501, reason)
     offer = _checked_offer(message)
+    if not with_names:
+        offer = RTCSessionDescription(without_names(offer.sdp), offer.type)
     try:
         viewer = await room.admit()
     except FullError as error:
@@ -241,13 +216,6 @@ def _malformed(error: Exception) -> RequestError:
     return RequestError(400, f"the offer of WebRTC cannot be used ({reason}); reload the page")
 
 
-def _bound_decoder_queue(receiver: RTCRtpReceiver) -> None:
-    """Replace the unbounded queue before the decoder; a later aiortc may have none under this name."""
-    name, lost = "_RTCRtpReceiver__decoder_queue", getattr(receiver, "_RTCRtpReceiver__decoder_error", None)
-    if lost is not None and isinstance(getattr(receiver, name, None), queue.Queue):
-        setattr(receiver, name, DecoderQueue(lost))
-
-
 def _with_first_bitrate(sdp: str) -> str:
     """Return an answer that lets Chromium start with a good picture: it begins at 0.3 Mbit/s otherwise."""
     lines = []
@@ -256,6 +224,3 @@ def _with_first_bitrate(sdp: str) -> str:
         if (codec := _VP8.match(line)) is not None:  # without parameters of its own, unlike H.264
             lines.append(f"a=fmtp:{codec[1]} x-google-start-bitrate={FIRST_BITRATE // 1000}")
     return "\r\n".join(lines)
-
-
-raise_bitrates()
