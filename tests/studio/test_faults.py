@@ -18,7 +18,8 @@ from pipeline.studio.render.stills import Stills
 from pipeline.studio.render.uploads import MOST_AT_ONCE
 from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
-from tests.support.studio import StudioProcess, order, studio, upload, wait_for
+from tests.support.planted import PlantedModules
+from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
 
 TABS = 50
 PREVIEW = {"settings": '{"styles": [{"name": "starry-night"}]}'}
@@ -73,6 +74,25 @@ def test_tabs_that_open_and_close_leave_nothing(tmp_path: Path) -> None:
                     assert process.num_fds() >= files + TABS
                 until(lambda: process.num_fds() <= files)
         assert running.stop() == 0
+    finally:
+        running.kill()
+
+
+def test_no_process_runs_code_that_somebody_left_in_its_folders(tmp_path: Path) -> None:
+    """Neither in the working folder, nor in the temporary one, nor in the studio's own."""
+    folders = [tmp_path / name for name in ("working", "temporary", "studio")]
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+    planted = [PlantedModules(folder) for folder in folders]
+    working, temporary, own = folders
+    environment = {"TMPDIR": str(temporary), "PYTHONSAFEPATH": "", "PYTHONPATH": ""}
+    running = StudioProcess(own, "--viewers", "0", cwd=working, environment=environment)
+    try:
+        with running.browser() as client:
+            uploaded = upload(client, make_short_clip(tmp_path / "clip.mp4"))["upload"]
+            assert client.get(f"/api/uploads/{uploaded}/preview.jpg", params=PREVIEW).status_code == 200
+            wait_for(client, order(client, uploaded)["job"], "done")
+        assert [each.imported for each in planted] == [[], [], []]
     finally:
         running.kill()
 

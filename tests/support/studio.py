@@ -1,5 +1,6 @@
 """Run the studio in a thread, and speak to it as a browser does."""
 
+import os
 import re
 import signal
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.studio.config import StudioConfig
 from pipeline.studio.folder import open_folder
 from tests.support.media import Audio, Clip, make_clip
 
+ROOT = Path(__file__).resolve().parents[2]
 LINK_TOKEN = "the-token-of-the-link"  # noqa: S105
 
 
@@ -99,6 +101,12 @@ def wait_for(client: httpx.Client, job: str, *states: str, frames: int = 0, seco
 class StudioProcess:
     """`flowbrush studio` as a user starts it, with the eager engine, at a free port.
 
+    Args:
+        folder: of the studio.
+        options: further ones.
+        cwd: the working folder.
+        environment: variables to add.
+
     Attributes:
         process: that was started.
         printed: what it has printed so far.
@@ -106,10 +114,17 @@ class StudioProcess:
         token: of the links.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-W", "error", "cli.py", "studio", "--port", "0", "--engine", "eager"]
+    def __init__(
+        self, folder: Path, *options: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+    ) -> None:
+        command = [sys.executable, "-W", "error", str(ROOT / "cli.py"), "studio", "--port", "0", "--engine", "eager"]
         self.process = subprocess.Popen(
-            [*command, "--folder", str(folder), *options], stderr=subprocess.PIPE, text=True, start_new_session=True
+            [*command, "--folder", str(folder), *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
         )
         self.printed, self.token = "", ""
         self.links: list[str] = []
