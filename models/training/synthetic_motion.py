@@ -32,6 +32,8 @@ class MotionConfig:
         perspective: standard deviation of the last row of the homography, as a share over half the frame.
         local_px: largest smooth local flow, in pixels.
         still: share of pairs with a still camera.
+        whole: share of moving cameras that shift by whole pixels: nothing is interpolated, so every difference between
+            the stylized frames is the network's own.
         layered: share of pairs in which something moves over the background.
         blurred: share of pairs with motion blur.
         exposure: largest change of the exposure, as a share.
@@ -45,6 +47,7 @@ class MotionConfig:
     perspective: float = 0.01
     local_px: float = 2.5
     still: float = 0.25
+    whole: float = 0.5
     layered: float = 0.4
     blurred: float = 0.15
     exposure: float = 0.03
@@ -69,7 +72,8 @@ def moved_pairs(
     background, foreground = _motion_blur(background, config, random), _motion_blur(foreground, config, random)
     coverage = _islands(background.shape[-2:], random) * random.chance(config.layered)
     camera = _plane_flow(size, config, random) + _local_flow(size, config, random) * random.chance(0.5)
-    camera = camera * (1 - random.chance(config.still))
+    whole = random.between(config.shift_px, 2, 1, 1).round()
+    camera = torch.where(random.chance(config.whole) > 0, whole, camera) * (1 - random.chance(config.still))
     layer = _plane_flow(size, config, random) + _local_flow(size, config, random)
     moved = _sample(coverage, layer).clamp(0, 1)
     first = _crop(foreground) * _crop(coverage) + _crop(background) * (1 - _crop(coverage))

@@ -15,7 +15,7 @@ from tests.support.tiny import blobs
 SIZE = 64
 COUNT = 12
 # Motion alone: nothing of the light changes, so that the second frame is the first one moved.
-CONSTANT = MotionConfig(exposure=0, white_balance=0, noise=0, blurred=0, still=0, layered=0)
+CONSTANT = MotionConfig(exposure=0, white_balance=0, noise=0, blurred=0, still=0, layered=0, whole=0)
 CAMERA = {"shift_px": 0.0, "rotation": 0.0, "zoom": 0.0, "perspective": 0.0, "local_px": 0.0}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,6 +62,16 @@ def test_the_flow_of_each_motion_is_exact(kind: dict[str, float]) -> None:
     assert difference(moved)[seen].max() < 0.004
     backwards = dataclasses.replace(moved, flow=-moved.flow)
     assert difference(backwards)[seen].mean() > 5 * difference(moved)[seen].mean()
+
+
+def test_a_shift_by_whole_pixels_changes_no_pixel() -> None:
+    moved = pairs(dataclasses.replace(CONSTANT, whole=1))
+    seen = (moved.mask > 0).expand_as(moved.clean_first)
+    assert torch.equal(moved.flow, moved.flow.round())
+    assert moved.flow.abs().amax(dim=(1, 2, 3)).median() > 2
+    assert (moved.flow == moved.flow[..., :1, :1]).all(), "one shift for all of the frame"
+    carried = warp(moved.clean_first, moved.flow)
+    torch.testing.assert_close(moved.clean_second[seen], carried[seen], rtol=0, atol=2e-5)
 
 
 def exact_to_the_edge(moved: FramePairs) -> bool:
@@ -119,8 +129,14 @@ def test_of_a_still_camera_only_light_and_noise_differ() -> None:
     assert (moved.first != moved.clean_first).any()
 
 
+def whole_shifts(moved: FramePairs) -> Tensor:
+    """``(N,)``: whether the camera shifts by whole pixels."""
+    return (moved.flow == moved.flow.round()).flatten(1).all(1)
+
+
 @pytest.mark.parametrize(
-    ("share", "expected"), [("still", lambda m: ~m.flow.flatten(1).any(1)), ("layered", lambda m: edges(m))]
+    ("share", "expected"),
+    [("still", lambda m: ~m.flow.flatten(1).any(1)), ("layered", lambda m: edges(m)), ("whole", whole_shifts)],
 )
 def test_shares_are_of_the_pairs(share: str, expected) -> None:  # type: ignore[no-untyped-def]
     for wanted in (0.0, 0.5, 1.0):
