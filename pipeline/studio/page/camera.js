@@ -1,4 +1,4 @@
-/** Where live frames come from: the browser's camera, or a clip on this computer. */
+/** Where live frames and the sound of recordings come from: the browser's camera and microphone, or a clip on this computer. */
 
 const WIDTH = 640;
 const FPS = 30;
@@ -13,6 +13,12 @@ const REASONS = {
   InvalidStateError: "The page was not in front: come back to it and start the camera again.",
 };
 
+const SOUND_REASONS = {
+  NotAllowedError: "The browser may not use the microphone: allow it at the sign in the address bar, then record again",
+  NotFoundError: "There is no microphone: plug one in and record again",
+  NotReadableError: "The microphone is in use by another program: close that, then record again",
+};
+
 const INSECURE =
   "Browsers give a page the camera only over https or on this computer itself: open the https link that the studio printed.";
 
@@ -24,8 +30,8 @@ export const explain = (error) =>
 export const mayAsk = () => Boolean(navigator.mediaDevices?.getUserMedia);
 
 /**
- * Ask for the camera and show it in `video`.
- * @returns {Promise<{stream: MediaStream, close: () => void}>}
+ * Ask for the camera and show it in `video`. `openSound` asks for the microphone.
+ * @returns {Promise<{stream: MediaStream, openSound: () => Promise<MediaStream>, close: () => void}>}
  * @throws {Error} whose message is one sentence for the user
  */
 export async function openCamera(video, deviceId, onEnd) {
@@ -43,10 +49,19 @@ export async function openCamera(video, deviceId, onEnd) {
   track.addEventListener("ended", () => onEnd("The camera was switched off or unplugged: start it again."));
   video.srcObject = stream;
   await play(video);
-  return { stream, close: () => release(video, stream) };
+  return { stream, openSound: openMicrophone, close: () => release(video, stream) };
 }
 
-/** Play a clip in `video`, over and over; the same as `openCamera` otherwise. */
+async function openMicrophone() {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: true });
+  } catch (error) {
+    const reason = SOUND_REASONS[error.name] ?? `The microphone did not start (${error.message || error.name})`;
+    throw new Error(`${reason}; or turn off Record sound.`);
+  }
+}
+
+/** Play a clip in `video`, over and over; the same as `openCamera` otherwise, with the clip's own sound. */
 export async function openClip(video, file) {
   let stream = null;
   const address = URL.createObjectURL(file);
@@ -60,7 +75,13 @@ export async function openClip(video, file) {
     throw new Error(`${file.name}: this browser cannot play it; stylize it under Render instead.`);
   }
   stream = capture(video);
-  return { stream, close };
+  return { stream, openSound, close };
+
+  async function openSound() {
+    const [track] = captureStreamOf(video)?.getAudioTracks() ?? [];
+    if (!track) throw new Error(`${file.name}: it has no sound, or this browser cannot record it; turn off Record sound.`);
+    return new MediaStream([track]);
+  }
 
   function close() {
     if (stream) release(video, stream);
@@ -81,10 +102,13 @@ async function play(video) {
   if (!video.videoWidth) await new Promise((resolve) => video.addEventListener("resize", resolve, { once: true }));
 }
 
+/** Return what a video plays as a stream; null in Safari. */
+const captureStreamOf = (video) => (video.captureStream ?? video.mozCaptureStream)?.call(video) ?? null;
+
 /** Return what a playing clip shows as a stream of its video alone; Safari needs the detour over a canvas. */
 function capture(video) {
-  const captureStream = video.captureStream ?? video.mozCaptureStream;
-  if (captureStream) return new MediaStream(captureStream.call(video).getVideoTracks());
+  const captured = captureStreamOf(video);
+  if (captured) return new MediaStream(captured.getVideoTracks());
   const canvas = document.createElement("canvas");
   const scale = Math.min(1, WIDTH / video.videoWidth);
   canvas.width = Math.round(video.videoWidth * scale);

@@ -5,6 +5,7 @@ import { cameras, mayAsk, openCamera, openClip } from "./camera.js";
 import { acceptDrops, byId, element, notify } from "./elements.js";
 import { Recorder } from "./recorder.js";
 import { connectSocket } from "./socket.js";
+import { delayed } from "./sound.js";
 import { Split } from "./split.js";
 import { connectWebRtc, isAvailable } from "./webrtc.js";
 
@@ -34,7 +35,7 @@ export class Live {
     this.after = byId("live-after");
     this.canvas = byId("live-canvas");
     this.split = new Split(this.stage, byId("live-split"), byId("live-compare"));
-    this.recorder = new Recorder(byId("record"), byId("recording"), () => this.#shownStream());
+    this.recorder = new Recorder(byId("record"), byId("recording"), () => this.#recorded());
     this.attempt = 0;
     byId("start-camera").addEventListener("click", () => this.startCamera());
     byId("stop").addEventListener("click", () => this.stop());
@@ -169,7 +170,7 @@ export class Live {
     this.recorder.stop();
     this.connection?.close();
     this.source?.close();
-    this.connection = this.source = this.stats = this.ping = this.pongMs = this.lastFigures = null;
+    this.connection = this.source = this.stats = this.ping = this.pongMs = this.roundTripMs = this.lastFigures = null;
     this.after.srcObject = null;
     this.canvas.hidden = true;
     this.canvas.width = this.canvas.height = 0;
@@ -228,8 +229,14 @@ export class Live {
     return this.after.getVideoPlaybackQuality().totalVideoFrames;
   }
 
-  #shownStream() {
-    return this.connection?.stream ?? this.connection?.canvas.captureStream(30) ?? null;
+  /** Return what the stage shows, with the sound of the source if that is wanted; null if there is nothing. */
+  async #recorded() {
+    const { connection, source } = this;
+    if (!connection || !source) return null;
+    const video = connection.stream ?? connection.canvas.captureStream(30);
+    if (!byId("sound").checked) return { stream: video, close: () => {} };
+    const sound = await delayed(await source.openSound(), () => this.roundTripMs);
+    return { stream: new MediaStream([...video.getVideoTracks(), ...sound.tracks]), close: sound.close };
   }
 
   /** Show fps and round trip of the last second, and send a ping. */
@@ -244,8 +251,9 @@ export class Live {
     if (this.stage.dataset.state !== "live" || at === now) return;
     const measured = connection.roundTrip?.();
     const summed = this.pongMs != null && this.stats ? this.pongMs + this.stats.stylize_ms + waiting : null;
+    this.roundTripMs = measured ?? summed;
     byId("fps").textContent = `${Math.max(0, Math.round((1000 * (frames - before)) / (now - at)))} fps`;
-    byId("round-trip").textContent = (measured ?? summed) == null ? "–" : `${Math.round(measured ?? summed)} ms`;
+    byId("round-trip").textContent = this.roundTripMs == null ? "–" : `${Math.round(this.roundTripMs)} ms`;
     byId("transport").textContent = connection.name;
   }
 }

@@ -28,7 +28,7 @@ function showTab(name, { focus = false } = {}) {
     tab.tabIndex = other === name ? 0 : -1;
     byId(other).hidden = other !== name;
   }
-  byId("mirror-row").hidden = name !== "live";
+  for (const row of ["mirror-row", "sound-row"]) byId(row).hidden = name !== "live";
   if (leavesLive) live.stop();
   jobs.show(name === "render");
   if (focus) byId(`tab-${name}`).focus();

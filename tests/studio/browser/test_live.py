@@ -155,19 +155,116 @@ def test_two_tabs_have_styles_of_their_own(open_page: OpenPage) -> None:
 
 
 def test_a_recording_is_a_video_of_what_is_shown(live: LivePage, tmp_path: Path) -> None:
-    page = live.page
-    page.click("#record")
-    assert page.is_visible("#recording")
-    live.settle(20)
-    with page.expect_download() as download:
-        page.click("#record")
-    target = tmp_path / download.value.suggested_filename
-    download.value.save_as(target)
+    target = record(live, tmp_path)
     assert target.name.startswith("flowbrush-")
     with av.open(str(target)) as container:
+        assert not container.streams.audio
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) > 5
     assert difference(np.mean(frames[-1], axis=(0, 1)), live.mean().mean(axis=(0, 1))) < 15
+
+
+COUNT_MICROPHONES = """
+window.microphones = [];
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async wanted => {
+    const stream = await ask(wanted);
+    window.microphones.push(...stream.getAudioTracks());
+    return stream;
+};
+"""
+
+
+def test_a_recording_has_the_sound_of_the_microphone_which_is_on_only_meanwhile(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    live = LivePage(open_page(script=COUNT_MICROPHONES)).start()
+    live.page.check("#sound")
+    assert live.page.evaluate("microphones.length") == 0
+    assert loudness(record(live, tmp_path)) > 0.001
+    assert live.page.evaluate("microphones.map(track => track.readyState)") == ["ended"]
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "socket"])
+def test_a_recording_of_a_clip_has_its_sound(open_page: OpenPage, clip: Path, tmp_path: Path, transport: str) -> None:
+    page = open_page(script=COUNT_MICROPHONES, query=f"?transport={transport}")
+    page.set_input_files("#live-file", clip)
+    live = LivePage(page)
+    live.wait_for_video()
+    page.check("#sound")
+    assert loudness(record(live, tmp_path)) > 0.001
+    assert live.moves(), "the clip plays on"
+    assert page.evaluate("microphones.length") == 0
+
+
+def test_without_a_microphone_nothing_is_recorded_and_one_sentence_says_why(open_page: OpenPage) -> None:
+    live = LivePage(open_page()).start()
+    page = live.page
+    failing = "async () => { throw new DOMException('no luck', 'NotAllowedError'); }"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {failing}; }}")
+    page.check("#sound")
+    page.click("#record")
+    page.get_by_text("may not use the microphone").wait_for()
+    assert page.is_hidden("#recording")
+    page.uncheck("#sound")
+    page.click("#record")
+    page.wait_for_selector("#recording")
+
+
+def test_the_sound_is_as_late_as_the_video(open_page: OpenPage) -> None:
+    """A click, delayed by a round trip of 300 ms."""
+    page = open_page()
+    milliseconds = page.evaluate(LATE_CLICK)
+    assert 250 < milliseconds < 450
+
+
+LATE_CLICK = """async () => {
+    const { delayed } = await import(new URL("/page/sound.js", location.href));
+    const context = new AudioContext();
+    const made = context.createMediaStreamDestination();
+    const click = context.createConstantSource();
+    const sound = await delayed(made.stream, () => 300);
+    await context.resume();
+    const heard = context.createAnalyser();
+    context.createMediaStreamSource(new MediaStream(sound.tracks)).connect(heard);
+    const direct = context.createAnalyser();
+    context.createMediaStreamSource(made.stream).connect(direct);
+    click.connect(made);
+    click.start();
+    const samples = new Float32Array(heard.fftSize);
+    const since = async (analyser) => {
+        do {
+            await new Promise(resolve => setTimeout(resolve, 2));
+            analyser.getFloatTimeDomainData(samples);
+        } while (!samples.some(sample => sample > 0.5));
+        return performance.now();
+    };
+    const [late, early] = await Promise.all([since(heard), since(direct)]);
+    sound.close();
+    return late - early;
+}"""
+
+
+def record(live: LivePage, folder: Path) -> Path:
+    """Record some frames, and return the file."""
+    page = live.page
+    page.click("#record")
+    page.wait_for_selector("#recording")
+    shown = page.inner_text("#recording")
+    until(lambda: page.inner_text("#recording") >= "0:02" > shown)
+    with page.expect_download() as download:
+        page.click("#record")
+    target = folder / download.value.suggested_filename
+    download.value.save_as(target)
+    return target
+
+
+def loudness(path: Path) -> float:
+    """Return the root mean square of a file's audio, from 0 to 1."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("flt", "mono", 48000)
+        samples = [part.to_ndarray() for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return float(np.sqrt(np.mean(np.concatenate(samples, axis=1) ** 2)))
 
 
 def test_a_full_studio_says_so_and_the_page_tries_again(open_page: OpenPage) -> None:
