@@ -89,6 +89,7 @@ class PictureEncoder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Describe pictures of one style."""
         views = [pictures, standard_luminance(pictures).expand(-1, 3, -1, -1)]
+        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         seen = (_scaled(view, scale) for view in views for scale in SCALES)
         statistics = [value for view in seen for value in self._of_view(view)]
         raw = torch.cat([*statistics, *_of_colors(pictures)])
@@ -97,11 +98,12 @@ class PictureEncoder(nn.Module):
 
     def _of_view(self, view: Tensor) -> Iterator[Tensor]:
         for index, features in enumerate(self._features(view)):
-            flat = features.float().flatten(2).transpose(1, 2)  # (K, pixels, C)
-            mean = flat.mean(dim=(0, 1))
-            deviation = (flat.square().mean(dim=(0, 1)) - mean.square()).clamp_min(0).sqrt()
-            projected = flat @ self.get_buffer(f"projection{index}").T
-            gram = (projected.transpose(1, 2) @ projected).mean(dim=0) / flat.shape[1]
+            flat = features.permute(0, 2, 3, 1).flatten(0, 2)  # (pixels, C), a view of features in channels_last
+            second = flat.T @ flat / len(flat)
+            mean = flat.mean(dim=0)
+            deviation = (second.diagonal() - mean.square()).clamp_min(0).sqrt()
+            projection = self.get_buffer(f"projection{index}")
+            gram = projection @ second @ projection.T
             rows, columns = self.get_buffer("upper")
             yield from (mean, deviation, gram[rows, columns])
 
