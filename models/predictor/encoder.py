@@ -22,7 +22,7 @@ PROJECTED = 10
 SCALES = (1.0, 0.5)
 """Factors of the size at which a picture is seen: fine and large strokes."""
 
-SMALLEST = 1e-5
+SMALLEST = 1e-4
 """Statistics below it count little: the square root would enlarge their rounding errors."""
 
 SMALLEST_PX = 64
@@ -99,11 +99,12 @@ class PictureEncoder(nn.Module):
     def _of_view(self, view: Tensor) -> Iterator[Tensor]:
         for index, features in enumerate(self._features(view)):
             flat = features.permute(0, 2, 3, 1).flatten(0, 2)  # (pixels, C), a view of features in channels_last
-            second = flat.T @ flat / len(flat)
             mean = flat.mean(dim=0)
-            deviation = (second.diagonal() - mean.square()).clamp_min(0).sqrt()
+            centered = flat - mean  # a difference of moments would leave rounding errors
+            covariance = centered.T @ centered / len(flat)
+            deviation = covariance.diagonal().sqrt()
             projection = self.get_buffer(f"projection{index}")
-            gram = projection @ second @ projection.T
+            gram = projection @ (covariance + mean[:, None] * mean) @ projection.T
             rows, columns = self.get_buffer("upper")
             yield from (mean, deviation, gram[rows, columns])
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.network import Architecture, Style, StyleNetwork
+from models.predictor.colors import COLOR_NUMBERS, color_map, color_moments, logits
 from models.predictor.encoder import PictureEncoder
 from models.registry import LoadedStyle, StyleMetadata
 
@@ -33,9 +34,9 @@ class StylePredictor(nn.Module):
 
     Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization network", BMVC 2017,
     arXiv:1705.06830, predict scale and shift of conditional instance normalization (Dumoulin et al., ICLR 2017,
-    arXiv:1610.07629). Here also: the last convolution, and for all other convolutions a mixture of learned updates of
-    rank one, folded into the weights once. The weights of the losses are inputs, as in Babaeizadeh & Ghiasi,
-    "Adjustable Real-time Style Transfer", ICLR 2020, arXiv:1811.08560.
+    arXiv:1610.07629). Here also: the last convolution, which `color_map` moves to the colors of the picture, and for
+    all other convolutions a mixture of learned updates of rank one, folded into the weights once. The weights of the
+    losses are inputs: Babaeizadeh & Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020, arXiv:1811.08560.
 
     Args:
         architecture: of the network to predict for.
@@ -66,9 +67,11 @@ class StylePredictor(nn.Module):
         vectors = sum(math.prod(shape) for shape in self._vector_shapes)
         self.center = nn.Parameter(torch.zeros(vectors))
         self.register_buffer("spread", torch.ones(vectors))
-        self.register_buffer("input_mean", torch.zeros(self.encoder.size))
-        self.register_buffer("input_deviation", torch.ones(self.encoder.size))
-        self.first, self.first_dials = nn.Linear(self.encoder.size, hidden), nn.Linear(2, hidden, bias=False)
+        described = self.encoder.size + COLOR_NUMBERS
+        self.register_buffer("input_mean", torch.zeros(described))
+        self.register_buffer("input_deviation", torch.ones(described))
+        self.register_buffer("colors", torch.cat((torch.zeros(3), torch.eye(3).flatten())))
+        self.first, self.first_dials = nn.Linear(described, hidden), nn.Linear(2, hidden, bias=False)
         self.second, self.second_dials = nn.Linear(hidden, hidden), nn.Linear(2, hidden, bias=False)
         self.last = nn.Linear(hidden, vectors + directions * len(kernels))
         for parameter in self.last.parameters():
@@ -101,10 +104,21 @@ class StylePredictor(nn.Module):
         self.get_buffer("input_mean").copy_(mean)
         self.get_buffer("input_deviation").copy_(deviation.clamp_min(1e-4))
 
+    @torch.no_grad()
+    def learn_colors(self, frames: Tensor) -> None:
+        """Take the colors that the mean style gives ``(N, 3, H, W)`` frames in [0, 1]: where `color_map` starts."""
+        mean = Style(tuple(self.trunk), *self._split(self.center))
+        stylized = torch.cat([self.network(frame, mean)[0].float() for frame in torch.split(frames, 1)])
+        self.get_buffer("colors").copy_(color_moments(logits(stylized)))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has neither learned nor been loaded."""
+        return not bool(self.get_buffer("input_mean").any())
+
     def describe(self, pictures: Tensor) -> Tensor:
-        """Return the description ``(D,)`` of ``(K, 3, H, W)`` pictures of one style in [0, 1]."""
-        description: Tensor = self.encoder(pictures)
-        return description
+        """Return the description ``(D,)`` of ``(K, 3, H, W)`` pictures of one style in [0, 1]: colors come last."""
+        return torch.cat((self.encoder(pictures), color_moments(logits(pictures))))
 
     def forward(self, description: Tensor, dials: Tensor) -> Style:
         """Return the style of a picture.
@@ -121,7 +135,10 @@ class StylePredictor(nn.Module):
         flat = self.center + self.get_buffer("spread") * predicted[:vectors]
         mixtures = predicted[vectors:].view(len(self.trunk), self.directions)
         parts = zip(self.trunk, mixtures, self.left, self.right, strict=True)
-        return Style(tuple(_updated(*part) for part in parts), *self._split(flat))
+        scale, shift, weight, bias = self._split(flat)
+        matrix, offset = color_map(self.get_buffer("colors"), description[-COLOR_NUMBERS:])
+        colored = (matrix @ weight.flatten(1)).view_as(weight), matrix @ bias + offset
+        return Style(tuple(_updated(*part) for part in parts), scale, shift, *colored)
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         shapes = self._vector_shapes

@@ -41,7 +41,8 @@ class PictureSource:
         self._paintings = list(paintings)
         self._side, self._generator = side, generator
         larger = round(1.25 * side)
-        self._drawings = [(draw(larger, generator) * 255).to(torch.uint8) for _ in range(drawings)]
+        device = paintings[0].device if paintings else None
+        self._drawings = [(draw(larger, generator) * 255).to(device, torch.uint8) for _ in range(drawings)]
         self._drawing_share = drawing_share if paintings else 1.0
         self._recolor_share = recolor_share
 

@@ -29,6 +29,9 @@ LARGEST_GRADIENT = 3.0
 """Norm of a gradient, as a multiple of the running mean of norms, to which it is shortened: a picture without any
 texture has a relative loss without bounds."""
 
+MOST_SKIPPED = 20
+"""Steps in a row that a gradient without bounds may spoil; black frames have one now and then."""
+
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -108,10 +111,13 @@ class PredictorTrainer:
         chosen = held_out[: config.validation_pictures]
         self._held_out = [central_picture(picture, config.picture_px).to(device) for picture in chosen]
         self.validation = self._pairs.validation(len(chosen), config.seed)
-        self._learn_inputs()
+        if predictor.is_new:
+            self._learn_inputs()
+            predictor.learn_colors(self.validation.clean_first)
         self._generator_state = self._generator.get_state()
         self.average = copy.deepcopy(self.predictor).eval().requires_grad_(False)
         self._gradient_norm = 0.0
+        self._skipped = 0
         self._trunk = list(self.predictor.trunk)
         known = {id(parameter) for parameter in self._trunk}
         learned = [p for p in self.predictor.parameters() if p.requires_grad and id(p) not in known]
@@ -141,7 +147,7 @@ class PredictorTrainer:
         self.schedule.start()
         while not self.schedule.is_over:
             losses = self._train_step()
-            if not math.isfinite(sum(losses.values())):
+            if self._skipped > MOST_SKIPPED:
                 raise DivergedError(f"at step {self.step} the losses are no longer numbers: {losses}")
             if self.step % self.config.validate_every and not self.schedule.is_over:
                 yield TrainingReport(self.step, losses, progress=self.schedule.progress)
@@ -176,9 +182,12 @@ class PredictorTrainer:
             (torch.stack(list(losses.values())).sum() / config.styles).backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / config.styles
-        self._limit_gradient()
-        self._optimizer.step()
-        self._average()
+        if self._limit_gradient():
+            self._optimizer.step()
+            self._average()
+            self._skipped = 0
+        else:
+            self._skipped += 1
         self.step += 1
         self.schedule.advance(self.step)
         self._generator_state = self._generator.get_state()
@@ -216,12 +225,16 @@ class PredictorTrainer:
             stylized, features = self.predictor.network.with_features(frames, Style.of(style))
             return stylized.float(), features
 
-    def _limit_gradient(self) -> None:
+    def _limit_gradient(self) -> bool:
+        """Shorten a large gradient; return whether it is finite."""
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         usual = self._gradient_norm
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT * usual if usual else math.inf))
+        if not math.isfinite(norm):
+            return False
         seen = min(norm, LARGEST_GRADIENT * usual) if usual else norm
         self._gradient_norm = 0.98 * usual + 0.02 * seen if usual else seen
+        return True
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -103,19 +103,31 @@ def test_other_settings_are_named() -> None:
 
 def test_the_average_follows_slowly() -> None:
     made = trainer(replace(CONFIG, averaging=0.9, learning_rate=0.05))
-    start = [p.clone() for p in made.average.parameters()]
     list(made.run())
-    for begin, average, current in zip(start, made.average.parameters(), made.predictor.parameters(), strict=True):
-        if current.requires_grad:
-            assert (average - begin).norm() < (current - begin).norm()
+    before, current = made.average.last.weight.clone(), made.predictor.last.weight.detach()
+    assert not torch.equal(before, current)
+    made._average()
+    kept = (1 + made.step) / (10 + made.step)
+    torch.testing.assert_close(made.average.last.weight, kept * before + (1 - kept) * current)
 
 
 def test_losses_that_are_no_numbers_end_the_run() -> None:
-    made = trainer()
+    made = trainer(replace(CONFIG, steps=40, styles=1, validate_every=40))
     with torch.no_grad():
         made.predictor.center.fill_(torch.nan)
-    with pytest.raises(DivergedError, match="at step 1"):
+    with pytest.raises(DivergedError, match="at step 21"):
         list(made.run())
+
+
+def test_a_gradient_without_bounds_spoils_one_step_only() -> None:
+    made = trainer(replace(CONFIG, styles=1))
+    before = weights(made)
+    next(reports := made.run())
+    after = weights(made)
+    made.predictor.center.register_hook(lambda gradient: gradient * torch.inf)
+    next(reports)
+    assert all(torch.equal(a, b) for a, b in zip(after, weights(made), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_the_preview_shows_pictures_and_photos_in_their_style() -> None:
