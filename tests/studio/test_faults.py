@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pipeline.studio.answers import RequestError
-from pipeline.studio.render.stills import Stills
+from pipeline.studio.render.stills import MOST_WAITING, Stills
 from pipeline.studio.render.uploads import MOST_AT_ONCE
 from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
@@ -134,6 +134,22 @@ def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
             assert (await stills.probe("/nowhere", "a.mp4"))["count"] == 2
         finally:
             stills.close()
+
+    run_async(ask())
+
+
+def test_so_many_frames_may_be_asked_for_at_once() -> None:
+    async def ask() -> None:
+        stills = Stills("cpu", module="tests.support.counting_process")
+        try:
+            asked = (stills.probe("/nowhere", "a.mp4") for _ in range(MOST_WAITING + 2))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            stills.close()
+        refused = [answer for answer in answers if isinstance(answer, RequestError)]
+        assert [(each.status, each.message.partition(";")[2]) for each in refused] == [
+            (503, " try again in a few seconds")
+        ] * 2
 
     run_async(ask())
 

@@ -2,19 +2,24 @@
 
 import json
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import httpx
 import psutil
 import pytest
 
+from pipeline.studio.answers import RequestError
+from pipeline.studio.render.events import MOST_LISTENERS, Events
 from pipeline.studio.render.jobs import Job, JobStore
 from pipeline.studio.render.runner import MOST_JOBS
 from pipeline.studio.render.uploads import new_id
+from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
 from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
 
@@ -197,6 +202,47 @@ def test_the_list_of_jobs_is_limited(tmp_path: Path, short: Path) -> None:
         answer = client.post("/api/jobs", json=order)
         assert answer.status_code == 507
         assert "remove finished ones" in answer.json()["error"]
+
+
+def test_a_render_that_may_not_fit_is_refused_before_it_starts(tmp_path: Path, long: Path) -> None:
+    with studio(tmp_path, max_disk=long.stat().st_size + 50_000) as client:
+        settings = {"styles": [{"name": "starry-night"}]}
+        answer = client.post("/api/jobs", json={"upload": upload(client, long)["upload"], "settings": settings})
+        assert answer.status_code == 507
+        assert "more are needed; remove finished clips" in answer.json()["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of files is limited as Linux does")
+def test_a_job_that_cannot_be_stored_leaves_the_last_record(tmp_path: Path) -> None:
+    import resource
+
+    store, job = JobStore(tmp_path), job_of(1, "waiting")
+    store.write(job)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.write(replace(job, state="running"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.read() == [job]
+    assert os.listdir(tmp_path / job.job) == ["job.json"]
+
+
+def test_so_many_pages_may_listen() -> None:
+    async def run() -> None:
+        events = Events(lambda job_id: None)
+        listeners = [events.listen() for _ in range(MOST_LISTENERS)]
+        for each in listeners:
+            await anext(each)
+        with pytest.raises(RequestError, match="pages listen already; close some of them"):
+            events.listen()
+        await cast("AsyncGenerator[bytes]", listeners.pop()).aclose()
+        listeners.append(events.listen())
+        for each in listeners:
+            await cast("AsyncGenerator[bytes]", each).aclose()
+
+    run_async(run())
 
 
 def test_jobs_of_an_earlier_studio_wait_again_in_their_order(tmp_path: Path) -> None:

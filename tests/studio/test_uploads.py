@@ -1,11 +1,13 @@
 """Uploads: stored in pieces, checked like a local file, limited, and deleted when nobody needs them."""
 
+import asyncio
 import io
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,9 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.studio.answers import RequestError
+from pipeline.studio.render import routes
+from pipeline.studio.render import uploads as uploads_module
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from pipeline.studio.render.uploads import UNUSED_SECONDS, Uploads
+from pipeline.studio.render.uploads import MOST_UPLOADS, UNUSED_SECONDS, Upload, Uploads
+from tests.support.asynchronous import run_async
 from tests.support.studio import make_short_clip, order, studio, upload, wait_for
 
 SETTINGS = '{"styles": [{"name": "starry-night"}]}'
@@ -190,6 +196,81 @@ def test_clips_without_a_job_are_deleted_after_an_hour(tmp_path: Path) -> None:
     now[0] = UNUSED_SECONDS + 1
     uploads.remove_unused(needed=names[:1])
     assert os.listdir(tmp_path) == names[:1]
+
+
+def test_a_running_studio_looks_for_clips_that_nobody_needs(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(uploads_module, "UNUSED_SECONDS", 0.5)
+    with studio(tmp_path / "studio") as client:
+        upload(client, clip)
+        _wait_until(lambda: stored(tmp_path / "studio") == [])
+
+
+class KnownFacts:
+    """In place of the process that reads clips."""
+
+    async def probe(self, path: str, name: str) -> dict[str, object]:
+        return {"width": 16, "height": 16, "frames": 1, "seconds": 1.0, "fps": 1.0, "has_audio": False}
+
+
+async def pieces(*contents: bytes, pause_seconds: float = 0.0) -> AsyncIterator[bytes]:
+    for content in contents:
+        yield content
+        await asyncio.sleep(pause_seconds)
+
+
+def receive(folder: Path, size: int, body: AsyncIterator[bytes], limit: int = 10**6) -> Upload:
+    """Store what arrives in ``folder`` with a limit of the disk space; an upload that fails leaves nothing."""
+    uploads = Uploads(folder, Space(folder, limit), cast("Stills", KnownFacts()), most_bytes=100)
+
+    async def run() -> Upload:
+        try:
+            return await uploads.receive("a.mp4", size, body)
+        finally:
+            await cast("AsyncGenerator[bytes]", body).aclose()
+
+    before = os.listdir(folder)
+    try:
+        return run_async(run())
+    except RequestError:
+        assert os.listdir(folder) == before
+        raise
+
+
+def test_what_arrives_is_stored_byte_by_byte(tmp_path: Path) -> None:
+    facts = receive(tmp_path, 5, pieces(b"12", b"345"))
+    assert (tmp_path / facts.upload / "clip.mp4").read_bytes() == b"12345"
+
+
+@pytest.mark.parametrize(("body", "reason"), [(b"123456", "longer than announced"), (b"1234", "ended early")])
+def test_the_announced_size_is_not_believed(tmp_path: Path, body: bytes, reason: str) -> None:
+    with pytest.raises(RequestError, match=f"a.mp4: .*{reason}; drop it again"):
+        receive(tmp_path, 5, pieces(body))
+
+
+def test_an_upload_from_which_nothing_comes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads_module, "IDLE_SECONDS", 0.05)
+    with pytest.raises(RequestError, match=r"nothing has arrived for 0\.05 s; drop it again"):
+        receive(tmp_path, 5, pieces(b"1", b"2345", pause_seconds=30))
+
+
+def test_the_number_of_clips_is_limited(tmp_path: Path) -> None:
+    for number in range(MOST_UPLOADS):
+        _store(tmp_path / f"{number:024x}")
+    with pytest.raises(RequestError, match="200 clips are here already; remove finished ones"):
+        receive(tmp_path, 5, pieces(b"12345"))
+
+
+def test_space_is_promised_to_uploads_that_have_not_arrived(tmp_path: Path) -> None:
+    space = Space(tmp_path, 100)
+    with space.promised(60):
+        space.check(40)
+        with pytest.raises(RequestError, match="remove finished clips"), space.promised(50):
+            pass
+    with space.promised(100):
+        pass
 
 
 def _store(folder: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.studio.render.uploads import Uploads
 from pipeline.studio.settings import MOST_TEXT, ViewerSettings, parse_json, read_settings
 
 # How often clips that nobody needs are looked for.
-_LOOK_SECONDS = 60.0
+LOOK_SECONDS = 60.0
 _KINDS = {"mp4": "video/mp4", "mkv": "video/x-matroska", "webm": "video/webm"}
 _IMMUTABLE = {"Cache-Control": "private, max-age=3600"}
 
@@ -62,7 +62,7 @@ class RenderRoom:
 
     async def _tidy(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
             self.uploads.remove_unused(self.runner.needed_uploads())
 
     def _state(self, job_id: str) -> dict[str, Any] | None:
