@@ -164,7 +164,7 @@ def test_a_cancelled_job_is_tried_again_at_once_but_not_without_its_clip(
     assert client.delete(f"/api/uploads/{facts['upload']}").status_code == 200
     refused = client.post(f"/api/jobs/{job}/retry")
     assert refused.status_code == 404
-    assert "drop it again" in refused.json()["error"]
+    assert "upload it again" in refused.json()["error"]
     assert client.get(f"/api/jobs/{job}").json()["state"] == "cancelled"
 
 

@@ -177,7 +177,7 @@ def test_a_clip_that_is_no_longer_needed_is_deleted(client: httpx.Client, folder
     assert facts["upload"] not in stored(folder)
     answer = client.get(f"/api/uploads/{facts['upload']}/frame.jpg")
     assert answer.status_code == 404
-    assert "drop it again" in answer.json()["error"]
+    assert "upload it again" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("upload_id", ["..", "%2e%2e", "x", "../jobs", "0" * 24])
@@ -246,13 +246,13 @@ def test_what_arrives_is_stored_byte_by_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("body", "reason"), [(b"123456", "longer than announced"), (b"1234", "ended early")])
 def test_the_announced_size_is_not_believed(tmp_path: Path, body: bytes, reason: str) -> None:
-    with pytest.raises(RequestError, match=f"a.mp4: .*{reason}; drop it again"):
+    with pytest.raises(RequestError, match=f"a.mp4: .*{reason}; upload it again"):
         receive(tmp_path, 5, pieces(body))
 
 
 def test_an_upload_from_which_nothing_comes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads_module, "IDLE_SECONDS", 0.05)
-    with pytest.raises(RequestError, match=r"nothing has arrived for 0\.05 s; drop it again"):
+    with pytest.raises(RequestError, match=r"nothing has arrived for 0\.05 s; upload it again"):
         receive(tmp_path, 5, pieces(b"1", b"2345", pause_seconds=30))
 
 

@@ -23,7 +23,7 @@ const INSECURE =
   "Browsers give a page the camera only over https or on this computer itself: open the https link that the studio printed.";
 
 /** Return in one sentence why the camera did not start, and what to do. */
-export const explain = (error) =>
+const explain = (error) =>
   REASONS[error.name] ?? `The camera did not start (${error.message || error.name}): start it again, or use a clip instead.`;
 
 /** Return whether the page may ask for a camera; if not, `INSECURE` says why. */

@@ -23,13 +23,12 @@ export class Jobs {
 
   /** Ask the server for all renders. */
   async refresh() {
-    let answer;
+    let jobs;
     try {
-      answer = await read("/api/jobs");
+      ({ jobs } = await read("/api/jobs"));
     } catch (error) {
       return notify(error.message);
     }
-    const jobs = answer.jobs ?? answer;
     const names = new Set(jobs.map(({ job }) => job));
     for (const job of this.items.keys()) if (!names.has(job)) this.#remove(job);
     for (const job of jobs) this.#update(job);
@@ -113,7 +112,7 @@ class JobItem {
 
   #describe() {
     const { state, frames_done: done, frames, fps, seconds_left: left, error, result_bytes: bytes } = this.job;
-    if (state === "failed") return error ?? "It failed; start it again.";
+    if (state === "failed") return error ?? "It failed; try again.";
     if (state === "waiting") return "It starts when the renders before it are finished.";
     if (state === "running" && !done) return "Starting: the network is loaded.";
     const parts = this.job.settings ? [this.describe(this.job.settings)] : [];

@@ -150,8 +150,9 @@ export class Live {
     else if (message.type === "pong" && message.id === this.ping?.id) this.pongMs = performance.now() - this.ping.at;
   }
 
+  /** Show that the studio is full, and connect again later; the camera stays on. */
   #wait(reason) {
-    const source = this.source;
+    const { source } = this;
     this.source = null;
     this.#end();
     this.source = source;
@@ -170,7 +171,7 @@ export class Live {
     this.recorder.stop();
     this.connection?.close();
     this.source?.close();
-    this.connection = this.source = this.stats = this.ping = this.pongMs = this.roundTripMs = this.lastFigures = null;
+    this.connection = this.source = this.stats = this.ping = this.pongMs = this.roundTripMs = this.counted = null;
     this.after.srcObject = null;
     this.canvas.hidden = true;
     this.canvas.width = this.canvas.height = 0;
@@ -183,7 +184,9 @@ export class Live {
     this.stage.dataset.state = state;
     byId("live-card").hidden = isLive;
     if (title) [byId("live-title").textContent, byId("live-text").textContent] = [title, text];
-    byId("live-more").textContent = isRunning ? "" : mayAsk() ? DROP_HINT : NO_CAMERA_HINT;
+    const more = byId("live-more");
+    more.textContent = isRunning ? "" : mayAsk() ? DROP_HINT : NO_CAMERA_HINT;
+    more.classList.toggle("drop", more.textContent === DROP_HINT);
     byId("live-card").classList.toggle("working", isRunning);
     byId("stop").disabled = !isRunning;
     for (const id of ["live-compare", "record", "full-screen"]) byId(id).disabled = !isLive;
@@ -241,18 +244,18 @@ export class Live {
 
   /** Show fps and round trip of the last second, and send a ping. */
   async #measure() {
-    const [now, frames, connection] = [performance.now(), this.#shownFrames(), this.connection];
-    const { at = now, frames: before = frames } = this.lastFigures ?? {};
-    this.lastFigures = { at: now, frames, connection };
-    const waiting = (await connection.delay?.()) ?? 0;
+    const [connection, last] = [this.connection, this.counted];
+    const counted = { at: performance.now(), frames: this.#shownFrames() };
+    this.counted = counted;
+    const browserMs = (await connection.delay?.()) ?? 0;
     if (connection !== this.connection) return;
     this.ping = { id: (this.ping?.id ?? 0) + 1, at: performance.now() };
     connection.send({ type: "ping", id: this.ping.id });
-    if (this.stage.dataset.state !== "live" || at === now) return;
-    const measured = connection.roundTrip?.();
-    const summed = this.pongMs != null && this.stats ? this.pongMs + this.stats.stylize_ms + waiting : null;
-    this.roundTripMs = measured ?? summed;
-    byId("fps").textContent = `${Math.max(0, Math.round((1000 * (frames - before)) / (now - at)))} fps`;
+    if (this.stage.dataset.state !== "live" || !last) return;
+    const summed = this.pongMs != null && this.stats ? this.pongMs + this.stats.stylize_ms + browserMs : null;
+    this.roundTripMs = connection.roundTrip?.() ?? summed;
+    const fps = (1000 * (counted.frames - last.frames)) / (counted.at - last.at);
+    byId("fps").textContent = `${Math.max(0, Math.round(fps))} fps`;
     byId("round-trip").textContent = this.roundTripMs == null ? "–" : `${Math.round(this.roundTripMs)} ms`;
     byId("transport").textContent = connection.name;
   }

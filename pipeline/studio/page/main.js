@@ -58,7 +58,7 @@ const KEYS = {
 window.addEventListener("keydown", (event) => {
   const takesKeys = event.target.closest("select");
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || takesKeys) return;
-  if (/^\d$/.test(event.key)) panel.choose((Number(event.key) + 9) % 10);
+  if (/^\d$/.test(event.key)) panel.choose((Number(event.key) + 9) % 10); // 0 is the tenth
   else KEYS[event.key]?.();
 });
 
@@ -68,7 +68,7 @@ async function load() {
     const studio = await read("/api/studio");
     panel.fill(studio.styles);
     render.limit(studio.upload_bytes);
-    byId("machine").textContent = studio.device ? `${studio.engine} on ${studio.device}` : studio.engine;
+    byId("machine").textContent = studio.device ? `${studio.engine} on ${studio.device}` : "";
     byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;
     document.body.classList.add("ready");
     jobs.show(!byId("render").hidden);

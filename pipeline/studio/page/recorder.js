@@ -65,7 +65,7 @@ export class Recorder {
 
   #show(isRecording) {
     this.sign.hidden = !isRecording;
-    this.toggle.setAttribute("aria-pressed", String(isRecording));
+    this.toggle.classList.toggle("active", isRecording);
     this.toggle.querySelector("span").textContent = isRecording ? "Save" : "Record";
   }
 }

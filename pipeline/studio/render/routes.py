@@ -114,7 +114,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     async def add(request: Request) -> Response:
         order = read_json(await request.body())
         if not isinstance(order, dict) or not isinstance(order.get("upload"), str):
-            raise RequestError(400, "the order names no clip; drop one first")
+            raise RequestError(400, "the order names no clip; upload one first")
         container = order.get("container", "mp4")
         if container not in CONTAINERS:
             raise RequestError(400, f"the container must be one of {', '.join(CONTAINERS)}; choose one of them")

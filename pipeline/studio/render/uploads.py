@@ -122,7 +122,7 @@ class Uploads:
         """
         upload = self._uploads.get(upload_id)
         if upload is None:
-            raise RequestError(404, "this clip is no longer here; drop it again")
+            raise RequestError(404, "this clip is no longer here; upload it again")
         self._used_at[upload_id] = self._clock()
         return upload
 
@@ -143,7 +143,7 @@ class Uploads:
         """
         name = printable(name)[:LONGEST_NAME] or "clip"
         if size is None:
-            raise RequestError(411, f"{name}: the upload does not say how large it is; drop the clip again")
+            raise RequestError(411, f"{name}: the upload does not say how large it is; upload it again")
         if size > self._most_bytes:
             limit = f"the limit is {size_text(self._most_bytes)}; cut it, or start the studio with --max-upload"
             raise RequestError(413, f"{name}: has {size_text(size)}, {limit}")
@@ -209,18 +209,20 @@ async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes]) ->
             try:
                 piece = await asyncio.wait_for(anext(body, b""), IDLE_SECONDS)
             except TimeoutError:
-                raise RequestError(408, f"{name}: nothing has arrived for {IDLE_SECONDS:g} s; drop it again") from None
+                raise RequestError(
+                    408, f"{name}: nothing has arrived for {IDLE_SECONDS:g} s; upload it again"
+                ) from None
             pending += piece
             left -= len(piece)
             if left < 0:
-                raise RequestError(400, f"{name}: is longer than announced; drop it again")
+                raise RequestError(400, f"{name}: is longer than announced; upload it again")
             if len(pending) >= _CHUNK_BYTES or not piece:
                 await asyncio.to_thread(_append, file, bytes(pending))
                 pending.clear()
             if not piece and not left:
                 break
             if not piece:
-                raise RequestError(400, f"{name}: ended early; drop it again")
+                raise RequestError(400, f"{name}: ended early; upload it again")
     await asyncio.to_thread(replace_atomically, temporary, path)
 
 
