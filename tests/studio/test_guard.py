@@ -1,7 +1,9 @@
 """Who may ask: the link, the cookie, Host and Origin, sizes and rates."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -29,7 +31,7 @@ def guarded(**options: Any) -> FastAPI:
         return {"size": len(await request.body())}
 
     @app.websocket("/socket")
-    async def socket(websocket: WebSocket) -> None:
+    async def open_socket(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.send_text("hello")
         await websocket.close()
@@ -180,6 +182,14 @@ def test_bodies_are_limited(visitor: httpx.Client, address: str) -> None:
     assert visitor.post("/x", content=b"x" * MOST_BODY_BYTES, headers=origin).json() == {"size": MOST_BODY_BYTES}
     assert visitor.post("/x", content=b"x" * (MOST_BODY_BYTES + 1), headers=origin).status_code == 413
     assert visitor.post("/x", content=iter([b"x" * 2**15] * 3), headers=origin).status_code == 413
+
+
+def test_a_body_that_is_announced_too_large_is_not_waited_for(visitor: httpx.Client, address: str) -> None:
+    parts = urlsplit(address)
+    head = f"POST /x HTTP/1.1\r\nHost: {parts.netloc}\r\nOrigin: {address}\r\nCookie: {_cookie_of(visitor)}\r\n"
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 20) as connection:
+        connection.sendall(f"{head}Content-Length: {10**9}\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
 def test_one_address_cannot_occupy_the_studio() -> None:
