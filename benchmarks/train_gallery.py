@@ -35,8 +35,7 @@ STEPS, COMMON_STEPS = 2400, 5000
 """Of each style, and of the common network."""
 
 RECIPE = (
-    *("--network-rate", "1", "--vectors-first", "0", "--no-early-end", "--preview-every", "100"),
-    *("--style-weight", "20", "--strokes-weight", "40", "--content-weight", "0.5", "--stillness", "2"),
+    *("--batch", "2", "--no-early-end", "--preview-every", "100"),
     *("--licence", "Apache-2.0", "--cards", str(CARDS)),
 )
 

@@ -38,12 +38,12 @@ class LossWeights:
         feature: of the change of the network's own features along the flow.
     """
 
-    style: float = 14.0
-    strokes: float = 30.0
+    style: float = 20.0
+    strokes: float = 40.0
     structure: float = 10.0
-    content: float = 0.7
+    content: float = 1.0
     variation: float = 2.0
-    output: float = 250.0
+    output: float = 800.0
     feature: float = 0.5
 
     def __post_init__(self) -> None:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from models.training.objective import LossWeights
 
 SMALLEST_PAINTING_PX, LARGEST_PAINTING_PX = 64, 1600
-STEPS, MINUTES = 650, 9.0
+STEPS, MINUTES = 800, 9.0
 """Per style, if neither is given."""
 
 UNLIMITED_STEPS = 10**6
 SHORTEST_COMPILED_MINUTES = 2
 """Below this, compiling would take too large a part of the time."""
 
-NETWORK_RATE, VECTORS_FIRST, PLATEAU = 0.3, 0.2, 4
-"""Defaults when training starts from a trained network: `TrainingConfig.network_rate` and so on."""
+NETWORK_RATE, VECTORS_FIRST, PLATEAU = 1.0, 0.0, 4
+"""Of a run that neither is told otherwise nor resumed: `TrainingConfig.network_rate` and so on."""
 
 
 def read_paintings(texts: Iterable[str]) -> dict[str, Path]:
@@ -67,7 +67,7 @@ class TrainConfig:
     ] = None
     steps: Annotated[
         int | None,
-        Option("Optimizer steps for all styles. Default: 650 for each style, unless --minutes is given."),
+        Option("Optimizer steps for all styles. Default: 800 for each style, unless --minutes is given."),
     ] = None
     stroke_size: Annotated[float, Option("2 makes strokes twice as large.", metavar="FACTOR")] = 1.0
     stillness: Annotated[
@@ -87,28 +87,23 @@ class TrainConfig:
             "Short side of the style image at stroke size 1.", metavar="PX", min=SMALLEST_PAINTING_PX, unit="pixels"
         ),
     ] = 400
-    batch: Annotated[int, Option("Pairs of frames in a step.")] = 2
+    batch: Annotated[int, Option("Pairs of frames in a step.")] = 1
     crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
-    style_weight: Annotated[float, Option("Weight of the style loss.")] = 14.0
-    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes without color.")] = 30.0
+    style_weight: Annotated[float, Option("Weight of the style loss.")] = 20.0
+    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes without color.")] = 40.0
     structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
-    content_weight: Annotated[float, Option("Weight of the content loss.")] = 0.7
+    content_weight: Annotated[float, Option("Weight of the content loss.")] = 1.0
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
-    output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 250.0
+    output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 800.0
     feature_weight: Annotated[float, Setting("Weight of the stability of the network's features.")] = 0.5
     learning_rate: Annotated[float, Setting("Highest learning rate of the schedule, that of the style vectors.")] = 3e-3
     network_rate: Annotated[
         float | None,
-        Option(
-            "Learning rate of the network, as a share of that of the style vectors. Default: 0.3; from scratch 1.",
-            metavar="SHARE",
-        ),
+        Option("Learning rate of the network, as a share of that of the style vectors. Default: 1.", metavar="SHARE"),
     ] = None
     vectors_first: Annotated[
         float | None,
-        Option(
-            "Share of the run in which only the style vectors learn. Default: 0.2; from scratch 0.", metavar="SHARE"
-        ),
+        Option("Share of the run in which only the style vectors learn. Default: 0.", metavar="SHARE"),
     ] = None
     plateau: Annotated[
         int | None, Setting("Validations without improvement that end the run early, 0 for never. Default: 4.")
@@ -167,8 +162,8 @@ class TrainConfig:
             batch=self.batch,
             crop_px=self.crop_px,
             learning_rate=self.learning_rate,
-            network_rate=_value_or(self.network_rate, 1.0 if self.from_scratch else NETWORK_RATE),
-            vectors_first=_value_or(self.vectors_first, 0.0 if self.from_scratch else VECTORS_FIRST),
+            network_rate=_value_or(self.network_rate, NETWORK_RATE),
+            vectors_first=_value_or(self.vectors_first, VECTORS_FIRST),
             plateau=int(_value_or(self.plateau, PLATEAU)) if self.early_end else 0,
             validate_every=self.validate_every,
             validation_crops=self.validation_crops,
