@@ -40,7 +40,7 @@ class PredictorTrainingConfig:
     batch: int = 1
     crop_px: int = 256
     picture_px: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     trunk_rate: float = 0.3
     clip_share: float = 0.3
     drawings: int = 128

@@ -54,7 +54,7 @@ class PredictorTrainConfig:
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
     output_weight: Annotated[float, Option("Weight of the stability of the stylized frames.")] = 600.0
     feature_weight: Annotated[float, Setting("Weight of the stability of the network's features.")] = 1.0
-    learning_rate: Annotated[float, Option("Highest learning rate of the schedule.")] = 1e-3
+    learning_rate: Annotated[float, Option("Highest learning rate of the schedule.")] = 3e-4
     trunk_rate: Annotated[
         float, Option("Learning rate of the shared convolutions, as a share of it.", metavar="SHARE")
     ] = 0.3
