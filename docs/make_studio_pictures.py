@@ -24,9 +24,12 @@ LARGEST_BYTES = 150_000
 # The first frames run on eager; a fast engine is compiled meanwhile.
 SETTLED_SECONDS = 45
 PATIENCE_MS = 300_000
-# The speed of the machine that makes the pictures says nothing to who looks at them.
+# The speed of the machine that makes the pictures says nothing to who looks at them. The page writes it every second.
 WITHOUT_SPEEDS = """() => {
-    for (const id of ["fps", "round-trip"]) document.getElementById(id).textContent = "–";
+    const style = new CSSStyleSheet();
+    style.replaceSync(`#fps, #round-trip { font-size: 0; }
+        #fps::after, #round-trip::after { content: "–"; font-size: 0.9375rem; }`);
+    document.adoptedStyleSheets = [style];
     for (const line of document.querySelectorAll("#jobs > [data-state=running] > p.small"))
         line.textContent = line.textContent.split(" · ").slice(0, 2).join(" · ");
 }"""
@@ -70,8 +73,11 @@ def render(browser: Browser, link: str, short: Path) -> Image.Image:
             page.click("#start-render")
             if clip == short:
                 page.wait_for_selector("#jobs [data-state=done]", timeout=PATIENCE_MS)
-        until(lambda: page.locator("#jobs progress").first.evaluate("bar => bar.value > 0.1"), PATIENCE_MS / 1000)
+        progress = page.locator("#jobs [data-state=running] progress")
+        progress.wait_for()
+        until(lambda: progress.evaluate("bar => bar.value > 0.1"), PATIENCE_MS / 1000)
         page.click("#render-compare")
+        page.wait_for_selector("#render-busy", state="hidden")
         return picture(page)
 
 
