@@ -108,7 +108,8 @@ class PredictorTrainer:
             recolor_share=config.recolor_share,
             generator=self._generator,
         )
-        chosen = held_out[: config.validation_pictures]
+        count = min(len(held_out), config.validation_pictures)
+        chosen = [held_out[index * len(held_out) // count] for index in range(count)]  # of all folders
         self._held_out = [central_picture(picture, config.picture_px).to(device) for picture in chosen]
         self.validation = self._pairs.validation(len(chosen), config.seed)
         if predictor.is_new:
