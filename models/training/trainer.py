@@ -14,6 +14,7 @@ from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
 from models.training.config import TrainingConfig
 from models.training.objective import LossWeights, Objective, StylizedPairs
+from models.training.optimizer_state import below, check_settings, load_optimizer, optimizer_tensors
 from models.training.pair_source import PairSource
 from models.training.pairs import ClipPair, FramePairs
 from models.training.schedule import Schedule, one_cycle
@@ -23,7 +24,6 @@ from models.training.validation import ValidationHistory
 CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience", "minutes", "plateau"})
 """Settings that a resumed run may change."""
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What Adam stores for each parameter."""
 
 
@@ -279,8 +279,7 @@ class Trainer:
         The learning rates are not part of it: they follow from the step.
         """
         tensors = {f"bank.{name}": tensor for name, tensor in self.bank.state_dict().items()}
-        for index, values in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": values[name] for name in _MOMENTS}
+        tensors |= optimizer_tensors(self._optimizer)
         return self.history.state() | {
             "config": asdict(self.config),
             "step": self.step,
@@ -295,33 +294,12 @@ class Trainer:
             ValueError: the state is of a run with other settings, or the optimizer's part does not fit.
             Exception: anything else, if it is no state of a run with this network.
         """
-        before, now = asdict(TrainingConfig()) | state["config"], asdict(self.config)
-        changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in CHANGEABLE and before[k] != now[k]]
-        if changed:
-            raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
+        check_settings(asdict(TrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)
         tensors = state["tensors"]
-        self.bank.load_state_dict(_below("bank.", tensors))
-        self._load_optimizer(_below("optimizer.", tensors))
+        self.bank.load_state_dict(below("bank.", tensors))
+        load_optimizer(self._optimizer, tensors)
         self._generator_state = tensors["generator"].cpu()
         self._generator.set_state(self._generator_state)
         self.step = state["step"]
         self.history = ValidationHistory.from_state(state)
         self.schedule.load_state(state["schedule"], self.step)
-
-    def _load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore the moments of the parameters that have been trained, in the memory layout of the parameters."""
-        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            index, _, name = key.partition(".")
-            like = torch.zeros(()) if name == "step" else parameters[int(index)].detach()
-            if name not in _MOMENTS or value.shape != like.shape:
-                raise ValueError(f"optimizer.{key} does not fit")
-            moments.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
-        if any(len(values) != len(_MOMENTS) for values in moments.values()):
-            raise ValueError("values of the optimizer are missing")
-        self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": moments})
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,12 +13,13 @@ from pipeline.media.stills import write_image
 from pipeline.notices import Notify
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.system.files import remove, why_taken, write_atomically
-from pipeline.train.checkpoint import write_checkpoint
+from pipeline.train.checkpoint import restore, write_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.training.trainer import TrainingReport
+    from models.training.predictor.trainer import PredictorTrainer
+    from models.training.trainer import Trainer, TrainingReport
 
 Progress = Callable[["TrainingReport"], None]
 MakeContent = Callable[[Mapping[str, Any]], bytes]
@@ -69,6 +70,23 @@ class Run(Protocol):
     def state(self) -> dict[str, Any]:
         """Return all that a run needs to resume."""
         ...
+
+
+def resume(
+    config: RunConfig, trainer: "Trainer | PredictorTrainer", recipe: dict[str, Any], state: Mapping[str, Any]
+) -> None:
+    """Restore ``trainer`` from the ``state`` of its checkpoint; the time of its set-up counts on top of that before.
+
+    If the output is gone, so are the best weights: the next validation is the best.
+
+    Raises:
+        StyleError: the state is of another run.
+    """
+    setup_seconds = trainer.schedule.elapsed
+    restore(trainer, recipe, state, config.checkpoint)
+    trainer.schedule.elapsed += setup_seconds
+    if not config.output.exists():
+        trainer.forget_best()
 
 
 def run_to_end(

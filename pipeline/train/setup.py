@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from models.network import Style, StyleNetwork
     from models.training.config import TrainingConfig
+    from models.training.objective import StyleTransferObjective
     from models.training.predictor.config import PredictorTrainingConfig
     from models.training.trainer import Trainer
 
@@ -43,8 +44,7 @@ def build_trainer(
         StyleError: ``start`` cannot be used.
         DeviceError: the device is not available.
     """
-    from models.engines.capabilities import native_precision
-    from models.training.objective import LossWeights, StyleTransferObjective
+    from models.training.objective import LossWeights
     from models.training.trainer import Trainer
 
     started = time.monotonic()
@@ -58,11 +58,8 @@ def build_trainer(
         make_estimator=partial(flow_estimator, device),
         notify=notify,
     )
-    download_start = time.monotonic()
-    loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
-    started += time.monotonic() - download_start
-    if native_precision(device) == "bf16":
-        loss_networks = [network.bfloat16() for network in loss_networks]
+    objective, sources, download_seconds = find_objective(config.loss_weights, device, notify)
+    started += download_seconds
     settings, cache = compiling(config.settings(), device, notify)
     try:
         trainer = Trainer(
@@ -70,7 +67,7 @@ def build_trainer(
             initial,
             style_images,
             content.photos,
-            StyleTransferObjective(loss_networks),
+            objective,
             settings,
             device,
             weights=[LossWeights(**style.weights) for style in styles],
@@ -82,6 +79,21 @@ def build_trainer(
     trainer.schedule.elapsed = time.monotonic() - started
     made_from = _recipe(config, styles, content) | {"settings": asdict(settings), "loss_networks": sources}
     return trainer, {"start": start} | made_from
+
+
+def find_objective(
+    loss_weights: Sequence[Path], device: "torch.device", notify: Notify
+) -> tuple["StyleTransferObjective", list[dict[str, str]], float]:
+    """Return what training minimizes, the sources of its loss networks, and the seconds that it took to find them."""
+    from models.engines.capabilities import native_precision
+    from models.training.objective import StyleTransferObjective
+
+    started = time.monotonic()
+    networks, sources = find_loss_networks(loss_weights, device, notify)
+    seconds = time.monotonic() - started
+    if native_precision(device) == "bf16":
+        networks = [network.bfloat16() for network in networks]
+    return StyleTransferObjective(networks), sources, seconds
 
 
 def training_device(name: str, notify: Notify) -> "torch.device":

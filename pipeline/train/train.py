@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import StyleMetadata, to_bytes
 from pipeline.notices import Notify
-from pipeline.train.checkpoint import read_checkpoint, restore
+from pipeline.train.checkpoint import read_checkpoint
 from pipeline.train.config import TrainConfig
-from pipeline.train.run_loop import Progress, check_folder, check_output, locked, run_to_end
+from pipeline.train.run_loop import Progress, check_folder, check_output, locked, resume, run_to_end
 from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 
@@ -68,11 +68,7 @@ def _train(config: TrainConfig, progress: Progress, notify: Notify) -> TrainSumm
     styles = metadata_of(config)
     trainer, recipe = build_trainer(config, styles, notify)
     if state is not None:
-        setup_seconds = trainer.schedule.elapsed
-        restore(trainer, recipe, state, config.checkpoint)
-        trainer.schedule.elapsed += setup_seconds
-        if not config.output.exists():
-            trainer.forget_best()
+        resume(config, trainer, recipe, state)
     run_to_end(config, trainer, partial(_content, trainer, styles), recipe, progress, notify)
     names = [source["network"] for source in recipe["loss_networks"]]
     return TrainSummary(

@@ -15,6 +15,7 @@ from models.engines.capabilities import native_precision
 from models.network import Style
 from models.predictor.predictor import PAINT_RANGE, STILLNESS_RANGE, StylePredictor
 from models.training.objective import LossWeights, Objective, StylizedPairs
+from models.training.optimizer_state import below, check_settings, load_optimizer, optimizer_tensors
 from models.training.pair_source import PairSource
 from models.training.pairs import ClipPair, FramePairs
 from models.training.predictor.config import PredictorTrainingConfig
@@ -31,8 +32,6 @@ texture has a relative loss without bounds."""
 
 MOST_SKIPPED = 20
 """Steps in a row that a gradient without bounds may spoil; black frames have one now and then."""
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class PredictorTrainer:
@@ -273,8 +272,7 @@ class PredictorTrainer:
         """Return all that a run needs to resume: values that JSON can express, and ``tensors`` by name."""
         tensors = {f"predictor.{name}": tensor for name, tensor in self.predictor.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, values in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": values[name] for name in _MOMENTS}
+        tensors |= optimizer_tensors(self._optimizer)
         return {
             "config": asdict(self.config),
             "step": self.step,
@@ -291,25 +289,14 @@ class PredictorTrainer:
             ValueError: the state is of a run with other settings.
             Exception: anything else, if it is no state of a run with this network.
         """
-        before, now = asdict(PredictorTrainingConfig()) | state["config"], asdict(self.config)
-        changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in CHANGEABLE and before[k] != now[k]]
-        if changed:
-            raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
+        check_settings(asdict(PredictorTrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)
         tensors = state["tensors"]
-        self.predictor.load_state_dict(_below("predictor.", tensors))
-        self.average.load_state_dict(_below("average.", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in _below("optimizer.", tensors).items():
-            index, _, name = key.partition(".")
-            moments.setdefault(int(index), {})[name] = value
-        self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": moments})
+        self.predictor.load_state_dict(below("predictor.", tensors))
+        self.average.load_state_dict(below("average.", tensors))
+        load_optimizer(self._optimizer, tensors)
         self._generator_state = tensors["generator"].cpu()
         self._generator.set_state(self._generator_state)
         self.step = state["step"]
         self.best = dict(state["best"])
         self._gradient_norm = float(state["gradient_norm"])
         self.schedule.load_state(state["schedule"], self.step)
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, bundled
 from models.registry import load as load_style
 from pipeline.errors import InputError, StyleError, first_line
-from pipeline.evaluate.loss_networks import digest, find_loss_networks
+from pipeline.evaluate.loss_networks import digest
 from pipeline.notices import Notify
 from pipeline.train.data import Content, flow_estimator, read_content
 from pipeline.train.predictor.config import PredictorTrainConfig
-from pipeline.train.setup import compiling, digest_of_names, training_device
+from pipeline.train.setup import compiling, digest_of_names, find_objective, training_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +39,6 @@ def build_trainer(config: PredictorTrainConfig, notify: Notify) -> tuple["Predic
     """
     import torch
 
-    from models.engines.capabilities import native_precision
-    from models.training.objective import StyleTransferObjective
     from models.training.predictor.trainer import PredictorTrainer
 
     started = time.monotonic()
@@ -57,9 +55,8 @@ def build_trainer(config: PredictorTrainConfig, notify: Notify) -> tuple["Predic
     pictures = read(config.pictures, most_photos=MOST_PICTURES)
     content = read(config.content)
     train, held_out = _split(config, pictures, notify)
-    loss_networks, sources = find_loss_networks(config.loss_weights, device, notify)
-    if native_precision(device) == "bf16":
-        loss_networks = [network.bfloat16() for network in loss_networks]
+    objective, sources, download_seconds = find_objective(config.loss_weights, device, notify)
+    started += download_seconds
     settings, cache = compiling(config.settings(), device, notify)
     try:
         trainer = PredictorTrainer(
@@ -67,7 +64,7 @@ def build_trainer(config: PredictorTrainConfig, notify: Notify) -> tuple["Predic
             train,
             held_out,
             content.photos,
-            StyleTransferObjective(loss_networks),
+            objective,
             settings,
             device,
             weights=config.weights(),

@@ -5,10 +5,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.notices import Notify
-from pipeline.train.checkpoint import read_checkpoint, restore
+from pipeline.train.checkpoint import read_checkpoint
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.predictor.setup import build_trainer
-from pipeline.train.run_loop import Progress, check_folder, check_output, locked, run_to_end
+from pipeline.train.run_loop import Progress, check_folder, check_output, locked, resume, run_to_end
 from pipeline.train.train import TrainSummary
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ def train_predictor(
         state = read_checkpoint(config.checkpoint, check_state) if config.resume else None
         trainer, recipe = build_trainer(config, notify)
         if state is not None:
-            setup_seconds = trainer.schedule.elapsed
-            restore(trainer, recipe, state, config.checkpoint)
-            trainer.schedule.elapsed += setup_seconds
-            if not config.output.exists():
-                trainer.forget_best()
+            resume(config, trainer, recipe, state)
         run_to_end(config, trainer, partial(_content, trainer), recipe, progress, notify)
     names = [source["network"] for source in recipe["loss_networks"]]
     return TrainSummary(config.output, trainer.step, trainer.schedule.elapsed, trainer.ended, trainer.best, names)
