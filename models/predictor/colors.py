@@ -2,7 +2,7 @@
 
 The last layer of the style network is a convolution before a sigmoid, so a linear map of its output is another such
 convolution. In the logits of the colors, the map of Pitié & Kokaram, "The linear Monge-Kantorovitch linear colour
-mapping for example-based colour transfer", CVMP 2007, moves the mean and the covariance of what the mean style paints
+mapping for example-based colour transfer", CVMP 2007, moves the mean and the covariance of what the first style paints
 to those of the picture, and changes the colors as little as possible.
 """
 

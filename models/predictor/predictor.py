@@ -16,7 +16,7 @@ from models.registry import LoadedStyle, StyleMetadata
 HIDDEN = 192
 """Width of the layers between the description and the style."""
 
-DIRECTIONS = 16
+DIRECTIONS = 32
 """Learned updates of rank one of each convolution, of which a style is a mixture."""
 
 LARGEST_INPUT = 4.0
@@ -50,7 +50,7 @@ class StylePredictor(nn.Module):
         network: to predict for.
         encoder: describes pictures; frozen.
         trunk: convolutions that all styles share, before the updates.
-        center: ``(V,)`` vectors of the mean style: scale, shift, weight and bias, flattened.
+        center: ``(V,)`` vectors of the style it starts from: scale, shift, weight and bias, flattened.
     """
 
     def __init__(
@@ -75,27 +75,28 @@ class StylePredictor(nn.Module):
         self.second, self.second_dials = nn.Linear(hidden, hidden), nn.Linear(2, hidden, bias=False)
         self.last = nn.Linear(hidden, vectors + directions * len(kernels))
         for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)  # starts at the mean style
+            nn.init.zeros_(parameter)  # starts at the center
 
     @property
     def _vector_shapes(self) -> tuple[tuple[int, ...], ...]:
         return self._scale, self._shift, self._weight, self._bias
 
     @torch.no_grad()
-    def start_from(self, styles: Sequence[Style]) -> None:
-        """Start at the mean of known styles; their spread scales what is predicted, their differences the updates.
+    def start_from(self, center: Style, styles: Sequence[Style]) -> None:
+        """Start at a known style; the spread of others scales what is predicted, their differences the updates.
 
         Args:
+            center: what is predicted before anything is learned.
             styles: related ones, see `models.blend.check_related`.
         """
-        vectors = torch.stack([torch.cat([v.flatten() for v in style.tensors()[-4:]]) for style in styles])
-        self.center.copy_(vectors.mean(dim=0))
+        vectors = torch.stack([_vector(style) for style in styles])
+        self.center.copy_(_vector(center))
         self.get_buffer("spread").copy_(vectors.std(dim=0, correction=0).clamp_min(SMALLEST_SPREAD))
         for index, (kernel, left, right) in enumerate(zip(self.trunk, self.left, self.right, strict=True)):
             kernels = torch.stack([style.convolutions[index] for style in styles]).flatten(2)
-            mean = kernels.mean(dim=0)
-            kernel.copy_(mean.view_as(kernel))
-            _start_directions(left, right, kernels - mean, mean)
+            kernel.copy_(center.convolutions[index])
+            common = kernel.flatten(1)
+            _start_directions(left, right, kernels - common, common)
 
     @torch.no_grad()
     def learn_inputs(self, descriptions: Tensor) -> None:
@@ -106,9 +107,9 @@ class StylePredictor(nn.Module):
 
     @torch.no_grad()
     def learn_colors(self, frames: Tensor) -> None:
-        """Take the colors that the mean style gives ``(N, 3, H, W)`` frames in [0, 1]: where `color_map` starts."""
-        mean = Style(tuple(self.trunk), *self._split(self.center))
-        stylized = torch.cat([self.network(frame, mean)[0].float() for frame in torch.split(frames, 1)])
+        """Take the colors that the center gives ``(N, 3, H, W)`` frames in [0, 1]: where `color_map` starts."""
+        center = Style(tuple(self.trunk), *self._split(self.center))
+        stylized = torch.cat([self.network(frame, center)[0].float() for frame in torch.split(frames, 1)])
         self.get_buffer("colors").copy_(color_moments(logits(stylized)))
 
     @property
@@ -167,26 +168,30 @@ class StylePredictor(nn.Module):
         return LoadedStyle(self.network, Style.of(tensors), StyleMetadata(name, licence="that of the picture"))
 
 
+def _vector(style: Style) -> Tensor:
+    return torch.cat([values.flatten() for values in style.tensors()[-4:]])
+
+
 def _updated(kernel: Tensor, mixture: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Return a kernel ``(O, I, k, k)`` plus updates ``left[r] right[r]^T``, each times ``mixture[r]``."""
     update = (left * mixture[:, None]).T @ right
     return (kernel + update.view(kernel.shape)).contiguous(memory_format=torch.channels_last)
 
 
-def _start_directions(left: Tensor, right: Tensor, differences: Tensor, mean: Tensor) -> None:
+def _start_directions(left: Tensor, right: Tensor, differences: Tensor, common: Tensor) -> None:
     """Fill ``left`` and ``right`` with the main directions in which known kernels differ, then with random ones.
 
     Args:
         left: ``(R, O)``.
         right: ``(R, I k k)``.
-        differences: ``(S, O, I k k)`` of S kernels from their mean.
-        mean: ``(O, I k k)``.
+        differences: ``(S, O, I k k)`` of S kernels from the common one.
+        common: ``(O, I k k)``.
     """
-    size = mean.norm()
+    size = common.norm()
     apart = [each for each in differences if each.norm() > 0.02 * size]
     for each in (left, right):  # a mixture of 1 changes the kernel by a tenth
         each.copy_(F.normalize(torch.randn_like(each), dim=1) * (0.1 * size).sqrt())
-    share = min(len(left) // (2 * max(len(apart), 1)), *mean.shape)
+    share = min(len(left) // (2 * max(len(apart), 1)), *common.shape)
     for index, each in enumerate(apart[: len(left) // 2]):
         u, s, v = torch.linalg.svd(each, full_matrices=False)
         rows = slice(index * max(share, 1), (index + 1) * max(share, 1))

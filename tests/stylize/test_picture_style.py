@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     made = StylePredictor(TINY, hidden=8, directions=2)
-    made.start_from([made.network.initial_style()])
+    made.start_from(made.network.initial_style(), [made.network.initial_style()])
     torch.nn.init.normal_(made.last.weight, std=0.3)
     file = tmp_path_factory.mktemp("weights") / "any.safetensors"
     file.write_bytes(to_bytes(made, {}))

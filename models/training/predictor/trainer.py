@@ -43,7 +43,7 @@ class PredictorTrainer:
     Args:
         predictor: initial weights, from `StylePredictor.start_from`.
         paintings: ``(3, H, W)`` uint8 images to learn from.
-        held_out: paintings of other painters, to validate on.
+        held_out: paintings of other painters, to validate on: those that need not be enlarged, if there are any.
         content: ``(3, H, W)`` uint8 images.
         objective: what to minimize.
         config: how long to train, and on what.
@@ -107,8 +107,9 @@ class PredictorTrainer:
             recolor_share=config.recolor_share,
             generator=self._generator,
         )
-        count = min(len(held_out), config.validation_pictures)
-        chosen = [held_out[index * len(held_out) // count] for index in range(count)]  # of all folders
+        whole = [picture for picture in held_out if min(picture.shape[1:]) >= config.picture_px] or held_out
+        count = min(len(whole), config.validation_pictures)
+        chosen = [whole[index * len(whole) // count] for index in range(count)]  # of all folders
         self._held_out = [central_picture(picture, config.picture_px).to(device) for picture in chosen]
         self.validation = self._pairs.validation(len(chosen), config.seed)
         if predictor.is_new:

@@ -43,7 +43,7 @@ class PredictorTrainConfig:
     batch: Annotated[int, Option("Pairs of frames for each picture.")] = 1
     crop_px: Annotated[int, Option("Side of the crops of the content.", metavar="PX")] = 256
     picture_px: Annotated[int, Option("Side of the crops of the pictures.", metavar="PX")] = 256
-    start: Annotated[Path | None, Option("Predictor to start from. Default: the mean of the bundled styles.")] = None
+    start: Annotated[Path | None, Option("Predictor to start from. Default: the bundled style minotaur.")] = None
     loss_weights: Annotated[
         Sequence[Path], Option("Weights of a loss network; repeatable. Default: torchvision's VGG-19.")
     ] = ()

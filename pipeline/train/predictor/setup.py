@@ -25,6 +25,9 @@ MOST_PICTURES = 20_000
 EVERY = 10
 """One picture of this many is held out, if no list is given."""
 
+CENTER = "minotaur"
+"""The bundled style that is nearest to pictures of other painters, see docs/decisions/any_picture.md."""
+
 
 def build_trainer(config: PredictorTrainConfig, notify: Notify) -> tuple["PredictorTrainer", dict[str, Any]]:
     """Read all that the run needs.
@@ -100,9 +103,9 @@ def _initial_predictor(config: PredictorTrainConfig) -> tuple["StylePredictor", 
             files = [config.start]
         else:
             catalogs = bundled()
-            styles = [load_style(f"{catalog.path}#{name}") for name, catalog in catalogs.items()]
-            predictor = StylePredictor(styles[0].network.architecture)
-            predictor.start_from([each.style for each in styles])
+            styles = {name: load_style(f"{catalog.path}#{name}") for name, catalog in catalogs.items()}
+            predictor = StylePredictor(styles[CENTER].network.architecture)
+            predictor.start_from(styles[CENTER].style, [each.style for each in styles.values()])
             files = sorted({catalog.path for catalog in catalogs.values()})
     except WeightsError as error:
         raise StyleError(str(error)) from error

@@ -48,6 +48,13 @@ def test_a_share_of_the_pictures_is_drawn() -> None:
     assert 5 < sum(found) < 25
 
 
+def test_larger_paintings_are_drawn_more_often() -> None:
+    dark, light = torch.zeros(3, 64, 80, dtype=torch.uint8), torch.full((3, 128, 160), 255, dtype=torch.uint8)
+    pictures = source([dark, light])
+    share = torch.stack([pictures.draw().mean() for _ in range(400)]).mean()
+    assert 0.82 < float(share) < 0.95  # 8 of 9
+
+
 def test_recolored_pictures_take_mean_and_covariance() -> None:
     picture, other = blobs(2, 64, 64)
     picture, other = 0.4 + 0.2 * picture, 0.5 + 0.2 * other  # nothing is clipped

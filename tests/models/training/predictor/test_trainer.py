@@ -32,7 +32,7 @@ CONFIG = PredictorTrainingConfig(
 def trainer(config: PredictorTrainingConfig = CONFIG, **changes: Any) -> PredictorTrainer:
     torch.manual_seed(0)
     predictor = StylePredictor(TINY, hidden=8, directions=2)
-    predictor.start_from([predictor.network.initial_style()])
+    predictor.start_from(predictor.network.initial_style(), [predictor.network.initial_style()])
     settings: dict[str, Any] = {"held_out": photos(2)} | changes
     return PredictorTrainer(
         predictor,
