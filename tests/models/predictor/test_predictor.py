@@ -47,7 +47,9 @@ def test_before_training_every_picture_has_the_first_style(predictor: StylePredi
     center = known_styles(predictor)[1].tensors()
     for seed in (1, 2):
         predicted = predictor.predict(blobs(1, 64, 80, seed=seed), name="blobs").style
-        for tensor, expected in zip(predicted.tensors()[:-2], center[:-2], strict=True):  # the last convolution is color
+        for tensor, expected in zip(
+            predicted.tensors()[:-2], center[:-2], strict=True
+        ):  # the last convolution is color
             torch.testing.assert_close(tensor, expected)
 
 
