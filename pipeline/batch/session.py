@@ -94,8 +94,7 @@ def _lock(config: BatchConfig) -> Lock:
         remove_all_abandoned(str(config.state_folder))
         return lock
     except HeldError as error:
-        process = f" (process {error.process})" if error.process is not None else ""
-        reason = f"another batch{process} is running in this folder; wait for it, or stop it"
+        reason = f"{error.holder('batch')} is running in this folder; wait for it, or stop it"
         raise OutputError(config.output, reason) from error
     except OSError as error:
         what = "used" if os.path.lexists(config.state_folder) else "created"

@@ -3,12 +3,14 @@
 import errno
 import logging
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from pipeline.errors import OutputError, reason_of
 from pipeline.system.files import check_name, remove, write_into
 from pipeline.system.folders import make_private
 
@@ -28,6 +30,10 @@ class HeldError(Exception):
     def __init__(self, process: int | None) -> None:
         super().__init__(f"held by process {process}")
         self.process = process
+
+    def holder(self, what: str) -> str:
+        """Return who holds the lock, for messages: ``another training (process 42)`` for ``training``."""
+        return f"another {what}" + (f" (process {self.process})" if self.process is not None else "")
 
 
 class Lock:
@@ -74,6 +80,46 @@ class Lock:
         self._lock.release()
         if _held_here.get(self._path) is self:
             del _held_here[self._path]
+
+
+@contextmanager
+def hold_lock(
+    path: str,
+    named: str | Path,
+    *,
+    what: str,
+    does: str,
+    unusable: str,
+    is_private: bool = True,
+    is_removed: bool = False,
+) -> Iterator[None]:
+    """Context in which no other run holds the lock file at ``path``.
+
+    Args:
+        path: path of the lock file.
+        named: the file or folder that is protected, for messages.
+        what: what holds the lock, for messages: ``training``.
+        does: what another one does with it and what to do, for messages: ``is writing it; wait for it, or stop it``.
+        unusable: what fails without a lock file, for messages; ``{}`` stands for the reason.
+        is_private: see `Lock`.
+        is_removed: whether the lock file is removed at the end.
+
+    Raises:
+        OutputError: another run holds the lock, or there can be none.
+    """
+    try:
+        lock = Lock(path, is_private=is_private)
+    except HeldError as error:
+        raise OutputError(named, f"{error.holder(what)} {does}") from error
+    except OSError as error:
+        raise OutputError(named, unusable.format(reason_of(error))) from error
+    try:
+        yield
+    finally:
+        if is_removed:
+            lock.remove()
+        else:
+            lock.release()
 
 
 def is_held_here(path: str) -> bool:

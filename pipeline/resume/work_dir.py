@@ -52,8 +52,7 @@ class WorkDir:
                 make_private(os.path.dirname(path))
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:
-            process = f" (process {error.process})" if error.process is not None else ""
-            raise OutputError(target, f"another run{process} is writing it; wait for it, or stop it") from error
+            raise OutputError(target, f"{error.holder('run')} is writing it; wait for it, or stop it") from error
         except OSError as error:
             what = "used" if os.path.lexists(self.path) else "created"
             raise OutputError(target, f"the folder {self.path} cannot be {what} ({error.strerror})") from error

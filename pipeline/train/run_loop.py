@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.errors import InputError, OutputError, StyleError, first_line
 from pipeline.media.stills import write_image
 from pipeline.notices import Notify
-from pipeline.resume.lock import HeldError, Lock
+from pipeline.resume.lock import hold_lock
 from pipeline.system.files import remove, why_taken, write_atomically
 from pipeline.train.checkpoint import restore, write_checkpoint
 
@@ -137,21 +137,21 @@ def _reports(trainer: Run) -> Iterator["TrainingReport"]:
         raise StyleError(f"training diverged, {error}; {remedy}") from error
 
 
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Context in which no other training writes ``output``."""
-    path = output.with_name(f".{output.name}.lock")
-    try:
-        lock = Lock(str(path), is_private=False)
-    except HeldError as error:
-        process = f" (process {error.process})" if error.process is not None else ""
-        raise OutputError(output, f"another training{process} is writing it; wait for it, or stop it") from error
-    except OSError as error:
-        raise OutputError(output, f"no file can be written there ({error.strerror}); choose another place") from error
-    try:
-        yield
-    finally:
-        lock.remove()
+def locked(output: Path) -> AbstractContextManager[None]:
+    """Return a context in which no other training writes ``output``.
+
+    Raises:
+        OutputError: on entering, if another one does.
+    """
+    return hold_lock(
+        str(output.with_name(f".{output.name}.lock")),
+        output,
+        what="training",
+        does="is writing it; wait for it, or stop it",
+        unusable="no file can be written there ({}); choose another place",
+        is_private=False,
+        is_removed=True,
+    )
 
 
 def check_folder(output: Path) -> None:

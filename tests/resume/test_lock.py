@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.resume.lock import HeldError, Lock, is_held_here
+from pipeline.errors import OutputError
+from pipeline.resume.lock import HeldError, Lock, hold_lock, is_held_here
 
 fcntl = pytest.importorskip("fcntl")
 resource = pytest.importorskip("resource")
@@ -77,3 +78,17 @@ def test_a_file_system_without_locks_is_reported_and_used(
     assert path in caplog.text
     lock.release()
     assert not is_held_here(path)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_held_lock_and_one_that_cannot_be_are_said_in_the_words_of_the_user(tmp_path: Path, is_removed: bool) -> None:
+    words = {"what": "training", "does": "is writing it; stop it", "unusable": "no file there ({}); choose another"}
+    path = tmp_path / "lock"
+    with hold_lock(str(path), "a.mp4", is_removed=is_removed, **words):
+        with pytest.raises(OutputError) as held, hold_lock(str(path), "a.mp4", **words):
+            pass
+        assert str(held.value) == f"a.mp4: another training (process {os.getpid()}) is writing it; stop it"
+    assert path.exists() is not is_removed
+    with pytest.raises(OutputError) as unusable, hold_lock("/dev/null/x/lock", "a.mp4", **words):
+        pass
+    assert str(unusable.value) == "a.mp4: no file there (Not a directory); choose another"
