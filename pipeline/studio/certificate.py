@@ -54,7 +54,7 @@ def open_certificate(config: StudioConfig, root: Path) -> Certificate:
     if not _still_fits(root, names):
         try:
             content, private = _generate(names)
-            write_atomically(str(key), private)
+            write_atomically(str(key), private, is_secret=True)
             write_atomically(str(chain), content)
         except OSError as error:
             raise OutputError(chain, f"the certificate cannot be stored ({reason_of(error)})") from error

@@ -8,12 +8,11 @@ jobs/ID/                    a job, and its result or partial output
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.errors import OutputError, reason_of
-from pipeline.resume.lock import HeldError, Lock
+from pipeline.resume.lock import hold_lock
 from pipeline.studio.config import StudioConfig
 from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import data_folder, make_private
@@ -23,15 +22,17 @@ _TOKEN, _TOKEN_BYTES = "token", 24
 
 
 def open_folder(config: StudioConfig) -> Path:
-    """Return the folder of the studio, made if it does not exist, as an absolute path.
+    """Return the folder of the studio, made with its token if it does not exist, as an absolute path.
 
     Raises:
-        OutputError: it cannot be made, or others can write to it.
+        OutputError: it cannot be made, others can write to it, or something else has its uploads or jobs there.
     """
     shown = config.folder or "its folder"
     try:
         root = Path(os.path.abspath(config.folder)) if config.folder else data_folder() / "studio"
         make_private(root)
+        _check_ours(root)
+        read_token(root)
         for name in SUBFOLDERS:
             make_private(root / name)
     except OSError as error:
@@ -40,26 +41,33 @@ def open_folder(config: StudioConfig) -> Path:
     return root
 
 
-@contextmanager
-def lock_folder(root: Path) -> Iterator[None]:
-    """Context in which no other studio uses the folder.
+def _check_ours(root: Path) -> None:
+    """Check that a studio put there what lies in the folders of clips and jobs: it deletes what it does not know.
 
     Raises:
-        OutputError: another one does.
+        OutputError: it was not.
     """
-    try:
-        lock = Lock(str(root / "lock"))
-    except HeldError as error:
-        process = f" (process {error.process})" if error.process is not None else ""
-        raise OutputError(
-            root, f"another studio{process} uses this folder; stop it, or choose another --folder"
-        ) from error
-    except OSError as error:
-        raise OutputError(root, f"the folder cannot be locked ({reason_of(error)}); choose another --folder") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    if (root / _TOKEN).exists():
+        return
+    for name in SUBFOLDERS:
+        folder = root / name
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(folder, "has files that are not a studio's; choose another --folder")
+
+
+def lock_folder(root: Path) -> AbstractContextManager[None]:
+    """Return a context in which no other studio uses the folder.
+
+    Raises:
+        OutputError: on entering, if another one does.
+    """
+    return hold_lock(
+        str(root / "lock"),
+        root,
+        what="studio",
+        does="uses this folder; stop it, or choose another --folder",
+        unusable="the folder cannot be locked ({}); choose another --folder",
+    )
 
 
 def read_token(root: Path, *, is_new: bool = False) -> str:
@@ -81,7 +89,7 @@ def read_token(root: Path, *, is_new: bool = False) -> str:
             return token
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     try:
-        write_atomically(str(root / _TOKEN), token.encode())
+        write_atomically(str(root / _TOKEN), token.encode(), is_secret=True)
     except OSError as error:
         raise OutputError(root / _TOKEN, f"the token cannot be stored ({reason_of(error)})") from error
     return token

@@ -24,14 +24,18 @@ _TEMPORARY = ".flowbrush-"
 _temporaries: dict[str, BinaryIO] = {}
 
 
-def create(path: str) -> BinaryIO:
+def create(path: str, *, is_secret: bool = False) -> BinaryIO:
     """Create a file, and return it opened for reading and writing.
+
+    Args:
+        path: of the file.
+        is_secret: whether only this user may read it, whatever the umask and the folder allow.
 
     Raises:
         FileExistsError: something has that name, be it a link that leads nowhere.
         OSError: the folder cannot be written to.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600 if is_secret else 0o666)
     return cast("BinaryIO", os.fdopen(descriptor, "r+b"))
 
 
@@ -198,10 +202,14 @@ def claim(path: str, *, may_replace: bool = False) -> None:
     create(path).close()
 
 
-def new_temporary(path: str) -> str:
+def new_temporary(path: str, *, is_secret: bool = False) -> str:
     """Create an empty hidden file beside ``path`` with the permissions of a new file, and return its name.
 
     What killed runs left there for the same ``path`` is deleted. End it with `replace_atomically` or `remove`.
+
+    Args:
+        path: the file that it will be.
+        is_secret: see `create`.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -210,7 +218,7 @@ def new_temporary(path: str) -> str:
     while True:
         temporary = os.path.join(os.path.dirname(path), f"{_start_of_temporaries(path)}{secrets.token_hex(6)}.part")
         with contextlib.suppress(FileExistsError):
-            if _hold(temporary, create(temporary)):
+            if _hold(temporary, create(temporary, is_secret=is_secret)):
                 return temporary
 
 
@@ -234,14 +242,26 @@ def replace_atomically(temporary: str, path: str, *, may_replace: bool = True) -
     sync_folder(os.path.dirname(path))
 
 
-def write_atomically(path: str, content: bytes | memoryview | Iterable[bytes], *, may_replace: bool = True) -> None:
+def write_atomically(
+    path: str,
+    content: bytes | memoryview | Iterable[bytes],
+    *,
+    may_replace: bool = True,
+    is_secret: bool = False,
+) -> None:
     """Write a small file, given at once or in pieces.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        may_replace: whether a file of that name may be replaced.
+        is_secret: see `create`.
 
     Raises:
         FileExistsError: ``path`` exists and may not be replaced.
         OSError: the disk is full, or the folder cannot be written to.
     """
-    temporary = new_temporary(path)
+    temporary = new_temporary(path, is_secret=is_secret)
     try:
         with open_existing(temporary) as file:
             file.writelines([content] if isinstance(content, bytes | memoryview) else content)

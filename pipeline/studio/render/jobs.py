@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline.studio.render.uploads import is_id
+from pipeline.studio.render.uploads import id_folders
 from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import make_private, remove_private
 
@@ -93,10 +93,10 @@ class JobStore:
     def read(self) -> list[Job]:
         """Return the jobs of earlier runs of the studio in their order; those that were interrupted wait again.
 
-        What is left of one that was being removed, or of none of ours, is deleted.
+        What is left of one that was being removed is deleted.
         """
         found: list[Job] = []
-        for folder in self._root.iterdir():
+        for folder in id_folders(self._root):
             job = _read(folder)
             if job is None:
                 remove_private(folder)
@@ -136,8 +136,6 @@ class JobStore:
 
 
 def _read(folder: Path) -> Job | None:
-    if not is_id(folder.name):
-        return None
     with suppress(OSError, ValueError, TypeError, KeyError):
         values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
         job = Job(**{field.name: values[field.name] for field in fields(Job)})

@@ -44,9 +44,9 @@ def new_id() -> str:
     return secrets.token_hex(12)
 
 
-def is_id(text: str) -> bool:
-    """Return whether ``text`` may be such a name, and not a path."""
-    return _ID.fullmatch(text) is not None
+def id_folders(folder: Path) -> list[Path]:
+    """Return what has such a name in a folder: anything else is not ours."""
+    return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Uploads:
         self._arriving = 0
         self._uploads: dict[str, Upload] = {}
         self._used_at: dict[str, float] = {}
-        for path in sorted(folder.iterdir()):
+        for path in id_folders(folder):
             upload = _read(path)
             if upload is None:
                 remove_private(path)  # it had not arrived when the studio ended
@@ -232,8 +232,6 @@ def _append(file: BinaryIO, data: bytes) -> None:
 
 def _read(folder: Path) -> Upload | None:
     """Return the upload in a folder, None if it is not complete."""
-    if not is_id(folder.name):
-        return None
     with suppress(OSError, ValueError, TypeError):
         values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
         upload = Upload(
