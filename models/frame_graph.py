@@ -62,9 +62,11 @@ class FrameGraph(nn.Module):
         """
         frame = pixels_to_unit(pixels)
         of_style = Style.of(style)
-        image = resize(frame, self.canvas).to(of_style.weight.dtype)
-        stylized, used = self.network(image, of_style, past[..., :-1], past_weight)
+        image = resize(frame, self.canvas)
+        stylized, used = self.network(image.to(of_style.weight.dtype), of_style, past[..., :-1], past_weight)
         stylized = resize(stylized.float(), frame.shape[-2:])
+        if is_smaller(self.canvas, frame.shape[-2:]):
+            stylized = with_details(stylized, frame, resize(image, frame.shape[-2:]))
         own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
         own = torch.lerp(own, past[..., -1:], past_weight)
         amount = strength * contrast_gain(own)[..., None] * black_mask(frame)
@@ -90,6 +92,24 @@ def resize(image: Tensor, size: Sequence[int] | None) -> Tensor:
     if mode == "area":
         return F.interpolate(image, tuple(size), mode=mode)
     return F.interpolate(image, tuple(size), mode=mode, align_corners=False).clamp(0, 1)
+
+
+def is_smaller(canvas: Sequence[int] | None, size: Sequence[int]) -> bool:
+    """Return whether the canvas has fewer pixels than a frame of ``size``."""
+    return canvas is not None and canvas[0] * canvas[1] < size[0] * size[1]
+
+
+def with_details(stylized: Tensor, frame: Tensor, smooth: Tensor) -> Tensor:
+    """Add what the canvas was too small for: edges of the frame, in light and dark.
+
+    Args:
+        stylized: ``(N, 3, H, W)`` in [0, 1], painted on a smaller canvas and enlarged.
+        frame: ``(N, 3, H, W)`` in [0, 1].
+        smooth: the frame, made smaller and enlarged in the same way.
+    """
+    red, green, blue = (frame - smooth).unbind(dim=1)
+    details = BT709_LUMA[0] * red + BT709_LUMA[1] * green + BT709_LUMA[2] * blue
+    return (stylized + details[:, None]).clamp(0, 1)
 
 
 def resize_mode(old: Sequence[int], new: Sequence[int]) -> str:

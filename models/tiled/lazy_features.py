@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.frame_graph import resize_mode
+from models.frame_graph import resize_mode, with_details
 from models.layers import Affine, normalize
 
 Rows = Callable[[int, int], Tensor]
@@ -66,6 +66,15 @@ def resized(image: LazyFeatures, size: Sequence[int]) -> LazyFeatures:
     if mode == "area":
         return result
     return LazyFeatures(lambda first, last: result.rows(first, last).clamp(0, 1), result.height, result.width)
+
+
+def detailed(stylized: LazyFeatures, frame: LazyFeatures, smooth: LazyFeatures) -> LazyFeatures:
+    """Apply `models.frame_graph.with_details`."""
+
+    def rows(first: int, last: int) -> Tensor:
+        return with_details(stylized.rows(first, last).float(), frame.rows(first, last), smooth.rows(first, last))
+
+    return LazyFeatures(rows, stylized.height, stylized.width)
 
 
 def resampled(image: LazyFeatures, size: Sequence[int], mode: str) -> LazyFeatures:

@@ -13,12 +13,13 @@ from models.frame_graph import (
     composite,
     contrast_gain,
     frame_statistics,
+    is_smaller,
     pixels_to_unit,
     unit_to_pixels,
 )
 from models.layers import ConditionalInstanceNorms
 from models.network import Style, padding
-from models.tiled.lazy_features import LazyFeatures, cropped, resampled, resized
+from models.tiled.lazy_features import LazyFeatures, cropped, detailed, resampled, resized
 from models.tiled.strip_pass import ChannelSums, StripPass
 from models.tiled.tiling import Tiling, strips
 
@@ -55,6 +56,8 @@ class TiledFrameGraph:
         padded = self._padded(image, of_style.weight.dtype)
         stylized = cropped(strip_pass.stylize(padded), image.height, image.width)
         stylized = resized(stylized, size)
+        if is_smaller(self._graph.canvas, size):
+            stylized = detailed(stylized, frame, resized(image, size))
         own, mask = self._survey(frame)
         own = torch.lerp(own, past[..., -1:], past_weight)
         gain = strength * contrast_gain(own)[..., None]

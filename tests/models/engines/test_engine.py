@@ -336,6 +336,18 @@ def test_larger_strokes_are_those_of_a_smaller_picture(network: StyleNetwork, st
     assert (again - expected).abs().mean() < 0.03
 
 
+def test_large_strokes_keep_fine_edges_of_the_frame(network: StyleNetwork, style: Style, tmp_path: Path) -> None:
+    light, dark = 130, 110
+    stripes = torch.full((40, 48, 3), light, dtype=torch.uint8)
+    stripes[:20] = 200  # some contrast
+    stripes[:, ::2] -= light - dark  # nothing is left of them in a picture of half the size
+    run = build("eager", network, tmp_path, size=(40, 48), stroke_size=2.0)
+    stylized, _ = run(stripes, style, *controls(network))
+    luma = stylized.float() @ torch.tensor([0.2126, 0.7152, 0.0722])
+    contrast = (luma[:, 1::2] - luma[:, ::2])[24:36, 4:-4]
+    assert (light - dark) * 0.8 < float(contrast.median()) < (light - dark) * 1.2
+
+
 @pytest.mark.parametrize("stroke_size", [0.25, 0.7, 1.3, 4.0])
 def test_strokes_of_any_size_on_a_picture_of_any_size(
     network: StyleNetwork, style: Style, tmp_path: Path, stroke_size: float
