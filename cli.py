@@ -106,7 +106,7 @@ def live(
         check_sinks(outputs, config.source)
     device = find_capture_device(config)
     controls = Controls(
-        style_names(config.stylize.style),
+        style_names(config.stylize.style, config.stylize.dials),
         strength=config.stylize.strength,
         keep_colors=config.stylize.keep_colors,
         mirror=config.mirror,
@@ -195,8 +195,8 @@ def styles(
         from pipeline.stylize.style import bundled_styles
 
         with usage_errors():
-            if config.clip or config.at_seconds is not None or config.style_files:
-                raise ValueError("--clip, --at and --style-file belong to --preview")
+            if config.clip or config.at_seconds is not None or config.style_files or config.style_images:
+                raise ValueError("--clip, --at, --style-file and --style-image belong to --preview")
         found = bundled_styles()
         if as_json:
             print(json.dumps({"styles": [asdict(style) for style in found]}))

@@ -166,7 +166,9 @@ def find(style: str) -> tuple[Catalog, StyleMetadata]:
         return known[style], known[style].styles[style]
     near = difflib.get_close_matches(style, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"bundled: {', '.join(known)}"
-    raise WeightsError(f"no style is named {style!r}; {hint} (the path of a weight file ends in .safetensors)")
+    raise WeightsError(
+        f"no style is named {style!r}; {hint} (weight files end in .safetensors, pictures in .jpg or .png)"
+    )
 
 
 def _find_in_file(style: str) -> tuple[Catalog, StyleMetadata]:

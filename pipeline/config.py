@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_memory
 from pipeline.options import Argument, Option, Setting, check_settings
-from pipeline.style_spec import parse_blend
+from pipeline.style_spec import Dials, check_dials, check_pictures, parse_blend
 
 # Four months. FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
 LONGEST_SECONDS = 10**7
@@ -27,6 +27,12 @@ def check_device(name: str) -> None:
 
 Device: TypeAlias = Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", check=check_device)]
 Stability: TypeAlias = Literal["none", "smooth", "flow"]
+Paint: TypeAlias = Annotated[
+    float, Option("Of a picture's style: 2 doubles the weight on strokes and colors.", min=0.25, max=4)
+]
+Stillness: TypeAlias = Annotated[
+    float, Option("Of a picture's style: 2 doubles the weight on stability.", min=0.25, max=4)
+]
 Engine: TypeAlias = Annotated[
     Literal["auto", "eager", "compile", "openvino"],
     Option("How to run the network; auto takes the fastest that is available."),
@@ -96,16 +102,21 @@ class StylizeConfig:
     style: Annotated[
         str,
         Option(
-            "A bundled style, a .safetensors file, FILE#NAME, or a blend: a:0.7,b:0.3.",
+            "A bundled style, a .safetensors file, FILE#NAME, a picture, or a blend: a:0.7,b:0.3. Or --style-image.",
             metavar="STYLE",
-            check=parse_blend,
         ),
-    ]
+    ] = ""
+    style_image: Annotated[
+        str | None,
+        Option("Instead of --style: a picture whose style to take, or a blend: a.jpg:0.7,b.jpg:0.3.", metavar="IMAGE"),
+    ] = None
     style_end: Annotated[
         str | None, Option("Fade to this style until the last frame.", metavar="STYLE", check=parse_blend)
     ] = None
     strength: Annotated[float, Option("0 leaves the video as it is, 1 stylizes it fully.", min=0, max=1)] = 1.0
     keep_colors: Annotated[bool, Option("Keep the video's colors; take only light and dark from the style.")] = False
+    paint: Paint = 1.0
+    stillness: Stillness = 1.0
     stroke_size: Annotated[
         float, Option("2 makes strokes twice as large, and is about twice as fast.", min=0.25, max=4)
     ] = 1.0
@@ -136,7 +147,28 @@ class StylizeConfig:
     threads: Annotated[int, Setting("CPU cores that the network may use; 0 takes all.", min=0)] = 0
 
     def __post_init__(self) -> None:
+        self._take_picture_as_style()
+        parse_blend(self.style)
         check_settings(self)
+        check_dials(self.dials, self.style, self.style_end)
+
+    @property
+    def dials(self) -> Dials:
+        """How styles are predicted from pictures."""
+        return Dials(self.paint, self.stillness)
+
+    def _take_picture_as_style(self) -> None:
+        """Make ``style_image``, if given, the style."""
+        if self.style and self.style_image is not None:
+            raise ValueError(
+                "--style and --style-image exclude each other; a blend may have both: --style a.jpg:0.7,great-wave:0.3"
+            )
+        if self.style_image is not None:
+            check_pictures(self.style_image)
+            object.__setattr__(self, "style", self.style_image)
+            object.__setattr__(self, "style_image", None)
+        if not self.style:
+            raise ValueError("a style is missing; give --style STYLE, or --style-image IMAGE for any picture")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ r"""How a style is written on the command line and in job files: a name, a file,
     great-wave                      a bundled style
     mine.safetensors                the style of a weight file
     styles/many.safetensors#rain    one of the styles of a weight file
+    painting.jpg                    the style that is predicted from a picture
     great-wave:0.7,mondrian:0.3     a blend; the weights are scaled to a sum of 1
 
 A weight follows the last colon and is a number, so names and paths may contain colons (``C:\mine.safetensors``).
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 LARGEST_WEIGHT = 1e6
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+"""Endings, in lower case, of the names of pictures."""
+
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_FILE_ENDING = re.compile(rf"\.safetensors|({'|'.join(map(re.escape, sorted(PICTURE_SUFFIXES)))})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,25 @@ class WeightedStyle:
     """One style of a blend.
 
     Attributes:
-        style: name of a bundled style, path of a weight file, or ``FILE#NAME``.
+        style: name of a bundled style, path of a weight file or of a picture, or ``FILE#NAME``.
         weight: its share of the blend in [0, 1]; the weights of a blend sum to 1.
     """
 
     style: str
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """How a style is predicted from a picture.
+
+    Attributes:
+        paint: how much the style counts against the content, 1 as usual.
+        stillness: how much stability counts, 1 as usual.
+    """
+
+    paint: float = 1.0
+    stillness: float = 1.0
 
 
 def parse_blend(spec: str) -> tuple[WeightedStyle, ...]:
@@ -51,6 +69,30 @@ def parse_blend(spec: str) -> tuple[WeightedStyle, ...]:
     return tuple(WeightedStyle(name, (1.0 if weight is None else weight) / total) for name, weight in named)
 
 
+def is_picture(style: str) -> bool:
+    """Return whether ``style`` is the path of a picture; its ending decides, nothing is read."""
+    return PurePath(style).suffix.lower() in PICTURE_SUFFIXES and ".safetensors#" not in style
+
+
+def has_picture(*specs: str | None) -> bool:
+    """Return whether a picture is among the styles of ``specs``."""
+    return any(is_picture(part.style) for spec in specs if spec for part in parse_blend(spec))
+
+
+def check_pictures(spec: str) -> None:
+    """Raise ValueError unless all styles of a blend are paths of pictures."""
+    for part in parse_blend(spec):
+        if not is_picture(part.style):
+            endings = ", ".join(sorted(PICTURE_SUFFIXES))
+            raise ValueError(f"{part.style}: not the name of a picture ({endings}); names of styles go to --style")
+
+
+def check_dials(dials: Dials, *specs: str | None) -> None:
+    """Raise ValueError if dials are turned, and none of ``specs`` has a picture."""
+    if dials != Dials() and not has_picture(*specs):
+        raise ValueError("--paint and --stillness are for the style of a picture; give --style-image IMAGE")
+
+
 def style_name(path: PurePath) -> str:
     """Return the name of the style of a picture, from that of its file; empty if that has no letter."""
     return re.sub(r"[^\w.-]+", "-", path.stem.lower().replace("_", "-")).strip("-")
@@ -65,12 +107,12 @@ def rename_styles(spec: str, rename: Callable[[str], str]) -> str:
 
 
 def _split(spec: str) -> list[str]:
-    """Split at commas, except in the name of a file or of a folder before ``.safetensors``."""
+    """Split at commas, except in the name of a file, or in a path before the ending of a weight file or picture."""
     if os.path.isfile(spec):
         return [spec]
     texts: list[str] = []
     for text in spec.split(","):
-        if texts and ("/" in texts[-1] or "\\" in texts[-1]) and ".safetensors" not in texts[-1]:
+        if texts and ("/" in texts[-1] or "\\" in texts[-1]) and not _FILE_ENDING.search(texts[-1]):
             texts[-1] += f",{text}"
         else:
             texts.append(text)

@@ -49,3 +49,15 @@ def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
     path.write_bytes(to_bytes(network, [network.initial_style()], [StyleMetadata("tiny", licence="none")], {}))
     return path
+
+
+@pytest.fixture
+def any_picture(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small predictor of random weights in place of the bundled one, for the network of bundled styles."""
+    from tests.support.pictures import write_predictor
+
+    file = tmp_path_factory.getbasetemp() / "any.safetensors"
+    if not file.exists():
+        write_predictor(file)
+    monkeypatch.setattr("models.predictor.BUNDLED", file)
+    return file

@@ -19,9 +19,6 @@ from models.network import Architecture
 from models.predictor.predictor import StylePredictor
 from models.weight_file import WeightsError, read_header
 
-BUNDLED = Path(__file__).parent / "predictor.safetensors"
-"""The predictor that is part of the package."""
-
 FORMAT = "flowbrush-predictor-1"
 LARGEST_HIDDEN, LARGEST_DIRECTIONS = 1024, 256
 LARGEST_FILE_BYTES = 64 * 2**20

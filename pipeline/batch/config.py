@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pipeline.config import VideoConfig
 from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
-from pipeline.style_spec import parse_blend
+from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend
 
 NAME = "{stem}_{style}{suffix}"
 NAME_FIELDS = ("stem", "style", "suffix", "ending")
@@ -29,6 +29,29 @@ def read_styles(texts: Iterable[str]) -> tuple[str, ...]:
         has_weights = ",".join(names) != re.sub(r"\s*,\s*", ",", text.strip())
         styles.extend([text] if has_weights else names)
     return tuple(dict.fromkeys(styles))
+
+
+def read_style_images(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the styles of pictures, and of all pictures in folders: one for each, but a blend is one.
+
+    Raises:
+        ValueError: a name is not that of a picture, or a folder contains none.
+    """
+    styles: list[str] = []
+    for text in texts:
+        if os.path.isdir(text):
+            styles += _pictures_in(text)
+        else:
+            check_pictures(text)
+            styles += read_styles([text])
+    return tuple(dict.fromkeys(styles))
+
+
+def _pictures_in(folder: str) -> list[str]:
+    names = [name for name in sorted(os.listdir(folder)) if is_picture(name) and not name.startswith(".")]
+    if not names:
+        raise ValueError(f"{folder}: contains no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return [os.path.join(folder, name) for name in names]
 
 
 def check_name(name: str) -> None:
@@ -66,6 +89,15 @@ class BatchConfig:
             read=read_styles,
         ),
     ] = ()
+    style_images: Annotated[
+        tuple[str, ...],
+        Option(
+            "Stylize each clip in the style of each of these pictures, too; of a folder, of all pictures in it.",
+            name="style_image",
+            metavar="IMAGE[,IMAGE...]",
+            read=read_style_images,
+        ),
+    ] = ()
     name: Annotated[
         str,
         Option(
@@ -80,7 +112,9 @@ class BatchConfig:
         int | None,
         Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", min=1),
     ] = None
-    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style",))] = field(default_factory=dict)
+    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image"))] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -88,6 +122,7 @@ class BatchConfig:
             raise ValueError("give at least one file, folder, pattern or job file")
         named = {option_named(VideoConfig, name): value for name, value in self.options.items()}
         object.__setattr__(self, "options", named)
+        object.__setattr__(self, "styles", tuple(dict.fromkeys((*self.styles, *self.style_images))))
         if self.watch and not any(os.path.isdir(text) for text in self.inputs):
             raise ValueError("--watch needs a folder to look at")
 

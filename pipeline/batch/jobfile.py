@@ -19,7 +19,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path, PurePath
 
-from pipeline.batch.config import read_styles
+from pipeline.batch.config import read_style_images, read_styles
 from pipeline.batch.inputs import InputFile, find_clips
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
@@ -75,7 +75,7 @@ def read_job_file(path: Path, output: Path | None = None, notify: Notify = lambd
     faults: list[Fault] = []
     for place, defaults, values in entries:
         try:
-            rows.extend(_rows(path, place, {**defaults, **_named(values)}, output, notify))
+            rows.extend(_rows(path, place, _combined(defaults, _named(values)), output, notify))
         except (PipelineError, ValueError) as error:
             faults.append((place, error))
     raise_first(faults)
@@ -154,9 +154,15 @@ def _names(keys: Sequence[str], place: str = "") -> list[str]:
     return names
 
 
+def _combined(defaults: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values with the defaults; a style or a style image of the clip replaces either of the defaults."""
+    own = {"style", "style_image"} if {"style", "style_image"} & values.keys() else set()
+    return {**{name: value for name, value in defaults.items() if name not in own}, **values}
+
+
 def _rows(path: Path, place: str, values: Mapping[str, object], output: Path | None, notify: Notify) -> Iterator[Row]:
     options = dict(values)
-    text, name, style = (options.pop(each, None) for each in ("input", "output", "style"))
+    text, name, style, image = (options.pop(each, None) for each in ("input", "output", "style", "style_image"))
     mask, style_end = options.get("mask"), options.get("style_end")
     if isinstance(mask, str) and mask:
         options["mask"] = _relative_to(path, mask)
@@ -169,21 +175,28 @@ def _rows(path: Path, place: str, values: Mapping[str, object], output: Path | N
     files = find_clips([text], output, base=str(path.parent), notify=notify)
     if name is not None and len(files) > 1:
         raise ValueError(f"output {name!r} is one name for {len(files)} clips")
+    styles = read_styles(_resolve_style(path, text) for text in _texts(style, "style"))
+    styles += read_style_images(_resolve_pictures(path, text) for text in _texts(image, "style image"))
     for file in files:
-        yield Row(file, _read_styles(path, style), name, options, place)
+        yield Row(file, styles, name, options, place)
 
 
-def _read_styles(path: Path, value: object) -> tuple[str, ...]:
+def _texts(value: object, what: str) -> list[str]:
     if value is None or value == "":
-        return ()
+        return []
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
-        raise ValueError(f"style must be a name or a list of names, not {value!r}")
-    return read_styles(_resolve_style(path, text) for text in texts)
+        raise ValueError(f"{what} must be a name or a list of names, not {value!r}")
+    return texts
+
+
+def _resolve_pictures(path: Path, text: str) -> str:
+    folder = _relative_to(path, text)
+    return folder if os.path.isdir(folder) else _resolve_style(path, text)
 
 
 def _resolve_style(path: Path, text: str) -> str:
-    """The style with its weight files found beside the job file, if they exist there; file names may have commas."""
+    """The style with its files found beside the job file, if they exist there; file names may have commas."""
     is_one = "," not in text.partition("#")[2] and _resolve_file(path, text) != text
     return _resolve_file(path, text) if is_one else rename_styles(text, partial(_resolve_file, path))
 

@@ -17,11 +17,13 @@ from pipeline.media.containers import container_for
 from pipeline.notices import Notify
 from pipeline.options import configure, option_named
 from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
+from pipeline.style_spec import has_picture
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
 from pipeline.system.files import is_inside, why_outside
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
+_DIALS = ("paint", "stillness")
 # For clips whose own container cannot be written: it supports whatever a clip has.
 _DEFAULT_SUFFIX = ".mkv"
 
@@ -159,16 +161,18 @@ def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
     options = {**config.options, **row.options}
     styles = row.styles or config.styles
     if not styles:
-        raise ValueError("a style is missing; give --style, or a style to each clip of the job file")
+        raise ValueError("a style is missing; give --style, --style-image, or a style to each clip of the job file")
     if row.output is not None and len(styles) > 1:
         raise ValueError("an output name takes a single style")
-    end = options.get("style_end") or None
+    end = str(options.get("style_end") or "") or None
+    are_mixed = any(map(has_picture, styles))  # then dials are for the pictures among the styles
     for style in styles:
         name = row.output
         if name is None:
-            name = output_name(row.file, style, str(end) if end else None, config.name)
+            name = output_name(row.file, style, end, config.name)
         target = str(config.output / name)
-        yield Job(name, video_config(row.file.path, target, {**options, "style": style}), row.file.root)
+        given = options | dict.fromkeys(_DIALS) if are_mixed and not has_picture(style, end) else options
+        yield Job(name, video_config(row.file.path, target, {**given, "style": style}), row.file.root)
 
 
 def _check_available(config: VideoConfig, available: set[str]) -> None:
@@ -203,8 +207,10 @@ def _name_both(one: Job, other: Job) -> str:
     """Name two jobs with the same output, and a template that gives them different ones."""
     first, second = PurePath(one.config.source), PurePath(other.config.source)
     if first == second:
-        styles = f"in {one.config.stylize.style} and in {other.config.stylize.style}"
-        return f"{first} {styles}; choose a --name with {{style}}"
+        one_style, other_style = one.config.stylize.style, other.config.stylize.style
+        are_alike = find_style(one_style).name == find_style(other_style).name
+        hint = "rename one of the style's files" if are_alike else "choose a --name with {style}"
+        return f"{first} in {one_style} and in {other_style}; {hint}"
     if first.with_suffix("") == second.with_suffix(""):
         return f"{first} and {second}; choose a --name with {{ending}}, as {{stem}}-{{ending}}_{{style}}{{suffix}}"
     hint = "choose a --name with {stem}, {style} and {suffix}, or another folder for some"

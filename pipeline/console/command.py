@@ -53,7 +53,7 @@ def _kind_and_default(option: Field) -> tuple[Any, Any]:
     kind = list[str] if option.is_repeatable else str
     if option.default is MISSING:
         return kind, inspect.Parameter.empty
-    if option.default in (None, ()):
+    if option.default in (None, (), ""):
         return kind | None, None
     return kind, f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
 

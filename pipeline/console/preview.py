@@ -59,6 +59,7 @@ def draw_preview(target: Path, config: PreviewConfig, *, progress: ProgressCallb
     check_image_target(target, overwrite=config.overwrite)
     styles = [style.name for style in bundled_styles()]
     styles += [style for file in config.style_files for style in styles_in(file)]
+    styles += config.style_images
     tiles, aspect = make_tiles(config, styles, progress=progress)
     write_image(target, draw_page(tiles, aspect))
     return len(tiles)
@@ -71,7 +72,7 @@ def make_tiles(
     found = [find_style(style) for style in styles]
     pixels, aspect = _pick_frame(config)
     tiles = [Tile(pixels, "original")]
-    for style, stylized in zip(found, _stylized(pixels, styles, config.device), strict=True):
+    for style, stylized in zip(found, _stylized(pixels, styles, config), strict=True):
         tiles.append(Tile(stylized, style.name, ", ".join(text for text in (style.painter, style.painting) if text)))
         progress(len(tiles), len(found) + 1)
     return tiles, aspect
@@ -121,13 +122,15 @@ def _aspect(info: VideoInfo) -> float:
     return float(info.width * info.sample_aspect_ratio / info.height)
 
 
-def _stylized(pixels: Pixels, styles: Sequence[str], device: str) -> Iterator[Pixels]:
+def _stylized(pixels: Pixels, styles: Sequence[str], preview: PreviewConfig) -> Iterator[Pixels]:
     """``pixels`` in each style; consecutive styles of equal networks share a stylizer."""
     stylizer: Stylizer | None = None
     for style in styles:
-        settings = load_style_settings(style)
+        settings = load_style_settings(style, dials=preview.dials)
         if stylizer is None or stylizer.style.network != settings.network:
-            config = StylizeConfig(style=style, device=device, engine="eager")  # compiling takes longer than all frames
+            config = StylizeConfig(
+                style=style, device=preview.device, engine="eager"
+            )  # compiling takes longer than all frames
             stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1])
         stylizer.style = settings
         yield stylizer.stylize(pixels)

@@ -98,7 +98,8 @@ class LiveSession:
     def _start(self) -> None:
         """Start all threads, as soon as the first frame has arrived."""
         self._capture.start()
-        mixer = load_style_mixer(self._controls.names)  # imports torch while the device is being opened
+        # This imports torch while the device is being opened.
+        mixer = load_style_mixer(self._controls.names, dials=self._config.stylize.dials)
         while not self._capture.first.wait(POLL_SECONDS):
             if self._controls.quitting.is_set():
                 return

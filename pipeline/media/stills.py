@@ -5,8 +5,8 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -28,9 +28,10 @@ from PIL import (  # noqa: F401 - each plugin registers its format
 
 from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
+from pipeline.style_spec import PICTURE_SUFFIXES
 from pipeline.system.files import open_input, why_taken, write_atomically
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = PICTURE_SUFFIXES
 # The only formats that are read, by Pillow's name. Others start programs (EPS: Ghostscript) or are rarely tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 PREFIX_BYTES = 16
@@ -124,15 +125,32 @@ def read_image(path: Path, short_px: int | None = None) -> Pixels:
     Raises:
         InputError: the file is missing, is not an image, or would take more memory than `MAX_IMAGE_BYTES`.
     """
-    try:
+    with _image_errors(path):
         pixels, turned = _decoded(path, short_px)
+    return np.ascontiguousarray(turned(pixels))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image in pixels, as stored; only its header is read.
+
+    Raises:
+        InputError: the file is missing, or is not an image.
+    """
+    with _image_errors(path), open_input(path) as data, open_image(data) as file:
+        return file.size
+
+
+@contextmanager
+def _image_errors(path: Path) -> Iterator[None]:
+    """Map what Pillow raises to `InputError` within this context."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputError(path, "no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(path, "not an image that can be read; use a JPEG or PNG") from error
     except PILLOW_ERRORS as error:
         raise InputError(path, f"the image cannot be read ({reason_of(error)})") from error
-    return np.ascontiguousarray(turned(pixels))
 
 
 def _decoded(path: Path, short_px: int | None) -> tuple[Pixels, Callable[[Pixels], Pixels]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.frames import Pixels
-from pipeline.media.stills import read_image
+from pipeline.media.stills import image_size, read_image
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +31,27 @@ def read_picture(path: Path) -> list[Pixels]:
     Raises:
         InputError: not an image that can be read, or smaller than `SMALLEST_PX`.
     """
+    check_picture(path)
+    return crops(path, read_image(path, SUFFICIENT_PX))
+
+
+def check_picture(path: Path) -> None:
+    """Check that a picture exists and is large enough, by its header; decodes nothing.
+
+    Raises:
+        InputError: not an image that can be read, or smaller than `SMALLEST_PX`.
+    """
     if path.is_dir():
         raise InputError(path, "is a folder; give an image in it")
     if not path.exists():
         raise InputError(path, "no such file; check the path")
-    return crops(path, read_image(path, SUFFICIENT_PX))
+    _check_size(path, *image_size(path))
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if min(height, width) < SMALLEST_PX:
+        reason = f"{width}x{height} px is too small for a style image; use one of {SMALLEST_PX} px or more"
+        raise InputError(path, reason)
 
 
 def crops(path: Path, image: Pixels) -> list[Pixels]:
@@ -45,9 +61,7 @@ def crops(path: Path, image: Pixels) -> list[Pixels]:
         InputError: the image is smaller than `SMALLEST_PX`.
     """
     height, width, _ = image.shape
-    if min(height, width) < SMALLEST_PX:
-        reason = f"{width}x{height} px is too small for a style image; use one of {SMALLEST_PX} px or more"
-        raise InputError(path, reason)
+    _check_size(path, width, height)
     if max(height, width) <= LONG_RATIO * min(height, width):
         return [image]
     length = 2 * min(height, width)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
-from pipeline.style_spec import parse_blend
+from pipeline.style_spec import is_picture, parse_blend, style_name
 from pipeline.system.files import input_signature, open_input
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SAMPLES, SAMPLE_BYTES = 64, 2**20
 
 # Options that change neither frames nor encoding, or are part of the identity elsewhere.
 _IRRELEVANT = {
-    "stylize": {"max_memory", "style", "style_end"},
+    "stylize": {"max_memory", "style", "style_image", "style_end"},
     "decode": {"threads", "strict"},
     "encode": {"overwrite", "codec", "quality", "preset", "streams"},
 }
@@ -139,10 +139,10 @@ def is_same_content(content: Mapping[str, Any], other: Mapping[str, Any]) -> boo
 
 
 def style_hashes(config: VideoConfig) -> dict[str, Any]:
-    """Return name, hash of the weight file, and weight in the blend, for each style at the start and end of the clip.
+    """Return name, hash of the weights, and weight in the blend, for each style at the start and end of the clip.
 
     Raises:
-        StyleError: a weight file cannot be read.
+        StyleError: a weight file or a picture cannot be read.
     """
     specs = {"style": config.stylize.style, "style_end": config.stylize.style_end}
     return {
@@ -165,8 +165,12 @@ def _software() -> dict[str, str | None]:
 
 
 def _weights_of(style: str) -> tuple[str, str]:
-    """Return the name of a style and the hash of its weight file, whatever its path."""
+    """Return the name of a style and the hash of its weight file or picture, whatever its path."""
     try:
+        if is_picture(style):
+            from pipeline.stylize.picture_style import picture_hash
+
+            return style_name(Path(style)), picture_hash(Path(style))
         catalog, metadata = find(style)
         return metadata.name, hashlib.sha256(Path(catalog.path).read_bytes()).hexdigest()
     except (WeightsError, OSError) as error:

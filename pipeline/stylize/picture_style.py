@@ -1,15 +1,18 @@
 """The style of a picture, predicted without training; see `models.predictor`."""
 
 import hashlib
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import models.predictor
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
 from pipeline.errors import StyleError
-from pipeline.media.style_image import at_size, read_picture
-from pipeline.style_spec import style_name
+from pipeline.media.style_image import at_size, check_picture, read_picture
+from pipeline.style_spec import Dials, style_name
 from pipeline.system.files import open_input
 
 if TYPE_CHECKING:
@@ -18,22 +21,12 @@ if TYPE_CHECKING:
 SEEN_PX = 400
 """Short side at which the predictor sees a picture: what it was trained for. A smaller picture is not enlarged."""
 
-
-@dataclass(frozen=True, slots=True)
-class Dials:
-    """How a style is predicted from a picture.
-
-    Attributes:
-        paint: how much the style counts against the content, 1 as usual.
-        stillness: how much stability counts, 1 as usual.
-    """
-
-    paint: float = 1.0
-    stillness: float = 1.0
+REMEMBERED = 64
+"""Styles that are not predicted again for the next clip of a batch; each takes 1.4 MB."""
 
 
 def predict_style(path: Path, dials: Dials | None = None, predictor: Path | None = None) -> LoadedStyle:
-    """Return the style of the picture at ``path``.
+    """Return the style of the picture at ``path``, the same each time.
 
     Args:
         path: an image.
@@ -45,41 +38,77 @@ def predict_style(path: Path, dials: Dials | None = None, predictor: Path | None
         StyleError: the weights of the predictor cannot be used.
         ValueError: a dial is out of range.
     """
-    dials = dials or Dials()
-    images = read_picture(path)
-    short_px = min(SEEN_PX, *images[0].shape[:2])
-    loaded = _load(predictor)
-    predicted = loaded.predictor.predict(
-        at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path) or "picture"
-    )
-    return replace(predicted, metadata=replace(predicted.metadata, painting_px=short_px))
+    check_picture(path)
+    return _predict(path, picture_hash(path, predictor), dials or Dials(), predictor)
 
 
 def picture_metadata(path: Path) -> StyleMetadata:
-    """Return the metadata of the style of a picture; reads nothing."""
+    """Return the metadata of the style of a picture; reads only the header of the picture.
+
+    Raises:
+        InputError: the picture cannot be read, or is too small.
+        StyleError: the weights of the predictor are missing.
+    """
+    check_picture(path)
+    _weights(None)
     return StyleMetadata(style_name(path) or "picture")
 
 
-def picture_hash(path: Path) -> str:
+def picture_hash(path: Path, predictor: Path | None = None) -> str:
     """Return the hash of what a style is predicted from, besides the dials: the picture and the predictor.
 
     Raises:
         OSError: the picture cannot be read.
+        StyleError: the weights of the predictor are missing.
     """
-    from models.predictor.file import BUNDLED
-
-    digest = hashlib.sha256(BUNDLED.read_bytes())
+    digest = hashlib.sha256(_weights(predictor).read_bytes())
     with open_input(path) as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
 
 
+@lru_cache(REMEMBERED)
+def _predict(path: Path, digest: str, dials: Dials, predictor: Path | None) -> LoadedStyle:
+    """Return the style of a picture with this `picture_hash`."""
+    from models.network import Style
+
+    images = read_picture(path)
+    short_px = min(SEEN_PX, *images[0].shape[:2])
+    loaded = _load(_weights(predictor))
+    with _one_thread():
+        predicted = loaded.predictor.predict(
+            at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path) or "picture"
+        )
+    rounded = Style.of([tensor.half().float() for tensor in predicted.style.tensors()])  # as a weight file stores it
+    return replace(predicted, style=rounded, metadata=replace(predicted.metadata, painting_px=short_px))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Context in which torch computes in one thread: the result does not depend on the number of threads before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _weights(predictor: Path | None) -> Path:
+    path = predictor or models.predictor.BUNDLED
+    if not path.is_file():
+        raise StyleError(f"{path}: missing, and pictures cannot be styles without it; reinstall flowbrush")
+    return path
+
+
 @cache
-def _load(path: Path | None) -> "LoadedPredictor":
-    from models.predictor.file import BUNDLED, load
+def _load(path: Path) -> "LoadedPredictor":
+    from models.predictor.file import load
 
     try:
-        return load(path or BUNDLED)
+        return load(path)
     except WeightsError as error:
         raise StyleError(str(error)) from error

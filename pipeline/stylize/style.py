@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, bundled, find, load, read_catalog
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
-from pipeline.style_spec import parse_blend
+from pipeline.style_spec import Dials, is_picture, parse_blend
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
@@ -71,32 +71,37 @@ def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
 
     Raises:
         StyleError: there is no such style.
+        InputError: a picture cannot be read, or is too small.
         ValueError: the blend cannot be parsed, see `parse_blend`.
     """
     start = _find_blend(style)
     return start if style_end is None else StyleMetadata(f"{start.name} -> {_find_blend(style_end).name}")
 
 
-def load_style_settings(style: str, style_end: str | None = None, end_seconds: float | None = None) -> StyleSettings:
-    """Load the weights of ``style``, or of a fade from ``style`` to ``style_end``.
+def load_style_settings(
+    style: str, style_end: str | None = None, end_seconds: float | None = None, dials: Dials | None = None
+) -> StyleSettings:
+    """Load the weights of ``style``, or of a fade from ``style`` to ``style_end``; those of pictures are predicted.
 
     Args:
         style: see `parse_blend`.
         style_end: see `parse_blend`; None for no fade.
         end_seconds: time of the last frame in seconds, see `last_frame_seconds`; required for a fade.
+        dials: how the styles of pictures are predicted.
 
     Raises:
         StyleError: there is no such style, its weights are unusable, or the styles cannot be mixed.
+        InputError: a picture cannot be read, or is too small.
         ValueError: the blend cannot be parsed, or a fade has no end.
     """
     name = find_style(style, style_end).name
     if style_end is None:
-        return StyleSettings(name, _load_blend(style))
+        return StyleSettings(name, _load_blend(style, dials))
     if end_seconds is None:
         raise ValueError("a fade needs the time of the last frame")
     from models.blend import check_related
 
-    start, end = _load_blend(style), _load_blend(style_end)
+    start, end = _load_blend(style, dials), _load_blend(style_end, dials)
     with _style_errors():
         check_related(start, end)
     return StyleSettings(name, start, end, max(end_seconds, 1e-9))
@@ -121,20 +126,37 @@ def last_frame_seconds(info: VideoInfo) -> float:
 
 def _find_blend(spec: str) -> StyleMetadata:
     blend = parse_blend(spec)
-    with _style_errors():
-        found = [find(part.style)[1] for part in blend]
+    found = [_find(part.style) for part in blend]
     if len(found) == 1:
         return found[0]
     return StyleMetadata(",".join(f"{one.name}:{part.weight:.3g}" for one, part in zip(found, blend, strict=True)))
 
 
-def _load_blend(spec: str) -> LoadedStyle:
+def _find(style: str) -> StyleMetadata:
+    if is_picture(style):
+        from pipeline.stylize.picture_style import picture_metadata
+
+        return picture_metadata(Path(style))
+    with _style_errors():
+        return find(style)[1]
+
+
+def _load_blend(spec: str, dials: Dials | None) -> LoadedStyle:
     from models.blend import blend as mix
 
     blend = parse_blend(spec)
+    loaded = [_load(part.style, dials) for part in blend]
     with _style_errors():
-        loaded = [load(part.style) for part in blend]
         return loaded[0] if len(loaded) == 1 else mix(loaded, [part.weight for part in blend], _find_blend(spec).name)
+
+
+def _load(style: str, dials: Dials | None) -> LoadedStyle:
+    if is_picture(style):
+        from pipeline.stylize.picture_style import predict_style
+
+        return predict_style(Path(style), dials)
+    with _style_errors():
+        return load(style)
 
 
 @contextmanager

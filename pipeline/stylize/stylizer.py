@@ -73,7 +73,7 @@ class Stylizer:
     ) -> None:
         from models.engines.build import build_engine
 
-        self.style = load_style_settings(config.style, config.style_end, last_seconds)
+        self.style = load_style_settings(config.style, config.style_end, last_seconds, config.dials)
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
         self._turn = turn or nullcontext()

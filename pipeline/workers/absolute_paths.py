@@ -8,7 +8,7 @@ from models.registry import is_weight_file
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import differences_here
-from pipeline.style_spec import rename_styles
+from pipeline.style_spec import is_picture, rename_styles
 from pipeline.workers.protocol import SegmentJob
 
 
@@ -48,4 +48,4 @@ def _absolute(path: str) -> str:
 
 
 def _absolute_style(style: str) -> str:
-    return _absolute(style) if is_weight_file(style) else style
+    return _absolute(style) if is_weight_file(style) or is_picture(style) else style

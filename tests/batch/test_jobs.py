@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.batch import plan as planning
-from pipeline.batch.config import BatchConfig, read_styles
+from pipeline.batch.config import BatchConfig, read_style_images, read_styles
 from pipeline.batch.events import Event, Noted
 from pipeline.batch.inputs import find_clips
 from pipeline.batch.jobfile import read_job_file
@@ -25,6 +25,7 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from tests.support.media import AWKWARD_NAMES, Clip, make_clip
+from tests.support.pictures import write_picture
 from tests.support.styles import write_styles
 
 PLAIN = {"device": "cpu", "engine": "eager"}
@@ -312,6 +313,40 @@ def test_weight_files_are_relative_to_the_job_file(tmp_path: Path) -> None:
         expected = expected.format(tmp_path / "w.safetensors", tmp_path / "a,w.safetensors")
         assert " | ".join(config.style for config in found) == expected
         assert {config.style_end for config in found} == {expected.replace(" | ", ",")}
+
+
+def test_each_picture_of_a_folder_is_a_style(tmp_path: Path, any_picture: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "art" / "notes.txt")
+    for name in ("rain", "My Wave"):
+        write_picture(tmp_path / "art" / f"{name}.png")
+    rain = str(tmp_path / "art" / "rain.png")
+    images = read_style_images([str(tmp_path / "art"), f"{rain}:1,great-wave.jpg:1"])
+    assert images == (str(tmp_path / "art" / "My Wave.png"), rain, f"{rain}:1,great-wave.jpg:1")
+    found = jobs(tmp_path, tmp_path / "a.mp4", styles=(), style_images=images[:2], options={"paint": 2})
+    both = jobs(tmp_path, tmp_path / "a.mp4", style_images=images[:2], options={"paint": 2})
+    assert [job.config.stylize.paint for job in both] == [1, 2, 2], "a trained style has no dials"
+    assert [job.name for job in found] == ["a_my-wave.mp4", "a_rain.mp4"]
+    (tmp_path / "a.csv").write_text("input,style,style-image,paint\na.mp4,,art,2\n")
+    assert jobs(tmp_path, tmp_path / "a.csv") == found
+    (tmp_path / "a.toml").write_text(
+        '[defaults]\nstyle = "great-wave"\n[[clip]]\ninput = "a.mp4"\npaint = 2\nstyle-image = ["art"]\n'
+    )
+    assert jobs(tmp_path, tmp_path / "a.toml") == found
+
+
+def test_bad_pictures_end_a_batch_before_its_first_frame(tmp_path: Path, any_picture: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "empty" / "notes.txt", tmp_path / "text.jpg")
+    with pytest.raises(ValueError, match=r"empty: contains no pictures \(\.bmp"):
+        read_style_images([str(tmp_path / "empty")])
+    with pytest.raises(ValueError, match="great-wave: not the name of a picture"):
+        read_style_images(["great-wave"])
+    with pytest.raises(InputError, match=r"text\.jpg: "):
+        jobs(tmp_path, tmp_path / "a.mp4", style_images=(str(tmp_path / "text.jpg"),))
+    for name in ("x.png", "x.bmp"):
+        write_picture(tmp_path / name)
+    same = jobs(tmp_path, tmp_path / "a.mp4", styles=tuple(str(tmp_path / name) for name in ("x.png", "x.bmp")))
+    with pytest.raises(OutputError, match=r"x\.png and in .*x\.bmp; rename one"):
+        check_names(same)
 
 
 def test_unknown_styles_and_names_are_errors(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.frames import Pixels
 from pipeline.media.stills import read_image
 from pipeline.stylize.style import styles_in
 from tests.support.media import Clip, make_clip, moving_square
+from tests.support.pictures import write_picture
 
 NAMES = list(bundled())
 
@@ -45,6 +46,18 @@ def test_every_style_has_its_tile(clip: str) -> None:
     assert calls == [(number + 2, len(tiles)) for number in range(len(NAMES))]
     for one, other in itertools.pairwise(tiles):
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() > 5
+
+
+def test_pictures_have_tiles_beside_the_bundled_styles(clip: str, tmp_path: Path, any_picture: Path) -> None:
+    picture = write_picture(tmp_path / "My Wave.png")
+    config = PreviewConfig(clip=clip, style_images=(str(picture),))
+    (_, usual), _ = make_tiles(config, config.style_images)
+    (_, more), _ = make_tiles(replace(config, paint=4), config.style_images)
+    assert usual.title == "my-wave"
+    assert np.abs(usual.pixels.astype(int) - more.pixels).mean() > 1
+    assert draw_preview(tmp_path / "page.png", config) == 2 + len(NAMES)
+    with pytest.raises(ValueError, match="give --style-image"):
+        replace(config, style_images=(), stillness=2)
 
 
 def test_the_frame_is_the_one_in_the_middle_or_the_one_asked_for(clip: str) -> None:

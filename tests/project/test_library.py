@@ -14,7 +14,9 @@ import cli
 import models.engines.capabilities
 import pipeline
 from pipeline import PipelineError, StylizeConfig, stylize_clip, stylize_frames
+from pipeline.errors import InputError
 from tests.support.media import Clip, contents, make_clip, moving_square
+from tests.support.pictures import write_picture
 
 ROOT = Path(cli.__file__).parent
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")
@@ -93,6 +95,20 @@ def test_frames_may_come_in_one_buffer_as_a_view_or_in_another_byte_order() -> N
     for one, other in zip(big_endian, stylize_frames(deep, PLAIN), strict=True):
         assert one.dtype == np.uint16
         assert np.array_equal(one, other)
+
+
+def test_frames_take_the_style_of_a_picture(tmp_path: Path, any_picture: Path) -> None:
+    picture = str(write_picture(tmp_path / "a.png"))
+    frames = [moving_square(number) for number in range(2)]
+    of_picture, of_file = (
+        list(stylize_frames(frames, StylizeConfig(**style, engine="eager", device="cpu")))
+        for style in ({"style_image": picture}, {"style": picture})
+    )
+    assert np.array_equal(of_picture, of_file)
+    bundled = list(stylize_frames(frames, StylizeConfig(style="great-wave", engine="eager", device="cpu")))
+    assert np.abs(of_picture[1].astype(int) - bundled[1]).mean() > 2
+    with pytest.raises(InputError, match="no such file"):
+        next(stylize_frames(frames, str(tmp_path / "none.jpg")))
 
 
 def test_an_exception_of_the_frames_comes_after_the_frames_before_it() -> None:

@@ -17,8 +17,10 @@ from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.progress import Progress
 from pipeline.resume.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
+from pipeline.stylize.picture_style import _predict
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import Clip, contents, make_clip, moving_square
+from tests.support.pictures import write_picture, write_predictor
 from tests.support.resuming import (
     FLASH,
     FLOW,
@@ -240,6 +242,34 @@ def test_other_weights_under_the_same_name_start_from_scratch(tmp_path: Path, cl
     lines: list[str] = []
     assert stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize), notify=lines.append).frames_reused == 0
     assert any("another weights" in line for line in lines)
+
+
+def test_the_style_of_a_picture_is_resumed_with_the_same_bytes(tmp_path: Path, clip: Path, any_picture: Path) -> None:
+    picture = write_picture(tmp_path / "a.png")
+    stylize = replace(FLOW, style=f"{picture}:0.5,great-wave:0.5", paint=2)
+    stylize_video(config(clip, tmp_path / "whole.mp4", stylize=stylize))
+    interrupt_at(20, clip, tmp_path / "out.mp4", stylize=stylize)
+    _predict.cache_clear()
+    assert stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize)).frames_reused == 16
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["picture", "predictor", "dial"])
+def test_another_picture_predictor_or_dial_starts_from_scratch(
+    tmp_path: Path, clip: Path, any_picture: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    stylize = replace(FLOW, style=str(write_picture(tmp_path / "a.png")))
+    interrupt_at(20, clip, tmp_path / "out.mp4", stylize=stylize)
+    if change == "picture":
+        write_picture(tmp_path / "a.png", seed=1)
+    elif change == "predictor":
+        monkeypatch.setattr("models.predictor.BUNDLED", write_predictor(tmp_path / "new.safetensors", seed=1))
+    else:
+        stylize = replace(stylize, stillness=2)
+    notices: list[str] = []
+    summary = stylize_video(config(clip, tmp_path / "out.mp4", stylize=stylize), notify=notices.append)
+    assert summary.frames_reused == 0
+    assert f"another {'settings (stillness)' if change == 'dial' else 'weights (style)'}: starting" in "".join(notices)
 
 
 def test_weights_are_compared_by_content(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

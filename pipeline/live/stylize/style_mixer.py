@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.registry import WeightsError
 from pipeline.errors import StyleError
-from pipeline.style_spec import parse_blend
+from pipeline.style_spec import Dials, parse_blend
 from pipeline.stylize.style import bundled_styles, load_style_settings, styles_in
 
 if TYPE_CHECKING:
@@ -48,39 +48,51 @@ class StyleMixer:
         return mixed
 
 
-def style_names(spec: str) -> tuple[str, ...]:
+def style_names(spec: str, dials: Dials | None = None) -> tuple[str, ...]:
     """Return the styles to choose from: ``spec`` first, then the others of its file, then the bundled ones.
 
     Bundled styles are left out if their network cannot be mixed with that of ``spec``.
 
+    Args:
+        spec: see `pipeline.style_spec.parse_blend`.
+        dials: how the styles of pictures are predicted.
+
     Raises:
         StyleError: there is no such style, or its weights are unusable.
+        InputError: a picture cannot be read, or is too small.
         ValueError: see `pipeline.style_spec.parse_blend`.
     """
     names = [spec]
     if len(parse_blend(spec)) == 1 and "#" in spec:
         names += [name for name in styles_in(spec.rpartition("#")[0]) if name != spec]
     bundled = [metadata.name for metadata in bundled_styles() if metadata.name != spec]
-    if bundled and _are_related(_load(spec), _load(bundled[0])):
+    if bundled and _are_related(_load(spec, dials), _load(bundled[0])):
         names += bundled
     return tuple(names)
 
 
-def load_style_mixer(names: Sequence[str], leave_out: Callable[[str, StyleError], object] | None = None) -> StyleMixer:
+def load_style_mixer(
+    names: Sequence[str],
+    leave_out: Callable[[str, StyleError], object] | None = None,
+    *,
+    dials: Dials | None = None,
+) -> StyleMixer:
     """Load the styles ``names``; see `style_names`.
 
     Args:
         names: of the styles, at least one.
         leave_out: called with each style but the first that cannot be used, and why; None raises the error.
+        dials: how the styles of pictures are predicted.
 
     Raises:
+        InputError: a picture cannot be read, or is too small.
         StyleError: a style does not exist, is unusable, or cannot be mixed with the first.
     """
-    first = _load(names[0])
+    first = _load(names[0], dials)
     loaded = {names[0]: first}
     for name in names[1:]:
         try:
-            style = _load(name)
+            style = _load(name, dials)
             if not _are_related(first, style):
                 raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
             loaded[name] = style
@@ -91,8 +103,8 @@ def load_style_mixer(names: Sequence[str], leave_out: Callable[[str, StyleError]
     return StyleMixer(tuple(loaded), first.network, tuple(style.style for style in loaded.values()))
 
 
-def _load(name: str) -> "LoadedStyle":
-    return load_style_settings(name).start
+def _load(name: str, dials: Dials | None = None) -> "LoadedStyle":
+    return load_style_settings(name, dials=dials).start
 
 
 def _are_related(first: "LoadedStyle", second: "LoadedStyle") -> bool:

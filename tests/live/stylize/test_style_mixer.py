@@ -1,10 +1,15 @@
 """The styles of a live session: which can be chosen, and what lies between them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from models.registry import bundled
 from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
+from pipeline.style_spec import Dials
+from pipeline.stylize.picture_style import predict_style
+from tests.support.pictures import write_picture
 
 
 def test_a_mix_is_the_weighted_mean() -> None:
@@ -28,3 +33,11 @@ def test_the_style_that_is_asked_for_is_first_of_all_bundled_ones() -> None:
     assert set(names) == set(bundled())
     assert style_names("mondrian:0.5,the-scream:0.5")[0] == "mondrian:0.5,the-scream:0.5"
     assert load_style_mixer(names).names == names
+
+
+def test_a_picture_is_mixed_with_the_bundled_styles(tmp_path: Path, any_picture: Path) -> None:
+    picture = str(write_picture(tmp_path / "a.png"))
+    names = style_names(picture, Dials(paint=2))
+    assert names == (picture, *bundled())
+    mixer = load_style_mixer(names[:2], dials=Dials(paint=2))
+    assert np.array_equal(mixer.styles[0].scale, predict_style(Path(picture), Dials(paint=2)).style.scale)
