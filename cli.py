@@ -19,6 +19,7 @@ from pipeline.console.config import BenchmarkConfig, PreviewConfig
 from pipeline.console.json_lines import JsonLines
 from pipeline.console.progress_bar import NO_PARTIAL_OUTPUT, Bar
 from pipeline.console.tables import (
+    image_line,
     live_line,
     partial_training,
     predictor_line,
@@ -32,6 +33,7 @@ from pipeline.console.tables import (
 from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
+from pipeline.image.config import ImageConfig
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.studio.config import StudioConfig
 from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, silence_pillow, use_safe_path
@@ -86,6 +88,22 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
         say(video_line(summary))
     if summary.damage:
         raise typer.Exit(DAMAGED_INPUT)
+
+
+@app.command()
+@configured
+def image(config: ImageConfig, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Stylize photos and other pictures, one or many, of any size. Metadata, transparency and 16 bits stay."""
+    from pipeline.image.run import stylize_images
+
+    with Bar("stylizing", quiet, left=lambda: "finished pictures are kept", first="reading") as bar, usage_errors():
+        summary = stylize_images(config, progress=bar.pictures, notify=bar.note)
+    if as_json:
+        print(json.dumps(summary.as_json()))
+    elif not quiet:
+        say(image_line(summary))
+    if summary.count("failed"):
+        raise typer.Exit(1)
 
 
 @app.command()

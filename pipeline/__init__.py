@@ -2,6 +2,7 @@
 
     stylize_clip     a file into a file; returns a Summary, reports Progress
     stylize_folder   a folder into a folder, as `flowbrush batch` does; returns an Ended, reports each Event
+    stylize_image    a picture into a picture, as `flowbrush image` does; returns a PictureResult
     stylize_frames   arrays into arrays
 
 Their options are in StylizeConfig, DecodeConfig and EncodeConfig; errors that a user can fix are PipelineErrors.
@@ -21,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GNUTLS_SYSTEM_PRIORITY_FILE", "/etc/gnutls/config")
 
 if TYPE_CHECKING:
-    from pipeline.api import stylize_clip, stylize_folder, stylize_frames
+    from pipeline.api import stylize_clip, stylize_folder, stylize_frames, stylize_image
     from pipeline.batch.events import (
         Ended,
         Event,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
     from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
     from pipeline.errors import PipelineError
+    from pipeline.image.summary import PictureResult
     from pipeline.progress import Progress
     from pipeline.summary import Summary
 
@@ -46,6 +48,7 @@ __all__ = [
     "Failed",
     "Finished",
     "Noted",
+    "PictureResult",
     "PipelineError",
     "Planned",
     "Progress",
@@ -57,15 +60,17 @@ __all__ = [
     "stylize_clip",
     "stylize_folder",
     "stylize_frames",
+    "stylize_image",
 ]
 
 _NAMES = {
-    "pipeline.api": ["stylize_clip", "stylize_folder", "stylize_frames"],
+    "pipeline.api": ["stylize_clip", "stylize_folder", "stylize_frames", "stylize_image"],
     "pipeline.batch.events": [
         *("Ended", "Event", "Failed", "Finished", "Noted", "Planned", "Progressed", "Skipped", "Started"),
     ],
     "pipeline.config": ["DecodeConfig", "EncodeConfig", "StylizeConfig"],
     "pipeline.errors": ["PipelineError"],
+    "pipeline.image.summary": ["PictureResult"],
     "pipeline.progress": ["Progress"],
     "pipeline.summary": ["Summary"],
 }

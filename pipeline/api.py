@@ -1,4 +1,4 @@
-"""flowbrush as a library: stylize a clip, a folder, or frames in memory."""
+"""flowbrush as a library: stylize a clip, a folder, a picture, or frames in memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -12,6 +12,7 @@ from pipeline.frames import Frame, Pixels
 
 if TYPE_CHECKING:
     from pipeline.batch.events import Emit, Ended
+    from pipeline.image.summary import PictureResult
     from pipeline.notices import Notify
     from pipeline.progress import ProgressCallback
     from pipeline.summary import Summary
@@ -99,6 +100,48 @@ def stylize_folder(
         workers=workers,
     )
     return run_batch(config, plan(config), emit or (lambda event: None))
+
+
+def stylize_image(
+    source: str | Path,
+    target: str | Path,
+    style: Style,
+    *,
+    mask: str | Path | None = None,
+    quality: int = 95,
+    overwrite: bool = False,
+    notify: "Notify | None" = None,
+) -> "PictureResult":
+    """Stylize a picture, like ``flowbrush image``: of any size, upright, in sRGB, with its metadata.
+
+    Args:
+        source: path of the picture.
+        target: path of the output; its extension selects the format.
+        style: the style, or a configuration without ``style_end``; its ``stability`` does not count.
+        mask: picture that is white where to stylize, black where not; scaled to the size of ``source``.
+        quality: of JPEG and WebP, 1 to 100.
+        overwrite: whether to replace an existing output.
+        notify: called with each notice for the user, one line.
+
+    Returns:
+        The size and the bits of the output, and how long it took.
+
+    Raises:
+        PipelineError: see the subclasses in `pipeline.errors`.
+        ValueError: an argument is wrong.
+    """
+    from pipeline.image.config import ImageConfig
+    from pipeline.image.run import stylize_images
+
+    config = ImageConfig(
+        inputs=(str(source),),
+        output=str(target),
+        stylize=_config(style),
+        mask=None if mask is None else str(mask),
+        quality=quality,
+        overwrite=overwrite,
+    )
+    return stylize_images(config, notify=notify or (lambda line: None)).pictures[0]
 
 
 def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fraction = 30) -> Iterator[Pixels]:

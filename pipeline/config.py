@@ -37,6 +37,10 @@ Engine: TypeAlias = Annotated[
     Literal["auto", "eager", "compile", "openvino"],
     Option("How to run the network; auto takes the fastest that is available."),
 ]
+MaskFile: TypeAlias = Annotated[
+    str | None, Option("Image or clip: white areas are stylized, black areas are not.", metavar="FILE")
+]
+NoTag: TypeAlias = Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +188,11 @@ class VideoConfig:
         ),
     ]
     stylize: StylizeConfig
-    mask: Annotated[
-        str | None,
-        Option("Image or clip: white areas are stylized, black areas are not.", metavar="FILE"),
-    ] = None
+    mask: MaskFile = None
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     fresh: Annotated[bool, Option("Delete the partial output of an interrupted run and start over.")] = False
-    tag: Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")] = True
+    tag: NoTag = True
     depth: Annotated[int, Setting("Frames that may wait between two stages.")] = 4
     in_segments: Annotated[
         bool, Setting("Write the output in segments that survive a crash, where the container allows it.")

@@ -82,6 +82,10 @@ class Bar:
         """Show how many frames, clips or tiles are done."""
         self._show(done, total, f"{done}{f'/{total}' if total else ''} {what}")
 
+    def pictures(self, done: int, total: int) -> None:
+        """Show how many pictures are done, and how fast."""
+        self._show(done, total, f"{done}/{total} pictures  {self._speed()} pictures/s")
+
     def steps(self, report: "TrainingReport") -> None:
         """Show the progress of a training, and print a line for each validation."""
         losses = "  ".join(f"{name} {value:.2f}" for name, value in report.losses.items())

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipeline.batch.plan import BatchPlan, Step
     from pipeline.console.benchmark import Measurement
     from pipeline.console.doctor import Finding
+    from pipeline.image.summary import ImageSummary
     from pipeline.live.capture.camera_list import Camera
     from pipeline.live.statistics import LiveSummary
     from pipeline.summary import Summary
@@ -101,6 +102,17 @@ def _planned_clip(step: "Step") -> str:
 def video_line(summary: "Summary") -> str:
     """Return a line on a stylized clip."""
     return f"{summary.output}: {summary.frames} frames at {summary.fps:.1f} fps, {summary.style}, {summary.engine}"
+
+
+def image_line(summary: "ImageSummary") -> str:
+    """Return a line on stylized pictures."""
+    first, *more = summary.pictures
+    if not more:
+        bits = ", 16 bits" if first.bits == 16 else ""
+        return f"{first.output}: {first.width}x{first.height}{bits} in {first.seconds:.1f} s, {summary.style}"
+    counts = {"stylized": "stylized", "exists": "kept", "failed": "failed"}
+    words = [f"{count} {word}" for name, word in counts.items() if (count := summary.count(name))]  # type: ignore[arg-type]
+    return f"{len(summary.pictures)} pictures: {', '.join(words)}, {summary.style}, {summary.seconds:.1f} s"
 
 
 def live_line(summary: "LiveSummary") -> str:

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
 from pipeline.media.alpha import background_grey, composite, fill_transparent, may_be_transparent
 from pipeline.media.bit_depth import HighDepthToRgb
-from pipeline.media.colorspace import EXACT, hdr_transfer, source_color, to_8_bit_rgb
+from pipeline.media.colorspace import hdr_transfer, scaling, source_color, to_8_bit_rgb
 from pipeline.media.deinterlace import deinterlace
 from pipeline.media.orientation import rotate
 from pipeline.media.packets import SidePackets
@@ -76,16 +76,9 @@ class _UprightRgb:
 
     def _stored_rgb(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """Return pixels and alpha, not yet rotated."""
-        interpolation = _interpolation(frame, *self._size)
+        interpolation = scaling(frame, *self._size)
         if self._info.is_16_bit or hdr_transfer(source_color(frame)) is not None:
             return self._high_depth_to_rgb(frame, *self._size, interpolation)
         format_ = "rgba" if may_be_transparent(frame) else "rgb24"
         pixels = to_8_bit_rgb(frame, self._reformatter, *self._size, format=format_, interpolation=interpolation)
         return pixels[..., :3], pixels[..., 3] if format_ == "rgba" else None
-
-
-def _interpolation(frame: VideoFrame, width: int, height: int) -> Interpolation:
-    if (frame.width, frame.height) == (width, height):
-        return EXACT
-    scaling = Interpolation.AREA if height < frame.height else Interpolation.LANCZOS
-    return (EXACT & ~Interpolation.BILINEAR) | scaling

@@ -35,6 +35,14 @@ _PRIMARIES = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: 9}
 _TRANSFER = {1: 1, 4: 4, 5: 6, 6: 6, 7: 7, 9: 14}
 
 
+def scaling(frame: VideoFrame, width: int, height: int) -> Interpolation:
+    """Return how swscale converts ``frame`` to this size in pixels: it averages to shrink."""
+    if (frame.width, frame.height) == (width, height):
+        return EXACT
+    flag = Interpolation.AREA if height < frame.height else Interpolation.LANCZOS
+    return (EXACT & ~Interpolation.BILINEAR) | flag
+
+
 def swscale_matrix(matrix: int) -> int:
     """Return swscale's number for the H.273 ``matrix``."""
     return _SWSCALE_MATRIX.get(matrix, BT709)

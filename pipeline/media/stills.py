@@ -64,7 +64,7 @@ BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 TILE_WIDTH, TILE_LENGTH, ROWS_PER_STRIP, SAMPLES_PER_PIXEL, BITS_PER_SAMPLE = 322, 323, 278, 277, 258
 # How pixels are turned upright, by the orientation in EXIF (CIPA DC-008, 4.6.5).
 ORIENTATION = 0x0112
-_TURNED: dict[int, Callable[[Pixels], Pixels]] = {
+TURNED: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -156,19 +156,33 @@ def _image_errors(path: Path) -> Iterator[None]:
 def _decoded(path: Path, short_px: int | None) -> tuple[Pixels, Callable[[Pixels], Pixels]]:
     """Return the pixels, and how they are turned upright: only then, when Pillow's are no longer in memory."""
     with open_input(path) as data, open_image(data) as file:
-        size, decoding = file.size, _decoding_bytes(file, data)
+        size, decoding = file.size, decoding_bytes(file, data)
         if short_px is not None and min(size) >= 2 * short_px:  # JPEG is reduced before it is decoded
             file.draft(None, (size[0] * short_px // min(size), size[1] * short_px // min(size)))
         pixels = file.size[0] * file.size[1]
-        if (needed := STORED_BYTES * pixels + max(RESULT_BYTES * pixels, decoding)) > MAX_IMAGE_BYTES:
-            takes = f"the image of {size[0]}x{size[1]} would take {needed / 1e9:.2f} GB of memory"
-            raise InputError(path, f"{takes}, more than {MAX_IMAGE_BYTES / 1e9:.2f} GB; scale it down")
+        check_memory(path, size, STORED_BYTES * pixels + max(RESULT_BYTES * pixels, decoding))
         file.load()
         factor = 1 if short_px is None else max(min(file.size) // short_px, 1)
-        return _rgb(file, factor), _TURNED.get(file.getexif().get(ORIENTATION, 1), np.asarray)
+        return _rgb(file, factor), TURNED.get(file.getexif().get(ORIENTATION, 1), np.asarray)
 
 
-def _decoding_bytes(file: Image.Image, data: IO[bytes]) -> int:
+def check_memory(path: Path, size: tuple[int, int], needed: int) -> None:
+    """Check that an image may be read.
+
+    Args:
+        path: the image file.
+        size: its width and height in pixels.
+        needed: bytes of memory that reading it takes at most.
+
+    Raises:
+        InputError: that is more than `MAX_IMAGE_BYTES`.
+    """
+    if needed > MAX_IMAGE_BYTES:
+        takes = f"the image of {size[0]}x{size[1]} would take {needed / 1e9:.2f} GB of memory"
+        raise InputError(path, f"{takes}, more than {MAX_IMAGE_BYTES / 1e9:.2f} GB; scale it down")
+
+
+def decoding_bytes(file: Image.Image, data: IO[bytes]) -> int:
     """Return how much memory decoding takes at most besides the pixels that Pillow stores.
 
     Args:
@@ -218,15 +232,26 @@ def _rgb(image: Image.Image, factor: int) -> Pixels:
     """
     width, height = image.size
     pixels = np.empty((ceil(height / factor), ceil(width / factor), 3), np.uint8)
-    across, down = (max(px // factor, 1) * factor for px in BLOCK_PX)
-    for top, left in product(range(0, height, down), range(0, width, across)):
-        box = left, top, min(left + across, width), min(top + down, height)
-        # Not `crop`, to which Pillow's limit applies.
-        block = image.resize((box[2] - left, box[3] - top), Image.Resampling.NEAREST, box)
+    for top, left, block in blocks(image, factor):
         block = _opaque(block.reduce(factor)) if image.mode in REDUCIBLE_MODES else _opaque(block).reduce(factor)
         rows, columns = top // factor, left // factor
         pixels[rows : rows + block.height, columns : columns + block.width] = np.asarray(block)
     return pixels
+
+
+def blocks(image: Image.Image, factor: int = 1) -> Iterator[tuple[int, int, Image.Image]]:
+    """Yield the parts of a decoded image, each with its top and its left in pixels.
+
+    Args:
+        image: of any mode, which the parts have too.
+        factor: top and left are multiples of it.
+    """
+    width, height = image.size
+    across, down = (max(px // factor, 1) * factor for px in BLOCK_PX)
+    for top, left in product(range(0, height, down), range(0, width, across)):
+        box = left, top, min(left + across, width), min(top + down, height)
+        # Not `crop`, to which Pillow's limit applies.
+        yield top, left, image.resize((box[2] - left, box[3] - top), Image.Resampling.NEAREST, box)
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -37,6 +37,8 @@ class BoundedEngine:
         spec: what to build, without tiling and workers, which are chosen here.
         notify: called with each message for the user, one line.
         build: builds an engine.
+        is_single: whether one frame is stylized, or frames of many sizes: then nothing that takes long to prepare is
+            chosen, and the network does not run before the frame.
 
     Attributes:
         name: of the engine.
@@ -48,17 +50,26 @@ class BoundedEngine:
     """
 
     def __init__(
-        self, core: FrameStylizer, config: StylizeConfig, spec: "EngineSpec", notify: Notify, build: BuildEngine
+        self,
+        core: FrameStylizer,
+        config: StylizeConfig,
+        spec: "EngineSpec",
+        notify: Notify,
+        build: BuildEngine,
+        *,
+        is_single: bool = False,
     ) -> None:
         from models.engines.capabilities import available_engines
 
-        self._core, self._notify, self._build = core, notify, build
+        self._core, self._notify, self._build, self._is_single = core, notify, build, is_single
         self._shrinking = threading.Lock()
-        names = available_engines(spec.device) if config.engine == "auto" else [config.engine]
+        automatic: Sequence[EngineName] = ["eager"] if is_single else available_engines(spec.device)
+        names = automatic if config.engine == "auto" else [config.engine]
         bound = default_bound(spec.device) if config.max_memory is None else config.max_memory
-        workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" else 1
+        workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" and not is_single else 1
         for name in names:
-            self.name, fitting = fit_to_memory(name, spec, core.stability, workers, bound)
+            usage = "picture" if is_single else core.stability
+            self.name, fitting = fit_to_memory(name, spec, usage, workers, bound)
             try:
                 self._load(fitting)
             except DeviceError as error:
@@ -67,6 +78,8 @@ class BoundedEngine:
                 notify(f"the engine {name} does not work here ({error}); trying the next")
             else:
                 break
+        if is_single:
+            return
         if bound is not None and self.spec.tiling is not None:
             notify(f"stylizing in strips of {self.spec.tiling.rows} rows to stay within {format_bytes(bound)}")
         elif config.engine == "auto" and self.name == "eager" and spec.device.type != "mps":
@@ -94,7 +107,8 @@ class BoundedEngine:
         torch.set_num_threads(self.threads)
         with device_errors(spec.device), safe_path:
             self._use(spec)
-            self._core.warm_up(self, spec)
+            if not self._is_single or self.name != "eager":
+                self._core.warm_up(self, spec)
 
     def _use(self, spec: "EngineSpec") -> None:
         self.spec = with_cache(self.name, spec)

@@ -26,8 +26,11 @@ SHARE = 0.7
 WHOLE_FRAME_BYTES_PER_PX = {"compile": 130, "eager": 400, "openvino": 200}
 FP32_FACTOR = 1.2
 
-# Everything besides the network, per pixel of the video: queues, averages of the stabilizer, decoder and encoder.
-OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270}
+# Everything besides the network, per pixel of the video: queues, averages of the stabilizer, decoder and encoder; of a
+# picture: the one that is read, the one that is stylized with its mask, and the one that is written.
+OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270, "picture": 60}
+# On a CPU a larger single picture is stylized in strips: three times as fast as memory that was never used before.
+LARGEST_WHOLE_PICTURE_PX = 1_000_000
 # Python, torch, OpenCV, codecs and the weights.
 BASE_BYTES = 800 * 2**20
 
@@ -40,19 +43,19 @@ SMALLEST_STRIP_ROWS = (32, 8, 4)
 QUEUE_BYTES = 256 * 2**20
 
 
-def estimate_bytes(name: str, spec: "EngineSpec", stability: str) -> int:
+def estimate_bytes(name: str, spec: "EngineSpec", usage: str) -> int:
     """Return the memory of the process, or of the GPU, that stylizing with the engine ``name`` takes.
 
     Args:
         name: of the engine.
         spec: the engine, with its workers and strips.
-        stability: see `pipeline.stylize.stabilizer`.
+        usage: ``picture``, or for a video its stability, see `pipeline.stylize.stabilizer`.
     """
     pixels = spec.height * spec.width
     if spec.device.type != "cpu":
         other = 12 * pixels  # the frame, the stylized frame, and what torch caches of the last ones
     else:
-        other = BASE_BYTES + OTHER_BYTES_PER_PX[stability] * (2 if spec.is_16_bit else 1) * pixels
+        other = BASE_BYTES + OTHER_BYTES_PER_PX[usage] * (2 if spec.is_16_bit else 1) * pixels
     return other + spec.workers * _network_bytes(name, spec)
 
 
@@ -78,14 +81,14 @@ def strip_tilings(spec: "EngineSpec") -> "list[Tiling]":
 
 
 def fit_to_memory(
-    name: "EngineName", spec: "EngineSpec", stability: str, workers: int, bound: int | None
+    name: "EngineName", spec: "EngineSpec", usage: str, workers: int, bound: int | None
 ) -> "tuple[EngineName, EngineSpec]":
     """Return engine and spec within ``bound`` bytes: fewer frames at once, then strips, which eager alone supports.
 
     Args:
         name: the engine for whole frames.
         spec: what to build; its workers and strips are replaced.
-        stability: see `pipeline.stylize.stabilizer`.
+        usage: ``picture``, or for a video its stability, see `pipeline.stylize.stabilizer`.
         workers: most frames at once.
         bound: in bytes; None for none.
 
@@ -96,16 +99,23 @@ def fit_to_memory(
     choices = [(name, replace(spec, workers=count)) for count in counts]
     choices += [("eager", replace(spec, workers=count, tiling=largest)) for count in counts]
     choices += [("eager", replace(spec, workers=1, tiling=tiling)) for tiling in smaller]
+    if usage == "picture" and name == "eager" and spec.device.type == "cpu" and _is_large(spec):
+        del choices[0]
     if bound is None:
         return choices[0]
     for choice in choices:
-        least = estimate_bytes(*choice, stability)
+        least = estimate_bytes(*choice, usage)
         if least <= bound:
             return choice
     raise TooLittleMemoryError(
-        f"{format_bytes(bound)} of memory is too little for this video, which takes at least {format_bytes(least)};"
-        " choose a larger --max-memory or a smaller --height"
+        f"{format_bytes(bound)} of memory is too little for this {'picture' if usage == 'picture' else 'video'}, which"
+        f" takes at least {format_bytes(least)}; choose a larger --max-memory or a smaller --height"
     )
+
+
+def _is_large(spec: "EngineSpec") -> bool:
+    height, width = spec.canvas or (spec.height, spec.width)
+    return height * width > LARGEST_WHOLE_PICTURE_PX
 
 
 def queue_depth(depth: int, info: VideoInfo) -> int:

@@ -46,6 +46,7 @@ class Stylizer:
         notify: called with each message for the user, one line.
         build: builds an engine; `models.engines.build.build_engine` by default.
         turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine_cache`.
+        is_single: whether this is for single pictures; see `BoundedEngine`.
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
@@ -70,6 +71,7 @@ class Stylizer:
         notify: Notify = lambda line: None,
         build: BuildEngine | None = None,
         turn: AbstractContextManager[None] | None = None,
+        is_single: bool = False,
     ) -> None:
         from models.engines.build import build_engine
 
@@ -79,7 +81,8 @@ class Stylizer:
         self._turn = turn or nullcontext()
         self._core = FrameStylizer(self.style.network, self._config, notify)
         spec = self._core.spec(height, width, is_16_bit=is_16_bit)
-        self._engine = BoundedEngine(self._core, self._config, spec, notify, build or build_engine)
+        build = build or build_engine
+        self._engine = BoundedEngine(self._core, self._config, spec, notify, build, is_single=is_single)
         self.device, self.precision, self.workers = spec.device, spec.precision, self._engine.spec.workers
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import cli
 import models.engines.capabilities
@@ -31,7 +32,7 @@ def examples() -> list[str]:
 
 def test_the_docs_show_each_way() -> None:
     shown = "\n".join(examples())
-    for name in ("stylize_clip", "stylize_folder", "stylize_frames"):
+    for name in ("stylize_clip", "stylize_folder", "stylize_image", "stylize_frames"):
         assert f"{name}(" in shown
     for example in examples():
         assert len([line for line in example.splitlines() if line.strip()]) <= 5
@@ -42,6 +43,8 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["eager"])
     (tmp_path / "clips").mkdir()
+    for name in ("photo.jpg", "sky.png"):
+        Image.fromarray(moving_square(0)).save(tmp_path / name)
     short = Clip(pts=range(0, 2560, 512))
     for name in ("holiday.mp4", "clips/a.mp4", "clips/b.mkv"):
         make_clip(tmp_path / name, short)
@@ -54,6 +57,9 @@ def test_the_code_in_the_docs_runs(example: str, tmp_path: Path, monkeypatch: py
         assert shown[0][:2] == (4, 0)
         assert len(list((tmp_path / "stylized").glob("*_*.m*"))) == 4
         assert contents(tmp_path / "stylized" / "a_great-wave.mp4").height == 360
+    elif "stylize_image" in example:
+        assert shown == [(64, 48, 8)]
+        assert (tmp_path / "painted.png").is_file()
     else:
         assert [frame.shape for frame in shown] == [(48, 64, 3)] * 3
         difference = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, arrays, strict=True)]

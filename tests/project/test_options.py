@@ -16,12 +16,14 @@ from pipeline.batch.jobs import video_config
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.console.config import PreviewConfig
 from pipeline.evaluate.config import EvaluateConfig
+from pipeline.image.config import ImageConfig
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.options import Argument, Option, OptionsOf, Setting, check_settings, configure, option_named, options_of
 from pipeline.train.config import TrainConfig
 
 COMMANDS: dict[str, tuple[type, ...]] = {
     "video": (VideoConfig,),
+    "image": (ImageConfig,),
     "live": (LiveConfig, SinkConfig),
     "batch": (BatchConfig,),
     "styles": (PreviewConfig,),
