@@ -76,8 +76,12 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
         target: ``(N, C, H, W)`` of the original images.
     """
     target = target.float()
-    spread = torch.maximum(target.var(), SMALLEST_CONTENT_SPREAD * target.square().mean() + SMALLEST_TARGET)
-    return (features.float() - target).square().mean() / spread
+    return (features.float() - target).square().mean() / content_spread(target)
+
+
+def content_spread(target: Tensor) -> Tensor:
+    """Return the variance of features of any shape, a little more if they are flat; `content_loss` divides by it."""
+    return torch.maximum(target.var(), SMALLEST_CONTENT_SPREAD * target.square().mean() + SMALLEST_TARGET)
 
 
 def total_variation(images: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ The keys of a state dict tell which network it belongs to, so that a file is all
     SqueezeNet 1.1              features.3.squeeze.weight   ImageNet mean and deviation
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,17 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 VGG19_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 VGG19_POOLS = (4, 9, 18, 27)
-VGG19_RELU_1 = {0: "relu1_1", 5: "relu2_1", 10: "relu3_1", 19: "relu4_1", 28: "relu5_1"}
+VGG19_LAYERS = dict(
+    zip(
+        VGG19_CONVOLUTIONS,
+        (f"relu{depth}_{place}" for depth, count in enumerate((2, 2, 4, 4, 4), 1) for place in range(1, count + 1)),
+        strict=True,
+    )
+)
+"""Names of the features after each convolution, as in the papers."""
+
+USUAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "features_1", "features_4", "features_7")
+"""What training and evaluation compare; other features are computed only where they are asked for."""
 
 StateDict = Mapping[str, Tensor]
 
@@ -52,15 +63,32 @@ class LossNetwork(nn.Module):
     Shape:
         ``(N, 3, H, W)`` RGB in [0, 1] in; a dict from the name of each feature map to ``(N, C, h, w)`` out.
 
+    Args:
+        name: of the network.
+        layers: what the losses compare.
+        stages: by the names of their features, in order.
+        imagenet: whether images are brought to the mean and deviation of ImageNet first.
+        is_imitation: whether its features only resemble those of the network that gave them their names.
+
     Attributes:
         name: of the network, for recipes and reports.
         layers: what the losses compare.
+        is_imitation: as above.
     """
 
-    def __init__(self, name: str, layers: Layers, stages: Mapping[str, nn.Module], *, imagenet: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        layers: Layers,
+        stages: Mapping[str, nn.Module],
+        *,
+        imagenet: bool,
+        is_imitation: bool = False,
+    ) -> None:
         super().__init__()
         self.name = name
         self.layers = layers
+        self.is_imitation = is_imitation
         self.stages = nn.ModuleDict(stages)
         mean, deviation = (IMAGENET_MEAN, IMAGENET_DEVIATION) if imagenet else ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
@@ -72,13 +100,26 @@ class LossNetwork(nn.Module):
         """Precision of the weights and the features."""
         return next(self.parameters()).dtype
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the features of all stages by name."""
+    def forward(self, images: Tensor, layers: Collection[str] = USUAL_LAYERS) -> dict[str, Tensor]:
+        """Return the features ``layers`` by name; computes nothing beyond the last of them that it has."""
         x = ((images - self.get_buffer("mean")) / self.get_buffer("deviation")).to(self.dtype)
-        features = {}
+        wanted = [name for name in self.stages if name in layers]
+        features: dict[str, Tensor] = {}
         for name, stage in self.stages.items():
-            x = features[name] = stage(x)
+            if len(features) == len(wanted):
+                break
+            x = stage(x)
+            if name in wanted:
+                features[name] = x
         return features
+
+    def circular(self) -> "LossNetwork":
+        """Return a copy that sees images as periodic: what leaves at one side comes in at the other."""
+        other = deepcopy(self)
+        for module in other.modules():
+            if isinstance(module, nn.Conv2d) and any(module.padding):
+                module.padding_mode = "circular"
+        return other
 
 
 def load_loss_network(state: StateDict) -> LossNetwork:
@@ -125,26 +166,27 @@ def _vgg_stages(state: StateDict, convolutions: tuple[int, ...], *, reflection: 
         if index - 1 in VGG19_POOLS:
             modules.append(nn.MaxPool2d(2, ceil_mode=reflection))
         modules += [_convolution(state, f"features.{index}", padding=1, reflection=reflection), nn.ReLU()]
-        if index in VGG19_RELU_1:
-            stages[VGG19_RELU_1[index]] = nn.Sequential(*modules)
-            modules = []
+        stages[VGG19_LAYERS[index]] = nn.Sequential(*modules)
+        modules = []
     return stages
 
 
 def _distilled(state: StateDict) -> LossNetwork:
-    """Build VGG-19 distilled to a sixteenth (Wang et al., "Collaborative Distillation", CVPR 2020), up to relu4_1."""
-    names = {1: ("11", "12"), 2: ("21", "22"), 3: ("31", "32", "33", "34"), 4: ("41",)}
+    """Build VGG-19 distilled to a sixteenth (Wang et al., "Collaborative Distillation", CVPR 2020).
+
+    Up to relu5_1, or relu4_1 if that is all that the file has.
+    """
+    counts = {1: 2, 2: 2, 3: 4} | ({4: 4, 5: 1} if "conv51.weight" in state else {4: 1})
     stages: dict[str, nn.Module] = {}
     modules: list[nn.Module] = [_convolution(state, "conv0", padding=0)]
-    for depth, convolutions in names.items():
-        for name in convolutions:
-            modules += [_convolution(state, f"conv{name}", padding=1, reflection=True), nn.ReLU()]
-            if name.endswith("1"):
-                stages[f"relu{depth}_1"] = nn.Sequential(*modules)
-                modules = []
-        modules.append(nn.MaxPool2d(2))
+    for depth, count in counts.items():
+        for place in range(1, count + 1):
+            modules += [_convolution(state, f"conv{depth}{place}", padding=1, reflection=True), nn.ReLU()]
+            stages[f"relu{depth}_{place}"] = nn.Sequential(*modules)
+            modules = []
+        modules = [nn.MaxPool2d(2)]
     layers = Layers(style=("relu3_1", "relu4_1"), content=("relu4_1",), strokes=("relu3_1",), structure=("relu4_1",))
-    return LossNetwork("distilled VGG-19", layers, stages, imagenet=False)
+    return LossNetwork("distilled VGG-19", layers, stages, imagenet=False, is_imitation=True)
 
 
 class _Fire(nn.Module):
@@ -178,18 +220,13 @@ def _squeezenet(state: StateDict) -> LossNetwork:
     return LossNetwork("SqueezeNet 1.1", layers, stages, imagenet=True)
 
 
-class _ReflectConv2d(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (self.kernel_size[0] // 2,) * 4, mode="reflect"))
-
-
 def _convolution(state: StateDict, key: str, *, padding: int, stride: int = 1, reflection: bool = False) -> nn.Conv2d:
     try:
         weight, bias = state[f"{key}.weight"].float(), state[f"{key}.bias"].float()
     except KeyError as error:
         raise ValueError(f"{error} is missing in the weights of the loss network") from None
     outputs, inputs, kernel, _ = weight.shape
-    kind: Any = _ReflectConv2d if reflection else nn.Conv2d
-    layer: nn.Conv2d = kind(inputs, outputs, kernel, stride=stride, padding=0 if reflection else padding)
+    mode: Literal["reflect", "zeros"] = "reflect" if reflection else "zeros"
+    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, padding_mode=mode)
     layer.load_state_dict({"weight": weight, "bias": bias})
     return layer

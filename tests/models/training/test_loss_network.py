@@ -57,6 +57,17 @@ def test_vgg19_is_torchvisions(vgg19_features: nn.Sequential, tmp_path: Path) ->
 
 
 @torch.no_grad()
+def test_every_layer_can_be_asked_for_and_none_is_computed_in_vain(vgg19_features: nn.Sequential) -> None:
+    network = load_loss_network(with_keys_of_the_whole(vgg19_features))
+    found = network(picture(), ("relu4_2", "relu1_2"))
+    assert list(found) == ["relu1_2", "relu4_2"]
+    torch.testing.assert_close(found["relu4_2"], vgg19_features[:23](normalised(picture())), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found["relu1_2"], vgg19_features[:4](normalised(picture())), rtol=1e-5, atol=1e-5)
+    network.stages["relu5_1"] = nn.Linear(1, 1)  # fails if it is called
+    assert list(network(picture())) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+
+
+@torch.no_grad()
 def test_squeezenet_is_torchvisions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     reference = torchvision.models.squeezenet1_1(weights=None).eval()
