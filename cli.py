@@ -80,7 +80,7 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
         say(f"interrupted; {describe_partial_output(config.target, is_fresh=config.fresh) or NO_PARTIAL_OUTPUT}")
 
     with exit_on_signal(report_end, INTERRUPTED) if is_resumable(config) else nullcontext(), bar:
-        summary = stylize_video(config, progress=bar.frames, notify=bar.note)
+        summary = stylize_video(config, progress=bar.frames, notify=bar.note, refining=bar.refinement)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
         print(json.dumps(result), file=sys.stderr if config.target == "-" else sys.stdout)

@@ -5,7 +5,8 @@
     stylize_image    a picture into a picture, as `flowbrush image` does; returns a PictureResult
     stylize_frames   arrays into arrays
 
-Their options are in StylizeConfig, DecodeConfig and EncodeConfig; errors that a user can fix are PipelineErrors.
+Their options are in StylizeConfig, RefineConfig, DecodeConfig and EncodeConfig; errors that a user can fix are
+PipelineErrors.
 An Event is a Planned, Started, Progressed, Noted, Finished, Skipped, Failed or Ended.
 
 Importing this package loads neither torch nor PyAV.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         Skipped,
         Started,
     )
-    from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
+    from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig
     from pipeline.errors import PipelineError
     from pipeline.image.summary import PictureResult
     from pipeline.progress import Progress
@@ -53,6 +54,7 @@ __all__ = [
     "Planned",
     "Progress",
     "Progressed",
+    "RefineConfig",
     "Skipped",
     "Started",
     "StylizeConfig",
@@ -68,7 +70,7 @@ _NAMES = {
     "pipeline.batch.events": [
         *("Ended", "Event", "Failed", "Finished", "Noted", "Planned", "Progressed", "Skipped", "Started"),
     ],
-    "pipeline.config": ["DecodeConfig", "EncodeConfig", "StylizeConfig"],
+    "pipeline.config": ["DecodeConfig", "EncodeConfig", "RefineConfig", "StylizeConfig"],
     "pipeline.errors": ["PipelineError"],
     "pipeline.image.summary": ["PictureResult"],
     "pipeline.progress": ["Progress"],

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
 from pipeline.frames import Frame, Pixels
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def stylize_clip(
     target: str | Path,
     style: Style,
     *,
+    refine: RefineConfig | None = None,
     decode: DecodeConfig | None = None,
     encode: EncodeConfig | None = None,
     progress: "ProgressCallback | None" = None,
@@ -39,6 +40,7 @@ def stylize_clip(
         source: path of the video.
         target: path of the output; its extension selects the container.
         style: the style, or a configuration.
+        refine: how to improve the style of a picture on the video first.
         decode: which part of the video to read, and how.
         encode: how to compress the output, and whether it may replace an existing file.
         progress: called after each stylized frame, in the calling thread.
@@ -54,6 +56,7 @@ def stylize_clip(
         source=str(source),
         target=str(target),
         stylize=_config(style),
+        refine=refine or RefineConfig(),
         decode=decode or DecodeConfig(),
         encode=encode or EncodeConfig(),
     )

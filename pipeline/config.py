@@ -5,16 +5,19 @@ a new option is one line here. A `Setting` is for the library alone.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_memory
+from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError, read_memory
 from pipeline.options import Argument, Option, Setting, check_settings
-from pipeline.style_spec import Dials, check_dials, check_pictures, parse_blend
+from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend
 
 # Four months. FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
 LONGEST_SECONDS = 10**7
+LONGEST_REFINEMENT_SECONDS = 86_400
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
 
@@ -175,6 +178,41 @@ class StylizeConfig:
             raise ValueError("a style is missing; give --style STYLE, or --style-image IMAGE for any picture")
 
 
+def read_paths(value: object) -> tuple[Path, ...]:
+    """Return the paths of a list of texts, or of one."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str | Path) for text in texts):
+        raise WrongTypeError(f"must be a path or a list of paths, not {value!r}")
+    return tuple(map(Path, texts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineConfig:
+    """How to improve the style of a picture on the clip itself, before the render begins."""
+
+    seconds: Annotated[
+        float,
+        Option(
+            "First improve the style of the picture on this clip, for so many seconds.",
+            name="refine",
+            metavar="SECONDS",
+            min=0,
+            max=LONGEST_REFINEMENT_SECONDS,
+        ),
+    ] = 0.0
+    loss_weights: Annotated[
+        Sequence[Path],
+        Option(
+            "Weights of a loss network for --refine; repeatable. Default: torchvision's VGG-19.",
+            metavar="FILE",
+            read=read_paths,
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoConfig:
     """Everything about one clip: from which file, in which style, into which file."""
@@ -188,6 +226,7 @@ class VideoConfig:
         ),
     ]
     stylize: StylizeConfig
+    refine: RefineConfig = field(default_factory=RefineConfig)
     mask: MaskFile = None
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
@@ -202,3 +241,11 @@ class VideoConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.refine.seconds and not has_picture(self.stylize.style, self.stylize.style_end):
+            raise ValueError(
+                "--refine improves the style of a picture; give --style-image IMAGE, or train with `flowbrush train`"
+            )
+        if self.refine.loss_weights and not self.refine.seconds:
+            raise ValueError("--loss-weights belongs to --refine SECONDS")
+        if self.refine.seconds and self.source == "-":
+            raise ValueError("--refine reads the clip twice, so it cannot be a pipe; write it to a file first")

@@ -22,6 +22,7 @@ from pipeline.stylize.style import find_style, last_frame_seconds
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
 from pipeline.summary import Summary, summarize
 from pipeline.threads import prefetch
+from pipeline.train.refine import ReportRefinement, refine_picture
 
 
 def stylize_video(
@@ -29,6 +30,7 @@ def stylize_video(
     *,
     progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
+    refining: ReportRefinement = lambda report: None,
     make: MakeStylizer = Stylizer,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
@@ -40,6 +42,7 @@ def stylize_video(
         config: what, how and where.
         progress: called after each stylized frame, in the calling thread.
         notify: called with each notice, one line.
+        refining: called after each step of a refinement, see `pipeline.train.refine`.
         make: creates the stylizer; has the signature of `Stylizer`.
         finished: called when the target is in place; it appears complete or not at all.
 
@@ -61,7 +64,8 @@ def stylize_video(
         with open_render(config, plan, source, tag, notices) as render:
             meter = ProgressMeter(source.info.frame_count, reused=render.frames_reused, report=progress)
             if not render.is_complete:
-                stylizer = render.load(partial(load_stylizer, source=source, mask=mask, make=make, notify=notices))
+                load = partial(load_stylizer, source=source, mask=mask, make=make, notify=notices)
+                stylizer = render.load(load, partial(refine_picture, config, report=refining, notify=notices))
                 depth = queue_depth(config.depth, source.info)
                 frames, writer = render.frames(), render.open_writer()
                 render_frames(frames, stylizer, writer, state=render.state, depth=depth, meter=meter, stop=render.stop)

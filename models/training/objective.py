@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Protocol
 
 import torch
@@ -49,6 +49,17 @@ class LossWeights:
     def __post_init__(self) -> None:
         if not all(math.isfinite(weight) and weight >= 0 for weight in asdict(self).values()):
             raise ValueError(f"loss weights must be finite and not negative: {self}")
+
+    def turned(self, paint: float, stillness: float) -> "LossWeights":
+        """Return weights of the style times ``paint``, and of the stability times ``stillness``; the others stay."""
+        return replace(
+            self,
+            style=self.style * paint,
+            strokes=self.strokes * paint,
+            structure=self.structure * paint,
+            output=self.output * stillness,
+            feature=self.feature * stillness,
+        )
 
 
 NAMES = tuple(f.name for f in fields(LossWeights))

@@ -102,13 +102,20 @@ class ClipRun:
             record.status, record.signature = "done", file_signature(config.target)
             self._write_record()
 
-        summary = self.stylize(config, progress=self._progress, notify=self._notify, finished=finished)
+        summary = self.stylize(
+            config, progress=self._progress, notify=self._notify, refining=self._check_stopped, finished=finished
+        )
         record.figures = _figures(summary)
         self._write_record()
         stylized = summary.frames - summary.frames_reused
         record_speed(self.step, stylized, stylized / summary.fps if summary.fps else 0.0)
         if not self.stopped.is_set():
             draw_thumbnails(job, self.step.clip.seconds, *self.records.thumbnails(job.name))
+
+    def _check_stopped(self, report: object) -> None:
+        """Raise KeyboardInterrupt to stop a refinement."""
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
 
     def _progress(self, state: Progress) -> None:
         """Send a progress event now and then; raises KeyboardInterrupt to stop the clip."""

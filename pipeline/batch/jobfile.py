@@ -168,6 +168,8 @@ def _rows(path: Path, place: str, values: Mapping[str, object], output: Path | N
         options["mask"] = _relative_to(path, mask)
     if isinstance(style_end, str) and style_end:
         options["style_end"] = _resolve_style(path, style_end)
+    if options.get("loss_weights"):
+        options["loss_weights"] = [_relative_to(path, each) for each in _texts(options["loss_weights"], "loss weights")]
     if not isinstance(text, str) or not text:
         raise ValueError("input is missing; name the clip to stylize")
     if name is not None and (not isinstance(name, str) or os.path.isabs(name) or ".." in PurePath(name).parts):

@@ -23,7 +23,7 @@ from pipeline.stylize.style import find_style
 from pipeline.system.files import is_inside, why_outside
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
-_DIALS = ("paint", "stillness")
+_FOR_PICTURES = ("paint", "stillness", "refine", "loss_weights")
 # For clips whose own container cannot be written: it supports whatever a clip has.
 _DEFAULT_SUFFIX = ".mkv"
 
@@ -165,13 +165,13 @@ def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
     if row.output is not None and len(styles) > 1:
         raise ValueError("an output name takes a single style")
     end = str(options.get("style_end") or "") or None
-    are_mixed = any(map(has_picture, styles))  # then dials are for the pictures among the styles
+    are_mixed = any(map(has_picture, styles))  # then dials and refinement are for the pictures among the styles
     for style in styles:
         name = row.output
         if name is None:
             name = output_name(row.file, style, end, config.name)
         target = str(config.output / name)
-        given = options | dict.fromkeys(_DIALS) if are_mixed and not has_picture(style, end) else options
+        given = options | dict.fromkeys(_FOR_PICTURES) if are_mixed and not has_picture(style, end) else options
         yield Job(name, video_config(row.file.path, target, {**given, "style": style}), row.file.root)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from pipeline.batch.jobs import Job
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
-from pipeline.resume.fingerprint import content_hash, mask_hash, style_hashes
+from pipeline.resume.fingerprint import content_hash, mask_hash, refine_hashes, style_hashes
 from pipeline.resume.manifest import is_placed
 from pipeline.system.files import file_signature, read_own, write_atomically
 from pipeline.system.folders import make_private
@@ -206,4 +206,5 @@ def _settings(config: VideoConfig) -> dict[str, Any]:
         "mask": mask_hash(config),
         "settings": settings | {"tag": str(config.tag)},
         "weights": style_hashes(config),
+        "refine": refine_hashes(config),
     }

@@ -95,9 +95,16 @@ class Bar:
             best = "  best so far, saved" if report.best else ""
             say(f"{report.progress:4.0%}  step {report.step}  validation: {scores}{best}")
 
-    def _show(self, done: float, total: float | None, state: str) -> None:
+    def refinement(self, report: "TrainingReport") -> None:
+        """Show the progress of the refinement of a style."""
+        text = f"step {report.step}  {self._speed()} steps/s"
+        if report.validation is not None:
+            text += f"  validation {sum(report.validation.values()):.2f}"
+        self._show(report.progress, 1.0, text, "refining the style")
+
+    def _show(self, done: float, total: float | None, state: str, verb: str = "") -> None:
         most = max(total, done) if total else None
-        self._bar.update(self._task, description=self._verb, total=most, completed=done, state=state)
+        self._bar.update(self._task, description=verb or self._verb, total=most, completed=done, state=state)
 
     def _speed(self) -> str:
         """Return the steps per second of the last 20 steps."""

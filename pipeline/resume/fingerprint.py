@@ -44,6 +44,7 @@ def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
         "mask": mask_hash(config),
         "settings": _settings(config, plan),
         "weights": style_hashes(config),
+        "refine": refine_hashes(config),
         "software": _software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": usable_cores()},
     }
@@ -149,6 +150,16 @@ def style_hashes(config: VideoConfig) -> dict[str, Any]:
         name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
         for name, spec in specs.items()
     }
+
+
+def refine_hashes(config: VideoConfig) -> list[Any] | None:
+    """Return seconds and loss networks of the refinement, None without one.
+
+    Raises:
+        InputError: the weights of a loss network cannot be read.
+    """
+    refine = config.refine
+    return [refine.seconds, *(content_hash(str(path)) for path in refine.loss_weights)] if refine.seconds else None
 
 
 def mask_hash(config: VideoConfig) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ film.mp4.flowbrush/
     manifest.json            this
     00000000.mp4 ...         finished segments, named after their first frame
     00000120.safetensors     state of the stylizer before that frame; of the newest segments only
+    style0.safetensors ...   the refined styles of pictures, if there are any
+    refine.png               what the refinement has reached so far
     job0000.flowbrush/ ...   with several workers: the same for each segment job
     *.part                   unfinished files
 
@@ -126,6 +128,7 @@ class Manifest:
         damage: unreadable places of the input up to the last segment; see `pipeline.media.damage`.
         is_complete: True if the segments cover the whole clip.
         output_signature: `file_signature` of the output, recorded just before it is renamed into place.
+        styles: hashes of the refined styles, in the order of their files; see `SegmentStore.refined`.
         split: how the clip is split into segment jobs; None if one process stylizes it. See `pipeline.workers.merge`.
     """
 
@@ -137,6 +140,7 @@ class Manifest:
     damage: list[dict[str, Any]] = field(default_factory=list)
     is_complete: bool = False
     output_signature: tuple[int, int] | None = None
+    styles: list[str] = field(default_factory=list)
     split: dict[str, Any] | None = None
     _lines: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -200,6 +204,7 @@ def read_manifest(folder: str) -> Manifest | None:
             damage=check.damage(data["damage"]),
             is_complete=complete_frames is not None,
             output_signature=tuple(signature) if signature else None,
+            styles=[check.hash_text(digest) for digest in data.get("styles", ())[: check.MOST_STYLES]],
             split=check.split(data["split"]),
         )
     except FileNotFoundError:

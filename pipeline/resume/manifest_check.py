@@ -13,7 +13,7 @@ LARGEST_BYTES = 2**26
 MOST_FRAMES = 2**24
 """Frames of a clip: three days at 60 frames per second."""
 MOST_TICKS = 2**62
-MOST_JOBS, MOST_THREADS = 10_000, 4096
+MOST_JOBS, MOST_THREADS, MOST_STYLES = 10_000, 4096, 64
 
 # A segment in the work folder, or in that of a segment job; see `pipeline.resume.manifest`.
 _SEGMENT = re.compile(r"(job\d{4,5}\.flowbrush/)?\d{8,12}\.(mp4|mov|mkv)", re.ASCII)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import StylizeConfig, VideoConfig
@@ -18,10 +19,12 @@ from pipeline.notices import Notify
 from pipeline.resume.concat import concat
 from pipeline.resume.engine import engine_of, load_with_engine
 from pipeline.resume.fingerprint import identify
+from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.system.files import file_signature, remove, replace_atomically, reserve
+from pipeline.system.files import file_signature, remove, replace_atomically, reserve, write_atomically
+from pipeline.system.folders import scratch_folder
 
 LoadStylizer = Callable[[StylizeConfig], Stylizer]
 
@@ -74,9 +77,18 @@ class SinglePass:
         self._tag = tag
         self._stack = stack
 
-    def load(self, load: LoadStylizer) -> Stylizer:
-        """Load the stylizer."""
-        stylizer = load(self._config.stylize)
+    def load(self, load: LoadStylizer, refine: Refine) -> Stylizer:
+        """Load the stylizer; with refined styles of pictures, if the config asks for them."""
+        stylize = self._config.stylize
+        if self._config.refine.seconds:
+            folder = self._stack.enter_context(scratch_folder())
+            files = {name: str(folder / f"style{n}.safetensors") for n, name in enumerate(pictures_of(stylize))}
+            for picture, file in files.items():
+                content = refine(Path(picture), folder / "refine.png")
+                with encode_errors(self._plan.target):
+                    write_atomically(file, content)
+            stylize = with_styles(stylize, files)
+        stylizer = load(stylize)
         self.engine = engine_of(stylizer)
         return stylizer
 
@@ -129,13 +141,14 @@ class ResumableRender:
         """What the frames are stylized with."""
         return self._store.manifest.engine
 
-    def load(self, load: LoadStylizer) -> Stylizer:
-        """Load the stylizer with the engine of the finished frames.
+    def load(self, load: LoadStylizer, refine: Refine) -> Stylizer:
+        """Load the stylizer with the engine and the refined styles of the finished frames.
 
         Raises:
             DeviceError: that engine is not available.
         """
-        return load_with_engine(self._store.manifest, self._config.stylize, load)
+        stylize = self._store.refined(refine) if self._config.refine.seconds else self._config.stylize
+        return load_with_engine(self._store.manifest, stylize, load)
 
     def frames(self) -> Iterator[Frame]:
         """Return the frames that are not finished, with a `SegmentBoundary` at the end of each segment."""

@@ -72,6 +72,9 @@ def find_resume_point(
             raise OutputError(config.target, "exists already; give another name or --overwrite")
         notify(f"the partial output was made with another {' and '.join(different)}: starting from scratch")
         return None
+    if not is_stylized and not work_dir.has_styles(manifest.styles):
+        notify(f"a refined style in {work_dir.path} is missing or damaged: starting from scratch")
+        return None
     return ResumePoint(manifest) if is_placed else _intact_part(work_dir, manifest, notify)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.config import VideoConfig
+from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.decode.source import Source
 from pipeline.encode.errors import encode_errors
 from pipeline.encode.output_plan import OutputPlan
@@ -16,6 +17,7 @@ from pipeline.notices import Notify
 from pipeline.resume.disk_space import check_space
 from pipeline.resume.fingerprint import InputCheck
 from pipeline.resume.manifest import Manifest, job_dir_path
+from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.resume_point import find_resume_point, frames_after_segments
 from pipeline.resume.segments import SegmentWriter, segment_plan
 from pipeline.resume.work_dir import WorkDir, job_manifests, partial_output_text, used_bytes
@@ -110,6 +112,26 @@ class SegmentStore(Writer):
             self._set_manifest(self.manifest.identity)
             self._source.restart(None)
         return frames
+
+    def refined(self, refine: Refine) -> StylizeConfig:
+        """Return the settings with a refined style in place of each picture: the same after each interruption.
+
+        Args:
+            refine: refines the style of a picture; not called for styles that an earlier run has refined.
+
+        Raises:
+            EncodeError: the disk is full.
+        """
+        stylize = self._config.stylize
+        pictures = pictures_of(stylize)
+        if len(self.manifest.styles) != len(pictures):
+            preview = Path(self.work_dir.file("refine.png"))
+            contents = [refine(Path(picture), preview) for picture in pictures]
+            self.clear_stale()
+            with encode_errors(self._plan.target):
+                self.manifest.styles = [self.work_dir.write_style(*each) for each in enumerate(contents)]
+        files = [self.work_dir.style_file(number) for number in range(len(pictures))]
+        return with_styles(stylize, dict(zip(pictures, files, strict=True)))
 
     def clear_stale(self) -> None:
         """Remove partial output that cannot be resumed; called late, so that a failure before does not destroy it."""

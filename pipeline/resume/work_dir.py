@@ -19,14 +19,22 @@ from pipeline.resume.manifest import (
     read_manifest,
     work_dir_path,
 )
-from pipeline.system.files import file_signature, read_own, remove, remove_abandoned, remove_folder, write_atomically
+from pipeline.system.files import (
+    file_signature,
+    own_digest,
+    read_own,
+    remove,
+    remove_abandoned,
+    remove_folder,
+    write_atomically,
+)
 from pipeline.system.folders import is_private, make_private
 
 # Of frames with 100 million pixels, the largest that are decoded.
 LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
-_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind)\.safetensors|.+\.part")
+_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind|style\d+)\.safetensors|refine\.png|.+\.part")
 _UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json|\.flowbrush-.+)\.part")
 _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 
@@ -94,6 +102,26 @@ class WorkDir:
             return dict(load(data)) if hashlib.sha256(data).hexdigest() == digest else None
         except (OSError, SafetensorError, ValueError):
             return None
+
+    def write_style(self, number: int, content: bytes) -> str:
+        """Write the weight file of a refined style; return its hash.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        write_atomically(self.style_file(number), content)
+        return hashlib.sha256(content).hexdigest()
+
+    def style_file(self, number: int) -> str:
+        """Return the path of the weight file of a refined style."""
+        return self.file(f"style{number}.safetensors")
+
+    def has_styles(self, digests: Sequence[str]) -> bool:
+        """Return whether all refined styles have the content that they should have."""
+        names = (os.path.basename(self.style_file(number)) for number in range(len(digests)))
+        with suppress(OSError):
+            return all(own_digest(self.path, name)[1] == digest for name, digest in zip(names, digests, strict=True))
+        return False
 
     def remove_state(self, index: int) -> None:
         """Remove the state before frame ``index``."""

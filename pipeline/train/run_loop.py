@@ -102,7 +102,7 @@ def run_to_end(
     is_drawn = False
 
     def draw_preview() -> None:
-        if (failure := _write_preview(trainer, config.preview)) and failure not in told:
+        if (failure := write_preview(trainer, config.preview)) and failure not in told:
             notify(f"{failure}; training continues without a preview")
             told.add(failure)
 
@@ -194,7 +194,7 @@ def _write(path: Path, content: bytes) -> None:
         raise OutputError(path, f"cannot be written ({error.strerror})") from error
 
 
-def _write_preview(trainer: Run, path: Path) -> str:
+def write_preview(trainer: Run, path: Path) -> str:
     """Draw the rows of the trainer's preview; return why that failed, empty if it did not."""
     try:
         rows = [np.concatenate(list(row.permute(0, 2, 3, 1).cpu().numpy()), axis=1) for row in trainer.preview()]

@@ -6,9 +6,10 @@ find_boundaries -> segment jobs -> executor -> segments of all jobs -> concat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from dataclasses import replace
 from functools import partial
 
-from pipeline.config import VideoConfig
+from pipeline.config import RefineConfig, VideoConfig
 from pipeline.decode.source import open_source
 from pipeline.errors import TooLittleMemoryError
 from pipeline.notices import Notices, Notify
@@ -18,6 +19,7 @@ from pipeline.resume.store import SegmentStore
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.summary import Summary, summarize
+from pipeline.train.refine import ReportRefinement, refine_picture
 from pipeline.workers.merge import (
     TOLERANCE,
     CountJobs,
@@ -41,6 +43,7 @@ def stylize_long_clip(
     count: CountJobs = count_jobs,
     warm_up: WarmUp = WARM_UP,
     tolerance: Tolerance = TOLERANCE,
+    refining: ReportRefinement = lambda report: None,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Stylize the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, on workers.
@@ -53,6 +56,7 @@ def stylize_long_clip(
         count: returns the number of segment jobs for a clip and a number of workers.
         warm_up: frames before the start of a job.
         tolerance: differences at the boundaries of jobs that count as visible.
+        refining: called after each step of a refinement, see `pipeline.train.refine`.
         finished: called when the target is in place; it appears complete or not at all.
 
     Raises:
@@ -60,16 +64,19 @@ def stylize_long_clip(
         ValueError: there is no such codec, quality or preset.
     """
     if not is_resumable(config):
-        return stylize_video(config, progress=progress, notify=notify, finished=finished)
+        return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
     started, notices = time.perf_counter(), Notices(notify)
     style = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
         if has_partial_output_of_one_process(config, plan):
             notify("one worker started this clip: one worker resumes it")
-            return stylize_video(config, progress=progress, notify=notify, finished=finished)
+            return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
         notices.extend(plan.notices)
         with SegmentStore(config, plan, source, partial(identify_split, config, plan), notices) as store:
+            if config.refine.seconds and not store.is_complete:
+                refine = partial(refine_picture, config, report=refining, notify=notices)
+                config = replace(config, stylize=store.refined(refine), refine=RefineConfig())
             clip = SplitClip(config, source, store, warm_up=warm_up, tolerance=tolerance)
             meter = ProgressMeter(source.info.frame_count, reused=clip.frames_reused, report=progress)
             if not store.is_complete:

@@ -19,7 +19,7 @@ from pipeline.errors import EncodeError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import Damage
 from pipeline.notices import Notices
-from pipeline.resume.fingerprint import differences, identify
+from pipeline.resume.fingerprint import differences, identify, style_hashes
 from pipeline.resume.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
 from pipeline.resume.store import SegmentStore
 from pipeline.system.files import remove
@@ -135,8 +135,9 @@ class SplitClip:
         starts, split = self._starts(), self._split()
         config = with_absolute_paths(_with_threads(self._config, split["threads"]))
         ends = [*(start.pts for start in starts), None]
+        identity = self._store.manifest.identity | {"weights": style_hashes(config)}  # refined ones, if there are any
         return [
-            SegmentJob(config, self._store.manifest.identity, number, start, end, split["sharers"])
+            SegmentJob(config, identity, number, start, end, split["sharers"])
             for number, (start, end) in enumerate(zip([None, *starts], ends, strict=True))
         ]
 

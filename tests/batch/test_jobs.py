@@ -22,7 +22,7 @@ from pipeline.batch.jobfile import read_job_file
 from pipeline.batch.jobs import Job, check_names, make_jobs, video_config
 from pipeline.batch.plan import Step, estimate_seconds, plan_batch, record_speed
 from pipeline.batch.session import plan, run_batch
-from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from tests.support.media import AWKWARD_NAMES, Clip, make_clip
 from tests.support.pictures import write_picture
@@ -462,3 +462,12 @@ def test_time_is_estimated_from_clips_of_about_the_same_size(monkeypatch: pytest
     record_speed(step(640, 360, 30), 30, 3.0)
     assert estimate_seconds(step(640, 360)) == pytest.approx(10, rel=1e-3)
     assert estimate_seconds(step(64, 48)) == pytest.approx(20, rel=1e-3)
+
+
+def test_a_refinement_is_for_the_pictures_of_a_batch(tmp_path: Path, any_picture: Path) -> None:
+    touch(tmp_path / "a.mp4", tmp_path / "loss.pth")
+    picture = str(write_picture(tmp_path / "b.png"))
+    (tmp_path / "a.csv").write_text("input,refine,loss-weights\na.mp4,30,loss.pth\n")
+    trained, predicted = jobs(tmp_path, tmp_path / "a.csv", style_images=(picture,))
+    assert trained.config.refine == RefineConfig()
+    assert predicted.config.refine == RefineConfig(seconds=30, loss_weights=(tmp_path / "loss.pth",))

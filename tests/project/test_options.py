@@ -13,7 +13,7 @@ import cli
 from pipeline.arguments import read_frame_size, read_memory, read_seconds
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.jobs import video_config
-from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
 from pipeline.console.config import PreviewConfig
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.image.config import ImageConfig
@@ -31,7 +31,8 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "train": (TrainConfig,),
 }
 CONFIGS = sorted(  # in one order: each process of pytest-xdist collects the tests for itself
-    {DecodeConfig, EncodeConfig, StylizeConfig}.union(*COMMANDS.values()), key=lambda config: config.__name__
+    {DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig}.union(*COMMANDS.values()),
+    key=lambda config: config.__name__,
 )
 
 

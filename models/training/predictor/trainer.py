@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ class PredictorTrainer:
         sums: dict[str, float] = {}
         for _ in range(config.styles):
             picture, dials = self._pictures.draw().to(self.device), self._draw_dials()
-            targets = self.objective.targets(picture, self._weights_at(dials))
+            targets = self.objective.targets(picture, self._weights.turned(*torch.exp2(dials).tolist()))
             style = self.predictor(self.predictor.describe(picture), dials.to(self.device))
             losses = self._losses(self._pairs.draw(), style, targets, is_training=True)
             (torch.stack(list(losses.values())).sum() / config.styles).backward()  # type: ignore[no-untyped-call]
@@ -202,18 +202,6 @@ class PredictorTrainer:
             torch.tensor([math.log2(limit[end]) for limit in (PAINT_RANGE, STILLNESS_RANGE)]) for end in (0, 1)
         )
         return (torch.randn(2, generator=self._generator) * spread).clamp(least, most)
-
-    def _weights_at(self, dials: Tensor) -> LossWeights:
-        paint, stillness = torch.exp2(dials).tolist()
-        w = self._weights
-        return replace(
-            w,
-            style=w.style * paint,
-            strokes=w.strokes * paint,
-            structure=w.structure * paint,
-            output=w.output * stillness,
-            feature=w.feature * stillness,
-        )
 
     def _losses(self, pairs: FramePairs, style: Style, targets: Sequence[Tensor], *, is_training: bool) -> Any:
         both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
