@@ -8,6 +8,7 @@ Host is not ours.
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -100,16 +101,19 @@ class Guard:
             RequestError: the request is refused.
         """
         address = scope["client"][0] if scope.get("client") else ""
-        if not self._rate.allows(address):
+        has_cookie = self._has_cookie(headers)
+        # Counted apart: a page of somebody else's in the same browser must not use up what ours may ask.
+        if not self._rate.allows(f"{address} with cookie" if has_cookie else address):
             raise RequestError(429, "too many requests from this address; wait a few seconds")
         self._check_host(headers)
         is_http = scope["type"] == "http"
         self._check_origin(headers, is_required=not is_http or scope["method"] not in _SAFE_METHODS)
-        if is_http and scope["path"] == "/":
-            given = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20).get("token")
-            if given:
-                return self._exchange(given[0], address)
-        if self._has_cookie(headers):
+        if is_http and scope["path"] == "/" and (given := _token_in(scope["query_string"])):
+            if headers.get("sec-fetch-dest", "document") != "document":
+                # Not counted: a page of somebody else's could use up the attempts with pictures that lead here.
+                raise RequestError(403, "a link is opened in a tab of its own; open it there")
+            return self._exchange(given, address)
+        if has_cookie:
             return None
         if is_http and scope["path"] == "/" and headers.get("sec-fetch-site") == "cross-site":
             return 200, {"content-type": "text/html; charset=utf-8"}, _LEAD_ON
@@ -148,6 +152,13 @@ class Guard:
         return False
 
 
+def _token_in(query: bytes) -> str:
+    """Return the token in a query; empty if there is none, or far too much else."""
+    with suppress(ValueError):
+        return parse_qs(query.decode("latin-1"), max_num_fields=20).get("token", [""])[0]
+    return ""
+
+
 def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers of a request; one that appears twice is joined, so that it matches nothing."""
     headers: dict[str, str] = {}
@@ -180,7 +191,7 @@ def _limited(receive: "Receive", headers: Mapping[str, str]) -> "Receive":
     """
     too_large = RequestError(413, f"the request is larger than {MOST_BODY_BYTES // 1024} kB; send less")
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length[:20]) > MOST_BODY_BYTES:
+    if not length.isdecimal() or int(length[:20]) > MOST_BODY_BYTES:
         raise too_large
     size = 0
 

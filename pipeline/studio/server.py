@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +55,25 @@ def serve(config: StudioConfig, say: Callable[[str], None]) -> bool:
 
     root = open_folder(config)
     with _bind(config) as listener, lock_folder(root):
+        config = replace(config, port=listener.getsockname()[1])  # 0 takes a free one
         certificate = open_certificate(config, root) if config.has_tls else None
         token = read_token(root, is_new=config.new_token)
         app = make_app(config, token, root)
-        for line in _welcome(config, certificate, listener.getsockname()[1], token):
+        for line in _welcome(config, certificate, token):
             say(line)
         with suppress(KeyboardInterrupt):
-            _make_server(app, certificate).run(sockets=[listener])
+            make_server(app, certificate).run(sockets=[listener])
     say("stopped; jobs that have not ended resume at the next start")
     return any(thread.name.startswith("flowbrush-") for thread in threading.enumerate())
 
 
-def _make_server(app: Any, certificate: "Certificate | None") -> Any:
-    """Return a server that ends its open streams at Ctrl-C, instead of waiting for them."""
+def make_server(app: Any, certificate: "Certificate | None") -> Any:
+    """Return a server that ends its open streams at Ctrl-C, instead of waiting for them.
+
+    Args:
+        app: what it serves; ``app.state.stop`` ends the streams.
+        certificate: of HTTPS; None for HTTP.
+    """
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -79,6 +86,7 @@ def _make_server(app: Any, certificate: "Certificate | None") -> Any:
             app,
             log_config=None,
             access_log=False,
+            http="h11",  # which limits the size of headers; httptools does not
             proxy_headers=False,  # the address of a client is that of its connection
             server_header=False,
             limit_concurrency=MOST_CONNECTIONS,
@@ -92,14 +100,14 @@ def _make_server(app: Any, certificate: "Certificate | None") -> Any:
     )
 
 
-def _welcome(config: StudioConfig, certificate: "Certificate | None", port: int, token: str) -> Iterator[str]:
+def _welcome(config: StudioConfig, certificate: "Certificate | None", token: str) -> Iterator[str]:
     """Yield what the user needs to open the page."""
     from pipeline.studio.addresses import link_hosts
 
     scheme = "https" if certificate else "http"
     yield "flowbrush studio: open this link in a browser. Whoever has it can use the studio; Ctrl-C ends it."
     for host in link_hosts(config):
-        yield f"  {scheme}://{host}:{port}/?token={token}"
+        yield f"  {scheme}://{host}:{config.port}/?token={token}"
     if certificate is not None and certificate.is_generated:
         yield "The browser will warn, as it does not know this certificate. Compare its SHA-256 fingerprint:"
         yield f"  {certificate.fingerprint}"

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -91,6 +92,38 @@ def test_a_wrong_token_gives_no_cookie_and_cannot_be_guessed_for_long() -> None:
             assert "set-cookie" not in answer.headers
         assert stranger.get("/?token=guess").status_code == 429
         assert stranger.get(f"/?token={LINK_TOKEN}").status_code == 429, "the right one tells nothing meanwhile"
+
+
+def test_pictures_of_a_foreign_page_that_lead_here_use_up_no_attempt() -> None:
+    """Otherwise any page that is open in the same browser could lock its user out."""
+    picture = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+    with serving(guarded()) as address, httpx.Client(base_url=address, trust_env=False) as client:
+        for _ in range(WRONG_TOKENS + 1):
+            assert client.get("/?token=guess", headers=picture).status_code == 403
+        link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+        assert client.get(f"/?token={LINK_TOKEN}", headers=link).status_code == 303
+
+
+def test_requests_without_the_cookie_take_nothing_from_those_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.studio.guard.BURST", 3)
+    monkeypatch.setattr("pipeline.studio.guard.PER_SECOND", 1e-6)
+    with serving(guarded()) as address, browser(address) as visitor, httpx.Client(trust_env=False) as stranger:
+        assert [stranger.get(address).status_code for _ in range(3)] == [401, 401, 429]
+        assert [visitor.get("/").status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_a_query_of_many_fields_is_no_bug_of_ours(stranger: httpx.Client) -> None:
+    assert stranger.get("/?" + "a&" * 100).status_code == 401
+
+
+def test_headers_without_an_end_are_not_kept(address: str) -> None:
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        with suppress(ConnectionError):
+            for _ in range(20):
+                connection.sendall(b"X: " + b"x" * 2**14 + b"\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("cookie", ["", "x" * 64, LINK_TOKEN, "ü"])

@@ -44,6 +44,7 @@ def test_on_this_machine_alone_without_encryption(start: Start) -> None:
     with studio.browser() as client:
         assert "flowbrush" in client.get("/").text
         assert client.get("/api/studio").json()["styles"]
+        assert f"flowbrush-{studio.port}" in client.cookies, "two studios in one browser do not replace each other's"
     assert "fingerprint" not in studio.printed
     assert studio.stop() == 0
     assert "resume" in studio.printed

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 
 from pipeline.studio.app import make_app
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.folder import open_folder
+from pipeline.studio.server import make_server
 from tests.support.media import Audio, Clip, make_clip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def serving(app: Any) -> Iterator[str]:
     """Serve ``app`` at a free port of this machine, and yield its address, without a slash at its end."""
     listener = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, proxy_headers=False, timeout_graceful_shutdown=3))
+    server = make_server(app, None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="studio")
     thread.start()
     try:
