@@ -15,10 +15,12 @@ import psutil
 import pytest
 
 from pipeline.studio.answers import RequestError
+from pipeline.studio.config import StudioConfig
+from pipeline.studio.folder import open_folder
 from pipeline.studio.render.events import MOST_LISTENERS, Events
 from pipeline.studio.render.jobs import Job, JobStore
+from pipeline.studio.render.records import new_id
 from pipeline.studio.render.runner import MOST_JOBS
-from pipeline.studio.render.uploads import new_id
 from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
 from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
@@ -193,9 +195,9 @@ def test_a_malformed_order_gets_one_line(client: httpx.Client, short: Path, body
 
 
 def test_the_list_of_jobs_is_limited(tmp_path: Path, short: Path) -> None:
-    (tmp_path / "jobs").mkdir(mode=0o700)
+    store = JobStore(open_folder(StudioConfig(folder=tmp_path)) / "jobs")
     for number in range(MOST_JOBS):
-        JobStore(tmp_path / "jobs").write(job_of(number, "cancelled"))
+        store.write(job_of(number, "cancelled"))
     with studio(tmp_path) as client:
         settings = {"styles": [{"name": "starry-night"}]}
         order = {"upload": upload(client, short)["upload"], "settings": settings}

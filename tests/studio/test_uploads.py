@@ -273,6 +273,21 @@ def test_space_is_promised_to_uploads_that_have_not_arrived(tmp_path: Path) -> N
         pass
 
 
+def test_what_has_arrived_is_counted_once(tmp_path: Path) -> None:
+    """Counted twice, an upload could end a render for want of disk space that is there."""
+    space = Space(tmp_path, 4 * 2**20)
+    uploads = Uploads(tmp_path, space, cast("Stills", KnownFacts()), most_bytes=2**22)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield bytes(2**21)
+        yield bytes(2**20)
+        space.check(2**20)
+        with pytest.raises(RequestError):
+            space.check(2**20 + 1)
+
+    run_async(uploads.receive("a.mp4", 3 * 2**20, body()))
+
+
 def _store(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     (folder / "clip.mp4").write_bytes(b"x")

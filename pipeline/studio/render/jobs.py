@@ -1,21 +1,18 @@
 """A render job: a clip to stylize, how, and how far it is."""
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline.studio.render.uploads import id_folders
-from pipeline.system.files import read_own, write_atomically
-from pipeline.system.folders import make_private, remove_private
+from pipeline.studio.render.records import read_records, write_record
+from pipeline.system.folders import remove_private
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 Container = Literal["mp4", "mkv", "webm"]
 CONTAINERS: tuple[Container, ...] = get_args(Container)
 MOST_NOTICES = 20
-_RECORD, _MOST_RECORD_BYTES = "job.json", 2**17
+_RECORD = "job.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +53,11 @@ class Job:
     result_bytes: int | None = None
     notices: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notices", tuple(self.notices))  # JSON has lists
+        if self.state not in get_args(JobState) or self.container not in CONTAINERS or not isinstance(self.number, int):
+            raise ValueError(f"no job is {self.state}, in {self.container}, with number {self.number}")
+
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will happen to it."""
@@ -91,17 +93,8 @@ class JobStore:
         self._root = root
 
     def read(self) -> list[Job]:
-        """Return the jobs of earlier runs of the studio in their order; those that were interrupted wait again.
-
-        What is left of one that was being removed is deleted.
-        """
-        found: list[Job] = []
-        for folder in id_folders(self._root):
-            job = _read(folder)
-            if job is None:
-                remove_private(folder)
-                continue
-            found.append(self._checked(job))
+        """Return the jobs of earlier runs of the studio in their order; those that were interrupted wait again."""
+        found = (self._checked(job) for job in read_records(self._root, _RECORD, Job))
         return sorted(found, key=lambda job: job.number)
 
     def write(self, job: Job) -> None:
@@ -110,8 +103,7 @@ class JobStore:
         Raises:
             OSError: the disk is full.
         """
-        make_private(self._root / job.job)
-        write_atomically(str(self._root / job.job / _RECORD), json.dumps(asdict(job)).encode())
+        write_record(self._root / job.job, _RECORD, job)
 
     def remove(self, job: Job) -> None:
         """Delete a job with its result and its partial output."""
@@ -133,13 +125,3 @@ class JobStore:
                 job, state="failed", error="the result is no longer there; render it again", result_bytes=None
             )
         return job
-
-
-def _read(folder: Path) -> Job | None:
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
-        job = Job(**{field.name: values[field.name] for field in fields(Job)})
-        job = replace(job, notices=tuple(job.notices))
-        if job.job == folder.name and job.state in get_args(JobState) and job.container in CONTAINERS:
-            return job
-    return None

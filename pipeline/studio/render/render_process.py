@@ -1,4 +1,4 @@
-"""The process that renders one job, as ``flowbrush video`` does; started by `pipeline.studio.render.runner`.
+"""The process that renders one job, as ``flowbrush video`` does; started by `pipeline.studio.render.renderer`.
 
 It takes one message with ``source``, ``target``, ``name``, ``settings``, ``device`` and ``engine``, and sends
 ``frames`` with ``total`` and ``fps`` now and then, ``notice``, and at the end ``done`` or ``error``. When it is killed,

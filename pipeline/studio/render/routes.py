@@ -84,7 +84,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     @routes.post("/uploads")
     async def upload(request: Request, name: str = "clip") -> Response:
         length = request.headers.get("content-length", "")
-        size = int(length) if length.isdigit() and len(length) < 20 else None
+        size = int(length) if length.isdecimal() and len(length) < 20 else None
         try:
             return JSONResponse((await uploads.receive(name, size, request.stream())).as_json(), 201)
         except ClientDisconnect:

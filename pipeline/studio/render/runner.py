@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,20 +10,16 @@ from typing import Any
 from pipeline.errors import OutputError, reason_of
 from pipeline.studio.answers import RequestError
 from pipeline.studio.config import StudioConfig
-from pipeline.studio.render.child import Child, describe_end
 from pipeline.studio.render.jobs import MOST_NOTICES, Container, Job, JobStore
+from pipeline.studio.render.records import new_id
+from pipeline.studio.render.renderer import MODULE, Renderer
 from pipeline.studio.render.space import Space, estimated_bytes
-from pipeline.studio.render.uploads import Upload, Uploads, new_id
+from pipeline.studio.render.uploads import Upload, Uploads
 from pipeline.studio.settings import ViewerSettings
 
 logger = logging.getLogger(__name__)
 
-MODULE = "pipeline.studio.render.render_process"
 MOST_JOBS = 100
-# How often a process is started for a job, if it dies.
-ATTEMPTS = 2
-# How often the disk space is looked at during a render.
-SPACE_SECONDS = 5.0
 # Longest time that the process of a cancelled job takes to end.
 STOP_SECONDS = 10.0
 
@@ -52,11 +47,11 @@ class Runner:
         module: str = MODULE,
     ) -> None:
         self._config, self._store, self._uploads, self._space = config, store, uploads, space
-        self._notify, self._module = changed, module
+        self._notify = changed
         self._jobs = {job.job: job for job in store.read()}
         self._next_number = 1 + max((job.number for job in self._jobs.values()), default=0)
         self._condition = threading.Condition()
-        self._child: Child | None = None
+        self._renderer = Renderer(config, space, self._is_wanted, self._follow, module=module)
         self._current: str | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="flowbrush-jobs", daemon=True)
@@ -70,8 +65,7 @@ class Runner:
         with self._condition:
             self._is_closed = True
             self._condition.notify_all()
-            if self._child is not None:
-                self._child.kill()
+        self._renderer.kill()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -174,10 +168,9 @@ class Runner:
                 stopped = None
             else:
                 stopped = self._change(job_id, state="cancelled", fps=0.0)
-                if self._current == job_id and self._child is not None:
-                    self._child.kill()
-                elif self._current != job_id:
+                if self._current != job_id:
                     self._store.clear_output(job)
+        self._renderer.kill(job_id)
         self._notify(job_id)
         return stopped
 
@@ -217,54 +210,13 @@ class Runner:
         target = self._store.result(job)
         if target.is_file() and not target.with_name(f"{target.name}.flowbrush").exists():
             self._end(job, {"done": True, "frames": job.frames_done})  # the studio ended before it could note this
-            return
-        for attempt in range(ATTEMPTS):
-            end, code = self._run_process(job)
-            with self._condition:
-                now = self._jobs.get(job.job)
-                if not end and (self._is_closed or now is None or now.has_ended):
-                    return
-            how = f"the process that rendered it ended unexpectedly ({describe_end(code)})"
-            if end:
-                break
-            if attempt + 1 < ATTEMPTS:
-                self._follow(job, {"notice": f"{how}; another one resumed after the last finished segment"})
-        self._end(
-            job, end or {"error": f"{job.name}: {how} {ATTEMPTS} times; is the memory of this machine too small?"}
-        )
+        elif end := self._renderer.render(job, target):
+            self._end(job, end)
 
-    def _run_process(self, job: Job) -> tuple[Mapping[str, Any], int]:
-        """Render a job in a process; return its last message, empty if it has sent none, and its exit code."""
-        child = self._start(job)
-        if child is None:
-            return {}, 0
-        order = {"source": job.source, "target": str(self._store.result(job)), "name": job.name}
-        child.send(**order, settings=job.settings, device=self._config.device, engine=self._config.engine)
-        end: Mapping[str, Any] = {}
-        next_look = time.monotonic() + SPACE_SECONDS
-        while (answer := child.receive()) is not None:
-            message, _ = answer
-            if "done" in message or "error" in message:
-                end = message
-            elif not end:
-                self._follow(job, message)
-            if time.monotonic() >= next_look and not end:
-                next_look = time.monotonic() + SPACE_SECONDS
-                end = self._out_of_space(job)
-                if end:
-                    child.kill()
-        with self._condition:
-            self._child = None
-            return end, child.close()
-
-    def _start(self, job: Job) -> Child | None:
-        """Start the process of a job; None if it was cancelled meanwhile, or the studio ends."""
+    def _is_wanted(self, job: Job) -> bool:
         with self._condition:
             now = self._jobs.get(job.job)
-            if self._is_closed or now is None or now.state != "running":
-                return None
-            self._child = Child(self._module)
-            return self._child
+            return not self._is_closed and now is not None and now.state == "running"
 
     def _follow(self, job: Job, message: Mapping[str, Any]) -> None:
         if "notice" in message:
@@ -285,13 +237,6 @@ class Runner:
         size = self._store.result(job).stat().st_size
         frames = end["frames"]
         self._change(job.job, state="done", frames_done=frames, frames=frames, fps=0.0, result_bytes=size)
-
-    def _out_of_space(self, job: Job) -> Mapping[str, Any]:
-        try:
-            self._space.check()
-        except RequestError as error:
-            return {"error": f"{job.name}: {error.message}"}
-        return {}
 
     def _change(self, job_id: str, **values: Any) -> Job | None:
         """Change a job unless it was cancelled or removed; store it if its state changes."""

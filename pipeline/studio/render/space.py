@@ -1,7 +1,7 @@
 """The disk space that uploads and results may take together."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _COPIES, _OTHERS = 2, 0.1
 
 
 class Space:
-    """Counts what the studio's folder holds, and what was promised to uploads that have not arrived.
+    """Counts what the studio's folder holds, and what was promised to uploads and has not arrived yet.
 
     Args:
         root: the studio's folder.
@@ -28,20 +28,27 @@ class Space:
         self._lock = threading.Lock()
 
     @contextmanager
-    def promised(self, count: int) -> Iterator[None]:
-        """Context in which ``count`` bytes are written.
+    def promised(self, count: int) -> Iterator[Callable[[int], None]]:
+        """Context in which ``count`` bytes are written; yields what is called with the number of those that were.
 
         Raises:
             RequestError: there is no space for them.
         """
+        left = count
+
+        def arrived(number: int) -> None:
+            nonlocal left
+            with self._lock:
+                left -= number
+                self._promised -= number
+
         with self._lock:
             self.check(count)
             self._promised += count
         try:
-            yield
+            yield arrived
         finally:
-            with self._lock:
-                self._promised -= count
+            arrived(left)
 
     def check(self, count: float = 0) -> None:
         """Check that there is space for ``count`` more bytes.

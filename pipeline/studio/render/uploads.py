@@ -1,29 +1,20 @@
 """Uploaded clips: streamed to disk, checked like a local file, and deleted when nobody needs them."""
 
 import asyncio
-import json
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipeline.errors import printable, reason_of
 from pipeline.resume.disk_space import size_text
 from pipeline.studio.answers import RequestError
+from pipeline.studio.render.records import new_id, read_records, write_record
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from pipeline.system.files import (
-    open_existing,
-    read_own,
-    replace_atomically,
-    reserve,
-    write_all,
-    write_atomically,
-)
+from pipeline.system.files import open_existing, replace_atomically, reserve, write_all
 from pipeline.system.folders import make_private, remove_private
 
 # Uploads that may arrive at the same time, and clips that may lie here.
@@ -33,20 +24,9 @@ IDLE_SECONDS = 60.0
 # Clips that no job needs, and that no page has asked about.
 UNUSED_SECONDS = 3600.0
 LONGEST_NAME = 200
-_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}", re.ASCII)
 _CHUNK_BYTES = 2**20
-_RECORD, _MOST_RECORD_BYTES = "upload.json", 2**16
-
-
-def new_id() -> str:
-    """Return a name for an upload or a job, which nobody can guess."""
-    return secrets.token_hex(12)
-
-
-def id_folders(folder: Path) -> list[Path]:
-    """Return what has such a name in a folder: anything else is not ours."""
-    return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name))
+_RECORD = "upload.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +87,11 @@ class Uploads:
         self._arriving = 0
         self._uploads: dict[str, Upload] = {}
         self._used_at: dict[str, float] = {}
-        for path in id_folders(folder):
-            upload = _read(path)
-            if upload is None:
-                remove_private(path)  # it had not arrived when the studio ended
-            else:
+        for upload in read_records(folder, _RECORD, Upload):
+            if Path(self.path(upload)).is_file():
                 self._keep(upload)
+            else:
+                remove_private(folder / upload.upload)
 
     def find(self, upload_id: str) -> Upload:
         """Return an upload, and note that it is in use.
@@ -153,24 +132,26 @@ class Uploads:
             raise RequestError(507, f"{MOST_UPLOADS} clips are here already; remove finished ones from the list")
         self._arriving += 1
         try:
-            with self._space.promised(size):
-                return await self._store(name, size, body)
+            with self._space.promised(size) as arrived:
+                return await self._store(name, size, body, arrived)
         except OSError as error:
             raise RequestError(507, f"{name}: cannot be stored ({reason_of(error)}); free disk space") from error
         finally:
             self._arriving -= 1
 
-    async def _store(self, name: str, size: int, body: AsyncIterator[bytes]) -> Upload:
+    async def _store(
+        self, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
+    ) -> Upload:
         upload_id = new_id()
         folder = self._folder / upload_id
         suffix = Path(name).suffix.lower()
         file = f"clip{suffix if _SUFFIX.fullmatch(suffix) else ''}"
         make_private(folder)
         try:
-            await _write(str(folder / file), name, size, body)
+            await _write(str(folder / file), name, size, body, arrived)
             facts = await self._stills.probe(str(folder / file), name)
             upload = Upload(upload=upload_id, name=name, file=file, bytes=size, **facts)
-            write_atomically(str(folder / _RECORD), json.dumps(asdict(upload)).encode())
+            write_record(folder, _RECORD, upload)
         except BaseException:
             remove_private(folder)
             raise
@@ -194,8 +175,10 @@ class Uploads:
         self._used_at[upload.upload] = self._clock()
 
 
-async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes]) -> None:
-    """Write what arrives to ``path``, which appears when all of it is there.
+async def _write(
+    path: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
+) -> None:
+    """Write what arrives to ``path``, which appears when all of it is there; call ``arrived`` with the size of pieces.
 
     Raises:
         RequestError: it does not arrive.
@@ -217,26 +200,11 @@ async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes]) ->
             if left < 0:
                 raise RequestError(400, f"{name}: is longer than announced; upload it again")
             if len(pending) >= _CHUNK_BYTES or not piece:
-                await asyncio.to_thread(_append, file, bytes(pending))
+                await asyncio.to_thread(write_all, file, bytes(pending))
+                arrived(len(pending))
                 pending.clear()
             if not piece and not left:
                 break
             if not piece:
                 raise RequestError(400, f"{name}: ended early; upload it again")
     await asyncio.to_thread(replace_atomically, temporary, path)
-
-
-def _append(file: BinaryIO, data: bytes) -> None:
-    write_all(file, data)
-
-
-def _read(folder: Path) -> Upload | None:
-    """Return the upload in a folder, None if it is not complete."""
-    with suppress(OSError, ValueError, TypeError):
-        values = json.loads(read_own(str(folder), _RECORD, most_bytes=_MOST_RECORD_BYTES))
-        upload = Upload(
-            **{field.name: values[field.name] for field in fields(Upload)} if isinstance(values, dict) else {}
-        )
-        if upload.upload == folder.name and (folder / upload.file).is_file():
-            return upload
-    return None

@@ -1,0 +1,56 @@
+"""The process of a job, and what it says."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.studio.config import StudioConfig
+from pipeline.studio.render.renderer import Renderer
+from pipeline.studio.render.space import Space
+from tests.studio.test_jobs import job_of
+
+CHATTY = """
+import json, time
+print(json.dumps({"frames": 1, "total": 2, "fps": 3.0}), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "chatty"
+
+
+def test_an_error_in_the_studio_leaves_no_process(tmp_path: Path, module: str) -> None:
+    """Otherwise it would go on beside that of the next job."""
+
+    def follow(job: object, message: object) -> None:
+        raise KeyError("total")
+
+    renderer = Renderer(StudioConfig(), Space(tmp_path, 2**20), lambda job: True, follow, module=module)
+    with pytest.raises(KeyError):
+        renderer.render(job_of(1), tmp_path / "result.mp4")
+    assert not [each for each in psutil.Process().children() if "chatty" in " ".join(each.cmdline())]
+
+
+def test_a_job_that_is_cancelled_has_no_last_message(tmp_path: Path, module: str) -> None:
+    wanted, messages = [True], []
+
+    def follow(job: Any, message: Any) -> None:
+        messages.append(message)
+        wanted.clear()
+        renderer.kill("another job")
+        renderer.kill(job.job)
+
+    renderer = Renderer(StudioConfig(), Space(tmp_path, 2**20), lambda job: bool(wanted), follow, module=module)
+    start = time.monotonic()
+    assert renderer.render(job_of(1), tmp_path / "result.mp4") == {}
+    assert time.monotonic() - start < 50, "killed, not waited for"
+    assert messages == [{"frames": 1, "total": 2, "fps": 3.0}]
+    assert renderer.render(job_of(1), tmp_path / "result.mp4") == {}, "nothing is started for it"
+    assert len(messages) == 1
