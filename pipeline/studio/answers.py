@@ -1,6 +1,8 @@
 """What the studio answers when something is wrong: a status and one line, which the page shows as it is."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError, first_line, notes_of, printable
@@ -46,13 +48,14 @@ def line_of(error: Exception, name: str = "") -> str:
     return line.replace(path, name or "the clip") if path else line
 
 
-def read_json(body: bytes) -> object:
-    """Return what a body of JSON says.
+@contextmanager
+def answering() -> Iterator[None]:
+    """Context that reads what a page has sent: a ValueError becomes the answer.
 
     Raises:
-        RequestError: it is not JSON.
+        RequestError: in place of the ValueError.
     """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise RequestError(400, "the request is not JSON; reload the page") from None
+        yield
+    except ValueError as error:
+        raise RequestError(400, str(error)) from error

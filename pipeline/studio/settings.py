@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from pipeline.config import Stability, StylizeConfig
@@ -50,6 +50,11 @@ class ViewerSettings:
             stability=self.stability,
         )
 
+    def as_json(self) -> dict[str, object]:
+        """Return the settings as `read_settings` reads them: nothing else that a page has sent."""
+        styles = [{"name": each.style, "weight": each.weight} for each in self.styles]
+        return {**asdict(self), "styles": styles}
+
     def weights(self, names: Collection[str]) -> tuple[float, ...]:
         """Return the weight of each of ``names``, 0 for those that are not used."""
         weights = {each.style: each.weight for each in self.styles}
@@ -76,9 +81,21 @@ def parse_json(text: str | bytes, most: int = MOST_TEXT) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("this is not JSON; send an object") from None
+        raise ValueError("this is not JSON; reload the page") from None
     if not isinstance(value, dict):
-        raise ValueError("this is not a JSON object; send one")
+        raise ValueError("this is not a JSON object; reload the page")
+    return value
+
+
+def object_in(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return the object called ``name`` in a JSON object.
+
+    Raises:
+        ValueError: there is none.
+    """
+    value = values.get(name)
+    if not isinstance(value, dict):
+        raise ValueError(f"there are no {name}; reload the page")
     return value
 
 

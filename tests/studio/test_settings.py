@@ -43,6 +43,16 @@ def test_settings_of_the_page() -> None:
     assert settings.mirror
 
 
+def test_settings_are_stored_as_they_are_read_and_without_what_else_was_sent() -> None:
+    styles = [{"name": "great-wave", "weight": 0.6}, {"name": "minotaur", "weight": 0.2}]
+    settings = read_settings({"type": ["x" * 1000], "styles": styles, "strength": 0.5, "mirror": True}, KNOWN)
+    stored = json.loads(json.dumps(settings.as_json()))
+    assert set(stored) == {"styles", "strength", "keep_colors", "stability", "mirror"}
+    again = read_settings(stored, KNOWN)
+    assert again.weights(KNOWN) == pytest.approx(settings.weights(KNOWN))
+    assert (again.strength, again.mirror, again.stability) == (0.5, True, "smooth")
+
+
 def test_what_is_missing_takes_its_default() -> None:
     assert read_settings({"styles": [{"name": "minotaur"}]}, KNOWN) == default_settings("minotaur")
     assert default_settings("minotaur").spec == "minotaur"
@@ -95,6 +105,6 @@ def test_anything_is_settings_or_a_line(value: object) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "1", '"a"', b"\xff\xfe\xfd", "[" * 5000, "{" + " " * MOST_TEXT + "}"])
 def test_only_a_short_json_object_is_read(text: str | bytes) -> None:
-    with pytest.raises(ValueError, match=r"; (send|16384)"):
+    with pytest.raises(ValueError, match=r"; (reload|16384)"):
         parse_json(text)
     assert parse_json(json.dumps({"a": 1})) == {"a": 1}

@@ -4,7 +4,7 @@ import logging
 
 from fastapi import APIRouter, Request, WebSocket
 
-from pipeline.studio.answers import RequestError
+from pipeline.studio.answers import answering
 from pipeline.studio.live.aiortc_changes import stay_on_loopback, why_not
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.socket import serve_socket
@@ -32,10 +32,8 @@ def live_router(room: LiveRoom, *, is_local: bool = False) -> APIRouter:
 
     @router.post("/offer")
     async def offer(request: Request) -> dict[str, str]:
-        try:
-            message = parse_json(await request.body(), most=MOST_OFFER)
-        except ValueError as error:
-            raise RequestError(400, str(error)) from error
+        with answering():
+            message = parse_json(await request.body(), MOST_OFFER)
         return await answer_offer(room, message, with_names=not is_local)
 
     @router.delete("/{viewer}", status_code=204)

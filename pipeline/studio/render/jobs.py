@@ -25,7 +25,7 @@ class Job:
         upload: identifier of the clip.
         source: path of the clip.
         name: of the clip.
-        settings: as the page gave them; see `pipeline.studio.settings`.
+        settings: as `pipeline.studio.settings` reads and writes them.
         style: the styles for people, and in the result's name.
         container: of the result.
         state: waiting, running, done, failed or cancelled.

@@ -10,15 +10,16 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, StreamingResponse
 
-from pipeline.studio.answers import RequestError, read_json
+from pipeline.studio.answers import RequestError, answering
 from pipeline.studio.config import StudioConfig
+from pipeline.studio.guard import MOST_BODY_BYTES
 from pipeline.studio.render.events import Events
 from pipeline.studio.render.jobs import CONTAINERS, Container, JobStore
 from pipeline.studio.render.runner import Runner
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import UNWANTED, Stills
 from pipeline.studio.render.uploads import Uploads
-from pipeline.studio.settings import MOST_TEXT, ViewerSettings, parse_json, read_settings
+from pipeline.studio.settings import object_in, parse_json, read_settings
 
 # How often clips that nobody needs are looked for.
 LOOK_SECONDS = 60.0
@@ -105,22 +106,22 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
     @routes.get("/uploads/{upload_id}/preview.jpg")
     async def preview(request: Request, upload_id: str, settings: str, time: str = "0") -> Response:
         clip = uploads.find(upload_id)
-        given, _ = _settings(settings, styles())
+        with answering():
+            read = read_settings(parse_json(settings), styles())
         at, gone = _seconds(time), request.is_disconnected
         await request.body()  # until it is read, the end of the connection is not seen
-        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, given, gone))
+        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, read.as_json(), gone))
 
     @routes.post("/jobs")
     async def add(request: Request) -> Response:
-        order = read_json(await request.body())
-        if not isinstance(order, dict) or not isinstance(order.get("upload"), str):
+        with answering():
+            order = parse_json(await request.body(), MOST_BODY_BYTES)
+            settings = read_settings(object_in(order, "settings"), styles())
+            container = _container(order.get("container", "mp4"))
+        upload_id = order.get("upload")
+        if not isinstance(upload_id, str):
             raise RequestError(400, "the order names no clip; upload one first")
-        container = order.get("container", "mp4")
-        if container not in CONTAINERS:
-            raise RequestError(400, f"the container must be one of {', '.join(CONTAINERS)}; choose one of them")
-        given, settings = _settings(order.get("settings"), styles())
-        kind: Container = CONTAINERS[CONTAINERS.index(container)]
-        return JSONResponse(runner.add(uploads.find(order["upload"]), settings, given, kind).as_json(), 201)
+        return JSONResponse(runner.add(uploads.find(upload_id), settings, container).as_json(), 201)
 
     @routes.get("/jobs")
     async def jobs() -> Response:
@@ -168,16 +169,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _settings(given: object, known: Collection[str]) -> tuple[dict[str, object], ViewerSettings]:
-    """Return the settings of a page as they were given, and what they mean.
+def _container(given: object) -> Container:
+    """Return the container that a page has chosen.
 
     Raises:
-        RequestError: they are malformed.
+        ValueError: there is no such container.
     """
-    try:
-        values = parse_json(given) if isinstance(given, str) else given
-        if not isinstance(values, dict) or len(str(values)) > MOST_TEXT:
-            raise ValueError("there are no settings; choose a style")
-        return values, read_settings(values, known)
-    except ValueError as error:
-        raise RequestError(400, str(error)) from error
+    for container in CONTAINERS:
+        if given == container:
+            return container
+    raise ValueError(f"the container must be one of {', '.join(CONTAINERS)}; choose one of them")

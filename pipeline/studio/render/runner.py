@@ -91,13 +91,12 @@ class Runner:
         with self._condition:
             return {job.upload for job in self._jobs.values() if not job.has_ended or job.state == "failed"}
 
-    def add(self, upload: Upload, settings: ViewerSettings, given: Mapping[str, object], container: Container) -> Job:
+    def add(self, upload: Upload, settings: ViewerSettings, container: Container) -> Job:
         """Add a job at the end of the queue.
 
         Args:
             upload: the clip.
             settings: how to stylize it.
-            given: the same as the page gave them.
             container: of the result.
 
         Raises:
@@ -113,7 +112,7 @@ class Runner:
                 upload=upload.upload,
                 source=self._uploads.path(upload),
                 name=upload.name,
-                settings=dict(given),
+                settings=settings.as_json(),
                 style="+".join(each.style for each in settings.styles),
                 container=container,
                 frames=upload.frames,

@@ -67,7 +67,7 @@ class Stills:
             path: of the clip.
             name: for messages.
             seconds: time of the frame.
-            settings: as the page gave them.
+            settings: as `pipeline.studio.settings` reads them.
             is_unwanted: asked when it is its turn: a page that moves a slider gives up all requests but the last.
 
         Raises:

@@ -139,9 +139,7 @@ class Uploads:
         finally:
             self._arriving -= 1
 
-    async def _store(
-        self, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
-    ) -> Upload:
+    async def _store(self, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]) -> Upload:
         upload_id = new_id()
         folder = self._folder / upload_id
         suffix = Path(name).suffix.lower()
@@ -175,9 +173,7 @@ class Uploads:
         self._used_at[upload.upload] = self._clock()
 
 
-async def _write(
-    path: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
-) -> None:
+async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]) -> None:
     """Write what arrives to ``path``, which appears when all of it is there; call ``arrived`` with the size of pieces.
 
     Raises:
