@@ -73,7 +73,12 @@ class TrainConfig:
     stillness: Annotated[
         float, Option("2 doubles the weight on stability: less flicker, weaker style.", metavar="FACTOR", min=0)
     ] = 1.0
-    start: Annotated[Path | None, Option("Weight file to start from. Default: the bundled styles.")] = None
+    start: Annotated[
+        Path | None,
+        Option(
+            "Weight file to start from. Default: what is predicted for the picture; for several, the bundled styles."
+        ),
+    ] = None
     from_scratch: Annotated[bool, Option("Start from random weights.")] = False
     early_end: Annotated[
         bool, Option("Train to the end even if validation no longer improves.", name="no_early_end")

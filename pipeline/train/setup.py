@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from models.registry import Catalog, StyleMetadata, WeightsError, bundled, load, read_catalog
+import models.predictor
+from models.registry import Catalog, LoadedStyle, StyleMetadata, WeightsError, bundled, load, read_catalog
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.evaluate.loss_networks import digest, find_loss_networks
+from pipeline.media.stills import is_still_image
 from pipeline.media.style_image import at_size, is_flat
 from pipeline.notices import Notify
+from pipeline.style_spec import Dials
 from pipeline.stylize.device import find_device
 from pipeline.system.folders import cache_folder
 from pipeline.train.config import TrainConfig
@@ -124,9 +127,10 @@ def _style_images(config: TrainConfig, styles: Sequence[StyleMetadata], notify: 
 
 
 def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"], str]:
-    """Return the network and the styles to start from: random, or known ones, or for a new style their mean.
+    """Return the network and the styles to start from: random, or known ones, or what is predicted for a new style.
 
-    Several styles that are trained together share their convolutions: the mean, unless they share them already.
+    Several styles that are trained together share their convolutions. If they are not known together, and where nothing
+    can be predicted, they start from the mean of the known ones.
 
     Returns:
         The network, the styles, and the digest of their files, empty if they are random.
@@ -140,6 +144,8 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
         network = StyleNetwork()
         initial = network.initial_style()
         return network, [initial for _ in config.paintings], ""
+    if predicted := _predicted(config):
+        return predicted.network, [predicted.style], digest(models.predictor.BUNDLED)
     try:
         catalogs = _start(config)
         known = {name: load(f"{catalog.path}#{name}") for name, catalog in catalogs.items()}
@@ -153,6 +159,20 @@ def _initial_network(config: TrainConfig) -> tuple["StyleNetwork", list["Style"]
         styles = [replace(style, convolutions=mean.convolutions) for style in styles]
     files = sorted({catalog.path for catalog in catalogs.values()})
     return next(iter(known.values())).network, styles, digest(*files)
+
+
+def _predicted(config: TrainConfig) -> "LoadedStyle | None":
+    """Return the predicted style of a picture; None if it is not the start, as that of a bundled style's name."""
+    (name, path), *others = config.paintings.items()
+    if others or config.start is not None or name in bundled() or not is_still_image(path):
+        return None
+    if not models.predictor.BUNDLED.is_file():
+        return None
+    from models.predictor.predictor import STILLNESS_RANGE
+    from pipeline.stylize.picture_style import predict_style
+
+    least, most = STILLNESS_RANGE
+    return predict_style(path, Dials(stillness=min(max(config.stillness, least), most)))
 
 
 def _start(config: TrainConfig) -> Mapping[str, Catalog]:

@@ -28,6 +28,8 @@ from models.training.synthetic_motion import MARGIN_PX
 from models.training.trainer import TrainingReport
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.evaluate.loss_networks import digest
+from pipeline.style_spec import Dials
+from pipeline.stylize.picture_style import predict_style
 from pipeline.train.config import (
     MINUTES,
     NETWORK_RATE,
@@ -41,6 +43,7 @@ from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.media import Clip, make_clip
+from tests.support.pictures import write_predictor
 from tests.support.tiny import blobs, photos, stripes, torchvision_vgg19_state
 from tests.support.training import training_config, write, write_training_files
 
@@ -119,6 +122,24 @@ def test_a_new_style_starts_as_the_mean_of_the_known_ones(ready: TrainConfig, ea
     assert torch.equal(known.scale, second.style.scale)
     assert all(map(torch.equal, mean.convolutions, first.style.convolutions))
     assert all(parameter.requires_grad for parameter in trainer.bank.parameters())
+
+
+def test_a_new_style_starts_as_its_prediction(
+    ready: TrainConfig, earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = write_predictor(tmp_path / "any.safetensors", tiny=True)
+    monkeypatch.setattr("models.predictor.BUNDLED", predictor)
+    config = dataclasses.replace(ready, from_scratch=False, stillness=9)
+    trainer, recipe = build_trainer(config, metadata_of(config), print)
+    (start,) = trainer.styles()
+    predicted = predict_style(ready.paintings["stripes"], Dials(stillness=4)).style
+    assert all(map(torch.equal, start.tensors(), predicted.tensors()))
+    assert recipe["start"] == digest(predictor)
+    for changes in ({"start": earlier}, {"from_scratch": True}):
+        other = dataclasses.replace(config, **changes)
+        trainer, _ = build_trainer(other, metadata_of(other), print)
+        assert not torch.equal(trainer.styles()[0].scale, start.scale)
+    assert train(config).steps == 3
 
 
 def test_the_recipe_names_the_weights_that_were_read(ready: TrainConfig, earlier: Path) -> None:
