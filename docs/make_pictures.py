@@ -1,4 +1,8 @@
-"""Make the images of the docs from the sample clips: before and after, the gallery, all styles in gray, controls."""
+"""Make the images of the docs from the sample clips and from drawings of our own.
+
+    python docs/make_pictures.py [before-after] [controls] [gallery] [styles] [any-picture]
+
+Without a name: all of them."""
 
 import io
 import subprocess
@@ -8,19 +12,26 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+import torch
+from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.drawings.comic import comic
+from benchmarks.drawings.mosaic import mosaic
+from benchmarks.drawings.woodcut import woodcut
 from benchmarks.gallery import contact_sheet
 from benchmarks.scoring import cell
 from models.registry import bundled
+from models.training.predictor.drawings import draw
 from pipeline.console.preview import Tile, draw_page
 from pipeline.frames import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]
 STYLES = ("great-wave", "starry-night")
 MOMENTS = (("harbor", 3.0), ("street", 2.0))
+FOUR_MOMENTS = (("harbor", 1.0), ("harbor", 4.5), ("street", 0.5), ("street", 4.0))
+HATCHING_SEED, DRAWING_PX = 2, 400
 CROP = np.s_[20:254, 196:612]
 STROKES = (("fine", "0.5"), ("usual", "1"), ("broad", "2"))
 TILE_AREA = 368 * 207
@@ -28,12 +39,17 @@ LARGEST_BYTES = 390_000
 
 
 def main() -> None:
-    """Write ``before-after.jpg``, ``controls.jpg``, ``gallery.jpg`` and ``styles.jpg`` beside this file."""
-    with tempfile.TemporaryDirectory() as folder:
-        save("before-after.jpg", before_after(Path(folder)))
-        save("controls.jpg", controls(Path(folder)))
-        save("gallery.jpg", gallery(Path(folder)))
-        save("styles.jpg", styles(Path(folder)))
+    """Write the images beside this file."""
+    pages = {
+        "before-after": before_after,
+        "controls": controls,
+        "gallery": gallery,
+        "styles": styles,
+        "any-picture": any_picture,
+    }
+    for name in sys.argv[1:] or pages:
+        with tempfile.TemporaryDirectory() as folder:
+            save(f"{name}.jpg", pages[name](Path(folder)))
 
 
 def before_after(folder: Path) -> Image.Image:
@@ -90,6 +106,44 @@ def styles(folder: Path) -> Image.Image:
         shown = [frames(folder, clip, seconds, "--style", style)[0] for clip, seconds in MOMENTS]
         rows[style] = [cell(pixels) for pixels in (*shown, *map(gray, shown))]
     return Image.fromarray(contact_sheet(rows))
+
+
+def any_picture(folder: Path) -> Image.Image:
+    """Return a row for each of six pictures that nothing was trained for: the picture, then four frames in its style.
+
+    A photo and a logo are among them: pictures without strokes, of which little but colors can be taken.
+    """
+    rows = {}
+    for name, pixels in six_pictures(folder).items():
+        file = folder / f"{name}.png"
+        Image.fromarray(pixels).save(file)
+        shown = [frames(folder, clip, start, "--style-image", str(file))[0] for clip, start in FOUR_MOMENTS]
+        rows[name] = [cell(pixels), *map(cell, shown)]
+    return Image.fromarray(contact_sheet(rows))
+
+
+def six_pictures(folder: Path) -> dict[str, Pixels]:
+    """Return four drawings, a photo and a logo, ``(height, width, 3)`` uint8 each."""
+    hatching = draw(DRAWING_PX, torch.Generator().manual_seed(HATCHING_SEED))
+    photo = frames(folder, "street", 2.0, "--style", STYLES[0], "--strength", "0")[0]
+    return {
+        "mosaic": mosaic(),
+        "woodcut": woodcut(),
+        "comic": comic(),
+        "hatching": (hatching * 255).byte().permute(1, 2, 0).numpy(),
+        "a photo": photo,
+        "a logo": logo(),
+    }
+
+
+def logo() -> Pixels:
+    """Return a mark of a few flat shapes on white, ``(400, 400, 3)`` uint8."""
+    image = Image.new("RGB", (DRAWING_PX, DRAWING_PX), "white")
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((60, 60, 340, 340), fill="#1f6feb")
+    pen.polygon([(200, 110), (290, 270), (110, 270)], fill="#ffffff")
+    pen.rectangle((180, 200, 220, 340), fill="#f2a900")
+    return np.asarray(image)
 
 
 def gray(pixels: Pixels) -> Pixels:
