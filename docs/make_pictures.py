@@ -2,7 +2,8 @@
 
     python docs/make_pictures.py [before-after] [controls] [gallery] [styles] [any-picture]
 
-Without a name: all of them."""
+Without a name: all of them.
+"""
 
 import io
 import subprocess
