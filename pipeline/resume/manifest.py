@@ -2,7 +2,7 @@
 
 film.mp4.flowbrush/
     lock                     locked by the run that works here
-    manifest.json            this
+    manifest.jsonl           this
     00000000.mp4 ...         finished segments, named after their first frame
     00000120.safetensors     state of the stylizer before that frame; of the newest segments only
     style0.safetensors ...   the refined styles of pictures, if there are any
@@ -10,26 +10,40 @@ film.mp4.flowbrush/
     job0000.flowbrush/ ...   with several workers: the same for each segment job
     *.part                   unfinished files
 
-Every file is written under another name and renamed, the manifest last, so that all files it names are complete.
+Every other file is written under another name and renamed before the manifest names it, so that all files it names are
+complete. The manifest has one JSON object in each line: first what the render is, then what became of it, in the order
+in which it happened. A finished segment is one more line, so a long film costs no more per segment than a short one.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, groupby
 from typing import Any
 
 from pipeline.errors import first_line
 from pipeline.resume import manifest_check as check
-from pipeline.system.files import file_signature, own_digest, read_own, write_atomically
+from pipeline.resume.segment_record import Segment, parse_segments
+from pipeline.system.files import append, file_signature, own_digest, read_own, write_atomically
 
-FORMAT = 4
+FORMAT = 5
 SUFFIX = ".flowbrush"
-NAME = "manifest.json"
+NAME = "manifest.jsonl"
+OLD_NAME = "manifest.json"
+"""Of earlier versions, which cannot be resumed."""
 LONGEST_NAME_BYTES = 255
+_OTHER_VERSION = "written by another version"
+# Parts of a manifest of which the last line counts, with their values if there is no line.
+_LAST_COUNTS: dict[str, Any] = {
+    "engine": {},
+    "styles": [],
+    "split": None,
+    "complete_frames": None,
+    "output_signature": None,
+}
 
 
 class ManifestError(ValueError):
@@ -37,81 +51,18 @@ class ManifestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A finished segment of the video stream.
+class _Written:
+    """What the file of a manifest contains.
 
     Attributes:
-        file: its name in the work folder.
-        bytes: its size.
-        pts: of each frame, in units of the source's time base.
-        durations: of each frame in units of the source's time base, None if unknown.
-        delay: largest number of places by which a packet precedes its place in presentation order; 0 without B-frames.
-        header: hash of the codec's extradata, the same in all segments of a clip.
-        digest: hash of the last frame as it was decoded, by which a resumed run finds it.
-        sha256: hash of the file.
-        state: hash of the file with the stylizer's state after it; empty if there is none.
+        file: its path.
+        size_bytes: its size.
+        parts: see `Manifest._parts`.
     """
 
     file: str
-    bytes: int
-    pts: tuple[int, ...]
-    durations: tuple[int | None, ...]
-    delay: int
-    header: str
-    digest: str
-    sha256: str
-    state: str = ""
-
-    def to_json(self) -> str:
-        """Return the segment as one line of JSON, with pts steps and durations run-length encoded."""
-        steps = [b - a for a, b in zip(self.pts, self.pts[1:], strict=False)]
-        return json.dumps(
-            {
-                "file": self.file,
-                "bytes": self.bytes,
-                "frames": len(self.pts),
-                "pts": [self.pts[0], self.pts[-1]],
-                "steps": _run_lengths(steps),
-                "durations": _run_lengths(self.durations),
-                "delay": self.delay,
-                "header": self.header,
-                "digest": self.digest,
-                "sha256": self.sha256,
-                "state": self.state,
-            }
-        )
-
-
-def _parse_segments(segments: Sequence[dict[str, Any]]) -> list[Segment]:
-    check.whole(sum(check.whole(data["frames"], 1) for data in segments), 0, check.MOST_FRAMES)
-    found = [_parse_segment(data) for data in segments]
-    if len({segment.file for segment in found}) < len(found):
-        raise ValueError("a segment is named twice")
-    return found
-
-
-def _parse_segment(data: dict[str, Any]) -> Segment:
-    frames, (first, last) = data["frames"], data["pts"]
-    steps = check.expand(data["steps"], frames - 1)
-    pts = tuple(accumulate(map(check.ticks, steps), initial=check.ticks(first)))
-    if pts[-1] != check.ticks(last):
-        raise ValueError("timestamps are missing")
-    durations = check.expand(data["durations"], frames)
-    return Segment(
-        file=check.segment_name(data["file"]),
-        bytes=check.whole(data["bytes"]),
-        pts=pts,
-        durations=tuple(None if duration is None else check.ticks(duration) for duration in durations),
-        delay=check.whole(data["delay"], 0, frames),
-        header=check.hash_text(data["header"]),
-        digest=check.hash_text(data["digest"]),
-        sha256=check.hash_text(data["sha256"]),
-        state=check.hash_text(data["state"]),
-    )
-
-
-def _run_lengths(values: Iterable[int | None]) -> list[list[int | None]]:
-    return [[value, sum(1 for _ in run)] for value, run in groupby(values)]
+    size_bytes: int
+    parts: "dict[object, Segment | bytes]"
 
 
 @dataclass
@@ -142,7 +93,7 @@ class Manifest:
     output_signature: tuple[int, int] | None = None
     styles: list[str] = field(default_factory=list)
     split: dict[str, Any] | None = None
-    _lines: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _written: _Written | None = field(default=None, repr=False, compare=False)
 
     @property
     def frames(self) -> int:
@@ -163,20 +114,62 @@ class Manifest:
         return signature is not None and signature == file_signature(os.path.realpath(target))
 
     def write(self, folder: str) -> None:
-        """Write the manifest into a work folder, atomically.
+        """Write the manifest into a work folder, and sync it to disk.
+
+        What is new is appended. The first time, and where lines would have to change, the file is replaced atomically.
 
         Raises:
             OSError: the disk is full.
         """
-        for segment in self.segments:  # thousands in a long film: each is serialized once
-            self._lines.setdefault(segment.file, segment.to_json())
-        lines = ",\n".join(self._lines[segment.file] for segment in self.segments)
-        names = [each.name for each in fields(self) if each.name not in ("segments", "is_complete", "_lines")]
-        head = {"format": FORMAT} | {name: getattr(self, name) for name in names}
-        head["time_base"] = str(self.time_base)
-        head["complete_frames"] = self.frames if self.is_complete else None
-        text = f'{json.dumps(head, indent=1)[:-2]},\n "segments": [\n{lines}\n]}}\n'
-        write_atomically(os.path.join(folder, NAME), text.encode())
+        file, parts, written = os.path.join(folder, NAME), dict(self._parts()), self._written
+        new = None if written is None or written.file != file else _added(written.parts, parts)
+        if written is not None and new is not None:
+            lines = b"".join(map(_line, new))
+            with suppress(OSError):  # it was replaced or removed; if the disk is full, so does the next attempt fail
+                append(file, lines, after_bytes=written.size_bytes)
+                self._written = _Written(file, written.size_bytes + len(lines), parts)
+                return
+        content = b"".join(map(_line, parts.values()))
+        self._written = None
+        write_atomically(file, content)
+        self._written = _Written(file, len(content), parts)
+
+    def _parts(self) -> Iterator[tuple[object, Segment | bytes]]:
+        """Yield the lines by their keys; a segment as it is, since it is serialized only once."""
+        head = {"format": FORMAT, "identity": self.identity, "time_base": str(self.time_base), "seconds": self.seconds}
+        yield "head", _json_line(head)
+        complete_frames = self.frames if self.is_complete else None
+        changing = {
+            "engine": self.engine,
+            "styles": self.styles,
+            "split": self.split,
+            "complete_frames": complete_frames,
+            "output_signature": self.output_signature,
+        }
+        for name, value in changing.items():
+            if value != _LAST_COUNTS[name]:
+                yield name, _json_line({name: value})
+        for number, place in enumerate(self.damage):
+            yield ("damage", number), _json_line({"damage": place})
+        for segment in self.segments:
+            yield segment.file, segment
+
+
+def _added(
+    before: "dict[object, Segment | bytes]", now: "dict[object, Segment | bytes]"
+) -> "list[Segment | bytes] | None":
+    """Return the lines that turn ``before`` into ``now``; None if they do not suffice."""
+    changed = {key: part for key, part in now.items() if before.get(key) != part}
+    is_enough = before.keys() <= now.keys() and all(key in _LAST_COUNTS for key in changed if key in before)
+    return list(changed.values()) if is_enough else None
+
+
+def _line(part: Segment | bytes) -> bytes:
+    return part if isinstance(part, bytes) else _json_line({"segment": part.as_json()})
+
+
+def _json_line(value: dict[str, Any]) -> bytes:
+    return f"{json.dumps(value)}\n".encode()
 
 
 def read_manifest(folder: str) -> Manifest | None:
@@ -186,11 +179,9 @@ def read_manifest(folder: str) -> Manifest | None:
         ManifestError: it is damaged, or has the format of another version.
     """
     try:
-        data = json.loads(read_own(folder, NAME, most_bytes=check.LARGEST_BYTES))
-        if data["format"] != FORMAT:
-            raise ValueError("written by another version")
+        data = _read_lines(read_own(folder, NAME, most_bytes=check.LARGEST_BYTES))
         signature = data["output_signature"]
-        segments = _parse_segments(data["segments"])
+        segments = parse_segments(data["segments"])
         complete_frames = data["complete_frames"]
         frames = sum(len(segment.pts) for segment in segments)
         if complete_frames is not None and check.whole(complete_frames) != frames:
@@ -204,13 +195,38 @@ def read_manifest(folder: str) -> Manifest | None:
             damage=check.damage(data["damage"]),
             is_complete=complete_frames is not None,
             output_signature=tuple(signature) if signature else None,
-            styles=[check.hash_text(digest) for digest in data.get("styles", ())[: check.MOST_STYLES]],
+            styles=[check.hash_text(digest) for digest in data["styles"][: check.MOST_STYLES]],
             split=check.split(data["split"]),
         )
     except FileNotFoundError:
+        if os.path.lexists(os.path.join(folder, OLD_NAME)):
+            raise ManifestError(_OTHER_VERSION) from None
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ManifestError(first_line(error)) from error
+
+
+def _read_lines(content: bytes) -> dict[str, Any]:
+    """Return the parts of a manifest by name. The last line does not count unless it is complete.
+
+    A run was killed, or the machine lost its power, while it wrote that line.
+    """
+    head, *lines = content.split(b"\n")[:-1] or [b""]
+    data = json.loads(head)
+    if data["format"] != FORMAT:
+        raise ValueError(_OTHER_VERSION)
+    data |= _LAST_COUNTS | {"segments": [], "damage": []}
+    for line in lines:
+        ((name, value),) = json.loads(line).items()
+        if name == "segment":
+            data["segments"].append(value)
+        elif name == "damage":
+            data["damage"].append(value)
+        elif name in _LAST_COUNTS:
+            data[name] = value
+        else:
+            raise ValueError(_OTHER_VERSION)
+    return dict(data)
 
 
 def is_intact(folder: str, segment: Segment) -> bool:

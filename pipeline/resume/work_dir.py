@@ -11,14 +11,15 @@ from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
 from pipeline.resume.manifest import (
     NAME,
+    OLD_NAME,
     SUFFIX,
     Manifest,
     ManifestError,
-    Segment,
     is_intact,
     read_manifest,
     work_dir_path,
 )
+from pipeline.resume.segment_record import Segment
 from pipeline.system.files import (
     file_signature,
     own_digest,
@@ -35,7 +36,7 @@ LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
 _OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind|style\d+)\.safetensors|refine\.png|.+\.part")
-_UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.json|\.flowbrush-.+)\.part")
+_UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.jsonl?|\.flowbrush-.+)\.part")
 _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 
 
@@ -130,7 +131,7 @@ class WorkDir:
     @property
     def has_manifest(self) -> bool:
         """Whether there is a manifest, intact or not."""
-        return os.path.lexists(self.file(NAME))
+        return any(os.path.lexists(self.file(name)) for name in (NAME, OLD_NAME))
 
     def remove_unfinished(self) -> None:
         """Remove the files that a killed run was writing."""
@@ -140,7 +141,7 @@ class WorkDir:
 
     def clear(self) -> None:
         """Remove everything except the lock."""
-        remove(self.file(NAME))
+        _remove_manifest(self.path)
         _remove_own(self.path)
 
     def close(self, *, is_kept: bool) -> None:
@@ -149,7 +150,7 @@ class WorkDir:
             self._lock.release()
             return
         _remove_own(self.path)
-        remove(self.file(NAME))  # last: until then a later run finds that the output is in place
+        _remove_manifest(self.path)  # last: until then a later run finds that the output is in place
         self._lock.remove()
         remove_folder(self.path)  # unless another run has locked it, or it contains other files
 
@@ -210,6 +211,11 @@ def job_manifests(path: str) -> list[Manifest]:
     return found
 
 
+def _remove_manifest(path: str) -> None:
+    remove(os.path.join(path, NAME))
+    remove(os.path.join(path, OLD_NAME))
+
+
 def _remove_own(path: str) -> None:
     for name in _names_in(path):
         if _OWN.fullmatch(name):
@@ -229,7 +235,7 @@ def _remove_all(path: str) -> None:
     _remove_own(path)
     if is_private(path):
         remove(os.path.join(path, _LOCK))
-        remove(os.path.join(path, NAME))
+        _remove_manifest(path)
         remove_folder(path)
 
 

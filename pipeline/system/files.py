@@ -271,6 +271,30 @@ def write_atomically(
         raise
 
 
+def append(path: str, content: bytes, *, after_bytes: int) -> None:
+    """Append to a file of ours, and sync it to disk.
+
+    If the process or the machine ends meanwhile, the file may have a part of ``content`` at its end, and nothing else.
+
+    Args:
+        path: of the file.
+        content: what to append.
+        after_bytes: size that the file must have.
+
+    Raises:
+        OSError: the disk is full, the file has another size, or it is a link; nothing was appended.
+    """
+    with open_existing(path) as file:
+        if file.seek(0, os.SEEK_END) != after_bytes:
+            raise OSError(errno.EBUSY, "another program changed the file", path)
+        try:
+            write_all(file, content)
+            os.fsync(file.fileno())
+        except BaseException:
+            os.ftruncate(file.fileno(), after_bytes)
+            raise
+
+
 def write_into(descriptor: int, content: bytes) -> None:
     """Replace the content of an open file.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.config import VideoConfig
-from pipeline.resume.manifest import Segment
+from pipeline.resume.segment_record import Segment
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def test_after_a_kill_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     check_kills(tmp_path, count=6, kills=[2])
 
 
-@pytest.mark.parametrize("left", [(), ("lock",), ("manifest.json", "lock")])
+@pytest.mark.parametrize("left", [(), ("lock",), ("manifest.jsonl", "lock")])
 def test_the_remains_of_a_run_killed_at_its_very_end_are_removed(tmp_path: Path, left: tuple[str, ...]) -> None:
     """A partial output with other settings stays: it may still be needed."""
     remains = tmp_path / "out.mp4.flowbrush"
@@ -73,7 +73,7 @@ def test_the_remains_of_a_run_killed_at_its_very_end_are_removed(tmp_path: Path,
     for name in left:
         (remains / name).touch()
     clear_remains(str(tmp_path / "out.mp4"))
-    assert remains.exists() == ("manifest.json" in left)
+    assert remains.exists() == ("manifest.jsonl" in left)
 
 
 def test_the_remains_of_a_skipped_clip_are_removed(tmp_path: Path) -> None:

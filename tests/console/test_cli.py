@@ -92,7 +92,7 @@ def test_an_interruption_reports_how_to_resume(tmp_path: Path, number: int) -> N
     source = make_clip(tmp_path / "in.mp4", Clip(pts=range(0, 512 * 900, 512), width=160, height=120))
     target = tmp_path / "out.mp4"
     process = launch("video", source, target, *PLAIN)
-    _wait_for(tmp_path / "out.mp4.flowbrush", "manifest.json")
+    _wait_for(tmp_path / "out.mp4.flowbrush", "manifest.jsonl")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -43,7 +43,7 @@ def test_interrupted_at_any_moment_nothing_is_left(tmp_path: Path) -> None:
         else:
             assert process.returncode == 130
         for left in tmp_path.glob("*.flowbrush/*"):  # nothing half written: what is kept is a finished segment
-            assert left.name in ("lock", "manifest.json") or left.suffix in (".mp4", ".safetensors")
+            assert left.name in ("lock", "manifest.jsonl") or left.suffix in (".mp4", ".safetensors")
             left.unlink()
         for folder in tmp_path.glob("*.flowbrush"):
             folder.rmdir()

@@ -1,7 +1,6 @@
 """Partial output that somebody else wrote, or that the disk has damaged, is refused and never followed."""
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -14,11 +13,11 @@ import pytest
 
 from pipeline.config import VideoConfig
 from pipeline.errors import EncodeError
-from pipeline.resume.manifest import ManifestError, read_manifest
+from pipeline.resume.manifest import NAME, ManifestError, read_manifest
 from pipeline.resume.work_dir import WorkDir
 from pipeline.run import stylize_video
 from tests.support.media import Clip, contents, make_clip
-from tests.support.resuming import UNSTYLIZED, at_frame, edit_manifest, finish_later, interrupt_at
+from tests.support.resuming import UNSTYLIZED, at_frame, edit_manifest, finish_later, interrupt_at, lines_of, parts_of
 from tests.support.resuming import config as config_of
 
 Edit = Callable[[dict[str, Any]], object]
@@ -116,7 +115,7 @@ def test_a_huge_count_takes_no_memory(clip: Path, out: Path, name: str) -> None:
 
 
 @NEEDS_PIPES
-@pytest.mark.parametrize("pattern", ["manifest.json", "00000000.mp4", "*.safetensors"])
+@pytest.mark.parametrize("pattern", ["manifest.jsonl", "00000000.mp4", "*.safetensors"])
 @pytest.mark.timeout(60)
 def test_a_pipe_in_the_folder_does_not_block(clip: Path, out: Path, whole: bytes, pattern: str) -> None:
     for path in folder_of(out).glob(pattern):
@@ -126,7 +125,7 @@ def test_a_pipe_in_the_folder_does_not_block(clip: Path, out: Path, whole: bytes
     assert out.read_bytes() == whole
 
 
-@pytest.mark.parametrize("pattern", ["manifest.json", "00000000.mp4", "*.safetensors"])
+@pytest.mark.parametrize("pattern", ["manifest.jsonl", "00000000.mp4", "*.safetensors"])
 def test_a_link_in_the_folder_is_not_followed(
     tmp_path: Path, clip: Path, out: Path, whole: bytes, pattern: str
 ) -> None:
@@ -152,13 +151,13 @@ def test_a_linked_folder_of_a_segment_job_is_not_followed(tmp_path: Path, clip: 
 
 
 def test_a_large_manifest_is_not_read(clip: Path, out: Path) -> None:
-    os.truncate(folder_of(out) / "manifest.json", 2**40)
+    os.truncate(folder_of(out) / "manifest.jsonl", 2**40)
     assert resume(clip, out)[0] == 0
 
 
 WRONG: dict[str, Edit] = {
     "no name": set_in("file", None),
-    "name of the manifest": set_in("file", "manifest.json"),
+    "name of the manifest": set_in("file", "manifest.jsonl"),
     "name of a folder above": set_in("file", "../00000000.mp4"),
     "name with a protocol": set_in("file", "concat:00000000.mp4"),
     "name of a script": set_in("file", "00000000.mp4\n"),
@@ -198,18 +197,33 @@ WRONG: dict[str, Edit] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_values_are_one_error(tmp_path: Path, partial: Path, name: str) -> None:
-    data = json.loads((folder_of(partial) / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    data = parts_of((folder_of(partial) / NAME).read_text())
+    (tmp_path / NAME).write_text(lines_of(data))
     assert read_manifest(str(tmp_path)) is not None
     WRONG[name](data)
-    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    (tmp_path / NAME).write_text(lines_of(data))
     with pytest.raises(ManifestError):
         read_manifest(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "3", '{"format": 4}', "[" * 100_000, "\xff", '{"format": 1e999}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]\n",
+        "null\n",
+        "3\n",
+        '{"format": 5}\n',
+        '{"format": 5}',
+        "[" * 100_000 + "\n",
+        "\xff\n",
+        "\0\n",
+        '{"format": 1e999}\n',
+    ],
+)
 def test_what_is_no_manifest_is_one_error(tmp_path: Path, text: str) -> None:
-    (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
+    (tmp_path / "manifest.jsonl").write_bytes(text.encode("latin-1"))
     with pytest.raises(ManifestError):
         read_manifest(str(tmp_path))
 

@@ -54,14 +54,16 @@ REUSED_FRAMES = {
     "pipeline.resume.segments:replace_atomically*2": 8,
     "pipeline.resume.work_dir:WorkDir.write_state*2": 8,
     "pipeline.resume.manifest:Manifest.write*2": 8,
-    "pipeline.system.files:os.replace*6": 8,
+    "pipeline.system.files:os.replace*6": 16,
+    "pipeline.resume.manifest:append*3": 24,
+    "pipeline.system.files:write_all*3": 24,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
     "pipeline.resume.resumable:replace_atomically*1": 40,
     "pipeline.resume.work_dir:WorkDir.close*1": 40,
-    "pipeline.resume.work_dir:remove*3": 16,
-    "pipeline.resume.work_dir:remove*9": 40,
+    "pipeline.resume.work_dir:remove*4": 16,
+    "pipeline.resume.work_dir:remove*10": 40,
 }
 
 

@@ -19,7 +19,7 @@ def precious(tmp_path: Path) -> Path:
     """Return a folder of the user's, with files that are named like ours."""
     folder = tmp_path / "precious"
     folder.mkdir()
-    for name in ("00000000.mp4", "00000008.mp4", "00000008.safetensors", "lock", "output.part", "manifest.json"):
+    for name in ("00000000.mp4", "00000008.mp4", "00000008.safetensors", "lock", "output.part", "manifest.jsonl"):
         (folder / name).write_text("precious")
     return folder
 

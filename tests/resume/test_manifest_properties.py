@@ -2,14 +2,18 @@
 
 import json
 import tempfile
+from contextlib import suppress
 from fractions import Fraction
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, Segment, read_manifest
+from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
+from pipeline.resume.segment_record import Segment
+from tests.support.resuming import lines_of, parts_of
 
 whole = st.integers(-(2**40), 2**40)
 nested = st.recursive(
@@ -31,21 +35,21 @@ def read_text(text: str) -> Manifest | None:
         return read_manifest(folder)
 
 
-@given(nested)
-def test_any_json_is_a_manifest_or_an_error(data: object) -> None:
-    try:
-        read_text(json.dumps(data))
-    except ManifestError:
-        return
+@given(nested, nested)
+def test_any_json_is_a_manifest_or_an_error(head: object, line: object) -> None:
+    for start in (f"{json.dumps(head)}\n", _healthy()):
+        with suppress(ManifestError):
+            read_text(f"{start}{json.dumps(line)}\n")
 
 
 @settings(max_examples=30)  # each writes to the disk
 @given(st.dictionaries(st.sampled_from(FIELDS), nested))
 def test_a_value_of_another_type_is_an_error_or_harmless(changes: dict[str, object]) -> None:
     """What is read can be written again, as a run does that resumes."""
-    healthy = json.loads(_healthy())
+    parts = {**parts_of(_healthy()), **changes, "format": FORMAT}
+    several = {name: value if isinstance(value := parts[name], list) else [value] for name in ("segments", "damage")}
     try:
-        manifest = read_text(json.dumps({**healthy, **changes, "format": FORMAT}))
+        manifest = read_text(lines_of(parts | several))
     except ManifestError:
         return
     assert manifest is not None
@@ -56,6 +60,7 @@ def test_a_value_of_another_type_is_an_error_or_harmless(changes: dict[str, obje
         manifest.write(folder)
 
 
+@cache
 def _healthy() -> str:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o700)

@@ -54,10 +54,10 @@ def test_a_process_that_is_ended_removes_nothing_of_another(tmp_path: Path) -> N
     assert describe_partial_output(target, is_fresh=False) == ""
     assert (folder / "00000000.mp4.part").exists()
     lock = Lock(str(folder / "lock"))
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.jsonl").write_text("{}")
     assert describe_partial_output(target, is_fresh=False) == ""
-    assert (folder / "manifest.json").exists(), "another version may be able to read it"
-    (folder / "manifest.json").unlink()
+    assert (folder / "manifest.jsonl").exists(), "another version may be able to read it"
+    (folder / "manifest.jsonl").unlink()
     assert describe_partial_output(target, is_fresh=False) == ""
     assert not folder.exists()
     lock.release()

@@ -74,7 +74,7 @@ class Killer:
 
     def _killed(self, seconds: float) -> float | None:
         process = subprocess.Popen([*self._command, str(self._target), *self._options], stdout=subprocess.DEVNULL)
-        manifest = Path(work_dir_path(str(self._target))) / "manifest.json"
+        manifest = Path(work_dir_path(str(self._target))) / "manifest.jsonl"
         while not manifest.exists() and process.poll() is None:
             time.sleep(0.002)
         started = time.monotonic()

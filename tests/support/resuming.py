@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.progress import Progress
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.manifest import NAME, work_dir_path
 from pipeline.run import stylize_video
 from tests.support.media import Clip
 
@@ -53,10 +53,34 @@ def interrupt_at(frame: int, source: Path, target: Path, **changes: Any) -> str:
 
 def edit_manifest(target: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest of an interrupted run."""
-    path = Path(work_dir_path(str(target))) / "manifest.json"
-    data = json.loads(path.read_text())
+    path = Path(work_dir_path(str(target))) / NAME
+    data = parts_of(path.read_text())
     edit(data)
-    path.write_text(json.dumps(data))
+    path.write_text(lines_of(data))
+
+
+def parts_of(text: str) -> dict[str, Any]:
+    """Return the content of a manifest in one piece: its first line, lists of segments and damage, and the rest."""
+    head, *lines = map(json.loads, text.splitlines())
+    parts: dict[str, Any] = head | {"engine": {}, "segments": [], "damage": [], "complete_frames": None}
+    for line in lines:
+        for name, value in line.items():
+            if name == "segment":
+                parts["segments"].append(value)
+            elif name == "damage":
+                parts["damage"].append(value)
+            else:
+                parts[name] = value
+    return parts
+
+
+def lines_of(parts: dict[str, Any]) -> str:
+    """Return the manifest with this content; see `parts_of`."""
+    head = {name: parts[name] for name in ("format", "identity", "time_base", "seconds") if name in parts}
+    rest = {name: value for name, value in parts.items() if name not in (*head, "segments", "damage")}
+    lines = [head, *({name: value} for name, value in rest.items())]
+    lines += [{"segment": each} for each in parts["segments"]] + [{"damage": each} for each in parts["damage"]]
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
 
 
 def finish_later(source: Path, target: Path, **changes: Any) -> None:

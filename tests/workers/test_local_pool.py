@@ -26,6 +26,7 @@ from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.segment_job import PROGRESS
 from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
 from tests.support.media import make_clip
+from tests.support.resuming import parts_of
 from tests.support.segment_jobs import InlineExecutor, Noisy, config, make_clips, split_in_two
 
 
@@ -238,8 +239,8 @@ def test_workers_end_with_their_parent_and_the_batch_is_resumed(tmp_path: Path) 
     process.kill()
     process.communicate()
     wait_for_end(workers)
-    parts = list((tmp_path / "out").glob("*/job0000.flowbrush/manifest.json"))
-    assert all(json.loads(path.read_text())["complete_frames"] is None for path in parts)
+    parts = list((tmp_path / "out").glob("*/job0000.flowbrush/manifest.jsonl"))
+    assert all(parts_of(path.read_text())["complete_frames"] is None for path in parts)
 
     process = subprocess.Popen(command(*where), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first_progress(process)

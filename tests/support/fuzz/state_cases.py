@@ -181,7 +181,15 @@ def _make_others(folder: Path) -> _Others:
     """Make files with the names that ours have, so that any mix-up is seen."""
     place = folder / "others"
     place.mkdir()
-    names = ("keep.txt", "00000000.mp4", "00000005.mp4", "lock", "manifest.json", "output.part", "00000010.safetensors")
+    names = (
+        "keep.txt",
+        "00000000.mp4",
+        "00000005.mp4",
+        "lock",
+        "manifest.jsonl",
+        "output.part",
+        "00000010.safetensors",
+    )
     for name in names:
         (place / name).write_bytes(f"belongs to somebody: {name}".encode())
     return _Others(place, {name: (place / name).read_bytes() for name in names})
@@ -193,15 +201,16 @@ def _tamper(chance: random.Random, folder: Path, others: Path) -> str:
     return f"{change.__name__.strip('_')}: {change(chance, folder, others)}"
 
 
-def _some_file(chance: random.Random, folder: Path, ending: str = "") -> Path:
+def _some_file(chance: random.Random, folder: Path, ending: str | tuple[str, ...] = "") -> Path:
     return chance.choice(sorted(path for path in folder.iterdir() if path.name.endswith(ending)))
 
 
 def _json_value(chance: random.Random, folder: Path, others: Path) -> str:
-    path = _some_file(chance, folder, ".json")
-    data = json.loads(path.read_text())
+    path = _some_file(chance, folder, (".json", ".jsonl"))
+    lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
+    data = [json.loads(line) for line in lines]
     words = ", ".join(_change_value(chance, data, others) for _ in range(chance.choice((1, 1, 2))))
-    path.write_text(json.dumps(data))
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in data))
     return words
 
 
@@ -260,7 +269,7 @@ def _replaced(chance: random.Random, folder: Path, others: Path) -> str:
     names = [path.name for path in folder.iterdir()] + [
         "lock",
         "output.part",
-        "manifest.json.part",
+        "manifest.jsonl.part",
         "00000010.mp4.part",
     ]
     path = folder / chance.choice(sorted(set(names)))
