@@ -19,6 +19,7 @@ from pipeline.console.config import BenchmarkConfig, PreviewConfig
 from pipeline.console.json_lines import JsonLines
 from pipeline.console.progress_bar import NO_PARTIAL_OUTPUT, Bar
 from pipeline.console.tables import (
+    export_line,
     image_line,
     live_line,
     partial_training,
@@ -33,6 +34,7 @@ from pipeline.console.tables import (
 from pipeline.console.terminal import INTERRUPTED, say, usage_errors
 from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
+from pipeline.export.config import ExportConfig
 from pipeline.image.config import ImageConfig
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.studio.config import StudioConfig
@@ -304,6 +306,20 @@ def train_predictor(config: PredictorTrainConfig, quiet: Quiet = False, verbose:
         result = learn(config, bar.steps, notify=bar.note)
     if not quiet:
         say(predictor_line(config, result))
+
+
+@app.command()
+@configured
+def export(config: ExportConfig, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Write a style as an ONNX file for other programs, and check it against PyTorch first."""
+    from pipeline.export.export import export as write
+
+    with Bar("exporting", quiet, left=lambda: "nothing was written", first="tracing"):
+        summary = write(config)
+    if as_json:
+        print(json.dumps(asdict(summary), default=str))
+    elif not quiet:
+        say(export_line(summary))
 
 
 @app.command()

@@ -62,16 +62,26 @@ class FrameGraph(nn.Module):
         """
         frame = pixels_to_unit(pixels)
         of_style = Style.of(style)
+        stylized, used = self.run_network(frame, of_style, past[..., :-1], past_weight)
+        own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
+        own = torch.lerp(own, past[..., -1:], past_weight)
+        mask = black_mask(self.block_light(frame), frame.shape[-2:])
+        amount = strength * contrast_gain(own)[..., None] * mask
+        result = composite(frame, stylized, amount, keep_colors)
+        return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
+
+    def run_network(self, frame: Tensor, style: Style, past: Tensor, past_weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stylized frame ``(1, 3, H, W)`` float32 in [0, 1], and the statistics that were used."""
         image = resize(frame, self.canvas)
-        stylized, used = self.network(image.to(of_style.weight.dtype), of_style, past[..., :-1], past_weight)
+        stylized, used = self.network(image.to(style.weight.dtype), style, past, past_weight)
         stylized = resize(stylized.float(), frame.shape[-2:])
         if is_smaller(self.canvas, frame.shape[-2:]):
             stylized = with_details(stylized, frame, resize(image, frame.shape[-2:]))
-        own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
-        own = torch.lerp(own, past[..., -1:], past_weight)
-        amount = strength * contrast_gain(own)[..., None] * black_mask(frame)
-        result = composite(frame, stylized, amount, keep_colors)
-        return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
+        return stylized, used
+
+    def block_light(self, frame: Tensor) -> Tensor:
+        """Return `block_light`, for a subclass that computes it in another way."""
+        return block_light(frame)
 
 
 def pixels_to_unit(pixels: Tensor) -> Tensor:
@@ -141,11 +151,19 @@ def composite(frame: Tensor, stylized: Tensor, amount: Tensor, keep_colors: Tens
     return torch.stack(channels, dim=-1)[0]
 
 
-def black_mask(frame: Tensor) -> Tensor:
-    """Return ``(N, H, W)``: 0 where the frame ``(N, 3, H, W)`` is black, 1 where it is not, smooth between."""
-    height, width = frame.shape[-2:]
-    light = F.interpolate(frame.amax(dim=1, keepdim=True), block_grid(height, width), mode="area")
-    return F.interpolate(black_mask_level(light), (height, width), mode="bilinear", align_corners=False)[:, 0]
+def block_light(frame: Tensor) -> Tensor:
+    """Return the brightest channel of ``(N, 3, H, W)``, mean over blocks: ``(N, 1, rows, columns)`` of `block_grid`."""
+    return F.interpolate(frame.amax(dim=1, keepdim=True), block_grid(*frame.shape[-2:]), mode="area")
+
+
+def black_mask(light: Tensor, size: Sequence[int]) -> Tensor:
+    """Return ``(N, H, W)``: 0 where the frame is black, 1 where it is not, smooth between.
+
+    Args:
+        light: ``(N, 1, rows, columns)`` brightest channel of each block, in [0, 1].
+        size: height and width of the frame, in pixels.
+    """
+    return F.interpolate(black_mask_level(light), tuple(size), mode="bilinear", align_corners=False)[:, 0]
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:

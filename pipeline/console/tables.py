@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipeline.batch.plan import BatchPlan, Step
     from pipeline.console.benchmark import Measurement
     from pipeline.console.doctor import Finding
+    from pipeline.export.export import ExportSummary
     from pipeline.image.summary import ImageSummary
     from pipeline.live.capture.camera_list import Camera
     from pipeline.live.statistics import LiveSummary
@@ -124,6 +125,17 @@ def live_line(summary: "LiveSummary") -> str:
         f"{summary.delivered} frames at {summary.fps:.1f} fps, {summary.dropped} dropped; "
         f"latency {latency['p50']:.0f} ms, 95 % within {latency['p95']:.0f} ms; {summary.engine}"
     )
+
+
+def export_line(summary: "ExportSummary") -> str:
+    """Return a line on an export."""
+    from pipeline.export.export import describe
+    from pipeline.resume.disk_space import size_text
+
+    size = "any size" if summary.size is None else f"{summary.size[1]}x{summary.size[0]}"
+    what = f"{summary.style}, {size}, {summary.precision}, {size_text(summary.bytes)}"
+    checked = f"differs from PyTorch by {describe(summary.difference)} (allowed: {describe(summary.tolerance)})"
+    return f"{summary.output}: {what}; {checked}"
 
 
 def partial_training(config: "TrainConfig | PredictorTrainConfig") -> str:

@@ -1,0 +1,1 @@
+"""The network with one style in it, as a file for other programs."""

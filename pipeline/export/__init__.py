@@ -1,0 +1,1 @@
+"""Write a style as a file for other programs."""
