@@ -27,6 +27,10 @@ class LiveConfig:
         ),
     ] = "0"
     stylize: Annotated[StylizeConfig, OptionsOf(StylizeConfig, without=("style_end", "compare", "max_memory"))]
+    style_folder: Annotated[
+        Path | None,
+        Option("Watch this folder: each picture that appears in it becomes a style, and is shown.", metavar="FOLDER"),
+    ] = None
     camera_size: Annotated[
         tuple[int, int] | None,
         Option("Ask the camera for this size, for example 1280x720.", metavar="WxH", read=read_frame_size),

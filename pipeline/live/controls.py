@@ -55,6 +55,10 @@ class WeightFade:
             self._before, self._goal, self._started_at = self._at(now), tuple(goal), now
         return self._at(now)
 
+    def add(self) -> None:
+        """Add a style, of which nothing is shown yet."""
+        self._before, self._goal = (*self._before, 0.0), (*self._goal, 0.0)
+
     def _at(self, now: float) -> tuple[float, ...]:
         share = min(max((now - self._started_at) / self._seconds, 0.0), 1.0)
         if share == 1:
@@ -73,6 +77,11 @@ class CrossFade:
         self.style = 0
         self._count = count
         self._fade = WeightFade(self._one_hot(), CROSS_FADE_SECONDS)
+
+    def add(self) -> None:
+        """Add a style to choose from."""
+        self._count += 1
+        self._fade.add()
 
     def choose(self, style: int, now: float) -> None:
         """Start to fade to a style; an index without a style changes nothing."""
@@ -146,6 +155,14 @@ class Controls:
                 self._original = self._original_held = False
             weights = self._fade.weights(now)
             return Snapshot(weights, self._fade.style, self._strength, self._keep_colors, self._mirror, self._original)
+
+    def add_style(self, name: str, *, is_chosen: bool) -> None:
+        """Add a style at the end, and fade to it if it ``is_chosen``."""
+        with self._lock:
+            self.names = (*self.names, name)
+            self._fade.add()
+            if is_chosen:
+                self._fade.choose(len(self.names) - 1, self._clock())
 
     def press(self, key: str) -> Action | None:
         """Do what ``key`` does and return it; None for a key without an action, or one that is only held."""

@@ -18,6 +18,7 @@ from pipeline.live.mailbox import Mailbox
 from pipeline.live.sinks.sink import Sink, SinkError
 from pipeline.live.sinks.thread import POLL_SECONDS, SinkThread
 from pipeline.live.statistics import LiveSummary
+from pipeline.live.style_folder import StyleFolder
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
@@ -49,7 +50,8 @@ class LiveSession:
         build: builds an engine; `models.engines.build.build_engine` by default.
 
     Raises:
-        InputError: the source cannot be opened.
+        InputError: the source cannot be opened, or there is no folder of pictures.
+        StyleError: pictures are to become styles, and the predictor is missing.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class LiveSession:
         self._sink_threads = [SinkThread(sink, self._notices, self._on_failure) for sink in sinks]
         self._audio = AudioThread(audio, self._sink_threads, self._notices) if audio is not None else None
         self._stylize_thread: StylizeThread | None = None
+        folder, dials = config.style_folder, config.stylize.dials
+        self._style_folder = None if folder is None else StyleFolder(folder, dials, controls, self._notices)
 
     def run(self) -> LiveSummary:
         """Run the session to its end; an error is raised after everything is closed. Called once.
@@ -112,9 +116,10 @@ class LiveSession:
 
     def _start_stages(self, mixer: StyleMixer) -> None:
         height, width = size = output_size_px(self._capture.size, self._config.height)
+        network = LiveNetwork(self._config.stylize, mixer, self._notices, build=self._build)
         self._stylize_thread = StylizeThread(
             self._config,
-            LiveStylizer(LiveNetwork(self._config.stylize, mixer, self._notices, build=self._build), size),
+            LiveStylizer(network, size),
             self._capture,
             self._captured,
             self._sink_threads,
@@ -122,6 +127,8 @@ class LiveSession:
             self._notices,
         )
         self._stylize_thread.start()
+        if self._style_folder is not None:
+            self._style_folder.watch(network)
         fps = Fraction(self._stylize_thread.fps).limit_denominator(1001)
         for sink_thread in self._sink_threads:
             sink_thread.start(width, height, fps)
@@ -166,10 +173,12 @@ class LiveSession:
         stylize_thread, audio = self._stylize_thread, self._audio
         steps: list[Callable[[], object]] = [
             self._controls.quit,  # a window that hangs waits for it
+            *([self._style_folder.stop] if self._style_folder is not None else []),
             self._capture.stop,
             self._captured.close,
             *([stylize_thread.stylizer.network.close] if stylize_thread is not None else []),
             *([partial(stylize_thread.join, STYLIZE_SECONDS)] if stylize_thread is not None else []),
+            *([self._style_folder.join] if self._style_folder is not None else []),
             *([audio.stop] if audio is not None else []),
             *(sink_thread.finish for sink_thread in self._sink_threads),
             *(sink_thread.join for sink_thread in self._sink_threads),

@@ -42,6 +42,15 @@ def predict_style(path: Path, dials: Dials | None = None, predictor: Path | None
     return _predict(path, picture_hash(path, predictor), dials or Dials(), predictor)
 
 
+def load_predictor(path: Path | None = None) -> "LoadedPredictor":
+    """Return the predictor at ``path``, None for the bundled one; it stays in memory.
+
+    Raises:
+        StyleError: its weights are missing, or cannot be used.
+    """
+    return _load(_weights(path))
+
+
 def picture_metadata(path: Path) -> StyleMetadata:
     """Return the metadata of the style of a picture; reads only the header of the picture.
 
@@ -75,7 +84,7 @@ def _predict(path: Path, digest: str, dials: Dials, predictor: Path | None) -> L
 
     images = read_picture(path)
     short_px = min(SEEN_PX, *images[0].shape[:2])
-    loaded = _load(_weights(predictor))
+    loaded = load_predictor(predictor)
     with _one_thread():
         predicted = loaded.predictor.predict(
             at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path) or "picture"

@@ -179,3 +179,21 @@ def test_quit(clock: Clock, key: str) -> None:
 def test_wrong_arguments_are_refused(clock: Clock, wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"style|strength"):
         controls(clock, **wrong)
+
+
+def test_a_style_that_is_added_is_faded_to() -> None:
+    now = 0.0
+    controls = Controls(["a", "b"], clock=lambda: now)
+    controls.add_style("c", is_chosen=False)
+    assert (controls.names, controls.snapshot().weights) == (("a", "b", "c"), (1.0, 0.0, 0.0))
+    controls.add_style("d", is_chosen=True)
+    now = CROSS_FADE_SECONDS / 2
+    controls.add_style("e", is_chosen=False)
+    assert controls.snapshot().style == 3
+    assert controls.snapshot().weights == pytest.approx((0.5, 0, 0, 0.5, 0))
+    now = CROSS_FADE_SECONDS
+    assert controls.snapshot().weights == (0.0, 0.0, 0.0, 1.0, 0.0)
+    controls.press("right")
+    assert controls.snapshot().style == 4
+    controls.press("3")
+    assert controls.snapshot().style == 2

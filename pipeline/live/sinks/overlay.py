@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import cast
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from pipeline.frames import Pixels
 from pipeline.live.controls import Snapshot
 from pipeline.live.keys import BINDINGS
+from pipeline.style_spec import is_picture
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, RED = (255, 255, 255), (60, 60, 255)  # BGR, as OpenCV shows it
@@ -56,7 +58,7 @@ def status_line(snapshot: Snapshot, names: Sequence[str], meter: FrameMeter) -> 
     if snapshot.show_original:
         figures = ["original"]
     else:
-        figures = [names[snapshot.style]]
+        figures = [_label(names[snapshot.style])]
         if snapshot.strength < 1:
             figures.append(f"{snapshot.strength:.0%}")
         if snapshot.keep_colors:
@@ -94,7 +96,7 @@ def draw_help(image: Pixels, names: Sequence[str]) -> Pixels:
     Drawn in place, or on an enlarged copy if the image is too small for readable text.
     """
     keys = [(binding.label, binding.text) for binding in BINDINGS]
-    styles = [(str((index + 1) % 10) if index < 10 else "", _shorten(name)) for index, name in enumerate(names)]
+    styles = [(str((index + 1) % 10) if index < 10 else "", _shorten(_label(name))) for index, name in enumerate(names)]
     rows = max(len(keys), len(styles)) + 2
     # Widths of the two cells of each column at font scale 1.
     widths = [[max(_width(row[cell], 1.0) for row in column) for cell in (0, 1)] for column in (keys, styles)]
@@ -114,6 +116,11 @@ def draw_help(image: Pixels, names: Sequence[str]) -> Pixels:
             _draw_text(image, text, round(left + (key_width + GAP) * scale), baseline, scale)
         left += (key_width + GAP + text_width) * scale + margin
     return image
+
+
+def _label(name: str) -> str:
+    """Return the name of a style; of a picture, without its folder."""
+    return PurePath(name).name if is_picture(name) else name
 
 
 def _shorten(name: str) -> str:

@@ -1,17 +1,16 @@
 """The styles of a live session, which can be mixed frame by frame."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.registry import WeightsError
+from models.registry import LoadedStyle, StyleMetadata, WeightsError
 from pipeline.errors import StyleError
 from pipeline.style_spec import Dials, parse_blend
 from pipeline.stylize.style import bundled_styles, load_style_settings, styles_in
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
-    from models.registry import LoadedStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +31,13 @@ class StyleMixer:
         """Return the weighted mean of the styles; a style alone is returned as it is.
 
         Args:
-            weights: for each style, in [0, 1]; their sum is 1.
+            weights: for each style, in [0, 1]; their sum is 1. Styles without a weight were added just now.
 
         Raises:
             ValueError: no weight is above 0.
         """
         mixed, total = None, 0.0
-        for style, weight in zip(self.styles, weights, strict=True):
+        for style, weight in zip(self.styles, weights, strict=False):
             if weight <= 0:
                 continue
             total += weight
@@ -46,6 +45,17 @@ class StyleMixer:
         if mixed is None:
             raise ValueError("no style has a weight above 0")
         return mixed
+
+    def with_style(self, name: str, dials: Dials | None = None) -> "StyleMixer":
+        """Return a mixer with one more style, the last.
+
+        Raises:
+            InputError: a picture cannot be read, or is too small.
+            StyleError: the style does not exist, is unusable, or cannot be mixed with the first.
+        """
+        first = LoadedStyle(self.network, self.styles[0], StyleMetadata(self.names[0]))
+        style = _related(_load(name, dials), first)
+        return replace(self, names=(*self.names, name), styles=(*self.styles, style.style))
 
 
 def style_names(spec: str, dials: Dials | None = None) -> tuple[str, ...]:
@@ -92,10 +102,7 @@ def load_style_mixer(
     loaded = {names[0]: first}
     for name in names[1:]:
         try:
-            style = _load(name, dials)
-            if not _are_related(first, style):
-                raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
-            loaded[name] = style
+            loaded[name] = _related(_load(name, dials), first)
         except StyleError as error:
             if leave_out is None:
                 raise
@@ -103,11 +110,17 @@ def load_style_mixer(
     return StyleMixer(tuple(loaded), first.network, tuple(style.style for style in loaded.values()))
 
 
-def _load(name: str, dials: Dials | None = None) -> "LoadedStyle":
+def _load(name: str, dials: Dials | None = None) -> LoadedStyle:
     return load_style_settings(name, dials=dials).start
 
 
-def _are_related(first: "LoadedStyle", second: "LoadedStyle") -> bool:
+def _related(style: LoadedStyle, first: LoadedStyle) -> LoadedStyle:
+    if not _are_related(first, style):
+        raise StyleError(f"{style.metadata.name} and {first.metadata.name} cannot be mixed in one session")
+    return style
+
+
+def _are_related(first: LoadedStyle, second: LoadedStyle) -> bool:
     from models.blend import check_related
 
     try:

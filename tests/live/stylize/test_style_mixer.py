@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.registry import bundled
+from pipeline.errors import StyleError
 from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
 from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
@@ -41,3 +42,14 @@ def test_a_picture_is_mixed_with_the_bundled_styles(tmp_path: Path, any_picture:
     assert names == (picture, *bundled())
     mixer = load_style_mixer(names[:2], dials=Dials(paint=2))
     assert np.array_equal(mixer.styles[0].scale, predict_style(Path(picture), Dials(paint=2)).style.scale)
+
+
+def test_a_style_is_added(tmp_path: Path, any_picture: Path, tiny_style: Path) -> None:
+    mixer = load_style_mixer(["great-wave"])
+    picture = write_picture(tmp_path / "a.png")
+    more = mixer.with_style(str(picture))
+    assert more.names == ("great-wave", str(picture))
+    assert more.mix((1.0,)) is mixer.styles[0], "weights from before it was added"
+    assert np.array_equal(more.mix((0.0, 1.0)).scale, predict_style(picture).style.scale)
+    with pytest.raises(StyleError, match="cannot be mixed in one session"):
+        mixer.with_style(str(tiny_style))
