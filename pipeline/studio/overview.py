@@ -20,6 +20,7 @@ from pipeline.system.folders import cache_folder, make_private
 # The page starts with it.
 FIRST_STYLE = "great-wave"
 _MOST_THUMBNAIL_BYTES = 2**20
+_DRAWN = "drawn by code"
 _UNKNOWN = ("not known", "painter not verified")
 
 Live = Callable[[], Mapping[str, Any]]
@@ -104,7 +105,10 @@ def _gallery() -> tuple[StyleMetadata, ...]:
 
 def _entry(style: StyleMetadata) -> dict[str, str]:
     title = style.painting.partition(" (")[0] or style.name
-    source = ", ".join(text for text in (style.painter, style.year) if text and text not in _UNKNOWN)
+    facts = [style.painter, style.year]
+    if style.painter == _DRAWN:  # nobody knows a drawing by its title
+        title, facts = style.name.capitalize(), [title, *facts]
+    source = ", ".join(text for text in facts if text and text not in _UNKNOWN)
     url = f"/api/styles/{style.name}.jpg?v={_weights_digest()}"
     return {"name": style.name, "title": title, "thumbnail": url, "source": source}
 

@@ -308,6 +308,8 @@ def test_thumbnails_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         styles = client.get("/api/studio").json()["styles"]
         assert styles[0]["name"] == "great-wave"
         assert all(style["title"] for style in styles)
+        (comic,) = (style for style in styles if style["name"] == "comic")
+        assert (comic["title"], comic["source"]) == ("Comic", "City at Dusk, drawn by code, 2026")
         thumbnail = styles[0]["thumbnail"]
         assert picture(client.get(thumbnail)).shape == (270, 480, 3)
         (file,) = (tmp_path / "cache" / "thumbnails").glob("great-wave-*.jpg")

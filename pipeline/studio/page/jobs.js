@@ -4,6 +4,7 @@ import { jobAddress, read, request, send } from "./api.js";
 import { byId, button, clock, element, icon, notify, size } from "./elements.js";
 
 const STATES = { waiting: "waits for its turn", running: "stylizing", done: "done", failed: "failed", cancelled: "cancelled" };
+const RETRY_SECONDS = 5;
 const isActive = ({ state }) => state === "waiting" || state === "running";
 
 export class Jobs {
@@ -73,9 +74,18 @@ export class Jobs {
     this.events = new EventSource("/api/jobs/events");
     this.events.onmessage = (event) => this.#update(JSON.parse(event.data));
     this.events.onopen = () => this.refresh();
+    this.events.onerror = () => this.#listenLater();
+  }
+
+  /** After an answer that is no stream, such as "too many requests", a browser does not ask again by itself. */
+  #listenLater() {
+    if (this.events?.readyState !== EventSource.CLOSED) return;
+    this.#stopListening();
+    this.timer = setTimeout(() => this.show(this.isShown), RETRY_SECONDS * 1000);
   }
 
   #stopListening() {
+    clearTimeout(this.timer);
     this.events?.close();
     this.events = null;
   }

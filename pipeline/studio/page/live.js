@@ -75,7 +75,8 @@ export class Live {
     this.#show(state);
     let source;
     try {
-      source = await openSource((reason) => isCurrent() && this.#fail(reason));
+      // The source outlives an attempt: a full studio is asked again with the same camera.
+      source = await openSource((reason) => (isCurrent() || this.source === source) && this.#fail(reason));
     } catch (error) {
       if (isCurrent()) this.#fail(error.message);
       return;

@@ -49,6 +49,7 @@ export class Render {
   async open(file) {
     if (file.size > this.uploadBytes) {
       const text = `${file.name}: it has ${size(file.size)}, and the studio takes ${size(this.uploadBytes)}; shorten it first.`;
+      if (this.clip || this.uploading) return notify(text, { isError: true }); // which stays
       return this.#show("idle", ["This clip is too large", text]);
     }
     this.uploading?.cancel();

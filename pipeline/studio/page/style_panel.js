@@ -98,7 +98,7 @@ export class StylePanel extends EventTarget {
     const style = this.styles.get(this.chosen);
     if (style) {
       byId("style-title").textContent = style.title;
-      byId("style-source").textContent = style.source || "\u00a0";
+      byId("style-source").textContent = [style.source, style.name].filter(Boolean).join(" · ");
     }
     const isBlended = Boolean(this.second.value);
     byId("blend").disabled = !isBlended;

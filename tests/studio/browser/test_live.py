@@ -276,6 +276,9 @@ def test_a_full_studio_says_so_and_the_page_tries_again(open_page: OpenPage) -> 
     assert answer["error"] in page.inner_text("#live-card")
     assert page.inner_text("#transport") == "–"
     LivePage(page).wait_for_video()
+    page.evaluate("document.getElementById('live-before').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    page.wait_for_selector("#live-stage[data-state=over]")
+    assert "unplugged" in page.inner_text("#live-text"), "also noticed after the wait"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.support.media import Audio, Clip, contents, make_clip
 from tests.support.studio_page import (
@@ -141,3 +141,26 @@ def test_a_clip_past_the_limit_is_not_even_sent(open_page: OpenPage, source: Pat
     page.set_input_files("#render-file", source)
     expect(page.locator("#render-title")).to_have_text("This clip is too large")
     assert not sent
+
+
+def test_a_clip_past_the_limit_leaves_the_one_that_is_open(page: Page, source: Path) -> None:
+    page.evaluate("Object.defineProperty(File.prototype, 'size', { get: () => 1e15 })")
+    page.set_input_files("#other-file", source)
+    expect(page.locator("#notices .error")).to_contain_text("shorten it first")
+    assert page.is_enabled("#start-render")
+    assert page.is_visible(AFTER)
+
+
+def test_the_list_of_renders_listens_again_after_a_refusal(open_page: OpenPage) -> None:
+    page = open_page()
+    job = {"job": "0" * 24, "name": "a.mp4", "state": "running", "frames_done": 1, "frames": 9, "notices": []}
+    asked = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, json={"error": "100 pages listen already; close some of them"})
+
+    page.route("**/api/jobs", lambda route: route.fulfill(json={"jobs": [job]}))
+    page.route("**/api/jobs/events", refuse)
+    page.click("#tab-render")
+    until(lambda: page.wait_for_timeout(100) is None and len(asked) > 1)
