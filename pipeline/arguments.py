@@ -12,6 +12,7 @@ SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 16384
 LARGEST_MEMORY_BYTES = 2**60
 _MEMORY = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _FRAME_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})", re.ASCII)
+_NTSC = {"23.976": Fraction(24000, 1001), "29.97": Fraction(30000, 1001), "59.94": Fraction(60000, 1001)}
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -69,6 +70,17 @@ def read_seconds(value: object) -> Fraction:
         return sum((Fraction(part) * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
     except ValueError:
         raise ValueError(f"{text!r} is not a time; write 83.5, 1:23.5 or 0:01:23.5") from None
+
+
+def read_rate(value: object) -> Fraction:
+    """Return the exact rate of ``24``, ``23.976`` or ``24000/1001``; those of NTSC stand for their fractions."""
+    text = text_of(value).strip()
+    if text in _NTSC:
+        return _NTSC[text]
+    with suppress(ValueError, ZeroDivisionError):
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", text, re.ASCII):
+            return Fraction(text)
+    raise ValueError(f"{text!r} is not a frame rate; write 24, 23.976 or 24000/1001")
 
 
 def read_memory(value: object) -> int:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError, read_memory
+from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError, read_memory, read_rate
 from pipeline.options import Argument, Option, Setting, check_settings
 from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend
 
@@ -66,6 +66,20 @@ class DecodeConfig:
             max=LARGEST_SIDE_PX,
             unit="pixels",
         ),
+    ] = None
+    fps: Annotated[
+        Fraction | None,
+        Option(
+            "Frames per second of an image sequence, as 24 or 24000/1001. Default: 25.",
+            metavar="FPS",
+            read=read_rate,
+            above=0,
+            max=1000,
+        ),
+    ] = None
+    start_number: Annotated[
+        int | None,
+        Option("Number of the first picture of an image sequence. Default: the lowest, or 1.", metavar="N", min=0),
     ] = None
     threads: Annotated[int, Setting("Threads of the video decoder; 0 lets FFmpeg choose.", min=0)] = 0
     strict: Annotated[
@@ -217,11 +231,17 @@ class RefineConfig:
 class VideoConfig:
     """Everything about one clip: from which file, in which style, into which file."""
 
-    source: Annotated[str, Argument("A video, GIF or animated WebP; - reads standard input.", metavar="INPUT")]
+    source: Annotated[
+        str,
+        Argument(
+            "A video, GIF, animated WebP or image sequence (frames/%05d.png); - reads standard input.", metavar="INPUT"
+        ),
+    ]
     target: Annotated[
         str,
         Argument(
-            "The stylized video; its extension selects the container. - writes Matroska to standard output.",
+            "The stylized video; its extension selects the container. - writes Matroska to standard output. "
+            "out/%05d.png writes an image sequence.",
             metavar="OUTPUT",
         ),
     ]

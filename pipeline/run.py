@@ -9,9 +9,11 @@ from pipeline.decode.mask import Mask, open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
+from pipeline.encode.sequence import SequencePlan, plan_sequence
 from pipeline.encode.writer import Writer
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
+from pipeline.media.image_sequence import find_sequence, is_sequence
 from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.manifest import is_placed
@@ -55,11 +57,14 @@ def stylize_video(
     tag = style.tag if config.tag else {}
     with (
         open_source(
-            config.source, config.decode, with_side_packets=not is_resumable(config), keep_alpha_and_depth=True
+            config.source,
+            config.decode,
+            with_side_packets=not is_resumable(config) and not is_sequence(config.target),
+            keep_alpha_and_depth=True,
         ) as source,
         open_mask(config.mask, source.info, config.decode) as mask,
     ):
-        plan = plan_clip(config, source)
+        plan = plan_output_of(config, source)
         notices.extend(plan.notices)
         with open_render(config, plan, source, tag, notices) as render:
             meter = ProgressMeter(source.info.frame_count, reused=render.frames_reused, report=progress)
@@ -81,6 +86,15 @@ def stylize_video(
             streams=[stream.entry for stream in plan.streams],
             started=started,
         )
+
+
+def plan_output_of(config: VideoConfig, source: Source) -> OutputPlan | SequencePlan:
+    """Plan the output of a clip, which may be an image sequence; see `plan_clip` and `plan_sequence`."""
+    sequence = find_sequence(config.target)
+    if sequence is None:
+        return plan_clip(config, source)
+    size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
+    return plan_sequence(source, sequence, config.encode, size=size, start_number=config.decode.start_number)
 
 
 def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:

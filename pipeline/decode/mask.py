@@ -13,10 +13,12 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipeline.config import DecodeConfig
+from pipeline.decode.sequence import CONTAINER
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.media.colorspace import EXACT, source_color
+from pipeline.media.image_sequence import is_sequence
 from pipeline.media.orientation import rotate
 from pipeline.media.stills import is_still_image, read_image
 
@@ -28,7 +30,9 @@ def open_mask(path: str | None, info: VideoInfo, part: DecodeConfig) -> Abstract
     """Return a context with the mask for the part of the video of ``info``; with None if ``path`` is None."""
     if path is None:
         return nullcontext()
-    return Mask(path, width=info.width, height=info.height, part=part)
+    if info.container != CONTAINER:
+        part = replace(part, start_number=None)  # it numbers the output
+    return Mask(path, width=info.width, height=info.height, part=part, rate=info.average_rate)
 
 
 class Mask:
@@ -41,20 +45,34 @@ class Mask:
         width: of the video's frames in pixels; the mask is scaled to them.
         height: of the video's frames in pixels.
         part: the part of the video that is read; the same part of a clip is used.
+        rate: frames per second of the video, for a mask that is an image sequence; None for the rate of those.
 
     Raises:
         InputError: the mask cannot be read.
     """
 
-    def __init__(self, path: str | Path, *, width: int, height: int, part: DecodeConfig | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int,
+        height: int,
+        part: DecodeConfig | None = None,
+        rate: Fraction | None = None,
+    ) -> None:
         self._size = (width, height)
         self._source: Source | None = None
         self._frames: Iterator[VideoFrame] = iter(())
-        if is_still_image(Path(path)):
+        if not is_sequence(path) and is_still_image(Path(path)):
             self._current = self._scaled(VideoFrame.from_ndarray(read_image(Path(path)), format="rgb24"))
             self._next: VideoFrame | None = None
         else:
-            self._source, self._frames = _open_clip(path, part or DecodeConfig())
+            part = part or DecodeConfig()
+            is_numbered = is_sequence(path)
+            numbering = replace(
+                part, fps=rate if is_numbered else None, start_number=part.start_number if is_numbered else None
+            )
+            self._source, self._frames = _open_clip(path, numbering)
             self._current = self._scaled(next(self._frames))
             self._next = next(self._frames, None)
 
@@ -107,7 +125,7 @@ def _open_clip(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[V
             raise
     else:
         return source, _frames(source)
-    source = open_source(path, DecodeConfig(threads=part.threads))
+    source = open_source(path, replace(part, start_seconds=None, duration_seconds=None, height=None, strict=False))
     try:
         return source, iter(deque(_frames(source), maxlen=1))
     except BaseException:

@@ -20,12 +20,14 @@ from pipeline.decode.container_check import find_truncation
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.describe import describe_video
 from pipeline.decode.reader import Reader
+from pipeline.decode.sequence import SequenceReader
 from pipeline.decode.side_packets import finds_all_audio, read_packets
 from pipeline.decode.trim import Trim
 from pipeline.decode.webp import WebpReader, is_webp
 from pipeline.errors import InputError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import Damage, DamageLog
+from pipeline.media.image_sequence import find_sequence, is_sequence
 from pipeline.media.packets import SidePackets, StreamPacket
 from pipeline.media.stream_kinds import is_cover
 
@@ -168,8 +170,9 @@ def open_source(
     """
     name = str(path)
     config = config or DecodeConfig()
-    _check_file(name)
-    margins = SEEK_MARGINS_SECONDS if config.start_seconds and os.path.isfile(name) else ()
+    _check_file(name, config)
+    can_seek = os.path.isfile(name) or is_sequence(name)
+    margins = SEEK_MARGINS_SECONDS if config.start_seconds and can_seek else ()
     for margin in (*margins, None):
         damage = DamageLog(name, strict=config.strict)
         reader = _open_reader(name, config, damage, with_side_packets=with_side_packets)
@@ -184,7 +187,11 @@ def open_source(
     raise AssertionError("the last attempt returns a source or raises")
 
 
-def _check_file(name: str) -> None:
+def _check_file(name: str, config: DecodeConfig) -> None:
+    if is_sequence(name):
+        return
+    if config.fps is not None:
+        raise InputError(name, "is no image sequence (as frames/%05d.png), and keeps its own times; leave --fps out")
     if name == "-":
         return
     if not os.path.exists(name):
@@ -199,6 +206,9 @@ def _check_file(name: str) -> None:
 
 
 def _open_reader(name: str, config: DecodeConfig, damage: DamageLog, *, with_side_packets: bool) -> Reader:
+    sequence = find_sequence(name)
+    if sequence is not None:
+        return SequenceReader(sequence, damage, fps=config.fps, start_number=config.start_number)
     if is_webp(name):
         return WebpReader(name, damage)
     return MediaReader(name, damage, threads=config.threads, with_side_packets=with_side_packets)

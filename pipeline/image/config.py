@@ -24,9 +24,9 @@ class ImageConfig:
     ]
     stylize: Annotated[StylizeConfig, OptionsOf(StylizeConfig, without=("style_end", "stability"))]
     mask: MaskFile = None
-    decode: Annotated[DecodeConfig, OptionsOf(DecodeConfig, without=("start", "duration", "strict"))] = field(
-        default_factory=DecodeConfig
-    )
+    decode: Annotated[
+        DecodeConfig, OptionsOf(DecodeConfig, without=("start", "duration", "strict", "fps", "start_number"))
+    ] = field(default_factory=DecodeConfig)
     format: Annotated[
         Literal["jpeg", "png", "webp", "tiff"] | None,
         Option("Format of the pictures in an output folder. Default: that of each input."),

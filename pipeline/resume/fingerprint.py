@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
+from pipeline.media.image_sequence import ImageSequence, find_sequence
 from pipeline.style_spec import is_picture, parse_blend, style_name
 from pipeline.system.files import input_signature, open_input
 
@@ -95,7 +96,7 @@ class InputCheck:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._signature = input_signature(path)
+        self._signature = _signature(path)
         self.bytes = self._signature[2] if self._signature else 0
 
     def __call__(self, identity: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ class InputCheck:
         Raises:
             InputError: the input was changed or removed.
         """
-        signature = input_signature(self._path)
+        signature = _signature(self._path)
         if signature is None:
             raise InputError(self._path, "was removed during the run; put it back")
         if signature != self._signature and not is_same_content(content_hash(self._path), identity["input"]):
@@ -113,11 +114,14 @@ class InputCheck:
 
 
 def content_hash(path: str) -> dict[str, Any]:
-    """Return size and hash of a file; of a large file hash of samples, size and mtime.
+    """Return size and hash of a file; of a large file hash of samples, size and mtime. Of an image sequence likewise.
 
     Raises:
         InputError: the file cannot be read.
     """
+    sequence = find_sequence(path)
+    if sequence is not None:
+        return _sequence_hash(sequence)
     digest = hashlib.sha256()
     try:
         with open_input(path) as file:
@@ -132,6 +136,40 @@ def content_hash(path: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from error
     return {"bytes": status.st_size, "time_ns": status.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
+
+
+def _sequence_hash(sequence: ImageSequence) -> dict[str, Any]:
+    """Return number and size of the pictures, and a hash of names and content; of a long one hash of samples."""
+    digest, names = hashlib.sha256(), [sequence.path(number) for number in sequence.numbers()]
+    try:
+        stats = [os.stat(name) for name in names]
+        total = sum(stat.st_size for stat in stats)
+        is_long = total > LARGEST_HASHED_BYTES
+        sampled = {number * (len(names) - 1) // (SAMPLES - 1) for number in range(SAMPLES)} if is_long else None
+        for index, (name, stat) in enumerate(zip(names, stats, strict=True)):
+            digest.update(f"{name.name}\0{stat.st_size}\0".encode("utf-8", "surrogateescape"))
+            if sampled is None or index in sampled:
+                with open_input(name) as file:
+                    digest.update(file.read(SAMPLE_BYTES if is_long else LARGEST_HASHED_BYTES))
+    except OSError as error:
+        raise InputError(sequence.pattern, f"cannot be read ({error.strerror})") from error
+    found: dict[str, Any] = {"pictures": len(names), "bytes": total}
+    if is_long:
+        newest = max((stat.st_mtime_ns for stat in stats), default=0)
+        return found | {"time_ns": newest, "sha256_of_sample": digest.hexdigest()}
+    return found | {"sha256": digest.hexdigest()}
+
+
+def _signature(path: str) -> tuple[int, ...] | None:
+    """Return what differs if the input was changed meanwhile, see `input_signature`; its third number is the size."""
+    sequence = find_sequence(path)
+    if sequence is None:
+        return input_signature(path)
+    pictures = [input_signature(str(sequence.path(number))) for number in sequence.numbers()]
+    found = [each for each in pictures if each is not None]
+    if not found:
+        return None
+    return len(found), sum(each[1] for each in found), sum(each[2] for each in found), max(each[4] for each in found)
 
 
 def is_same_content(content: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -12,8 +12,10 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
 from pipeline.encode.errors import encode_errors
 from pipeline.encode.output_plan import OutputPlan
+from pipeline.encode.sequence import SequencePlan, SequenceWriter
 from pipeline.encode.writer import EncodeReport, FileWriter, Writer
 from pipeline.frames import Frame, State
+from pipeline.media.image_sequence import is_sequence
 from pipeline.media.packets import SidePackets
 from pipeline.notices import Notify
 from pipeline.resume.concat import concat
@@ -22,6 +24,7 @@ from pipeline.resume.fingerprint import identify
 from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
+from pipeline.resume.work_dir import WorkDir
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.system.files import file_signature, remove, replace_atomically, reserve, write_atomically
 from pipeline.system.folders import scratch_folder
@@ -30,14 +33,15 @@ LoadStylizer = Callable[[StylizeConfig], Stylizer]
 
 
 def is_resumable(config: VideoConfig) -> bool:
-    """Return whether a later run can resume: only if all inputs and the output are files."""
+    """Return whether a later run can resume: if all inputs are files or image sequences, and the output is a file."""
     inputs = [path for path in (config.source, config.mask) if path is not None]
-    return config.in_segments and config.target != "-" and all(os.path.isfile(path) for path in inputs)
+    is_file = config.target != "-" and not is_sequence(config.target)
+    return config.in_segments and is_file and all(os.path.isfile(path) or is_sequence(path) for path in inputs)
 
 
 @contextmanager
 def open_render(
-    config: VideoConfig, plan: OutputPlan, source: Source, tag: Mapping[str, str], notify: Notify
+    config: VideoConfig, plan: OutputPlan | SequencePlan, source: Source, tag: Mapping[str, str], notify: Notify
 ) -> "Iterator[SinglePass | ResumableRender]":
     """Context with the render that makes the output of ``plan`` from ``source``.
 
@@ -52,7 +56,7 @@ def open_render(
         OutputError: another run is writing the same output, or there is too little disk space.
         InputError: the input cannot be read.
     """
-    if is_resumable(config):
+    if isinstance(plan, OutputPlan) and is_resumable(config):
         with SegmentStore(config, plan, source, partial(identify, config, plan), notify) as store:
             yield ResumableRender(config, plan, source, tag, store)
     else:
@@ -64,7 +68,12 @@ class SinglePass:
     """A render in one pass; an interruption leaves nothing. See `ResumableRender` for the attributes."""
 
     def __init__(
-        self, config: VideoConfig, plan: OutputPlan, source: Source, tag: Mapping[str, str], stack: ExitStack
+        self,
+        config: VideoConfig,
+        plan: OutputPlan | SequencePlan,
+        source: Source,
+        tag: Mapping[str, str],
+        stack: ExitStack,
     ) -> None:
         self.is_complete = False
         self.frames_reused = 0
@@ -76,6 +85,7 @@ class SinglePass:
         self._plan = plan
         self._tag = tag
         self._stack = stack
+        self._writer: FileWriter | SequenceWriter | None = None
 
     def load(self, load: LoadStylizer, refine: Refine) -> Stylizer:
         """Load the stylizer; with refined styles of pictures, if the config asks for them."""
@@ -98,9 +108,18 @@ class SinglePass:
 
     def open_writer(self) -> Writer:
         """Create the output, and return what writes to it."""
-        writer = FileWriter(self._plan, tag=self._tag, side_packets=self._side_packets)
-        self._writer = self._stack.enter_context(writer)
-        return self._writer
+        writer = self._make_writer()
+        self._stack.enter_context(writer)
+        self._writer = writer
+        return writer
+
+    def _make_writer(self) -> FileWriter | SequenceWriter:
+        if isinstance(self._plan, OutputPlan):
+            return FileWriter(self._plan, tag=self._tag, side_packets=self._side_packets)
+        work_dir = WorkDir(self._plan.target)
+        self._stack.callback(work_dir.close, is_kept=False)
+        work_dir.clear()  # what a killed run has left
+        return SequenceWriter(self._plan, work_dir.path, tag=self._tag)
 
     def stop(self) -> None:
         """Let `frames`, in another thread, end now."""
@@ -109,6 +128,8 @@ class SinglePass:
 
     def finish(self) -> EncodeReport:
         """Finish the output, and put it in place."""
+        if self._writer is None:
+            raise ValueError("nothing was written")
         return self._writer.finish()
 
 

@@ -35,7 +35,9 @@ from pipeline.system.folders import is_private, make_private
 LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
-_OWN = re.compile(r"\d{8,}\.(mp4|mov|mkv|safetensors)|(first|next|behind|style\d+)\.safetensors|refine\.png|.+\.part")
+_OWN = re.compile(
+    r"\d{8,}\.(mp4|mov|mkv|safetensors|png|jpe?g|tiff?|webp)|(first|next|behind|style\d+)\.safetensors|refine\.png|.+\.part"
+)
 _UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.jsonl?|\.flowbrush-.+)\.part")
 _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 

@@ -28,7 +28,7 @@ FP32_FACTOR = 1.2
 
 # Everything besides the network, per pixel of the video: queues, averages of the stabilizer, decoder and encoder; of a
 # picture: the one that is read, the one that is stylized with its mask, and the one that is written.
-OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270, "picture": 60}
+OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270, "picture": 40}
 # On a CPU a larger single picture is stylized in strips: three times as fast as memory that was never used before.
 LARGEST_WHOLE_PICTURE_PX = 1_000_000
 # Python, torch, OpenCV, codecs and the weights.

@@ -40,7 +40,9 @@ _NOT_AN_IMAGE = "not a picture that can be read; use a JPEG, PNG, WebP or TIFF"
 
 
 def read_photo(path: Path, *, height_px: int | None = None, notify: Notify = lambda line: None) -> Photo:
-    """Read a picture; where it is transparent, its color is mid grey, as `pipeline.media.alpha` explains.
+    """Read a picture for the network: an opaque alpha is dropped, and what is transparent becomes mid grey.
+
+    See `read_stored`, and `pipeline.media.alpha` for the grey.
 
     Args:
         path: the file.
@@ -50,17 +52,34 @@ def read_photo(path: Path, *, height_px: int | None = None, notify: Notify = lam
     Raises:
         InputError: the file is missing, is no picture or an animated one, or would take too much memory.
     """
+    photo = read_stored(path, notify=notify)
+    if photo.alpha is not None:
+        is_opaque = photo.alpha.min() == np.iinfo(photo.alpha.dtype).max
+        photo = photo.with_pixels(
+            photo.pixels if is_opaque else fill_transparent(photo.pixels, photo.alpha),
+            None if is_opaque else photo.alpha,
+        )
+    return photo if height_px in (None, photo.size[1]) else _scaled(photo, height_px or 1)
+
+
+def read_stored(path: Path, *, notify: Notify = lambda line: None) -> Photo:
+    """Read a picture, upright and in sRGB, with the alpha that is stored.
+
+    Args:
+        path: the file.
+        notify: called with each notice, one line without the name of the file.
+
+    Raises:
+        InputError: see `read_photo`.
+    """
     try:
-        photo = _read(path, notify)
+        return _read(path, notify)
     except FileNotFoundError as error:
         raise InputError(path, "no such file; check the path") from error
     except UnidentifiedImageError as error:
         raise InputError(path, _NOT_AN_IMAGE) from error
     except PILLOW_ERRORS as error:
         raise InputError(path, f"the picture cannot be read ({reason_of(error)})") from error
-    if photo.alpha is not None:
-        photo = photo.with_pixels(fill_transparent(photo.pixels, photo.alpha), photo.alpha)
-    return photo if height_px in (None, photo.size[1]) else _scaled(photo, height_px or 1)
 
 
 def _read(path: Path, notify: Notify) -> Photo:
@@ -143,7 +162,7 @@ def _of_image(image: Image.Image, notify: Notify) -> Photo:
             alpha[place] = np.asarray(block)[..., 3]
             block = block.convert("RGB")
         pixels[place] = np.asarray(convert(block))
-    return Photo(pixels, None if alpha is None or alpha.min() == 255 else alpha)
+    return Photo(pixels, alpha)
 
 
 def _conversion(image: Image.Image, notify: Notify) -> Callable[[Image.Image], Image.Image]:
