@@ -112,9 +112,9 @@ class BatchConfig:
         int | None,
         Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", min=1),
     ] = None
-    options: Annotated[
-        Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image"))
-    ] = field(default_factory=dict)
+    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image"))] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
