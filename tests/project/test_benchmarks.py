@@ -60,6 +60,16 @@ def test_throughput_compares_the_command_with_both_loops() -> None:
     assert result["judged"]["name"] == ours["name"] == "flowbrush eager fp32"
 
 
+def test_scale_measures_sizes_and_lengths(tmp_path: Path) -> None:
+    small = ("--heights", "64", "128", "--seconds", "1", "4", "--plot", tmp_path / "scale.png")
+    out = run("scale.py", "--only", "size", "length", "--json", *small)
+    figures = json.loads(out)["figures"]
+    assert [figure["name"] for figure in figures] == ["112x64", "228x128", "1 s", "4 s"]
+    assert all(figure["ms"] > 0 and figure["megabytes"] > 100 for figure in figures)
+    with Image.open(tmp_path / "scale.png") as plot:
+        assert len(np.unique(np.asarray(plot.convert("RGB")).reshape(-1, 3), axis=0)) > 20
+
+
 def test_latency_prints_a_line_a_figure_and_verdicts() -> None:
     out = run("latency.py", "--seconds", "3", "--height", "64", "--engine", "eager", "--cold")
     lines = out.splitlines()
