@@ -5,6 +5,7 @@
     |   +-- DecodeError    a frame of the input cannot be decoded
     +-- OutputError    4   the output cannot be written
     |   +-- EncodeError    an encoder or the container refuses a frame or a packet
+    |   +-- InUseError     another run is writing the output
     +-- StyleError     5   a style does not exist, or its weights cannot be used
     +-- DeviceError    6   the device or the engine is not available
         +-- TooLittleMemoryError    there is too little memory
@@ -85,6 +86,10 @@ class OutputError(PipelineError):
 
 class EncodeError(OutputError):
     """An encoder or the container refuses a frame or a packet."""
+
+
+class InUseError(OutputError):
+    """Another run is writing the output."""
 
 
 class StyleError(PipelineError):

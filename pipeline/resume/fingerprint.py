@@ -46,7 +46,7 @@ def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
         "settings": _settings(config, plan),
         "weights": style_hashes(config),
         "refine": refine_hashes(config),
-        "software": _software() | {"python": platform.python_version()},
+        "software": software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": usable_cores()},
     }
 
@@ -80,9 +80,17 @@ def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[s
     here: Mapping[str, Callable[[], Any]] = {
         "mask": lambda: mask_hash(config),
         "weights": lambda: style_hashes(config),
-        "software": lambda: {**identity["software"], **_software()},
+        "software": lambda: {**identity["software"], **different_versions(identity["software"])},
     }
     return differences(identity, {part: value() for part, value in here.items() if part in identity})
+
+
+def different_versions(others: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the packages whose version differs from that of ``others``, with the version that is installed here.
+
+    Builds for another device (``2.11.0+cpu``) count as the same version: a machine without a GPU has another one.
+    """
+    return {name: here for name, here in software().items() if _public(here) != _public(others.get(name))}
 
 
 class InputCheck:
@@ -209,7 +217,8 @@ def mask_hash(config: VideoConfig) -> dict[str, Any] | None:
     return None if config.mask is None else content_hash(config.mask)
 
 
-def _software() -> dict[str, str | None]:
+def software() -> dict[str, str | None]:
+    """Return the versions of the packages that frames depend on, None for one that is not installed."""
     return {name: _version(name) for name in _PACKAGES}
 
 
@@ -256,6 +265,10 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _public(version: str | None) -> str:
+    return (version or "").partition("+")[0]
 
 
 def _processor() -> str:

@@ -69,6 +69,7 @@ class SegmentStore(Writer):
         self._notify = notify
         self._is_job = job is not None
         self._is_stale = True
+        self._is_released = False
         self._check = InputCheck(config.source)
         self._segment: SegmentWriter | None = None
         self.work_dir = WorkDir(plan.target, None if job is None else job_dir_path(plan.target, job))
@@ -163,6 +164,11 @@ class SegmentStore(Writer):
         self.manifest.is_complete = True
         self.write_manifest()
 
+    def release(self) -> None:
+        """Unlock the folder and keep it for another process, which takes over from here."""
+        self.work_dir.close(is_kept=True)
+        self._is_released = True
+
     def check_input(self) -> None:
         """Raise `InputError` if the input was changed or removed since the start."""
         self._check(self.manifest.identity)
@@ -209,6 +215,8 @@ class SegmentStore(Writer):
     def _leave(self, error: BaseException | None) -> None:
         if self._segment is not None:
             self._segment.abandon()
+        if self._is_released:
+            return
         if self._is_job:
             self.work_dir.close(is_kept=True)
             return

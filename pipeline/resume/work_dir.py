@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.errors import OutputError
+from pipeline.errors import InUseError, OutputError
 from pipeline.frames import State
 from pipeline.resume.lock import HeldError, Lock, is_held_here
 from pipeline.resume.manifest import (
@@ -53,7 +53,8 @@ class WorkDir:
         path: the folder.
 
     Raises:
-        OutputError: another run has locked it, it cannot be created, it is not private, or it is on another disk.
+        InUseError: another run has locked it.
+        OutputError: it cannot be created, it is not private, or it is on another disk.
     """
 
     def __init__(self, target: str, path: str | None = None) -> None:
@@ -63,7 +64,7 @@ class WorkDir:
                 make_private(os.path.dirname(path))
             self._lock = Lock(os.path.join(self.path, _LOCK))
         except HeldError as error:
-            raise OutputError(target, f"{error.holder('run')} is writing it; wait for it, or stop it") from error
+            raise InUseError(target, f"{error.holder('run')} is writing it; wait for it, or stop it") from error
         except OSError as error:
             what = "used" if os.path.lexists(self.path) else "created"
             raise OutputError(target, f"the folder {self.path} cannot be {what} ({error.strerror})") from error
@@ -201,6 +202,12 @@ def clear_remains(target: str) -> None:
         with suppress(OutputError):  # another run has locked it
             work_dir = WorkDir(target)
             work_dir.close(is_kept=work_dir.has_manifest)
+
+
+def remove_work_dir(target: str) -> None:
+    """Remove the work folder of an output that is in place, unless another run has locked it."""
+    with suppress(OutputError):
+        WorkDir(target).close(is_kept=False)
 
 
 def job_manifests(path: str) -> list[Manifest]:

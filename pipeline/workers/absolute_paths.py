@@ -2,14 +2,18 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from models.registry import is_weight_file
 from pipeline.config import VideoConfig
-from pipeline.errors import DeviceError
-from pipeline.resume.fingerprint import differences_here
+from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.resume.fingerprint import content_hash, differences_here, is_same_content
+from pipeline.resume.manifest import NAME, work_dir_path
 from pipeline.style_spec import is_picture, rename_styles
-from pipeline.workers.protocol import SegmentJob
+from pipeline.system.files import file_signature
+from pipeline.workers.protocol import JoinJob, SegmentJob
 
 
 def with_absolute_paths(config: VideoConfig) -> VideoConfig:
@@ -28,19 +32,38 @@ def with_absolute_paths(config: VideoConfig) -> VideoConfig:
     )
 
 
-def check_machine(job: SegmentJob) -> None:
-    """Check that mask, weights and software are those of the machine that split the clip.
+def check_machine(job: SegmentJob | JoinJob) -> None:
+    """Check that input, mask, weights and software are those of the machine that split the clip.
 
     Raises:
-        DeviceError: they are not.
-        InputError: the mask cannot be read.
+        DeviceError: mask, weights or software are not.
+        InputError: another file is here in place of the input, or none; or the mask cannot be read.
+        OutputError: the work folder is not visible here.
         StyleError: a weight file cannot be read.
     """
     different = differences_here(job.config, job.identity)
     if different:
-        worker = f"the worker on {platform.node() or 'another machine'}"
         what = f"other {' and '.join(different)} than the machine that split the clip"
-        raise DeviceError(f"{job.config.source}: {worker} has {what}; install the same there")
+        raise DeviceError(f"{job.config.source}: {_worker()} has {what}; install the same there")
+    if job.input_signature is not None:
+        _check_folders(job.config, job.input_signature, job.identity["input"])
+
+
+def _check_folders(config: VideoConfig, signature: tuple[int, int], content: Mapping[str, Any]) -> None:
+    """Check that input and work folder are those of the machine that split the clip; equal copies of the input pass."""
+    source, advice = config.source, "mount the same folder there, under the same path"
+    here = file_signature(source)
+    if here is None:
+        raise InputError(source, f"{_worker()} does not see it; {advice}")
+    if here != signature and (here[0] != signature[0] or not is_same_content(content_hash(source), content)):
+        sizes = f"{here[0]} instead of {signature[0]} bytes" if here[0] != signature[0] else "of the same size"
+        raise InputError(source, f"{_worker()} sees another file there, {sizes}; {advice}")
+    if not os.path.exists(os.path.join(work_dir_path(config.target), NAME)):
+        raise OutputError(config.target, f"{_worker()} does not see its work folder; {advice}")
+
+
+def _worker() -> str:
+    return f"the worker on {platform.node() or 'another machine'}"
 
 
 def _absolute(path: str) -> str:

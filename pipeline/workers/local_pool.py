@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from pipeline.errors import DeviceError
@@ -64,6 +65,8 @@ class LocalPool:
         sharers: number of workers that share a device and its memory.
     """
 
+    join = None
+
     def __init__(self, workers: int, device: str = "auto") -> None:
         if workers < 1:
             raise ValueError(f"workers must be 1 or more, not {workers}")
@@ -97,7 +100,7 @@ class LocalPool:
             self._tasks[future] = task
         return future
 
-    def cancel(self, futures: Sequence[Future[SegmentResult]]) -> None:
+    def cancel(self, futures: Sequence[Future[Any]]) -> None:
         """Cancel these jobs and kill the processes that run them; returns when the processes have ended."""
         running = [future for future in futures if not future.cancel()]
         with self._lock:

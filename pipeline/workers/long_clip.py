@@ -11,11 +11,13 @@ from functools import partial
 
 from pipeline.config import RefineConfig, VideoConfig
 from pipeline.decode.source import open_source
+from pipeline.encode.writer import EncodeReport
 from pipeline.errors import TooLittleMemoryError
 from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.resumable import finish_output, is_resumable
 from pipeline.resume.store import SegmentStore
+from pipeline.resume.work_dir import remove_work_dir
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import find_style
 from pipeline.summary import Summary, summarize
@@ -29,7 +31,7 @@ from pipeline.workers.merge import (
     identify_split,
 )
 from pipeline.workers.partition import WARM_UP, WarmUp, count_jobs
-from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
+from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult
 
 PROGRESS_SECONDS = 0.25
 
@@ -65,7 +67,7 @@ def stylize_long_clip(
     """
     if not is_resumable(config):
         return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
-    started, notices = time.perf_counter(), Notices(notify)
+    started, notices, whole = time.perf_counter(), Notices(notify), config
     style = find_style(config.stylize.style, config.stylize.style_end)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
@@ -87,9 +89,16 @@ def stylize_long_clip(
                     results = _run(clip, executor, meter)
                 clip.merge(results, notices)
                 meter.reused = clip.frames_reused
-            written = finish_output(store, plan, source, style.tag if config.tag else {})
-            meter.update(written.frames)
-            finished()
+            if executor.join is None or store.is_placed:
+                written = finish_output(store, plan, source, style.tag if config.tag else {})
+                meter.update(written.frames)
+                finished()
+            else:
+                store.complete()
+                store.release()  # the worker locks the folder now
+                written = _join(clip.join_job(whole), store.manifest.frames, executor, meter)
+                finished()
+                remove_work_dir(config.target)
         return summarize(
             written,
             meter,
@@ -100,6 +109,21 @@ def stylize_long_clip(
             streams=[stream.entry for stream in plan.streams],
             started=started,
         )
+
+
+def _join(job: JoinJob, frames: int, executor: SegmentExecutor, meter: ProgressMeter) -> EncodeReport:
+    """Have a worker make the output of ``frames`` frames."""
+    assert executor.join is not None  # noqa: S101 - for mypy: the caller has asked
+    future = executor.join(job)
+    try:
+        while not future.done():
+            wait([future], PROGRESS_SECONDS)
+            meter.update(frames)
+        return future.result()
+    except BaseException:
+        if not future.done():
+            executor.cancel([future])
+        raise
 
 
 def _run(clip: SplitClip, executor: SegmentExecutor, meter: ProgressMeter) -> list[SegmentResult]:

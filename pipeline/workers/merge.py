@@ -22,11 +22,11 @@ from pipeline.notices import Notices
 from pipeline.resume.fingerprint import differences, identify, style_hashes
 from pipeline.resume.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
 from pipeline.resume.store import SegmentStore
-from pipeline.system.files import remove
+from pipeline.system.files import file_signature, remove
 from pipeline.workers.absolute_paths import with_absolute_paths
 from pipeline.workers.boundary_frames import BoundaryFrame, read_boundary
 from pipeline.workers.partition import WarmUp, extend_warm_up, find_boundaries
-from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
+from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult, SegmentStart
 from pipeline.workers.segment_job import read_progress, write_progress
 
 CountJobs = Callable[[VideoInfo, int], int]
@@ -134,12 +134,18 @@ class SplitClip:
         """Return all segment jobs."""
         starts, split = self._starts(), self._split()
         config = with_absolute_paths(_with_threads(self._config, split["threads"]))
+        signature = file_signature(config.source)
         ends = [*(start.pts for start in starts), None]
         identity = self._store.manifest.identity | {"weights": style_hashes(config)}  # refined ones, if there are any
         return [
-            SegmentJob(config, identity, number, start, end, split["sharers"])
+            SegmentJob(config, identity, number, start, end, split["sharers"], signature)
             for number, (start, end) in enumerate(zip([None, *starts], ends, strict=True))
         ]
+
+    def join_job(self, config: VideoConfig) -> JoinJob:
+        """Return the job that makes the output from all segments; ``config`` is that of the run, without refined styles."""
+        config = with_absolute_paths(replace(config, fresh=False))
+        return JoinJob(config, self._store.manifest.identity, file_signature(config.source))
 
     def stylized_frames(self) -> int:
         """Return how many frames all jobs have stylized so far, as they report."""

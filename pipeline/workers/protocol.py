@@ -4,12 +4,13 @@ A job describes its part of the clip by paths, options and times. A worker reads
 folder next to the output: all workers must see both under the same paths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.config import VideoConfig
+from pipeline.encode.writer import EncodeReport
 from pipeline.resume.segment_record import Segment
 
 
@@ -46,6 +47,8 @@ class SegmentJob:
         start: where the job starts, None at the start of the clip.
         end_pts: pts of the first frame after the job, None at the end of the clip.
         sharers: number of workers that share the memory of the clip in equal parts, 1 or more.
+        input_signature: `file_signature` of the input on the machine that split the clip, with which a worker makes
+            sure that it reads the same file; None skips that.
     """
 
     config: VideoConfig
@@ -54,6 +57,22 @@ class SegmentJob:
     start: SegmentStart | None = None
     end_pts: int | None = None
     sharers: int = 1
+    input_signature: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinJob:
+    """The rest of a clip whose frames are all stylized, for one worker: concatenate the segments into the output.
+
+    Attributes:
+        config: configuration of the whole clip.
+        identity: identity of the whole clip.
+        input_signature: as in `SegmentJob`.
+    """
+
+    config: VideoConfig
+    identity: dict[str, Any]
+    input_signature: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,10 @@ class SegmentResult:
 
 
 class SegmentExecutor(Protocol):
-    """Runs several segment jobs at once, each by `pipeline.workers.segment_job.run_segment_job` on some worker."""
+    """Runs several segment jobs at once, each by `pipeline.workers.segment_job.run_segment_job` on some worker.
+
+    The numbers may change while workers come and go.
+    """
 
     workers: int
     """Number of jobs that run at once."""
@@ -91,7 +113,11 @@ class SegmentExecutor(Protocol):
         The future fails with the errors of `run_segment_job`, or with a `PipelineError` if no worker is available.
         """
 
-    def cancel(self, futures: Sequence["Future[SegmentResult]"]) -> None:
+    @property
+    def join(self) -> "Callable[[JoinJob], Future[EncodeReport]] | None":
+        """Run `pipeline.workers.join_job.run_join_job` on a worker; None if the calling process makes the output."""
+
+    def cancel(self, futures: "Sequence[Future[Any]]") -> None:
         """Cancel these jobs, whether they are waiting, running or finished; the finished segments are resumable.
 
         When this returns, no worker writes into their folders: an executor that cannot stop a running job waits for it.

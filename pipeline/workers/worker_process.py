@@ -6,20 +6,24 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import parent_process
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.errors import first_line
 from pipeline.system.children import WorkerContext
 from pipeline.system.process import keep_freed_memory, safe_path, set_up_logging, silence_pillow
-from pipeline.workers.protocol import SegmentJob, SegmentResult
+from pipeline.workers.protocol import JoinJob, SegmentJob, SegmentResult
 
 if TYPE_CHECKING:
+    from pipeline.encode.writer import EncodeReport
     from pipeline.stylize.engine_cache import EngineCache
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Worker:
         """
         with safe_path:
             executor = ProcessPoolExecutor(1, self._context, _initialize, (self._log_level,))
-            self._ready = executor.submit(_load_libraries, self._share.threads)
+            self._ready = executor.submit(load_libraries, self._share.threads)
         self._executor = executor
 
     @property
@@ -118,8 +122,20 @@ def run_job(job: SegmentJob, share: Share) -> SegmentResult:
     """Run one segment job in this process, with engines that stay loaded from job to job."""
     from pipeline.workers.segment_job import run_segment_job
 
+    return _run(lambda: run_segment_job(share.limit(job), _engines().stylizer))
+
+
+def join_job(job: JoinJob) -> "EncodeReport":
+    """Run the last job of a clip in this process."""
+    from pipeline.workers.join_job import run_join_job
+
+    return _run(lambda: run_join_job(job))
+
+
+def _run(work: Callable[[], T]) -> T:
+    """Return the result of a job; all errors can be sent to another process."""
     try:
-        return run_segment_job(share.limit(job), _engines().stylizer)
+        return work()
     except Exception as error:
         if not _can_be_sent(error):  # it would break the executor
             raise RuntimeError(f"{type(error).__name__}: {first_line(error)}") from error
@@ -141,12 +157,18 @@ def _can_be_sent(error: Exception) -> bool:
 def _initialize(log_level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     threading.Thread(target=_end_with_parent, name="flowbrush-parent", daemon=True).start()
+    prepare_process(log_level)
+
+
+def prepare_process(log_level: int) -> None:
+    """Set up logging and memory of a process that runs jobs."""
     set_up_logging(log_level)
     silence_pillow()
     keep_freed_memory()
 
 
-def _load_libraries(threads: int) -> None:
+def load_libraries(threads: int) -> None:
+    """Load torch, and limit OpenCV to ``threads`` cores."""
     from pipeline.stylize.opencv import cv
 
     importlib.import_module("torch")

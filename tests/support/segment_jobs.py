@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,15 +13,17 @@ import av
 import numpy as np
 
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.encode.writer import EncodeReport
 from pipeline.errors import InputError, PipelineError
 from pipeline.resume.lock import is_held_here
 from pipeline.resume.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from pipeline.summary import Summary
+from pipeline.workers.join_job import run_join_job
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import CountJobs, Tolerance
 from pipeline.workers.partition import WarmUp
-from pipeline.workers.protocol import SegmentExecutor, SegmentJob, SegmentResult
+from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.media import Audio, Clip, make_clip, moving_square
 
@@ -53,6 +55,7 @@ class InlineExecutor:
         make: creates the stylizers.
         jobs: all jobs that were submitted.
         cancelled: number of jobs that were cancelled.
+        joins: whether a worker makes the output.
     """
 
     workers: int = 2
@@ -62,6 +65,7 @@ class InlineExecutor:
     make: MakeStylizer = Stylizer
     jobs: list[SegmentJob] = field(default_factory=list)
     cancelled: int = 0
+    joins: bool = False
 
     def submit(self, job: SegmentJob) -> "Future[SegmentResult]":
         sent = pickle.dumps(job)
@@ -77,7 +81,19 @@ class InlineExecutor:
                 future.set_exception(error)
         return future
 
-    def cancel(self, futures: "Sequence[Future[SegmentResult]]") -> None:
+    @property
+    def join(self) -> Callable[[JoinJob], "Future[EncodeReport]"] | None:
+        return self._join if self.joins else None
+
+    def _join(self, job: JoinJob) -> "Future[EncodeReport]":
+        future: Future[EncodeReport] = Future()
+        try:
+            future.set_result(run_join_job(pickle.loads(pickle.dumps(job))))
+        except PipelineError as error:
+            future.set_exception(error)
+        return future
+
+    def cancel(self, futures: "Sequence[Future[Any]]") -> None:
         assert is_held_here(os.path.join(work_dir_path(self.jobs[-1].config.target), "lock"))
         self.cancelled += len(futures)
 
