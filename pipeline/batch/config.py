@@ -112,6 +112,14 @@ class BatchConfig:
         int | None,
         Option("Number of processes; long clips are divided. Default: one for each GPU, else 1.", min=1),
     ] = None
+    cluster: Annotated[
+        str | None,
+        Option(
+            "Use a Ray cluster: auto for the one that this machine belongs to, or else one on this machine alone.",
+            metavar="auto|ADDRESS",
+        ),
+    ] = None
+    gpus_per_worker: Annotated[float, Option("On a cluster: part of a GPU for each worker.", above=0, max=1)] = 1.0
     options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image"))] = field(
         default_factory=dict
     )

@@ -87,6 +87,8 @@ def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
     jobs: list[Job] = []
     faults: list[Fault] = []
     available = {"auto", "cpu"}
+    if config.cluster is not None:  # its machines have their own devices
+        available |= {str(row.options.get("device", config.options.get("device"))) for row in rows}
     for row in rows:
         try:
             for job in _jobs_of_row(config, row):

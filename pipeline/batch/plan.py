@@ -131,7 +131,7 @@ def plan_batch(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchPlan:
-    """Inspect each clip, and order the steps by engine.
+    """Inspect each clip, and order the steps.
 
     Args:
         config: configuration of the batch.
@@ -157,7 +157,7 @@ def plan_batch(
     check_targets(steps, records)
     unreadable = [path for path in sorted(ignored) if not os.access(path, os.R_OK)]
     more = (f"{path} cannot be read: it may be a video" for path in unreadable)
-    steps = group_by_engine(steps, errors_first=not config.keep_going)
+    steps = order_steps(steps, errors_first=not config.keep_going, longest_first=config.cluster is not None)
     return BatchPlan(tuple(steps), len(ignored) - len(unreadable), tuple(dict.fromkeys((*notes, *more))))
 
 
@@ -211,16 +211,22 @@ def may_write(config: VideoConfig) -> bool:
     return not config.fresh and is_placed(config.target)
 
 
-def group_by_engine(steps: Iterable[Step], *, errors_first: bool = False) -> list[Step]:
+def order_steps(steps: Iterable[Step], *, errors_first: bool = False, longest_first: bool = False) -> list[Step]:
     """Return the steps grouped by engine, each group at the place of its first step.
 
-    Unreadable clips come last, or first where they end the batch: before hours of other work.
+    Args:
+        steps: of the plan.
+        errors_first: whether unreadable clips come first, where they end the batch: before hours of other work.
+        longest_first: whether the longest clips come first instead, as for many workers: one that starts last would end
+            long after all others.
     """
     groups: dict[tuple[object, ...], list[Step]] = {}
     unreadable: list[Step] = []
     for step in steps:
         (unreadable if step.clip.error is not None else groups.setdefault(step.engine_key, [])).append(step)
     readable = [step for group in groups.values() for step in group]
+    if longest_first:
+        readable.sort(key=lambda step: step.megapixels, reverse=True)
     return unreadable + readable if errors_first else readable + unreadable
 
 

@@ -23,7 +23,7 @@ from pipeline.frames import VideoInfo
 from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
 from pipeline.stylize.engine_cache import EngineCache
-from pipeline.workers.local_pool import LocalPool, default_workers
+from pipeline.workers.executors import start_executor
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor
@@ -88,7 +88,6 @@ class Runner:
         self._stopped = threading.Event()
         self._engines = EngineCache()
         self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
-        self._max_open = OPEN_CLIPS
         self._messages: queue.SimpleQueue[Event | ClipRun] = queue.SimpleQueue()
         self._running: dict[str, threading.Thread] = {}
         self._waiting = deque(step.job.name for step in steps if not step.is_done)
@@ -104,10 +103,9 @@ class Runner:
             KeyboardInterrupt: the caller was interrupted; all clips were stopped within `GRACE_SECONDS`.
         """
         own_pool = self._start_workers() if self._executor is None else None
-        executor = self._executor or own_pool
-        if executor is not None:
-            self._stylize = partial(stylize_long_clip, executor=executor, count=self._count_jobs)
-            self._max_open = OPEN_CLIPS - 1 + executor.workers
+        self._executor = self._executor or own_pool
+        if self._executor is not None:
+            self._stylize = partial(stylize_long_clip, executor=self._executor, count=self._count_jobs)
         try:
             for entry in self.entries.values():
                 self._skip_if_done(entry)
@@ -135,11 +133,18 @@ class Runner:
         left = len(records) - done - failed
         return Ended(done - before, before, failed, left, round(seconds, 3), report)
 
-    def _start_workers(self) -> LocalPool | None:
-        """Start worker processes; return None if this process is the only worker."""
-        device = str(self._config.options.get("device") or "auto")
-        workers = self._config.workers or default_workers(device)
-        return LocalPool(workers, device) if workers > 1 else None
+    def _start_workers(self) -> SegmentExecutor | None:
+        """Start workers; return None if this process is the only one."""
+        config = self._config
+        device = str(config.options.get("device") or "auto")
+        return start_executor(
+            config.cluster, workers=config.workers, device=device, gpus_per_worker=config.gpus_per_worker
+        )
+
+    @property
+    def _max_open(self) -> int:
+        """Number of clips that may be open; on a cluster, workers come and go."""
+        return OPEN_CLIPS if self._executor is None else OPEN_CLIPS - 1 + self._executor.workers
 
     def _count_jobs(self, info: VideoInfo, workers: int) -> int:
         others = len(self._waiting) + len(self._running) - 1

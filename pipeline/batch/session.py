@@ -74,7 +74,7 @@ def run_batch(
         KeyboardInterrupt: the batch was interrupted; a note says what is done. The same call resumes it.
     """
     try:
-        if executor is None:  # an executor has its own devices
+        if executor is None and config.cluster is None:  # other machines have their own devices
             for device in {step.job.config.stylize.device for step in planned.to_do}:
                 find_device(device)
         session = _Session(config, planned, emit, executor, owns_process, watch_times or WatchTimes())

@@ -95,17 +95,16 @@ class SegmentResult:
 
 
 class SegmentExecutor(Protocol):
-    """Runs several segment jobs at once, each by `pipeline.workers.segment_job.run_segment_job` on some worker.
+    """Runs several segment jobs at once, each by `pipeline.workers.segment_job.run_segment_job` on some worker."""
 
-    The numbers may change while workers come and go.
-    """
-
-    workers: int
-    """Number of jobs that run at once."""
     threads: int
     """Number of cores for each job; 0 if the worker decides."""
     sharers: int
     """Number of workers that share a device and its memory."""
+
+    @property
+    def workers(self) -> int:
+        """Number of jobs that run at once; it may change while workers come and go."""
 
     def submit(self, job: SegmentJob) -> "Future[SegmentResult]":
         """Run ``job`` as soon as a worker is free.

@@ -123,7 +123,7 @@ def test_segments_that_are_missing_on_the_joining_worker_are_an_error(
             return super()._join(job)
 
     clip: VideoConfig = replace(config(clips[None], tmp_path / "out.mkv"))
-    with pytest.raises(OutputError, match="some segments in .* are missing"):
+    with pytest.raises(OutputError, match=r"some segments in .* are missing"):
         split_in_two(clip, Elsewhere(joins=True))
     assert not (tmp_path / "out.mkv").exists()
     assert split_in_two(clip, InlineExecutor(joins=True)).frames == 60
