@@ -1,0 +1,72 @@
+"""A Ray cluster for tests: machines that are processes here, with a token that nobody else has."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# The whole name of the process of an actor while it runs a job.
+WORKER = "ray::RayWorker"
+
+
+class Cluster:
+    """A head and more machines, each with one core; a context manager."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        self._token = secrets.token_hex(32)
+        self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
+        self._machines: list[subprocess.Popen[bytes]] = []
+        self._start("--head", "--port", str(port), "--include-dashboard=false")
+
+    def add_machine(self) -> None:
+        self._start("--address", self.address)
+
+    def _start(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+        command += ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._machines.append(subprocess.Popen(command, env=self.environment, **quiet))
+
+    def wait(self) -> None:
+        """Return when the head answers."""
+        host, port = self.address.split(":")
+        while True:
+            try:
+                socket.create_connection((host, int(port))).close()
+            except OSError:
+                time.sleep(0.2)
+            else:
+                return
+
+    def workers(self) -> list[int]:
+        """Return the ids of the processes of all workers."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_worker = (folder / "cmdline").read_bytes().startswith(WORKER.encode())
+                if is_worker and self._token.encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
+    def __enter__(self) -> "Cluster":
+        self.wait()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for machine in self._machines:
+            machine.send_signal(signal.SIGTERM)
+        for machine in self._machines:
+            try:
+                machine.wait(30)
+            except subprocess.TimeoutExpired:
+                machine.kill()
+                machine.wait()
