@@ -65,7 +65,7 @@ $(VENV)/.installed: pyproject.toml | system $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | system $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[cpu,studio,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[cluster,cpu,studio,dev]"
 	@touch $@ $(VENV)/.installed
 
 clean:

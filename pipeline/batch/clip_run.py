@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.batch.events import Event, Noted, Progressed
+from pipeline.batch.places import input_state, signature
 from pipeline.batch.plan import Step, may_write, record_speed
 from pipeline.batch.records import Record, Records, identify
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
 from pipeline.summary import Summary
-from pipeline.system.files import file_signature, input_signature, remove
+from pipeline.system.files import remove
 from pipeline.system.folders import make_folder
+from pipeline.system.urls import is_url
 
 logger = logging.getLogger(__name__)
 
@@ -86,20 +88,17 @@ class ClipRun:
             raise OutputError(config.target, reason)
         if not may_write(config):
             raise OutputError(config.target, "exists already; choose another --name, or --overwrite")
-        folder = os.path.dirname(config.target) or "."
-        try:
-            make_folder(folder)
-        except OSError as error:
-            raise OutputError(config.target, f"the folder {folder} cannot be created ({error.strerror})") from error
+        if not is_url(config.target):
+            _make_folder(config.target)
         record.status, record.error = "started", None
-        signature, identity = input_signature(config.source), identify(config)
+        state, identity = input_state(config.source), identify(config)
 
         def finished() -> None:
             for thumbnail in self.records.thumbnails(job.name):  # of an earlier output
                 remove(str(thumbnail))
-            is_same = input_signature(config.source) == signature or identify(config) == identity
+            is_same = input_state(config.source) == state or identify(config) == identity
             record.identity = identity if is_same else {}  # unknown if the input has changed during the run
-            record.status, record.signature = "done", file_signature(config.target)
+            record.status, record.signature = "done", signature(config.target)
             self._write_record()
 
         summary = self.stylize(
@@ -137,6 +136,14 @@ class ClipRun:
         except OSError as error:
             line = f"its record cannot be written ({error.strerror}); a later run may stylize the clip again"
             self.send(Noted(self.record.output, line))
+
+
+def _make_folder(target: str) -> None:
+    folder = os.path.dirname(target) or "."
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise OutputError(target, f"the folder {folder} cannot be created ({error.strerror})") from error
 
 
 def _figures(summary: Summary) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The configuration of a batch, and of each clip in it."""
 
+import hashlib
 import os
 import re
 import string
@@ -11,10 +12,14 @@ from typing import Annotated
 from pipeline.config import VideoConfig
 from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
 from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend
+from pipeline.system.folders import cache_folder
+from pipeline.system.urls import join_url
 
 NAME = "{stem}_{style}{suffix}"
 NAME_FIELDS = ("stem", "style", "suffix", "ending")
 STATE_FOLDER = ".flowbrush-batch"
+# `pathlib` makes one slash of two; the name of a drive has one letter.
+_URL_AS_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+]+):/{1,2}(.*)")
 
 
 def read_styles(texts: Iterable[str]) -> tuple[str, ...]:
@@ -76,10 +81,13 @@ class BatchConfig:
     inputs: Annotated[
         tuple[str, ...],
         Argument(
-            "Clips, folders, patterns, job files (.toml, .csv), or - for a list on standard input.", metavar="INPUT..."
+            "Clips, folders, patterns, their URLs, job files (.toml, .csv), or - for a list on standard input.",
+            metavar="INPUT...",
         ),
     ]
-    output: Annotated[Path, Option("Folder of the outputs; subfolders of the inputs are kept.", metavar="FOLDER")]
+    output: Annotated[
+        Path, Option("Folder of the outputs, or its URL; subfolders of the inputs are kept.", metavar="FOLDER")
+    ]
     styles: Annotated[
         tuple[str, ...],
         Option(
@@ -135,6 +143,28 @@ class BatchConfig:
             raise ValueError("--watch needs a folder to look at")
 
     @property
+    def output_url(self) -> str:
+        """URL of the output folder, empty if it is a path."""
+        found = _URL_AS_PATH.match(self.output.as_posix())
+        return f"{found[1]}://{found[2]}" if found else ""
+
+    @property
+    def output_folder(self) -> Path:
+        """Folder of the reports and the state folder; of an output folder at a URL, a local copy of these."""
+        if not self.output_url:
+            return self.output
+        return cache_folder() / "batches" / hashlib.sha256(self.output_url.encode()).hexdigest()[:32]
+
+    @property
     def state_folder(self) -> Path:
         """Folder of the records, thumbnails and the lock of the batch."""
-        return self.output / STATE_FOLDER
+        return self.output_folder / STATE_FOLDER
+
+    @property
+    def state_url(self) -> str:
+        """URL of the state folder, empty if the output folder is a path."""
+        return join_url(self.output_url, STATE_FOLDER) if self.output_url else ""
+
+    def target(self, name: str) -> str:
+        """Return the path or URL of an output."""
+        return join_url(self.output_url, name) if self.output_url else str(self.output / name)

@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.notices import Notify
 from pipeline.resume.manifest import SUFFIX
 from pipeline.system.files import describe_links, is_inside
+from pipeline.system.urls import Store, StoreError, is_url, join_url
 
 JOB_FILES = (".toml", ".csv")
 
@@ -64,10 +65,11 @@ def find_clips(
     own = None if output is None else os.path.realpath(output)
     found: dict[str, InputFile] = {}
     for text in inputs if base else _expand_stdin(inputs):
-        for file in _files(text, base, own, notify):
-            known = found.get(os.path.realpath(file.path))
+        for file in _files(text, base, own, notify, str(output)):
+            name = file.path if is_url(file.path) else os.path.realpath(file.path)
+            known = found.get(name)
             if known is None or (file.is_named and not known.is_named):
-                found[os.path.realpath(file.path)] = file
+                found[name] = file
     return list(found.values())
 
 
@@ -92,9 +94,11 @@ def _without_blanks(line: str) -> str:
     return line if os.path.lexists(line) else line.strip()
 
 
-def _files(text: str, base: str, own: str | None, notify: Notify) -> Iterator[InputFile]:
+def _files(text: str, base: str, own: str | None, notify: Notify, output: str) -> Iterator[InputFile]:
     path = os.path.join(base, text)
-    if os.path.isdir(path):
+    if is_url(text):
+        yield from _at_url(text, output)
+    elif os.path.isdir(path):
         yield from _walk(path, own, notify)
     elif os.path.lexists(path) or not glob.has_magic(text):
         if not os.path.exists(path):
@@ -102,6 +106,29 @@ def _files(text: str, base: str, own: str | None, notify: Notify) -> Iterator[In
         yield InputFile(path)
     else:
         yield from _match(text, base, own, notify)
+
+
+def _at_url(url: str, output: str) -> Iterator[InputFile]:
+    """Yield a file at a URL, those that a pattern matches, or the videos in a folder that are not ours."""
+    try:
+        if glob.has_magic(url):
+            found = [InputFile(each) for each in Store(url).match()]
+        elif Store(url).signature() is not None:
+            found = [InputFile(url)]
+        else:
+            names = [name for name, _ in Store(url).find() if looks_like_video(name) and not _is_inside_ours(name)]
+            found = [InputFile(join_url(url, name), PurePath(name).parent) for name in names]
+            own = Path(output).as_posix()
+            found = [file for file in found if not Path(file.path).as_posix().startswith(f"{own}/")]
+    except StoreError as error:
+        raise InputError(url, f"its store fails ({error.strerror}); check the address and your access to it") from error
+    if not found:
+        raise InputError(url, "there is no such file, and no video below; check the address")
+    yield from found
+
+
+def _is_inside_ours(name: str) -> bool:
+    return any(part.startswith(".") or part.endswith(SUFFIX) for part in PurePath(name).parts)
 
 
 def _walk(folder: str, own: str | None, notify: Notify) -> Iterator[InputFile]:

@@ -21,6 +21,7 @@ from pipeline.style_spec import has_picture
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
 from pipeline.system.files import is_inside, why_outside
+from pipeline.system.urls import is_url
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
 _FOR_PICTURES = ("paint", "stillness", "refine", "loss_weights")
@@ -50,6 +51,8 @@ class Job:
     @property
     def is_led_out(self) -> bool:
         """Whether a link in the output folder leads the output out of it."""
+        if is_url(self.config.target):
+            return False
         folder = Path(self.config.target).parents[len(PurePath(self.name).parts) - 1]
         return not is_inside(self.config.target, folder)
 
@@ -172,7 +175,7 @@ def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
         name = row.output
         if name is None:
             name = output_name(row.file, style, end, config.name)
-        target = str(config.output / name)
+        target = config.target(name)
         given = options | dict.fromkeys(_FOR_PICTURES) if are_mixed and not has_picture(style, end) else options
         yield Job(name, video_config(row.file.path, target, {**given, "style": style}), row.file.root)
 
@@ -234,5 +237,5 @@ def _suffix(path: PurePath) -> str:
 
 
 def canonical_path(path: str | Path) -> str:
-    """Return the one name of a file: without links, in lower case where the file system ignores case."""
-    return os.path.normcase(os.path.realpath(path))
+    """Return the one name of a file, a URL itself: without links, in lower case where the file system ignores case."""
+    return str(path) if is_url(path) else os.path.normcase(os.path.realpath(path))

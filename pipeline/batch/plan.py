@@ -12,6 +12,7 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Planned
 from pipeline.batch.inputs import looks_like_video
 from pipeline.batch.jobs import Job, canonical_path, check_names
+from pipeline.batch.places import exists, is_placed
 from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source
@@ -20,10 +21,11 @@ from pipeline.media.codecs import encoder_for, encoder_options
 from pipeline.media.containers import container_for
 from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
-from pipeline.resume.manifest import is_placed
+from pipeline.storage.fetch import fetched
 from pipeline.stylize.stylizer import stylized_width_px
 from pipeline.system.files import write_atomically
 from pipeline.system.folders import cache_folder
+from pipeline.system.urls import is_url
 
 # Core seconds for a million pixels with `--stability smooth`, used until a clip was stylized on this machine.
 DEFAULT_SECONDS = 0.24
@@ -155,7 +157,7 @@ def plan_batch(
         progress(number, len(jobs))
     check_names([step.job for step in steps])
     check_targets(steps, records)
-    unreadable = [path for path in sorted(ignored) if not os.access(path, os.R_OK)]
+    unreadable = [path for path in sorted(ignored) if not is_url(path) and not os.access(path, os.R_OK)]
     more = (f"{path} cannot be read: it may be a video" for path in unreadable)
     steps = order_steps(steps, errors_first=not config.keep_going, longest_first=config.cluster is not None)
     return BatchPlan(tuple(steps), len(ignored) - len(unreadable), tuple(dict.fromkeys((*notes, *more))))
@@ -174,12 +176,15 @@ def inspect(job: Job, records: Records) -> Step | None:
     Raises:
         StyleError: a weight file cannot be read.
     """
+    is_done = records.is_done(job, records.read(job))
+    if is_done and is_url(job.config.source):
+        return Step(job, Clip(), is_done)  # without a download
     clip = _read_header(job)
     if not job.is_named:
         path = job.config.source
         if is_still_image(Path(path)) if clip.error is None else not looks_like_video(path):
             return None
-    return Step(job, clip, records.is_done(job, records.read(job)))
+    return Step(job, clip, is_done)
 
 
 def check_targets(steps: Iterable[Step], records: Records) -> None:
@@ -206,7 +211,7 @@ def check_targets(steps: Iterable[Step], records: Records) -> None:
 
 def may_write(config: VideoConfig) -> bool:
     """Return whether the target does not exist or may be replaced."""
-    if config.encode.overwrite or not os.path.lexists(config.target):
+    if config.encode.overwrite or not exists(config.target):
         return True
     return not config.fresh and is_placed(config.target)
 
@@ -253,7 +258,10 @@ def _read_header(job: Job) -> Clip:
     try:
         job.check_source()
         decode = replace(job.config.decode, threads=1)
-        with open_source(job.config.source, decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
+        with (
+            fetched(job.config.source) as path,
+            open_source(path, decode, with_side_packets=False, keep_alpha_and_depth=True) as source,
+        ):
             info = source.info
             return Clip(info.width, info.height, info.is_16_bit, info.frame_count, info.duration_seconds)
     except InputError as error:

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.batch.jobs import Job
+from pipeline.batch.places import content, is_placed, push_file, signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
-from pipeline.resume.fingerprint import content_hash, mask_hash, refine_hashes, style_hashes
-from pipeline.resume.manifest import is_placed
-from pipeline.system.files import file_signature, read_own, write_atomically
+from pipeline.resume.fingerprint import mask_hash, refine_hashes, style_hashes
+from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import make_private
+from pipeline.system.urls import join_url
 
 FORMAT = 2
 LARGEST_BYTES, LARGEST_THUMBNAIL_BYTES = 2**24, 2**20
@@ -81,10 +82,12 @@ class Records:
 
     Args:
         folder: path of the state folder; the first `write` creates it.
+        url: of the same folder, if outputs are at a URL; empty otherwise.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self._folder = folder
+        self._url = url
 
     @property
     def exists(self) -> bool:
@@ -109,12 +112,14 @@ class Records:
         """Write the record of a finished output.
 
         Raises:
-            OSError: the disk is full or not available, or the folder is not private.
+            OSError: the disk is full or not available, the folder is not private, or the store does not answer.
         """
         make_private(self._folder)
         data = {"format": FORMAT, **asdict(record)}
         data["look"], data["is_from_before"] = data.pop("signature"), data.pop("done_before")
-        write_atomically(str(self._file(record.output, ".json")), json.dumps(data, indent=1).encode())
+        file = self._file(record.output, ".json")
+        write_atomically(str(file), json.dumps(data, indent=1).encode())
+        push_file(file, join_url(self._url, file.name) if self._url else "")
 
     def outputs(self) -> Iterator[str]:
         """Yield the paths of all recorded outputs."""
@@ -184,14 +189,14 @@ def identify(config: VideoConfig) -> dict[str, Any]:
         StyleError: a weight file cannot be read.
     """
     try:
-        return {"input": content_hash(config.source), **_settings(config)}
+        return {"input": content(config.source), **_settings(config)}
     except InputError:
         return {}
 
 
 def _is_recorded(record: Record, job: Job) -> bool:
     """Return whether the file at the job's target is the output of the record."""
-    return bool(record.identity) and record.signature == file_signature(job.config.target)
+    return bool(record.identity) and record.signature == signature(job.config.target)
 
 
 def _settings(config: VideoConfig) -> dict[str, Any]:

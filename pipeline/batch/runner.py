@@ -16,17 +16,18 @@ from functools import partial
 from pipeline.batch.clip_run import ClipRun, Interrupted, StylizeClip
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Skipped, Started
+from pipeline.batch.places import clear_remains
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.watch import Arrivals
 from pipeline.frames import VideoInfo
-from pipeline.resume.work_dir import clear_remains
 from pipeline.run import stylize_video
 from pipeline.stylize.engine_cache import EngineCache
 from pipeline.workers.executors import start_executor
-from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor
+from pipeline.workers.stored_clip import stylize_clip
+from pipeline.workers.stored_job import is_stored
 
 # One clip is stylized, the next one has its first frames decoded, the one before is concatenated.
 OPEN_CLIPS = 3
@@ -84,7 +85,7 @@ class Runner:
         self._executor = executor
         self._idle = idle
         self._owns_process = owns_process
-        self._records = Records(config.state_folder)
+        self._records = Records(config.state_folder, config.state_url)
         self._stopped = threading.Event()
         self._engines = EngineCache()
         self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
@@ -105,7 +106,7 @@ class Runner:
         own_pool = self._start_workers() if self._executor is None else None
         self._executor = self._executor or own_pool
         if self._executor is not None:
-            self._stylize = partial(stylize_long_clip, executor=self._executor, count=self._count_jobs)
+            self._stylize = partial(stylize_clip, executor=self._executor, count=self._count_jobs)
         try:
             for entry in self.entries.values():
                 self._skip_if_done(entry)
@@ -137,8 +138,13 @@ class Runner:
         """Start workers; return None if this process is the only one."""
         config = self._config
         device = str(config.options.get("device") or "auto")
+        has_urls = any(is_stored(entry.step.job.config) for entry in self.entries.values())
         return start_executor(
-            config.cluster, workers=config.workers, device=device, gpus_per_worker=config.gpus_per_worker
+            config.cluster,
+            workers=config.workers,
+            device=device,
+            gpus_per_worker=config.gpus_per_worker,
+            may_be_none=not has_urls,
         )
 
     @property

@@ -9,6 +9,7 @@ from datetime import datetime
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Noted, Skipped
 from pipeline.batch.jobs import make_jobs
+from pipeline.batch.places import pull_folder, push_file
 from pipeline.batch.plan import BatchPlan, plan_batch
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports
@@ -38,6 +39,8 @@ def plan(config: BatchConfig, *, progress: Callable[[int, int], None] = lambda d
         ValueError: an option, a name or a job file is invalid.
     """
     notes: list[str] = []
+    if config.state_url:
+        pull_folder(config.state_url, config.state_folder)
     jobs = make_jobs(config, notes.append)
     if config.watch:  # files that may grow are left to the watcher
         jobs = [job for job in jobs if job.is_named or not may_grow(job.config.source)]
@@ -167,6 +170,8 @@ class _Session:
             self._next_report = time.monotonic() + REPORT_SECONDS
 
     def _check_space(self) -> None:
+        if self._config.output_url:
+            return
         needed = sum(step.bytes for step in self._planned.to_do)
         free = shutil.disk_usage(self._config.output).free
         if needed > free:
@@ -182,10 +187,13 @@ class _Session:
                 draw_thumbnails(entry.step.job, entry.step.clip.seconds, *thumbnails)
 
     def _report(self) -> Ended:
-        ended = self._runner.ended(time.monotonic() - self._clock, str(self._config.output / "report.html"))
+        ended = self._runner.ended(time.monotonic() - self._clock, self._config.target("report.html"))
+        folder = self._config.output_folder
         try:
             records = [entry.record for entry in self._runner.entries.values()]
-            write_reports(self._config.output, records, ended, self._started, self._notes)
+            write_reports(folder, records, ended, self._started, self._notes)
+            for name in ("report.json", "report.html") if self._config.output_url else ():
+                push_file(folder / name, self._config.target(name))
         except OSError as error:
             text = f"the report cannot be written ({error.strerror}); free disk space, and run the batch again"
             self._emit(Noted(None, text))

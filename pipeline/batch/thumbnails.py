@@ -13,6 +13,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.system.files import write_atomically
 from pipeline.system.folders import make_private
+from pipeline.workers.stored_job import is_stored
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def draw_thumbnails(job: Job, seconds: float | None, before: Path, after: Path) 
         after: path of the output's thumbnail.
     """
     config = job.config
+    if is_stored(config):  # it would have to be downloaded
+        return
     middle = Fraction(seconds or 0) / 2
     start = config.decode.start_seconds or Fraction(0)
     for path, moment, thumbnail in ((config.source, start + middle, before), (config.target, middle, after)):

@@ -334,6 +334,24 @@ def remove_all_abandoned(folder: str) -> None:
     _remove_abandoned(folder, _TEMPORARY)
 
 
+def make_link(path: str, name: str) -> None:
+    """Make a symbolic link ``name`` in a folder of ours that leads to ``path``.
+
+    Raises:
+        OSError: the name is taken, or the file system has no links.
+    """
+    os.symlink(path, name)
+
+
+def set_time(path: str, time_ns: int) -> None:
+    """Set the modification time of a file of ours, in nanoseconds.
+
+    Raises:
+        OSError: the file is gone.
+    """
+    os.utime(path, ns=(time_ns, time_ns))
+
+
 def remove_folder(path: str) -> None:
     """Remove a folder, if it is empty and can be removed."""
     with contextlib.suppress(OSError):

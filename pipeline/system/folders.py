@@ -77,13 +77,16 @@ def content_bytes(path: str | Path) -> int:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Make a private folder in the system's temporary folder, and delete it at the end of the context.
+def scratch_folder(within: str | Path | None = None) -> Iterator[Path]:
+    """Make a private folder, and delete it at the end of the context.
+
+    Args:
+        within: folder that contains it; None for the system's temporary folder.
 
     Raises:
         OSError: it cannot be created.
     """
-    path = tempfile.mkdtemp(prefix="flowbrush-")
+    path = tempfile.mkdtemp(prefix="flowbrush-", dir=within)
     try:
         yield Path(path)
     finally:

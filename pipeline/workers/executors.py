@@ -5,7 +5,12 @@ from pipeline.workers.protocol import SegmentExecutor
 
 
 def start_executor(
-    cluster: str | None = None, *, workers: int | None = None, device: str = "auto", gpus_per_worker: float = 1.0
+    cluster: str | None = None,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    gpus_per_worker: float = 1.0,
+    may_be_none: bool = True,
 ) -> SegmentExecutor | None:
     """Start workers; return None if this process is the only one. The caller closes them.
 
@@ -14,6 +19,7 @@ def start_executor(
         workers: number of workers; None for one for each GPU, or one for each machine without.
         device: device of the clips.
         gpus_per_worker: on a cluster, part of a GPU for each worker.
+        may_be_none: whether this process can be the only worker.
 
     Raises:
         DeviceError: the cluster cannot be used.
@@ -23,4 +29,4 @@ def start_executor(
 
         return RayPool(cluster, workers=workers, device=device, gpus_per_worker=gpus_per_worker)
     workers = workers or default_workers(device)
-    return LocalPool(workers, device) if workers > 1 else None
+    return LocalPool(workers, device) if workers > 1 or not may_be_none else None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING, TypeVar
 
@@ -121,15 +121,17 @@ class Worker:
 def run_job(job: SegmentJob, share: Share) -> SegmentResult:
     """Run one segment job in this process, with engines that stay loaded from job to job."""
     from pipeline.workers.segment_job import run_segment_job
+    from pipeline.workers.stored_job import run_stored_job
 
-    return _run(lambda: run_segment_job(share.limit(job), _engines().stylizer))
+    run = partial(run_segment_job, make=_engines().stylizer)
+    return _run(lambda: run_stored_job(share.limit(job), run))
 
 
 def join_job(job: JoinJob) -> "EncodeReport":
     """Run the last job of a clip in this process."""
-    from pipeline.workers.join_job import run_join_job
+    from pipeline.workers.stored_job import run_stored_join
 
-    return _run(lambda: run_join_job(job))
+    return _run(lambda: run_stored_join(job))
 
 
 def _run(work: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-# The whole name of the process of an actor while it runs a job.
+# Ray gives the process of an actor this name, followed by a method while it runs one.
 WORKER = "ray::RayWorker"
 
 
@@ -45,12 +45,16 @@ class Cluster:
             else:
                 return
 
-    def workers(self) -> list[int]:
+    def busy_workers(self) -> list[int]:
+        """Return the ids of the processes of the workers that run a job."""
+        return self.workers(f"{WORKER}.run")
+
+    def workers(self, name: str = WORKER) -> list[int]:
         """Return the ids of the processes of all workers."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                is_worker = (folder / "cmdline").read_bytes().startswith(WORKER.encode())
+                is_worker = (folder / "cmdline").read_bytes().startswith(name.encode())
                 if is_worker and self._token.encode() in (folder / "environ").read_bytes():
                     found.append(int(folder.name))
             except OSError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from pipeline.resume.lock import is_held_here
 from pipeline.resume.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from pipeline.summary import Summary
-from pipeline.workers.join_job import run_join_job
+from pipeline.system.urls import is_url
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import CountJobs, Tolerance
 from pipeline.workers.partition import WarmUp
 from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
+from pipeline.workers.stored_job import run_stored_job, run_stored_join
 from tests.support.media import Audio, Clip, make_clip, moving_square
 
 SMALL_STYLE = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)
@@ -76,7 +78,8 @@ class InlineExecutor:
             future.set_exception(InputError(job.config.source, "cannot be read on this machine"))
         else:
             try:
-                future.set_result(pickle.loads(pickle.dumps(run_segment_job(self.jobs[-1], self.make))))
+                run = partial(run_segment_job, make=self.make)
+                future.set_result(pickle.loads(pickle.dumps(run_stored_job(self.jobs[-1], run))))
             except PipelineError as error:
                 future.set_exception(error)
         return future
@@ -88,13 +91,14 @@ class InlineExecutor:
     def _join(self, job: JoinJob) -> "Future[EncodeReport]":
         future: Future[EncodeReport] = Future()
         try:
-            future.set_result(run_join_job(pickle.loads(pickle.dumps(job))))
+            future.set_result(run_stored_join(pickle.loads(pickle.dumps(job))))
         except PipelineError as error:
             future.set_exception(error)
         return future
 
     def cancel(self, futures: "Sequence[Future[Any]]") -> None:
-        assert is_held_here(os.path.join(work_dir_path(self.jobs[-1].config.target), "lock"))
+        target = self.jobs[-1].config.target
+        assert is_url(target) or is_held_here(os.path.join(work_dir_path(target), "lock"))
         self.cancelled += len(futures)
 
     def close(self) -> None:
