@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.batching import batch_config, command, make_clips, outputs_in, report_of, run_here, streams_of
+from tests.support.batching import ROOT, batch_config, command, make_clips, outputs_in, report_of, run_here, streams_of
 from tests.support.media import Audio, make_clip
 from tests.support.ray_cluster import Cluster
 from tests.support.segment_jobs import Noisy, difference
@@ -45,6 +46,44 @@ def test_a_batch_on_ray_is_as_one_here(tmp_path: Path, one_thread: None) -> None
     for name in outputs_in(here / "out"):
         assert difference(here / "out" / name, there / "out" / name) == [0] * 6
     assert set(os.listdir(there / "out")) == set(os.listdir(here / "out"))
+
+
+ALONE = """
+import os, socket, subprocess, sys
+from pipeline.workers.ray_cluster import connect
+ray, leaves = connect("auto")
+address = ray.get_runtime_context().gcs_address
+code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+strange = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+done = subprocess.run([sys.executable, "-c", code], env=strange, capture_output=True, timeout=100)
+print("a stranger:", done.returncode)
+print("usage:", os.environ["RAY_USAGE_STATS_ENABLED"])
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_process_is_for_it_alone(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    arguments = [sys.executable, "-c", ALONE]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert "a stranger: 1" in done.stdout, done.stderr
+    assert "usage: 0" in done.stdout
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: not processes_in(tmp_path))
+
+
+def processes_in(home: Path) -> list[str]:
+    """Return the names of the processes that were started with this home folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"HOME={home}\0".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "comm").read_text())
+        except OSError:
+            continue
+    return found
 
 
 # --- machines and drivers that come and go ---
