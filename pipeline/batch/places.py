@@ -1,6 +1,5 @@
 """Inputs and outputs of a batch, which are paths or URLs, and the state folder of an output folder at a URL."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +7,15 @@ from typing import Any, TypeVar
 
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_hash
-from pipeline.resume.manifest import NAME, SUFFIX
+from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, read_manifest
 from pipeline.resume.manifest import is_placed as is_placed_here
 from pipeline.resume.work_dir import clear_remains as clear_remains_here
 from pipeline.storage.mirror import Mirror
 from pipeline.system.files import file_signature, input_signature
+from pipeline.system.folders import scratch_folder
 from pipeline.system.urls import Store, StoreError, is_url
 
 T = TypeVar("T")
-_MANIFEST_BYTES = 2**28
 
 
 def signature(path: str) -> tuple[int, int] | None:
@@ -68,15 +67,20 @@ def is_placed(target: str) -> bool:
 
     Raises:
         InputError: the store does not answer.
+        OutputError: it does not answer any more.
     """
     if not is_url(target):
         return is_placed_here(target)
     found = signature(target)
-    data = _ask(target, lambda: Store(target + SUFFIX).read(NAME, _MANIFEST_BYTES))
-    try:  # the time is that of the store
-        return found is not None and data is not None and json.loads(data)["output_signature"][0] == found[0]
-    except (ValueError, TypeError, LookupError):
+    with scratch_folder() as folder:
+        Mirror(target + SUFFIX, str(folder)).pull_file(NAME)
+        try:
+            manifest = read_manifest(str(folder))
+        except ManifestError:
+            return False
+    if found is None or manifest is None or manifest.output_signature is None:
         return False
+    return manifest.output_signature[0] == found[0]  # the time is that of the store
 
 
 def clear_remains(target: str) -> None:

@@ -143,7 +143,7 @@ class SplitClip:
         ]
 
     def join_job(self, config: VideoConfig) -> JoinJob:
-        """Return the job that makes the output from all segments; ``config`` is that of the run, without refined styles."""
+        """Return the job that makes the output; ``config`` is that of the run, before its style was refined."""
         config = with_absolute_paths(replace(config, fresh=False))
         return JoinJob(config, self._store.manifest.identity, file_signature(config.source))
 

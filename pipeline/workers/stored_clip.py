@@ -43,6 +43,10 @@ def stylize_clip(config: VideoConfig, executor: SegmentExecutor, **settings: Any
     """
     if not is_stored(config):
         return stylize_long_clip(config, executor, **settings)
+    if config.refine.seconds:  # the refined style would have to be in the store
+        raise OutputError(
+            config.target, "--refine needs inputs and outputs that are paths; leave it out, or mount them"
+        )
     with local_config(config) as local:
         mirror = None
         if is_url(config.target):

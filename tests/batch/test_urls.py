@@ -9,8 +9,10 @@ import pytest
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Finished, Skipped
 from pipeline.batch.inputs import find_clips
+from pipeline.batch.places import clear_remains, is_placed
 from pipeline.batch.session import plan
 from pipeline.errors import InputError, OutputError
+from pipeline.resume.manifest import NAME, Manifest
 from pipeline.system.urls import Store
 from tests.support.batching import OPTIONS, make_clips, outputs_of, run_here, streams_of
 from tests.support.stores import HAS_S3, memory_store, put, s3_server
@@ -98,3 +100,16 @@ def test_a_url_keeps_its_slashes(tmp_path: Path) -> None:
     assert batch.target("d/e.mp4") == "s3://bucket/b/c/d/e.mp4"
     assert config("s3://bucket/a", output=tmp_path).output_url == ""
     assert config("s3://bucket/a", output=Path("out")).target("e.mp4") == "out/e.mp4"
+
+
+def test_an_output_that_nobody_recorded_is_ours(url: str, tmp_path: Path) -> None:
+    """The worker has put it into the store, and was killed before the record was written."""
+    target = f"{url}/out/film.mp4"
+    Store(target).write("", b"12345")
+    assert not is_placed(target)
+    for size in (6, 5):
+        Manifest({}, output_signature=(size, 1)).write(str(tmp_path))
+        put(f"{target}.flowbrush/{NAME}", tmp_path / NAME)
+        assert is_placed(target) == (size == 5)
+    clear_remains(target)
+    assert [name for name, _ in Store(f"{url}/out").find()] == ["film.mp4"]

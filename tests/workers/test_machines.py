@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.resume import fingerprint
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.manifest import NAME, work_dir_path
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.protocol import SegmentJob
@@ -33,7 +33,7 @@ def job(tmp_path: Path, clips: dict[int | None, Path]) -> SegmentJob:
         split_in_two(config(source, tmp_path / "out.mkv"), executor)
     folder = Path(work_dir_path(str(tmp_path / "out.mkv")))
     folder.mkdir(exist_ok=True, mode=0o700)
-    (folder / "manifest.json").touch()
+    (folder / NAME).touch()
     return executor.jobs[0]
 
 

@@ -90,7 +90,7 @@ def test_what_one_machine_finished_another_resumes(url: str, expected: Any, tmp_
     with pytest.raises(InputError, match="on this machine"):
         stylize_clip(at(url), InlineExecutor(fails={1}), **TWO)
     left = [name for name, _ in Store(f"{url}/out").find()]
-    assert "a.mkv.flowbrush/job0000.flowbrush/manifest.json" in left
+    assert "a.mkv.flowbrush/job0000.flowbrush/manifest.jsonl" in left
     assert not any(name.endswith((".part", "lock")) for name in left if "stylized" not in name)
     summary = stylize_clip(at(url), Machine(), **(TWO | {"count": lambda info, workers: 7}))
     assert summary.frames_reused > 0
