@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
 
 from pipeline.studio.config import StudioConfig
+from pipeline.studio.render.parent import Parent
+from pipeline.studio.render.render_process import Report
 from pipeline.studio.render.renderer import Renderer
 from pipeline.studio.render.space import Space
 from tests.studio.test_jobs import job_of
@@ -54,3 +56,20 @@ def test_a_job_that_is_cancelled_has_no_last_message(tmp_path: Path, module: str
     assert messages == [{"frames": 1, "total": 2, "fps": 3.0}]
     assert renderer.render(job_of(1), tmp_path / "result.mp4") == {}, "nothing is started for it"
     assert len(messages) == 1
+
+
+def test_what_a_render_says_names_no_path_of_this_machine() -> None:
+    sent: list[dict[str, object]] = []
+
+    class Listening:
+        def send(self, message: dict[str, object]) -> None:
+            sent.append(message)
+
+    order = {"source": "/home/me/uploads/1/clip.mp4", "target": "/home/me/jobs/2/result.mkv", "name": "holiday.mp4"}
+    report = Report(cast("Parent", Listening()), order)
+    report.note("the manifest in /home/me/jobs/2/result.mkv.flowbrush is unusable: starting from scratch")
+    report.fail("/home/me/uploads/1/clip.mp4: there is no such file")
+    assert sent == [
+        {"notice": "the manifest in the result.flowbrush is unusable: starting from scratch"},
+        {"error": "holiday.mp4: there is no such file"},
+    ]

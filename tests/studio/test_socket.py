@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -18,9 +18,11 @@ from models.engines.build import build_engine
 from models.engines.engine import Engine, EngineName, EngineSpec
 from pipeline.frames import Pixels
 from pipeline.studio.live.codecs import decode_jpeg, encode_jpeg, jpeg_size
-from pipeline.studio.live.room import LiveRoom
+from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.routes import live_router
+from pipeline.studio.live.socket import serve_socket
 from pipeline.stylize.bounded_engine import BuildEngine
+from tests.support.asynchronous import run_async
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio import serving
@@ -115,6 +117,23 @@ def test_frames_come_back_stylized_and_follow_the_settings() -> None:
                 assert difference(other.frame(content), plain) > 12
                 assert room.free == 1
         wait_for(lambda: room.free == 3, 5.0)
+
+
+def test_a_page_that_leaves_before_it_is_turned_away_is_no_error() -> None:
+    """The studio takes a minute to load its network; then nobody is there to be told that it is full."""
+
+    class Left:
+        async def accept(self) -> None:
+            pass
+
+        async def send_text(self, text: str) -> None:
+            raise WebSocketDisconnect(1006)
+
+    class Full:
+        async def admit(self) -> None:
+            raise FullError("the only place is taken")
+
+    run_async(serve_socket(cast("WebSocket", Left()), cast("LiveRoom", Full())))
 
 
 def test_one_frame_is_on_its_way_while_another_is_stylized_and_no_more() -> None:

@@ -21,6 +21,8 @@ from pipeline.studio.live.viewer import MOST_FPS, ReceivedFrame, Viewer
 
 # Codes of RFC 6455 and of its registry.
 GOING_AWAY, TRY_AGAIN_LATER, POLICY_VIOLATION = 1001, 1013, 1008
+# What sending raises when the page has closed the connection already.
+GONE = (RuntimeError, OSError, WebSocketDisconnect)
 # Messages that wait to be sent; more are dropped.
 MOST_WAITING = 8
 # Frames that cannot be read; a page that sends more is ended.
@@ -146,8 +148,9 @@ async def serve_socket(socket: WebSocket, room: LiveRoom) -> None:
         viewer = await room.admit()
     except (FullError, PipelineError) as error:
         message = full(str(error)) if isinstance(error, FullError) else notice(str(error))
-        await socket.send_text(json.dumps(message))
-        await socket.close(TRY_AGAIN_LATER)
+        with suppress(*GONE):
+            await socket.send_text(json.dumps(message))
+            await socket.close(TRY_AGAIN_LATER)
         return
     connection = SocketConnection(socket, viewer, room.names)
     room.connect(viewer, connection)
@@ -155,5 +158,5 @@ async def serve_socket(socket: WebSocket, room: LiveRoom) -> None:
         await connection.run()
     finally:
         room.leave(viewer)
-        with suppress(RuntimeError, OSError, WebSocketDisconnect):  # closed by the page already
+        with suppress(*GONE):
             await socket.close(GOING_AWAY)

@@ -27,10 +27,16 @@ PROGRESS_SECONDS = 0.25
 
 
 class Report:
-    """Sends the progress of a render to the studio, a few times a second."""
+    """Sends what pages show of a render to the studio: its progress a few times a second, and no path of this machine.
 
-    def __init__(self, parent: Parent) -> None:
+    Args:
+        parent: the studio.
+        order: what is rendered.
+    """
+
+    def __init__(self, parent: Parent, order: Mapping[str, Any]) -> None:
         self._parent = parent
+        self._names = {order["target"]: "the result", order["source"]: order["name"]}
         self._next = 0.0
 
     def frames(self, state: Progress) -> None:
@@ -42,7 +48,16 @@ class Report:
 
     def note(self, line: str) -> None:
         """Send a notice."""
-        self._parent.send({"notice": line})
+        self._parent.send({"notice": self._without_paths(line)})
+
+    def fail(self, line: str) -> None:
+        """Send why the render failed."""
+        self._parent.send({"error": self._without_paths(line)})
+
+    def _without_paths(self, line: str) -> str:
+        for path, name in self._names.items():
+            line = line.replace(path, name)
+        return line
 
 
 def config_of(order: Mapping[str, Any]) -> VideoConfig:
@@ -60,15 +75,15 @@ def main() -> None:
     """Render what the studio orders."""
     parent = Parent(NICENESS)
     order = parent.receive()
-    report = Report(parent)
+    report = Report(parent, order)
     try:
         summary = stylize_video(config_of(order), progress=report.frames, notify=report.note)
         parent.send({"done": True, "frames": summary.frames, "total": summary.frames, "fps": summary.fps})
     except (PipelineError, ValueError) as error:
-        parent.send({"error": line_of(error, order["name"])})
+        report.fail(line_of(error, order["name"]))
     except Exception as error:
         logger.exception("%s", order["name"])
-        parent.send({"error": f"{order['name']}: {type(error).__name__}: {first_line(error)}"})
+        report.fail(f"{order['name']}: {type(error).__name__}: {first_line(error)}")
 
 
 if __name__ == "__main__":
