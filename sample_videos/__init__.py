@@ -1,8 +1,11 @@
 """Two short clips, rendered from scratch by ``sample_videos.renderer``, which also gives their exact optical flow."""
 
+from fractions import Fraction
 from pathlib import Path
 
 CLIPS = ("harbor", "street")
+SAMPLE, SAMPLE_SECONDS = "harbor", Fraction(3)
+"""What a style is shown on: a clip, and the time of a frame in it."""
 
 
 def clip(name: str) -> Path:

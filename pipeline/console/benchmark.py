@@ -20,7 +20,6 @@ from pipeline.system.folders import cache_folder, scratch_folder
 if TYPE_CHECKING:
     from models.engines.engine import EngineName
 
-SAMPLE = "harbor"
 ASPECT = Fraction(16, 9)
 STYLE = "great-wave"
 SECONDS = {360: Fraction(1), 720: Fraction(2, 5), 1080: Fraction(1, 5)}
@@ -95,7 +94,7 @@ def _measure(
     started = time.perf_counter()
     summary = stylize_video(
         VideoConfig(
-            source=str(sample_videos.clip(SAMPLE)),
+            source=str(sample_videos.clip(sample_videos.SAMPLE)),
             target=str(target),
             stylize=StylizeConfig(style=STYLE, device=config.device, engine=engine),
             decode=DecodeConfig(height=height, duration_seconds=seconds),

@@ -20,7 +20,6 @@ from pipeline.media.stills import check_image_target, write_image
 from pipeline.stylize.style import bundled_styles, find_style, load_style_settings, styles_in
 from pipeline.stylize.stylizer import Stylizer
 
-SAMPLE, SAMPLE_SECONDS = "harbor", Fraction(3)
 TILE_PIXELS, LONGEST_TILE_PX, NARROWEST_TILE_PX = 480 * 270, 720, 240
 MARGIN_PX, TITLE_PX, SUBTITLE_PX, CAPTION_PX = 14, 20, 15, 54
 PAGE_ASPECT = 1.5
@@ -106,9 +105,9 @@ def draw_page(tiles: Sequence[Tile], aspect: float, *, columns: int | None = Non
 
 def _pick_frame(config: PreviewConfig) -> tuple[Pixels, float]:
     """The frame, and its displayed width over its height."""
-    name, at = config.clip or str(sample_videos.clip(SAMPLE)), config.at_seconds
+    name, at = config.clip or str(sample_videos.clip(sample_videos.SAMPLE)), config.at_seconds
     if at is None and config.clip is None:
-        at = SAMPLE_SECONDS
+        at = sample_videos.SAMPLE_SECONDS
     elif at is None and name != "-":
         with open_source(name) as source:
             at = Fraction((source.info.duration_seconds or 0) / 2).limit_denominator(1000)

@@ -130,7 +130,7 @@ class Source:
             self._reader.close()
         self._reader = reader
         trim = Trim(reader.header, self._config, reader.side_streams, shift_ticks=self._shift_ticks)
-        self._items = _trimmed(trim, reader, self.info.path)
+        self._items = _with_whole_last_frame(trim.items(reader.read()), trim, reader)
 
     def stop(self) -> None:
         """End `items` for a thread that iterates it, even if it waits for a pipe; never blocks."""
@@ -235,7 +235,10 @@ def _start(
             reader.seek(place)
         except av.FFmpegError:
             return None
-    items = _limited(name, _trimmed(trim, reader, name))
+    if trim.start_seconds is None:  # what `trim` holds back is limited too
+        items = trim.items(_limited(name, reader.read()))
+    else:  # what comes before the wanted part is skipped, however much it is
+        items = _limited(name, trim.items(reader.read()))
     read: list[VideoFrame | StreamPacket] = []
     covers: dict[int, bytes] = {}
     for item in items:
@@ -247,7 +250,8 @@ def _start(
             if margin is not None and trim.missed_start:
                 return None
             info = describe_video(name, reader.header, config, item, keep_alpha_and_depth=keep_alpha_and_depth)
-            return Source(info, reader, trim, (item.pts or 0) * reader.header.time_base, covers, chain(read, items))
+            items = _with_whole_last_frame(chain(read, items), trim, reader)
+            return Source(info, reader, trim, (item.pts or 0) * reader.header.time_base, covers, items)
     if margin is not None:
         return None
     raise InputError(name, _why_no_frame(reader, trim, config))
@@ -273,13 +277,14 @@ def _limited(path: str, items: Iterator[VideoFrame | StreamPacket]) -> Iterator[
             yield from items
 
 
-def _trimmed(trim: Trim, reader: Reader, path: str) -> Iterator[VideoFrame | StreamPacket]:
-    """Yield the items of ``trim``; in mp4 and mov, extend the last frame to the end that the header declares.
+def _with_whole_last_frame(
+    items: Iterator[VideoFrame | StreamPacket], trim: Trim, reader: Reader
+) -> Iterator[VideoFrame | StreamPacket]:
+    """Yield ``items``; in mp4 and mov, extend the last frame to the end that the header declares.
 
     Packet durations in these files are differences between dts, not between pts.
     """
-    read = reader.read() if trim.start_seconds is not None else _limited(path, reader.read())
-    video, items = reader.header.video, trim.items(read)
+    video = reader.header.video
     if (
         not reader.header.container.startswith("mov")
         or video is None

@@ -42,7 +42,7 @@ NICENESS = 0  # somebody is waiting for the picture
 MOST_PX = 1920 * 1080
 # Of the JPEG; pages show frames at about this width.
 WIDTH_PX, QUALITY = 1280, 88
-SAMPLE, SAMPLE_SECONDS, SAMPLE_HEIGHT_PX = "harbor", Fraction(3), 270
+SAMPLE_HEIGHT_PX = 270
 # How far before its end the last frame of a clip is looked for.
 _BEFORE_END_SECONDS = (Fraction(0), Fraction(1, 10), Fraction(1), Fraction(10))
 
@@ -175,8 +175,8 @@ class Service:
 
     def _still(self, message: Mapping[str, Any]) -> Still:
         if message["do"] == "thumbnail":
-            config = DecodeConfig(start_seconds=SAMPLE_SECONDS, height=SAMPLE_HEIGHT_PX)
-            with open_source(str(sample_videos.clip(SAMPLE)), config, with_side_packets=False) as source:
+            config = DecodeConfig(start_seconds=sample_videos.SAMPLE_SECONDS, height=SAMPLE_HEIGHT_PX)
+            with open_source(str(sample_videos.clip(sample_videos.SAMPLE)), config, with_side_packets=False) as source:
                 still = Still(next(decode(source)).pixels, source.info.sample_aspect_ratio)
         else:
             seconds = Fraction(min(max(message["seconds"], 0.0), float(LONGEST_SECONDS))).limit_denominator(10_000)
