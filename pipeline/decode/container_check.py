@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import IO
 
-from pipeline.decode.index_check import check_index
+from pipeline.decode.index.check import check_index
 from pipeline.media.boxes import MAX_BOXES, iso_boxes, parse_element, riff_chunks
 
 # Top-level boxes of ISO base media files; anything else is data appended to a complete file.

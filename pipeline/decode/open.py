@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from pipeline.decode.container_check import find_inflated_index, find_truncation
-from pipeline.decode.index_check import IndexGuard
+from pipeline.decode.index.check import IndexGuard
 from pipeline.decode.reader import main_video
 from pipeline.decode.timeline.clock import TICK, ContinuousClock
 from pipeline.decode.timeline.clock_samples import is_even

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import av
 from av.container import InputContainer
 
-from pipeline.decode.index_check import IndexGuard
+from pipeline.decode.index.check import IndexGuard
 from pipeline.errors import InputError
 
 # FFmpeg's name of the demuxer that passes on bytes as they are, and its option for the size of its packets.

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.decode import index_check
-from pipeline.decode.index_check import IndexGuard, check_index
+from pipeline.decode.index import walk
+from pipeline.decode.index.check import IndexGuard, check_index
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support.boxes import BOMBS, MANY, OVERLAPS, box, movie, sample_table, table, track
@@ -222,7 +222,7 @@ def test_many_small_boxes_are_read_together(boxes: bytes) -> None:
 
 
 def test_an_absurd_number_of_boxes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_check, "MAX_BOXES", 2000)  # otherwise it takes more than a gigabyte
+    monkeypatch.setattr(walk, "MAX_BOXES", 2000)  # otherwise it takes more than a gigabyte
     for boxes in (box(b"skip") * 8000, box(b"moof") * 8000, box(b"udta", box(b"abcd") * 8000)):
         data = movie(track(sample_table(10))) + boxes
         assert "more than 2000 boxes" in str(check_index(io.BytesIO(data), len(data)))
@@ -231,5 +231,5 @@ def test_an_absurd_number_of_boxes_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_stream_of_tiny_fragments_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera may send for months."""
-    monkeypatch.setattr(index_check, "MAX_BOXES", 100)
+    monkeypatch.setattr(walk, "MAX_BOXES", 100)
     assert piped(movie(track(sample_table(10))) + fragments(2000)) is None
