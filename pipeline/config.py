@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError, read_memory, read_rate
+from pipeline.mask_spec import parse_mask
 from pipeline.options import Argument, Option, Setting, check_settings
 from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend
 
@@ -41,9 +42,25 @@ Engine: TypeAlias = Annotated[
     Option("How to run the network; auto takes the fastest that is available."),
 ]
 MaskFile: TypeAlias = Annotated[
-    str | None, Option("Image or clip: white areas are stylized, black areas are not.", metavar="FILE")
+    str | None,
+    Option(
+        "Image, clip or sequence: white areas are stylized, black areas are not. Or of the frame: key:#00ff00 (all but "
+        "this color), luma (light areas).",
+        metavar="FILE",
+        check=parse_mask,
+    ),
 ]
+FeatherPx: TypeAlias = Annotated[
+    float, Option("Width of the soft edge of --mask.", name="feather", metavar="PX", min=0, max=1000, unit="pixels")
+]
+InvertMask: TypeAlias = Annotated[bool, Option("Stylize what --mask leaves out.")]
 NoTag: TypeAlias = Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")]
+
+
+def check_mask_options(mask: str | None, feather_px: float, invert_mask: bool) -> None:
+    """Raise ValueError if options of a mask are given without one."""
+    if mask is None and (feather_px or invert_mask):
+        raise ValueError("--feather and --invert-mask belong to --mask FILE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +265,8 @@ class VideoConfig:
     stylize: StylizeConfig
     refine: RefineConfig = field(default_factory=RefineConfig)
     mask: MaskFile = None
+    feather_px: FeatherPx = 0.0
+    invert_mask: InvertMask = False
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     fresh: Annotated[bool, Option("Delete the partial output of an interrupted run and start over.")] = False
@@ -261,6 +280,7 @@ class VideoConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_mask_options(self.mask, self.feather_px, self.invert_mask)
         if self.refine.seconds and not has_picture(self.stylize.style, self.stylize.style_end):
             raise ValueError(
                 "--refine improves the style of a picture; give --style-image IMAGE, or train with `flowbrush train`"

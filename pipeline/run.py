@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from pipeline.config import StylizeConfig, VideoConfig
-from pipeline.decode.mask import Mask, open_mask
+from pipeline.decode.frame_mask import FrameMask
+from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
@@ -62,7 +63,7 @@ def stylize_video(
             with_side_packets=not is_resumable(config) and not is_sequence(config.target),
             keep_alpha_and_depth=True,
         ) as source,
-        open_mask(config.mask, source.info, config.decode) as mask,
+        open_mask(config, source.info) as mask,
     ):
         plan = plan_output_of(config, source)
         notices.extend(plan.notices)
@@ -109,7 +110,7 @@ def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
 
 
 def load_stylizer(
-    config: StylizeConfig, *, source: Source, mask: Mask | None, make: MakeStylizer, notify: Notify
+    config: StylizeConfig, *, source: Source, mask: FrameMask | None, make: MakeStylizer, notify: Notify
 ) -> Stylizer:
     """Load a stylizer for the frames of ``source``.
 

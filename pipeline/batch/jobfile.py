@@ -23,6 +23,7 @@ from pipeline.batch.config import read_style_images, read_styles
 from pipeline.batch.inputs import InputFile, find_clips
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
+from pipeline.mask_spec import parse_mask
 from pipeline.notices import Notify
 from pipeline.options import option_named
 from pipeline.style_spec import rename_styles
@@ -164,7 +165,7 @@ def _rows(path: Path, place: str, values: Mapping[str, object], output: Path | N
     options = dict(values)
     text, name, style, image = (options.pop(each, None) for each in ("input", "output", "style", "style_image"))
     mask, style_end = options.get("mask"), options.get("style_end")
-    if isinstance(mask, str) and mask:
+    if isinstance(mask, str) and mask and parse_mask(mask) is None:
         options["mask"] = _relative_to(path, mask)
     if isinstance(style_end, str) and style_end:
         options["style_end"] = _resolve_style(path, style_end)

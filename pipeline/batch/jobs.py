@@ -10,7 +10,7 @@ from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
 from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
 from pipeline.batch.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
-from pipeline.decode.mask import Mask
+from pipeline.decode.mask import make_mask
 from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
@@ -191,7 +191,7 @@ def _check_available(config: VideoConfig, available: set[str]) -> None:
         find_device(device)
         available.add(device)
     if mask is not None and mask not in available:
-        Mask(mask, width=16, height=16).close()
+        make_mask(mask, width=16, height=16).close()
         available.add(mask)
 
 

@@ -1,4 +1,4 @@
-"""Masks: images or clips. White pixels are stylized, black ones stay original, grey ones are blended."""
+"""Masks that are files: images, clips or image sequences. White is stylized, black stays original, grey is blended."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -6,37 +6,65 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
-from pipeline.config import DecodeConfig
+from pipeline.config import DecodeConfig, VideoConfig
+from pipeline.decode.frame_mask import LUMA, Amount, DerivedMask, FrameMask
 from pipeline.decode.sequence import CONTAINER
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
+from pipeline.mask_spec import parse_mask
 from pipeline.media.colorspace import EXACT, source_color
 from pipeline.media.image_sequence import is_sequence
 from pipeline.media.orientation import rotate
 from pipeline.media.stills import is_still_image, read_image
 
-# Rec. 709 weights of red, green and blue, for masks that are not grey.
-_LUMA = (0.2126, 0.7152, 0.0722)
 
-
-def open_mask(path: str | None, info: VideoInfo, part: DecodeConfig) -> AbstractContextManager["Mask | None"]:
-    """Return a context with the mask for the part of the video of ``info``; with None if ``path`` is None."""
-    if path is None:
+def open_mask(config: VideoConfig, info: VideoInfo) -> AbstractContextManager[FrameMask | None]:
+    """Return a context with the mask for the part of the video of ``info``; with None if there is no mask."""
+    if config.mask is None:
         return nullcontext()
+    part = config.decode
     if info.container != CONTAINER:
         part = replace(part, start_number=None)  # it numbers the output
-    return Mask(path, width=info.width, height=info.height, part=part, rate=info.average_rate)
+    return make_mask(
+        config.mask,
+        width=info.width,
+        height=info.height,
+        part=part,
+        rate=info.average_rate,
+        feather_px=config.feather_px,
+        inverted=config.invert_mask,
+    )
 
 
-class Mask:
-    """How much of each pixel is stylized, from 0 to 1, at each time of a video; a context manager.
+def make_mask(
+    mask: str,
+    *,
+    width: int,
+    height: int,
+    part: DecodeConfig | None = None,
+    rate: Fraction | None = None,
+    feather_px: float = 0.0,
+    inverted: bool = False,
+) -> FrameMask:
+    """Return a mask that is a file, or one that is made from each frame; see `pipeline.mask_spec` and `Mask`.
+
+    Raises:
+        InputError: the file cannot be read.
+        ValueError: it is neither a file, nor a key or range that can be read.
+    """
+    spec = parse_mask(mask)
+    if spec is not None:
+        return DerivedMask(spec, feather_px=feather_px, inverted=inverted)
+    return Mask(mask, width=width, height=height, part=part, rate=rate, feather_px=feather_px, inverted=inverted)
+
+
+class Mask(FrameMask):
+    """A mask that is a file.
 
     A clip may be shorter than the video: its first frame is used before it starts, its last frame after it ends.
 
@@ -46,6 +74,8 @@ class Mask:
         height: of the video's frames in pixels.
         part: the part of the video that is read; the same part of a clip is used.
         rate: frames per second of the video, for a mask that is an image sequence; None for the rate of those.
+        feather_px: see `FrameMask`.
+        inverted: see `FrameMask`.
 
     Raises:
         InputError: the mask cannot be read.
@@ -59,7 +89,10 @@ class Mask:
         height: int,
         part: DecodeConfig | None = None,
         rate: Fraction | None = None,
+        feather_px: float = 0.0,
+        inverted: bool = False,
     ) -> None:
+        super().__init__(feather_px=feather_px, inverted=inverted)
         self._size = (width, height)
         self._source: Source | None = None
         self._frames: Iterator[VideoFrame] = iter(())
@@ -76,7 +109,7 @@ class Mask:
             self._current = self._scaled(next(self._frames))
             self._next = next(self._frames, None)
 
-    def at(self, seconds: Fraction) -> NDArray[np.float32]:
+    def at(self, seconds: Fraction) -> Amount:
         """Return the mask at ``seconds``, ``(height, width, 1)`` in [0, 1]; times must not decrease between calls."""
         latest: VideoFrame | None = None
         while self._next is not None and self._seconds(self._next) <= seconds:
@@ -85,35 +118,27 @@ class Mask:
             self._current = self._scaled(latest)
         return self._current
 
-    def __call__(self, original: Pixels, stylized: Pixels, seconds: Fraction) -> Pixels:
-        """Return ``stylized`` where the mask is white, ``original`` where it is black; all ``(height, width, 3)``."""
-        amount = self.at(seconds)
-        mixed = original + amount * (stylized.astype(np.float32) - original)
-        return np.asarray(np.rint(mixed), stylized.dtype)
+    def amount(self, pixels: Pixels, seconds: Fraction) -> Amount:
+        """Return how much of each pixel is stylized; the frame does not count."""
+        return self.at(seconds)
 
     def close(self) -> None:
         """Close the file."""
         if self._source is not None:
             self._source.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _seconds(self, frame: VideoFrame) -> Fraction:
         return (frame.pts or 0) * (self._source.info.time_base if self._source else Fraction(1))
 
-    def _scaled(self, frame: VideoFrame) -> NDArray[np.float32]:
+    def _scaled(self, frame: VideoFrame) -> Amount:
         info = self._source.info if self._source else None
         quarters = info.rotation // 90 if info else 0
         width, height = self._size if quarters % 2 == 0 else self._size[::-1]
         full_range = 2 if source_color(frame).full_range else 1
         rgb = frame.reformat(width, height, format="rgb24", src_color_range=full_range, interpolation=EXACT)
         upright = rotate(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=info is not None and info.flipped)
-        luma = upright @ np.asarray(_LUMA, np.float32) / 255
-        return np.asarray(luma, np.float32)[..., None].clip(0, 1)
+        luma = upright @ np.asarray(LUMA, np.float32) / 255
+        return self._finished(np.asarray(luma, np.float32).clip(0, 1))
 
 
 def _open_clip(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pipeline.config import DecodeConfig, MaskFile, NoTag, StylizeConfig
+from pipeline.config import DecodeConfig, FeatherPx, InvertMask, MaskFile, NoTag, StylizeConfig, check_mask_options
 from pipeline.options import Argument, Option, OptionsOf, check_settings
 
 
@@ -24,6 +24,8 @@ class ImageConfig:
     ]
     stylize: Annotated[StylizeConfig, OptionsOf(StylizeConfig, without=("style_end", "stability"))]
     mask: MaskFile = None
+    feather_px: FeatherPx = 0.0
+    invert_mask: InvertMask = False
     decode: Annotated[
         DecodeConfig, OptionsOf(DecodeConfig, without=("start", "duration", "strict", "fps", "start_number"))
     ] = field(default_factory=DecodeConfig)
@@ -39,6 +41,7 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_mask_options(self.mask, self.feather_px, self.invert_mask)
         if not self.inputs:
             raise ValueError("give at least one picture, folder or pattern")
         if not self.output:

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from fractions import Fraction
 
-from pipeline.decode.mask import Mask
+from pipeline.decode.frame_mask import FrameMask
+from pipeline.decode.mask import make_mask
 from pipeline.errors import TooLittleMemoryError
 from pipeline.frames import Frame
 from pipeline.image.config import ImageConfig
@@ -34,7 +35,7 @@ class PictureStylizer:
 
     def __init__(self, config: ImageConfig, notify: Notify) -> None:
         self._config = replace(config.stylize, stability="none")
-        self._mask_file = config.mask
+        self._mask_of = config
         self._notify = notify
         self._stylizers: OrderedDict[Key, Stylizer] = OrderedDict()
         self.engine = self.precision = self.device = ""
@@ -72,9 +73,11 @@ class PictureStylizer:
         self._stylizers.move_to_end(key)
         return self._stylizers[key]
 
-    def _mask(self, width: int, height: int) -> Mask | None:
+    def _mask(self, width: int, height: int) -> FrameMask | None:
         """Return the mask for pictures of this size; of a clip its first frame."""
-        if self._mask_file is None:
+        config = self._mask_of
+        if config.mask is None:
             return None
-        with Mask(self._mask_file, width=width, height=height) as mask:
-            return mask
+        return make_mask(
+            config.mask, width=width, height=height, feather_px=config.feather_px, inverted=config.invert_mask
+        )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, find
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, StyleError
+from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import ImageSequence, find_sequence
 from pipeline.style_spec import is_picture, parse_blend, style_name
 from pipeline.system.files import input_signature, open_input
@@ -209,12 +210,15 @@ def refine_hashes(config: VideoConfig) -> list[Any] | None:
 
 
 def mask_hash(config: VideoConfig) -> dict[str, Any] | None:
-    """Return the `content_hash` of the mask, None without a mask.
+    """Return the `content_hash` of the mask, or what it is made of, and its edges; None without a mask.
 
     Raises:
         InputError: the mask cannot be read.
     """
-    return None if config.mask is None else content_hash(config.mask)
+    if config.mask is None:
+        return None
+    content = content_hash(config.mask) if parse_mask(config.mask) is None else {"of_frame": config.mask}
+    return content | {"feather_px": config.feather_px, "inverted": config.invert_mask}
 
 
 def software() -> dict[str, str | None]:

@@ -15,6 +15,7 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.sequence import SequencePlan, SequenceWriter
 from pipeline.encode.writer import EncodeReport, FileWriter, Writer
 from pipeline.frames import Frame, State
+from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import is_sequence
 from pipeline.media.packets import SidePackets
 from pipeline.notices import Notify
@@ -34,7 +35,8 @@ LoadStylizer = Callable[[StylizeConfig], Stylizer]
 
 def is_resumable(config: VideoConfig) -> bool:
     """Return whether a later run can resume: if all inputs are files or image sequences, and the output is a file."""
-    inputs = [path for path in (config.source, config.mask) if path is not None]
+    has_mask_file = config.mask is not None and parse_mask(config.mask) is None
+    inputs = [config.source, *([config.mask] if config.mask and has_mask_file else [])]
     is_file = config.target != "-" and not is_sequence(config.target)
     return config.in_segments and is_file and all(os.path.isfile(path) or is_sequence(path) for path in inputs)
 

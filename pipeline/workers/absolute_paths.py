@@ -9,6 +9,7 @@ from typing import Any
 from models.registry import is_weight_file
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.mask_spec import parse_mask
 from pipeline.resume.fingerprint import content_hash, differences_here, is_same_content
 from pipeline.resume.manifest import NAME, work_dir_path
 from pipeline.style_spec import is_picture, rename_styles
@@ -23,7 +24,7 @@ def with_absolute_paths(config: VideoConfig) -> VideoConfig:
         config,
         source=_absolute(config.source),
         target=_absolute(config.target),
-        mask=None if config.mask is None else _absolute(config.mask),
+        mask=config.mask if config.mask is None or parse_mask(config.mask) else _absolute(config.mask),
         stylize=replace(
             config.stylize,
             style=rename_styles(style, _absolute_style),

@@ -70,7 +70,7 @@ def run_segment_job(job: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentRe
     config, notices = job.config, list[str]()
     with (
         open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source,
-        open_mask(config.mask, source.info, config.decode) as mask,
+        open_mask(config, source.info) as mask,
     ):
         # The other streams, and whether the output may be replaced, are decided for the whole clip.
         plan = plan_clip(replace(config, encode=replace(config.encode, streams="none", overwrite=True)), source)
