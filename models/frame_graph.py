@@ -70,8 +70,10 @@ class FrameGraph(nn.Module):
         result = composite(frame, stylized, amount, keep_colors)
         return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
 
-    def run_network(self, frame: Tensor, style: Style, past: Tensor, past_weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the stylized frame ``(1, 3, H, W)`` float32 in [0, 1], and the statistics that were used."""
+    def run_network(
+        self, frame: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the stylized frames ``(N, 3, H, W)`` float32 in [0, 1], and the statistics that were used."""
         image = resize(frame, self.canvas)
         stylized, used = self.network(image.to(style.weight.dtype), style, past, past_weight)
         stylized = resize(stylized.float(), frame.shape[-2:])
@@ -80,8 +82,8 @@ class FrameGraph(nn.Module):
         return stylized, used
 
     def block_light(self, frame: Tensor) -> Tensor:
-        """Return `block_light`, for a subclass that computes it in another way."""
-        return block_light(frame)
+        """Return the brightest channel, mean over each block: ``(N, 1, rows, columns)`` of `block_grid`."""
+        return F.interpolate(frame.amax(dim=1, keepdim=True), block_grid(*frame.shape[-2:]), mode="area")
 
 
 def pixels_to_unit(pixels: Tensor) -> Tensor:
@@ -149,11 +151,6 @@ def composite(frame: Tensor, stylized: Tensor, amount: Tensor, keep_colors: Tens
         toned = torch.lerp(full, (plain + luma_change).clamp(0, 1), keep_colors)
         channels.append(torch.lerp(plain, toned, amount))
     return torch.stack(channels, dim=-1)[0]
-
-
-def block_light(frame: Tensor) -> Tensor:
-    """Return the brightest channel of ``(N, 3, H, W)``, mean over blocks: ``(N, 1, rows, columns)`` of `block_grid`."""
-    return F.interpolate(frame.amax(dim=1, keepdim=True), block_grid(*frame.shape[-2:]), mode="area")
 
 
 def black_mask(light: Tensor, size: Sequence[int]) -> Tensor:

@@ -17,7 +17,9 @@ class AnySizeFrameGraph(FrameGraph):
     over blocks, whose sides differ by a pixel if the frame is no multiple of them, this one multiplies by a matrix.
     """
 
-    def run_network(self, frame: Tensor, style: Style, past: Tensor, past_weight: Tensor) -> tuple[Tensor, Tensor]:
+    def run_network(
+        self, frame: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See `FrameGraph.run_network`."""
         height, width = frame.shape[-2:]
         image = repeat_edge_to_multiple(frame, self.network.MULTIPLE).to(style.weight.dtype)
