@@ -13,10 +13,14 @@ the mean accuracy over the seeds, with the lowest and the highest.
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+
+sys.path.pop(0)  # this folder: its cuda.py would hide the package of that name, which torch imports
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
