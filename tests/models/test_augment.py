@@ -1,6 +1,7 @@
 """Random styles as a transform of torchvision's v2; a tiny network, small images."""
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,17 @@ def test_the_gallery_is_the_default() -> None:
     augment = StyleAugment()
     assert augment.styles == tuple(bundled())
     assert "p=0.5" in repr(augment)
+
+
+def test_the_example_of_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "augment.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    torch.manual_seed(0)
+    result = names["train"](image(height=64, width=64))
+    assert (result.shape, result.dtype) == ((3, 224, 224), torch.float32)
+    assert result.min() < -0.5, "normalized"
 
 
 @pytest.mark.gpu
