@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from docs.make_pictures import save
-from tests.support.studio_page import CHROMIUM, LivePage, choose_style, running_studio, until
+from tests.support.studio.page import CHROMIUM, LivePage, choose_style, running_studio, until
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "sample_videos"

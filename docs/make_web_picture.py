@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from docs.make_pictures import flowbrush, frames, save
 from pipeline.frames import Pixels
-from tests.support.studio_page import CHROMIUM, until
+from tests.support.studio.page import CHROMIUM, until
 
 PAGE = Path(__file__).with_name("export.md")
 STYLE = "great-wave"

@@ -10,9 +10,9 @@ from pipeline.decode.container_check import find_inflated_index, find_truncation
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.media.damage import damage_notice
+from tests.support.clips.reading import count_frames, index_first, truncate, video_packets
 from tests.support.fuzz.originals import make_originals
 from tests.support.media import Clip, make_clip
-from tests.support.reading import count_frames, index_first, truncate, video_packets
 
 
 @pytest.fixture(scope="module")

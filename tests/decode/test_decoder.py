@@ -16,8 +16,8 @@ from pipeline.decode.source import open_source
 from pipeline.media.packets import SidePackets
 from pipeline.threads import prefetch
 from tests.support import media
+from tests.support.clips.reading import read, square_error
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.reading import read, square_error
 
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)
 

@@ -14,8 +14,8 @@ from pipeline.decode.reader import main_video
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
+from tests.support.clips.reading import index_first, read, square_error, truncate, video_packets
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.reading import index_first, read, square_error, truncate, video_packets
 
 EVERY_FIFTH = {"crf": "12", "preset": "ultrafast", "g": "5", "bf": "0"}
 

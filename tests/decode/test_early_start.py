@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.support.clips.reading import spoil
+from tests.support.clips.timelines import TICKS, WRAP, set_clock, stream
+from tests.support.clips.transcoding import transcode_file
 from tests.support.fuzz.recordings import Recording, Sound, record
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.reading import spoil
-from tests.support.timelines import TICKS, WRAP, set_clock, stream
-from tests.support.transcoding import transcode_file
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])

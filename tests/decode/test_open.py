@@ -15,9 +15,9 @@ from pipeline.decode.open import DEMUXERS, MAX_FAILURES, MAX_PIXELS, MAX_STREAMS
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
-from tests.support.extras import FONT, Extras, enrich
+from tests.support.clips.extras import FONT, Extras, enrich
+from tests.support.clips.reading import count_frames, read, read_piped, truncate
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.reading import count_frames, read, read_piped, truncate
 
 SHORT = {"pts": (0, 512, 1024)}
 MILLISECONDS = {"time_base": Fraction(1, 1000), "pts": range(0, 800, 40)}

@@ -10,7 +10,7 @@ from pipeline.config import DecodeConfig
 from pipeline.decode import source as source_module
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
-from tests.support.extras import make_films
+from tests.support.clips.extras import make_films
 from tests.support.media import Audio, Clip, make_clip, moving_square
 from tests.support.memory import MEBIBYTE, growth
 

@@ -16,8 +16,8 @@ import cli
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from tests.support import media
+from tests.support.clips.reading import read, square_error
 from tests.support.media import AWKWARD_NAMES, Audio, Clip, make_clip
-from tests.support.reading import read, square_error
 
 ROOT = Path(cli.__file__).parent
 
@@ -52,7 +52,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from tests.support.reading import count_frames
+from tests.support.clips.reading import count_frames
 
 def read_bytes():
     return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])

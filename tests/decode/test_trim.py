@@ -12,8 +12,8 @@ from pipeline.decode.source import open_source
 from pipeline.decode.trim import FrameTimes
 from pipeline.errors import InputError
 from tests.support import media
+from tests.support.clips.reading import read, read_piped, square_error
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.reading import read, read_piped, square_error
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".ts"])

@@ -9,8 +9,8 @@ from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.media.stills import read_image
 from tests.support import media
+from tests.support.clips.reading import read, square_error
 from tests.support.memory import growth
-from tests.support.reading import read, square_error
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])

@@ -8,8 +8,8 @@ from pipeline.config import EncodeConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.planner import plan_output
+from tests.support.clips.transcoding import transcode_file
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.transcoding import transcode_file
 
 
 @pytest.mark.parametrize(

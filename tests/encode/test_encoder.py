@@ -15,8 +15,8 @@ from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.planner import plan_output
 from tests.support import media
+from tests.support.clips.transcoding import transcode, transcode_file
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.transcoding import transcode, transcode_file
 
 
 @pytest.fixture(scope="module")

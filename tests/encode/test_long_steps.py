@@ -8,11 +8,11 @@ import pytest
 
 from pipeline.encode.long_steps import QUICKTIME_TICKS, coarser_time_base
 from pipeline.media.containers import container_for
+from tests.support.clips.transcoding import transcode_file
 from tests.support.fuzz.clip_cases import run_clip
 from tests.support.fuzz.oracle import play
 from tests.support.fuzz.recordings import Recording, record
 from tests.support.media import Clip, make_clip
-from tests.support.transcoding import transcode_file
 
 MP4 = container_for("out.mp4")
 STEP = Fraction(1001, 30000)

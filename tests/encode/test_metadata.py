@@ -10,9 +10,9 @@ from pipeline.encode.metadata import choose_metadata, stream_metadata
 from pipeline.encode.planner import plan_output
 from pipeline.media.containers import container_for
 from tests.support import media
-from tests.support.extras import film, make_films
+from tests.support.clips.extras import film, make_films
+from tests.support.clips.transcoding import transcode, transcode_file
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.transcoding import transcode, transcode_file
 
 MILLISECOND = Fraction(1, 1000)
 

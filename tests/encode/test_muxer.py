@@ -13,9 +13,9 @@ from pipeline.encode.muxer import Muxer
 from pipeline.encode.planner import plan_output
 from pipeline.encode.writer import encode
 from tests.support import media
-from tests.support.extras import Extras, Subtitles, cues, enrich, film, make_films
+from tests.support.clips.extras import Extras, Subtitles, cues, enrich, film, make_films
+from tests.support.clips.transcoding import transcode_file
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.transcoding import transcode_file
 
 MILLISECOND = Fraction(1, 1000)
 VFR = (0, 512, 1024, 1500, 2600, 2601, 4000, 9000, 9512, 10000, 12345, 15000)

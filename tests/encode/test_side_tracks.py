@@ -10,10 +10,11 @@ import pytest
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.frames import Frame
-from tests.support import media, timelines
-from tests.support.extras import Cue, Extras, Film, Subtitles, enrich, film
+from tests.support import media
+from tests.support.clips import timelines
+from tests.support.clips.extras import Cue, Extras, Film, Subtitles, enrich, film
+from tests.support.clips.transcoding import transcode, transcode_file
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.transcoding import transcode, transcode_file
 
 MILLISECOND = Fraction(1, 1000)
 

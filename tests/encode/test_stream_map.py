@@ -11,9 +11,9 @@ from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.encode.stream_map import map_streams
 from pipeline.media.containers import container_for
-from tests.support.extras import CHAPTERS, Film, film, make_films
+from tests.support.clips.extras import CHAPTERS, Film, film, make_films
+from tests.support.clips.transcoding import transcode_file
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.transcoding import transcode_file
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.encode.subtitles import Cue as Shown
 from pipeline.encode.subtitles import OverlapSplitter
-from tests.support.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
+from tests.support.clips.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
+from tests.support.clips.transcoding import transcode, transcode_file
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.transcoding import transcode, transcode_file
 
 LONG = Clip(pts=range(0, 512 * 120, 512), audio=[Audio(seconds=Fraction(4))])
 # As long as nothing has a priming of its own, seconds of the source are seconds of the output.

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.errors import EncodeError, InputError, OutputError
 from tests.support import media
+from tests.support.clips.transcoding import transcode_file
 from tests.support.media import AWKWARD_NAMES, Audio, Clip, make_clip
-from tests.support.transcoding import transcode_file
 
 HIDDEN = ".flowbrush-"
 

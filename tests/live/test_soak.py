@@ -13,7 +13,7 @@ from pipeline.live.session import LiveSession
 from tests.support.live import Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Audio, Clip, make_clip
 
-SCRIPT = Path(__file__).parents[1] / "support" / "soak.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "live" / "soak.py"
 
 
 def soak(seconds: float, clip: Path, engine: str, threads: int, settle_seconds: float) -> dict[str, Any]:

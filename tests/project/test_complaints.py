@@ -37,7 +37,7 @@ from pipeline.run import stylize_video
 from pipeline.stylize.memory_budget import estimate_bytes, strip_tilings
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
-from tests.support.extras import FONT, Extras, Subtitles, cues, enrich, film
+from tests.support.clips.extras import FONT, Extras, Subtitles, cues, enrich, film
 from tests.support.live import FakeCamera, Memory, plain_config
 from tests.support.media import Audio, Clip, bar_colors, color_bars, contents, make_clip, moving_square, to_yuv
 

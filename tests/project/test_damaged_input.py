@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 import cli
 from pipeline.errors import DAMAGED_INPUT
-from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.reading import (
+from tests.support.clips.reading import (
     spoil,
     truncate,
 )
+from tests.support.media import Audio, Clip, contents, make_clip
 
 PLAIN = ["--style", "great-wave", "--engine", "eager", "--device", "cpu", "--stability", "none"]
 

@@ -25,9 +25,9 @@ from pipeline.stylize.stylizer import Stylizer
 from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, filter_noise
 from tests.media.test_deinterlace import make_interlaced
 from tests.support import media
+from tests.support.clips.transcoding import transcode
 from tests.support.media import Clip, make_clip
 from tests.support.tiny import TINY
-from tests.support.transcoding import transcode
 
 IDENTITY = StylizeConfig(style="great-wave", strength=0.0, engine="eager", device="cpu", precision="fp32")
 STYLIZED = replace(IDENTITY, strength=1.0)

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.run import stylize_video
 from tests.support import segment_jobs
+from tests.support.clips.timelines import WRAP, joined, stream
 from tests.support.media import contents
 from tests.support.resuming import UNSTYLIZED, config, interrupt_at
-from tests.support.timelines import WRAP, joined, stream
 
 HOUR = 3600
 

@@ -13,8 +13,8 @@ from pipeline.studio.live.aiortc_changes import MOST_ENCODED, DecoderQueue, why_
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.routes import live_router
 from pipeline.studio.live.webrtc import answer_offer
-from tests.support.asynchronous import run_async
-from tests.support.studio_live import EAGER
+from tests.support.studio.asynchronous import run_async
+from tests.support.studio.viewers import EAGER
 
 ADAPT = "adapt pipeline/studio/live/aiortc_changes.py to this aiortc, and the version in pyproject.toml"
 

@@ -16,10 +16,10 @@ import pytest
 from pipeline.studio.answers import RequestError
 from pipeline.studio.render.stills import MOST_WAITING, Stills
 from pipeline.studio.render.uploads import MOST_AT_ONCE
-from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
 from tests.support.planted import PlantedModules
 from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
+from tests.support.studio.asynchronous import run_async
 
 TABS = 50
 PREVIEW = {"settings": '{"styles": [{"name": "starry-night"}]}'}
@@ -109,7 +109,7 @@ def test_a_clip_that_crashes_the_decoder_stops_nothing_else(client: httpx.Client
 
 def test_a_clip_that_hangs_the_decoder_is_given_up() -> None:
     async def ask() -> None:
-        stills = Stills("cpu", module="tests.support.hanging_process", longest_seconds=1)
+        stills = Stills("cpu", module="tests.support.studio.hanging_process", longest_seconds=1)
         try:
             with pytest.raises(RequestError, match=r"^slow\.mp4: cannot be read"):
                 await stills.probe("/nowhere", "slow.mp4")
@@ -125,7 +125,7 @@ def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
         return True
 
     async def ask() -> None:
-        stills = Stills("cpu", module="tests.support.counting_process")
+        stills = Stills("cpu", module="tests.support.studio.counting_process")
         try:
             first = asyncio.create_task(stills.probe("/nowhere", "a.mp4"))
             with pytest.raises(RequestError, match="no longer wanted"):
@@ -140,7 +140,7 @@ def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
 
 def test_so_many_frames_may_be_asked_for_at_once() -> None:
     async def ask() -> None:
-        stills = Stills("cpu", module="tests.support.counting_process")
+        stills = Stills("cpu", module="tests.support.studio.counting_process")
         try:
             asked = (stills.probe("/nowhere", "a.mp4") for _ in range(MOST_WAITING + 2))
             answers = await asyncio.gather(*asked, return_exceptions=True)

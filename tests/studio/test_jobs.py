@@ -21,9 +21,9 @@ from pipeline.studio.render.events import MOST_LISTENERS, Events
 from pipeline.studio.render.jobs import Job, JobStore
 from pipeline.studio.render.records import new_id
 from pipeline.studio.render.runner import MOST_JOBS
-from tests.support.asynchronous import run_async
 from tests.support.media import Clip, make_clip
 from tests.support.studio import StudioProcess, make_short_clip, order, studio, upload, wait_for
+from tests.support.studio.asynchronous import run_async
 
 LONG_FRAMES = 3000
 

@@ -22,11 +22,11 @@ from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.routes import live_router
 from pipeline.studio.live.socket import serve_socket
 from pipeline.stylize.bounded_engine import BuildEngine
-from tests.support.asynchronous import run_async
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio import serving
-from tests.support.studio_live import EAGER, difference, style
+from tests.support.studio.asynchronous import run_async
+from tests.support.studio.viewers import EAGER, difference, style
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
 

@@ -21,8 +21,8 @@ from pipeline.studio.render import uploads as uploads_module
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
 from pipeline.studio.render.uploads import MOST_UPLOADS, UNUSED_SECONDS, Upload, Uploads
-from tests.support.asynchronous import run_async
 from tests.support.studio import make_short_clip, order, studio, upload, wait_for
+from tests.support.studio.asynchronous import run_async
 
 SETTINGS = '{"styles": [{"name": "starry-night"}]}'
 

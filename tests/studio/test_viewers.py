@@ -22,10 +22,10 @@ from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
 from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer
 from pipeline.studio.settings import default_settings
-from tests.support.asynchronous import run_async
 from tests.support.live import wait_for
 from tests.support.media import moving_square
-from tests.support.studio_live import EAGER, difference, open_room, until
+from tests.support.studio.asynchronous import run_async
+from tests.support.studio.viewers import EAGER, difference, open_room, until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,9 +16,9 @@ import pytest
 from pipeline.studio.answers import RequestError
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.webrtc import answer_offer
-from tests.support.asynchronous import run_async
 from tests.support.studio import StudioProcess
-from tests.support.studio_live import HEIGHT, WIDTH, Page, open_room, style, until
+from tests.support.studio.asynchronous import run_async
+from tests.support.studio.viewers import HEIGHT, WIDTH, Page, open_room, style, until
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("one_thread")]
 

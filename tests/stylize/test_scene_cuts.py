@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.frames import Pixels
 from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
-from tests.support.scenes import noisy, scene
+from tests.support.clips.scenes import noisy, scene
 
 
 def cuts(frames: Iterable[Pixels]) -> list[int]:

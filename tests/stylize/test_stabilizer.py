@@ -18,7 +18,7 @@ from pipeline.stylize.stabilizer import (
     read_state,
 )
 from pipeline.stylize.stylizer import AHEAD
-from tests.support.scenes import HEIGHT, WIDTH, noisy, scene
+from tests.support.clips.scenes import HEIGHT, WIDTH, noisy, scene
 
 
 class Clip:

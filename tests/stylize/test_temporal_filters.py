@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.frames import Pixels
 from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, filter_noise
-from tests.support.scenes import HEIGHT, WIDTH, noisy, scene
+from tests.support.clips.scenes import HEIGHT, WIDTH, noisy, scene
 
 
 def filtered(frames: Iterable[Pixels]) -> list[Pixels]:

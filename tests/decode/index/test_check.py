@@ -15,11 +15,11 @@ from pipeline.decode.index import walk
 from pipeline.decode.index.check import IndexGuard, check_index
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
-from tests.support.boxes import BOMBS, MANY, OVERLAPS, box, movie, sample_table, table, track
+from tests.support.clips.boxes import BOMBS, MANY, OVERLAPS, box, movie, sample_table, table, track
+from tests.support.clips.reading import count_frames, index_first, read_piped
 from tests.support.fuzz.originals import make_originals
 from tests.support.media import Audio, Clip, make_clip
 from tests.support.memory import MEBIBYTE, printed_by
-from tests.support.reading import count_frames, index_first, read_piped
 
 PEAK = "import av, sys; from tests.support.memory import growth; print(growth(lambda: av.open(sys.argv[1])))"
 

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.decode.source import open_source
 from pipeline.decode.timeline.clock_samples import is_even
+from tests.support.clips.reading import read, read_piped
+from tests.support.clips.timelines import FRAMES, TICKS, joined, set_clock, stream
 from tests.support.media import Audio
-from tests.support.reading import read, read_piped
-from tests.support.timelines import FRAMES, TICKS, joined, set_clock, stream
 
 HOUR = 3600
 STEP = Fraction(1, 30)

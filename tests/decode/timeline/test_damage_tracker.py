@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.decode.source import open_source
 from pipeline.media.damage import Damage, DamageLog
+from tests.support.clips.reading import count_frames, index_first, spoil, video_packets
 from tests.support.media import SHARED, Audio, Clip, make_clip
-from tests.support.reading import count_frames, index_first, spoil, video_packets
 
 EVERY_FIFTH = {"crf": "12", "preset": "ultrafast", "g": "5", "bf": "0"}
 

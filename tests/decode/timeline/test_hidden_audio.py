@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
+from tests.support.clips.transcoding import transcode_file
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.transcoding import transcode_file
 
 
 def trimmed_clip(

@@ -17,9 +17,9 @@ from pipeline.errors import InputError
 from pipeline.live.capture.device import CaptureDevice
 from pipeline.live.capture.ffmpeg_sources import network_stream
 from pipeline.live.capture.guarded_file import HEAD_BYTES
-from tests.support.boxes import BOMBS
+from tests.support.clips.boxes import BOMBS
+from tests.support.clips.reading import index_first
 from tests.support.media import Clip, make_clip, moving_square
-from tests.support.reading import index_first
 
 LARGE = {"qp": "0", "preset": "ultrafast", "g": "1"}
 

@@ -14,11 +14,11 @@ from pipeline.live.capture import ffmpeg_device
 from pipeline.live.capture.ffmpeg_sources import network_stream
 from pipeline.live.capture.source import find_capture_device
 from tests.support.live import plain_config
+from tests.support.live.servers import first_frame
 from tests.support.media import Clip, make_clip
-from tests.support.servers import first_frame
 
 # Made for these tests: an authority, a certificate for localhost that it signed, and one that nobody signed.
-TLS = Path(__file__).parents[2] / "support" / "tls"
+TLS = Path(__file__).parents[2] / "support" / "live" / "tls"
 
 
 class Server:

@@ -15,9 +15,9 @@ from pipeline.live.sinks.sink import SinkError
 from pipeline.live.sinks.stream import StreamSink
 from tests.live.sinks.test_stream import Receiver, connect, free_port, opened, write_until_it_fails
 from tests.support.live import audio_frame, live_frame
-from tests.support.servers import LocalServer
+from tests.support.live.servers import LocalServer
 
-TLS = Path(__file__).parents[2] / "support" / "tls"
+TLS = Path(__file__).parents[2] / "support" / "live" / "tls"
 
 
 class TlsFront(LocalServer):

@@ -72,7 +72,13 @@ class Window:
         self._last_keys: tuple[str, ...] = ()
         self._display = display
         self._environment = {**os.environ, "DISPLAY": display, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(ROOT / "tests" / "support" / "window_session.py"), str(folder), "60", *arguments]
+        command = [
+            sys.executable,
+            str(ROOT / "tests" / "support" / "live" / "window_session.py"),
+            str(folder),
+            "60",
+            *arguments,
+        ]
         self.process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
         self.window = self._xdotool("search", "--sync", "--onlyvisible", "--name", "^flowbrush$").split()[0]
         self._xdotool("windowfocus", "--sync", self.window)

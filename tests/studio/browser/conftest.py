@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.support.studio_page import CHROMIUM, PATIENCE_SECONDS, LivePage, needs_chromium, running_studio, write_camera
+from tests.support.studio.page import CHROMIUM, PATIENCE_SECONDS, LivePage, needs_chromium, running_studio, write_camera
 
 FLAGS = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 

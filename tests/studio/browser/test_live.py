@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 
-from tests.support.studio_page import LivePage, choose_style, difference, until
+from tests.support.studio.page import LivePage, choose_style, difference, until
 
 # The browser starts within the first test; an interrupted one would take the others with it.
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.studio_page import PATIENCE_SECONDS, LivePage, difference, running_studio
+from tests.support.studio.page import PATIENCE_SECONDS, LivePage, difference, running_studio
 
 # The browser starts within the first test; an interrupted one would take the others with it.
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(400)]

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.support.media import Audio, Clip, contents, make_clip
-from tests.support.studio_page import (
+from tests.support.studio.page import (
     PATIENCE_SECONDS,
     LivePage,
     choose_style,

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.studio import StudioProcess
-from tests.support.studio_page import PATIENCE_SECONDS, LivePage, until
+from tests.support.studio.page import PATIENCE_SECONDS, LivePage, until
 
 pytestmark = [pytest.mark.realtime]
 

@@ -8,9 +8,9 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.errors import PipelineError
+from tests.support.clips.transcoding import transcode
 from tests.support.fuzz.mutations import mutated
 from tests.support.fuzz.oracle import play, report_faults
-from tests.support.transcoding import transcode
 
 
 def bytes_case(chance: random.Random, folder: Path, originals: list[Path]) -> str:

@@ -4,7 +4,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
-from tests.support.extras import FONT, Extras, Subtitles, cues, enrich
+from tests.support.clips.extras import FONT, Extras, Subtitles, cues, enrich
 from tests.support.media import Audio, Clip, make_clip, moving_square
 
 MILLISECONDS = {"time_base": Fraction(1, 1000), "pts": range(0, 480, 40)}

@@ -18,7 +18,7 @@ import numpy as np
 from av.subtitles.subtitle import SubtitleSet
 from numpy.typing import NDArray
 
-from tests.support.extras import ASS_HEADER, MILLISECOND
+from tests.support.clips.extras import ASS_HEADER, MILLISECOND
 
 NUMBER_BITS, CHECK_BITS = 6, 2
 SMALLEST_WIDTH_PX = 16

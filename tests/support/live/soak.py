@@ -1,6 +1,6 @@
 """Run a long live session and measure memory, threads and latency from inside; print one JSON object.
 
-python tests/support/soak.py SECONDS CLIP ENGINE THREADS SETTLE_SECONDS
+python tests/support/live/soak.py SECONDS CLIP ENGINE THREADS SETTLE_SECONDS
 """
 
 import json
@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import psutil
 

@@ -23,7 +23,7 @@ from pipeline.studio.folder import open_folder
 from pipeline.studio.server import make_server
 from tests.support.media import Audio, Clip, make_clip
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LINK_TOKEN = "the-token-of-the-link"  # noqa: S105
 
 
