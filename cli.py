@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from pipeline.console.tables import (
     image_line,
     live_line,
     partial_training,
+    pattern_line,
     predictor_line,
     print_cameras,
     print_findings,
@@ -36,6 +38,7 @@ from pipeline.errors import DAMAGED_INPUT, notes_of
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.export.config import ExportConfig
 from pipeline.image.config import ImageConfig
+from pipeline.image.pattern_config import PatternConfig
 from pipeline.live.config import LiveConfig, SinkConfig
 from pipeline.studio.config import StudioConfig
 from pipeline.system.process import exit_on_signal, keep_freed_memory, launched_at, silence_pillow, use_safe_path
@@ -72,6 +75,7 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
     from pipeline.resume.resumable import is_resumable
     from pipeline.resume.work_dir import describe_partial_output
     from pipeline.run import stylize_video
+    from pipeline.stylize.make import make_stylizer
 
     with usage_errors():
         check_encoder(config.target, config.encode)
@@ -82,7 +86,8 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
         say(f"interrupted; {describe_partial_output(config.target, is_fresh=config.fresh) or NO_PARTIAL_OUTPUT}")
 
     with exit_on_signal(report_end, INTERRUPTED) if is_resumable(config) else nullcontext(), bar:
-        summary = stylize_video(config, progress=bar.frames, notify=bar.note, refining=bar.refinement)
+        make = partial(make_stylizer, report=bar.optimized)
+        summary = stylize_video(config, progress=bar.frames, notify=bar.note, refining=bar.refinement, make=make)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
         print(json.dumps(result), file=sys.stderr if config.target == "-" else sys.stdout)
@@ -97,15 +102,31 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
 def image(config: ImageConfig, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Stylize photos and other pictures, one or many, of any size. Metadata, transparency and 16 bits stay."""
     from pipeline.image.run import stylize_images
+    from pipeline.stylize.make import make_stylizer
 
     with Bar("stylizing", quiet, left=lambda: "finished pictures are kept", first="reading") as bar, usage_errors():
-        summary = stylize_images(config, progress=bar.pictures, notify=bar.note)
+        make = partial(make_stylizer, report=bar.optimized)
+        summary = stylize_images(config, progress=bar.pictures, notify=bar.note, make=make)
     if as_json:
         print(json.dumps(summary.as_json()))
     elif not quiet:
         say(image_line(summary))
     if summary.count("failed"):
         raise typer.Exit(1)
+
+
+@app.command()
+@configured
+def pattern(config: PatternConfig, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Make a texture in the manner of a painting, for print, cloth or a 3D surface; seamless if it shall wrap."""
+    from pipeline.image.pattern import make_pattern
+
+    with Bar("optimizing", quiet, left=lambda: "no texture is written", first="reading") as bar, usage_errors():
+        summary = make_pattern(config, report=bar.optimized, notify=bar.note)
+    if as_json:
+        print(json.dumps(asdict(summary)))
+    elif not quiet:
+        say(pattern_line(summary))
 
 
 @app.command()

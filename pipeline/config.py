@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError, read_memory, read_rate
 from pipeline.mask_spec import parse_mask
+from pipeline.optimize_config import OptimizeConfig
 from pipeline.options import Argument, Option, Setting, check_settings
 from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend
 
@@ -183,8 +184,22 @@ class StylizeConfig:
         ),
     ] = None
     threads: Annotated[int, Setting("CPU cores that the network may use; 0 takes all.", min=0)] = 0
+    method: Annotated[
+        Literal["network", "optimize"],
+        Option("optimize: no network, the picture itself is optimized towards --painting; takes minutes a picture."),
+    ] = "network"
+    paintings: Annotated[
+        tuple[str, ...],
+        Option(
+            "For --method optimize: a style image; several are weighted: a.jpg:0.7. Repeatable.",
+            name="painting",
+            metavar="IMAGE",
+        ),
+    ] = ()
+    optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
 
     def __post_init__(self) -> None:
+        self._take_painting_as_style()
         self._take_picture_as_style()
         parse_blend(self.style)
         check_settings(self)
@@ -194,6 +209,27 @@ class StylizeConfig:
     def dials(self) -> Dials:
         """How styles are predicted from pictures."""
         return Dials(self.paint, self.stillness)
+
+    def _take_painting_as_style(self) -> None:
+        """Make the paintings, where the picture is optimized, the style that a start may have."""
+        if self.method == "network":
+            if self.paintings:
+                raise ValueError("--painting is for --method optimize; --style-image takes the style of a picture")
+            return
+        if not self.paintings:
+            raise ValueError("--method optimize needs --painting IMAGE")
+        if self.style_end is not None:
+            raise ValueError("--method optimize cannot fade; leave out --style-end")
+        if self.precision == "fp16":
+            raise ValueError("--method optimize runs with --precision fp32 or bf16")
+        check_pictures(self.painting)
+        if not self.style and self.style_image is None:
+            object.__setattr__(self, "style", self.painting)
+
+    @property
+    def painting(self) -> str:
+        """The paintings with their weights, as a blend."""
+        return ",".join(self.paintings)
 
     def _take_picture_as_style(self) -> None:
         """Make ``style_image``, if given, the style."""
@@ -285,7 +321,10 @@ class VideoConfig:
             raise ValueError(
                 "--refine improves the style of a picture; give --style-image IMAGE, or train with `flowbrush train`"
             )
-        if self.refine.loss_weights and not self.refine.seconds:
-            raise ValueError("--loss-weights belongs to --refine SECONDS")
+        is_optimized = self.stylize.method == "optimize"
+        if is_optimized and self.refine.seconds:
+            raise ValueError("--refine improves the network; leave it out, or --method optimize")
+        if self.refine.loss_weights and not (self.refine.seconds or is_optimized):
+            raise ValueError("--loss-weights belongs to --refine SECONDS, or to --method optimize")
         if self.refine.seconds and self.source == "-":
             raise ValueError("--refine reads the clip twice, so it cannot be a pipe; write it to a file first")

@@ -200,14 +200,20 @@ def check_settings(config: Any) -> None:
 
 
 def options_of(config: Any) -> tuple[Field, ...]:
-    """Return the options of a configuration and of those in it, in the order of the fields."""
+    """Return the options of a configuration and of those in it, in the order of the fields.
+
+    An option that two of them have is listed once; both get its value.
+    """
     options: list[Field] = []
     for field in _fields(config):
         if isinstance(field, _Group):
             options += field.options
         elif isinstance(field.setting, Option):
             options.append(field)
-    return tuple(options)
+    named: dict[str, Field] = {}
+    for option in options:
+        named.setdefault(option.name, option)
+    return tuple(named.values())
 
 
 def option_named(config: Any, text: str) -> str:

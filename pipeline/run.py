@@ -20,9 +20,10 @@ from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import is_resumable, open_render
 from pipeline.resume.work_dir import clear_remains
+from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.memory_budget import queue_depth
-from pipeline.stylize.style import find_style, last_frame_seconds
-from pipeline.stylize.stylizer import MakeStylizer, Stylizer, stylized_width_px
+from pipeline.stylize.style import last_frame_seconds, style_of
+from pipeline.stylize.stylizer import MakeStylizer, StylizeStage, stylized_width_px
 from pipeline.summary import Summary, summarize
 from pipeline.threads import prefetch
 from pipeline.train.refine import ReportRefinement, refine_picture
@@ -34,7 +35,7 @@ def stylize_video(
     progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
     refining: ReportRefinement = lambda report: None,
-    make: MakeStylizer = Stylizer,
+    make: MakeStylizer = make_stylizer,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Stylize the video ``config.source`` into ``config.target``.
@@ -54,7 +55,7 @@ def stylize_video(
         ValueError: the codec, quality or preset does not exist.
     """
     started, notices = time.perf_counter(), Notices(notify)
-    style = find_style(config.stylize.style, config.stylize.style_end)
+    style = style_of(config.stylize)
     tag = style.tag if config.tag else {}
     with (
         open_source(
@@ -111,7 +112,7 @@ def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
 
 def load_stylizer(
     config: StylizeConfig, *, source: Source, mask: FrameMask | None, make: MakeStylizer, notify: Notify
-) -> Stylizer:
+) -> StylizeStage:
     """Load a stylizer for the frames of ``source``.
 
     Args:
@@ -129,7 +130,7 @@ def load_stylizer(
 
 def render_frames(
     frames: Iterable[Frame],
-    stylizer: Stylizer,
+    stylizer: StylizeStage,
     writer: Writer,
     *,
     depth: int,

@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.optimize.descent import HISTORY, Step, descend
-from models.optimize.features import Features
+from models.optimize.features import ALIGNMENT, Features
 from models.optimize.loss import PictureLoss, PixelLoss, image_grams
 from models.optimize.settings import OptimizeSettings, octave_sizes, octave_steps
+from models.optimize.sizes import extended, full_size, resampled, resized
 from models.training.content import style_image_at
 from models.training.loss_network import LossNetwork
 
@@ -95,7 +95,7 @@ class PictureOptimizer:
         settings: losses and optimizer.
         device: where the networks are.
         bound_bytes: memory that may be taken; None for any.
-        is_periodic: whether pictures continue at the opposite side; their sides are multiples of
+        is_periodic: whether pictures continue at the opposite side; their sides must be multiples of
             `models.optimize.features.ALIGNMENT` at each size then.
 
     Attributes:
@@ -130,6 +130,9 @@ class PictureOptimizer:
         content: Tensor,
         start: Tensor | Start = "content",
         report: Callable[[Report], None] = lambda report: None,
+        *,
+        pixel_losses: Mapping[str, PixelLoss] | None = None,
+        steps: int | None = None,
     ) -> Optimized:
         """Optimize a picture.
 
@@ -137,26 +140,31 @@ class PictureOptimizer:
             content: the picture to keep, ``(1, 3, H, W)`` in [0, 1].
             start: where to start; an image ``(1, 3, H, W)`` in [0, 1] is optimized at the final size alone.
             report: called after each step.
+            pixel_losses: further losses by name, for ``start`` as an image.
+            steps: most steps at the first size; None for those of the settings.
 
         Raises:
             ValueError: the memory bound is too small.
         """
         height, width = content.shape[-2:]
-        content = _extended(content.to(self._device, torch.float32))
+        content = extended(content.to(self._device, torch.float32), SMALLEST_PX)
         if isinstance(start, Tensor):
-            sizes, image = [full_size(content)], _extended(start.to(self._device, torch.float32))
+            sizes, image = [full_size(content)], extended(start.to(self._device, torch.float32), SMALLEST_PX)
         else:
-            sizes = octave_sizes(*full_size(content), self.settings)
+            multiple = ALIGNMENT if self.features.is_periodic else 1
+            sizes = octave_sizes(*full_size(content), self.settings, multiple=multiple)
             image = content if start == "content" else self.noise(*sizes[0])
-        budgets, steps, done = octave_steps(self.settings, len(sizes)), 0, 0.0
+        cropped = {name: _cropped(loss, height, width) for name, loss in (pixel_losses or {}).items()}
+        budgets, count, done = octave_steps(steps or self.settings.steps, len(sizes)), 0, 0.0
         shares = _shares_of_work(sizes, budgets)
+        scaled = resampled if self.features.is_periodic else resized
         for size, budget, share in zip(sizes, budgets, shares, strict=True):
-            loss = self.loss(resized(content, size))
-            for step in self.descend(resized(image, size), loss, budget):
+            loss = self.loss(scaled(content, size), cropped)
+            for step in self.descend(scaled(image, size), loss, budget):
                 progress = done + share * (1.0 if step.reason else step.number / budget)
                 report(Report(size, step.number, min(progress, 1.0), step.losses, step.image, step.reason))
-            image, steps, done = step.image, steps + step.number, done + share
-        return Optimized(image[..., :height, :width], step.losses, steps, step.reason)
+            image, count, done = step.image, count + step.number, done + share
+        return Optimized(image[..., :height, :width], step.losses, count, step.reason)
 
     def loss(self, content: Tensor, pixel_losses: Mapping[str, PixelLoss] | None = None) -> PictureLoss:
         """Return the losses of a picture.
@@ -230,22 +238,8 @@ def optimize_image(
     return optimizer.run(content, start, report)
 
 
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return ``(1, 3, H, W)`` in [0, 1] at another size, by bicubic interpolation with antialiasing."""
-    if full_size(image) == size:
-        return image
-    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-
-
-def full_size(image: Tensor) -> tuple[int, int]:
-    """Return height and width of ``(N, C, H, W)``."""
-    return image.shape[-2], image.shape[-1]
-
-
-def _extended(image: Tensor) -> Tensor:
-    """Return the image, or a small one with its last row and column repeated up to `SMALLEST_PX`."""
-    missing = [max(SMALLEST_PX - side, 0) for side in full_size(image)]
-    return F.pad(image, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else image
+def _cropped(loss: PixelLoss, height: int, width: int) -> PixelLoss:
+    return lambda image: loss(image[..., :height, :width])
 
 
 def _shares_of_work(sizes: Sequence[tuple[int, int]], steps: Sequence[int]) -> list[float]:

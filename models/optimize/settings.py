@@ -38,7 +38,7 @@ class OptimizeSettings:
 
     style_layers: Mapping[str, float] = field(default_factory=lambda: dict(STYLE_LAYERS))
     content_layers: Mapping[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
-    style_weight: float = 50.0
+    style_weight: float = 20.0
     content_weight: float = 1.0
     variation_weight: float = 2.0
     method: Method = "lbfgs"
@@ -67,15 +67,22 @@ PATIENCE = 20
 """Steps over which an improvement is judged."""
 
 
-def octave_sizes(height: int, width: int, settings: OptimizeSettings) -> list[tuple[int, int]]:
-    """Return the sizes in the order in which they are optimized; the last is ``(height, width)``."""
+def octave_sizes(height: int, width: int, settings: OptimizeSettings, *, multiple: int = 1) -> list[tuple[int, int]]:
+    """Return the sizes in the order in which they are optimized; the last is ``(height, width)``.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        settings: how many sizes, and the smallest one.
+        multiple: that the sides of the smaller sizes are of.
+    """
     sizes = [(height, width)]
     while len(sizes) < settings.octaves and min(sizes[-1]) >= 2 * settings.smallest_px:
-        scale = 2 ** len(sizes)
-        sizes.append((round(height / scale), round(width / scale)))
+        scale = multiple * 2 ** len(sizes)
+        sizes.append((round(height / scale) * multiple, round(width / scale) * multiple))
     return sizes[::-1]
 
 
-def octave_steps(settings: OptimizeSettings, count: int) -> list[int]:
-    """Return the most steps of each of ``count`` sizes."""
-    return [max(settings.steps >> index, min(FEWEST_STEPS, settings.steps)) for index in range(count)]
+def octave_steps(steps: int, count: int) -> list[int]:
+    """Return the most steps of each of ``count`` sizes, ``steps`` at the first one."""
+    return [max(steps >> index, min(FEWEST_STEPS, steps)) for index in range(count)]

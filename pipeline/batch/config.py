@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Annotated
 
 from pipeline.config import VideoConfig
+from pipeline.optimize_config import OPTIMIZE_OPTIONS
 from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
 from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend
 from pipeline.system.folders import cache_folder
@@ -74,6 +75,10 @@ def check_name(name: str) -> None:
         raise ValueError(f"name {name!r} leads out of the output folder")
 
 
+# Clips of a batch are not optimized; --refine has loss networks too.
+_OPTIMIZED = tuple(name for name in OPTIMIZE_OPTIONS if name != "loss_weights")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchConfig:
     """Which clips to stylize, in which styles, into which folder."""
@@ -128,8 +133,8 @@ class BatchConfig:
         ),
     ] = None
     gpus_per_worker: Annotated[float, Option("On a cluster: part of a GPU for each worker.", above=0, max=1)] = 1.0
-    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image"))] = field(
-        default_factory=dict
+    options: Annotated[Mapping[str, object], OptionsOf(VideoConfig, without=("style", "style_image", *_OPTIMIZED))] = (
+        field(default_factory=dict)
     )
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from pipeline.batch.jobs import Job
 from pipeline.batch.places import content, is_placed, push_file, signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
-from pipeline.resume.fingerprint import mask_hash, refine_hashes, style_hashes
+from pipeline.resume.fingerprint import mask_hash, optimize_identity, refine_hashes, style_hashes
 from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import make_private
 from pipeline.system.urls import join_url
@@ -212,4 +212,5 @@ def _settings(config: VideoConfig) -> dict[str, Any]:
         "settings": settings | {"tag": str(config.tag)},
         "weights": style_hashes(config),
         "refine": refine_hashes(config),
+        "optimize": optimize_identity(config.stylize),
     }

@@ -9,6 +9,7 @@ from pipeline.console.terminal import say
 from pipeline.errors import notes_of
 
 if TYPE_CHECKING:
+    from models.optimize.picture import Report
     from models.training.trainer import TrainingReport
     from pipeline.progress import Progress
 
@@ -101,6 +102,12 @@ class Bar:
         if report.validation is not None:
             text += f"  validation {sum(report.validation.values()):.2f}"
         self._show(report.progress, 1.0, text, "refining the style")
+
+    def optimized(self, report: "Report") -> None:
+        """Show a step of the optimization of a picture."""
+        height, width = report.size
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+        self._show(report.progress, 1.0, f"{width}x{height}  step {report.step}  {self._speed()} steps/s  {losses}")
 
     def _show(self, done: float, total: float | None, state: str, verb: str = "") -> None:
         most = max(total, done) if total else None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.console.benchmark import Measurement
     from pipeline.console.doctor import Finding
     from pipeline.export.export import ExportSummary
+    from pipeline.image.pattern import PatternSummary
     from pipeline.image.summary import ImageSummary
     from pipeline.live.capture.camera_list import Camera
     from pipeline.live.statistics import LiveSummary
@@ -114,6 +115,12 @@ def image_line(summary: "ImageSummary") -> str:
     counts = {"stylized": "stylized", "exists": "kept", "failed": "failed"}
     words = [f"{count} {word}" for name, word in counts.items() if (count := summary.count(name))]  # type: ignore[arg-type]
     return f"{len(summary.pictures)} pictures: {', '.join(words)}, {summary.style}, {summary.seconds:.1f} s"
+
+
+def pattern_line(summary: "PatternSummary") -> str:
+    """Return a line on a texture."""
+    size = f"{summary.width}x{summary.height}"
+    return f"{summary.output}: {size} after {summary.steps} steps in {summary.seconds:.1f} s; {summary.reason}"
 
 
 def live_line(summary: "LiveSummary") -> str:

@@ -16,13 +16,13 @@ from pipeline.decode.source import Source, open_source
 from pipeline.errors import DeviceError, InputError
 from pipeline.evaluate.brushwork import STRUCTURE_LAYER, BrushworkMetric, can_measure
 from pipeline.evaluate.config import EvaluateConfig
-from pipeline.evaluate.loss_networks import find_loss_networks
 from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.evaluate.scores import ScoreAccumulator, Scores
 from pipeline.frames import Frame, Pixels
 from pipeline.media.damage import damage_notice
 from pipeline.media.stills import read_image
 from pipeline.notices import Notices, Notify
+from pipeline.stylize.loss_networks import find_loss_networks
 from pipeline.threads import prefetch
 
 if TYPE_CHECKING:

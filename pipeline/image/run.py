@@ -15,8 +15,9 @@ from pipeline.media.photo.reader import read_photo
 from pipeline.media.photo.writer import check_format, write_photo
 from pipeline.notices import Notices, Notify
 from pipeline.progress import peak_memory_bytes
-from pipeline.stylize.style import find_style
-from pipeline.stylize.stylizer import stylized_width_px
+from pipeline.stylize.make import make_stylizer
+from pipeline.stylize.style import style_of
+from pipeline.stylize.stylizer import MakeStylizer, stylized_width_px
 from pipeline.system.folders import make_folder
 from pipeline.threads import prefetch
 
@@ -48,6 +49,7 @@ def stylize_images(
     *,
     progress: PictureProgress = lambda done, total: None,
     notify: Notify = lambda line: None,
+    make: MakeStylizer = make_stylizer,
 ) -> ImageSummary:
     """Stylize pictures; one that fails does not stop the others.
 
@@ -57,19 +59,20 @@ def stylize_images(
         config: what, how and where.
         progress: called after each picture, in the calling thread.
         notify: called with each notice, one line.
+        make: creates the stylizers; has the signature of `Stylizer`.
 
     Raises:
         PipelineError: nothing can be stylized, or the only picture failed; see the subclasses in `pipeline.errors`.
         ValueError: the arguments contradict each other.
     """
     started, notices = time.perf_counter(), Notices(notify)
-    style = find_style(config.stylize.style)
+    style = style_of(config.stylize)
     jobs = make_jobs(config, notices)
     results = {job: PictureResult(str(job.source), str(job.target), "exists") for job in jobs if is_done(job, config)}
     left = [job for job in jobs if job not in results]
     if results:
         notices(f"{len(results)} of {len(jobs)} outputs exist already and are kept; --overwrite replaces them")
-    stylizer = PictureStylizer(config, notices)
+    stylizer = PictureStylizer(config, notices, make)
     software = style.tag["comment"] if config.tag else None
     with (
         prefetch(_read(left, config, notices), depth=DEPTH, name="read") as read,

@@ -11,7 +11,8 @@ from pipeline.frames import Frame
 from pipeline.image.config import ImageConfig
 from pipeline.media.photo.photo import Photo
 from pipeline.notices import Notify
-from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.make import make_stylizer
+from pipeline.stylize.stylizer import MakeStylizer, StylizeStage
 
 # Stylizers that stay loaded: photos come in few sizes, upright and across.
 MOST_STYLIZERS = 4
@@ -26,6 +27,7 @@ class PictureStylizer:
     Args:
         config: the style with its settings, and the mask.
         notify: called with each message for the user, one line.
+        make: creates a stylizer; has the signature of `Stylizer`.
 
     Attributes:
         engine: name of the engine that ran last; empty before the first picture. So are the next two.
@@ -33,11 +35,12 @@ class PictureStylizer:
         device: where the network ran.
     """
 
-    def __init__(self, config: ImageConfig, notify: Notify) -> None:
+    def __init__(self, config: ImageConfig, notify: Notify, make: MakeStylizer = make_stylizer) -> None:
+        self._make = make
         self._config = replace(config.stylize, stability="none")
         self._mask_of = config
         self._notify = notify
-        self._stylizers: OrderedDict[Key, Stylizer] = OrderedDict()
+        self._stylizers: OrderedDict[Key, StylizeStage] = OrderedDict()
         self.engine = self.precision = self.device = ""
 
     def __call__(self, photo: Photo) -> Photo:
@@ -56,10 +59,10 @@ class PictureStylizer:
         self.engine, self.precision, self.device = stylizer.engine, stylizer.precision, str(stylizer.device)
         return photo.with_pixels(frame.pixels, frame.alpha)
 
-    def _stylizer(self, key: Key) -> Stylizer:
+    def _stylizer(self, key: Key) -> StylizeStage:
         if key not in self._stylizers:
             width, height, bits = key
-            self._stylizers[key] = Stylizer(
+            self._stylizers[key] = self._make(
                 self._config,
                 height=height,
                 width=width,

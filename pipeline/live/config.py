@@ -8,6 +8,7 @@ from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_frame_siz
 from pipeline.config import StylizeConfig
 from pipeline.live.capture.address import read_address
 from pipeline.live.sinks.display import has_display
+from pipeline.optimize_config import OPTIMIZE_OPTIONS
 from pipeline.options import Argument, Option, OptionsOf, check_settings
 
 DEFAULT_FPS = 30.0
@@ -26,7 +27,10 @@ class LiveConfig:
             read=read_address,
         ),
     ] = "0"
-    stylize: Annotated[StylizeConfig, OptionsOf(StylizeConfig, without=("style_end", "compare", "max_memory"))]
+    stylize: Annotated[
+        StylizeConfig,
+        OptionsOf(StylizeConfig, without=("style_end", "compare", "max_memory", *OPTIMIZE_OPTIONS)),
+    ]
     style_folder: Annotated[
         Path | None,
         Option("Watch this folder: each picture that appears in it becomes a style, and is shown.", metavar="FOLDER"),

@@ -7,10 +7,10 @@ from typing import Any
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.manifest import Manifest
-from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.stylizer import StylizeStage
 
 
-def engine_of(stylizer: Stylizer) -> dict[str, Any]:
+def engine_of(stylizer: StylizeStage) -> dict[str, Any]:
     """Return what the stylizer runs on, as JSON types."""
     return {
         "engine": stylizer.engine,
@@ -21,7 +21,9 @@ def engine_of(stylizer: Stylizer) -> dict[str, Any]:
     }
 
 
-def load_with_engine(manifest: Manifest, config: StylizeConfig, load: Callable[[StylizeConfig], Stylizer]) -> Stylizer:
+def load_with_engine(
+    manifest: Manifest, config: StylizeConfig, load: Callable[[StylizeConfig], StylizeStage]
+) -> StylizeStage:
     """Load a stylizer with the engine of the finished segments; without any, record its engine in ``manifest``.
 
     Raises:

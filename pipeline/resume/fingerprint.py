@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.registry import WeightsError, find
-from pipeline.config import VideoConfig
+from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import ImageSequence, find_sequence
@@ -27,7 +27,7 @@ SAMPLES, SAMPLE_BYTES = 64, 2**20
 
 # Options that change neither frames nor encoding, or are part of the identity elsewhere.
 _IRRELEVANT = {
-    "stylize": {"max_memory", "style", "style_image", "style_end"},
+    "stylize": {"max_memory", "style", "style_image", "style_end", "paintings", "optimize"},
     "decode": {"threads", "strict"},
     "encode": {"overwrite", "codec", "quality", "preset", "streams"},
 }
@@ -47,6 +47,7 @@ def identify(config: VideoConfig, plan: "OutputPlan") -> dict[str, Any]:
         "settings": _settings(config, plan),
         "weights": style_hashes(config),
         "refine": refine_hashes(config),
+        "optimize": optimize_identity(config.stylize),
         "software": software() | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "usable_cores": usable_cores()},
     }
@@ -81,6 +82,7 @@ def differences_here(config: VideoConfig, identity: Mapping[str, Any]) -> list[s
     here: Mapping[str, Callable[[], Any]] = {
         "mask": lambda: mask_hash(config),
         "weights": lambda: style_hashes(config),
+        "optimize": lambda: optimize_identity(config.stylize),
         "software": lambda: {**identity["software"], **different_versions(identity["software"])},
     }
     return differences(identity, {part: value() for part, value in here.items() if part in identity})
@@ -192,7 +194,10 @@ def style_hashes(config: VideoConfig) -> dict[str, Any]:
     Raises:
         StyleError: a weight file or a picture cannot be read.
     """
-    specs = {"style": config.stylize.style, "style_end": config.stylize.style_end}
+    stylize = config.stylize
+    if stylize.method == "optimize" and stylize.optimize.init != "style":
+        return {}  # no network runs
+    specs = {"style": stylize.style, "style_end": stylize.style_end}
     return {
         name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
         for name, spec in specs.items()
@@ -207,6 +212,22 @@ def refine_hashes(config: VideoConfig) -> list[Any] | None:
     """
     refine = config.refine
     return [refine.seconds, *(content_hash(str(path)) for path in refine.loss_weights)] if refine.seconds else None
+
+
+def optimize_identity(config: StylizeConfig) -> dict[str, Any] | None:
+    """Return what optimized pictures depend on: paintings, loss networks, options; None for other pictures.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    if config.method == "network":
+        return None
+    options = asdict(config.optimize)
+    del options["preview"]
+    return options | {
+        "paintings": [[content_hash(part.style), part.weight] for part in parse_blend(config.painting)],
+        "loss_weights": [content_hash(str(path)) for path in config.optimize.loss_weights],
+    }
 
 
 def mask_hash(config: VideoConfig) -> dict[str, Any] | None:

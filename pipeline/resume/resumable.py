@@ -26,11 +26,11 @@ from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.resume.work_dir import WorkDir
-from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.stylizer import StylizeStage
 from pipeline.system.files import file_signature, remove, replace_atomically, reserve, write_atomically
 from pipeline.system.folders import scratch_folder
 
-LoadStylizer = Callable[[StylizeConfig], Stylizer]
+LoadStylizer = Callable[[StylizeConfig], StylizeStage]
 
 
 def is_resumable(config: VideoConfig) -> bool:
@@ -89,7 +89,7 @@ class SinglePass:
         self._stack = stack
         self._writer: FileWriter | SequenceWriter | None = None
 
-    def load(self, load: LoadStylizer, refine: Refine) -> Stylizer:
+    def load(self, load: LoadStylizer, refine: Refine) -> StylizeStage:
         """Load the stylizer; with refined styles of pictures, if the config asks for them."""
         stylize = self._config.stylize
         if self._config.refine.seconds:
@@ -164,7 +164,7 @@ class ResumableRender:
         """What the frames are stylized with."""
         return self._store.manifest.engine
 
-    def load(self, load: LoadStylizer, refine: Refine) -> Stylizer:
+    def load(self, load: LoadStylizer, refine: Refine) -> StylizeStage:
         """Load the stylizer with the engine and the refined styles of the finished frames.
 
         Raises:

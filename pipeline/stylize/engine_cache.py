@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import StylizeConfig
-from pipeline.stylize.stylizer import Stylizer
+from pipeline.stylize.make import make_stylizer
+from pipeline.stylize.stylizer import StylizeStage
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName, EngineSpec
@@ -66,7 +67,7 @@ class EngineCache:
         self._loading, self._stylizing = FairLock(), FairLock()
         self._engines: OrderedDict[Key, Engine] = OrderedDict()
 
-    def stylizer(self, config: StylizeConfig, **settings: Any) -> Stylizer:
+    def stylizer(self, config: StylizeConfig, **settings: Any) -> StylizeStage:
         """Make a stylizer that shares engines, and waits until no other one stylizes; called as `Stylizer`.
 
         Raises:
@@ -74,7 +75,7 @@ class EngineCache:
         """
         with self._loading, ExitStack() as pause:
             build = _Builder(self._engines, pause, self._stylizing)
-            stylizer = Stylizer(config, build=build, turn=self._stylizing, **settings)
+            stylizer = make_stylizer(config, build=build, turn=self._stylizing, **settings)
             self._engines.update(build.finish())
             while len(self._engines) > MAX_ENGINES:
                 self._engines.popitem(last=False)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, bundled, find, load, read_catalog
+from pipeline.config import StylizeConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
-from pipeline.style_spec import Dials, is_picture, parse_blend
+from pipeline.media.style_image import check_picture
+from pipeline.style_spec import Dials, is_picture, parse_blend, style_name
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
@@ -76,6 +78,24 @@ def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
     """
     start = _find_blend(style)
     return start if style_end is None else StyleMetadata(f"{start.name} -> {_find_blend(style_end).name}")
+
+
+def style_of(config: StylizeConfig) -> StyleMetadata:
+    """Return the metadata of what a configuration stylizes with: the style, or the paintings that are optimized for.
+
+    Raises:
+        StyleError: there is no such style.
+        InputError: a picture cannot be read, or is too small.
+    """
+    if config.method == "network":
+        return find_style(config.style, config.style_end)
+    blend = parse_blend(config.painting)
+    for part in blend:
+        check_picture(Path(part.style))
+    names = [style_name(Path(part.style)) or "picture" for part in blend]
+    if len(names) == 1:
+        return StyleMetadata(names[0])
+    return StyleMetadata(",".join(f"{name}:{part.weight:.3g}" for name, part in zip(names, blend, strict=True)))
 
 
 def load_style_settings(

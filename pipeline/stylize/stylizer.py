@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from pipeline.stylize.style import load_style_settings
 from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
+    import torch
+
+    from models.engines.engine import Precision
     from models.tiled.tiling import Tiling
 
 # Frames prepared ahead of the workers; without one they would wait 2 ms of 29 for the next frame.
@@ -134,8 +137,10 @@ class Stylizer:
         with self._turn, closing(work):  # nothing runs before the first item is asked for
             for frame, stylized, inputs_after in work:
                 pixels, outputs = stabilizer.finish(stylized, outputs)
-                shown = self._shown(frame, pixels)
-                yield shown if inputs_after is None else shown.with_state(TemporalState(inputs_after, outputs).arrays())
+                result = shown(frame, pixels, self._config.compare, self._mask)
+                if inputs_after is not None:
+                    result = result.with_state(TemporalState(inputs_after, outputs).arrays())
+                yield result
 
     def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
         """Return a single frame ``(height, width, 3)`` RGB stylized; twice as wide for the comparison ``side``.
@@ -155,20 +160,54 @@ class Stylizer:
         controls = FrameControls(self.style.style(float(seconds)), config.strength, config.keep_colors)
         return self._core.stylize(prepared, controls, self._engine)
 
-    def _shown(self, frame: Frame, pixels: Pixels) -> Frame:
-        """Return the frame with its stylized pixels, masked and compared as the config asks for."""
-        if self._mask is not None:
-            pixels = self._mask(frame.pixels, pixels, frame.seconds)
-        compare, alpha = self._config.compare, frame.alpha
-        if not compare:
-            return frame.with_pixels(pixels)
-        if alpha is not None and compare == "side":
-            alpha = np.concatenate((alpha, alpha), axis=1)
-        return replace(frame, pixels=compose(frame.pixels, pixels, compare), alpha=alpha)
+
+class StylizeStage(Protocol):
+    """What stylizes the frames of a clip: `Stylizer`, or what optimizes them."""
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
+
+    @property
+    def device(self) -> "torch.device":
+        """Where it runs."""
+        ...
+
+    @property
+    def precision(self) -> "Precision":
+        """Number format."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many frames are stylized at once."""
+        ...
+
+    @property
+    def tiling(self) -> "Tiling | None":
+        """The strips of a frame; None for whole frames."""
+        ...
+
+    def __call__(self, frames: Iterable[Frame], state: State | None = None) -> Iterator[Frame]:
+        """Yield ``frames`` stylized."""
+        ...
 
 
-MakeStylizer = Callable[..., Stylizer]
+MakeStylizer = Callable[..., StylizeStage]
 """Called as `Stylizer`."""
+
+
+def shown(frame: Frame, pixels: Pixels, compare: str | None, mask: MaskBlend | None) -> Frame:
+    """Return the frame with its stylized pixels, masked, and compared as ``--compare`` asks for."""
+    if mask is not None:
+        pixels = mask(frame.pixels, pixels, frame.seconds)
+    if not compare:
+        return frame.with_pixels(pixels)
+    alpha = frame.alpha
+    if alpha is not None and compare == "side":
+        alpha = np.concatenate((alpha, alpha), axis=1)
+    return replace(frame, pixels=compose(frame.pixels, pixels, compare), alpha=alpha)
 
 
 def stylized_width_px(width_px: int, compare: str | None) -> int:

@@ -7,7 +7,7 @@ from pipeline.notices import Notices
 from pipeline.resume.resumable import finish_output
 from pipeline.resume.store import SegmentStore
 from pipeline.run import plan_clip
-from pipeline.stylize.style import find_style
+from pipeline.stylize.style import style_of
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.protocol import JoinJob
 
@@ -23,7 +23,7 @@ def run_join_job(job: JoinJob) -> EncodeReport:
     """
     check_machine(job)
     config, notices = job.config, Notices(lambda line: None)
-    style = find_style(config.stylize.style, config.stylize.style_end)
+    style = style_of(config.stylize)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
         with SegmentStore(config, plan, source, lambda: job.identity, notices) as store:

@@ -19,7 +19,7 @@ from pipeline.resume.resumable import finish_output, is_resumable
 from pipeline.resume.store import SegmentStore
 from pipeline.resume.work_dir import remove_work_dir
 from pipeline.run import plan_clip, stylize_video
-from pipeline.stylize.style import find_style
+from pipeline.stylize.style import style_of
 from pipeline.summary import Summary, summarize
 from pipeline.train.refine import ReportRefinement, refine_picture
 from pipeline.workers.merge import (
@@ -68,7 +68,7 @@ def stylize_long_clip(
     if not is_resumable(config):
         return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
     started, notices, whole = time.perf_counter(), Notices(notify), config
-    style = find_style(config.stylize.style, config.stylize.style_end)
+    style = style_of(config.stylize)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
         if has_partial_output_of_one_process(config, plan):

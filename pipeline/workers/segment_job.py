@@ -32,8 +32,9 @@ from pipeline.resume.segments import frame_digest, mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.run import load_stylizer, plan_clip, render_frames
 from pipeline.stylize.device import find_device
+from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.memory_budget import queue_depth
-from pipeline.stylize.stylizer import MakeStylizer, Stylizer
+from pipeline.stylize.stylizer import MakeStylizer, StylizeStage
 from pipeline.system.files import read_own, write_loosely
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.boundary_frames import FIRST, NEXT, BoundaryFrame
@@ -56,7 +57,7 @@ def read_progress(folder: str) -> int:
     return 0
 
 
-def run_segment_job(job: SegmentJob, make: MakeStylizer = Stylizer) -> SegmentResult:
+def run_segment_job(job: SegmentJob, make: MakeStylizer = make_stylizer) -> SegmentResult:
     """Stylize a segment job, or resume it.
 
     Args:
@@ -139,7 +140,7 @@ def _identify(job: SegmentJob) -> dict[str, Any]:
     return job.identity | {"job": [*times, job.end_pts]}
 
 
-def _load(store: SegmentStore, config: VideoConfig, load: Callable[..., Stylizer]) -> Stylizer:
+def _load(store: SegmentStore, config: VideoConfig, load: Callable[..., StylizeStage]) -> StylizeStage:
     """Load the stylizer with the engine of the finished segments, though on any device of the same kind."""
     engine, here = store.manifest.engine, str(find_device(config.stylize.device))
     if store.frames_reused and _kind(engine["device"]) == _kind(here):

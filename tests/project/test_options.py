@@ -17,13 +17,16 @@ from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeCon
 from pipeline.console.config import PreviewConfig
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.image.config import ImageConfig
+from pipeline.image.pattern_config import PatternConfig
 from pipeline.live.config import LiveConfig, SinkConfig
+from pipeline.optimize_config import OPTIMIZE_OPTIONS, OptimizeConfig
 from pipeline.options import Argument, Option, OptionsOf, Setting, check_settings, configure, option_named, options_of
 from pipeline.train.config import TrainConfig
 
 COMMANDS: dict[str, tuple[type, ...]] = {
     "video": (VideoConfig,),
     "image": (ImageConfig,),
+    "pattern": (PatternConfig,),
     "live": (LiveConfig, SinkConfig),
     "batch": (BatchConfig,),
     "styles": (PreviewConfig,),
@@ -31,7 +34,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "train": (TrainConfig,),
 }
 CONFIGS = sorted(  # in one order: each process of pytest-xdist collects the tests for itself
-    {DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig}.union(*COMMANDS.values()),
+    {DecodeConfig, EncodeConfig, OptimizeConfig, RefineConfig, StylizeConfig}.union(*COMMANDS.values()),
     key=lambda config: config.__name__,
 )
 
@@ -135,7 +138,12 @@ def test_a_command_has_the_options_of_its_configurations(name: str) -> None:
 
 
 def test_batch_and_job_files_have_every_option_of_video() -> None:
-    options = [option for option in options_of(VideoConfig) if not isinstance(option.setting, Argument)]
+    left_out = set(OPTIMIZE_OPTIONS) - {"loss_weights"}  # hours for each clip
+    options = [
+        option
+        for option in options_of(VideoConfig)
+        if not isinstance(option.setting, Argument) and option.name not in left_out
+    ]
     assert {option.name for option in options} <= {option.name for option in options_of(BatchConfig)}
     values: dict[str, object] = {"style": "great-wave", "style_end": "minotaur", "max_memory": "4G", "mask": "a.png"}
     values |= {"start": "1:00", "duration": 2, "height": "240", "quality": "30", "preset": "fast", "codec": "h264"}

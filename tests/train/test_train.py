@@ -27,8 +27,8 @@ from models.training.pairs import FramePairs
 from models.training.synthetic_motion import MARGIN_PX
 from models.training.trainer import TrainingReport
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.evaluate.loss_networks import digest
 from pipeline.style_spec import Dials
+from pipeline.stylize.loss_networks import digest
 from pipeline.stylize.picture_style import predict_style
 from pipeline.train.config import (
     MINUTES,

