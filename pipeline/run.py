@@ -125,7 +125,8 @@ def load_stylizer(
     info = source.info
     last_seconds = last_frame_seconds(info) if config.style_end else None
     size = {"height": info.height, "width": info.width, "is_16_bit": info.is_16_bit}
-    return make(config, **size, last_seconds=last_seconds, mask=mask, notify=notify)
+    frame_count = info.frame_count or None
+    return make(config, **size, last_seconds=last_seconds, mask=mask, notify=notify, frame_count=frame_count)
 
 
 def render_frames(

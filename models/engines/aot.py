@@ -1,11 +1,15 @@
-"""Graphs compiled ahead of time by another process, and loaded without tracing.
+"""Graphs compiled ahead of time by another process, and loaded without tracing and without torch's compiler.
 
-torch.compile traces in the process that stylizes: that holds Python's global lock for seconds, and torch replaces
-`nn.Module.__call__` in all threads while it traces, which breaks an eager network that runs meanwhile. Here another
-process exports and compiles the graph; the stylizing process only loads a shared library.
+torch.compile traces in the process that stylizes: that holds Python's global lock for seconds, torch replaces
+`nn.Module.__call__` in all threads while it traces, which breaks an eager network that runs meanwhile, and even a warm
+start imports and runs the compiler for three seconds. Here a process exports and compiles the graph once; every other
+one only loads a shared library.
 """
 
+import hashlib
 import importlib
+import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +20,13 @@ import torch
 from models.engines.cache import cache_key, delete, store, use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
+from models.engines.shared_library import GraphLibrary
 from models.frame_graph import zero_statistics
 
 GRAPH = "graph.bin"
+_DIGEST = "sha256"
+# Pixels and statistics.
+_OUTPUTS = 2
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class AotGraph:
     """The compiled graph of an engine, in the cache.
 
     Attributes:
-        spec: what to compile; whole frames of uint8 only.
+        spec: what to compile; whole frames only.
     """
 
     spec: EngineSpec
@@ -36,7 +44,7 @@ class AotGraph:
         """Folder of the compiled code; its name depends on everything but the style."""
         spec = self.spec
         facts = (
-            f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} "
+            f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} {spec.is_16_bit} "
             f"{spec.network.architecture} {torch.__version__} {_processor(spec.device)}"
         )
         return spec.cache_folder / "aot" / cache_key(facts)
@@ -47,62 +55,106 @@ class AotGraph:
         return (self.folder / GRAPH).exists()
 
     def compile(self) -> None:
-        """Compile into the cache; takes 15 to 30 s the first time. Call it in a process that does not stylize.
+        """Compile into the cache; takes 15 to 30 s. Call it in a process that does not stylize.
 
         Raises:
             EngineError: there is no compiler.
             OSError: the cache cannot be written.
         """
-        from torch._inductor import standalone_compile
-
         require_compiler(self.spec.device)
         use_compiler_cache(self.spec.cache_folder)
         torch.set_num_threads(self.spec.threads)
-        pixels, style, *controls = example = self._example()
         with torch.no_grad():
-            exported = torch.export.export(self.spec.frame_graph(), example, strict=False)
-            # With cpp_wrapper the whole graph is one C++ call, which releases Python's global lock while it runs.
-            options = {"config_patches": {"cpp_wrapper": self.spec.device.type == "cpu"}}
-            compiled = standalone_compile(
-                exported.graph_module,
-                [pixels, *style, *controls],
-                dynamic_shapes="from_example_inputs",
-                options=options,
-            )
-        store(self.folder, GRAPH, lambda folder: compiled.save(path=str(folder / GRAPH), format="binary"))
-
-    def preload(self) -> None:
-        """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
-        use_compiler_cache(self.spec.cache_folder)
-        importlib.import_module("torch._inductor.standalone_compile")
+            exported = torch.export.export(self.spec.frame_graph(), self._example(), strict=False)
+            store(self.folder, GRAPH, lambda folder: self._compile(exported, folder / GRAPH))
 
     def load(self) -> Engine:
-        """Load the engine from the cache; takes a second, and holds Python's global lock for part of that time.
+        """Load the engine from the cache: in a millisecond on a CPU, in a second or two on a GPU.
 
         Raises:
             EngineError: it is not compiled, damaged, or from another version of torch.
         """
-        from torch._inductor.standalone_compile import CompiledArtifact
-
-        use_compiler_cache(self.spec.cache_folder)
         try:
-            graph: Callable[..., Any] = CompiledArtifact.load(path=str(self.folder / GRAPH), format="binary")
+            graph = self._load(self.folder / GRAPH)
         except Exception as error:  # torch raises anything for a damaged file
             size = f"{self.spec.width}x{self.spec.height}"
             raise EngineError(f"the compiled graph for {size} cannot be loaded ({error})") from error
         return self.spec.torch_engine(lambda pixels, style, *controls: graph(pixels, *style, *controls))
 
+    def load_or_compile(self) -> Engine:
+        """Load the engine from the cache, after compiling it if it is not there or damaged.
+
+        Raises:
+            EngineError: there is no compiler.
+            OSError: the cache cannot be written.
+        """
+        if self.is_compiled:
+            try:
+                return self.load()
+            except EngineError:
+                self.delete()
+        self.compile()
+        return self.load()
+
+    def preload(self) -> None:
+        """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
+        if self.spec.device.type != "cpu":
+            use_compiler_cache(self.spec.cache_folder)
+            importlib.import_module("torch._inductor.standalone_compile")
+
     def delete(self) -> None:
         """Delete the compiled code."""
         delete(self.folder)
 
+    def _compile(self, exported: torch.export.ExportedProgram, path: Path) -> None:
+        if self.spec.device.type == "cpu":
+            from torch._inductor import aot_compile
+
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # the compiler leaves other files in it
+                library = Path(folder, "graph.so")
+                aot_compile(exported.module(), self._example(), options={"aot_inductor.output_path": str(library)})
+                library.rename(path)
+            path.with_name(_DIGEST).write_text(_digest(path))
+            return
+        from torch._inductor import standalone_compile
+
+        pixels, style, *controls = self._example()
+        inputs = [pixels, *style, *controls]
+        compiled = standalone_compile(exported.graph_module, inputs, dynamic_shapes="from_example_inputs")
+        compiled.save(path=str(path), format="binary")
+
+    def _load(self, path: Path) -> Callable[..., Any]:
+        if self.spec.device.type == "cpu":
+            if _digest(path) != path.with_name(_DIGEST).read_text():  # code from half a file would end this process
+                raise EngineError("it is damaged")
+            pixels, style, *controls = self._example()
+            return GraphLibrary(path, [pixels, *style, *controls], outputs=_OUTPUTS, workers=self.spec.workers)
+        self.preload()
+        from torch._inductor.standalone_compile import CompiledArtifact
+
+        artifact: Callable[..., Any] = CompiledArtifact.load(path=str(path), format="binary")
+        return artifact
+
     def _example(self) -> tuple[Any, ...]:
         spec = self.spec
-        pixels = torch.zeros(spec.height, spec.width, 3, dtype=torch.uint8, device=spec.device)
+        dtype = torch.uint16 if spec.is_16_bit else torch.uint8
+        pixels = torch.zeros(spec.height, spec.width, 3, dtype=dtype, device=spec.device)
         style = spec.network.initial_style().to(spec.device, DTYPES[spec.precision])
         scalars = (torch.zeros((), device=spec.device) for _ in range(3))
         return (pixels, style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
 
 
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _processor(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    """Return what the code is made for: on Linux all instructions of the CPU, as machines may share a cache."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    instructions = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{torch.backends.cpu.get_cpu_capability()} {instructions}"

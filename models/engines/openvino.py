@@ -1,6 +1,7 @@
 """The OpenVINO engine: Intel's runtime on a CPU, without a compiler."""
 
 import importlib
+import importlib.metadata
 import sys
 import threading
 import warnings
@@ -38,10 +39,9 @@ def build(spec: EngineSpec) -> Engine:
         # Decoder and encoder use the same cores: a pinned thread would wait for them instead of moving.
         "ENABLE_CPU_PINNING": False,
     }
-    dtype = torch.int32 if spec.is_16_bit else torch.uint8  # the conversion does not support uint16
-    graph = _converted(spec, torch.zeros(spec.height, spec.width, 3, dtype=dtype), cache)
+    graph = _converted(spec)
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
-    of_thread = threading.local()
+    dtype, of_thread = _dtype(spec), threading.local()
     converted = StyleConverter(spec.device, torch.float32)
 
     def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,14 +74,28 @@ def import_openvino() -> Any:
             sys.modules[_TELEMETRY] = known
 
 
-def _converted(spec: EngineSpec, pixels: Tensor, folder: Path) -> Path:
-    """Return the graph in OpenVINO's format; converted at its first use, which takes 3 s, later only read."""
-    openvino = import_openvino()
-    network = spec.network
-    facts = f"{tuple(pixels.shape)} {pixels.dtype} {spec.canvas} {network.architecture} {openvino.__version__}"
-    target = folder / cache_key(facts)
+def is_converted(spec: EngineSpec) -> bool:
+    """Return whether the cache of ``spec`` has the graph in OpenVINO's format; converting it takes 3 s."""
+    return (_folder(spec) / GRAPH).exists()
+
+
+def _folder(spec: EngineSpec) -> Path:
+    version = importlib.metadata.version("openvino")
+    facts = f"{spec.height}x{spec.width} {_dtype(spec)} {spec.canvas} {spec.network.architecture} {version}"
+    return spec.cache_folder / "openvino" / cache_key(facts)
+
+
+def _dtype(spec: EngineSpec) -> torch.dtype:
+    return torch.int32 if spec.is_16_bit else torch.uint8  # the conversion does not support uint16
+
+
+def _converted(spec: EngineSpec) -> Path:
+    """Return the graph in OpenVINO's format; converted at its first use, later only read."""
+    target = _folder(spec)
     if (target / GRAPH).exists():
         return target / GRAPH
+    openvino, network = import_openvino(), spec.network
+    pixels = torch.zeros(spec.height, spec.width, 3, dtype=_dtype(spec))
     style = network.initial_style().tensors()
     controls = (zero_statistics(network), *(torch.zeros(()) for _ in range(3)))
     use_torch_cache(spec.cache_folder)

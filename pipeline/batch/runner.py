@@ -87,7 +87,7 @@ class Runner:
         self._owns_process = owns_process
         self._records = Records(config.state_folder, config.state_url)
         self._stopped = threading.Event()
-        self._engines = EngineCache()
+        self._engines = EngineCache() if arrivals else EngineCache(partial(_count_frames, steps))
         self._stylize: StylizeClip = partial(stylize_video, make=self._engines.stylizer)
         self._messages: queue.SimpleQueue[Event | ClipRun] = queue.SimpleQueue()
         self._running: dict[str, threading.Thread] = {}
@@ -257,6 +257,14 @@ class Runner:
             message = self._messages.get()
             if isinstance(message, ClipRun) and message.error is None:  # finished before it noticed the interruption
                 self._emit(Finished(message.step.job.name, message.record.figures))
+
+
+def _count_frames(steps: Sequence[Step], height: int, width: int, is_16_bit: bool) -> int | None:
+    """Return how many frames of this size are to be stylized; None if the header of a clip does not give it."""
+    clips = [step.clip for step in steps if not step.is_done]
+    counts = [clip.frames for clip in clips if (clip.height, clip.width, clip.is_16_bit) == (height, width, is_16_bit)]
+    known = [count for count in counts if count]
+    return sum(known) if len(known) == len(counts) > 0 else None
 
 
 def is_busy() -> bool:

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
+from pipeline.stylize.engine_choice import soonest_first
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
 from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
 from pipeline.system.folders import cache_folder
@@ -39,6 +41,7 @@ class BoundedEngine:
         build: builds an engine.
         is_single: whether one frame is stylized, or frames of many sizes: then nothing that takes long to prepare is
             chosen, and the network does not run before the frame.
+        frame_count: of the clip, which decides whether compiling is worth the time; None if unknown.
 
     Attributes:
         name: of the engine.
@@ -58,6 +61,7 @@ class BoundedEngine:
         build: BuildEngine,
         *,
         is_single: bool = False,
+        frame_count: int | None = None,
     ) -> None:
         from models.engines.capabilities import available_engines
 
@@ -67,22 +71,25 @@ class BoundedEngine:
         names = automatic if config.engine == "auto" else [config.engine]
         bound = default_bound(spec.device) if config.max_memory is None else config.max_memory
         workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" and not is_single else 1
-        for name in names:
-            usage = "picture" if is_single else core.stability
-            self.name, fitting = fit_to_memory(name, spec, usage, workers, bound)
+        usage = "picture" if is_single else core.stability
+        choices = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in names]
+        if config.engine == "auto":
+            choices = soonest_first(choices, frame_count, core.cores)
+        is_chosen = len(choices) > 1 and choices[0][0] == "eager"  # a faster one is not worth its start
+        for self.name, fitting in choices:
             try:
                 self._load(fitting)
             except DeviceError as error:
-                if name == names[-1]:
+                if fitting is choices[-1][1]:
                     raise
-                notify(f"the engine {name} does not work here ({error}); trying the next")
+                notify(f"the engine {self.name} does not work here ({error}); trying the next")
             else:
                 break
         if is_single:
             return
         if bound is not None and self.spec.tiling is not None:
             notify(f"stylizing in strips of {self.spec.tiling.rows} rows to stay within {format_bytes(bound)}")
-        elif config.engine == "auto" and self.name == "eager" and spec.device.type != "mps":
+        elif config.engine == "auto" and self.name == "eager" and spec.device.type != "mps" and not is_chosen:
             notify(slow_engine_notice(spec.device.type, names))
 
     def __call__(self, pixels: "Tensor", style: "Style", *controls: "Tensor") -> "tuple[Tensor, Tensor]":
@@ -100,14 +107,22 @@ class BoundedEngine:
                 reason = str(error)  # the error itself would keep the features of the frame in memory
             self._use_smaller_strips(run, reason)
 
+    def _fit(self, name: "EngineName", spec: "EngineSpec") -> "tuple[EngineName, EngineSpec]":
+        """Return an engine with the threads of its workers and, if it has one, its folder of compiled code."""
+        spec = replace(spec, threads=max(self._core.cores // spec.workers, 1))
+        with suppress(OSError):  # building the engine reports it
+            spec = with_cache(name, spec)
+        return name, spec
+
     def _load(self, spec: "EngineSpec") -> None:
         import torch
 
-        self.threads = max(self._core.cores // spec.workers, 1)
+        self.threads = spec.threads
         torch.set_num_threads(self.threads)
         with device_errors(spec.device), safe_path:
             self._use(spec)
-            if not self._is_single or self.name != "eager":
+            # Eager works on every CPU, and its first call is hardly slower than the others.
+            if self.name != "eager" or not (self._is_single or spec.device.type == "cpu"):
                 self._core.warm_up(self, spec)
 
     def _use(self, spec: "EngineSpec") -> None:

@@ -6,12 +6,14 @@ switches that apply to the whole process.
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import StylizeConfig
+from pipeline.stylize.compiler import build_engine, compile_elsewhere
 from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.stylizer import StylizeStage
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName, EngineSpec
 
 Key = tuple[object, ...]
+CountFrames = Callable[[int, int, bool], int | None]
 
 # Each engine takes a few megabytes, for weights and code; its buffers are allocated when it runs.
 MAX_ENGINES = 16
@@ -61,19 +64,29 @@ class FairLock:
 
 
 class EngineCache:
-    """The engines that the stylizers of a batch share."""
+    """The engines that the stylizers of a batch share.
 
-    def __init__(self) -> None:
+    Args:
+        count_frames: returns how many frames of a size, given as height and width in pixels and whether they have 16
+            bits, all clips together have, which decides whether compiling is worth the time; None if unknown.
+    """
+
+    def __init__(self, count_frames: CountFrames = lambda height, width, is_16_bit: None) -> None:
+        self._count_frames = count_frames
         self._loading, self._stylizing = FairLock(), FairLock()
         self._engines: OrderedDict[Key, Engine] = OrderedDict()
 
     def stylizer(self, config: StylizeConfig, **settings: Any) -> StylizeStage:
         """Make a stylizer that shares engines, and waits until no other one stylizes; called as `Stylizer`.
 
+        How many frames the clip itself has does not matter.
+
         Raises:
             KeyboardInterrupt: the cache is closed.
         """
         with self._loading, ExitStack() as pause:
+            size = settings["height"], settings["width"], settings.get("is_16_bit", False)
+            settings["frame_count"] = self._count_frames(*size)
             build = _Builder(self._engines, pause, self._stylizing)
             stylizer = make_stylizer(config, build=build, turn=self._stylizing, **settings)
             self._engines.update(build.finish())
@@ -104,13 +117,12 @@ class _Builder:
         self._built: dict[Key, Engine] = {}
 
     def __call__(self, name: "EngineName", spec: "EngineSpec") -> "Engine":
-        from models.engines.build import build_engine
-
         key = _key(name, spec)
         self._built.clear()  # an engine that was built before did not work
         if key in self._engines:
             self._engines.move_to_end(key)
             return self._engines[key]
+        compile_elsewhere(name, spec)
         if self._pause is not None and not self._is_paused:
             self._pause.enter_context(self._stylizing)
             self._is_paused = True

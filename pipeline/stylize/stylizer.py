@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame, Pixels, State
 from pipeline.stylize.bounded_engine import BoundedEngine, BuildEngine
+from pipeline.stylize.compiler import build_engine
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer, Notify
 from pipeline.stylize.stabilizer import InputState, PreparedFrame, StylizedFrame, TemporalState, read_state
 from pipeline.stylize.style import load_style_settings
@@ -47,9 +48,11 @@ class Stylizer:
         last_seconds: time of the last frame in seconds, where a fade ends; see `pipeline.stylize.style`.
         mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
         notify: called with each message for the user, one line.
-        build: builds an engine; `models.engines.build.build_engine` by default.
+        build: builds an engine; `pipeline.stylize.compiler.build_engine` by default.
         turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine_cache`.
         is_single: whether this is for single pictures; see `BoundedEngine`.
+        frame_count: how many frames are to be stylized, which decides whether compiling is worth the time; None if
+            unknown.
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
@@ -75,17 +78,23 @@ class Stylizer:
         build: BuildEngine | None = None,
         turn: AbstractContextManager[None] | None = None,
         is_single: bool = False,
+        frame_count: int | None = None,
     ) -> None:
-        from models.engines.build import build_engine
-
         self.style = load_style_settings(config.style, config.style_end, last_seconds, config.dials)
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
         self._turn = turn or nullcontext()
         self._core = FrameStylizer(self.style.network, self._config, notify)
         spec = self._core.spec(height, width, is_16_bit=is_16_bit)
-        build = build or build_engine
-        self._engine = BoundedEngine(self._core, self._config, spec, notify, build, is_single=is_single)
+        self._engine = BoundedEngine(
+            self._core,
+            self._config,
+            spec,
+            notify,
+            build or build_engine,
+            is_single=is_single,
+            frame_count=frame_count,
+        )
         self.device, self.precision, self.workers = spec.device, spec.precision, self._engine.spec.workers
 
     @property

@@ -14,6 +14,7 @@ import pytest
 
 import models.engines.build
 import models.engines.capabilities
+import models.engines.compile
 from pipeline.batch import runner
 from pipeline.batch.events import Event, Finished, Started
 from pipeline.batch.session import plan, run_batch
@@ -199,7 +200,7 @@ def test_any_number_of_sizes_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_pa
         for number in range(3):
             height = 16 + 4 * number
             spec = EngineSpec(network=network, height=height, width=16, device=device, precision="fp32", cache=tmp_path)
-            engine = models.engines.build.build_engine("compile", spec)
+            engine = models.engines.compile.trace(spec)
             pixels, statistics = torch.zeros(height, 16, 3, dtype=torch.uint8), zero_statistics(network, device)
             engine(pixels, network.initial_style(), statistics, *(torch.zeros(()) for _ in range(3)))
     assert len(compiled) == 3

@@ -1,16 +1,13 @@
 """Builds the engines of a live session, for any size of frames: eager at once, compiled ones through the cache."""
 
-import pickle
-import subprocess
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
 from pipeline.stylize.bounded_engine import BuildEngine, with_cache
+from pipeline.stylize.compiler import Compiler
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.frame_stylizer import FrameStylizer
-from pipeline.system.children import kill_session, run_module, start_python
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +16,6 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """Height and width in pixels."""
-
-COMPILE_PROCESS = "pipeline.live.stylize.compile_process"
 
 
 def fast_engines(device: "torch.device", wanted: str) -> "list[EngineName]":
@@ -46,7 +41,7 @@ class EngineBuilder:
     Args:
         core: runs the engines.
         build: builds an engine in this process; `models.engines.build.build_engine` by default.
-        compile_command: arguments of Python that run `COMPILE_PROCESS`; by default that module itself.
+        compile_command: see `pipeline.stylize.compiler.Compiler`.
     """
 
     def __init__(
@@ -58,10 +53,7 @@ class EngineBuilder:
         from models.engines.build import build_engine
 
         self._core, self._build = core, build or build_engine
-        self._compile_command = compile_command or run_module(COMPILE_PROCESS)
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._compiler = Compiler(compile_command)
 
     def build(self, name: "EngineName", size: Size) -> "Engine":
         """Build an engine in this process.
@@ -88,17 +80,14 @@ class EngineBuilder:
         if name == "compile":
             engine = self._load_or_compile(spec)
         else:
-            self._compile(name, spec)
+            self._compiler.compile(name, spec)
             engine = self.build(name, size)
         self._core.warm_up(engine, spec)
         return engine
 
     def close(self) -> None:
         """End the other process; `prepare` fails from now on."""
-        with self._lock:
-            self._closed = True
-            if self._child is not None:
-                kill_session(self._child)
+        self._compiler.close()
 
     def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
         from models.engines.aot import AotGraph
@@ -110,18 +99,5 @@ class EngineBuilder:
                 return graph.load()
             except RuntimeError:
                 graph.delete()
-        self._compile("compile", spec)
+        self._compiler.compile("compile", spec)
         return graph.load()
-
-    def _compile(self, name: "EngineName", spec: "EngineSpec") -> None:
-        with self._lock:
-            if self._closed:
-                raise DeviceError("the session has ended")
-            # Ctrl-C ends the live session, which then ends this process.
-            self._child = child = start_python(
-                *self._compile_command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, own_session=True
-            )
-        _, output = child.communicate(pickle.dumps((name, spec)))
-        if child.returncode:
-            lines = output.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
-            raise DeviceError(lines[-1])

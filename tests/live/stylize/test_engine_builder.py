@@ -1,8 +1,5 @@
 """Engines that another process compiles: ready while eager runs, loaded from the cache, and reported if they fail."""
 
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +12,15 @@ import torch
 import models.engines.capabilities
 from models.engines.capabilities import can_compile
 from pipeline.errors import DeviceError
-from pipeline.live.stylize.engine_builder import COMPILE_PROCESS, EngineBuilder, fast_engines
+from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
+from pipeline.stylize.compiler import COMPILE_PROCESS
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.system.children import run_module
 from tests.support.compiling import shared_precompiled_headers
-from tests.support.live import PLAIN, wait_for
+from tests.support.live import PLAIN
 from tests.support.media import moving_square
 
 CPU = torch.device("cpu")
@@ -32,7 +30,6 @@ NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compile
 # The compile process at ordinary priority: on a busy machine the lowest one takes minutes.
 COMPILE = (run_module(COMPILE_PROCESS)[0], f"import os; os.nice = int; {run_module(COMPILE_PROCESS)[1]}")
 FAIL = ("-c", "raise SystemExit('a warning\\nthe compiler crashed')")
-HANG = ("-c", "import sys, time; sys.stdin.buffer.read(); time.sleep(60)")
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -95,34 +92,6 @@ def test_openvino_is_converted_in_another_process(core: FrameStylizer, mixer: St
 def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, name: Any) -> None:
     with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
         EngineBuilder(core, compile_command=FAIL).prepare(name, SIZE)
-
-
-def test_the_compile_process_reports_why_it_failed() -> None:
-    command = [sys.executable, *run_module(COMPILE_PROCESS)]
-    done = subprocess.run(command, input=b"not a pickle", capture_output=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert b"load key" in done.stderr.splitlines()[-1]
-    assert b"Traceback" not in done.stderr
-
-
-def test_closing_ends_the_process(core: FrameStylizer) -> None:
-    builder = EngineBuilder(core, compile_command=HANG)
-    errors: list[BaseException] = []
-
-    def prepare() -> None:
-        try:
-            builder.prepare("openvino", SIZE)
-        except DeviceError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=prepare)
-    thread.start()
-    time.sleep(0.3)
-    builder.close()
-    thread.join(20)
-    wait_for(lambda: errors)
-    with pytest.raises(DeviceError, match="has ended"):
-        builder.prepare("openvino", SIZE)
 
 
 def test_the_engine_that_is_asked_for_must_be_available(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,9 @@
 """Graphs compiled ahead of time: stored once, found again by all that they depend on, equal to eager."""
 
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,12 @@ from models.engines.capabilities import can_compile
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.frame_graph import zero_statistics
 from models.network import Style, StyleNetwork
+from tests.support.compiling import shared_precompiled_headers
 from tests.support.media import moving_square
 from tests.support.tiny import TINY
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -70,11 +76,14 @@ def test_a_folder_that_cannot_be_filled_is_not_stored(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
-def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_compiled_ahead_of_time_agrees_with_eager(
+    spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     graph = AotGraph(spec)
     assert not graph.is_compiled
-    graph.compile()
+    with shared_precompiled_headers(tmp_path):
+        graph.compile()
     assert graph.is_compiled
     with monkeypatch.context() as patched:
         patched.setattr(torch.export, "export", None)  # loading must not trace
@@ -86,6 +95,55 @@ def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monk
         assert (pixels - expected).abs().max() <= 1
         torch.testing.assert_close(used, statistics, rtol=1e-4, atol=1e-4)
     assert not torch.equal(*(stylized(loaded, style)[0] for style in styles)), "the style is an argument"
+    check_layouts(loaded, styles[0])
+    check_threads(replace(spec, workers=2), styles[0])
+    check_imports(spec)
+    check_damage(spec)
+
+
+def check_layouts(engine: Engine, style: Style) -> None:
+    """What is laid out otherwise in memory is the same frame; what has another size or type is refused."""
+    pixels = torch.from_numpy(moving_square(3))
+    flipped = pixels.flip(1).contiguous()
+    controls = (zero_statistics(StyleNetwork(TINY)), *(torch.tensor(value) for value in (0.0, 1.0, 0.0)))
+    expected = engine(pixels, style, *controls)[0]
+    assert torch.equal(engine(flipped.flip(1), style, *controls)[0], expected)
+    assert torch.equal(engine(pixels.permute(1, 0, 2).contiguous().permute(1, 0, 2), style, *controls)[0], expected)
+    for other in (pixels[1:], pixels.float()):
+        with pytest.raises(ValueError, match="the graph takes"):
+            engine(other, style, *controls)
+
+
+def check_threads(spec: EngineSpec, style: Style) -> None:
+    """Frames that are stylized at once are those that are stylized one after another."""
+    engine = AotGraph(spec).load()
+    expected = stylized(engine, style)[0]
+    with ThreadPoolExecutor(2) as pool:
+        assert all(torch.equal(pixels, expected) for pixels, _ in pool.map(lambda _: stylized(engine, style), range(8)))
+
+
+def check_imports(spec: EngineSpec) -> None:
+    """Loading imports nothing of the compiler, which takes longer than everything else at the start."""
+    code = """
+import pickle, sys
+from models.engines.aot import AotGraph
+AotGraph(pickle.load(sys.stdin.buffer)).load()
+compilers = {"torch._dynamo", "torch._inductor.compile_fx", "sympy", "torchvision"}
+print(*compilers & sys.modules.keys())
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=pickle.dumps(spec), capture_output=True, check=False, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], b"")
+
+
+def check_damage(spec: EngineSpec) -> None:
+    """A library of which the disk has lost a page is not loaded: it would end the process."""
+    graph = AotGraph(spec)
+    content = (graph.folder / GRAPH).read_bytes()
+    (graph.folder / GRAPH).unlink()  # this process still runs what is in it
+    (graph.folder / GRAPH).write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with pytest.raises(EngineError, match="damaged"):
+        graph.load()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +154,7 @@ def test_a_graph_compiled_ahead_of_time_agrees_with_eager(spec: EngineSpec, monk
         {"precision": "bf16"},
         {"stroke_size": 2.0},
         {"threads": 2},
+        {"is_16_bit": True},
         {"network": StyleNetwork(replace(TINY, blocks=2))},
         {"cache": Path("other")},
     ],

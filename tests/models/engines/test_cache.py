@@ -13,7 +13,7 @@ from models.engines.capabilities import can_compile
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 
-# What each command does before torch compiles: `video` and the workers of a batch, `live`, `train`.
+# What each command does before torch compiles: `video`, `live` and the workers of a batch, on a CPU and a GPU; `train`.
 ENGINE = """
 from models.engines.build import build_engine
 from models.engines.engine import EngineSpec
@@ -23,8 +23,16 @@ spec = EngineSpec(network=load("great-wave").network, height=16, width=16, devic
                   cache=cache)
 """
 STARTS = {
-    "compile": ENGINE + "build_engine('compile', spec)",
-    "live": ENGINE + "from models.engines.aot import AotGraph; AotGraph(spec).preload()",
+    "compile": ENGINE
+    + """
+from models.engines.aot import AotGraph
+class Enough(Exception): pass
+def stop(*_): raise Enough
+AotGraph._compile = stop
+try: build_engine('compile', spec)
+except Enough: pass
+""",
+    "trace": ENGINE + "from models.engines.compile import trace; trace(spec)",
     "train": """
 from models.network import StyleNetwork
 from models.training.config import TrainingConfig

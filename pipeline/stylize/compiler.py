@@ -1,0 +1,98 @@
+"""Compiles engines in another process: tracing holds Python's lock for seconds, and breaks a network that runs then.
+
+This process then loads the result from the cache, see `models.engines.aot`. It never imports the compiler.
+"""
+
+import pickle
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DeviceError
+from pipeline.system.children import kill_session, run_module, start_python
+
+if TYPE_CHECKING:
+    from models.engines.engine import Engine, EngineName, EngineSpec
+
+COMPILE_PROCESS = "pipeline.stylize.compile_process"
+
+
+class Compiler:
+    """Compiles one engine at a time into the cache.
+
+    Args:
+        command: arguments of Python that run `COMPILE_PROCESS`; by default that module itself.
+        is_urgent: whether somebody waits for it; otherwise the process has the lowest priority.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None, *, is_urgent: bool = False) -> None:
+        self._command = command or run_module(COMPILE_PROCESS)
+        self._is_urgent = is_urgent
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def compile(self, name: "EngineName", spec: "EngineSpec") -> None:
+        """Compile the engine ``name``; takes up to a minute, in any thread.
+
+        Raises:
+            DeviceError: the other process failed, or the compiler is closed.
+            OSError: the system cannot start another process.
+        """
+        with self._lock:
+            if self._closed:
+                raise DeviceError("the session has ended")
+            # Ctrl-C ends what waits for it, which then ends this process.
+            self._child = child = start_python(
+                *self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, own_session=True
+            )
+        try:
+            _, output = child.communicate(pickle.dumps((name, spec, self._is_urgent)))
+        except BaseException:
+            kill_session(child)
+            raise
+        if child.returncode:
+            lines = output.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
+            raise DeviceError(lines[-1])
+
+    def close(self) -> None:
+        """End the other process; `compile` fails from now on."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                kill_session(self._child)
+
+
+def is_to_be_compiled(name: "EngineName", spec: "EngineSpec") -> bool:
+    """Return whether the engine ``name`` takes half a minute to build, as its code is not in the cache of ``spec``."""
+    from models.engines.aot import AotGraph
+
+    return name == "compile" and spec.device.type == "cpu" and spec.cache is not None and not AotGraph(spec).is_compiled
+
+
+def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
+    """Build an engine as `models.engines.build.build_engine` does, but compile in another process.
+
+    Raises:
+        DeviceError: the other process failed.
+        EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
+    """
+    from models.engines import build
+
+    compile_elsewhere(name, spec)
+    return build.build_engine(name, spec)
+
+
+def compile_elsewhere(name: "EngineName", spec: "EngineSpec") -> None:
+    """Compile the engine ``name`` in another process, and wait for it; return at once if that need not be.
+
+    Raises:
+        DeviceError: the other process failed.
+        EngineError: there is no compiler.
+    """
+    from models.engines.capabilities import require_compiler
+
+    if is_to_be_compiled(name, spec):
+        require_compiler(spec.device)
+        Compiler(is_urgent=True).compile(name, spec)
