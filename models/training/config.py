@@ -24,6 +24,8 @@ class TrainingConfig:
         overfit: a validation loss above the best by this share counts as worse.
         patience: worse validations in a row that stop the run.
         plateau: validations in a row without improvement that end the run early; 0 for never.
+        adversarial: weight of the adversarial loss; 0 for none. Validation leaves it out: it is relative to a network
+            that learns as well, so its values at two steps cannot be compared.
         seed: of the crops and of the initial weights.
         compile: let ``torch.compile`` fuse the network and the losses.
     """
@@ -41,6 +43,7 @@ class TrainingConfig:
     overfit: float = 0.02
     patience: int = 5
     plateau: int = 0
+    adversarial: float = 0.0
     seed: int = 0
     compile: bool = True
 
@@ -55,6 +58,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise ValueError(f"minutes must be above 0, not {self.minutes}")
+        if not 0 <= self.adversarial < math.inf:
+            raise ValueError(f"adversarial must be 0 or more, not {self.adversarial}")
         if self.plateau < 0:
             raise ValueError(f"plateau must be 0 or more, not {self.plateau}")
         if not 0 <= self.seed < 2**63:

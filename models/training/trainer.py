@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
+from models.training.adversary import Adversary
 from models.training.config import TrainingConfig
 from models.training.objective import LossWeights, Objective, StylizedPairs
 from models.training.optimizer_state import below, check_settings, load_optimizer, optimizer_tensors
@@ -102,10 +103,11 @@ class Trainer:
         history: the validations so far.
         schedule: progress and time.
         validation: pairs of held-out images.
+        adversary: discriminators of the styles; None without an adversarial loss.
 
     Raises:
-        ValueError: fewer than two content images, the numbers of styles, style images and weights differ, or ``cache``
-            is missing.
+        ValueError: fewer than two content images, the numbers of styles, style images and weights differ, ``cache``
+            is missing, or a style image is too small for an adversary.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Trainer:
             motion=motion,
         )
         self._generator_state = self._generator.get_state()
+        self.adversary = self._make_adversary(style_images) if config.adversarial else None
         self.validation = self._pairs.validation(config.validation_crops, config.seed)
         self._targets = [objective.targets(i.to(device), w) for i, w in zip(style_images, weights, strict=True)]
         groups = [{"params": list(module.parameters())} for module in (self.bank.convolutions, self.bank.vectors)]
@@ -221,10 +224,15 @@ class Trainer:
         self._set_rates()
         pairs = self._pairs.draw()
         index = self.step % len(self._targets)
-        losses = self._losses(pairs, index, self._stylize)
+        stylized = self._stylized(pairs, index, self._stylize)
+        losses = self.objective.terms(pairs, stylized, self._targets[index])
+        if self.adversary is not None:
+            losses["adversarial"] = self.config.adversarial * self.adversary.loss(stylized.first, index)
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        if self.adversary is not None:
+            self.adversary.learn(stylized.first, index)
         self.step += 1
         self.schedule.advance(self.step)
         self._generator_state = self._generator.get_state()
@@ -238,11 +246,15 @@ class Trainer:
         )
         vectors["lr"] = rate
 
-    def _losses(self, pairs: FramePairs, index: int, stylize: RunNetwork) -> dict[str, Tensor]:
-        """Stylize the pairs in the style at ``index``, and compute the losses; those are faster if not compiled."""
+    def _stylized(self, pairs: FramePairs, index: int, stylize: RunNetwork) -> StylizedPairs:
+        """Stylize the pairs in the style at ``index``; the losses, outside of it, are faster if not compiled."""
         both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
         stylized, features = stylize(both, *self.bank.style(index).tensors())
-        return self.objective.terms(pairs, StylizedPairs(*stylized.chunk(2), *features.chunk(2)), self._targets[index])
+        return StylizedPairs(*stylized.chunk(2), *features.chunk(2))
+
+    def _make_adversary(self, style_images: Sequence[Tensor]) -> Adversary:
+        seed, autocast = self.config.seed, self._uses_autocast
+        return Adversary(style_images, self.device, self._generator, seed=seed, uses_autocast=autocast)
 
     def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
@@ -255,7 +267,8 @@ class Trainer:
         sums: dict[str, float] = {}
         for index in range(len(self._targets)):
             for batch in self.validation.split(self.config.batch):
-                losses = self._losses(batch, index, self._run_network)
+                stylized = self._stylized(batch, index, self._run_network)
+                losses = self.objective.terms(batch, stylized, self._targets[index])
                 share = len(batch) / len(self.validation) / len(self._targets)
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + share * float(value)
@@ -279,7 +292,7 @@ class Trainer:
         The learning rates are not part of it: they follow from the step.
         """
         tensors = {f"bank.{name}": tensor for name, tensor in self.bank.state_dict().items()}
-        tensors |= optimizer_tensors(self._optimizer)
+        tensors |= optimizer_tensors(self._optimizer) | ({} if self.adversary is None else self.adversary.tensors())
         return self.history.state() | {
             "config": asdict(self.config),
             "step": self.step,
@@ -298,6 +311,8 @@ class Trainer:
         tensors = state["tensors"]
         self.bank.load_state_dict(below("bank.", tensors))
         load_optimizer(self._optimizer, tensors)
+        if self.adversary is not None:
+            self.adversary.load_tensors(tensors)
         self._generator_state = tensors["generator"].cpu()
         self._generator.set_state(self._generator_state)
         self.step = state["step"]

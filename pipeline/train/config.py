@@ -99,6 +99,10 @@ class TrainConfig:
     structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 1.0
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
+    adversarial: Annotated[
+        float,
+        Option("Weight of a network that learns to tell frames from the style image.", metavar="WEIGHT"),
+    ] = 0.0
     output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 800.0
     feature_weight: Annotated[float, Setting("Weight of the stability of the network's features.")] = 0.5
     learning_rate: Annotated[float, Setting("Highest learning rate of the schedule, that of the style vectors.")] = 3e-3
@@ -172,6 +176,7 @@ class TrainConfig:
             plateau=int(_value_or(self.plateau, PLATEAU)) if self.early_end else 0,
             validate_every=self.validate_every,
             validation_crops=self.validation_crops,
+            adversarial=self.adversarial,
             seed=self.seed,
             compile=self.compile and (minutes is None or minutes >= SHORTEST_COMPILED_MINUTES),
         )

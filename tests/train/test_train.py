@@ -288,7 +288,9 @@ def stop_at(step: int, report: TrainingReport) -> None:
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_resumes_where_it_stopped(ready: TrainConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("adversarial", [0.0, 0.5])
+def test_an_interrupted_run_resumes_where_it_stopped(ready: TrainConfig, tmp_path: Path, adversarial: float) -> None:
+    ready = dataclasses.replace(ready, adversarial=adversarial)
     whole = dataclasses.replace(ready, output=tmp_path / "whole.safetensors")
     train(whole)
     with pytest.raises(KeyboardInterrupt):
@@ -307,7 +309,13 @@ def test_an_interrupted_run_resumes_where_it_stopped(ready: TrainConfig, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [({"steps": 9}, "steps 3 -> 9"), ({"style_weight": 2.0}, "weights"), ({"painting_px": 70}, "")]
+    ("change", "named"),
+    [
+        ({"steps": 9}, "steps 3 -> 9"),
+        ({"adversarial": 0.5}, "adversarial 0.0 -> 0.5"),
+        ({"style_weight": 2.0}, "weights"),
+        ({"painting_px": 70}, ""),
+    ],
 )
 def test_a_run_is_not_resumed_with_other_settings(ready: TrainConfig, change: dict[str, int], named: str) -> None:
     with pytest.raises(KeyboardInterrupt):

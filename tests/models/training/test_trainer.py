@@ -357,9 +357,9 @@ def parameters(trainer: Trainer) -> list[Tensor]:
     return list(trainer.bank.state_dict().values())
 
 
-@pytest.mark.parametrize("stop", [2, 3])
-def test_a_resumed_run_is_the_run_that_was_not_interrupted(stop: int) -> None:
-    config = dataclasses.replace(SHORT, vectors_first=0.4, network_rate=0.5, clip_share=0.5)
+@pytest.mark.parametrize(("stop", "adversarial"), [(2, 0.0), (3, 0.0), (3, 0.5)])
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(stop: int, adversarial: float) -> None:
+    config = dataclasses.replace(SHORT, vectors_first=0.4, network_rate=0.5, clip_share=0.5, adversarial=adversarial)
     whole = make_trainer(config, styles=2, clips=clips())
     expected = list(whole.run())
 
@@ -379,6 +379,31 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(stop: int) -> None:
     after = list(second.run())
     assert before + after == expected
     assert all(torch.equal(a, b) for a, b in zip(parameters(second), parameters(whole), strict=True))
+
+
+def test_the_adversarial_loss_trains_but_does_not_validate() -> None:
+    plain, deceiving = make_trainer(), make_trainer(dataclasses.replace(SHORT, adversarial=0.5))
+    assert plain.adversary is None
+    assert deceiving.adversary is not None
+    assert all(torch.equal(a, b) for a, b in zip(parameters(plain), parameters(deceiving), strict=True))
+    before = [parameter.clone() for parameter in deceiving.adversary.discriminators.parameters()]
+    with_it, without = list(deceiving.run()), list(plain.run())
+    assert all("adversarial" in report.losses for report in with_it)
+    assert not any("adversarial" in report.losses for report in without)
+    assert not any("adversarial" in (report.validation or {}) for report in with_it)
+    assert with_it[0].losses["style"] == without[0].losses["style"]
+    after = deceiving.adversary.discriminators.parameters()
+    assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(parameters(plain), parameters(deceiving), strict=True))
+
+
+def test_each_style_has_a_discriminator_of_its_own() -> None:
+    trainer = make_trainer(dataclasses.replace(SHORT, adversarial=0.5), styles=2)
+    assert trainer.adversary is not None
+    first, second = ([p.clone() for p in each.parameters()] for each in trainer.adversary.discriminators)
+    next(trainer.run())
+    assert not all(map(torch.equal, first, trainer.adversary.discriminators[0].parameters()))
+    assert all(map(torch.equal, second, trainer.adversary.discriminators[1].parameters()))
 
 
 def test_a_checkpoint_from_the_middle_of_a_step_repeats_the_step() -> None:
@@ -476,6 +501,8 @@ def test_the_learning_rate_rises_then_falls() -> None:
         {"validation_crops": 0},
         {"seed": -1},
         {"seed": 10**20},
+        {"adversarial": -0.1},
+        {"adversarial": float("inf")},
         *({name: value} for name in SHARES for value in (-0.1, 1.1, float("nan"))),
     ],
     ids=str,
