@@ -28,7 +28,8 @@ from pipeline.errors import PipelineError
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_image, write_image
-from pipeline.stylize.picture_style import Dials, predict_style
+from pipeline.style_spec import Dials
+from pipeline.stylize.picture_style import predict_style
 from pipeline.system.files import write_atomically
 
 

@@ -5,12 +5,14 @@ import importlib
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DeviceError, first_line
+from pipeline.system.files import open_input
 from pipeline.system.process import safe_path
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +21,8 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints nothing on standard output, which belongs to events
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # warns of nothing
 }
+# A machine of the same network answers much sooner.
+ANSWER_SECONDS = 5.0
 
 Machines = Sequence[Mapping[str, float]]
 """The resources of each machine, as Ray counts them: ``CPU``, ``GPU``."""
@@ -91,21 +95,49 @@ def connect(address: str) -> tuple[Any, bool]:
         raise DeviceError(f"--cluster needs Ray ({first_line(error)}): pip install 'flowbrush[cluster]'") from error
     if ray.is_initialized():
         return ray, False
+    found = _running() if address == "auto" else address
+    if not _answers(found) and address != "auto":
+        raise DeviceError(f"no Ray cluster answers at {address}; start it, or use --cluster auto")
     # Ray has all workers import from this process's working folder, which may be somebody else's.
     with safe_path, contextlib.chdir(_ROOT):
-        try:
-            _join(ray, address)
-        except ConnectionError as error:
-            if address != "auto":
-                raise DeviceError(f"no Ray cluster answers at {address}; start it, or use --cluster auto") from error
+        if _answers(found):
+            _join(ray, found)
+        else:
             _start(ray)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise DeviceError(f"the Ray cluster at {address} cannot be joined ({_reason(error)})") from error
     return ray, True
 
 
+def _running() -> str:
+    """Return the address of the Ray that this user, or root, has started on this machine; empty if there is none.
+
+    Ray itself would take any that it finds, or wait minutes for one that has crashed.
+    """
+    if address := os.environ.get("RAY_ADDRESS", ""):
+        return address
+    path = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")  # noqa: S108 - Ray writes it there
+    try:
+        with open_input(path) as file:
+            is_ours = os.name != "posix" or os.fstat(file.fileno()).st_uid in (0, os.geteuid())
+            return file.read(1000).decode().strip() if is_ours else ""
+    except (OSError, UnicodeError):
+        return ""
+
+
+def _answers(address: str) -> bool:
+    """Return whether something listens at an address, without which Ray would wait for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
 def _join(ray: Any, address: str) -> None:
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise DeviceError(f"the Ray cluster at {address} cannot be joined ({_reason(error)})") from error
 
 
 def _start(ray: Any) -> None:
@@ -113,7 +145,7 @@ def _start(ray: Any) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise DeviceError(f"Ray cannot be started ({_reason(error)})") from error
 
 

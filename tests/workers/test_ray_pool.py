@@ -1,14 +1,18 @@
 """The pool of workers on a Ray cluster: what it does with machines and answers. The cluster is a fake."""
 
+import os
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from pipeline.errors import DeviceError, InputError, InUseError
 from pipeline.resume.fingerprint import software
-from pipeline.workers import ray_pool
+from pipeline.workers import ray_cluster, ray_pool
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.ray_cluster import WorkerSize, connect, size_workers
 from pipeline.workers.ray_pool import RayPool
@@ -85,9 +89,70 @@ def test_what_the_cluster_lacks_is_said(machines: list[dict[str, float]], device
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DeviceError, match=r"pip install 'flowbrush\[cluster\]'"):
         connect("auto")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ray without Ray: the addresses that were joined, ``local`` for a new one."""
+    addresses: list[str] = []
+
+    def init(address: str, **settings: object) -> None:
+        addresses.append(address)
+        if address.startswith("wrong"):
+            raise RuntimeError("Version mismatch:\n  Python 3.9")
+
+    ray = SimpleNamespace(init=init, is_initialized=lambda: False, exceptions=SimpleNamespace(RayError=OSError))
+    monkeypatch.setitem(sys.modules, "ray", cast(ModuleType, ray))
+    monkeypatch.setattr(ray_cluster, "ANSWER_SECONDS", 0.5)
+    for name in ("RAY_ADDRESS", "RAY_TMPDIR", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    return addresses
+
+
+def test_auto_joins_what_answers_here_and_starts_one_otherwise(
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    place = tmp_path / "ray" / "ray_current_cluster"
+    place.parent.mkdir()
+    connect("auto")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        place.write_text(address)
+        connect("auto")
+    connect("auto")  # that one has crashed
+    assert started == ["local", address, "local"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have owners there")
+def test_auto_does_not_join_the_cluster_of_another_user(
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{server.getsockname()[1]}")
+        status = os.stat_result((0o100644, 1, 1, 1, os.geteuid() + 1, 0, 9, 0, 0, 0))
+        monkeypatch.setattr(ray_cluster.os, "fstat", lambda descriptor: status)
+        assert ray_cluster._running() == ""
+
+
+def test_an_address_where_nothing_answers_is_said_at_once(started: list[str]) -> None:
+    with pytest.raises(DeviceError, match="no Ray cluster answers at"):
+        connect("127.0.0.1:1")
+    with pytest.raises(DeviceError, match="no Ray cluster answers at nonsense"):
+        connect("nonsense")
+    assert started == []
+
+
+def test_what_ray_says_when_it_refuses_is_one_line(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_answers", lambda address: True)
+    with pytest.raises(DeviceError, match=r"at wrong:1 cannot be joined \(Version mismatch: Python 3\.9\)"):
+        connect("wrong:1")
 
 
 # --- workers that come and go ---
