@@ -26,6 +26,10 @@ EXCEPTIONS = {
     ("pipeline/live/sinks/writer.py", "av.open"): "a file that RecordSink claimed, or a pipe",
     ("pipeline/live/sinks/stream_process.py", "av.open"): "a network connection",
     ("pipeline/media/stills.py", "Image.fromarray(pixels).save"): "memory",
+    (
+        "pipeline/media/photo/writer.py",
+        "Image.fromarray(pixels if alpha is None else np.dstack((pixels, alpha))).save",
+    ): "memory",
     ("pipeline/live/sinks/window.py", "Image.fromarray(self._frame.pixels).save"): "memory",
     ("pipeline/batch/thumbnails.py", "image.save"): "memory",
     ("pipeline/studio/live/codecs.py", "Image.fromarray(pixels).save"): "memory",
