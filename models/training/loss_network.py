@@ -34,6 +34,9 @@ VGG19_LAYERS = dict(
 USUAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "features_1", "features_4", "features_7")
 """What training and evaluation compare; other features are computed only where they are asked for."""
 
+PROBE_PX = 64
+"""Side of the picture that a network is tried with."""
+
 StateDict = Mapping[str, Tensor]
 
 
@@ -126,8 +129,19 @@ def load_loss_network(state: StateDict) -> LossNetwork:
     """Build the network of a state dict; see the table at the head of this module.
 
     Raises:
-        ValueError: the keys match no known network.
+        ValueError: the keys match no known network, or its layers do not fit together.
     """
+    try:
+        network = _build(state)
+        with torch.no_grad():
+            network(torch.zeros(1, 3, PROBE_PX, PROBE_PX))  # otherwise the first step of a training would fail
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"the layers of the loss network do not fit together ({reason})") from error
+    return network
+
+
+def _build(state: StateDict) -> LossNetwork:
     if "features.3.squeeze.weight" in state:
         return _squeezenet(state)
     if "conv11.weight" in state:

@@ -25,8 +25,6 @@ from models.training.validation import ValidationHistory
 CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience", "minutes", "plateau"})
 """Settings that a resumed run may change."""
 
-"""What Adam stores for each parameter."""
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:

@@ -115,6 +115,16 @@ def test_lacking_weights_are_named(vgg19_features: nn.Sequential) -> None:
         load_loss_network(state)
 
 
+@pytest.mark.parametrize("key", ["features.5.weight", "features.5.bias"])
+def test_layers_that_do_not_fit_together_are_refused_before_a_training_starts(
+    vgg19_features: nn.Sequential, key: str
+) -> None:
+    state = with_keys_of_the_whole(vgg19_features)
+    state[key] = state[key][:, :3] if key.endswith("weight") else state[key][:3]
+    with pytest.raises(ValueError, match="do not fit together"):
+        load_loss_network(state)
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not LOSS_FILES.is_dir(), reason=f"{LOSS_FILES} is not there")
 @pytest.mark.parametrize(
