@@ -16,7 +16,7 @@ from pipeline.frames import Pixels
 from pipeline.live.controls import WeightFade
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.studio.live.messages import Messages
-from pipeline.studio.live.network import ASPECTS, SHORT_SIDES_PX, capacity, load_network, output_size, working_sizes
+from pipeline.studio.live.network import ASPECTS, SHORT_SIDES_PX, capacity, load_network, output_size, shared_sizes
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
@@ -48,24 +48,24 @@ class Clock:
 
 
 def test_every_frame_has_a_size_of_the_few_that_have_engines() -> None:
-    allowed = {size for across, down in ASPECTS for size in working_sizes(10_000 * down, 10_000 * across)}
+    allowed = {size for across, down in ASPECTS for size in shared_sizes(10_000 * down, 10_000 * across)}
     assert len(allowed) == len(ASPECTS) * len(SHORT_SIDES_PX)
     assert all(side % 4 == 0 for size in allowed for side in size)
     for height, width in SIZES:
         out_height, out_width = output_size(height, width)
         assert out_height * out_width <= 1280 * 720 * 1.05
         assert out_height % 2 == out_width % 2 == 0
-        sizes = working_sizes(out_height, out_width)
+        sizes = shared_sizes(out_height, out_width)
         assert set(sizes) <= allowed
         assert sorted(sizes, reverse=True) == list(sizes)
 
 
 def test_usual_cameras_are_stylized_at_their_own_size() -> None:
-    assert working_sizes(360, 640)[0] == (360, 640)
-    assert working_sizes(480, 640)[0] == (480, 640)
-    assert working_sizes(640, 360)[0] == (640, 360)
-    assert working_sizes(*output_size(1080, 1920))[0] == (720, 1280)
-    assert working_sizes(360, 640)[-1] == working_sizes(90, 160)[-1] == (144, 256)
+    assert shared_sizes(360, 640)[0] == (360, 640)
+    assert shared_sizes(480, 640)[0] == (480, 640)
+    assert shared_sizes(640, 360)[0] == (640, 360)
+    assert shared_sizes(*output_size(1080, 1920))[0] == (720, 1280)
+    assert shared_sizes(360, 640)[-1] == shared_sizes(90, 160)[-1] == (144, 256)
 
 
 def test_as_many_viewers_as_get_eight_frames_a_second() -> None:

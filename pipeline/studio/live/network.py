@@ -60,7 +60,7 @@ def output_size(height: int, width: int) -> Size:
     return max(round(height * scale / 2) * 2, 16), max(round(width * scale / 2) * 2, 16)
 
 
-def working_sizes(height: int, width: int) -> tuple[Size, ...]:
+def shared_sizes(height: int, width: int) -> tuple[Size, ...]:
     """Return heights and widths at which frames of this size may be stylized, the largest first.
 
     The sizes have the nearest of the `ASPECTS`: a frame of another shape is stretched before it is stylized and
@@ -98,7 +98,7 @@ def measure_capacity(
     stylizer = LiveStylizer(network, FIRST_SIZE, "smooth")
     weights = [1.0, *[0.0] * (len(network.mixer.names) - 1)]
     controls = Snapshot(tuple(weights), 0, 1.0, False, False, False)
-    smallest = working_sizes(*FIRST_SIZE)[-1]
+    smallest = shared_sizes(*FIRST_SIZE)[-1]
     stylizing = _seconds(lambda: stylizer.stylize(CapturedFrame(picture, 0.0), controls, smallest), network, check)
     codecs = _seconds(lambda: encode_and_decode(picture), network, check)
     return capacity(stylizing + codecs + PACKETS_SECONDS)

@@ -15,7 +15,7 @@ from pipeline.live.stylize.adaptive_stylizer import AdaptiveStylizer
 from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
-from pipeline.studio.live.network import output_size, snapshot, working_sizes
+from pipeline.studio.live.network import output_size, shared_sizes, snapshot
 from pipeline.studio.live.statistics import Speed
 from pipeline.studio.settings import ViewerSettings
 
@@ -183,7 +183,7 @@ class Viewer:
         stability = self.settings.stability
         if self._adaptive is None or self._made_for != (size, stability):
             stylizer = LiveStylizer(network, size, stability)
-            sizes = working_sizes(*size)
+            sizes = shared_sizes(*size)
             self._adaptive = AdaptiveStylizer(stylizer, sizes, turns_per_second, LATENCY_SECONDS, self._notify)
             self._made_for = size, stability
         return self._adaptive
