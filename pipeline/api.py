@@ -176,14 +176,14 @@ def stylize_frames(frames: Iterable[Pixels], style: Style, *, fps: float | Fract
 
 
 def _stylized(frames: Iterator[Pixels], config: StylizeConfig, time_base: Fraction) -> Iterator[Pixels]:
-    from pipeline.stylize.stylizer import Stylizer
+    from pipeline.stylize.make import make_stylizer
 
     arrays = map(_copied, frames)
     first = next(arrays, None)
     if first is None:
         return
     height, width, _ = first.shape
-    stylizer = Stylizer(config, height=height, width=width, is_16_bit=first.dtype.itemsize == 2)
+    stylizer = make_stylizer(config, height=height, width=width, is_16_bit=first.dtype.itemsize == 2)
     failure: Exception | None = None
 
     def items() -> Iterator[Frame]:

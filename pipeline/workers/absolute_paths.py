@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from models.registry import is_weight_file
@@ -19,7 +20,7 @@ from pipeline.workers.protocol import JoinJob, SegmentJob
 
 def with_absolute_paths(config: VideoConfig) -> VideoConfig:
     """Return ``config`` with paths that are valid in every working directory."""
-    style, end = config.stylize.style, config.stylize.style_end
+    style, end, optimize = config.stylize.style, config.stylize.style_end, config.stylize.optimize
     return replace(
         config,
         source=_absolute(config.source),
@@ -29,6 +30,12 @@ def with_absolute_paths(config: VideoConfig) -> VideoConfig:
             config.stylize,
             style=rename_styles(style, _absolute_style),
             style_end=None if end is None else rename_styles(end, _absolute_style),
+            paintings=tuple(rename_styles(painting, _absolute_style) for painting in config.stylize.paintings),
+            optimize=replace(
+                optimize,
+                loss_weights=tuple(Path(_absolute(str(path))) for path in optimize.loss_weights),
+                preview=None if optimize.preview is None else Path(_absolute(str(optimize.preview))),
+            ),
         ),
     )
 

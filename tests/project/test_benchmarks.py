@@ -13,6 +13,7 @@ from PIL import Image
 
 from models.registry import bundled, read_catalog
 from pipeline.evaluate.evaluate import READ_TOGETHER
+from tests.support.optimizing import write_optimizing_files
 from tests.support.studio.page import needs_chromium
 from tests.support.tiny import loss_state
 
@@ -172,6 +173,23 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
     assert after.figures == before.figures | printed
     with Image.open(sheet) as picture:
         assert picture.size == (220 + 2 * (320 + 6), 2 * (183 + 6) + 6)
+
+
+def test_optimize_measures_each_way_and_shows_it(tmp_path: Path) -> None:
+    write_optimizing_files(tmp_path)
+    tiny = ("--px", "64", "--steps", "3", "--loss-weights", tmp_path / "loss.pth", "--sheet", tmp_path / "sheet")
+    out = run("optimize.py", f"great-wave={tmp_path / 'stripes.png'}", *tiny, "--json")
+    (found,) = json.loads(out.splitlines()[-1])
+    assert len(found["curves"]) == 5
+    for curve in found["curves"].values():
+        assert curve["losses"] == sorted(curve["losses"], reverse=True)
+        assert curve["work"][-1] <= 3 + 3 / 4 + 0.1
+    assert len(found["ratios"]) == 2
+    assert all(ratio > 1 for ratio in found["ratios"])
+    assert sum(line.startswith(("MET: ", "NOT MET: ")) for line in out.splitlines()) == 1
+    with Image.open(tmp_path / "sheet" / "great-wave.png") as image:
+        assert image.height == 64
+    assert (tmp_path / "sheet" / "curves.png").exists()
 
 
 def test_gallery_refuses_what_it_does_not_know() -> None:

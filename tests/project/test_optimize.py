@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import stylize_frames
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.image.config import ImageConfig
 from pipeline.image.run import stylize_images
+from pipeline.optimize_config import OptimizeConfig
 from pipeline.resume.fingerprint import optimize_identity
 from pipeline.resume.manifest import work_dir_path
 from pipeline.run import stylize_video
+from pipeline.workers.absolute_paths import with_absolute_paths
 from tests.support.commands import run
 from tests.support.media import Clip, contents, make_clip
 from tests.support.optimizing import optimizing_config, write_optimizing_files
@@ -76,6 +79,28 @@ def test_an_interrupted_clip_is_resumed_with_the_same_bytes(folder: Path, tmp_pa
     assert summary.frames == 5
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert len(contents(tmp_path / "out.mp4").times) == 5
+
+
+def test_frames_of_the_library_are_optimized_too(folder: Path) -> None:
+    config = optimizing_config(folder, {"steps": 1, "optimizer": "adam"})
+    first, second = stylize_frames([scene(), scene()], config)
+    assert np.abs(first.astype(int) - scene()).mean() > 1
+    assert np.abs(second.astype(int) - scene()).mean() > np.abs(first.astype(int) - scene()).mean()
+
+
+def test_segment_jobs_find_paintings_and_losses_from_every_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    stylize = replace(
+        optimizing_config(folder),
+        paintings=("stripes.png:2",),
+        optimize=OptimizeConfig(loss_weights=(Path("loss.pth"),), preview=Path("p.png")),
+    )
+    found = with_absolute_paths(VideoConfig(source="in.mp4", target="out.mp4", stylize=stylize)).stylize
+    assert found.paintings == (f"{folder / 'stripes.png'}:2",)
+    assert found.optimize.loss_weights == (folder / "loss.pth",)
+    assert found.optimize.preview == folder / "p.png"
 
 
 def test_other_paintings_losses_and_weights_start_from_scratch(folder: Path, tmp_path: Path) -> None:
