@@ -207,3 +207,18 @@ def test_every_script_is_listed() -> None:
     listed = (BENCHMARKS / "README.md").read_text()
     scripts = [path.name for path in BENCHMARKS.glob("*.py") if path.name != "__init__.py"]
     assert [name for name in scripts if name not in listed] == []
+
+
+def test_the_simulation_of_a_cluster_is_the_same_each_time_and_loses_no_frame(tmp_path: Path) -> None:
+    """Without trouble, only the end of the batch and the joins are lost."""
+    trace = tmp_path / "trace.json"
+    trace.write_text(json.dumps({"seconds_per_frame": [0.02, 0.03, 0.05, 0.02]}))
+    first = run("cluster_simulation.py", "--trace", trace, "--plot", tmp_path / "plot.png")
+    assert first == run("cluster_simulation.py", "--trace", trace)
+    rows = [line for line in first.splitlines() if re.match(r" +\d+ +\d+ ", line)]
+    shares = [[float(share) for share in re.findall(r"([\d.]+)%", row)] for row in rows]
+    assert [len(row) for row in shares] == [4] * 5
+    assert all(50 < share <= 100 for row in shares for share in row)
+    assert shares[-1][3] < shares[-1][0]
+    with Image.open(tmp_path / "plot.png") as plot:
+        assert plot.width > 1000
