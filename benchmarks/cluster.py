@@ -27,9 +27,9 @@ from benchmarks.clips import make_clip
 from benchmarks.command import machine, machine_line, verdict
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
+from pipeline.workers.cluster.ray_pool import RayPool
 from pipeline.workers.local_pool import LocalPool
 from pipeline.workers.protocol import SegmentExecutor
-from pipeline.workers.ray_pool import RayPool
 
 GOAL = 0.10
 POLL_SECONDS = 0.1

@@ -26,8 +26,8 @@ from pipeline.stylize.engine_cache import EngineCache
 from pipeline.workers.executors import start_executor
 from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor
-from pipeline.workers.stored_clip import stylize_clip
-from pipeline.workers.stored_job import is_stored
+from pipeline.workers.stored.clip import stylize_clip
+from pipeline.workers.stored.job import is_stored
 
 # One clip is stylized, the next one has its first frames decoded, the one before is concatenated.
 OPEN_CLIPS = 3

@@ -13,7 +13,7 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.system.files import write_atomically
 from pipeline.system.folders import make_private
-from pipeline.workers.stored_job import is_stored
+from pipeline.workers.stored.job import is_stored
 
 logger = logging.getLogger(__name__)
 

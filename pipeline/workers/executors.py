@@ -25,7 +25,7 @@ def start_executor(
         DeviceError: the cluster cannot be used.
     """
     if cluster is not None:
-        from pipeline.workers.ray_pool import RayPool
+        from pipeline.workers.cluster.ray_pool import RayPool
 
         return RayPool(cluster, workers=workers, device=device, gpus_per_worker=gpus_per_worker)
     workers = workers or default_workers(device)

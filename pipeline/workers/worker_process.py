@@ -121,7 +121,7 @@ class Worker:
 def run_job(job: SegmentJob, share: Share) -> SegmentResult:
     """Run one segment job in this process, with engines that stay loaded from job to job."""
     from pipeline.workers.segment_job import run_segment_job
-    from pipeline.workers.stored_job import run_stored_job
+    from pipeline.workers.stored.job import run_stored_job
 
     run = partial(run_segment_job, make=_engines().stylizer)
     return _run(lambda: run_stored_job(share.limit(job), run))
@@ -129,7 +129,7 @@ def run_job(job: SegmentJob, share: Share) -> SegmentResult:
 
 def join_job(job: JoinJob) -> "EncodeReport":
     """Run the last job of a clip in this process."""
-    from pipeline.workers.stored_job import run_stored_join
+    from pipeline.workers.stored.job import run_stored_join
 
     return _run(lambda: run_stored_join(job))
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.resume.fingerprint import software
-from pipeline.workers.ray_worker import Hello, Outcome
+from pipeline.workers.cluster.ray_worker import Hello, Outcome
 
 
 class RayError(Exception):

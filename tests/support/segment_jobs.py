@@ -26,7 +26,7 @@ from pipeline.workers.merge import CountJobs, Tolerance
 from pipeline.workers.partition import WarmUp
 from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
-from pipeline.workers.stored_job import run_stored_job, run_stored_join
+from pipeline.workers.stored.job import run_stored_job, run_stored_join
 from tests.support.media import Audio, Clip, make_clip, moving_square
 
 SMALL_STYLE = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", threads=1)

@@ -50,7 +50,7 @@ def test_a_batch_on_ray_is_as_one_here(tmp_path: Path, one_thread: None) -> None
 
 ALONE = """
 import os, socket, subprocess, sys
-from pipeline.workers.ray_cluster import connect
+from pipeline.workers.cluster.machines import connect
 ray, leaves = connect("auto")
 address = ray.get_runtime_context().gcs_address
 code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"

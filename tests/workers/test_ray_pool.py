@@ -12,11 +12,12 @@ import pytest
 
 from pipeline.errors import DeviceError, InputError, InUseError
 from pipeline.resume.fingerprint import software
-from pipeline.workers import ray_cluster, ray_pool
+from pipeline.workers.cluster import machines as cluster_machines
+from pipeline.workers.cluster import ray_pool, tasks
+from pipeline.workers.cluster.machines import WorkerSize, connect, size_workers
+from pipeline.workers.cluster.ray_pool import RayPool
+from pipeline.workers.cluster.ray_worker import Hello, Outcome
 from pipeline.workers.protocol import SegmentJob, SegmentResult
-from pipeline.workers.ray_cluster import WorkerSize, connect, size_workers
-from pipeline.workers.ray_pool import RayPool
-from pipeline.workers.ray_worker import Hello, Outcome
 from tests.support.fake_ray import Died, FakeRay
 from tests.support.segment_jobs import config
 
@@ -33,8 +34,8 @@ def make_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePool]:
         pools.append(RayPool("auto", **settings))
         return pools[-1]
 
-    for name in ("POLL_SECONDS", "GROW_SECONDS", "RETRY_SECONDS"):
-        monkeypatch.setattr(ray_pool, name, 0.01)
+    for module, name in ((ray_pool, "POLL_SECONDS"), (ray_pool, "GROW_SECONDS"), (tasks, "RETRY_SECONDS")):
+        monkeypatch.setattr(module, name, 0.01)
     yield make
     for pool in pools:
         pool.close()
@@ -106,7 +107,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     ray = SimpleNamespace(init=init, is_initialized=lambda: False, exceptions=SimpleNamespace(RayError=OSError))
     monkeypatch.setitem(sys.modules, "ray", cast(ModuleType, ray))
-    monkeypatch.setattr(ray_cluster, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(cluster_machines, "ANSWER_SECONDS", 0.5)
     for name in ("RAY_ADDRESS", "RAY_TMPDIR", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")
@@ -137,8 +138,8 @@ def test_auto_does_not_join_the_cluster_of_another_user(
     with socket.create_server(("127.0.0.1", 0)) as server:
         (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{server.getsockname()[1]}")
         status = os.stat_result((0o100644, 1, 1, 1, os.geteuid() + 1, 0, 9, 0, 0, 0))
-        monkeypatch.setattr(ray_cluster.os, "fstat", lambda descriptor: status)
-        assert ray_cluster._running() == ""
+        monkeypatch.setattr(cluster_machines.os, "fstat", lambda descriptor: status)
+        assert cluster_machines._running() == ""
 
 
 def test_an_address_where_nothing_answers_is_said_at_once(started: list[str]) -> None:
@@ -150,7 +151,7 @@ def test_an_address_where_nothing_answers_is_said_at_once(started: list[str]) ->
 
 
 def test_what_ray_says_when_it_refuses_is_one_line(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "_answers", lambda address: True)
+    monkeypatch.setattr(cluster_machines, "_answers", lambda address: True)
     with pytest.raises(DeviceError, match=r"at wrong:1 cannot be joined \(Version mismatch: Python 3\.9\)"):
         connect("wrong:1")
 
@@ -222,9 +223,9 @@ def test_a_job_that_kills_its_workers_is_given_up(make_pool: MakePool, job: Segm
         raise Died("out of memory")
 
     error = make_pool(ray := FakeRay([CPU_MACHINE], run)).submit(job).exception(5)
-    assert f"{ray_pool.MOST_DEATHS} workers died with it (on node0, node1, node2, node3)" in str(error)
+    assert f"{tasks.MOST_DEATHS} workers died with it (on node0, node1, node2, node3)" in str(error)
     assert isinstance(error, DeviceError)
-    assert len(ray.actors) <= ray_pool.MOST_DEATHS + 1
+    assert len(ray.actors) <= tasks.MOST_DEATHS + 1
 
 
 def test_a_lock_that_a_dead_machine_left_is_waited_for(make_pool: MakePool, job: SegmentJob) -> None:

@@ -12,9 +12,9 @@ from pipeline.config import VideoConfig
 from pipeline.errors import InputError, OutputError
 from pipeline.storage import mirror
 from pipeline.system.urls import Store
-from pipeline.workers import stored_clip
 from pipeline.workers.protocol import SegmentJob
-from pipeline.workers.stored_clip import stylize_clip
+from pipeline.workers.stored import clip as stored_clip
+from pipeline.workers.stored.clip import stylize_clip
 from tests.support.batching import streams_of
 from tests.support.segment_jobs import ANY_DIFFERENCE, BRIEF, InlineExecutor, config, make_clips, two
 from tests.support.stores import HAS_S3, memory_store, put, s3_server

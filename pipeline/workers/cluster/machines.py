@@ -15,7 +15,7 @@ from pipeline.errors import DeviceError, first_line
 from pipeline.system.files import open_input
 from pipeline.system.process import safe_path
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # reports nothing to anybody
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints nothing on standard output, which belongs to events

@@ -6,58 +6,33 @@ Only descriptions of jobs and results cross the network: all machines see inputs
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from pipeline.encode.writer import EncodeReport
-from pipeline.errors import DeviceError, InUseError
+from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import different_versions
 from pipeline.resume.lock import HeldError, Lock
 from pipeline.resume.manifest import job_dir_path, work_dir_path
+from pipeline.workers.cluster.machines import connect, size_workers
+from pipeline.workers.cluster.ray_worker import Hello, Outcome, RayWorker
+from pipeline.workers.cluster.tasks import Task, TaskQueue
 from pipeline.workers.protocol import JoinJob, SegmentJob, SegmentResult
-from pipeline.workers.ray_cluster import connect, size_workers
-from pipeline.workers.ray_worker import Hello, Outcome, RayWorker
 from pipeline.workers.worker_process import Share
 
 logger = logging.getLogger(__name__)
 
 # How long the pool waits for an answer, and how often it looks for new machines.
 POLL_SECONDS, GROW_SECONDS = 0.5, 2.0
-# Machines may come and go, but each loss costs a job at most one segment: more losses are no accident.
-MOST_DEATHS = 4
 # Workers that die before they are ready are replaced so often.
 MOST_FAILED_STARTS = 10
 # If no worker gets ready within this time, none will.
 START_SECONDS = 600.0
-# A file server keeps the locks of a machine that died for so long; they are tried again so often.
-LOCK_SECONDS, RETRY_SECONDS = 120.0, 2.0
 # A killed worker may write for a moment.
 KILL_SECONDS = 10.0
-
-
-@dataclass(eq=False, slots=True)
-class _Task:
-    """A submitted job.
-
-    Attributes:
-        job: the job.
-        future: its result.
-        deaths: machines of the workers that died while they ran it.
-        died_at: when the last one did, by `time.monotonic`.
-        next_at: when it may run again.
-        is_cancelled: whether nobody waits for its result.
-    """
-
-    job: SegmentJob | JoinJob
-    future: "Future[Any]" = field(default_factory=Future)
-    deaths: list[str] = field(default_factory=list)
-    died_at: float = 0.0
-    next_at: float = 0.0
-    is_cancelled: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -75,7 +50,7 @@ class _Worker:
 
     actor: Any
     answer: Any
-    task: _Task | None = None
+    task: Task | None = None
     machine: str = ""
     process: int = 0
     is_used: bool = True
@@ -88,7 +63,7 @@ class RayPool:
     workers too.
 
     Args:
-        address: of the cluster, see `pipeline.workers.ray_cluster.connect`.
+        address: of the cluster, see `pipeline.workers.cluster.machines.connect`.
         workers: number of workers; None for as many as fit.
         device: device of the clips.
         gpus_per_worker: part of a GPU for each worker.
@@ -120,7 +95,7 @@ class RayPool:
         self._notices: dict[str, None] = {}
         self._failed_starts = 0
         self._started_at, self._grow_at = time.monotonic(), 0.0
-        self._waiting: deque[_Task] = deque()
+        self._queue = TaskQueue()
         self._workers: list[_Worker] = []
         self._actor_class = self._ray.remote(RayWorker).options(
             num_cpus=self._size.cpus, num_gpus=self._size.gpus, max_restarts=0, scheduling_strategy="SPREAD"
@@ -153,9 +128,7 @@ class RayPool:
         with self._lock:
             stopped = [worker for worker in self._workers if worker.task and worker.task.future in running]
             jobs = [self._stop(worker) for worker in stopped]
-            for task in [task for task in self._waiting if task.future in running]:  # their worker has just died
-                self._waiting.remove(task)
-                task.future.set_exception(DeviceError("the worker was stopped"))
+            self._queue.stop(running)  # those whose worker has just died
         wait(running)
         for job in jobs:
             _wait_until_unlocked(job)
@@ -166,22 +139,22 @@ class RayPool:
             if self._is_closed:
                 return
             self._is_closed = True
-            tasks = [*self._waiting, *(worker.task for worker in self._workers if worker.task)]
+            running = [worker.task for worker in self._workers if worker.task]
             for worker in self._workers:
                 self._ray.kill(worker.actor)
         self._thread.join()
-        for task in tasks:
-            if not task.future.cancel() and not task.future.done():
-                task.future.set_exception(DeviceError("the worker was stopped"))
+        self._queue.stop()
+        for task in running:
+            task.stop()
         self._leave()
 
     def _add(self, job: SegmentJob | JoinJob) -> "Future[Any]":
-        task = _Task(job)
+        task = Task(job)
         with self._lock:
             if self._is_closed:
                 task.future.set_exception(DeviceError("the workers have been closed"))
             else:
-                self._waiting.append(task)
+                self._queue.add(task)
                 self._assign()
         return task.future
 
@@ -229,8 +202,10 @@ class RayPool:
             worker.answer, task, worker.task = None, worker.task, None
             if isinstance(said, Hello):
                 self._welcome(worker, said)
+            elif task is not None and said.result is not None:
+                task.finish(said.result, self._notices)
             elif task is not None:
-                self._finish(task, said)
+                self._queue.failed(task, said.error or DeviceError("the worker has no result"))
 
     def _welcome(self, worker: _Worker, hello: Hello) -> None:
         """Use a worker that is ready, unless it has other software, which would give other frames."""
@@ -255,31 +230,8 @@ class RayPool:
         self._grow_at = 0.0  # replace it now
         if task is None:
             self._failed_starts += not worker.machine
-            return
-        if task.is_cancelled:
-            task.future.set_exception(DeviceError("the worker was stopped"))
-            return
-        task.deaths.append(worker.machine)
-        task.died_at = time.monotonic()
-        if len(task.deaths) < MOST_DEATHS:
-            self._waiting.appendleft(task)
         else:
-            where = ", ".join(dict.fromkeys(task.deaths))
-            reason = (
-                f"{len(task.deaths)} workers died with it (on {where}), probably out of memory; use fewer --workers"
-            )
-            task.future.set_exception(DeviceError(f"{task.job.config.source}: {reason}"))
-
-    def _finish(self, task: _Task, outcome: Outcome) -> None:
-        if outcome.result is not None:
-            deaths = [f"a worker on {machine} died; another one resumed its work" for machine in task.deaths]
-            result = outcome.result
-            task.future.set_result(replace(result, notices=(*result.notices, *deaths, *self._notices)))
-        elif isinstance(outcome.error, InUseError) and time.monotonic() < task.died_at + LOCK_SECONDS and task.deaths:
-            task.next_at = time.monotonic() + RETRY_SECONDS
-            self._waiting.append(task)  # locked by the worker that died, as far as the file server knows
-        else:
-            task.future.set_exception(outcome.error or DeviceError("the worker has no result"))
+            self._queue.worker_died(task, worker.machine)
 
     def _grow(self) -> None:
         """Start workers where there is room for them."""
@@ -296,21 +248,13 @@ class RayPool:
         """Give the waiting jobs to idle workers; without any usable worker, they fail."""
         for worker in self._workers:
             if worker.is_used and worker.answer is None:
-                task = self._next_task()
+                task = self._queue.next()
                 if task is None:
                     return
                 worker.task, worker.answer = task, worker.actor.run.remote(task.job)
         fault = self._fault or self._find_fault()
-        while fault and (task := self._next_task()) is not None:
+        while fault and (task := self._queue.next()) is not None:
             task.future.set_exception(DeviceError(fault))
-
-    def _next_task(self) -> _Task | None:
-        now = time.monotonic()
-        for task in [task for task in self._waiting if task.next_at <= now]:
-            self._waiting.remove(task)
-            if task.future.running() or task.future.set_running_or_notify_cancel():
-                return task
-        return None
 
     def _find_fault(self) -> str | None:
         """Return why no worker will ever run a job; None if one may."""

@@ -23,7 +23,7 @@ from pipeline.workers.boundary_frames import FIRST, NEXT
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.protocol import JoinJob, SegmentExecutor, SegmentJob, SegmentResult
 from pipeline.workers.segment_job import PROGRESS
-from pipeline.workers.stored_job import is_stored, local_config, run_stored_join, work_url
+from pipeline.workers.stored.job import is_stored, local_config, run_stored_join, work_url
 
 # How often the progress of the workers is read from the store.
 PROGRESS_SECONDS = 5.0

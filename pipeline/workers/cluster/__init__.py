@@ -1,0 +1,1 @@
+"""Workers on a Ray cluster; nothing else in the project knows Ray."""
