@@ -9,6 +9,7 @@ import torch
 
 import pipeline.train.refine
 from models.registry import LoadedStyle, load, to_bytes
+from models.training.trainer import TrainingReport
 from pipeline.config import RefineConfig, StylizeConfig, VideoConfig
 from pipeline.errors import StyleError
 from pipeline.media.stills import read_image
@@ -69,7 +70,7 @@ def test_a_refined_style_is_closer_to_the_picture(
     picture, preview = Path(config.stylize.style), tmp_path / "preview.png"
     validations, notices = list[float](), list[str]()
 
-    def report(each: Any) -> None:
+    def report(each: TrainingReport) -> None:
         validations.extend([sum(each.validation.values())] if each.validation is not None else [])
 
     content = refine_picture(config, picture, preview, report=report, notify=notices.append)
@@ -125,6 +126,27 @@ def test_another_refinement_starts_from_scratch(
     assert (summary.frames_reused, refinements.count) == (0, 2)
     reason = "missing or damaged: starting from scratch" if change == "damaged" else "another refine: starting from"
     assert reason in "\n".join(notices)
+
+
+def test_an_interrupted_refinement_leaves_only_what_was_there(config: VideoConfig) -> None:
+    folder = Path(work_dir_path(config.target))
+    seen: list[bool] = []
+
+    def stop(report: TrainingReport) -> None:
+        if report.validation is not None:
+            seen.append((folder / "refine.png").exists())
+            interrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(config, refining=stop)
+    assert seen == [True]
+    assert not folder.exists()
+    plain = replace(config, refine=RefineConfig())
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(plain, progress=at_frame(20, interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(config, refining=stop)
+    assert stylize_video(plain).frames_reused == 16, "a refinement that failed deleted another render's frames"
 
 
 def test_workers_share_the_refined_style(config: VideoConfig, monkeypatch: pytest.MonkeyPatch) -> None:
