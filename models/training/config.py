@@ -6,6 +6,20 @@ from dataclasses import dataclass
 from models.network import StyleNetwork
 
 
+def check_run(minutes: float | None, crop_px: int, seed: int) -> None:
+    """Check settings that every training has.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"minutes must be above 0, not {minutes}")
+    if crop_px < 64 or crop_px % StyleNetwork.MULTIPLE:
+        raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {crop_px}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be at least 0 and below 2**63, not {seed}")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """How long to train, and on what.
@@ -48,19 +62,14 @@ class TrainingConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
+        check_run(self.minutes, self.crop_px, self.seed)
         for name in ("steps", "batch", "validate_every", "validation_crops", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
-            raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
         for name in ("network_rate", "vectors_first", "clip_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ValueError(f"minutes must be above 0, not {self.minutes}")
         if not 0 <= self.adversarial < math.inf:
             raise ValueError(f"adversarial must be 0 or more, not {self.adversarial}")
         if self.plateau < 0:
             raise ValueError(f"plateau must be 0 or more, not {self.plateau}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")

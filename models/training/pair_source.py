@@ -1,6 +1,7 @@
 """Pairs of frames to train on: photos that are moved, and crops of real clips."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,15 +11,32 @@ from models.training.pairs import ClipPair, FramePairs, clip_crops
 from models.training.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
 
 
+class PairConfig(Protocol):
+    """What a training says about its pairs.
+
+    Attributes:
+        crop_px: side of a crop, in pixels.
+        batch: pairs to draw at once.
+        clip_share: share of the draws that are of clips, 0 to 1.
+    """
+
+    @property
+    def crop_px(self) -> int: ...  # noqa: D102 - see the class
+
+    @property
+    def batch(self) -> int: ...  # noqa: D102
+
+    @property
+    def clip_share(self) -> float: ...  # noqa: D102
+
+
 class PairSource:
     """Draws pairs of frames, and holds out some photos for validation.
 
     Args:
         content: ``(3, H, W)`` uint8 images.
         clips: pairs of consecutive frames of real clips.
-        crop_px: side of a crop, in pixels.
-        batch: pairs to draw at once.
-        clip_share: share of the draws that are of clips, 0 to 1.
+        config: of the training.
         generator: on the CPU; the only source of randomness. Decides which photos are held out, too.
         device: of the pairs.
         motion: how photos are moved.
@@ -34,10 +52,8 @@ class PairSource:
         self,
         content: Sequence[Tensor],
         clips: Sequence[ClipPair],
+        config: PairConfig,
         *,
-        crop_px: int,
-        batch: int,
-        clip_share: float,
         generator: torch.Generator,
         device: torch.device,
         motion: MotionConfig | None = None,
@@ -45,10 +61,10 @@ class PairSource:
         train, self.held_out = split(content, generator)
         self._train = [image.to(device) for image in train]
         self._clips = list(clips)
-        self._crop_px, self._batch, self._clip_share = crop_px, batch, clip_share
+        self._crop_px, self._batch, self._clip_share = config.crop_px, config.batch, config.clip_share
         self._generator, self._device = generator, device
         self._motion = motion or MotionConfig()
-        self._source_px = crop_px + 2 * MARGIN_PX
+        self._source_px = config.crop_px + 2 * MARGIN_PX
 
     def draw(self) -> FramePairs:
         """Draw a batch."""

@@ -140,16 +140,7 @@ class Trainer:
         self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
         self._uses_autocast = native_precision(device) == "bf16"  # elsewhere bf16 is slower, and fp16 would overflow
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._pairs = PairSource(
-            content,
-            clips,
-            crop_px=config.crop_px,
-            batch=config.batch,
-            clip_share=config.clip_share,
-            generator=self._generator,
-            device=device,
-            motion=motion,
-        )
+        self._pairs = PairSource(content, clips, config, generator=self._generator, device=device, motion=motion)
         self._generator_state = self._generator.get_state()
         self.adversary = self._make_adversary(style_images) if config.adversarial else None
         self.validation = self._pairs.validation(config.validation_crops, config.seed)

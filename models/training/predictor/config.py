@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from models.network import StyleNetwork
 from models.predictor.encoder import SMALLEST_PX
+from models.training.config import check_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,10 @@ class PredictorTrainingConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
+        check_run(self.minutes, self.crop_px, self.seed)
         for name in ("steps", "styles", "batch", "described", "validate_every", "validation_pictures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.crop_px < 64 or self.crop_px % StyleNetwork.MULTIPLE:
-            raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {self.crop_px}")
         if self.picture_px < SMALLEST_PX:
             raise ValueError(f"picture_px must be at least {SMALLEST_PX}, not {self.picture_px}")
         for name in ("trunk_rate", "clip_share", "drawing_share", "recolor_share"):
@@ -71,7 +70,3 @@ class PredictorTrainingConfig:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be from 0 to below 1, not {self.averaging}")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ValueError(f"minutes must be above 0, not {self.minutes}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be at least 0 and below 2**63, not {self.seed}")

@@ -90,15 +90,7 @@ class PredictorTrainer:
         self._weights = weights or LossWeights()
         self._uses_autocast = native_precision(device) == "bf16"
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._pairs = PairSource(
-            content,
-            clips,
-            crop_px=config.crop_px,
-            batch=config.batch,
-            clip_share=config.clip_share,
-            generator=self._generator,
-            device=device,
-        )
+        self._pairs = PairSource(content, clips, config, generator=self._generator, device=device)
         self._pictures = PictureSource(
             [painting.to(device) for painting in paintings],
             side=config.picture_px,
