@@ -22,10 +22,12 @@ class SegmentBoundary:
     Attributes:
         next_index: number of the next frame, counted from 0 at the first frame of the clip.
         state: what the stylizer remembers after this frame; empty until the frame is stylized.
+        engine: name of the engine that stylized the segment; empty if it is the one that the stylizer started with.
     """
 
     next_index: int
     state: State = field(default_factory=dict)
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ class Frame:
         """Return the same frame with other pixels."""
         return replace(self, pixels=pixels)
 
-    def with_state(self, state: State) -> "Frame":
-        """Return the same frame, which must have a boundary, with ``state`` added to the state there."""
+    def with_state(self, state: State, engine: str = "") -> "Frame":
+        """Return the same frame, which must have a boundary, with ``state`` added to its state, and ``engine``."""
         if self.boundary is None:
             raise ValueError("only a frame with a boundary has a state")
-        return replace(self, boundary=replace(self.boundary, state={**self.boundary.state, **state}))
+        return replace(self, boundary=replace(self.boundary, state={**self.boundary.state, **state}, engine=engine))
 
 
 def in_8_bits(pixels: Pixels) -> NDArray[np.uint8]:

@@ -111,7 +111,13 @@ def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
 
 
 def load_stylizer(
-    config: StylizeConfig, *, source: Source, mask: FrameMask | None, make: MakeStylizer, notify: Notify
+    config: StylizeConfig,
+    *,
+    source: Source,
+    mask: FrameMask | None,
+    make: MakeStylizer,
+    notify: Notify,
+    may_change: bool = False,
 ) -> StylizeStage:
     """Load a stylizer for the frames of ``source``.
 
@@ -121,12 +127,14 @@ def load_stylizer(
         mask: limits where to stylize; None to stylize whole frames.
         make: creates the stylizer; has the signature of `Stylizer`.
         notify: called with each notice, one line.
+        may_change: whether another engine may take over within the clip.
     """
     info = source.info
     last_seconds = last_frame_seconds(info) if config.style_end else None
     size = {"height": info.height, "width": info.width, "is_16_bit": info.is_16_bit}
     frame_count = info.frame_count or None
-    return make(config, **size, last_seconds=last_seconds, mask=mask, notify=notify, frame_count=frame_count)
+    clip = {"last_seconds": last_seconds, "mask": mask, "frame_count": frame_count, "may_change": may_change}
+    return make(config, **size, **clip, notify=notify)
 
 
 def render_frames(

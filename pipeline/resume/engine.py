@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pipeline.config import StylizeConfig
@@ -22,18 +23,29 @@ def engine_of(stylizer: StylizeStage) -> dict[str, Any]:
 
 
 def load_with_engine(
-    manifest: Manifest, config: StylizeConfig, load: Callable[[StylizeConfig], StylizeStage]
+    manifest: Manifest, config: StylizeConfig, load: Callable[..., StylizeStage], *, may_change: bool = False
 ) -> StylizeStage:
     """Load a stylizer with the engine of the finished segments; without any, record its engine in ``manifest``.
+
+    Args:
+        manifest: of the render.
+        config: with the engine that the user asks for.
+        load: called with a config, and with ``may_change`` if the engine may change within the clip.
+        may_change: whether ``auto`` may choose another engine once it is ready.
 
     Raises:
         DeviceError: the engine is not available, or is not the one that stylized the finished segments.
     """
+    load = partial(load, may_change=True) if may_change and config.engine == "auto" else load
     if not manifest.segments:
         stylizer = load(config)
-        manifest.engine = engine_of(stylizer)
+        manifest.engine, manifest.changes = engine_of(stylizer), []
         return stylizer
-    before = manifest.engine
+    before = manifest.engine_at(manifest.frames)
+    if any(
+        change["frame"] > manifest.frames for change in manifest.changes
+    ):  # never written by us: states are lost first
+        raise DeviceError(_unavailable(before, "another one took over from it in frames that are lost"))
     try:
         stylizer = load(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
     except (DeviceError, ValueError) as error:
@@ -41,6 +53,18 @@ def load_with_engine(
     if engine_of(stylizer) != before:
         raise DeviceError(_unavailable(before, f"this run would use {_text(engine_of(stylizer))}"))
     return stylizer
+
+
+def record_engine(manifest: Manifest, name: str) -> None:
+    """Record in ``manifest`` that the next segment was stylized by the engine ``name``, if it is another than before.
+
+    Args:
+        manifest: without the segment.
+        name: of the engine; empty if it is the one that the stylizer started with.
+    """
+    before = manifest.engine_at(manifest.frames)
+    if name and name != before["engine"]:
+        manifest.changes.append({"frame": manifest.frames, "engine": before | {"engine": name}})
 
 
 def _unavailable(engine: Mapping[str, Any], reason: str) -> str:

@@ -72,7 +72,8 @@ class Manifest:
     Attributes:
         identity: what the frames depend on; a run with another identity starts from scratch. See
             `pipeline.resume.fingerprint`.
-        engine: the engine that stylizes; it never changes within a render. See `pipeline.resume.engine`.
+        engine: the engine that stylizes from the first frame on. See `pipeline.resume.engine`.
+        changes: other engines that take over, each with the number of its first frame, the first of a segment.
         time_base: of the source, in which segments count.
         seconds: duration of the clip, None if its header reports none.
         segments: the finished segments.
@@ -93,12 +94,18 @@ class Manifest:
     output_signature: tuple[int, int] | None = None
     styles: list[str] = field(default_factory=list)
     split: dict[str, Any] | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
     _written: _Written | None = field(default=None, repr=False, compare=False)
 
     @property
     def frames(self) -> int:
         """Number of frames in the finished segments."""
         return sum(len(segment.pts) for segment in self.segments)
+
+    def engine_at(self, frame: int) -> dict[str, Any]:
+        """Return the engine that stylizes the frame of this number."""
+        engines = [self.engine, *(change["engine"] for change in self.changes if change["frame"] <= frame)]
+        return dict(engines[-1])
 
     @property
     def finished_seconds(self) -> float:
@@ -149,6 +156,8 @@ class Manifest:
         for name, value in changing.items():
             if value != _LAST_COUNTS[name]:
                 yield name, _json_line({name: value})
+        for number, change in enumerate(self.changes):
+            yield ("change", number), _json_line({"change": change})
         for number, place in enumerate(self.damage):
             yield ("damage", number), _json_line({"damage": place})
         for segment in self.segments:
@@ -197,6 +206,7 @@ def read_manifest(folder: str) -> Manifest | None:
             output_signature=tuple(signature) if signature else None,
             styles=[check.hash_text(digest) for digest in data["styles"][: check.MOST_STYLES]],
             split=check.split(data["split"]),
+            changes=check.changes(data["changes"]),
         )
     except FileNotFoundError:
         if os.path.lexists(os.path.join(folder, OLD_NAME)):
@@ -215,13 +225,12 @@ def _read_lines(content: bytes) -> dict[str, Any]:
     data = json.loads(head)
     if data["format"] != FORMAT:
         raise ValueError(_OTHER_VERSION)
-    data |= _LAST_COUNTS | {"segments": [], "damage": []}
+    lists = {"segment": "segments", "damage": "damage", "change": "changes"}
+    data |= _LAST_COUNTS | {name: [] for name in lists.values()}
     for line in lines:
         ((name, value),) = json.loads(line).items()
-        if name == "segment":
-            data["segments"].append(value)
-        elif name == "damage":
-            data["damage"].append(value)
+        if name in lists:
+            data[lists[name]].append(value)
         elif name in _LAST_COUNTS:
             data[name] = value
         else:

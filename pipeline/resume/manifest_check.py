@@ -91,6 +91,15 @@ def engine(value: Mapping[str, Any], *, is_used: bool) -> dict[str, Any]:
     return found
 
 
+def changes(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the changes of the engine within a clip."""
+    frames = [whole(value["frame"], 1, MOST_FRAMES) for value in values]
+    if any(one >= other for one, other in pairwise(frames)):
+        raise ValueError("the changes of the engine are not in order")
+    engines = [engine(value["engine"], is_used=True) for value in values]
+    return [{"frame": frame, "engine": engine} for frame, engine in zip(frames, engines, strict=True)]
+
+
 def damage(places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return damaged places of the input."""
     for place in places:

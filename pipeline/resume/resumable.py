@@ -162,7 +162,8 @@ class ResumableRender:
     @property
     def engine(self) -> Mapping[str, Any]:
         """What the frames are stylized with."""
-        return self._store.manifest.engine
+        manifest = self._store.manifest
+        return manifest.engine_at(manifest.frames - 1)
 
     def load(self, load: LoadStylizer, refine: Refine) -> StylizeStage:
         """Load the stylizer with the engine and the refined styles of the finished frames.
@@ -171,7 +172,7 @@ class ResumableRender:
             DeviceError: that engine is not available.
         """
         stylize = self._store.refined(refine) if self._config.refine.seconds else self._config.stylize
-        return load_with_engine(self._store.manifest, stylize, load)
+        return load_with_engine(self._store.manifest, stylize, load, may_change=True)
 
     def frames(self) -> Iterator[Frame]:
         """Return the frames that are not finished, with a `SegmentBoundary` at the end of each segment."""

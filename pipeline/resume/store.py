@@ -15,6 +15,7 @@ from pipeline.errors import EncodeError
 from pipeline.frames import Frame, SegmentBoundary, State
 from pipeline.notices import Notify
 from pipeline.resume.disk_space import check_space
+from pipeline.resume.engine import record_engine
 from pipeline.resume.fingerprint import InputCheck
 from pipeline.resume.manifest import Manifest, job_dir_path
 from pipeline.resume.refined import Refine, pictures_of, with_styles
@@ -206,6 +207,7 @@ class SegmentStore(Writer):
         if manifest.segments and segment.header != manifest.segments[0].header:
             raise EncodeError(self._plan.target, f"{self._plan.encoder.name} writes different headers for its segments")
         state = self.work_dir.write_state(boundary.next_index, boundary.state)
+        record_engine(manifest, boundary.engine)
         manifest.segments.append(replace(segment, state=state))
         manifest.damage = [place.as_json() for place in self._source.damage]
         manifest.write(self.work_dir.path)

@@ -12,6 +12,7 @@ from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
 from pipeline.stylize.engine_choice import soonest_first
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
 from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
+from pipeline.stylize.successor import can_succeed, split
 from pipeline.system.folders import cache_folder
 from pipeline.system.process import safe_path
 
@@ -42,11 +43,13 @@ class BoundedEngine:
         is_single: whether one frame is stylized, or frames of many sizes: then nothing that takes long to prepare is
             chosen, and the network does not run before the frame.
         frame_count: of the clip, which decides whether compiling is worth the time; None if unknown.
+        may_change: whether another engine may take over within the clip.
 
     Attributes:
         name: of the engine.
         spec: what the engine was built from, with its tiling and workers.
         threads: cores that each call uses on a CPU.
+        successor: name and spec of the engine that should take over; None if none should.
 
     Raises:
         DeviceError: the engine does not work here, or not within the bound of memory.
@@ -62,6 +65,7 @@ class BoundedEngine:
         *,
         is_single: bool = False,
         frame_count: int | None = None,
+        may_change: bool = False,
     ) -> None:
         from models.engines.capabilities import available_engines
 
@@ -73,14 +77,22 @@ class BoundedEngine:
         workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" and not is_single else 1
         usage = "picture" if is_single else core.stability
         choices = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in names]
+        self.successor: tuple[EngineName, EngineSpec] | None = None
         if config.engine == "auto":
             choices = soonest_first(choices, frame_count, core.cores)
+            if may_change:
+                self.successor, choices = split(choices)
+        elif may_change:
+            others = available_engines(spec.device)
+            fitting = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in others]
+            best = soonest_first(fitting, frame_count, core.cores)[0]
+            self.successor = best if best[0] != config.engine and can_succeed(best[1], choices[0][1]) else None
         is_chosen = len(choices) > 1 and choices[0][0] == "eager"  # a faster one is not worth its start
-        for self.name, fitting in choices:
+        for self.name, chosen in choices:
             try:
-                self._load(fitting)
+                self._load(chosen)
             except DeviceError as error:
-                if fitting is choices[-1][1]:
+                if chosen is choices[-1][1]:
                     raise
                 notify(f"the engine {self.name} does not work here ({error}); trying the next")
             else:

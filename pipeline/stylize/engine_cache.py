@@ -87,6 +87,7 @@ class EngineCache:
         with self._loading, ExitStack() as pause:
             size = settings["height"], settings["width"], settings.get("is_16_bit", False)
             settings["frame_count"] = self._count_frames(*size)
+            settings["may_change"] = False  # the next clip would compile the same
             build = _Builder(self._engines, pause, self._stylizing)
             stylizer = make_stylizer(config, build=build, turn=self._stylizing, **settings)
             self._engines.update(build.finish())

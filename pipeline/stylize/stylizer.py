@@ -1,21 +1,23 @@
 """The stylize stage: takes frames and yields stylized frames."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from pipeline.config import StylizeConfig
+from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Pixels, State
 from pipeline.stylize.bounded_engine import BoundedEngine, BuildEngine
 from pipeline.stylize.compiler import build_engine
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer, Notify
 from pipeline.stylize.stabilizer import InputState, PreparedFrame, StylizedFrame, TemporalState, read_state
 from pipeline.stylize.style import load_style_settings
+from pipeline.stylize.successor import Successor
 from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Stylizer:
         is_single: whether this is for single pictures; see `BoundedEngine`.
         frame_count: how many frames are to be stylized, which decides whether compiling is worth the time; None if
             unknown.
+        may_change: whether another engine may take over at the end of a segment, once it is compiled.
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
@@ -79,6 +82,7 @@ class Stylizer:
         turn: AbstractContextManager[None] | None = None,
         is_single: bool = False,
         frame_count: int | None = None,
+        may_change: bool = False,
     ) -> None:
         self.style = load_style_settings(config.style, config.style_end, last_seconds, config.dials)
         self._config = config if config.strength else replace(config, stability="none")
@@ -94,7 +98,9 @@ class Stylizer:
             build or build_engine,
             is_single=is_single,
             frame_count=frame_count,
+            may_change=may_change,
         )
+        self._spec, self._notify, self._build = spec, notify, build or build_engine
         self.device, self.precision, self.workers = spec.device, spec.precision, self._engine.spec.workers
 
     @property
@@ -120,18 +126,24 @@ class Stylizer:
         stabilizer, start = self._core.stabilizer, read_state(state, self.device)
         inputs, outputs = start.inputs, start.outputs
 
-        def prepare(frame: Frame) -> tuple[Frame, PreparedFrame, InputState | None] | None:
-            nonlocal inputs
+        successor = started = self._start_successor()
+        engine = ""  # of the segment, once it is another one than at the start
+
+        def prepare(frame: Frame) -> _Task | None:
+            nonlocal inputs, successor, engine
             prepared, inputs = stabilizer.prepare(frame.pixels, inputs, outputs)
             if frame.is_observed_only:
                 return None
-            return frame, prepared, inputs if frame.boundary is not None else None
+            if frame.boundary is None:
+                return _Task(frame, prepared, self._engine)
+            task = _Task(frame, prepared, self._engine, inputs, engine)
+            if successor is not None and (ended := self._try_to_change(successor)):
+                engine = self.engine if ended == "changed" else engine
+                successor = None
+            return task
 
-        def stylize(
-            task: tuple[Frame, PreparedFrame, InputState | None],
-        ) -> tuple[Frame, StylizedFrame, InputState | None]:
-            frame, prepared, inputs_after = task
-            return frame, self._stylize(prepared, frame.seconds), inputs_after
+        def stylize(task: _Task) -> tuple[_Task, StylizedFrame]:
+            return task, self._stylize(task.prepared, task.frame.seconds, task.engine)
 
         work = ordered_map(
             stylize,
@@ -143,12 +155,17 @@ class Stylizer:
             initializer=partial(torch.set_num_threads, self._engine.threads),
             name="stylize",
         )
-        with self._turn, closing(work):  # nothing runs before the first item is asked for
-            for frame, stylized, inputs_after in work:
+        with ExitStack() as stack:
+            if started is not None:
+                stack.callback(started.close)
+            stack.enter_context(self._turn)
+            stack.enter_context(closing(work))  # nothing runs before the first item is asked for
+            for task, stylized in work:
                 pixels, outputs = stabilizer.finish(stylized, outputs)
-                result = shown(frame, pixels, self._config.compare, self._mask)
-                if inputs_after is not None:
-                    result = result.with_state(TemporalState(inputs_after, outputs).arrays())
+                result = shown(task.frame, pixels, self._config.compare, self._mask)
+                if task.inputs_after is not None:
+                    state = TemporalState(task.inputs_after, outputs).arrays()
+                    result = result.with_state(state, task.engine_name)
                 yield result
 
     def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
@@ -161,13 +178,48 @@ class Stylizer:
         Raises:
             DeviceError: the memory of the device is too small.
         """
-        stylized = self._stylize(PreparedFrame(pixels), seconds).pixels
+        stylized = self._stylize(PreparedFrame(pixels), seconds, self._engine).pixels
         return compose(pixels, stylized, self._config.compare) if self._config.compare else stylized
 
-    def _stylize(self, prepared: PreparedFrame, seconds: Fraction | float) -> StylizedFrame:
+    def _stylize(self, prepared: PreparedFrame, seconds: Fraction | float, engine: BoundedEngine) -> StylizedFrame:
         config = self._config
         controls = FrameControls(self.style.style(float(seconds)), config.strength, config.keep_colors)
-        return self._core.stylize(prepared, controls, self._engine)
+        return self._core.stylize(prepared, controls, engine)
+
+    def _start_successor(self) -> Successor | None:
+        found = self._engine.successor
+        return None if found is None else Successor(*found)
+
+    def _try_to_change(self, successor: Successor) -> Literal["changed", "failed"] | None:
+        """Let ``successor`` stylize from now on; return None if it is not ready."""
+        try:
+            if not successor.is_ready:
+                return None
+            config = replace(self._config, engine=successor.name)
+            self._engine = BoundedEngine(self._core, config, self._spec, self._notify, self._build)
+        except DeviceError as error:
+            self._notify(f"the engine {successor.name} does not work here ({error}); going on with {self.engine}")
+            return "failed"
+        return "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A frame on its way through the network.
+
+    Attributes:
+        frame: as decoded.
+        prepared: the same without noise.
+        engine: stylizes it.
+        inputs_after: state after the frame, if a segment ends with it.
+        engine_name: name of the engine, if it is another one than at the start.
+    """
+
+    frame: Frame
+    prepared: PreparedFrame
+    engine: BoundedEngine
+    inputs_after: InputState | None = None
+    engine_name: str = ""
 
 
 class StylizeStage(Protocol):

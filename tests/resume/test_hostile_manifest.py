@@ -185,6 +185,9 @@ WRONG: dict[str, Edit] = {
     "complete, if that is a word": lambda data: data.update(complete_frames=True),
     "no engine": lambda data: data.update(engine={}),
     "an engine of lists": lambda data: data["engine"].update(device=["cpu"]),
+    "a change at no frame": lambda data: data.update(changes=[{"frame": -1, "engine": data["engine"]}]),
+    "changes in no order": lambda data: data.update(changes=[{"frame": 8, "engine": data["engine"]}] * 2),
+    "a change to nothing": lambda data: data.update(changes=[{"frame": 8, "engine": {}}]),
     "damage without a place": lambda data: data.update(damage=[{}]),
     "damage at infinity": lambda data: data.update(
         damage=[{"stream": "video", "packet": 1, "seconds": math.inf, "reason": "x"}]

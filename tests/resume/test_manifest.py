@@ -32,6 +32,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
         output_signature=(5, 6),
         styles=["ab", "cd"],
         split={"threads": 1, "sharers": 1, "starts": [], "extended": []},
+        changes=[{"frame": 5, "engine": ENGINE | {"engine": "compile"}}],
     )
     manifest.write(str(tmp_path))
     assert read_manifest(str(tmp_path)) == manifest

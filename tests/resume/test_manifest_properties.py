@@ -23,7 +23,7 @@ nested = st.recursive(
 )
 FIELDS = (
     *("identity", "engine", "time_base", "seconds", "segments"),
-    *("damage", "complete_frames", "output_signature", "split"),
+    *("damage", "changes", "complete_frames", "output_signature", "split"),
 )
 
 
@@ -47,7 +47,9 @@ def test_any_json_is_a_manifest_or_an_error(head: object, line: object) -> None:
 def test_a_value_of_another_type_is_an_error_or_harmless(changes: dict[str, object]) -> None:
     """What is read can be written again, as a run does that resumes."""
     parts = {**parts_of(_healthy()), **changes, "format": FORMAT}
-    several = {name: value if isinstance(value := parts[name], list) else [value] for name in ("segments", "damage")}
+    several = {
+        name: value if isinstance(value := parts[name], list) else [value] for name in ("segments", "damage", "changes")
+    }
     try:
         manifest = read_text(lines_of(parts | several))
     except ManifestError:

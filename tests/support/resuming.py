@@ -51,6 +51,10 @@ def interrupt_at(frame: int, source: Path, target: Path, **changes: Any) -> str:
     return "; ".join(getattr(caught.value, "__notes__", []))
 
 
+# Lines of a manifest of which there may be several, and what they are together.
+LISTS = {"change": "changes", "segment": "segments", "damage": "damage"}
+
+
 def edit_manifest(target: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest of an interrupted run."""
     path = Path(work_dir_path(str(target))) / NAME
@@ -62,13 +66,11 @@ def edit_manifest(target: Path, edit: Callable[[dict[str, Any]], object]) -> Non
 def parts_of(text: str) -> dict[str, Any]:
     """Return the content of a manifest in one piece: its first line, lists of segments and damage, and the rest."""
     head, *lines = map(json.loads, text.splitlines())
-    parts: dict[str, Any] = head | {"engine": {}, "segments": [], "damage": [], "complete_frames": None}
+    parts: dict[str, Any] = head | {"engine": {}, "complete_frames": None, **{name: [] for name in LISTS.values()}}
     for line in lines:
         for name, value in line.items():
-            if name == "segment":
-                parts["segments"].append(value)
-            elif name == "damage":
-                parts["damage"].append(value)
+            if name in LISTS:
+                parts[LISTS[name]].append(value)
             else:
                 parts[name] = value
     return parts
@@ -77,9 +79,9 @@ def parts_of(text: str) -> dict[str, Any]:
 def lines_of(parts: dict[str, Any]) -> str:
     """Return the manifest with this content; see `parts_of`."""
     head = {name: parts[name] for name in ("format", "identity", "time_base", "seconds") if name in parts}
-    rest = {name: value for name, value in parts.items() if name not in (*head, "segments", "damage")}
+    rest = {name: value for name, value in parts.items() if name not in (*head, *LISTS.values())}
     lines = [head, *({name: value} for name, value in rest.items())]
-    lines += [{"segment": each} for each in parts["segments"]] + [{"damage": each} for each in parts["damage"]]
+    lines += [{name: each} for name, plural in LISTS.items() for each in parts[plural]]
     return "".join(f"{json.dumps(line)}\n" for line in lines)
 
 
