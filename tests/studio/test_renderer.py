@@ -58,6 +58,14 @@ def test_a_job_that_is_cancelled_has_no_last_message(tmp_path: Path, module: str
     assert len(messages) == 1
 
 
+@pytest.mark.parametrize("line", ["[]", '{"bytes": []}', '{"bytes": -1}', "[" * 9000, "\\xff"])
+def test_a_process_that_says_nonsense_is_one_that_died(tmp_path: Path, module: str, line: str) -> None:
+    (tmp_path / "chatty.py").write_text(f"print({line!r}, flush=True)\nimport time\ntime.sleep(60)")
+    renderer = Renderer(StudioConfig(), Space(tmp_path, 2**20), lambda job: True, lambda *_: None, module=module)
+    end = renderer.render(job_of(1), tmp_path / "result.mp4")
+    assert "ended unexpectedly" in end["error"]
+
+
 def test_what_a_render_says_names_no_path_of_this_machine() -> None:
     sent: list[dict[str, object]] = []
 

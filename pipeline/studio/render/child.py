@@ -36,7 +36,7 @@ class Child:
 
     def receive(self) -> tuple[dict[str, Any], bytes] | None:
         """Wait for the next message; None if the process has ended, or writes what is none."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError, RecursionError):  # a clip may have taken the process over
             line = self._output.readline(LONGEST_LINE)
             message = json.loads(line)
             if isinstance(message, dict) and 0 <= (size := int(message.pop("bytes", 0))) <= MOST_BYTES:
