@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.color import BT709_LUMA
+from models.layers import RegionWeights
 from models.network import Style, StyleNetwork
 
 # The brightest level; int32 stands in for uint16 where a runtime lacks that.
@@ -45,6 +46,7 @@ class FrameGraph(nn.Module):
         past_weight: Tensor,
         strength: Tensor,
         keep_colors: Tensor,
+        region: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Stylize one frame.
 
@@ -56,14 +58,20 @@ class FrameGraph(nn.Module):
             strength: scalar float32 in [0, 1]; 0 returns the frame, 1 the stylized frame.
             keep_colors: scalar float32 in [0, 1]; 1 keeps the colors of the frame and takes the luma (BT.709) of the
                 stylized frame, 0 takes its colors too.
+            region: ``(H, W)`` float32 in [0, 1], how much each pixel counts in the statistics; None counts all alike.
 
         Returns:
             ``(H, W, 3)`` RGB in the dtype of ``pixels``, and the statistics ``(1, 2, C + 1)`` float32 that were used.
         """
         frame = pixels_to_unit(pixels)
         of_style = Style.of(style)
-        stylized, used = self.run_network(frame, of_style, past[..., :-1], past_weight)
-        own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
+        if region is None:
+            stylized, used = self.run_network(frame, of_style, past[..., :-1], past_weight)
+            own = frame_statistics(frame.mean(dim=(2, 3)), frame.square().mean(dim=(2, 3)))
+        else:
+            of_region = region[None, None]
+            stylized, used = self.run_network(frame, of_style, past[..., :-1], past_weight, of_region)
+            own = frame_statistics(*RegionWeights(of_region).moments(frame))
         own = torch.lerp(own, past[..., -1:], past_weight)
         mask = black_mask(self.block_light(frame), frame.shape[-2:])
         amount = strength * contrast_gain(own)[..., None] * mask
@@ -71,11 +79,17 @@ class FrameGraph(nn.Module):
         return unit_to_pixels(result, pixels.dtype), torch.cat((used, own), dim=2)
 
     def run_network(
-        self, frame: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
+        self,
+        frame: Tensor,
+        style: Style,
+        past: Tensor | None = None,
+        past_weight: Tensor | None = None,
+        region: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the stylized frames ``(N, 3, H, W)`` float32 in [0, 1], and the statistics that were used."""
         image = resize(frame, self.canvas)
-        stylized, used = self.network(image.to(style.weight.dtype), style, past, past_weight)
+        of_canvas = None if region is None else resize(region, self.canvas)
+        stylized, used = self.network(image.to(style.weight.dtype), style, past, past_weight, of_canvas)
         stylized = resize(stylized.float(), frame.shape[-2:])
         if is_smaller(self.canvas, frame.shape[-2:]):
             stylized = with_details(stylized, frame, resize(image, frame.shape[-2:]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.fused_kernels import convolve_blocks
-from models.layers import ConditionalInstanceNorms, ReflectConv2d, UpsampleConv2d
+from models.layers import ConditionalInstanceNorms, ReflectConv2d, RegionWeights, UpsampleConv2d
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,39 @@ class Style:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RegionStyle(Style):
+    """The style of one region of a frame, with that of the rest of it.
+
+    Attributes:
+        background: style of the rest, for the same network.
+    """
+
+    background: Style
+
+    @classmethod
+    def of_regions(cls, foreground: Style, background: Style) -> "RegionStyle":
+        """Return the style whose region has ``foreground``."""
+        f = foreground
+        return cls(f.convolutions, f.scale, f.shift, f.weight, f.bias, background)
+
+    def lerp(self, other: Style, amount: float) -> Style:
+        """Refuse: regions do not fade.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("styles of regions cannot be interpolated")
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the tensors of the region's style, then as many of the other."""
+        return *Style.tensors(self), *self.background.tensors()
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "RegionStyle":
+        """Return both styles on ``device``; see `Style.to`."""
+        return RegionStyle.of_regions(Style.to(self, device, dtype), self.background.to(device, dtype))
+
+
 class Layer(NamedTuple):
     """A convolution and its place in the network; a normalization follows, and a ReLU unless it closes a block.
 
@@ -166,7 +199,12 @@ class StyleNetwork:
         return Style(kernels, torch.ones(scale), torch.zeros(shift), last, torch.zeros(bias))
 
     def __call__(
-        self, image: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
+        self,
+        image: Tensor,
+        style: Style,
+        past: Tensor | None = None,
+        past_weight: Tensor | None = None,
+        region: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Stylize ``image``.
 
@@ -175,11 +213,14 @@ class StyleNetwork:
             style: the style to apply.
             past: ``(N, 2, C)`` float32 normalization statistics to mix in; see `ConditionalInstanceNorms`.
             past_weight: scalar float32 in [0, 1], the share of ``past``; 0 if None.
+            region: ``(N, 1, H, W)`` float32, how much each pixel counts in the statistics; None counts all alike.
 
         Returns:
             The stylized image ``(N, 3, H, W)`` in (0, 1), and the statistics ``(N, 2, C)`` float32 that were used.
         """
         norms = self._norms(image, style, past, past_weight)
+        if region is not None:
+            norms.region = RegionWeights(pad(region, self.MULTIPLE, self.SMALLEST))
         return self._decode(self._encode(image, style, norms), style, norms, image), norms.statistics()
 
     def with_features(self, image: Tensor, style: Style) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, WrongTypeError
 from pipeline.mask_spec import parse_mask
 from pipeline.optimize_config import OptimizeConfig
 from pipeline.options import Argument, Option, Setting, check_settings
-from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend
+from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture, parse_blend, parse_regions, parse_style
 
 # Four months. FFmpeg counts in 64 bits, in ticks as fine as a nanosecond.
 LONGEST_SECONDS = 10**7
@@ -58,8 +58,10 @@ InvertMask: TypeAlias = Annotated[bool, Option("Stylize what --mask leaves out."
 NoTag: TypeAlias = Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")]
 
 
-def check_mask_options(mask: str | None, feather_px: float, invert_mask: bool) -> None:
-    """Raise ValueError if options of a mask are given without one."""
+def check_mask_options(stylize: "StylizeConfig", mask: str | None, feather_px: float, invert_mask: bool) -> None:
+    """Raise ValueError if what needs a mask is asked for without one."""
+    if mask is None and parse_regions(stylize.style):
+        raise ValueError("--style fg:STYLE,bg:STYLE needs --mask FILE: white is the foreground")
     if mask is None and (feather_px or invert_mask):
         raise ValueError("--feather and --invert-mask belong to --mask FILE")
 
@@ -141,7 +143,8 @@ class StylizeConfig:
     style: Annotated[
         str,
         Option(
-            "A bundled style, a .safetensors file, FILE#NAME, a picture, or a blend: a:0.7,b:0.3. Or --style-image.",
+            "A bundled style, a .safetensors file, FILE#NAME, a picture, or a blend: a:0.7,b:0.3. With --mask also "
+            "fg:a,bg:b. Or --style-image.",
             metavar="STYLE",
         ),
     ] = ""
@@ -201,7 +204,9 @@ class StylizeConfig:
     def __post_init__(self) -> None:
         self._take_painting_as_style()
         self._take_picture_as_style()
-        parse_blend(self.style)
+        parse_style(self.style)
+        if self.style_end and parse_regions(self.style):
+            raise ValueError("styles of regions do not fade; leave --style-end out")
         check_settings(self)
         check_dials(self.dials, self.style, self.style_end)
 
@@ -220,6 +225,8 @@ class StylizeConfig:
             raise ValueError("--method optimize needs --painting IMAGE")
         if self.style_end is not None:
             raise ValueError("--method optimize cannot fade; leave out --style-end")
+        if parse_regions(self.style):
+            raise ValueError("--method optimize has no styles of regions; give one --style")
         if self.precision == "fp16":
             raise ValueError("--method optimize runs with --precision fp32 or bf16")
         check_pictures(self.painting)
@@ -316,7 +323,7 @@ class VideoConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_mask_options(self.mask, self.feather_px, self.invert_mask)
+        check_mask_options(self.stylize, self.mask, self.feather_px, self.invert_mask)
         if self.refine.seconds and not has_picture(self.stylize.style, self.stylize.style_end):
             raise ValueError(
                 "--refine improves the style of a picture; give --style-image IMAGE, or train with `flowbrush train`"

@@ -5,6 +5,7 @@ r"""How a style is written on the command line and in job files: a name, a file,
     styles/many.safetensors#rain    one of the styles of a weight file
     painting.jpg                    the style that is predicted from a picture
     great-wave:0.7,mondrian:0.3     a blend; the weights are scaled to a sum of 1
+    fg:great-wave,bg:mondrian       two styles or blends: where the mask is white, and where it is black
 
 A weight follows the last colon and is a number, so names and paths may contain colons (``C:\mine.safetensors``).
 """
@@ -19,6 +20,9 @@ LARGEST_WEIGHT = 1e6
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """Endings, in lower case, of the names of pictures."""
 
+_NAMES = "fg", "bg"
+_REGIONS = tuple(f"{name}:" for name in _NAMES)
+_REGION_PAIR = re.compile(r"(fg|bg):(.+?),\s*(fg|bg):(.+)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _FILE_ENDING = re.compile(rf"\.safetensors|({'|'.join(map(re.escape, sorted(PICTURE_SUFFIXES)))})\b", re.IGNORECASE)
 
@@ -49,12 +53,43 @@ class Dials:
     stillness: float = 1.0
 
 
+def parse_regions(spec: str) -> tuple[str, str] | None:
+    """Return the blends of ``fg:A,bg:B``, of the foreground and of the background; None if ``spec`` is one blend.
+
+    Raises:
+        ValueError: one of them is missing.
+    """
+    if not spec.startswith(_REGIONS) or os.path.isfile(spec):
+        return None
+    match = _REGION_PAIR.fullmatch(spec)
+    if match is None or match[1] == match[3]:
+        raise ValueError(f"style {spec!r} needs both regions; write fg:STYLE,bg:STYLE")
+    foreground, background = (match[2], match[4]) if match[1] == "fg" else (match[4], match[2])
+    return foreground.strip(), background.strip()
+
+
+def blends_of(spec: str) -> tuple[str, ...]:
+    """Return the blends of ``spec``: one, or those of two regions."""
+    return parse_regions(spec) or (spec,)
+
+
+def parse_style(spec: str) -> tuple[WeightedStyle, ...]:
+    """Return all styles of ``spec`` with their weights, those of the foreground first; see `parse_blend`.
+
+    Raises:
+        ValueError: see `parse_regions` and `parse_blend`.
+    """
+    return tuple(part for blend in blends_of(spec) for part in parse_blend(blend))
+
+
 def parse_blend(spec: str) -> tuple[WeightedStyle, ...]:
     """Return the styles of ``spec`` with their weights; without any weights, all styles count equally.
 
     Raises:
-        ValueError: a name is missing, only some styles have a weight, or a weight is out of range.
+        ValueError: it has regions, a name is missing, only some styles have a weight, or a weight is out of range.
     """
+    if parse_regions(spec) is not None:
+        raise ValueError(f"style {spec!r} is for two regions, which need a picture or clip and its --mask")
     named = [_name_and_weight(text) for text in _split(spec)]
     if not all(name for name, _ in named):
         raise ValueError(f"style {spec!r} lacks a name; write NAME or NAME:0.7,NAME:0.3")
@@ -76,7 +111,7 @@ def is_picture(style: str) -> bool:
 
 def has_picture(*specs: str | None) -> bool:
     """Return whether a picture is among the styles of ``specs``."""
-    return any(is_picture(part.style) for spec in specs if spec for part in parse_blend(spec))
+    return any(is_picture(part.style) for spec in specs if spec for part in parse_style(spec))
 
 
 def check_pictures(spec: str) -> None:
@@ -100,6 +135,9 @@ def style_name(path: PurePath) -> str:
 
 def rename_styles(spec: str, rename: Callable[[str], str]) -> str:
     """Return ``spec`` with ``rename(name)`` in place of each name; the weights stay as they are written."""
+    regions = parse_regions(spec)
+    if regions is not None:
+        return ",".join(f"{name}:{rename_styles(blend, rename)}" for name, blend in zip(_NAMES, regions, strict=True))
     if os.path.isfile(spec):
         return rename(spec)
     names = [(_name_and_weight(text)[0], text) for text in _split(spec)]

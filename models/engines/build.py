@@ -14,4 +14,6 @@ def build_engine(name: EngineName, spec: EngineSpec) -> Engine:
     """
     if spec.tiling is not None and name != "eager":
         raise EngineError(f"the engine {name} stylizes whole frames only; strips need --engine eager")
+    if spec.has_regions and name != "eager":
+        raise EngineError(f"the engine {name} has no styles for regions; they need --engine eager")
     return BUILDERS[name](spec)

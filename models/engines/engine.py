@@ -55,6 +55,8 @@ class EngineSpec:
         tiling: the strips to run in, which eager alone supports; None for whole frames.
         workers: number of threads that call at once; on a CPU each uses torch's number of threads.
         threads: cores per call on a CPU; part of code that is compiled ahead of time, ignored otherwise.
+        has_regions: whether the style is a `models.network.RegionStyle`, and each call has the region as a seventh
+            argument, ``(H, W)`` float32 on the device; eager alone supports it.
     """
 
     network: StyleNetwork
@@ -68,6 +70,7 @@ class EngineSpec:
     tiling: Tiling | None = None
     workers: int = 1
     threads: int = 1
+    has_regions: bool = False
 
     @property
     def cache_folder(self) -> Path:

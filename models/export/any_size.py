@@ -18,12 +18,18 @@ class AnySizeFrameGraph(FrameGraph):
     """
 
     def run_network(
-        self, frame: Tensor, style: Style, past: Tensor | None = None, past_weight: Tensor | None = None
+        self,
+        frame: Tensor,
+        style: Style,
+        past: Tensor | None = None,
+        past_weight: Tensor | None = None,
+        region: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """See `FrameGraph.run_network`."""
         height, width = frame.shape[-2:]
         image = repeat_edge_to_multiple(frame, self.network.MULTIPLE).to(style.weight.dtype)
-        stylized, used = self.network(image, style, past, past_weight)
+        padded = None if region is None else repeat_edge_to_multiple(region, self.network.MULTIPLE)
+        stylized, used = self.network(image, style, past, past_weight, padded)
         return stylized[..., :height, :width].float(), used
 
     def block_light(self, frame: Tensor) -> Tensor:

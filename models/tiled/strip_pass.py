@@ -91,10 +91,10 @@ class StripPass:
         A strip is stored when the next one has been computed, since ``x`` may lie in the same buffer.
         """
         height, width = layer.convolution.output_size(x.height, x.width)
-        sums, previous = ChannelSums(), None
+        sums, previous, region = ChannelSums(), None, self._norms.region
         for first, last in strips(height, self._tiling.rows):
             raw = _convolved(layer, weight, x, first, last)
-            sums.add(raw)
+            sums.add(raw, None if region is None else region.at(height, width)[:, :, first:last])
             _store(buffer, previous)
             previous = first, last, raw
         _store(buffer, previous)
@@ -119,20 +119,32 @@ class ChannelSums:
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
+        self._weight: Tensor | None = None
 
-    def add(self, strip: Tensor) -> None:
-        """Add a strip ``(N, C, h, W)``."""
+    def add(self, strip: Tensor, weights: Tensor | None = None) -> None:
+        """Add a strip ``(N, C, h, W)``, each pixel with its weight of ``(N, 1, h, W)``; None weighs all alike."""
         wide = strip.float()
-        sums = torch.stack((wide.sum(dim=(2, 3)), wide.square().sum(dim=(2, 3))))
-        sums = sums if sums.device.type == "mps" else sums.double()  # MPS has no float64
+        square = wide.square()
+        if weights is not None:
+            wide, square = wide * weights, square * weights
+            weight = _precise(weights.sum(dim=(2, 3)))
+            self._weight = weight if self._weight is None else self._weight + weight
+        sums = _precise(torch.stack((wide.sum(dim=(2, 3)), square.sum(dim=(2, 3)))))
         self._total = sums if self._total is None else self._total + sums
 
     def means(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return the means of the values and of their squares over ``count`` pixels, ``(N, C)`` each."""
+        """Return the means of the values and of their squares over ``count`` pixels, ``(N, C)`` each.
+
+        With weights, the means are over these.
+        """
         if self._total is None:
             raise ValueError("no strip was added")
-        mean, square = (self._total / count).unbind()
+        mean, square = (self._total / (count if self._weight is None else self._weight)).unbind()
         return mean, square
+
+
+def _precise(sums: Tensor) -> Tensor:
+    return sums if sums.device.type == "mps" else sums.double()  # MPS has no float64
 
 
 def _convolved(layer: Layer, weight: Tensor, x: LazyFeatures, first: int, last: int) -> Tensor:

@@ -15,10 +15,11 @@ from models.frame_graph import (
     frame_statistics,
     is_smaller,
     pixels_to_unit,
+    resize,
     unit_to_pixels,
 )
-from models.layers import ConditionalInstanceNorms
-from models.network import Style, padding
+from models.layers import LEAST_WEIGHT, ConditionalInstanceNorms, RegionWeights
+from models.network import Style, pad, padding
 from models.tiled.lazy_features import LazyFeatures, cropped, detailed, resampled, resized
 from models.tiled.strip_pass import ChannelSums, StripPass
 from models.tiled.tiling import Tiling, strips
@@ -44,6 +45,7 @@ class TiledFrameGraph:
         past_weight: Tensor,
         strength: Tensor,
         keep_colors: Tensor,
+        region: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Stylize one frame; see `FrameGraph.forward`, but the result is always on the CPU."""
         network, rows = self._graph.network, self._tiling.rows
@@ -52,13 +54,16 @@ class TiledFrameGraph:
         image = resized(frame, self._graph.canvas or size)
         of_style, channels = Style.of(style), network.architecture.norm_channels
         norms = ConditionalInstanceNorms(channels, of_style.scale, of_style.shift, past[..., :-1], past_weight)
+        if region is not None:
+            of_canvas = resize(region[None, None], self._graph.canvas)
+            norms.region = RegionWeights(pad(of_canvas, network.MULTIPLE, network.SMALLEST))
         strip_pass = StripPass(network, of_style, norms, self._tiling)
         padded = self._padded(image, of_style.weight.dtype)
         stylized = cropped(strip_pass.stylize(padded), image.height, image.width)
         stylized = resized(stylized, size)
         if is_smaller(self._graph.canvas, size):
             stylized = detailed(stylized, frame, resized(image, size))
-        own, mask = self._survey(frame)
+        own, mask = self._survey(frame, None if region is None else region[None, None].clamp_min(LEAST_WEIGHT))
         own = torch.lerp(own, past[..., -1:], past_weight)
         gain = strength * contrast_gain(own)[..., None]
         mask = resampled(mask, size, "bilinear")
@@ -81,13 +86,13 @@ class TiledFrameGraph:
 
         return LazyFeatures(rows, image.height + below, image.width + right)
 
-    def _survey(self, frame: LazyFeatures) -> tuple[Tensor, LazyFeatures]:
+    def _survey(self, frame: LazyFeatures, weights: Tensor | None) -> tuple[Tensor, LazyFeatures]:
         """Return the statistics of the frame, ``(1, 2, 1)``, and its black mask at the resolution of blocks."""
         sums, brightest = ChannelSums(), []
         blocks = block_grid(frame.height, frame.width)
         for first, last in strips(frame.height, self._tiling.rows):
             rows = frame.rows(first, last)
-            sums.add(rows)
+            sums.add(rows, None if weights is None else weights[:, :, first:last])
             brightest.append(F.interpolate(rows.amax(dim=1, keepdim=True), (last - first, blocks[1]), mode="area"))
         own = frame_statistics(*sums.means(frame.height * frame.width)).float()
         mask = black_mask_level(F.interpolate(torch.cat(brightest, dim=2), blocks, mode="area"))

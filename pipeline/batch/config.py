@@ -12,7 +12,7 @@ from typing import Annotated
 from pipeline.config import VideoConfig
 from pipeline.optimize_config import OPTIMIZE_OPTIONS
 from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
-from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend
+from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend, parse_regions, parse_style
 from pipeline.system.folders import cache_folder
 from pipeline.system.urls import join_url
 
@@ -31,6 +31,10 @@ def read_styles(texts: Iterable[str]) -> tuple[str, ...]:
     """
     styles: list[str] = []
     for text in texts:
+        if parse_regions(text) is not None:
+            parse_style(text)
+            styles.append(text)
+            continue
         names = [part.style for part in parse_blend(text)]
         has_weights = ",".join(names) != re.sub(r"\s*,\s*", ",", text.strip())
         styles.extend([text] if has_weights else names)

@@ -41,7 +41,7 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_mask_options(self.mask, self.feather_px, self.invert_mask)
+        check_mask_options(self.stylize, self.mask, self.feather_px, self.invert_mask)
         if not self.inputs:
             raise ValueError("give at least one picture, folder or pattern")
         if not self.output:

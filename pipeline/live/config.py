@@ -10,6 +10,7 @@ from pipeline.live.capture.address import read_address
 from pipeline.live.sinks.display import has_display
 from pipeline.optimize_config import OPTIMIZE_OPTIONS
 from pipeline.options import Argument, Option, OptionsOf, check_settings
+from pipeline.style_spec import parse_blend
 
 DEFAULT_FPS = 30.0
 """Frame rate if neither the source nor the user gives one, and the highest that is taken from a source."""
@@ -65,6 +66,7 @@ class LiveConfig:
         check_settings(self)
         if not self.source:
             raise ValueError("the source has no name; give a camera's index, a device, a URL, screen or a file")
+        parse_blend(self.stylize.style)
         if self.stylize.compare or self.stylize.style_end:
             raise ValueError("a live session neither compares nor fades over its length; the window has keys for both")
         if self.loop and not self.realtime:

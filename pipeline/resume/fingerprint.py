@@ -15,7 +15,7 @@ from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import ImageSequence, find_sequence
-from pipeline.style_spec import is_picture, parse_blend, style_name
+from pipeline.style_spec import blends_of, is_picture, parse_blend, style_name
 from pipeline.system.files import input_signature, open_input
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ def style_hashes(config: VideoConfig) -> dict[str, Any]:
     stylize = config.stylize
     if stylize.method == "optimize" and stylize.optimize.init != "style":
         return {}  # no network runs
-    specs = {"style": stylize.style, "style_end": stylize.style_end}
+    start, *background = blends_of(stylize.style)
+    specs = {"style": start, "style_end": stylize.style_end, **({"bg": background[0]} if background else {})}
     return {
         name: None if spec is None else [[*_weights_of(part.style), part.weight] for part in parse_blend(spec)]
         for name, spec in specs.items()

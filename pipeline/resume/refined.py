@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import StylizeConfig
-from pipeline.style_spec import is_picture, parse_blend, rename_styles
+from pipeline.style_spec import is_picture, parse_style, rename_styles
 
 Refine = Callable[[Path, Path], bytes]
 """Called as ``refine(picture, preview)``; returns the content of a weight file, draws into ``preview`` meanwhile."""
@@ -14,7 +14,7 @@ Refine = Callable[[Path, Path], bytes]
 def pictures_of(stylize: StylizeConfig) -> list[str]:
     """Return the pictures among the styles, each once."""
     specs = [spec for spec in (stylize.style, stylize.style_end) if spec]
-    styles = dict.fromkeys(part.style for spec in specs for part in parse_blend(spec))
+    styles = dict.fromkeys(part.style for spec in specs for part in parse_style(spec))
     return [style for style in styles if is_picture(style)]
 
 

@@ -71,7 +71,9 @@ class BoundedEngine:
 
         self._core, self._notify, self._build, self._is_single = core, notify, build, is_single
         self._shrinking = threading.Lock()
-        automatic: Sequence[EngineName] = ["eager"] if is_single else available_engines(spec.device)
+        is_eager = is_single or spec.has_regions
+        may_change = may_change and not is_eager
+        automatic: Sequence[EngineName] = ["eager"] if is_eager else available_engines(spec.device)
         names = automatic if config.engine == "auto" else [config.engine]
         bound = default_bound(spec.device) if config.max_memory is None else config.max_memory
         workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" and not is_single else 1

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config import Stability, StylizeConfig
 from pipeline.frames import Pixels
@@ -40,11 +41,13 @@ class FrameControls:
         style: all parameters of the style.
         strength: in [0, 1]; 0 returns the frame as it is.
         keep_colors: whether the frame keeps its colors and takes only the lightness of the stylized one.
+        region: ``(H, W)`` float32 in [0, 1], where a `RegionStyle` has its foreground; None for other styles.
     """
 
     style: "Style"
     strength: float = 1.0
     keep_colors: bool = False
+    region: NDArray[np.float32] | None = None
 
 
 class FrameStylizer:
@@ -54,6 +57,7 @@ class FrameStylizer:
         network: what to run.
         config: device, precision, number of threads, stroke size and stability.
         notify: called with each message for the user, one line.
+        has_regions: whether frames have two styles, for two regions.
 
     Attributes:
         device: where the network runs.
@@ -66,7 +70,9 @@ class FrameStylizer:
         DeviceError: the device is not available.
     """
 
-    def __init__(self, network: "StyleNetwork", config: StylizeConfig, notify: Notify) -> None:
+    def __init__(
+        self, network: "StyleNetwork", config: StylizeConfig, notify: Notify, *, has_regions: bool = False
+    ) -> None:
         import torch
 
         from models.engines.capabilities import native_precision
@@ -81,7 +87,9 @@ class FrameStylizer:
             self.stability = "none"
         self.stabilizer = Stabilizer(self.stability)
         self._network, self._stroke_size = network, config.stroke_size
-        self._zero_statistics = zero_statistics(network, self.device)
+        self._has_regions = has_regions
+        zeros = zero_statistics(network, self.device)
+        self._zero_statistics = torch.cat((zeros, zeros), dim=2) if has_regions else zeros
         # A tensor for each argument: torch.compile compiles again where two arguments are the same tensor.
         self._scalar = lru_cache(maxsize=16)(lambda place, value: torch.tensor(value, device=self.device))
 
@@ -116,11 +124,13 @@ class FrameStylizer:
             pixels = pixels.copy()
         past, keep = (self._zero_statistics, 0.0) if prepared.past is None else (prepared.past, KEEP)
         scalars = (keep, controls.strength, controls.keep_colors)
+        regions = [] if controls.region is None else [torch.from_numpy(controls.region).to(self.device)]
         stylized, statistics = engine(
             torch.from_numpy(pixels),
             controls.style,
             past,
             *(self._scalar(place, float(value)) for place, value in enumerate(scalars)),
+            *regions,
         )
         return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
 
@@ -137,9 +147,15 @@ class FrameStylizer:
             precision=self.precision,
             stroke_size=self._stroke_size,
             threads=self.cores,
+            has_regions=self._has_regions,
         )
 
     def warm_up(self, engine: "Engine", spec: "EngineSpec") -> None:
         """Run an engine once on a black frame: its first call is slow, and shows whether it works."""
         black = np.zeros((spec.height, spec.width, 3), np.uint16 if spec.is_16_bit else np.uint8)
-        self.stylize(PreparedFrame(black), FrameControls(self._network.initial_style()), engine)
+        style, region = self._network.initial_style(), None
+        if self._has_regions:
+            from models.network import RegionStyle
+
+            style, region = RegionStyle.of_regions(style, style), np.ones(black.shape[:2], np.float32)
+        self.stylize(PreparedFrame(black), FrameControls(style, region=region), engine)

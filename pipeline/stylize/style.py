@@ -11,7 +11,7 @@ from pipeline.config import StylizeConfig
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
 from pipeline.media.style_image import check_picture
-from pipeline.style_spec import Dials, is_picture, parse_blend, style_name
+from pipeline.style_spec import Dials, is_picture, parse_blend, parse_regions, style_name
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork
@@ -22,7 +22,7 @@ class StyleSettings:
     """The network and the style at each moment of a clip.
 
     Attributes:
-        name: for people: ``a``, ``a:0.7,b:0.3`` or ``a -> b``.
+        name: for people: ``a``, ``a:0.7,b:0.3``, ``a -> b`` or ``fg:a,bg:b``.
         start: style of the first frame.
         end: style of the last frame; None without a fade.
         end_seconds: time of the last frame in seconds, above 0.
@@ -37,6 +37,13 @@ class StyleSettings:
     def network(self) -> "StyleNetwork":
         """The network, the same for all frames."""
         return self.start.network
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether there are two styles, for two regions of each frame."""
+        from models.network import RegionStyle
+
+        return isinstance(self.start.style, RegionStyle)
 
     def style(self, seconds: float) -> "Style":
         """Return the style of the frame at ``seconds``."""
@@ -76,6 +83,10 @@ def find_style(style: str, style_end: str | None = None) -> StyleMetadata:
         InputError: a picture cannot be read, or is too small.
         ValueError: the blend cannot be parsed, see `parse_blend`.
     """
+    regions = parse_regions(style)
+    if regions is not None:
+        foreground, background = map(_find_blend, regions)
+        return StyleMetadata(f"fg:{foreground.name},bg:{background.name}")
     start = _find_blend(style)
     return start if style_end is None else StyleMetadata(f"{start.name} -> {_find_blend(style_end).name}")
 
@@ -115,6 +126,9 @@ def load_style_settings(
         ValueError: the blend cannot be parsed, or a fade has no end.
     """
     name = find_style(style, style_end).name
+    regions = parse_regions(style)
+    if regions is not None:
+        return StyleSettings(name, _load_regions(name, regions, dials))
     if style_end is None:
         return StyleSettings(name, _load_blend(style, dials))
     if end_seconds is None:
@@ -168,6 +182,16 @@ def _load_blend(spec: str, dials: Dials | None) -> LoadedStyle:
     loaded = [_load(part.style, dials) for part in blend]
     with _style_errors():
         return loaded[0] if len(loaded) == 1 else mix(loaded, [part.weight for part in blend], _find_blend(spec).name)
+
+
+def _load_regions(name: str, regions: tuple[str, str], dials: Dials | None) -> LoadedStyle:
+    from models.network import RegionStyle
+
+    foreground, background = (_load_blend(blend, dials) for blend in regions)
+    if foreground.network != background.network:
+        raise StyleError(f"{name}: the styles are for networks of different sizes; choose others")
+    both = RegionStyle.of_regions(foreground.style, background.style)
+    return LoadedStyle(foreground.network, both, StyleMetadata(name))
 
 
 def _load(style: str, dials: Dials | None) -> LoadedStyle:

@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
     from models.engines.engine import Precision
     from models.tiled.tiling import Tiling
 
+Region: TypeAlias = NDArray[np.float32] | None
+"""Where a frame has the style of the foreground, ``(H, W)`` in [0, 1]; None for a style without regions."""
+
 # Frames prepared ahead of the workers; without one they would wait 2 ms of 29 for the next frame.
 AHEAD = 2
 
-MaskBlend = Callable[[Pixels, Pixels, Fraction], Pixels]
-"""Called as ``mask(original, stylized, seconds)``; returns the pixels to show, as `pipeline.decode.mask.Mask` does."""
+
+class MaskBlend(Protocol):
+    """Where a frame is stylized, as `pipeline.decode.frame_mask.FrameMask` says it."""
+
+    def amount(self, pixels: Pixels, seconds: Fraction) -> NDArray[np.float32]:
+        """Return how much of each pixel of a frame is stylized, ``(height, width, 1)`` in [0, 1]."""
+
+    def __call__(self, original: Pixels, stylized: Pixels, seconds: Fraction) -> Pixels:
+        """Return the pixels to show."""
 
 
 class Stylizer:
@@ -48,7 +59,8 @@ class Stylizer:
         width: of the frames, in pixels.
         is_16_bit: whether frames are uint16; uint8 otherwise.
         last_seconds: time of the last frame in seconds, where a fade ends; see `pipeline.stylize.style`.
-        mask: blends the original and the stylized frame where only parts are stylized; None stylizes everything.
+        mask: blends the original and the stylized frame where only parts are stylized, or says which style is where if
+            the style has regions; None stylizes everything.
         notify: called with each message for the user, one line.
         build: builds an engine; `pipeline.stylize.compiler.build_engine` by default.
         turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine_cache`.
@@ -66,6 +78,7 @@ class Stylizer:
     Raises:
         StyleError: there is no such style, or its weights are unusable.
         DeviceError: the device, the precision or the engine is not available, or the memory is too small.
+        ValueError: the style has regions, and there is no mask.
     """
 
     def __init__(
@@ -87,8 +100,11 @@ class Stylizer:
         self.style = load_style_settings(config.style, config.style_end, last_seconds, config.dials)
         self._config = config if config.strength else replace(config, stability="none")
         self._mask = mask
+        self._has_regions = self.style.has_regions
+        if self._has_regions and mask is None:
+            raise ValueError("styles of regions need a mask, which says where each is")
         self._turn = turn or nullcontext()
-        self._core = FrameStylizer(self.style.network, self._config, notify)
+        self._core = FrameStylizer(self.style.network, self._config, notify, has_regions=self._has_regions)
         spec = self._core.spec(height, width, is_16_bit=is_16_bit)
         self._engine = BoundedEngine(
             self._core,
@@ -134,16 +150,17 @@ class Stylizer:
             prepared, inputs = stabilizer.prepare(frame.pixels, inputs, outputs)
             if frame.is_observed_only:
                 return None
+            region = self._region(frame.pixels, frame.seconds)
             if frame.boundary is None:
-                return _Task(frame, prepared, self._engine)
-            task = _Task(frame, prepared, self._engine, inputs, engine)
+                return _Task(frame, prepared, self._engine, region)
+            task = _Task(frame, prepared, self._engine, region, inputs, engine)
             if successor is not None and (ended := self._try_to_change(successor)):
                 engine = self.engine if ended == "changed" else engine
                 successor = None
             return task
 
         def stylize(task: _Task) -> tuple[_Task, StylizedFrame]:
-            return task, self._stylize(task.prepared, task.frame.seconds, task.engine)
+            return task, self._stylize(task.prepared, task.frame.seconds, task.engine, task.region)
 
         work = ordered_map(
             stylize,
@@ -162,7 +179,7 @@ class Stylizer:
             stack.enter_context(closing(work))  # nothing runs before the first item is asked for
             for task, stylized in work:
                 pixels, outputs = stabilizer.finish(stylized, outputs)
-                result = shown(task.frame, pixels, self._config.compare, self._mask)
+                result = shown(task.frame, pixels, self._config.compare, None if self._has_regions else self._mask)
                 if task.inputs_after is not None:
                     state = TemporalState(task.inputs_after, outputs).arrays()
                     result = result.with_state(state, task.engine_name)
@@ -178,12 +195,22 @@ class Stylizer:
         Raises:
             DeviceError: the memory of the device is too small.
         """
-        stylized = self._stylize(PreparedFrame(pixels), seconds, self._engine).pixels
+        region = self._region(pixels, Fraction(seconds))
+        stylized = self._stylize(PreparedFrame(pixels), seconds, self._engine, region).pixels
         return compose(pixels, stylized, self._config.compare) if self._config.compare else stylized
 
-    def _stylize(self, prepared: PreparedFrame, seconds: Fraction | float, engine: BoundedEngine) -> StylizedFrame:
+    def _region(self, pixels: Pixels, seconds: Fraction) -> Region:
+        """Return where the frame has the style of the foreground; None for a style without regions."""
+        if not self._has_regions or self._mask is None:
+            return None
+        return np.ascontiguousarray(self._mask.amount(pixels, seconds)[..., 0])
+
+    def _stylize(
+        self, prepared: PreparedFrame, seconds: Fraction | float, engine: BoundedEngine, region: Region
+    ) -> StylizedFrame:
         config = self._config
-        controls = FrameControls(self.style.style(float(seconds)), config.strength, config.keep_colors)
+        style = self.style.style(float(seconds))
+        controls = FrameControls(style, config.strength, config.keep_colors, region)
         return self._core.stylize(prepared, controls, engine)
 
     def _start_successor(self) -> Successor | None:
@@ -211,6 +238,7 @@ class _Task:
         frame: as decoded.
         prepared: the same without noise.
         engine: stylizes it.
+        region: where it has the style of the foreground; None for a style without regions.
         inputs_after: state after the frame, if a segment ends with it.
         engine_name: name of the engine, if it is another one than at the start.
     """
@@ -218,6 +246,7 @@ class _Task:
     frame: Frame
     prepared: PreparedFrame
     engine: BoundedEngine
+    region: Region = None
     inputs_after: InputState | None = None
     engine_name: str = ""
 
