@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.system.urls import Store
 from tests.support.batching import ROOT, batch_config, command, make_clips, outputs_in, report_of, run_here, streams_of
 from tests.support.media import Audio, make_clip
 from tests.support.ray_cluster import Cluster
 from tests.support.segment_jobs import Noisy, difference
+from tests.support.stores import HAS_S3, put, s3_server
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 
@@ -46,6 +48,25 @@ def test_a_batch_on_ray_is_as_one_here(tmp_path: Path, one_thread: None) -> None
     for name in outputs_in(here / "out"):
         assert difference(here / "out" / name, there / "out" / name) == [0] * 6
     assert set(os.listdir(there / "out")) == set(os.listdir(here / "out"))
+
+
+@pytest.mark.prove
+@pytest.mark.skipif(not HAS_S3, reason="s3fs or moto is not installed")
+def test_a_batch_on_ray_from_a_store_into_it(tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers find the store by the variables of this process."""
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path / "cache"))
+    clips = make_clips(tmp_path, "a.mp4", "b.mkv")
+    run_here(batch_config(tmp_path))
+    with s3_server(monkeypatch) as url:
+        for name in ("a.mp4", "b.mkv"):
+            put(f"{url}/in/{name}", clips / name)
+        arguments = command(f"{url}/in", "--output", f"{url}/out", "--cluster", "auto", *EXACT, "--workers", "2")
+        done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        for name, path in outputs_in(tmp_path / "out").items():
+            Store(f"{url}/out/{name}").download("", str(tmp_path / f"downloaded-{name}"))
+            assert difference(path, tmp_path / f"downloaded-{name}") == [0] * 6
+        assert not [name for name, _ in Store(f"{url}/out").find() if ".flowbrush/" in name]
 
 
 ALONE = """
