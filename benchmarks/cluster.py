@@ -4,13 +4,15 @@
 
 Both pools are started, and stylize the batch once before anything is measured: processes, libraries and compiled
 networks are loaded. Then they take turns, in the other order in each round; while one works, the other's processes
-wait. The clips, whose frames are the same, are stylized into an empty folder each time, up to the report.
+wait. Ray gives its workers a lower priority (nice 15); not here, as the machine may be busy. The clips, whose frames
+are the same, are stylized into an empty folder each time, up to the report.
 
 ``--trace`` writes how long the workers took for each segment, in seconds for a frame: for cluster_simulation.py.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("--trace", type=Path, metavar="FILE.json")
     arguments = parser.parse_args()
     print(machine_line(machine()))
+    os.environ.setdefault("RAY_worker_niceness", "0")
     rounds: dict[str, list[float]] = {"local": [], "ray": []}
     trace: list[float] = []
     with tempfile.TemporaryDirectory() as name:
