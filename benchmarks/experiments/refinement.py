@@ -1,6 +1,6 @@
 """What does `--refine` gain, after how many steps, and at which learning rate?
 
-    python benchmarks/experiments/refinement.py PICTURE ... [--clip FILE] [--steps N] [--rates R ...] [--loss-weights FILE ...]
+    python benchmarks/experiments/refinement.py PICTURE ... [--clip FILE] [--steps N] [--rates R ...] [--loss-weights F]
 
 Refines the predicted style of each picture on the clip, for a number of steps in place of seconds, so that the result
 does not depend on the machine; prints the weighted losses on held-out frames before, and at each validation.
