@@ -37,6 +37,7 @@ class RenderRoom:
     Attributes:
         stills: single frames.
         uploads: the clips.
+        store: the jobs on disk.
         runner: the jobs.
         events: tells pages about jobs.
     """

@@ -54,7 +54,7 @@ class Still(NamedTuple):
     aspect: Fraction
 
 
-class Painter:
+class StillStylizer:
     """Stylizes single frames; keeps the network and the engine of the last one."""
 
     def __init__(self, device: str) -> None:
@@ -159,7 +159,7 @@ class Service:
     """
 
     def __init__(self, device: str) -> None:
-        self._painter = Painter(device)
+        self._stylizer = StillStylizer(device)
         self._known = [style.name for style in bundled_styles()]
 
     def answer(self, message: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
@@ -184,7 +184,7 @@ class Service:
         if message["do"] == "frame":
             return still
         settings = read_settings(message["settings"], self._known)
-        return still._replace(pixels=self._painter.stylize(still.pixels, settings))
+        return still._replace(pixels=self._stylizer.stylize(still.pixels, settings))
 
 
 def main() -> None:
