@@ -137,10 +137,35 @@ def test_threads_refuses_a_combination_that_it_does_not_know() -> None:
 
 def test_cuda_measures_or_says_that_it_cannot() -> None:
     # The CPU takes the same path through the script, where there is no GPU.
-    tiny = ("--height", "64", "--count", "1", "--frames", "0", "--engines", "eager", "--precisions", "bf16")
-    assert "network eager   bf16" in run("cuda.py", "--device", "cpu", *tiny)
-    out = run("cuda.py", *tiny)
-    assert out == "no CUDA device: not measured\n" or "network eager   bf16" in out
+    tiny = ("--heights", "64", "--count", "1", "--frames", "2", "--command-height", "64", "--engines", "eager")
+    rest = ("--precisions", "bf16", "--training-steps", "1", "--crop", "64")
+    out = run("cuda.py", "--device", "cpu", *tiny, *rest)
+    assert re.search(r"^MET: parity   eager   fp32  0\.000 levels on average, 0 at most", out, re.MULTILINE)
+    assert re.search(r"^MET: parity   eager   bf16  0\.[1-9]", out, re.MULTILINE)
+    assert re.search(r"^network  eager   bf16  112x64 +[\d.]+ ms", out, re.MULTILINE)
+    assert len(re.findall(r"^command  (?:empty|warm) cache: [\d.]+ fps", out, re.MULTILINE)) == 2
+    assert re.search(r"^training [\d.]+ steps per second", out, re.MULTILINE)
+
+
+def test_cuda_leaves_out_what_would_take_too_long() -> None:
+    out = run("cuda.py", "--device", "cpu", "--minutes", "0", "--heights", "64", "--precisions", "bf16")
+    rows = [line for line in out.splitlines() if "no time left" in line]
+    assert [row.split(":")[0].split() for row in rows] == [
+        ["parity", "eager", "fp32"],
+        ["parity", "eager", "bf16"],
+        ["network", "eager", "bf16", "112x64"],
+        ["command"],
+        ["training"],
+        ["network", "compile", "bf16", "112x64"],
+        ["parity", "compile", "fp32"],
+        ["parity", "compile", "bf16"],
+    ]
+    assert len(rows) == len(out.splitlines()) - 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="measures for minutes")
+def test_cuda_says_that_there_is_no_gpu() -> None:
+    assert run("cuda.py") == "no CUDA device: not measured\n"
 
 
 def test_fidelity_finds_a_clip_whole(clip: Path) -> None:
