@@ -11,6 +11,8 @@ from PIL import Image
 
 from pipeline.decode.mask import Mask
 from pipeline.errors import InputError
+from pipeline.media.photo.reader import read_photo
+from pipeline.media.photo.writer import write_photo
 from pipeline.media.stills import is_still_image, read_image
 from tests.support.fuzz.mutations import MUTATIONS
 
@@ -20,6 +22,7 @@ ALLOWED = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 OTHERS = ("PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "JPEG2000")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif", ".eps", ".jpeg", "")
 MODES = ("RGB", "L", "RGBA", "P", "LA", "CMYK", "I;16", "1", "F")
+PHOTO_SUFFIXES = (".jpg", ".png", ".webp", ".tif")
 SIDES_PX = (1, 2, 3, 16, 33, 70)
 SCRIPTS = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\n(GHOST) (w) file closefile\nshowpage\n%%EOF\n",
@@ -35,7 +38,7 @@ MOST_PIXELS = 2**22
 
 
 def picture_case(chance: random.Random, folder: Path) -> str:
-    """Read a picture as a style and as a mask; return the outcome, or what is wrong."""
+    """Read a picture as a style, as a photo and as a mask; return the outcome, or what is wrong."""
     words, data = _picture(chance)
     for _ in range(chance.choice((0, 0, 1, 1, 3))):
         if data:
@@ -49,7 +52,9 @@ def picture_case(chance: random.Random, folder: Path) -> str:
     outcome = "picture"
     faults = []
     try:
-        if chance.random() < 0.5:
+        if (way := chance.random()) < 0.3:
+            faults += _photo_faults(path, folder / f"photo{chance.choice(PHOTO_SUFFIXES)}")
+        elif way < 0.65:
             faults += _array_faults(read_image(path, chance.choice((None, 8, 64))))
         else:
             is_still_image(path)
@@ -63,6 +68,14 @@ def picture_case(chance: random.Random, folder: Path) -> str:
             faults.append(f"two lines: {error!r}")
     faults += spy.report()
     return f"BUG: {'; '.join(faults)} ({words} as {path.name})" if faults else outcome
+
+
+def _photo_faults(path: Path, target: Path) -> list[str]:
+    """Read a picture with all that its file has, write it in another format, and read that."""
+    photo = read_photo(path)
+    write_photo(target, photo, software="fuzz")
+    again = read_photo(target)
+    return [] if again.size == photo.size else [f"a picture of {photo.size} became one of {again.size}"]
 
 
 def _array_faults(pixels: np.ndarray) -> list[str]:
