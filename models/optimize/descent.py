@@ -21,6 +21,9 @@ HISTORY = 50
 LINE_SEARCH = 12
 """Most evaluations of a step of L-BFGS; nearly all steps take one."""
 
+FAILURES = 2
+"""Steps of L-BFGS in a row that improve nothing, after which it ends."""
+
 Evaluate = Callable[[Tensor], Evaluation]
 
 
@@ -78,6 +81,16 @@ class _Problem:
         self.pixels.grad = self._scale * evaluation.gradient.masked_fill(leads_out, 0)
         return evaluation
 
+    @property
+    def lowest(self) -> float:
+        """The lowest loss so far."""
+        return self.best[0].total if self.best else math.inf
+
+    def restart(self) -> None:
+        """Go back to the best picture."""
+        if self.best is not None:
+            self.pixels.data.copy_(self.best[1])
+
     def closure(self) -> float:
         """Return the loss as torch's optimizers expect it."""
         return self._scale * self().total
@@ -99,15 +112,20 @@ def descend(
     problem = _Problem(start.detach().clone().requires_grad_(), evaluate)
     optimizer, schedule = _optimizer(method, problem.pixels, steps, history)
     totals: deque[float] = deque(maxlen=PATIENCE + 1)
-    number, reason = 0, ""
+    number, reason, failed = 0, "", 0
     while not reason:
         number += 1
+        before = problem.lowest
         optimizer.step(problem.closure)
         if schedule is not None:
             schedule.step()
         evaluation = problem()
-        totals.append(problem.best[0].total if problem.best else math.nan)
-        reason = _reason(totals, evaluation.total, number, steps, tolerance)
+        totals.append(problem.lowest)
+        failed = failed + 1 if method == "lbfgs" and problem.lowest >= before else 0
+        if failed:  # the remembered steps mislead the search; begin again with the gradient
+            problem.restart()
+            optimizer.state.clear()
+        reason = _reason(totals, evaluation.total, number, steps, tolerance, failed)
         if not reason:
             yield Step(number, problem.count, evaluation.losses, problem.pixels.detach().clamp(0, 1))
     evaluation, image = problem.best or (evaluation, start)
@@ -130,11 +148,13 @@ def _optimizer(method: Method, pixels: Tensor, steps: int, history: int) -> tupl
     return lbfgs, None
 
 
-def _reason(totals: deque[float], total: float, number: int, steps: int, tolerance: float) -> str:
+def _reason(totals: deque[float], total: float, number: int, steps: int, tolerance: float, failed: int) -> str:
     if not math.isfinite(total):
         return "the losses are no longer finite numbers"
     if number >= steps:
         return f"all {steps} steps are done"
+    if failed >= FAILURES:
+        return "the line search finds no better picture"
     if len(totals) > PATIENCE and totals[0] - totals[-1] < tolerance * totals[0]:
         return f"the last {PATIENCE} steps improved the loss by less than {tolerance:.1%}"
     return ""

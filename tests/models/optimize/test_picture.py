@@ -90,6 +90,21 @@ def test_losses_that_are_not_numbers_end_the_descent_with_the_best_picture() -> 
     assert float((last.image - 0.4).square().sum()) == pytest.approx(last.total)
 
 
+def test_a_search_that_fails_begins_again_then_ends() -> None:
+    directions: list[float] = []
+
+    def evaluate(image: Tensor) -> Evaluation:
+        """A gradient that leads uphill after the loss is below 30."""
+        value, slope = float((image - 0.4).square().sum()), 2 * (image - 0.4)
+        directions.append(value)
+        return Evaluation({"loss": value}, slope if value > 30 else -slope)
+
+    *_, last = descend(torch.ones(1, 3, 8, 8), evaluate, method="lbfgs", steps=100, tolerance=0)
+    assert last.reason == "the line search finds no better picture"
+    assert last.total == min(directions) < 30
+    assert last.number < 20
+
+
 def test_pixels_come_back_from_beyond_black_and_white() -> None:
     target = torch.full((1, 3, 8, 8), 0.9)
 
