@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from models.registry import LoadedStyle, to_bytes
+from pipeline import StylizeConfig, stylize_frames
 from pipeline.errors import InputError, StyleError
 from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import _predict, predict_style
 from pipeline.stylize.style import find_style, load_style_settings
+from tests.support.media import moving_square
 from tests.support.pictures import write_picture, write_predictor
+from tests.support.tiny import stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,3 +125,20 @@ def test_without_the_predictor_one_line_says_so(tmp_path: Path, monkeypatch: pyt
     for find in (find_style, load_style_settings):
         with pytest.raises(StyleError, match=r"predictor\.safetensors: missing, .*reinstall flowbrush"):
             find(file)
+
+
+def test_the_bundled_predictor_gives_a_clip_the_colors_of_the_picture_and_keeps_its_content(tmp_path: Path) -> None:
+    frame = moving_square(3, height=96, width=128)
+    means = []
+    for name, dark, bright in (("fire", (60, 0, 0), (250, 200, 60)), ("ice", (0, 20, 70), (180, 230, 250))):
+        pixels = np.where(stripes(128, 128).numpy()[1, ..., None] > 0, dark, bright).astype(np.uint8)
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        config = StylizeConfig(style_image=str(path), engine="eager", device="cpu", stability="none")
+        (stylized,) = stylize_frames([frame], config)
+        means.append(stylized.mean(axis=(0, 1)))
+        gray = np.corrcoef(frame.mean(axis=2).ravel(), stylized.mean(axis=2).ravel())
+        assert abs(gray[0, 1]) > 0.3, "nothing of the content is left"
+    fire, ice = means
+    assert fire[0] > fire[2] + 40
+    assert ice[2] > ice[0] + 40
