@@ -119,8 +119,16 @@ def any_picture(folder: Path) -> Image.Image:
         file = folder / f"{name}.png"
         Image.fromarray(pixels).save(file)
         shown = [frames(folder, clip, start, "--style-image", str(file))[0] for clip, start in FOUR_MOMENTS]
-        rows[name] = [cell(pixels), *map(cell, shown)]
+        rows[name] = [cell(middle(pixels)), *map(cell, shown)]
     return Image.fromarray(contact_sheet(rows))
+
+
+def middle(pixels: Pixels) -> Pixels:
+    """Return the middle of an image, as flat as a frame of the sample clips."""
+    height, width = pixels.shape[0], pixels.shape[1]
+    rows = min(height, width * 9 // 16)
+    top = (height - rows) // 2
+    return pixels[top : top + rows]
 
 
 def six_pictures(folder: Path) -> dict[str, Pixels]:

@@ -8,7 +8,7 @@ import pytest
 import cli
 
 ROOT = Path(cli.__file__).parent
-PATTERNS = ("*.md", "docs/**/*.md", "benchmarks/*.md", "models/weights/*.md")
+PATTERNS = ("*.md", "docs/**/*.md", "benchmarks/*.md", "models/weights/*.md", "models/predictor/*.md")
 PAGES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 
 
