@@ -83,6 +83,13 @@ def test_neither_region_changes_with_the_other(tiling: Tiling | None) -> None:
     whole, region = ((b - a)[:, LEFT].abs().mean() for a, b in ((plain, changed), (one, other)))
     assert whole > 10
     assert region < whole / 5
+    second = first.clone()
+    second[:, : WIDTH // 2] = picture(7)[:, : WIDTH // 2] // 3
+    one, other = (run(pixels, left_half(), tiling=tiling)[0].float() for pixels in (first, second))
+    plain, changed = (alone(pixels, style(2)).float() for pixels in (first, second))
+    whole, region = ((b - a)[:, RIGHT].abs().mean() for a, b in ((plain, changed), (one, other)))
+    assert whole > 10
+    assert region < whole / 5
 
 
 @pytest.mark.parametrize("stroke_size", [1.0, 1.7])

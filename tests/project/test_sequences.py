@@ -14,6 +14,7 @@ from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConf
 from pipeline.errors import OutputError
 from pipeline.frames import Frame
 from pipeline.progress import Progress
+from pipeline.resume.fingerprint import content_hash
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.commands import run
@@ -136,6 +137,18 @@ def test_a_picture_that_was_changed_starts_from_scratch(tmp_path: Path, style: S
     summary = stylize_video(config)
     assert summary.frames_reused == 0
     assert any("input" in notice for notice in summary.notices)
+
+
+def test_names_sizes_and_content_of_pictures_are_the_input(tmp_path: Path) -> None:
+    folders = {"same": [b"one", b"two"], "content": [b"one", b"owt"], "order": [b"two", b"one"], "more": [b"one"] * 3}
+    hashes = []
+    for folder, contents_ in {"first": folders["same"], **folders}.items():
+        (tmp_path / folder).mkdir()
+        for number, content in enumerate(contents_):
+            (tmp_path / folder / f"{number}.png").write_bytes(content)
+        hashes.append(content_hash(str(tmp_path / folder / "%d.png")))
+    assert hashes[0] == hashes[1]
+    assert all(hashes[1:].count(each) == 1 for each in hashes[1:])
 
 
 def test_an_interrupted_sequence_leaves_nothing(tmp_path: Path, style: StylizeConfig) -> None:

@@ -34,6 +34,7 @@ from pipeline.system.files import open_input
 
 # Place of the number of bits in a PNG (ISO/IEC 15948, 11.2.2).
 _PNG_BITS = 24
+_MOST_BITS = 16
 # Pillow modes of grey with more than 8 bits.
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _NOT_AN_IMAGE = "not a picture that can be read; use a JPEG, PNG, WebP or TIFF"
@@ -89,7 +90,10 @@ def _read(path: Path, notify: Notify) -> Photo:
             raise InputError(path, "is animated; use flowbrush video")
         if frames > 1:
             notify(f"has {frames} pages; the first one is stylized")
-        is_deep = _bits(file, data) > 8
+        bits = _bits(file, data)
+        if bits > _MOST_BITS:
+            raise InputError(path, f"has {bits} bits a sample; save it with {_MOST_BITS}")
+        is_deep = bits > 8
         pixels = file.size[0] * file.size[1]
         taken = STORED_BYTES + DEEP_BYTES * is_deep
         check_memory(path, file.size, taken * pixels + max(RESULT_BYTES * pixels, decoding_bytes(file, data)))

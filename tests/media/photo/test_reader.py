@@ -201,6 +201,13 @@ def test_what_is_no_picture_gets_one_line(tmp_path: Path) -> None:
         read_photo(tmp_path / "half.png")
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_samples_of_32_bits_are_no_guess(tmp_path: Path, kind: type) -> None:
+    Image.fromarray(scene()[..., 0].astype(kind)).save(tmp_path / "float.tif")
+    with pytest.raises(InputError, match="has 32 bits a sample; save it with 16"):
+        read_photo(tmp_path / "float.tif")
+
+
 def test_a_truncated_png_of_16_bits_is_reported(tmp_path: Path) -> None:
     write_deep_png(tmp_path / "half.png", deep_scene())
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:3000])
