@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -221,6 +222,11 @@ async def pieces(*contents: bytes, pause_seconds: float = 0.0) -> AsyncIterator[
         await asyncio.sleep(pause_seconds)
 
 
+def open_files() -> int:
+    """Return how many files this process has open, deleted ones included."""
+    return psutil.Process().num_fds() if os.name == "posix" else 0
+
+
 def receive(folder: Path, size: int, body: AsyncIterator[bytes], limit: int = 10**6) -> Upload:
     """Store what arrives in ``folder`` with a limit of the disk space; an upload that fails leaves nothing."""
     uploads = Uploads(folder, Space(folder, limit), cast("Stills", KnownFacts()), most_bytes=100)
@@ -231,11 +237,12 @@ def receive(folder: Path, size: int, body: AsyncIterator[bytes], limit: int = 10
         finally:
             await cast("AsyncGenerator[bytes]", body).aclose()
 
-    before = os.listdir(folder)
+    before, files_before = os.listdir(folder), open_files()
     try:
         return run_async(run())
     except RequestError:
         assert os.listdir(folder) == before
+        assert open_files() <= files_before, "an open file that is deleted keeps its place on the disk"
         raise
 
 

@@ -14,7 +14,7 @@ from pipeline.studio.answers import RequestError
 from pipeline.studio.render.records import new_id, read_records, write_record
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from pipeline.system.files import open_existing, replace_atomically, reserve, write_all
+from pipeline.system.files import open_existing, remove, replace_atomically, reserve, write_all
 from pipeline.system.folders import make_private, remove_private
 
 # Uploads that may arrive at the same time, and clips that may lie here.
@@ -181,6 +181,17 @@ async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes], ar
         OSError: the disk is full.
     """
     temporary = reserve(f"{path}.part")
+    try:
+        await _append_all(temporary, name, size, body, arrived)
+        await asyncio.to_thread(replace_atomically, temporary, path)
+    except BaseException:
+        remove(temporary)  # which also closes it: an open file keeps its place on the disk
+        raise
+
+
+async def _append_all(
+    temporary: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
+) -> None:
     left = size
     with open_existing(temporary) as file:
         pending = bytearray()
@@ -203,4 +214,3 @@ async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes], ar
                 break
             if not piece:
                 raise RequestError(400, f"{name}: ended early; upload it again")
-    await asyncio.to_thread(replace_atomically, temporary, path)
