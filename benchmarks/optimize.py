@@ -87,8 +87,11 @@ class Bench:
         """Return the photo stylized by the network."""
         pixels = to_pixels(photo, np.dtype(np.uint8))
         config = StylizeConfig(style=self.style, engine="eager", stability="none")
+        threads = torch.get_num_threads()
         stylizer = Stylizer(config, height=pixels.shape[0], width=pixels.shape[1], is_single=True)
-        return to_image(stylizer.stylize(pixels))
+        stylized = to_image(stylizer.stylize(pixels))
+        torch.set_num_threads(threads)  # the engine has set its own
+        return stylized
 
     def loss(self, photo: Tensor, image: Tensor) -> float:
         """Return the loss of an image."""
