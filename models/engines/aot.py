@@ -6,10 +6,8 @@ start imports and runs the compiler for three seconds. Here a process exports an
 one only loads a shared library.
 """
 
-import hashlib
 import importlib
 import platform
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,13 @@ from typing import Any
 
 import torch
 
-from models.engines.cache import cache_key, delete, store, use_compiler_cache
+from models.engines.cache import cache_key, delete, is_intact, keep_file, store, use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
 from models.engines.shared_library import GraphLibrary
 from models.frame_graph import zero_statistics
 
 GRAPH = "graph.bin"
-_DIGEST = "sha256"
 # Pixels and statistics.
 _OUTPUTS = 2
 
@@ -108,13 +105,7 @@ class AotGraph:
 
     def _compile(self, exported: torch.export.ExportedProgram, path: Path) -> None:
         if self.spec.device.type == "cpu":
-            from torch._inductor import aot_compile
-
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # the compiler leaves other files in it
-                library = Path(folder, "graph.so")
-                aot_compile(exported.module(), self._example(), options={"aot_inductor.output_path": str(library)})
-                library.rename(path)
-            path.with_name(_DIGEST).write_text(_digest(path))
+            keep_file(path, lambda folder: self._compile_library(exported, folder / "graph.so"))
             return
         from torch._inductor import standalone_compile
 
@@ -123,9 +114,16 @@ class AotGraph:
         compiled = standalone_compile(exported.graph_module, inputs, dynamic_shapes="from_example_inputs")
         compiled.save(path=str(path), format="binary")
 
+    def _compile_library(self, exported: torch.export.ExportedProgram, path: Path) -> Path:
+        """Write a shared library to ``path``, and other files beside it; return ``path``."""
+        from torch._inductor import aot_compile
+
+        aot_compile(exported.module(), self._example(), options={"aot_inductor.output_path": str(path)})
+        return path
+
     def _load(self, path: Path) -> Callable[..., Any]:
         if self.spec.device.type == "cpu":
-            if _digest(path) != path.with_name(_DIGEST).read_text():  # code from half a file would end this process
+            if not is_intact(path):  # code from half a file would end this process
                 raise EngineError("it is damaged")
             pixels, style, *controls = self._example()
             return GraphLibrary(path, [pixels, *style, *controls], outputs=_OUTPUTS, workers=self.spec.workers)
@@ -142,10 +140,6 @@ class AotGraph:
         style = spec.network.initial_style().to(spec.device, DTYPES[spec.precision])
         scalars = (torch.zeros((), device=spec.device) for _ in range(3))
         return (pixels, style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _processor(device: torch.device) -> str:

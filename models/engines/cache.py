@@ -21,6 +21,9 @@ _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kernels, models.color)
 """Modules whose code becomes part of the compiled graph."""
 
+_DIGEST = "sha256"
+"""Name of the file with the hash of the file of `keep_file`."""
+
 
 def cache_key(facts: str, *more: bytes) -> str:
     """Return a file name that depends on ``facts``, on ``more``, and on the source code of the graph."""
@@ -54,6 +57,27 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
             if not (target / marker).exists():  # the rest of an interrupted deletion, not the work of another process
                 shutil.rmtree(target, ignore_errors=True)
                 complete.rename(target)
+
+
+def keep_file(path: Path, write: Callable[[Path], Path]) -> None:
+    """Let ``write`` fill an empty folder; keep at ``path`` the file that it returns, with its hash beside it.
+
+    Args:
+        path: in a folder that `store` fills.
+        write: called with the folder to fill; deleted with all else in it.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        write(Path(folder)).rename(path)
+    path.with_name(_DIGEST).write_text(_digest(path))
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether a file of `keep_file` is as it was written."""
+    return _digest(path) == path.with_name(_DIGEST).read_text()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def delete(target: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 import models.engines.build
 import models.engines.capabilities
 import models.engines.compile
-from pipeline.batch import runner
 from pipeline.batch.events import Event, Finished, Started
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig
@@ -24,6 +23,7 @@ from pipeline.stylize.engine_cache import EngineCache, FairLock
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.workers import partition
 from pipeline.workers.long_clip import stylize_long_clip
+from pipeline.workers.stored import clip
 from tests.support.batching import batch_config, make_clips, outputs_in, run_here
 from tests.support.media import make_clip
 from tests.support.segment_jobs import InlineExecutor, Noisy
@@ -158,7 +158,7 @@ def test_one_clip_is_stylized_at_a_time_and_none_while_an_engine_is_built(monkey
 def test_clips_are_split_only_if_workers_would_be_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "SHORTEST_JOB_FRAMES", 20)
     brief = partition.WarmUp(observed=6, stylized=12)
-    monkeypatch.setattr(runner, "stylize_long_clip", partial(stylize_long_clip, warm_up=brief))
+    monkeypatch.setattr(clip, "stylize_long_clip", partial(stylize_long_clip, warm_up=brief))
     for count in (2, 5):
         folder = tmp_path / str(count)
         (folder / "in").mkdir(parents=True)
