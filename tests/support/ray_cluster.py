@@ -35,15 +35,15 @@ class Cluster:
         self._machines.append(subprocess.Popen(command, env=self.environment, **quiet))
 
     def wait(self) -> None:
-        """Return when the head answers."""
-        host, port = self.address.split(":")
-        while True:
-            try:
-                socket.create_connection((host, int(port))).close()
-            except OSError:
-                time.sleep(0.2)
-            else:
+        """Return when the head has joined its own cluster: its port answers long before that on a busy machine."""
+        join = f"import ray; ray.init(address={self.address!r}, log_to_driver=False)"
+        code = f"{join}; assert ray.cluster_resources()['CPU']"
+        for _ in range(20):
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            if not subprocess.run([sys.executable, "-c", code], env=self.environment, check=False, **quiet).returncode:
                 return
+            time.sleep(1)
+        raise TimeoutError(f"the head at {self.address} does not get ready")
 
     def busy_workers(self) -> list[int]:
         """Return the ids of the processes of the workers that run a job."""

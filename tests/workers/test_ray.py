@@ -127,7 +127,8 @@ class Driver:
 
     def __init__(self, clips: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         where = (clips, "--output", clips.parent / "out", "--codec", "ffv1", *EXACT, *arguments)
-        with (clips.parent / "errors.txt").open("ab") as errors:
+        self._errors = clips.parent / "errors.txt"
+        with self._errors.open("ab") as errors:
             self.process = subprocess.Popen(command(*where), env=environment, stdout=subprocess.PIPE, stderr=errors)
         assert self.process.stdout is not None
         self._lines = iter(self.process.stdout)
@@ -136,7 +137,7 @@ class Driver:
         yield from map(json.loads, self._lines)
 
     def wait_for(self, is_wanted: Callable[[dict[str, Any]], bool]) -> None:
-        assert any(map(is_wanted, self.events())), "the batch ended before"
+        assert any(map(is_wanted, self.events())), f"the batch ended before: {self._errors.read_text()}"
 
     def kill(self) -> None:
         self.process.kill()
