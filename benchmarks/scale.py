@@ -140,7 +140,7 @@ def main() -> int:
 
 
 def draw(path: Path, figures: list[Figure]) -> None:
-    """Draw time above memory, a column for each part; both axes are logarithmic, but for the memory over time."""
+    """Draw time above memory, a column for each part, over a logarithmic axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Page
 
