@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
+from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, score_line, stylized_scores
 from models.registry import to_bytes
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
@@ -96,7 +96,7 @@ def _measured(clip: Path, target: Path, style: str, picture: Path, arguments: ar
 
 def line(scores: Scores) -> str:
     """The scores of one stylized clip."""
-    text = f"e_stab {scores.e_stab:.4f}  style {scores.style or 0:.3f}  content {scores.content or 0:.2f}"
+    text = score_line(scores)
     if scores.brushwork is None:
         return text
     work = scores.brushwork

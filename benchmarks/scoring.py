@@ -1,6 +1,7 @@
 """Stylize a clip and measure it: what several benchmarks share."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.notices import Notify
 from pipeline.run import stylize_video
+from pipeline.train.config import TrainConfig
+from pipeline.train.train import train
 from sample_videos import CLIPS, clip
 
 CELL_WIDTH = 320
@@ -26,6 +29,17 @@ def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
     add("--loss-weights", type=Path, metavar="FILE", help="default: torchvision's VGG-19, downloaded once")
     add("--structure-weights", type=Path, metavar="FILE", help="of a loss network with relu4_1, for the structure")
     add("--frames", type=int, default=frames, metavar="N", help=f"compare about N pairs; 0 all; default: {frames}")
+
+
+def score_line(scores: Scores) -> str:
+    """Stability, style and content of one stylized clip."""
+    return f"e_stab {scores.e_stab:.4f}  style {scores.style or 0:.3f}  content {scores.content or 0:.2f}"
+
+
+def train_aloud(config: TrainConfig) -> None:
+    """Train, and print notices, steps and seconds."""
+    done = train(config, notify=lambda line: print(f"note: {line}", file=sys.stderr))
+    print(f"{config.output.stem}: {done.steps} steps in {done.seconds:.0f} s", flush=True)
 
 
 def stylized_scores(

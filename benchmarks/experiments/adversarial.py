@@ -20,12 +20,11 @@ from PIL import Image
 
 from benchmarks.command import machine, machine_line
 from benchmarks.gallery import contact_sheet
-from benchmarks.scoring import add_scoring, cell, stylized_scores
+from benchmarks.scoring import add_scoring, cell, score_line, stylized_scores, train_aloud
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.frames import Pixels
 from pipeline.train.config import TrainConfig
-from pipeline.train.train import train
 
 MOMENT = 0.5
 """Of each clip, for the sheet."""
@@ -81,8 +80,7 @@ def _trained(painting: Path, weight: float, arguments: argparse.Namespace) -> Pa
             early_end=False,
             resume=checkpoint.exists(),
         )
-        done = train(config, notify=lambda line: print(f"note: {line}", file=sys.stderr))
-        print(f"{file.stem}: {done.steps} steps in {done.seconds:.0f} s", flush=True)
+        train_aloud(config)
     return file
 
 
@@ -99,7 +97,7 @@ def _measured(clip: Path, painting: Path, file: Path, arguments: argparse.Namesp
         frames=arguments.frames,
         structure_weights=arguments.structure_weights,
     )
-    figures = f"e_stab {scores.e_stab:.4f}  style {scores.style:.3f}  content {scores.content:.2f}"
+    figures = score_line(scores)
     if scores.brushwork is not None:
         figures += f"  share of strokes {' '.join(f'{share:.2f}' for share in scores.brushwork.share.values())}"
     print(f"{file.stem} {clip.stem}: {figures}", flush=True)

@@ -16,12 +16,11 @@ from statistics import geometric_mean
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.command import machine, machine_line, verdict
-from benchmarks.scoring import add_scoring, stylized_scores
+from benchmarks.scoring import add_scoring, score_line, stylized_scores, train_aloud
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError
 from pipeline.evaluate.scores import Scores
 from pipeline.train.config import TrainConfig
-from pipeline.train.train import train
 
 LARGEST_RATIO = 1.6
 KINDS = {"vectors": (1.0, 0.0), "network": (0.0, 1.0)}
@@ -83,8 +82,7 @@ def _styles(kind: str, painting: Path, arguments: argparse.Namespace) -> list[Sc
             output_weight=arguments.output_weight,
             feature_weight=1.0,
         )
-        done = train(config, notify=lambda line: print(f"note: {line}", file=sys.stderr))
-        print(f"{weights.stem}: {done.steps} steps in {done.seconds:.0f} s", flush=True)
+        train_aloud(config)
     return [_measured(clip, painting, weights, arguments) for clip in arguments.clips]
 
 
@@ -98,8 +96,7 @@ def _measured(clip: Path, painting: Path, weights: Path, arguments: argparse.Nam
         frames=arguments.frames,
         structure_weights=arguments.structure_weights,
     )
-    figures = f"e_stab {scores.e_stab:.4f}  style {scores.style:.3f}  content {scores.content:.2f}"
-    print(f"{weights.stem} {clip.stem}: {figures}", flush=True)
+    print(f"{weights.stem} {clip.stem}: {score_line(scores)}", flush=True)
     return scores
 
 
