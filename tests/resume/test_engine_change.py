@@ -93,6 +93,15 @@ def change_of(target: Path) -> int:
     return int(change["frame"])
 
 
+def make_references(clip: Path, folder: Path, compiler: FakeCompiler) -> None:
+    """Render the clip by each engine alone, into ``eager.mp4`` and ``compiled.mp4``."""
+    compiler.ready.set()
+    for name, engine in (("eager", EAGER), ("compiled", COMPILED)):
+        stylize(clip, folder / f"{name}.mp4", stylize=engine)
+    compiler.ready.clear()
+    compiler.calls = 0
+
+
 def negatives(target: Path, eager: Path, compiled: Path) -> list[bool]:
     """Return which frames the compiled engine stylized."""
     frames = [contents(path).planes for path in (target, eager, compiled)]
@@ -107,9 +116,7 @@ def negatives(target: Path, eager: Path, compiled: Path) -> list[bool]:
 def test_the_engine_changes_between_two_segments_and_a_resumed_render_repeats_it(
     tmp_path: Path, clip: Path, compiler: FakeCompiler
 ) -> None:
-    for name, engine in (("eager", EAGER), ("compiled", COMPILED)):
-        stylize(clip, tmp_path / f"{name}.mp4", stylize=engine)
-    compiler.calls = 0
+    make_references(clip, tmp_path, compiler)
     target = tmp_path / "out.mp4"
 
     def progress(state: Progress) -> None:
@@ -131,8 +138,7 @@ def test_the_engine_changes_between_two_segments_and_a_resumed_render_repeats_it
 def test_a_render_that_ends_before_the_engine_is_ready_goes_on_with_the_other_one_and_changes_later(
     tmp_path: Path, clip: Path, compiler: FakeCompiler
 ) -> None:
-    for name, engine in (("eager", EAGER), ("compiled", COMPILED)):
-        stylize(clip, tmp_path / f"{name}.mp4", stylize=engine)
+    make_references(clip, tmp_path, compiler)
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         stylize_video(config(clip, target, stylize=AUTO), progress=at_frame(12, interrupt))

@@ -37,7 +37,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that is not done within a test."""
     path = tmp_path_factory.mktemp("long") / "long.mp4"
-    return make_clip(path, Clip(pts=range(0, 512 * LONG_FRAMES, 512)))
+    return make_clip(path, Clip(pts=range(0, 512 * LONG_FRAMES, 512), width=192, height=108))
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +168,26 @@ def test_a_cancelled_job_is_tried_again_at_once_but_not_without_its_clip(
     assert refused.status_code == 404
     assert "upload it again" in refused.json()["error"]
     assert client.get(f"/api/jobs/{job}").json()["state"] == "cancelled"
+
+
+def test_a_job_that_is_cancelled_when_its_result_is_complete_keeps_nothing(tmp_path: Path) -> None:
+    store, job = JobStore(tmp_path), job_of(1, "cancelled")
+    store.write(job)
+    store.result(job).write_bytes(b"the whole film")
+    store.clear_output(job)
+    assert os.listdir(tmp_path / job.job) == ["job.json"], "the next try would take it for its own"
+
+
+def test_a_result_that_the_last_studio_could_not_note_has_all_its_frames(tmp_path: Path, short: Path) -> None:
+    with studio(tmp_path) as client:
+        job = order(client, upload(client, short)["upload"])
+        wait_for(client, job["job"], "done")
+    store = JobStore(tmp_path / "jobs")
+    (done,) = store.read()
+    store.write(replace(done, state="running", frames_done=0, result_bytes=None))
+    with studio(tmp_path) as client:
+        again = wait_for(client, job["job"], "done")
+    assert (again["frames_done"], again["result_bytes"]) == (30, done.result_bytes)
 
 
 @pytest.mark.parametrize(

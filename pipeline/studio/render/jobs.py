@@ -1,6 +1,7 @@
 """A render job: a clip to stylize, how, and how far it is."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -114,8 +115,10 @@ class JobStore:
         return self._root / job.job / f"result.{job.container}"
 
     def clear_output(self, job: Job) -> None:
-        """Delete the partial output of a job that will not be resumed."""
+        """Delete what a job that will not be resumed has written, also a result that was complete at that moment."""
         remove_private(Path(f"{self.result(job)}.flowbrush"))
+        with suppress(OSError):
+            self.result(job).unlink()
 
     def _checked(self, job: Job) -> Job:
         if job.state == "running":

@@ -208,7 +208,7 @@ class Runner:
     def _render(self, job: Job) -> None:
         target = self._store.result(job)
         if target.is_file() and not target.with_name(f"{target.name}.flowbrush").exists():
-            self._end(job, {"done": True, "frames": job.frames_done})  # the studio ended before it could note this
+            self._end(job, {"done": True, "frames": job.frames or 0})  # the studio ended before it could note this
         elif end := self._renderer.render(job, target):
             self._end(job, end)
 
