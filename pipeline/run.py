@@ -20,8 +20,8 @@ from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import is_resumable, open_render
 from pipeline.resume.work_dir import clear_remains
+from pipeline.stylize.engine.memory_budget import queue_depth
 from pipeline.stylize.make import make_stylizer
-from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.style import last_frame_seconds, style_of
 from pipeline.stylize.stylizer import MakeStylizer, StylizeStage, stylized_width_px
 from pipeline.summary import Summary, summarize

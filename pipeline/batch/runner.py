@@ -22,7 +22,7 @@ from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.watch import Arrivals
 from pipeline.frames import VideoInfo
 from pipeline.run import stylize_video
-from pipeline.stylize.engine_cache import EngineCache
+from pipeline.stylize.engine.engine_cache import EngineCache
 from pipeline.workers.executors import start_executor
 from pipeline.workers.partition import count_jobs
 from pipeline.workers.protocol import SegmentExecutor

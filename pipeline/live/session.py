@@ -24,7 +24,7 @@ from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
 from pipeline.live.stylize.thread import StylizeThread
 from pipeline.notices import Notices
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 
 # Longest wait at the end for the frame that is being stylized.
 STYLIZE_SECONDS = 10.0

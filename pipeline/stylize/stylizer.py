@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.frames import Frame, Pixels, State
-from pipeline.stylize.bounded_engine import BoundedEngine, BuildEngine
-from pipeline.stylize.compiler import build_engine
+from pipeline.stylize.engine.bounded_engine import BoundedEngine, BuildEngine
+from pipeline.stylize.engine.compiler import build_engine
+from pipeline.stylize.engine.successor import Successor
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer, Notify
 from pipeline.stylize.stabilizer import InputState, PreparedFrame, StylizedFrame, TemporalState, read_state
 from pipeline.stylize.style import load_style_settings
-from pipeline.stylize.successor import Successor
 from pipeline.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Stylizer:
         mask: blends the original and the stylized frame where only parts are stylized, or says which style is where if
             the style has regions; None stylizes everything.
         notify: called with each message for the user, one line.
-        build: builds an engine; `pipeline.stylize.compiler.build_engine` by default.
-        turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine_cache`.
+        build: builds an engine; `pipeline.stylize.engine.compiler.build_engine` by default.
+        turn: held while frames are stylized; None to wait for nobody. See `pipeline.stylize.engine.engine_cache`.
         is_single: whether this is for single pictures; see `BoundedEngine`.
         frame_count: how many frames are to be stylized, which decides whether compiling is worth the time; None if
             unknown.

@@ -32,8 +32,8 @@ from pipeline.resume.segments import frame_digest, mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.run import load_stylizer, plan_clip, render_frames
 from pipeline.stylize.device import find_device
+from pipeline.stylize.engine.memory_budget import queue_depth
 from pipeline.stylize.make import make_stylizer
-from pipeline.stylize.memory_budget import queue_depth
 from pipeline.stylize.stylizer import MakeStylizer, StylizeStage
 from pipeline.system.files import read_own, write_loosely
 from pipeline.workers.absolute_paths import check_machine

@@ -21,7 +21,7 @@ from pipeline.workers.protocol import JoinJob, SegmentJob, SegmentResult
 
 if TYPE_CHECKING:
     from pipeline.encode.writer import EncodeReport
-    from pipeline.stylize.engine_cache import EngineCache
+    from pipeline.stylize.engine.engine_cache import EngineCache
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Share:
     def limit(self, job: SegmentJob) -> SegmentJob:
         """Return ``job`` with this worker's GPU and its part of the device's memory."""
         from pipeline.stylize.device import find_device
-        from pipeline.stylize.memory_budget import default_bound
+        from pipeline.stylize.engine.memory_budget import default_bound
 
         stylize = job.config.stylize
         if self.device is not None and stylize.device in ("auto", "cuda"):
@@ -188,6 +188,6 @@ def _end_with_parent() -> None:
 
 @cache
 def _engines() -> "EngineCache":
-    from pipeline.stylize.engine_cache import EngineCache
+    from pipeline.stylize.engine.engine_cache import EngineCache
 
     return EngineCache()

@@ -19,7 +19,7 @@ from pipeline.batch.events import Event, Finished, Started
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame
-from pipeline.stylize.engine_cache import EngineCache, FairLock
+from pipeline.stylize.engine.engine_cache import EngineCache, FairLock
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.workers import partition
 from pipeline.workers.long_clip import stylize_long_clip

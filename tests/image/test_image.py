@@ -13,7 +13,7 @@ from pipeline import StylizeConfig, stylize_image
 from pipeline.errors import InputError, OutputError, TooLittleMemoryError
 from pipeline.image.config import ImageConfig
 from pipeline.image.run import stylize_images
-from pipeline.stylize import memory_budget
+from pipeline.stylize.engine import memory_budget
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.commands import run
 from tests.support.photos import (

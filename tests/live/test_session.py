@@ -26,7 +26,7 @@ from pipeline.live.sinks.record import RecordSink
 from pipeline.live.sinks.sink import SinkError
 from pipeline.live.statistics import LiveSummary
 from pipeline.notices import Notices
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 from tests.support.live import PLAIN, Blocking, Dying, FakeCamera, Memory, plain_config
 from tests.support.media import Audio, Clip, make_clip
 

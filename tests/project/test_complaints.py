@@ -34,7 +34,7 @@ from pipeline.live.frames import LiveFrame
 from pipeline.live.session import LiveSession
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
-from pipeline.stylize.memory_budget import estimate_bytes, strip_tilings
+from pipeline.stylize.engine.memory_budget import estimate_bytes, strip_tilings
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.summary import Summary
 from tests.support.clips.extras import FONT, Extras, Subtitles, cues, enrich, film

@@ -16,8 +16,8 @@ from pipeline.errors import DeviceError
 from pipeline.progress import Progress
 from pipeline.resume.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
-from pipeline.stylize import engine_choice
-from pipeline.stylize.compiler import Compiler
+from pipeline.stylize.engine import engine_choice
+from pipeline.stylize.engine.compiler import Compiler
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import contents
 from tests.support.resuming import FLOW, at_frame, config, edit_manifest, interrupt

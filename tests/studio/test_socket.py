@@ -21,7 +21,7 @@ from pipeline.studio.live.codecs import decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.routes import live_router
 from pipeline.studio.live.socket import serve_socket
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio import serving

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.frames import Pixels
-from pipeline.stylize.bounded_engine import MOST_WORKERS
+from pipeline.stylize.engine.bounded_engine import MOST_WORKERS
 from pipeline.stylize.stabilizer import (
     LAG,
     OutputState,

@@ -18,7 +18,7 @@ from pipeline.config import StylizeConfig
 from pipeline.decode.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
-from pipeline.stylize.bounded_engine import slow_engine_notice
+from pipeline.stylize.engine.bounded_engine import slow_engine_notice
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.stylize.style import find_style, load_style_settings

@@ -97,7 +97,7 @@ STARTS = {"subprocess", "multiprocessing", "pty", "concurrent.futures.process", 
 # They only name types and catch errors of processes that `children` starts.
 EXCEPTIONS = {
     "pipeline/live/sinks/script_process.py",
-    "pipeline/stylize/compiler.py",
+    "pipeline/stylize/engine/compiler.py",
     "pipeline/workers/local_pool.py",
     "pipeline/workers/worker_process.py",
 }

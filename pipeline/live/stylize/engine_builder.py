@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
-from pipeline.stylize.bounded_engine import BuildEngine, with_cache
-from pipeline.stylize.compiler import Compiler
 from pipeline.stylize.device import device_errors
+from pipeline.stylize.engine.bounded_engine import BuildEngine, with_cache
+from pipeline.stylize.engine.compiler import Compiler
 from pipeline.stylize.frame_stylizer import FrameStylizer
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EngineBuilder:
     Args:
         core: runs the engines.
         build: builds an engine in this process; `models.engines.build.build_engine` by default.
-        compile_command: see `pipeline.stylize.compiler.Compiler`.
+        compile_command: see `pipeline.stylize.engine.compiler.Compiler`.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from pipeline.config import Stability, StylizeConfig
 from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 from pipeline.stylize.frame_stylizer import FrameStylizer
 
 if TYPE_CHECKING:

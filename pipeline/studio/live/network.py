@@ -17,7 +17,7 @@ from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import load_style_mixer
 from pipeline.studio.settings import ViewerSettings
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 
 # Each size has an engine of its own, so there are few: whatever cameras and strangers send is scaled to one of these.
 ASPECTS = ((21, 9), (16, 9), (4, 3), (1, 1), (3, 4), (9, 16), (9, 21))

@@ -18,7 +18,7 @@ from pipeline.studio.live.statistics import Newcomers
 from pipeline.studio.live.turns import Turns
 from pipeline.studio.live.viewer import Viewer
 from pipeline.studio.settings import default_settings
-from pipeline.stylize.bounded_engine import BuildEngine
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 from pipeline.stylize.style import bundled_styles
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from pipeline.notices import Notify
 from pipeline.optimize_config import OptimizeConfig
 from pipeline.style_spec import parse_blend
 from pipeline.stylize.device import find_device
+from pipeline.stylize.engine.memory_budget import BASE_BYTES, default_bound
 from pipeline.stylize.loss_networks import find_loss_networks
-from pipeline.stylize.memory_budget import BASE_BYTES, default_bound
 
 if TYPE_CHECKING:
     import torch

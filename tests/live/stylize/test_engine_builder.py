@@ -15,7 +15,7 @@ from pipeline.errors import DeviceError
 from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
-from pipeline.stylize.compiler import COMPILE_PROCESS
+from pipeline.stylize.engine.compiler import COMPILE_PROCESS
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.system.children import run_module

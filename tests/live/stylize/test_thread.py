@@ -18,8 +18,8 @@ from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
 from pipeline.live.stylize.style_mixer import StyleMixer
 from pipeline.live.stylize.thread import StylizeThread
-from pipeline.stylize.bounded_engine import BuildEngine
 from pipeline.stylize.device import OutOfMemoryError
+from pipeline.stylize.engine.bounded_engine import BuildEngine
 from tests.support.live import PLAIN, plain_config
 from tests.support.media import moving_square
 from tests.support.tiny import TINY

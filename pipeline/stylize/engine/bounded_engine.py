@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.stylize.device import OutOfMemoryError, device_errors, free_memory
-from pipeline.stylize.engine_choice import soonest_first
+from pipeline.stylize.engine.engine_choice import soonest_first
+from pipeline.stylize.engine.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
+from pipeline.stylize.engine.successor import can_succeed, split
 from pipeline.stylize.frame_stylizer import FrameStylizer, Notify
-from pipeline.stylize.memory_budget import default_bound, fit_to_memory, format_bytes, strip_tilings
-from pipeline.stylize.successor import can_succeed, split
 from pipeline.system.folders import cache_folder
 from pipeline.system.process import safe_path
 

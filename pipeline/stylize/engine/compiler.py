@@ -15,7 +15,7 @@ from pipeline.system.children import kill_session, run_module, start_python
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName, EngineSpec
 
-COMPILE_PROCESS = "pipeline.stylize.compile_process"
+COMPILE_PROCESS = "pipeline.stylize.engine.compile_process"
 
 
 class Compiler:

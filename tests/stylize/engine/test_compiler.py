@@ -15,8 +15,8 @@ from models.engines.capabilities import can_compile
 from models.engines.engine import EngineSpec
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
-from pipeline.stylize import compiler
-from pipeline.stylize.compiler import COMPILE_PROCESS, Compiler, build_engine, is_to_be_compiled
+from pipeline.stylize.engine import compiler
+from pipeline.stylize.engine.compiler import COMPILE_PROCESS, Compiler, build_engine, is_to_be_compiled
 from pipeline.system.children import run_module
 from tests.support.live import wait_for
 from tests.support.tiny import TINY

@@ -18,7 +18,7 @@ from pipeline.arguments import read_memory
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError, TooLittleMemoryError
 from pipeline.frames import Frame
-from pipeline.stylize.memory_budget import (
+from pipeline.stylize.engine.memory_budget import (
     default_bound,
     estimate_bytes,
     fit_to_memory,

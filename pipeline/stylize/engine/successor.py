@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError, PipelineError
-from pipeline.stylize.compiler import Compiler, is_to_be_compiled
+from pipeline.stylize.engine.compiler import Compiler, is_to_be_compiled
 
 if TYPE_CHECKING:
     from models.engines.engine import EngineName, EngineSpec

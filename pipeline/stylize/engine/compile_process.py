@@ -1,4 +1,4 @@
-"""The process that compiles an engine into the cache; started by `pipeline.stylize.compiler.Compiler`.
+"""The process that compiles an engine into the cache; started by `pipeline.stylize.engine.compiler.Compiler`.
 
 Standard input holds, pickled, the name of the engine, its `EngineSpec`, and whether somebody waits for it; if nobody
 does, it runs at the lowest priority. If the process fails, the last line of

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import StylizeConfig
-from pipeline.stylize.compiler import build_engine, compile_elsewhere
+from pipeline.stylize.engine.compiler import build_engine, compile_elsewhere
 from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.stylizer import StylizeStage
 

@@ -12,8 +12,8 @@ import models.engines.capabilities
 from models.engines.aot import GRAPH, AotGraph
 from models.engines.engine import EngineName, EngineSpec
 from models.network import StyleNetwork
-from pipeline.stylize.engine_cache import EngineCache
-from pipeline.stylize.engine_choice import soonest_first
+from pipeline.stylize.engine.engine_cache import EngineCache
+from pipeline.stylize.engine.engine_choice import soonest_first
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.live import PLAIN
 from tests.support.tiny import TINY
@@ -72,8 +72,8 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models.engines.build, "build_engine", count)
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
-    monkeypatch.setattr("pipeline.stylize.compiler.compile_elsewhere", lambda name, spec: None)
-    monkeypatch.setattr("pipeline.stylize.engine_cache.compile_elsewhere", lambda name, spec: None)
+    monkeypatch.setattr("pipeline.stylize.engine.compiler.compile_elsewhere", lambda name, spec: None)
+    monkeypatch.setattr("pipeline.stylize.engine.engine_cache.compile_elsewhere", lambda name, spec: None)
     return names
 
 

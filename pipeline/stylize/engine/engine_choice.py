@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.stylize.compiler import is_to_be_compiled
+from pipeline.stylize.engine.compiler import is_to_be_compiled
 
 if TYPE_CHECKING:
     from models.engines.engine import EngineName, EngineSpec
