@@ -73,7 +73,7 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
     """Stylize a video. Number of frames, timestamps and audio stay the same."""
     from pipeline.media.codecs import check_encoder
     from pipeline.resume.resumable import is_resumable
-    from pipeline.resume.work_dir import describe_partial_output
+    from pipeline.resume.work_folder.work_dir import describe_partial_output
     from pipeline.run import stylize_video
     from pipeline.stylize.make import make_stylizer
 

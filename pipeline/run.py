@@ -17,9 +17,9 @@ from pipeline.frames import Frame, State
 from pipeline.media.image_sequence import find_sequence, is_sequence
 from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
-from pipeline.resume.manifest import is_placed
 from pipeline.resume.resumable import is_resumable, open_render
-from pipeline.resume.work_dir import clear_remains
+from pipeline.resume.work_folder.manifest import is_placed
+from pipeline.resume.work_folder.work_dir import clear_remains
 from pipeline.stylize.engine.memory_budget import queue_depth
 from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.style import last_frame_seconds, style_of

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from pipeline.errors import InputError
 from pipeline.notices import Notify
-from pipeline.resume.manifest import SUFFIX
+from pipeline.resume.work_folder.manifest import SUFFIX
 from pipeline.system.files import describe_links, is_inside
 from pipeline.system.urls import Store, StoreError, is_url, join_url
 

@@ -16,7 +16,7 @@ from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
 from pipeline.notices import Notify
 from pipeline.options import configure, option_named
-from pipeline.resume.manifest import LONGEST_NAME_BYTES, SUFFIX
+from pipeline.resume.work_folder.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.style_spec import has_picture
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import content_hash
-from pipeline.resume.manifest import NAME, SUFFIX, ManifestError, read_manifest
-from pipeline.resume.manifest import is_placed as is_placed_here
-from pipeline.resume.work_dir import clear_remains as clear_remains_here
+from pipeline.resume.work_folder.manifest import NAME, SUFFIX, ManifestError, read_manifest
+from pipeline.resume.work_folder.manifest import is_placed as is_placed_here
+from pipeline.resume.work_folder.work_dir import clear_remains as clear_remains_here
 from pipeline.storage.mirror import Mirror
 from pipeline.system.files import file_signature, input_signature
 from pipeline.system.folders import scratch_folder

@@ -18,9 +18,9 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.batch.watch import Arrivals, WatchTimes, may_grow
 from pipeline.errors import InputError, OutputError
 from pipeline.resume.disk_space import size_text
-from pipeline.resume.lock import HeldError, Lock
 from pipeline.stylize.device import find_device
 from pipeline.system.files import remove_all_abandoned
+from pipeline.system.lock import HeldError, Lock
 from pipeline.workers.protocol import SegmentExecutor
 
 # Shortest time between two reports of a batch that watches folders.

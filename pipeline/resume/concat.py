@@ -16,10 +16,10 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.writer import EncodeReport, encode
 from pipeline.errors import EncodeError, first_line
 from pipeline.media.packets import StreamPacket, VideoPacket
-from pipeline.resume.manifest import Manifest
 from pipeline.resume.output_check import find_fault
 from pipeline.resume.segment_reader import DamagedSegmentError, SegmentReader, decode_segments
 from pipeline.resume.segments import ANIMATIONS
+from pipeline.resume.work_folder.manifest import Manifest
 
 
 def concat(

@@ -8,8 +8,8 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.codecs import Encoder
-from pipeline.resume.segment_record import Segment
 from pipeline.resume.segments import ANIMATIONS
+from pipeline.resume.work_folder.segment_record import Segment
 
 # Bits per pixel of stylized frames at the encoder's default quality: 45 frames of the sample clip harbor in great-wave,
 # 320x180; larger frames need less.

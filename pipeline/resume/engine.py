@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
-from pipeline.resume.manifest import Manifest
+from pipeline.resume.work_folder.manifest import Manifest
 from pipeline.stylize.stylizer import StylizeStage
 
 

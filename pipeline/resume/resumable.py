@@ -25,7 +25,7 @@ from pipeline.resume.fingerprint import identify
 from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
-from pipeline.resume.work_dir import WorkDir
+from pipeline.resume.work_folder.work_dir import WorkDir
 from pipeline.stylize.stylizer import StylizeStage
 from pipeline.system.files import file_signature, remove, replace_atomically, reserve, write_atomically
 from pipeline.system.folders import scratch_folder

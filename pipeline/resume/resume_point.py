@@ -11,9 +11,9 @@ from pipeline.decode.source import Source
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.resume.fingerprint import differences
-from pipeline.resume.manifest import Manifest, ManifestError, read_manifest
 from pipeline.resume.segments import frame_digest
-from pipeline.resume.work_dir import WorkDir
+from pipeline.resume.work_folder.manifest import Manifest, ManifestError, read_manifest
+from pipeline.resume.work_folder.work_dir import WorkDir
 
 # Seconds before a frame at which decoding starts in order to find it; if that does not lead to the same frame, the next
 # margin is tried, and at last the start of the clip.

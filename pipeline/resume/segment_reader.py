@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.frames import Frame
 from pipeline.media.packets import VideoPacket
-from pipeline.resume.manifest import Manifest, is_intact
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.manifest import Manifest, is_intact
+from pipeline.resume.work_folder.segment_record import Segment
 
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "mkv": "matroska"}
 

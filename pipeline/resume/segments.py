@@ -20,7 +20,7 @@ from pipeline.frames import Frame, SegmentBoundary
 from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system.files import own_digest, remove, replace_atomically, reserve
 
 # In mp4 the times of reordered frames stay exact; the other containers are used for codecs without reordering.

@@ -17,11 +17,11 @@ from pipeline.notices import Notify
 from pipeline.resume.disk_space import check_space
 from pipeline.resume.engine import record_engine
 from pipeline.resume.fingerprint import InputCheck
-from pipeline.resume.manifest import Manifest, job_dir_path
 from pipeline.resume.refined import Refine, pictures_of, with_styles
 from pipeline.resume.resume_point import find_resume_point, frames_after_segments
 from pipeline.resume.segments import SegmentWriter, segment_plan
-from pipeline.resume.work_dir import WorkDir, job_manifests, partial_output_text, used_bytes
+from pipeline.resume.work_folder.manifest import Manifest, job_dir_path
+from pipeline.resume.work_folder.work_dir import WorkDir, job_manifests, partial_output_text, used_bytes
 
 
 class SegmentStore(Writer):

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import InputError, reason_of
-from pipeline.resume.lock import HeldError, Lock
 from pipeline.system.files import make_link, new_temporary, remove, replace_atomically, set_time
 from pipeline.system.folders import cache_folder, content_bytes, make_private, remove_private, scratch_folder
+from pipeline.system.lock import HeldError, Lock
 from pipeline.system.urls import Store, StoreError, is_url
 
 # Copies that nobody reads are deleted, the oldest first, if all take more, or if less disk space would be left.

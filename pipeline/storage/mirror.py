@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import OutputError
-from pipeline.resume.manifest import NAME
+from pipeline.resume.work_folder.manifest import NAME
 from pipeline.system.files import file_signature, read_own, write_atomically
 from pipeline.system.folders import make_private
 from pipeline.system.urls import Store, StoreError

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.errors import OutputError, reason_of
-from pipeline.resume.lock import hold_lock
 from pipeline.studio.config import StudioConfig
 from pipeline.system.files import read_own, write_atomically
 from pipeline.system.folders import data_folder, make_private
+from pipeline.system.lock import hold_lock
 
 SUBFOLDERS = ("uploads", "jobs")
 _TOKEN, _TOKEN_BYTES = "token", 24

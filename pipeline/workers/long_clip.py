@@ -17,7 +17,7 @@ from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.resumable import finish_output, is_resumable
 from pipeline.resume.store import SegmentStore
-from pipeline.resume.work_dir import remove_work_dir
+from pipeline.resume.work_folder.work_dir import remove_work_dir
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import style_of
 from pipeline.summary import Summary, summarize

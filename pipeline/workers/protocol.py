@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pipeline.config import VideoConfig
 from pipeline.encode.writer import EncodeReport
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.segment_record import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class JoinJob:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """The finished segments of a job, in its work folder: see `pipeline.resume.manifest.job_dir_path`.
+    """The finished segments of a job, in its work folder: see `pipeline.resume.work_folder.manifest.job_dir_path`.
 
     Attributes:
         segments: the segments in their order; their files are named relative to the clip's work folder.

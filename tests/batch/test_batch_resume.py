@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.batch.events import Event, Progressed
-from pipeline.resume.work_dir import clear_remains
+from pipeline.resume.work_folder.work_dir import clear_remains
 from tests.support.batching import (
     batch_config,
     break_some,

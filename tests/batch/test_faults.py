@@ -11,8 +11,8 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Event, Failed, Finished, Started
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError
-from pipeline.resume.lock import Lock
 from pipeline.system.files import write_atomically
+from pipeline.system.lock import Lock
 from tests.support.batching import OPTIONS, batch_config, make_clips, outputs_in, outputs_of, run_here, while_stylizing
 from tests.support.media import Clip, make_clip
 

@@ -12,7 +12,7 @@ from pipeline.batch.inputs import find_clips
 from pipeline.batch.places import clear_remains, is_placed
 from pipeline.batch.session import plan
 from pipeline.errors import InputError, OutputError
-from pipeline.resume.manifest import NAME, Manifest
+from pipeline.resume.work_folder.manifest import NAME, Manifest
 from pipeline.system.urls import Store
 from tests.support.batching import OPTIONS, make_clips, outputs_of, run_here, streams_of
 from tests.support.stores import HAS_S3, memory_store, put, s3_server

@@ -15,7 +15,7 @@ from pipeline.image.config import ImageConfig
 from pipeline.image.run import stylize_images
 from pipeline.optimize_config import OptimizeConfig
 from pipeline.resume.fingerprint import optimize_identity
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
 from pipeline.workers.absolute_paths import with_absolute_paths
 from tests.support.commands import run

@@ -14,7 +14,7 @@ import models.engines.capabilities
 from models.engines.engine import EngineName, EngineSpec
 from pipeline.errors import DeviceError
 from pipeline.progress import Progress
-from pipeline.resume.manifest import read_manifest, work_dir_path
+from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
 from pipeline.stylize.engine import engine_choice
 from pipeline.stylize.engine.compiler import Compiler

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
 from tests.support.killing import Killer
 from tests.support.media import Clip, make_clip
@@ -52,18 +52,18 @@ for number, place in enumerate(sys.argv[3:]):
 REUSED_FRAMES = {
     "pipeline.resume.segments:SegmentWriter.write*3": 0,
     "pipeline.resume.segments:replace_atomically*2": 8,
-    "pipeline.resume.work_dir:WorkDir.write_state*2": 8,
-    "pipeline.resume.manifest:Manifest.write*2": 8,
+    "pipeline.resume.work_folder.work_dir:WorkDir.write_state*2": 8,
+    "pipeline.resume.work_folder.manifest:Manifest.write*2": 8,
     "pipeline.system.files:os.replace*6": 16,
-    "pipeline.resume.manifest:append*3": 24,
+    "pipeline.resume.work_folder.manifest:append*3": 24,
     "pipeline.system.files:write_all*3": 24,
     "pipeline.resume.segments:SegmentWriter.write*38": 32,
     "pipeline.encode.muxer:Muxer.write_video_packet*30": 40,
     "pipeline.encode.muxer:Muxer.finish*1": 40,
     "pipeline.resume.resumable:replace_atomically*1": 40,
-    "pipeline.resume.work_dir:WorkDir.close*1": 40,
-    "pipeline.resume.work_dir:remove*4": 16,
-    "pipeline.resume.work_dir:remove*10": 40,
+    "pipeline.resume.work_folder.work_dir:WorkDir.close*1": 40,
+    "pipeline.resume.work_folder.work_dir:remove*4": 16,
+    "pipeline.resume.work_folder.work_dir:remove*10": 40,
 }
 
 

@@ -15,7 +15,7 @@ from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.progress import Progress
-from pipeline.resume.manifest import read_manifest, work_dir_path
+from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
 from pipeline.stylize.picture_style import _predict
 from pipeline.stylize.stylizer import Stylizer

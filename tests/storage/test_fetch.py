@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.resume.lock import Lock
 from pipeline.storage import fetch
 from pipeline.storage.fetch import fetched, working_folder
+from pipeline.system.lock import Lock
 from pipeline.system.urls import Store
 from tests.support.stores import HAS_S3, memory_store
 

@@ -211,7 +211,7 @@ def _is_whole_or_absent(here: Path, whole: Path, name: str) -> Iterator[str]:
 
 
 def _kept_frames(here: Path, name: str) -> int:
-    from pipeline.resume.manifest import read_manifest
+    from pipeline.resume.work_folder.manifest import read_manifest
 
     manifest = read_manifest(str(here / f"{name}.flowbrush"))
     return 0 if manifest is None else manifest.frames

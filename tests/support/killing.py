@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import cli
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.work_folder.manifest import work_dir_path
 
 CLI = Path(cli.__file__)
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.progress import Progress
-from pipeline.resume.manifest import NAME, work_dir_path
+from pipeline.resume.work_folder.manifest import NAME, work_dir_path
 from pipeline.run import stylize_video
 from tests.support.media import Clip
 

@@ -16,10 +16,10 @@ import numpy as np
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.encode.writer import EncodeReport
 from pipeline.errors import InputError, PipelineError
-from pipeline.resume.lock import is_held_here
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.stylize.stylizer import MakeStylizer, Stylizer
 from pipeline.summary import Summary
+from pipeline.system.lock import is_held_here
 from pipeline.system.urls import is_url
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.merge import CountJobs, Tolerance

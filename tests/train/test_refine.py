@@ -13,7 +13,7 @@ from models.training.trainer import TrainingReport
 from pipeline.config import RefineConfig, StylizeConfig, VideoConfig
 from pipeline.errors import StyleError
 from pipeline.media.stills import read_image
-from pipeline.resume.manifest import read_manifest, work_dir_path
+from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
 from pipeline.stylize.picture_style import predict_style
 from pipeline.train.refine import refine_picture

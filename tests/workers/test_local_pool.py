@@ -19,8 +19,8 @@ import pytest
 
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError
-from pipeline.resume.manifest import job_dir_path
-from pipeline.resume.work_dir import WorkDir
+from pipeline.resume.work_folder.manifest import job_dir_path
+from pipeline.resume.work_folder.work_dir import WorkDir
 from pipeline.workers.local_pool import LocalPool
 from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.segment_job import PROGRESS

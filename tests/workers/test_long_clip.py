@@ -15,8 +15,8 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.frames import Frame
-from pipeline.resume.manifest import work_dir_path
-from pipeline.resume.work_dir import describe_partial_output
+from pipeline.resume.work_folder.manifest import work_dir_path
+from pipeline.resume.work_folder.work_dir import describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.workers.protocol import SegmentJob, SegmentResult

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError
 from pipeline.resume import fingerprint
-from pipeline.resume.manifest import NAME, work_dir_path
+from pipeline.resume.work_folder.manifest import NAME, work_dir_path
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.protocol import SegmentJob

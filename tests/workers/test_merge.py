@@ -17,7 +17,7 @@ from pipeline.config import VideoConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.errors import DeviceError, EncodeError, InputError
 from pipeline.progress import Progress, ProgressCallback
-from pipeline.resume.manifest import job_dir_path
+from pipeline.resume.work_folder.manifest import job_dir_path
 from pipeline.run import stylize_video
 from pipeline.summary import Summary
 from pipeline.workers.boundary_frames import NEXT, BoundaryFrame

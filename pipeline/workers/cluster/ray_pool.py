@@ -15,8 +15,8 @@ from typing import Any
 from pipeline.encode.writer import EncodeReport
 from pipeline.errors import DeviceError
 from pipeline.resume.fingerprint import different_versions
-from pipeline.resume.lock import HeldError, Lock
-from pipeline.resume.manifest import job_dir_path, work_dir_path
+from pipeline.resume.work_folder.manifest import job_dir_path, work_dir_path
+from pipeline.system.lock import HeldError, Lock
 from pipeline.workers.cluster.machines import connect, size_workers
 from pipeline.workers.cluster.ray_worker import Hello, Outcome, RayWorker
 from pipeline.workers.cluster.tasks import Task, TaskQueue

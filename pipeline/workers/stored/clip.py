@@ -15,7 +15,14 @@ from typing import Any
 from pipeline.config import VideoConfig
 from pipeline.encode.writer import EncodeReport
 from pipeline.errors import OutputError
-from pipeline.resume.manifest import NAME, Manifest, ManifestError, job_dir_path, read_manifest, work_dir_path
+from pipeline.resume.work_folder.manifest import (
+    NAME,
+    Manifest,
+    ManifestError,
+    job_dir_path,
+    read_manifest,
+    work_dir_path,
+)
 from pipeline.storage.mirror import Mirror
 from pipeline.summary import Summary
 from pipeline.system.urls import is_url, join_url

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pipeline.config import VideoConfig
 from pipeline.encode.writer import EncodeReport
-from pipeline.resume.manifest import NAME, SUFFIX, job_dir_path, work_dir_path
+from pipeline.resume.work_folder.manifest import NAME, SUFFIX, job_dir_path, work_dir_path
 from pipeline.storage.fetch import fetched, working_folder
 from pipeline.storage.mirror import SEGMENTS, Mirror
 from pipeline.system.urls import is_url, join_url

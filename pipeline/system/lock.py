@@ -1,4 +1,4 @@
-"""One run per output at a time: a lock that the operating system releases when its holder dies."""
+"""One run at a time in a folder: a lock that the operating system releases when its holder dies."""
 
 import errno
 import logging

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.errors import OutputError
 from pipeline.progress import Progress
-from pipeline.resume.lock import Lock, is_held_here
-from pipeline.resume.work_dir import WorkDir, describe_partial_output
+from pipeline.resume.work_folder.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
+from pipeline.system.lock import Lock, is_held_here
 from tests.support.resuming import config, interrupt_at
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
-from pipeline.resume import manifest_check as check
+from pipeline.resume.work_folder import manifest_check as check
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.resume.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
+from pipeline.resume.work_folder.segment_record import Segment
 from tests.support.resuming import lines_of, parts_of
 
 whole = st.integers(-(2**40), 2**40)

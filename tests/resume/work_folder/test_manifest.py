@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.resume.manifest import NAME, OLD_NAME, Manifest, ManifestError, read_manifest, work_dir_path
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.manifest import NAME, OLD_NAME, Manifest, ManifestError, read_manifest, work_dir_path
+from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system import files
 
 ENGINE = {"engine": "eager", "precision": "fp32", "device": "cpu", "workers": 1, "strip_rows": None}
@@ -145,7 +145,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path: Path, mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", write_half)
-    monkeypatch.setattr("pipeline.resume.manifest.write_atomically", full)
+    monkeypatch.setattr("pipeline.resume.work_folder.manifest.write_atomically", full)
     manifest.segments.append(segment(2))
     with pytest.raises(OSError, match="No space left"):
         manifest.write(str(tmp_path))

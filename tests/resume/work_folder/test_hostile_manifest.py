@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.config import VideoConfig
 from pipeline.errors import EncodeError
-from pipeline.resume.manifest import NAME, ManifestError, read_manifest
-from pipeline.resume.work_dir import WorkDir
+from pipeline.resume.work_folder.manifest import NAME, ManifestError, read_manifest
+from pipeline.resume.work_folder.work_dir import WorkDir
 from pipeline.run import stylize_video
 from tests.support.media import Clip, contents, make_clip
 from tests.support.resuming import UNSTYLIZED, at_frame, edit_manifest, finish_later, interrupt_at, lines_of, parts_of

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputError
-from pipeline.resume.lock import HeldError, Lock, hold_lock, is_held_here
+from pipeline.system.lock import HeldError, Lock, hold_lock, is_held_here
 
 fcntl = pytest.importorskip("fcntl")
 resource = pytest.importorskip("resource")
 
 HOLD = (
-    "import sys; from pipeline.resume.lock import Lock; lock = Lock(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    "import sys; from pipeline.system.lock import Lock; lock = Lock(sys.argv[1]); print(flush=True); sys.stdin.read()"
 )
 
 

@@ -25,8 +25,8 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import first_line
-from pipeline.resume import manifest_check as check
-from pipeline.resume.segment_record import Segment, parse_segments
+from pipeline.resume.work_folder import manifest_check as check
+from pipeline.resume.work_folder.segment_record import Segment, parse_segments
 from pipeline.system.files import append, file_signature, own_digest, read_own, write_atomically
 
 FORMAT = 5

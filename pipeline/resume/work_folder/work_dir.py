@@ -8,8 +8,7 @@ from contextlib import suppress
 
 from pipeline.errors import InUseError, OutputError
 from pipeline.frames import State
-from pipeline.resume.lock import HeldError, Lock, is_held_here
-from pipeline.resume.manifest import (
+from pipeline.resume.work_folder.manifest import (
     NAME,
     OLD_NAME,
     SUFFIX,
@@ -19,7 +18,7 @@ from pipeline.resume.manifest import (
     read_manifest,
     work_dir_path,
 )
-from pipeline.resume.segment_record import Segment
+from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system.files import (
     file_signature,
     own_digest,
@@ -30,6 +29,7 @@ from pipeline.system.files import (
     write_atomically,
 )
 from pipeline.system.folders import is_private, make_private
+from pipeline.system.lock import HeldError, Lock, is_held_here
 
 # Of frames with 100 million pixels, the largest that are decoded.
 LARGEST_STATE_BYTES = 2**32
@@ -43,7 +43,7 @@ _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
 
 
 class WorkDir:
-    """A locked work folder, created if necessary; see `pipeline.resume.manifest` for its content.
+    """A locked work folder, created if necessary; see `pipeline.resume.work_folder.manifest` for its content.
 
     Args:
         target: the output as the user named it.

@@ -15,7 +15,7 @@ MOST_FRAMES = 2**24
 MOST_TICKS = 2**62
 MOST_JOBS, MOST_THREADS, MOST_STYLES = 10_000, 4096, 64
 
-# A segment in the work folder, or in that of a segment job; see `pipeline.resume.manifest`.
+# A segment in the work folder, or in that of a segment job; see `pipeline.resume.work_folder.manifest`.
 _SEGMENT = re.compile(r"(job\d{4,5}\.flowbrush/)?\d{8,12}\.(mp4|mov|mkv)", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{0,128}", re.ASCII)
 _TIME_BASE = re.compile(r"\d{1,10}(/\d{1,10})?", re.ASCII)
