@@ -1,12 +1,12 @@
 """A render job: a clip to stylize, how, and how far it is."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.studio.render.records import read_records, write_record
+from pipeline.system.files import remove
 from pipeline.system.folders import remove_private
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -117,8 +117,7 @@ class JobStore:
     def clear_output(self, job: Job) -> None:
         """Delete what a job that will not be resumed has written, also a result that was complete at that moment."""
         remove_private(Path(f"{self.result(job)}.flowbrush"))
-        with suppress(OSError):
-            self.result(job).unlink()
+        remove(str(self.result(job)))
 
     def _checked(self, job: Job) -> Job:
         if job.state == "running":
