@@ -15,7 +15,7 @@ from pipeline.encode.display_size import TITLE_PADDING, set_display_size
 from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.long_steps import REORDERED_STEPS
 from pipeline.encode.output_plan import OutputPlan
-from pipeline.encode.side_tracks import SideTrack
+from pipeline.encode.side_streams.side_tracks import SideTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
 from pipeline.media.packets import StreamPacket, VideoPacket

@@ -18,7 +18,7 @@ from pipeline.encode.metadata import choose_metadata
 from pipeline.encode.muxer import Muxer, display_size
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import choose_format
-from pipeline.encode.stream_map import map_streams
+from pipeline.encode.side_streams.stream_map import map_streams
 from pipeline.errors import OutputError
 from pipeline.frames import VideoInfo
 from pipeline.media.alpha import background_grey

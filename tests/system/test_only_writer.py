@@ -20,7 +20,7 @@ EXCEPTIONS = {
     ): "OpenVINO writes into the folder that models.engines.cache fills",
     ("pipeline/encode/muxer.py", "av.open"): "a temporary file that its caller reserved, or standard output",
     ("pipeline/encode/planner.py", "av.open"): "memory",
-    ("pipeline/encode/stream_map.py", "av.open"): "memory",
+    ("pipeline/encode/side_streams/stream_map.py", "av.open"): "memory",
     ("pipeline/encode/metadata.py", "av.open"): "memory",
     ("pipeline/resume/segments.py", "av.open"): "a temporary file that it reserved",
     ("pipeline/live/sinks/writer.py", "av.open"): "a file that RecordSink claimed, or a pipe",

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from pipeline.encode.output_plan import Action, StreamMapping
-from pipeline.encode.side_tracks import SideTrack
+from pipeline.encode.side_streams.side_tracks import SideTrack
 from pipeline.media.containers import Container
 from pipeline.media.packets import StreamPacket
 from pipeline.media.stream_kinds import (

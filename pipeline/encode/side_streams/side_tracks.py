@@ -11,10 +11,10 @@ from av.packet import Packet
 from av.rational import AVRational
 from av.stream import Stream
 
-from pipeline.encode.frame_header import frame_kind
 from pipeline.encode.metadata import stream_metadata
 from pipeline.encode.output_plan import StreamMapping
-from pipeline.encode.subtitles import CLOCK, SubtitleConverter
+from pipeline.encode.side_streams.frame_header import frame_kind
+from pipeline.encode.side_streams.subtitles import CLOCK, SubtitleConverter
 from pipeline.errors import reason_of
 from pipeline.media.damage import Damage
 from pipeline.media.packets import StreamPacket

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
-from pipeline.encode.subtitles import Cue as Shown
-from pipeline.encode.subtitles import OverlapSplitter
+from pipeline.encode.side_streams.subtitles import Cue as Shown
+from pipeline.encode.side_streams.subtitles import OverlapSplitter
 from tests.support.clips.extras import Cue, Extras, Subtitles, Track, cues, enrich, film
 from tests.support.clips.transcoding import transcode, transcode_file
 from tests.support.media import Audio, Clip, make_clip

@@ -9,7 +9,7 @@ from av.stream import Disposition
 from pipeline.config import EncodeConfig
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
-from pipeline.encode.stream_map import map_streams
+from pipeline.encode.side_streams.stream_map import map_streams
 from pipeline.media.containers import container_for
 from tests.support.clips.extras import CHAPTERS, Film, film, make_films
 from tests.support.clips.transcoding import transcode_file

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.encode.subtitles import Cue, OverlapSplitter
+from pipeline.encode.side_streams.subtitles import Cue, OverlapSplitter
 
 cues = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 12)), min_size=1, max_size=6).map(
     lambda times: [

@@ -1,0 +1,1 @@
+"""The streams besides the main video: what happens to each, and their tracks in the output."""
