@@ -1,6 +1,7 @@
 """The compile engine: on a CPU a graph compiled ahead of time, on a GPU torch.compile in this process."""
 
 import types
+from typing import Any
 
 import torch
 
@@ -9,6 +10,9 @@ from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import Engine, EngineSpec
 from models.frame_graph import FrameGraph
+
+# No kernel is chosen by a stopwatch: another choice rounds otherwise, and a resumed render would show it.
+OPTIONS: dict[str, Any] = {"deterministic": True}
 
 
 def build(spec: EngineSpec) -> Engine:
@@ -32,7 +36,7 @@ def trace(spec: EngineSpec) -> Engine:
     use_compiler_cache(spec.cache_folder)
     graph = spec.frame_graph()
     _copy_forward_code(graph)
-    return spec.torch_engine(torch.compile(graph, dynamic=False))
+    return spec.torch_engine(torch.compile(graph, dynamic=False, options=OPTIONS))
 
 
 def _copy_forward_code(graph: FrameGraph) -> None:

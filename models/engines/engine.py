@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from models.engines.gpu.overlap import overlapped
+from models.engines.gpu.transfers import transfers_of
 from models.frame_graph import FrameGraph
 from models.network import Style, StyleNetwork
 from models.tiled.tiling import Tiling
@@ -35,7 +37,10 @@ class Engine(Protocol):
         keep_colors: Tensor,
         /,
     ) -> tuple[Tensor, Tensor]:
-        """Return the stylized pixels, on the CPU, and the statistics; see `models.frame_graph.FrameGraph.forward`."""
+        """Return the stylized pixels, on the CPU, and the statistics; see `models.frame_graph.FrameGraph.forward`.
+
+        ``pixels`` are on the CPU, or where the engine runs.
+        """
         ...
 
 
@@ -96,6 +101,9 @@ class EngineSpec:
         """Return the engine that calls ``graph``, which takes and returns what `FrameGraph.forward` does."""
         device = self.device
         converted = StyleConverter(device, DTYPES[self.precision])
+        transfers = transfers_of(device)
+        if transfers is not None:
+            return overlapped(lambda pixels, style, *controls: graph(pixels, converted(style), *controls), transfers)
 
         def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():

@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 from pipeline.config import Stability, StylizeConfig
 from pipeline.frames import Pixels
 from pipeline.stylize.device import find_device
+from pipeline.stylize.device_filter import DeviceNoiseFilter, to_tensor
 from pipeline.stylize.opencv import opencv_available
 from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stabilizer, StylizedFrame, TemporalState
 
 if TYPE_CHECKING:
+    import torch
+
     from models.engines.engine import Engine, EngineSpec, Precision
     from models.network import Style, StyleNetwork
 
@@ -85,7 +88,7 @@ class FrameStylizer:
         if self.stability != "none" and not opencv_available():
             notify("OpenCV does not load: stylizing with --stability none; `flowbrush doctor` reports what is missing")
             self.stability = "none"
-        self.stabilizer = Stabilizer(self.stability)
+        self.stabilizer = make_stabilizer(self.stability, self.device)
         self._network, self._stroke_size = network, config.stroke_size
         self._has_regions = has_regions
         zeros = zero_statistics(network, self.device)
@@ -97,7 +100,7 @@ class FrameStylizer:
         """Return a stylizer of the same network and device with another stability; ``none`` if OpenCV does not load."""
         other = copy(self)
         other.stability = stability if opencv_available() else "none"
-        other.stabilizer = Stabilizer(other.stability)
+        other.stabilizer = make_stabilizer(other.stability, other.device)
         return other
 
     def __call__(
@@ -119,14 +122,11 @@ class FrameStylizer:
         """Run the network, and find the optical flow where it is needed; in any thread."""
         import torch
 
-        pixels = prepared.pixels
-        if not pixels.flags.writeable:  # torch warns of tensors over read-only memory
-            pixels = pixels.copy()
         past, keep = (self._zero_statistics, 0.0) if prepared.past is None else (prepared.past, KEEP)
         scalars = (keep, controls.strength, controls.keep_colors)
         regions = [] if controls.region is None else [torch.from_numpy(controls.region).to(self.device)]
         stylized, statistics = engine(
-            torch.from_numpy(pixels),
+            to_tensor(prepared.pixels),
             controls.style,
             past,
             *(self._scalar(place, float(value)) for place, value in enumerate(scalars)),
@@ -159,3 +159,13 @@ class FrameStylizer:
 
             style, region = RegionStyle.of_regions(style, style), np.ones(black.shape[:2], np.float32)
         self.stylize(PreparedFrame(black), FrameControls(style, region=region), engine)
+
+
+def make_stabilizer(stability: Stability, device: "torch.device") -> Stabilizer:
+    """Return the stabilizer of a clip; on an NVIDIA GPU the noise filter of ``smooth`` runs there too."""
+    from models.engines.gpu.transfers import transfers_of
+
+    transfers = transfers_of(device)
+    if transfers is None or stability != "smooth":  # the optical flow of ``flow`` needs the frames in main memory
+        return Stabilizer(stability)
+    return Stabilizer(stability, DeviceNoiseFilter(device, transfers))

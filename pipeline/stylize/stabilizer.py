@@ -6,14 +6,15 @@ flow     as smooth, and blend in the previous stylized frame, warped along the o
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from pipeline.config import Stability
 from pipeline.frames import Pixels, State
+from pipeline.stylize.device_filter import DeviceFrame, to_array
 from pipeline.stylize.opencv import to_8_bits
 from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
 from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, filter_noise
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 # A frame is normalized with the averaged statistics of this many frames earlier, even if newer ones are finished: the
 # result must not depend on how many frames are stylized at once.
 LAG = 6
+NoiseFilter = Callable[[Pixels, Any], FilteredFrame | DeviceFrame]
+"""Called with the next frame and what it returned for the one before, as `filter_noise`."""
+
 # Weight of earlier frames in the statistics that normalize a frame, 0 to 1.
 KEEP = 0.3
 # Weight of the old average when a frame is added to the moving average of statistics, 0 to 1.
@@ -41,13 +45,13 @@ class InputState:
         index: number of frames so far.
         scene: index of the first frame of the scene.
         thumbnail: thumbnail of the last frame, to detect scene cuts; None at the start.
-        filtered: the last frame after noise filtering; None at the start.
+        filtered: the last frame after noise filtering, where the filter runs; None at the start.
     """
 
     index: int = 0
     scene: int = 0
     thumbnail: Thumbnail | None = None
-    filtered: FilteredFrame | None = None
+    filtered: FilteredFrame | DeviceFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ class TemporalState:
     outputs: OutputState = field(default_factory=OutputState)
 
     def arrays(self) -> State:
-        """Return the state as named arrays, which `read_state` reads; empty at the start. No frame is copied."""
+        """Return the state as named arrays, which `read_state` reads; empty at the start.
+
+        No frame is copied that is in main memory.
+        """
         thumbnail, filtered = self.inputs.thumbnail, self.inputs.filtered
         if thumbnail is None or filtered is None:
             return {}
@@ -85,15 +92,15 @@ class TemporalState:
             "shot": np.array(self.inputs.scene),
             "small": thumbnail.pixels,
             "colors": thumbnail.histogram,
-            "average": filtered.average,
-            "calm": filtered.pixels,
+            "average": to_array(filtered.average),
+            "calm": to_array(filtered.pixels),
         }
         arrays |= {f"average.{index}": value.cpu().numpy() for index, value in self.outputs.statistics.items()}
         return arrays if self.outputs.stylized is None else arrays | {"painted": self.outputs.stylized}
 
 
 def read_state(arrays: State | None, device: "torch.device | str") -> TemporalState:
-    """Return the state that `TemporalState.arrays` returned, with its tensors on ``device``; a new one for None."""
+    """Return the state that `TemporalState.arrays` returned, with its statistics on ``device``; a new one for None."""
     if not arrays:
         return TemporalState()
     import torch
@@ -117,14 +124,14 @@ class PreparedFrame:
     """The input of the network for one frame.
 
     Attributes:
-        pixels: ``(H, W, 3)``, after noise filtering.
+        pixels: ``(H, W, 3)``, after noise filtering, where the filter runs.
         index: zero-based index of the frame.
         starts_scene: whether the frame is the first of a scene.
         before: pixels of the previous frame, for the optical flow; None if no flow is needed.
         past: normalization statistics ``(1, 2, C + 1)`` of earlier frames; None at the start of a scene.
     """
 
-    pixels: Pixels
+    pixels: "Pixels | torch.Tensor"
     index: int = 0
     starts_scene: bool = False
     before: Pixels | None = None
@@ -156,10 +163,11 @@ class Stabilizer:
 
     Args:
         mode: see the top of this module.
+        noise_filter: `filter_noise`, or with ``smooth`` another one, whose frames may be on a device.
     """
 
-    def __init__(self, mode: Stability) -> None:
-        self._mode = mode
+    def __init__(self, mode: Stability, noise_filter: NoiseFilter = filter_noise) -> None:
+        self._mode, self._filter_noise = mode, noise_filter
         self._own = threading.local()
 
     def prepare(self, pixels: Pixels, inputs: InputState, outputs: OutputState) -> tuple[PreparedFrame, InputState]:
@@ -169,12 +177,12 @@ class Stabilizer:
         index, small = inputs.index, thumbnail(pixels)
         starts_scene = is_cut(inputs.thumbnail, small)
         last, scene = (None, index) if starts_scene else (inputs.filtered, inputs.scene)
-        filtered = filter_noise(pixels, last)
+        filtered = self._filter_noise(pixels, last)
         prepared = PreparedFrame(
             filtered.pixels,
             index,
             starts_scene,
-            before=last.pixels if last is not None and self._mode == "flow" else None,
+            before=cast(Pixels, last.pixels) if last is not None and self._mode == "flow" else None,
             past=outputs.statistics.get(index - LAG) if index - LAG >= scene else None,
         )
         return prepared, InputState(index + 1, scene, small, filtered)
@@ -183,12 +191,13 @@ class Stabilizer:
         """Return the optical flow ``(H, W, 2)`` to the frame before, in pixels; None where it is not needed."""
         if prepared.before is None:
             return None
-        size = prepared.pixels.shape[:2]
+        pixels = cast(Pixels, prepared.pixels)
+        size = pixels.shape[:2]
         if getattr(self._own, "size", None) != size:  # after a small frame, OpenCV never raises the finest scale again
             from models.flow import DisFlow
 
             self._own.size, self._own.find_flow = size, DisFlow("fast")
-        flow: Flow = self._own.find_flow(to_8_bits(prepared.pixels), to_8_bits(prepared.before))
+        flow: Flow = self._own.find_flow(to_8_bits(pixels), to_8_bits(prepared.before))
         return flow
 
     def finish(self, frame: StylizedFrame, outputs: OutputState) -> tuple[Pixels, OutputState]:
@@ -203,5 +212,5 @@ class Stabilizer:
             return frame.pixels, OutputState(statistics)
         pixels, last = frame.pixels, outputs.stylized
         if frame.flow is not None and prepared.before is not None and last is not None:
-            pixels = blend_along_flow(pixels, last, prepared.pixels, prepared.before, frame.flow)
+            pixels = blend_along_flow(pixels, last, cast(Pixels, prepared.pixels), prepared.before, frame.flow)
         return pixels, OutputState(statistics, pixels)

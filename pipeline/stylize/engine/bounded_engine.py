@@ -17,12 +17,13 @@ from pipeline.system.folders import cache_folder
 from pipeline.system.process import safe_path
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from models.engines.engine import Engine, EngineName, EngineSpec
     from models.network import Style
 
-# Each holds the features of a frame: 0.2 GB at 1920x1080.
+# On a CPU; each holds the features of a frame: 0.2 GB at 1920x1080.
 MOST_WORKERS = 4
 
 BuildEngine = Callable[["EngineName", "EngineSpec"], "Engine"]
@@ -76,7 +77,7 @@ class BoundedEngine:
         automatic: Sequence[EngineName] = ["eager"] if is_eager else available_engines(spec.device)
         names = automatic if config.engine == "auto" else [config.engine]
         bound = default_bound(spec.device) if config.max_memory is None else config.max_memory
-        workers = min(core.cores, MOST_WORKERS) if spec.device.type == "cpu" and not is_single else 1
+        workers = 1 if is_single else most_workers(spec.device, core.cores)
         usage = "picture" if is_single else core.stability
         choices = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in names]
         self.successor: tuple[EngineName, EngineSpec] | None = None
@@ -161,6 +162,13 @@ class BoundedEngine:
             self._use(replace(self.spec, tiling=tiling))
         less = " and fewer stored features" if before is not None and before.rows == tiling.rows else ""
         self._notify(f"{self.spec.device} ran out of memory: going on in strips of {tiling.rows} rows{less}")
+
+
+def most_workers(device: "torch.device", cores: int) -> int:
+    """Return how many frames of a clip are stylized at once at most: on a GPU one is, while others are copied."""
+    from models.engines.gpu.overlap import FRAMES_IN_FLIGHT
+
+    return {"cpu": min(cores, MOST_WORKERS), "cuda": FRAMES_IN_FLIGHT}.get(device.type, 1)
 
 
 def with_cache(name: "EngineName", spec: "EngineSpec") -> "EngineSpec":

@@ -31,6 +31,9 @@ FP32_FACTOR = 1.2
 OTHER_BYTES_PER_PX = {"none": 170, "smooth": 230, "flow": 270, "picture": 40}
 # On a CPU a larger single picture is stylized in strips: three times as fast as memory that was never used before.
 LARGEST_WHOLE_PICTURE_PX = 1_000_000
+# On a GPU, counted, not measured: for each frame in flight the frame, the stylized frame, and what torch caches of the
+# last ones; once the noise filter of ``smooth``, with its averages and what it computes in between.
+GPU_FRAME_BYTES_PER_PX, GPU_FILTER_BYTES_PER_PX = 12, 120
 # Python, torch, OpenCV, codecs and the weights.
 BASE_BYTES = 800 * 2**20
 
@@ -52,11 +55,11 @@ def estimate_bytes(name: str, spec: "EngineSpec", usage: str) -> int:
         usage: ``picture``, or for a video its stability, see `pipeline.stylize.stabilizer`.
     """
     pixels = spec.height * spec.width
+    depth = 2 if spec.is_16_bit else 1
     if spec.device.type != "cpu":
-        other = 12 * pixels  # the frame, the stylized frame, and what torch caches of the last ones
-    else:
-        other = BASE_BYTES + OTHER_BYTES_PER_PX[usage] * (2 if spec.is_16_bit else 1) * pixels
-    return other + spec.workers * _network_bytes(name, spec)
+        other = GPU_FRAME_BYTES_PER_PX * depth * spec.workers + (GPU_FILTER_BYTES_PER_PX if usage == "smooth" else 0)
+        return other * pixels + _network_bytes(name, spec)  # one frame is in the network at a time
+    return BASE_BYTES + OTHER_BYTES_PER_PX[usage] * depth * pixels + spec.workers * _network_bytes(name, spec)
 
 
 def _network_bytes(name: str, spec: "EngineSpec") -> int:

@@ -1,0 +1,1 @@
+"""Frames on a GPU: copies beside the network, several frames in flight."""
