@@ -21,6 +21,7 @@ from pipeline.style_spec import Dials, check_dials, check_pictures, has_picture,
 LONGEST_SECONDS = 10**7
 LONGEST_REFINEMENT_SECONDS = 86_400
 
+_HWACCEL = re.compile(r"none|cuda(:\d{1,3})?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps", re.ASCII)
 
 
@@ -28,6 +29,12 @@ def check_device(name: str) -> None:
     """Raise ValueError if ``name`` is not the name of a device; whether the device exists is not checked."""
     if not _DEVICE.fullmatch(name):
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+
+
+def check_hwaccel(name: str) -> None:
+    """Raise ValueError if ``name`` is not the name of a device that decodes; whether it exists is not checked."""
+    if not _HWACCEL.fullmatch(name):
+        raise ValueError(f"hwaccel must be none, cuda or cuda:N, not {name!r}")
 
 
 Device: TypeAlias = Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", check=check_device)]
@@ -101,6 +108,14 @@ class DecodeConfig:
         int | None,
         Option("Number of the first picture of an image sequence. Default: the lowest, or 1.", metavar="N", min=0),
     ] = None
+    hwaccel: Annotated[
+        str,
+        Option(
+            "Decode on an NVIDIA GPU: cuda or cuda:N; what it does not support is decoded in software.",
+            metavar="DEVICE",
+            check=check_hwaccel,
+        ),
+    ] = "none"
     threads: Annotated[int, Setting("Threads of the video decoder; 0 lets FFmpeg choose.", min=0)] = 0
     strict: Annotated[
         bool, Option("Fail at the first damage of the input. By default, everything that decodes is stylized.")

@@ -18,6 +18,7 @@ from pipeline.decode.timeline.damage_tracker import DamageTracker
 from pipeline.decode.timeline.sequence_header import CODECS, SequenceHeader
 from pipeline.errors import InputError, reason_of
 from pipeline.media.damage import DamageLog
+from pipeline.media.hardware import working_accelerator
 from pipeline.media.packets import StreamPacket, VideoPacket
 from pipeline.media.stream_kinds import has_packets, is_cover
 
@@ -36,6 +37,7 @@ class MediaReader:
         threads: number of threads of the video decoder; 0 lets FFmpeg choose.
         with_side_packets: whether `read` yields packets of all other streams, or of covers only.
         max_frames: more are an error.
+        hwaccel: a device that decodes as far as it can, ``cuda`` or ``cuda:N``; ``none`` for software.
 
     Raises:
         InputError: the file cannot be opened, or has no video, or one that is too large.
@@ -49,10 +51,11 @@ class MediaReader:
         threads: int = 0,
         with_side_packets: bool = True,
         max_frames: int = MAX_FRAMES,
+        hwaccel: str = "none",
     ) -> None:
         self._path = path
         self._max_frames = max_frames
-        self._file = InputFile(path)
+        self._file = InputFile(path, working_accelerator(hwaccel))
         try:
             self._video = main_video(self._file.container, path)
             limit_frame_size(path, self._video.codec_context)
@@ -61,7 +64,8 @@ class MediaReader:
             raise
         self._decoder = _alpha_decoder(self._video, threads)
         self._video.codec_context.thread_type = "AUTO"
-        self._video.codec_context.thread_count = threads
+        # With several threads FFmpeg decodes no faster on a device, and holds more of its frames.
+        self._video.codec_context.thread_count = 1 if self._video.codec_context.is_hwaccel else threads
         header = read_header(self._file.container, self._video)
         seconds = self._file.seconds_between_jumps()
         self.header = header if seconds is None else replace(header, duration_seconds=seconds)

@@ -12,6 +12,7 @@ from pipeline.media.alpha import is_transparent
 from pipeline.media.bit_depth import bit_depth
 from pipeline.media.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
 from pipeline.media.deinterlace import is_interlaced
+from pipeline.media.hardware import software_reason
 from pipeline.media.orientation import is_flipped
 
 
@@ -35,6 +36,7 @@ def describe_video(
         check_frame_size(path, width, height, what=f"has with --height {height}")
     seconds, count = _wanted_length(header, config)
     color = source_color(first)
+    fault = software_reason(config.hwaccel, first, header.codec)
     return VideoInfo(
         path=path,
         container=header.container,
@@ -54,6 +56,8 @@ def describe_video(
         interlaced=first.interlaced_frame or (header.video is not None and is_interlaced(header.video)),
         tone_mapped_from=hdr_transfer(color),
         peak_nits=peak_nits(first),
+        decoder="software" if fault is not None or config.hwaccel == "none" else "cuda",
+        decoder_fault=fault,
     )
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import IO
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
@@ -51,6 +52,7 @@ class InputFile:
 
     Args:
         path: a local file, or ``-`` for standard input, which is not checked.
+        accelerator: of the decoders; None for software.
 
     Attributes:
         container: the opened container.
@@ -59,14 +61,14 @@ class InputFile:
         InputError: it cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, accelerator: HWAccel | None = None) -> None:
         self._path = path
         self._pipe: Pipe | None = None
         if path == "-":
             if sys.stdin is None:  # closed by the shell, as by <&-
                 raise InputError("-", "standard input is closed; pipe a video in, or give a file name")
             self._pipe = Pipe(sys.stdin.buffer)
-        self.container = open_container(path, self._pipe)
+        self.container = open_container(path, self._pipe, accelerator)
         self._size = os.path.getsize(path) if os.path.isfile(path) else None
         self._count = self._place = 0
         self.clock_may_jump = may_jump(self.container)
@@ -250,8 +252,13 @@ class Pipe:
         self._stopped.set()
 
 
-def open_container(path: str, pipe: Pipe | None = None) -> InputContainer:
+def open_container(path: str, pipe: Pipe | None = None, accelerator: HWAccel | None = None) -> InputContainer:
     """Open a local file, or ``pipe``, with the allowed demuxers only.
+
+    Args:
+        path: the file.
+        pipe: is read instead of it.
+        accelerator: of the decoders; None for software.
 
     Raises:
         InputError: it cannot be opened.
@@ -267,7 +274,8 @@ def open_container(path: str, pipe: Pipe | None = None) -> InputContainer:
     }
     try:
         # Metadata that is not UTF-8 is kept as it is; only messages escape it.
-        container = av.open(pipe or f"file:{path}", "r", options=options, metadata_errors="surrogateescape")
+        file = pipe or f"file:{path}"
+        container = av.open(file, "r", options=options, metadata_errors="surrogateescape", hwaccel=accelerator)
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe is not None:
             pipe.raise_interruption()

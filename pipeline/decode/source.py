@@ -211,7 +211,8 @@ def _open_reader(name: str, config: DecodeConfig, damage: DamageLog, *, with_sid
         return SequenceReader(sequence, damage, fps=config.fps, start_number=config.start_number)
     if is_webp(name):
         return WebpReader(name, damage)
-    return MediaReader(name, damage, threads=config.threads, with_side_packets=with_side_packets)
+    threads, hwaccel = config.threads, config.hwaccel
+    return MediaReader(name, damage, threads=threads, with_side_packets=with_side_packets, hwaccel=hwaccel)
 
 
 def _start(

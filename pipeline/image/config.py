@@ -27,7 +27,7 @@ class ImageConfig:
     feather_px: FeatherPx = 0.0
     invert_mask: InvertMask = False
     decode: Annotated[
-        DecodeConfig, OptionsOf(DecodeConfig, without=("start", "duration", "strict", "fps", "start_number"))
+        DecodeConfig, OptionsOf(DecodeConfig, without=("start", "duration", "strict", "fps", "start_number", "hwaccel"))
     ] = field(default_factory=DecodeConfig)
     format: Annotated[
         Literal["jpeg", "png", "webp", "tiff"] | None,
