@@ -119,8 +119,8 @@ class VideoInfo:
         interlaced: whether the header says that frames are interlaced; they are yielded deinterlaced.
         tone_mapped_from: ``PQ`` or ``HLG`` if frames are tone-mapped from HDR, None otherwise.
         peak_nits: peak luminance of a PQ source in cd/m2, None if unknown.
-        decoder: where frames are decoded: ``software`` or ``cuda``.
-        decoder_fault: why they are decoded in software though a GPU was asked for; None if nothing else was.
+        hwaccel: kind of device that decodes, ``cuda``; None for software.
+        hwaccel_fault: why frames are decoded in software though a device was asked for; None if none was.
     """
 
     path: str
@@ -141,5 +141,5 @@ class VideoInfo:
     interlaced: bool = False
     tone_mapped_from: str | None = None
     peak_nits: float | None = None
-    decoder: str = "software"
-    decoder_fault: str | None = None
+    hwaccel: str | None = None
+    hwaccel_fault: str | None = None

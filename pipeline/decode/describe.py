@@ -56,8 +56,8 @@ def describe_video(
         interlaced=first.interlaced_frame or (header.video is not None and is_interlaced(header.video)),
         tone_mapped_from=hdr_transfer(color),
         peak_nits=peak_nits(first),
-        decoder="software" if fault is not None or config.hwaccel == "none" else "cuda",
-        decoder_fault=fault,
+        hwaccel=None if fault is not None or config.hwaccel == "none" else "cuda",
+        hwaccel_fault=fault,
     )
 
 

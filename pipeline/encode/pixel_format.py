@@ -58,6 +58,8 @@ def _keeps_alpha(encoder: Encoder, container: Container, preset: str | None) -> 
 
 def _source_notices(info: VideoInfo) -> list[str]:
     notices = []
+    if info.hwaccel_fault is not None:
+        notices.append(f"the GPU does not decode the source ({info.hwaccel_fault}): it is decoded in software")
     if info.interlaced:
         notices.append("the source is interlaced: interlaced frames are deinterlaced (bwdif), one frame for each")
     if info.tone_mapped_from is not None:

@@ -8,17 +8,20 @@ from typing import Any
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
 from pipeline.resume.work_folder.manifest import Manifest
+from pipeline.stylize.device import gpu_name
 from pipeline.stylize.stylizer import StylizeStage
 
 
 def engine_of(stylizer: StylizeStage) -> dict[str, Any]:
-    """Return what the stylizer runs on, as JSON types."""
+    """Return what the stylizer runs on, as JSON types; on an NVIDIA GPU with its name, as others round otherwise."""
+    gpu = gpu_name(stylizer.device)
     return {
         "engine": stylizer.engine,
         "precision": stylizer.precision,
         "device": str(stylizer.device),
         "workers": stylizer.workers,
         "strip_rows": stylizer.tiling.rows if stylizer.tiling else None,
+        **({} if gpu is None else {"gpu": gpu}),
     }
 
 
@@ -73,6 +76,7 @@ def _unavailable(engine: Mapping[str, Any], reason: str) -> str:
 
 
 def _text(engine: Mapping[str, Any]) -> str:
-    text = f"{engine['engine']} {engine['precision']} on {engine['device']}"
+    gpu = f" ({engine['gpu']})" if "gpu" in engine else ""
+    text = f"{engine['engine']} {engine['precision']} on {engine['device']}{gpu}"
     workers, rows = engine.get("workers"), engine.get("strip_rows")
     return text + (f" in {workers} workers" if workers else "") + (f" in strips of {rows} rows" if rows else "")

@@ -28,7 +28,7 @@ SAMPLES, SAMPLE_BYTES = 64, 2**20
 # Options that change neither frames nor encoding, or are part of the identity elsewhere.
 _IRRELEVANT = {
     "stylize": {"max_memory", "style", "style_image", "style_end", "paintings", "optimize"},
-    "decode": {"threads", "strict"},
+    "decode": {"threads", "strict", "hwaccel"},
     "encode": {"overwrite", "codec", "quality", "preset", "streams"},
 }
 _PACKAGES = ("flowbrush", "torch", "av", "numpy", "opencv-python")

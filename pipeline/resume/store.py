@@ -180,7 +180,8 @@ class SegmentStore(Writer):
             self.manifest.write(self.work_dir.path)
 
     def _find_partial_output(self) -> None:
-        self._set_manifest(self._identify())
+        # A damaged place, which decoders conceal in different ways, must not end in a mixture.
+        self._set_manifest({**self._identify(), "decoder": self._source.info.hwaccel})
         found = find_resume_point(self.work_dir, self._config, self.manifest.identity, self._notify)
         if found is not None:
             self.manifest, self.state, self._is_stale = found.manifest, found.state, False

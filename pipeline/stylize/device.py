@@ -36,6 +36,13 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
+def gpu_name(device: "torch.device") -> str | None:
+    """Return the model of an NVIDIA GPU; None for another device."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
 @contextmanager
 def device_errors(device: "torch.device") -> Iterator[None]:
     """Map errors of torch, of a compiler and of the cache folder to `DeviceError` within this context.

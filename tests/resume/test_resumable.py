@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 
+import pipeline.resume.engine
 from models.registry import bundled, load, to_bytes
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.media import hardware
 from pipeline.progress import Progress
 from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
@@ -223,6 +225,27 @@ def test_another_setting_starts_from_scratch(tmp_path: Path, clip: Path, changes
     assert [line for line in lines if "from scratch" in line and named in line]
 
 
+@pytest.mark.parametrize("faults", [(None, "no device"), ("no device", None)])
+def test_another_decoder_starts_from_scratch(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, faults: tuple[str | None, str | None]
+) -> None:
+    """A GPU that decodes in one run and not in the other, though both ask for it."""
+    asked, lines = DecodeConfig(hwaccel="cuda"), list[str]()
+
+    def let_gpu_decode(fault: str | None) -> None:
+        monkeypatch.setattr(hardware, "_accelerator", lambda device, **settings: None)
+        monkeypatch.setattr(hardware, "decoder_fault", lambda device: fault)
+        monkeypatch.setattr(hardware, "_FROM_DEVICE", () if fault else ("yuv420p",))
+
+    let_gpu_decode(faults[0])
+    interrupt_at(20, clip, tmp_path / "out.mp4", decode=asked)
+    let_gpu_decode(faults[1])
+    summary = stylize_video(config(clip, tmp_path / "out.mp4", decode=asked), notify=lines.append)
+    assert (summary.frames, summary.frames_reused) == (40, 0)
+    assert any("another decoder" in line and "from scratch" in line for line in lines)
+    assert any("the GPU does not decode the source (no device)" in line for line in lines) == (faults[1] is not None)
+
+
 def test_another_input_starts_from_scratch(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(pts=UNEVEN_PTS))
     interrupt_at(20, source, tmp_path / "out.mp4")
@@ -375,6 +398,18 @@ def test_the_engine_never_changes_within_a_clip(tmp_path: Path, clip: Path) -> N
     assert read_manifest(work_dir_path(str(target))) == manifest
     summary = stylize_video(config(clip, target, stylize=stylize, fresh=True), make=Unavailable)
     assert (summary.frames, summary.frames_reused, summary.engine) == (40, 0, "eager")
+
+
+def test_a_clip_is_not_resumed_on_another_gpu(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr(pipeline.resume.engine, "gpu_name", lambda device: "one GPU")
+    interrupt_at(20, clip, target)
+    monkeypatch.setattr(pipeline.resume.engine, "gpu_name", lambda device: "another GPU")
+    with pytest.raises(DeviceError, match=r"on cpu \(one GPU\).*on cpu \(another GPU\).*--fresh"):
+        stylize_video(config(clip, target))
+    monkeypatch.undo()
+    with pytest.raises(DeviceError, match=r"on cpu \(one GPU\).*--fresh"):
+        stylize_video(config(clip, target))
 
 
 def test_finished_segments_become_the_output_on_any_machine(tmp_path: Path, clip: Path) -> None:
