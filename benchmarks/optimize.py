@@ -3,9 +3,9 @@
     python benchmarks/optimize.py great-wave=PAINTING ... [--photos FILE ...] [--px 256] [--steps 200] [--sheet DIR]
 
 For each style with its painting, on a photo (default: frames of the sample videos): the loss against the work, for
-L-BFGS and Adam, from the photo and from noise at one size, as Gatys et al. 2016 did, coarse to fine, and from the
-result of the network; steps until `--init style` has the loss that the start from the photo has at its end; the loss of
-the network's result over that of the optimum which starts from it, on all photos. Work counts evaluations at the full
+L-BFGS and Adam, from the photo and from noise at one size, as Gatys et al. 2016 did, coarse to fine, and as `--init
+style`; after which share of their evaluations that has the losses of the others; the loss of the network's result over
+that of the optimum which starts from it, on all photos. Work counts evaluations at the full
 size; one at half the size is a quarter. Seconds are processor time.
 """
 
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from benchmarks.command import machine, machine_line, verdict
 from models.engines.capabilities import native_precision
-from models.optimize.picture import PictureOptimizer, Report, Start
+from models.optimize.picture import PictureOptimizer, Report, Start, between
 from models.optimize.settings import OptimizeSettings
 from models.training.content import style_image_at
 from models.training.loss_network import LossNetwork
@@ -51,9 +51,9 @@ WAYS: dict[str, tuple[Start | None, dict[str, Any]]] = {
     "L-BFGS from the photo, one size": ("content", {"octaves": 1}),
     "Adam from the photo, one size": ("content", {"octaves": 1, "method": "adam"}),
     "L-BFGS from the photo, coarse to fine": ("content", {}),
-    "L-BFGS from the network": (None, {}),
+    "L-BFGS from photo and network": (None, {}),
 }
-"""Start, None for the network's result, and settings."""
+"""Start, None for that of `--init style`, and settings."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ def main() -> int:
     shares = [each["share"] for each in found if each["share"] is not None]
     if len(shares) == len(found) and shares:
         share = max(shares)
-        figure = f"--init style has the loss of the start from the photo after {share:.2f} of its steps at most"
+        figure = f"--init style has the loss of the start from noise after {share:.2f} of its evaluations at most"
         print(verdict(share <= LARGEST_SHARE, figure, f"at most {LARGEST_SHARE:.2f}"))
     elif found:
-        print(verdict(False, "--init style does not reach the loss of the start from the photo", "in a third of steps"))
+        print(verdict(False, "--init style does not reach the loss of the start from noise", "in a third of them"))
     if arguments.json:
         print(json.dumps(found))
     if arguments.sheet:
@@ -187,18 +187,20 @@ def _measure(
 
 
 def _curves(bench: Bench, photo: Tensor, found: dict[str, Any], sheet: Path | None) -> None:
-    images = [photo]
+    images, curves = [photo], {}
     for name, (start, changes) in WAYS.items():
-        curve, image = bench.curve(photo, bench.by_network(photo) if start is None else start, **changes)
-        found["curves"][name] = vars(curve)
+        begin = between(photo, bench.by_network(photo)) if start is None else start
+        curve, image = bench.curve(photo, begin, **changes)
+        curves[name] = curve
         images.append(image)
         figures = f"{curve.losses[-1]:.3f} after {curve.work[-1]:.0f} evaluations"
         print(f"{bench.style}: {name}: {figures}, {curve.cpu_seconds:.0f} s of processor time", flush=True)
-        if name == "L-BFGS from the photo, one size":
-            reference = curve
-    until = curve.work_until(reference.losses[-1])
-    found["share"] = None if until is None else until / reference.work[-1]
-    print(f"{bench.style}: from the network, the loss of the start from the photo after {until or '-'} evaluations")
+    *others, ours = curves.values()
+    until = [ours.work_until(other.losses[-1]) for other in others]
+    shares = [None if work is None else work / other.work[-1] for work, other in zip(until, others, strict=True)]
+    for name, share in zip(curves, shares, strict=False):
+        print(f"{bench.style}: --init style has the loss of {name} after {share or float('inf'):.2f} of its evaluations")
+    found["curves"], found["share"] = {name: vars(curve) for name, curve in curves.items()}, shares[0]
     if sheet is not None:
         sheet.mkdir(parents=True, exist_ok=True)
         write_image(sheet / f"{bench.style}.png", to_pixels(torch.cat(images, dim=3), np.dtype(np.uint8)))

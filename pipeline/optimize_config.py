@@ -46,7 +46,7 @@ class OptimizeConfig:
     ] = 300
     init: Annotated[
         Literal["content", "noise", "style"],
-        Option("Where an optimized picture starts; style is the result of the network."),
+        Option("Where an optimized picture starts; style is half the photo, half the result of the network."),
     ] = "content"
     optimizer: Annotated[Literal["lbfgs", "adam"], Option("L-BFGS, or Adam.")] = "lbfgs"
     octaves: Annotated[int, Option("Most sizes from coarse to fine, each twice the one before.", min=1, max=12)] = 6

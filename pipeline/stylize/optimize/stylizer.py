@@ -112,12 +112,13 @@ class OptimizingStylizer:
         return frame.pixels
 
     def _optimize(self, pixels: Pixels, history: History) -> Pixels:
+        from models.optimize.picture import between
         from models.optimize.temporal import first_guess
 
         content, config = self._image(pixels), self._config.optimize
         start: Tensor | Start = "noise" if config.init == "noise" else "content"
         if config.init == "style":
-            start = self._image(self._stylized_by_network(pixels))
+            start = between(content, self._image(self._stylized_by_network(pixels)))
         losses: dict[str, PixelLoss] = {}
         steps = None
         if history:
