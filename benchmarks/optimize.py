@@ -199,7 +199,8 @@ def _curves(bench: Bench, photo: Tensor, found: dict[str, Any], sheet: Path | No
     until = [ours.work_until(other.losses[-1]) for other in others]
     shares = [None if work is None else work / other.work[-1] for work, other in zip(until, others, strict=True)]
     for name, share in zip(curves, shares, strict=False):
-        print(f"{bench.style}: --init style has the loss of {name} after {share or float('inf'):.2f} of its evaluations")
+        after = f"after {share:.2f} of its evaluations" if share else "never"
+        print(f"{bench.style}: --init style has the loss of {name} {after}")
     found["curves"], found["share"] = {name: vars(curve) for name, curve in curves.items()}, shares[0]
     if sheet is not None:
         sheet.mkdir(parents=True, exist_ok=True)

@@ -241,8 +241,8 @@ def optimize_image(
 def between(photo: Tensor, stylized: Tensor) -> Tensor:
     """Return the mean of a photo and a network's result, ``(1, 3, H, W)`` each.
 
-    The descent from it has what both have: the photo's detail, and a part of the strokes. From the network's result alone
-    it is slower after some 25 steps, as a network's artifacts are harder to remove than strokes are to add.
+    The descent from it has the photo's detail and a part of the strokes. From the network's result alone it is slower
+    after some 25 steps, as a network's artifacts are harder to remove than strokes are to add.
     """
     return (photo + stylized) / 2
 
