@@ -6,7 +6,7 @@ a new option is one line here. A `Setting` is for the library alone.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -29,6 +29,12 @@ def check_device(name: str) -> None:
     """Raise ValueError if ``name`` is not the name of a device; whether the device exists is not checked."""
     if not _DEVICE.fullmatch(name):
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+
+
+def gpu_number(device: str) -> int | None:
+    """Return N of the device ``cuda:N``; None for other devices, and for ``cuda``."""
+    kind, _, number = device.partition(":")
+    return int(number) if kind == "cuda" and number else None
 
 
 def check_hwaccel(name: str) -> None:
@@ -111,7 +117,7 @@ class DecodeConfig:
     hwaccel: Annotated[
         str,
         Option(
-            "Decode on an NVIDIA GPU: cuda or cuda:N; what it does not support is decoded in software.",
+            "Decode on an NVIDIA GPU: cuda (that of --device) or cuda:N; what it does not support, in software.",
             metavar="DEVICE",
             check=check_hwaccel,
         ),
@@ -132,7 +138,8 @@ class EncodeConfig:
     codec: Annotated[
         str,
         Option(
-            "h264, h265, av1, vp9, prores, ffv1, the name of an FFmpeg encoder, or auto: chosen by the container.",
+            "h264, h265, av1, vp9, prores, ffv1, the name of an FFmpeg encoder (h264_nvenc), or auto: chosen by the "
+            "container.",
             metavar="CODEC",
         ),
     ] = "auto"
@@ -338,6 +345,8 @@ class VideoConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.decode.hwaccel == "cuda" and self.stylize.device.startswith("cuda:"):
+            object.__setattr__(self, "decode", replace(self.decode, hwaccel=self.stylize.device))
         check_mask_options(self.stylize, self.mask, self.feather_px, self.invert_mask)
         if self.refine.seconds and not has_picture(self.stylize.style, self.stylize.style_end):
             raise ValueError(

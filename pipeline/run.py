@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config import StylizeConfig, VideoConfig, gpu_number
 from pipeline.decode.frame_mask import FrameMask
 from pipeline.decode.mask import open_mask
 from pipeline.decode.source import Source, open_source
@@ -103,8 +103,9 @@ def plan_clip(config: VideoConfig, source: Source) -> OutputPlan:
     """Plan the output of a clip; see `plan_output`."""
     size = stylized_width_px(source.info.width, config.stylize.compare), source.info.height
     may_replace = not config.fresh and is_placed(config.target)
+    gpu = gpu_number(config.stylize.device)
     try:
-        return plan_output(source, config.target, config.encode, size=size, may_replace=may_replace)
+        return plan_output(source, config.target, config.encode, size=size, may_replace=may_replace, gpu=gpu)
     except OutputError:
         clear_remains(config.target)  # if the output exists already, no later step does it
         raise

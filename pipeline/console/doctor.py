@@ -5,9 +5,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast
 
 from pipeline.errors import PipelineError, first_line
 
@@ -44,6 +42,7 @@ def examine() -> Iterator[Finding]:
         _openvino,
         _styles,
         _encoders,
+        _nvdec,
         _nvenc,
         _opencv,
         _studio,
@@ -163,23 +162,20 @@ def _encoders() -> Finding:
     return Finding("encoders", not missing, detail + (f"; missing: {', '.join(missing)}" if missing else ""), remedy)
 
 
+def _nvdec() -> Finding:
+    from pipeline.media.hardware import decoder_fault
+
+    fault = decoder_fault("cuda")
+    remedy = "" if fault is None else "an NVIDIA GPU with a decoder; not needed, software is the default"
+    return Finding("nvdec", fault is None, fault or "--hwaccel cuda decodes h264", remedy)
+
+
 def _nvenc() -> Finding:
-    working = [name for name in NVENC if _opens(name)]
+    from pipeline.media.hardware import encoder_fault
+
+    working = [name for name in NVENC if encoder_fault(name) is None]
     remedy = "" if working else "an NVIDIA GPU with an encoder; not needed, software encoders are the default"
-    return Finding("nvenc", bool(working), ", ".join(working) or "no hardware encoder opens", remedy)
-
-
-def _opens(encoder: str) -> bool:
-    import av
-
-    try:
-        context = cast(av.VideoCodecContext, av.CodecContext.create(encoder, "w"))
-        context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
-        context.time_base = Fraction(1, 30)
-        context.open()
-    except (av.FFmpegError, OSError, ValueError):
-        return False
-    return True
+    return Finding("nvenc", bool(working), ", ".join(working) or "no hardware encoder works", remedy)
 
 
 def _opencv() -> Finding:

@@ -28,7 +28,8 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
     os.environ.setdefault("SVT_LOG", "0")
     # FFV1 divides frames into slices, and does not find a division of a single column by itself.
     slices = {"slices": "1"} if plan.encoder.codec == "ffv1" and plan.width == 1 else {}
-    options = {**plan.options, **slices}
+    gpu = {} if plan.gpu is None or not plan.encoder.is_hardware else {"gpu": str(plan.gpu)}
+    options = {**plan.options, **slices, **gpu}
     stream = cast(VideoStream, container.add_stream(plan.encoder.name, rate=plan.rate, options=options))
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pixel_format

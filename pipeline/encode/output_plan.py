@@ -90,6 +90,7 @@ class OutputPlan:
         video_metadata: of the video stream.
         video_disposition: FFmpeg's disposition flags of the video stream.
         notices: what the user should know, one line each.
+        gpu: number of the GPU that a hardware encoder runs on; None for the first.
         keeps_ticks: whether an mp4 or mov must count in ticks of ``time_base``, and in no finer ones.
     """
 
@@ -114,6 +115,7 @@ class OutputPlan:
     video_metadata: Mapping[str, str]
     video_disposition: int
     notices: tuple[str, ...]
+    gpu: int | None = None
     keeps_ticks: bool = False
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import av
+import numpy as np
 from av.stream import Stream
 from av.video.stream import VideoStream
 
@@ -19,15 +20,16 @@ from pipeline.encode.muxer import Muxer, display_size
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.pixel_format import choose_format
 from pipeline.encode.side_streams.stream_map import map_streams
-from pipeline.errors import OutputError
-from pipeline.frames import VideoInfo
+from pipeline.errors import OutputError, reason_of
+from pipeline.frames import Frame, VideoInfo
 from pipeline.media.alpha import background_grey
 from pipeline.media.chapters import Chapter
-from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options
+from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options, in_software
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
 from pipeline.system.files import destination, new_temporary, remove, why_taken
 
+TRIAL_FRAMES = 4
 # mp4 stores durations in 31 bits of ticks: at a microsecond per tick, a frame can last 35 minutes.
 _FINEST_MP4 = Fraction(1, 1_000_000)
 
@@ -54,8 +56,12 @@ def plan_output(
     *,
     size: tuple[int, int] | None = None,
     may_replace: bool = False,
+    gpu: int | None = None,
 ) -> OutputPlan:
     """Return the plan by which the stylized frames of ``source`` become ``target`` (``-`` for standard output).
+
+    A hardware encoder encodes a few frames first. If it does not work here, or not for such frames, the plan has the
+    software encoder of the same codec, and a notice.
 
     Args:
         source: the opened input.
@@ -63,12 +69,45 @@ def plan_output(
         config: what is asked for.
         size: width and height of the stylized frames in pixels; None means the source's.
         may_replace: whether an existing target may be replaced although ``config`` does not say so.
+        gpu: number of the GPU for a hardware encoder; None for the first.
 
     Raises:
         ValueError: the codec, quality or preset does not exist.
         OutputError: the file cannot be written there, or the container or the machine does not support the plan.
     """
-    name, config = str(target), config or EncodeConfig()
+    config = config or EncodeConfig()
+    try:
+        return _plan(source, str(target), config, size, may_replace, gpu)
+    except _HardwareError as error:
+        hardware, reason = error.encoder, error.reason
+    plan = _plan(source, str(target), in_software(hardware, config), size, may_replace, None)
+    quality = plan.options.get(plan.encoder.quality_option or "")
+    chosen = f"{plan.encoder.name}{'' if quality is None else f', quality {quality}'}"
+    notice = f"{hardware.name} does not work here ({reason}): encoding with {chosen}"
+    return replace(plan, notices=(notice, *plan.notices))
+
+
+class _HardwareError(Exception):
+    """A hardware encoder does not encode what is planned.
+
+    Args:
+        encoder: that does not work.
+        reason: why, in the words of FFmpeg.
+    """
+
+    def __init__(self, encoder: Encoder, reason: str) -> None:
+        super().__init__(reason)
+        self.encoder, self.reason = encoder, reason
+
+
+def _plan(
+    source: Source,
+    name: str,
+    config: EncodeConfig,
+    size: tuple[int, int] | None,
+    may_replace: bool,
+    gpu: int | None,
+) -> OutputPlan:
     try:
         container = container_for(name)
     except ValueError as error:
@@ -118,6 +157,7 @@ def plan_output(
         has_free_keys=metadata.has_free_keys,
         video_disposition=0 if source.video is None else int(source.video.disposition),
         notices=(*notices, *metadata.notices),
+        gpu=gpu,
     )
     _try(plan)
     if name == "-" and display_size(plan) is not None:
@@ -171,13 +211,35 @@ def _try(plan: OutputPlan) -> None:
 
     Raises:
         OutputError: what failed, and what to choose instead.
+        _HardwareError: a hardware encoder failed.
     """
     try:
         Muxer(plan, io.BytesIO(), is_trial=True).abandon()
-    except (av.FFmpegError, OSError) as error:
-        name, reason = plan.encoder.name, getattr(error, "strerror", None) or error
-        hint = "choose another --codec, --preset or --height"
         if plan.encoder.is_hardware:
-            hint = f"this machine has no NVENC; choose --codec {plan.encoder.codec}"
+            _encode_some_frames(plan)
+    except (av.FFmpegError, OSError) as error:
+        name, reason = plan.encoder.name, reason_of(error)
+        if plan.encoder.is_hardware:
+            raise _HardwareError(plan.encoder, reason) from error
+        hint = "choose another --codec, --preset or --height"
         where = f"for {plan.width}x{plan.height} in {plan.container.suffix} files"
         raise OutputError(plan.target, f"{name} cannot be opened {where} ({reason}); {hint}") from error
+
+
+def _encode_some_frames(plan: OutputPlan) -> None:
+    """Encode a few frames into memory: a device may open an encoder that then encodes nothing.
+
+    Raises:
+        av.FFmpegError, OSError: the encoder fails.
+        _HardwareError: it returns another number of frames.
+    """
+    muxer = Muxer(replace(plan, streams=(), chapters=()), io.BytesIO(), is_trial=True)
+    pixels, step = np.zeros((plan.height, plan.width, 3), np.uint8), max(round(1 / (plan.rate * plan.time_base)), 1)
+    try:
+        for number in range(TRIAL_FRAMES):
+            muxer.write_frame(Frame(pixels, number * step, plan.time_base, step))
+        muxer.finish()
+    finally:
+        muxer.abandon()
+    if muxer.video_packets != TRIAL_FRAMES:
+        raise _HardwareError(plan.encoder, f"it returned {muxer.video_packets} of {TRIAL_FRAMES} frames")

@@ -1,7 +1,7 @@
 """The video encoders that can be used: pixel formats, quality, presets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -142,7 +142,7 @@ _ENCODERS = (
 )
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType({encoder.name: encoder for encoder in _ENCODERS})
-# Hardware encoders are chosen by their own name only.
+# Hardware encoders are chosen by their own name only, and replaced by these where they do not work.
 CODECS: Mapping[str, Encoder] = MappingProxyType(
     {encoder.codec: encoder for encoder in _ENCODERS if not encoder.is_hardware}
 )
@@ -159,6 +159,19 @@ def encoder_for(codec: str, container: Container) -> Encoder:
     if encoder is None:
         raise ValueError(f"unknown codec {codec!r}; use auto, {', '.join(CODECS)} or one of {', '.join(ENCODERS)}")
     return encoder
+
+
+def in_software(encoder: Encoder, config: EncodeConfig) -> EncodeConfig:
+    """Return ``config``, which is for the hardware encoder ``encoder``, for the software encoder of the same codec.
+
+    A quality is as many steps better than the default as before, on the software's scale; presets have no counterpart.
+    """
+    software, quality = CODECS[encoder.codec], config.quality
+    if quality is not None:
+        (default, _, largest), (other_default, other_smallest, other_largest) = encoder.quality, software.quality
+        moved = round(other_default + (quality - default) * other_largest / largest)
+        quality = min(max(moved, other_smallest), other_largest)
+    return replace(config, codec=encoder.codec, quality=quality, preset=None)
 
 
 def check_encoder(target: str, config: EncodeConfig) -> None:

@@ -297,7 +297,8 @@ def test_styles_lists_the_bundled_styles() -> None:
 
 def test_doctor_checks_everything() -> None:
     findings = {finding["name"]: finding for finding in json.loads(run("doctor", "--json")[1])["findings"]}
-    assert {"torch", "cpu", "cuda", "engine compile", "engine openvino", "encoders", "nvenc", "cache"} <= set(findings)
+    engines = {"engine compile", "engine openvino"}
+    assert engines | {"torch", "cpu", "cuda", "encoders", "nvdec", "nvenc", "cache"} <= set(findings)
     assert all(finding["works"] or finding["remedy"] for finding in findings.values())
     assert "libx264" in findings["encoders"]["detail"]
     assert run("doctor")[0] == 0

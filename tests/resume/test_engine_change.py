@@ -70,7 +70,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeCo
     monkeypatch.setattr(Compiler, "compile", lambda self, name, spec: fake.compile(self, name, spec))
     monkeypatch.setattr(Compiler, "close", lambda self: fake.ready.set())
     for module in ("compiler", "engine_choice", "successor"):
-        monkeypatch.setattr(f"pipeline.stylize.{module}.is_to_be_compiled", fake.is_to_be_compiled)
+        monkeypatch.setattr(f"pipeline.stylize.engine.{module}.is_to_be_compiled", fake.is_to_be_compiled)
     monkeypatch.setattr(models.engines.build, "build_engine", fake.build)
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
     monkeypatch.setitem(engine_choice.NEW_SECONDS, "compile", 0.0)
