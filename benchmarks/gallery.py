@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, stylized_scores
-from models.registry import bundled, find, read_catalog, with_styles
+from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, store_figures, stylized_scores
+from models.registry import bundled, read_catalog
 from pipeline.config import StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
@@ -217,13 +217,6 @@ def write_figures(cards: Path, style: str, figures: Mapping[str, float]) -> None
         raise ValueError(f"{cards}: contains no entry of {style!r}; known: {', '.join(known)}")
     known[style]["figures"] = known[style].get("figures", {}) | dict(figures)
     write_atomically(str(cards), (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def store_figures(style: str, figures: Mapping[str, float]) -> None:
-    """Put the figures into the metadata of a style, in its weight file."""
-    catalog, found = find(style)
-    changed = dict(catalog.styles) | {found.name: replace(found, figures={**found.figures, **figures})}
-    write_atomically(str(catalog.path), with_styles(catalog.path, list(changed.values())))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import machine, machine_line, verdict
+from benchmarks.scoring import store_figures
 from models.engines.capabilities import native_precision
 from models.optimize.picture import PictureOptimizer, Report, Start, between
 from models.optimize.settings import OptimizeSettings
@@ -156,6 +157,9 @@ def _arguments() -> argparse.Namespace:
     add("--threads", type=int, default=0)
     add("--only", choices=("curves", "gallery"))
     add("--sheet", type=Path, metavar="FOLDER", help="for the pictures and the plot")
+    add(
+        "--store", action="store_true", help="write the distance from the optimum into the metadata of the weight files"
+    )
     add("--json", action="store_true")
     return parser.parse_args()
 
@@ -183,6 +187,8 @@ def _measure(
             found["ratios"].append(bench.loss(photo, start) / curve.losses[-1])
         ratio = geometric_mean(found["ratios"])
         print(f"{style}: the network's loss is {ratio:.1f} times the optimum's, mean of {len(photos)}", flush=True)
+        if arguments.store:
+            store_figures(style, {"times_optimum": round(ratio, 2)})
     return found
 
 

@@ -1,13 +1,15 @@
-"""Stylize a clip and measure it: what several benchmarks share."""
+"""Stylize a clip, measure it, keep the figures: what several benchmarks share."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from models.registry import find, with_styles
 from pipeline.config import EncodeConfig, StylizeConfig, VideoConfig
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluate import evaluate
@@ -15,6 +17,7 @@ from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.notices import Notify
 from pipeline.run import stylize_video
+from pipeline.system.files import write_atomically
 from pipeline.train.config import TrainConfig
 from pipeline.train.train import train
 from sample_videos import CLIPS, clip
@@ -34,6 +37,13 @@ def add_scoring(parser: argparse.ArgumentParser, *, frames: int) -> None:
 def score_line(scores: Scores) -> str:
     """Stability, style and content of one stylized clip."""
     return f"e_stab {scores.e_stab:.4f}  style {scores.style or 0:.3f}  content {scores.content or 0:.2f}"
+
+
+def store_figures(style: str, figures: Mapping[str, float]) -> None:
+    """Put the figures into the metadata of a style, in its weight file."""
+    catalog, found = find(style)
+    changed = dict(catalog.styles) | {found.name: replace(found, figures={**found.figures, **figures})}
+    write_atomically(str(catalog.path), with_styles(catalog.path, list(changed.values())))
 
 
 def train_aloud(config: TrainConfig) -> None:
