@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.engines.capabilities import can_compile
-from pipeline.resume.manifest import Manifest, is_intact, read_manifest, work_dir_path
+from pipeline.resume.work_folder.manifest import Manifest, is_intact, read_manifest, work_dir_path
 from pipeline.system.folders import remove_private
 from tests.support.changing import COMPILED, STARTED
 from tests.support.compiling import shared_precompiled_headers

@@ -18,9 +18,9 @@ import models.engines.capabilities
 from pipeline.config import StylizeConfig
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
-from pipeline.stylize import engine_choice, successor
+from pipeline.stylize.engine import engine_choice, successor
+from pipeline.stylize.engine.successor import Successor
 from pipeline.stylize.stylizer import Stylizer
-from pipeline.stylize.successor import Successor
 from tests.support.resuming import config
 
 SEGMENT_FRAMES = 8
