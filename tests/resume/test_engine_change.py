@@ -151,6 +151,23 @@ def test_a_render_that_ends_before_the_engine_is_ready_goes_on_with_the_other_on
     assert negatives(target, tmp_path / "eager.mp4", tmp_path / "compiled.mp4") == [n >= 16 for n in range(40)]
 
 
+def test_the_engine_that_took_over_stays_however_few_frames_are_left(
+    tmp_path: Path, clip: Path, compiler: FakeCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one would finish sooner, had this one still to be chosen: its code is gone from the cache."""
+    make_references(clip, tmp_path, compiler)
+    target = tmp_path / "out.mp4"
+    compiler.ready.set()
+    with pytest.raises(KeyboardInterrupt):
+        stylize_video(config(clip, target, stylize=AUTO), progress=at_frame(12, interrupt))
+    manifest = read_manifest(work_dir_path(str(target)))
+    assert manifest is not None
+    assert (manifest.engine["engine"], manifest.frames) == ("compile", 8)
+    monkeypatch.setitem(engine_choice.CACHED_SECONDS, "compile", 1000.0)
+    assert stylize_video(config(clip, target, stylize=AUTO)).engine == "compile"
+    assert negatives(target, tmp_path / "eager.mp4", tmp_path / "compiled.mp4") == [True] * 40
+
+
 def test_without_the_engine_that_took_over_the_render_is_refused(
     tmp_path: Path, clip: Path, compiler: FakeCompiler
 ) -> None:

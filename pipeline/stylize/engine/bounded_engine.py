@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pipeline.config import StylizeConfig
@@ -86,8 +87,9 @@ class BoundedEngine:
             if may_change:
                 self.successor, choices = split(choices)
         elif may_change:
-            others = available_engines(spec.device)
-            fitting = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in others]
+            faster = takewhile(lambda name: name != config.engine, available_engines(spec.device))
+            names_in_order = (*faster, config.engine)
+            fitting = [self._fit(*fit_to_memory(name, spec, usage, workers, bound)) for name in names_in_order]
             best = soonest_first(fitting, frame_count, core.cores)[0]
             self.successor = best if best[0] != config.engine and can_succeed(best[1], choices[0][1]) else None
         is_chosen = len(choices) > 1 and choices[0][0] == "eager"  # a faster one is not worth its start

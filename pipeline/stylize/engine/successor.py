@@ -27,9 +27,11 @@ def split(choices: "Sequence[Choice]") -> "tuple[Choice | None, list[Choice]]":
 def can_succeed(spec: "EngineSpec", before: "EngineSpec") -> bool:
     """Return whether the engine built from ``spec`` may take over from that of ``before``.
 
-    Both stylize as many whole frames at once, so that a frame gets what as many frames before it have left.
+    Both stylize as many whole frames at once, so that a frame gets what as many frames before it have left. On a GPU
+    none does: there the process that stylizes would have to compile, while it stylizes.
     """
-    return spec.workers == before.workers and spec.tiling is None and before.tiling is None
+    is_whole = spec.tiling is None and before.tiling is None
+    return spec.device.type == "cpu" and spec.workers == before.workers and is_whole
 
 
 class Successor:
