@@ -30,7 +30,7 @@ from pipeline.frames import Pixels
 from pipeline.media.stills import read_image, write_image
 from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ from pipeline.evaluate.evaluate import READ_TOGETHER
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import write_image
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 
 FIGURES = ("e_stab", "e_stab10", "style", "content", "input_e_stab")
 # Columns of the table: figures with their number of digits, and groups of a figure for each size of strokes.

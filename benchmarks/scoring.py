@@ -17,7 +17,7 @@ from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.notices import Notify
 from pipeline.run import stylize_video
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.train.config import TrainConfig
 from pipeline.train.train import train
 from sample_videos import CLIPS, clip

@@ -27,7 +27,7 @@ from benchmarks.drawings.mosaic import mosaic
 from benchmarks.drawings.woodcut import woodcut
 from models.registry import BUNDLED
 from pipeline.media.stills import IMAGE_SUFFIXES, write_image
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 
 CARDS = BUNDLED / "paintings.json"
 DRAWINGS = {"woodcut": woodcut, "mosaic": mosaic, "comic": comic}

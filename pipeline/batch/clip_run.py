@@ -16,7 +16,7 @@ from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.errors import OutputError, PipelineError, first_line, notes_of
 from pipeline.progress import Progress
 from pipeline.summary import Summary
-from pipeline.system.files import remove
+from pipeline.system.files.atomic import remove
 from pipeline.system.folders import make_folder
 from pipeline.system.urls import is_url
 

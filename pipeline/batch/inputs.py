@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from pipeline.errors import InputError
 from pipeline.notices import Notify
 from pipeline.resume.work_folder.manifest import SUFFIX
-from pipeline.system.files import describe_links, is_inside
+from pipeline.system.files.names import describe_links, is_inside
 from pipeline.system.urls import Store, StoreError, is_url, join_url
 
 JOB_FILES = (".toml", ".csv")

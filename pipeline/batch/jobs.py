@@ -20,7 +20,7 @@ from pipeline.resume.work_folder.manifest import LONGEST_NAME_BYTES, SUFFIX
 from pipeline.style_spec import has_picture
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
-from pipeline.system.files import is_inside, why_outside
+from pipeline.system.files.names import is_inside, why_outside
 from pipeline.system.urls import is_url
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")

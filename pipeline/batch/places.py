@@ -11,7 +11,7 @@ from pipeline.resume.work_folder.manifest import NAME, SUFFIX, ManifestError, re
 from pipeline.resume.work_folder.manifest import is_placed as is_placed_here
 from pipeline.resume.work_folder.work_dir import clear_remains as clear_remains_here
 from pipeline.storage.mirror import Mirror
-from pipeline.system.files import file_signature, input_signature
+from pipeline.system.files.reading import file_signature, input_signature
 from pipeline.system.folders import scratch_folder
 from pipeline.system.urls import Store, StoreError, is_url
 

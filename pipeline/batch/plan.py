@@ -23,7 +23,7 @@ from pipeline.media.stills import is_still_image
 from pipeline.resume.disk_space import bits_per_pixel
 from pipeline.storage.fetch import fetched
 from pipeline.stylize.stylizer import stylized_width_px
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.system.folders import cache_folder
 from pipeline.system.urls import is_url
 

@@ -25,7 +25,8 @@ from pipeline.batch.places import content, is_placed, push_file, signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import mask_hash, optimize_identity, refine_hashes, style_hashes
-from pipeline.system.files import read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import read_own
 from pipeline.system.folders import make_private
 from pipeline.system.urls import join_url
 

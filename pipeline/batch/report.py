@@ -14,7 +14,7 @@ from pipeline.batch.events import Ended
 from pipeline.batch.records import Record, Records
 from pipeline.errors import printable
 from pipeline.media.damage import MAX_IN_NOTICE
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.system.folders import make_folder
 
 _STATUS = {"done": "painted", "failed": "failed", "waiting": "not started", "started": "interrupted"}

@@ -19,7 +19,7 @@ from pipeline.batch.watch import Arrivals, WatchTimes, may_grow
 from pipeline.errors import InputError, OutputError
 from pipeline.resume.disk_space import size_text
 from pipeline.stylize.device import find_device
-from pipeline.system.files import remove_all_abandoned
+from pipeline.system.files.atomic import remove_all_abandoned
 from pipeline.system.lock import HeldError, Lock
 from pipeline.workers.protocol import SegmentExecutor
 

@@ -11,7 +11,7 @@ from pipeline.batch.jobs import Job
 from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.system.folders import make_private
 from pipeline.workers.stored.job import is_stored
 

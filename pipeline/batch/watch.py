@@ -17,7 +17,7 @@ from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
 from pipeline.batch.records import Records
 from pipeline.errors import InputError, PipelineError
 from pipeline.notices import Notify
-from pipeline.system.files import file_signature, open_input
+from pipeline.system.files.reading import file_signature, open_input
 
 try:
     import fcntl

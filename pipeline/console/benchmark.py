@@ -14,7 +14,7 @@ from pipeline.console.config import BenchmarkConfig
 from pipeline.console.doctor import own_version
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.system.folders import cache_folder, scratch_folder
 
 if TYPE_CHECKING:

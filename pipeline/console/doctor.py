@@ -208,7 +208,7 @@ def _studio() -> Finding:
 
 
 def _cache() -> Finding:
-    from pipeline.system.files import new_temporary, remove
+    from pipeline.system.files.atomic import new_temporary, remove
     from pipeline.system.folders import cache_folder
 
     try:

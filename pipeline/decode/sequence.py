@@ -17,7 +17,7 @@ from pipeline.media.packets import StreamPacket
 from pipeline.media.photo.photo import Photo
 from pipeline.media.photo.reader import read_stored
 from pipeline.media.stills import image_size
-from pipeline.system.files import why_outside
+from pipeline.system.files.names import why_outside
 
 CONTAINER = "image sequence"
 FPS = Fraction(25)

@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.media.boxes import riff_chunks
 from pipeline.media.damage import Damage, DamageLog
 from pipeline.media.packets import StreamPacket
-from pipeline.system.files import open_input
+from pipeline.system.files.reading import open_input
 
 
 def is_webp(path: str) -> bool:

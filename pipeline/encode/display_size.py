@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.media.boxes import parse_element
-from pipeline.system.files import open_existing, sync
+from pipeline.system.files.writing import open_existing, sync
 
 TITLE_PADDING = " " * 24
 """Appended to the title of the track."""

@@ -19,7 +19,7 @@ from pipeline.encode.side_streams.side_tracks import SideTrack
 from pipeline.frames import Frame
 from pipeline.media.chapters import write_chapters
 from pipeline.media.packets import StreamPacket, VideoPacket
-from pipeline.system.files import remove
+from pipeline.system.files.atomic import remove
 
 
 class Muxer:

@@ -14,7 +14,7 @@ from pipeline.media.codecs import Encoder
 from pipeline.media.containers import Container
 from pipeline.media.damage import Damage
 from pipeline.media.stream_kinds import codec_name, stream_kind
-from pipeline.system.files import destination
+from pipeline.system.files.names import destination
 
 Action = Literal["copy", "convert", "drop"]
 

@@ -27,7 +27,8 @@ from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options, in_software
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
-from pipeline.system.files import destination, new_temporary, remove, why_taken
+from pipeline.system.files.atomic import new_temporary, remove
+from pipeline.system.files.names import destination, why_taken
 
 TRIAL_FRAMES = 4
 # mp4 stores durations in 31 bits of ticks: at a microsecond per tick, a frame can last 35 minutes.

@@ -18,7 +18,7 @@ from pipeline.media.colorspace import BT2020
 from pipeline.media.image_sequence import ImageSequence, find_sequence, wanted_numbers
 from pipeline.media.photo.photo import Photo
 from pipeline.media.photo.writer import FORMAT_OF_SUFFIX, check_format, write_photo
-from pipeline.system.files import replace_atomically
+from pipeline.system.files.atomic import replace_atomically
 from pipeline.system.folders import make_folder
 
 FIRST_NUMBER = 1

@@ -13,7 +13,8 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
 from pipeline.media.packets import SidePackets
-from pipeline.system.files import new_temporary, remove, replace_atomically, write_all
+from pipeline.system.files.atomic import new_temporary, remove, replace_atomically
+from pipeline.system.files.writing import write_all
 from pipeline.threads import SideWork
 
 

@@ -11,7 +11,7 @@ from pipeline.export.config import SUFFIX, ExportConfig
 from pipeline.media.stills import check_image_target
 from pipeline.stylize.stabilizer import KEEP, MEMORY
 from pipeline.stylize.style import load_style_settings
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 
 if TYPE_CHECKING:
     from models.export.comparison import Difference

@@ -12,7 +12,7 @@ from pipeline.image.config import ImageConfig
 from pipeline.media.photo.writer import FORMAT_OF_SUFFIX, SUFFIX_OF_FORMAT
 from pipeline.media.stills import IMAGE_SUFFIXES, check_image_target
 from pipeline.notices import Notify
-from pipeline.system.files import is_inside, why_outside, why_taken
+from pipeline.system.files.names import is_inside, why_outside, why_taken
 
 # Endings of files in a folder that are pictures; other files there are ignored.
 PICTURE_SUFFIXES = IMAGE_SUFFIXES | {".gif"}

@@ -10,7 +10,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.live.controls import Controls
 from pipeline.style_spec import Dials, is_picture
 from pipeline.stylize.picture_style import load_predictor
-from pipeline.system.files import why_outside
+from pipeline.system.files.names import why_outside
 
 if TYPE_CHECKING:
     from pipeline.live.stylize.live_network import LiveNetwork

@@ -29,7 +29,9 @@ from PIL import (  # noqa: F401 - each plugin registers its format
 from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
 from pipeline.style_spec import PICTURE_SUFFIXES
-from pipeline.system.files import open_input, why_taken, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.names import why_taken
+from pipeline.system.files.reading import open_input
 
 IMAGE_SUFFIXES = PICTURE_SUFFIXES
 # The only formats that are read, by Pillow's name. Others start programs (EPS: Ghostscript) or are rarely tested.

@@ -16,7 +16,7 @@ from pipeline.errors import InputError, StyleError
 from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import ImageSequence, find_sequence
 from pipeline.style_spec import blends_of, is_picture, parse_blend, style_name
-from pipeline.system.files import input_signature, open_input
+from pipeline.system.files.reading import input_signature, open_input
 
 if TYPE_CHECKING:
     from pipeline.encode.output_plan import OutputPlan

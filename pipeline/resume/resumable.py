@@ -27,7 +27,8 @@ from pipeline.resume.segments import mark_segments
 from pipeline.resume.store import SegmentStore
 from pipeline.resume.work_folder.work_dir import WorkDir
 from pipeline.stylize.stylizer import StylizeStage
-from pipeline.system.files import file_signature, remove, replace_atomically, reserve, write_atomically
+from pipeline.system.files.atomic import remove, replace_atomically, reserve, write_atomically
+from pipeline.system.files.reading import file_signature
 from pipeline.system.folders import scratch_folder
 
 LoadStylizer = Callable[[StylizeConfig], StylizeStage]

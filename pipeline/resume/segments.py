@@ -21,7 +21,8 @@ from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.resume.work_folder.segment_record import Segment
-from pipeline.system.files import own_digest, remove, replace_atomically, reserve
+from pipeline.system.files.atomic import remove, replace_atomically, reserve
+from pipeline.system.files.reading import own_digest
 
 # In mp4 the times of reordered frames stay exact; the other containers are used for codecs without reordering.
 _FORMATS = {"prores": ("mov", ".mov"), "ffv1": ("matroska", ".mkv")}

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import InputError, reason_of
-from pipeline.system.files import make_link, new_temporary, remove, replace_atomically, set_time
+from pipeline.system.files.atomic import new_temporary, remove, replace_atomically
+from pipeline.system.files.writing import make_link, set_time
 from pipeline.system.folders import cache_folder, content_bytes, make_private, remove_private, scratch_folder
 from pipeline.system.lock import HeldError, Lock
 from pipeline.system.urls import Store, StoreError, is_url

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from pipeline.errors import OutputError
 from pipeline.resume.work_folder.manifest import NAME
-from pipeline.system.files import file_signature, read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import file_signature, read_own
 from pipeline.system.folders import make_private
 from pipeline.system.urls import Store, StoreError
 

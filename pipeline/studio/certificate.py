@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InputError, OutputError, first_line, reason_of
 from pipeline.studio.addresses import names_of
 from pipeline.studio.config import StudioConfig
-from pipeline.system.files import read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import read_own
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipeline.errors import OutputError, reason_of
 from pipeline.studio.config import StudioConfig
-from pipeline.system.files import read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import read_own
 from pipeline.system.folders import data_folder, make_private
 from pipeline.system.lock import hold_lock
 

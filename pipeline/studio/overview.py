@@ -14,7 +14,8 @@ from models.registry import BUNDLED, StyleMetadata
 from pipeline.studio.answers import RequestError
 from pipeline.studio.config import StudioConfig
 from pipeline.stylize.style import bundled_styles
-from pipeline.system.files import file_signature, read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import file_signature, read_own
 from pipeline.system.folders import cache_folder, make_private
 
 # The page starts with it.

@@ -13,7 +13,7 @@ from models.registry import LoadedStyle, StyleMetadata, WeightsError
 from pipeline.errors import StyleError
 from pipeline.media.style_image import at_size, check_picture, read_picture
 from pipeline.style_spec import Dials, style_name
-from pipeline.system.files import open_input
+from pipeline.system.files.reading import open_input
 
 if TYPE_CHECKING:
     from models.predictor.file import LoadedPredictor

@@ -11,7 +11,9 @@ from weakref import WeakValueDictionary
 from filelock import FileLock, Timeout
 
 from pipeline.errors import OutputError, reason_of
-from pipeline.system.files import check_name, remove, write_into
+from pipeline.system.files.atomic import remove
+from pipeline.system.files.names import check_name
+from pipeline.system.files.writing import write_into
 from pipeline.system.folders import make_private
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from models.weight_file import PickleFileError, read_header
 from pipeline.errors import OutputError, StyleError, first_line
-from pipeline.system.files import open_input, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import open_input
 
 if TYPE_CHECKING:
     from models.training.predictor.trainer import PredictorTrainer

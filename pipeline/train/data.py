@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.frames import Pixels
 from pipeline.media.stills import IMAGE_SUFFIXES, is_still_image, read_image
 from pipeline.notices import Notify
-from pipeline.system.files import describe_links, is_inside, why_outside
+from pipeline.system.files.names import describe_links, is_inside, why_outside
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.errors import InputError, OutputError, StyleError, first_line
 from pipeline.media.stills import write_image
 from pipeline.notices import Notify
-from pipeline.system.files import remove, why_taken, write_atomically
+from pipeline.system.files.atomic import remove, write_atomically
+from pipeline.system.files.names import why_taken
 from pipeline.system.lock import hold_lock
 from pipeline.train.checkpoint import restore, write_checkpoint
 

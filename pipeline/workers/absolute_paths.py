@@ -14,7 +14,7 @@ from pipeline.mask_spec import parse_mask
 from pipeline.resume.fingerprint import content_hash, differences_here, is_same_content
 from pipeline.resume.work_folder.manifest import NAME, work_dir_path
 from pipeline.style_spec import is_picture, rename_styles
-from pipeline.system.files import file_signature
+from pipeline.system.files.reading import file_signature
 from pipeline.workers.protocol import JoinJob, SegmentJob
 
 

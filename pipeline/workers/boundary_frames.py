@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 
 from pipeline.frames import Frame, Pixels
-from pipeline.system.files import open_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import open_own
 
 FIRST, NEXT = "first.safetensors", "next.safetensors"
 

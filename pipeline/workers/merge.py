@@ -22,7 +22,8 @@ from pipeline.notices import Notices
 from pipeline.resume.fingerprint import differences, identify, style_hashes
 from pipeline.resume.store import SegmentStore
 from pipeline.resume.work_folder.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
-from pipeline.system.files import file_signature, remove
+from pipeline.system.files.atomic import remove
+from pipeline.system.files.reading import file_signature
 from pipeline.workers.absolute_paths import with_absolute_paths
 from pipeline.workers.boundary_frames import BoundaryFrame, read_boundary
 from pipeline.workers.partition import WarmUp, extend_warm_up, find_boundaries

@@ -35,7 +35,8 @@ from pipeline.stylize.device import find_device
 from pipeline.stylize.engine.memory_budget import queue_depth
 from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.stylizer import MakeStylizer, StylizeStage
-from pipeline.system.files import read_own, write_loosely
+from pipeline.system.files.reading import read_own
+from pipeline.system.files.writing import write_loosely
 from pipeline.workers.absolute_paths import check_machine
 from pipeline.workers.boundary_frames import FIRST, NEXT, BoundaryFrame
 from pipeline.workers.protocol import SegmentJob, SegmentResult

@@ -11,7 +11,7 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Event, Failed, Finished, Started
 from pipeline.batch.session import plan, run_batch
 from pipeline.errors import DeviceError, InputError, OutputError
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 from pipeline.system.lock import Lock
 from tests.support.batching import OPTIONS, batch_config, make_clips, outputs_in, outputs_of, run_here, while_stylizing
 from tests.support.media import Clip, make_clip

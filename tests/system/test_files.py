@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.system.files import new_temporary, remove, replace_atomically, reserve, write_all, write_atomically
+from pipeline.system.files.atomic import new_temporary, remove, replace_atomically, reserve, write_atomically
+from pipeline.system.files.writing import write_all
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs links and locks")
 
@@ -82,7 +83,7 @@ def test_a_temporary_file_that_was_exchanged_is_not_put_in_place(tmp_path: Path)
 @posix
 def test_what_a_killed_run_left_is_deleted_and_what_a_running_one_writes_stays(tmp_path: Path) -> None:
     target = str(tmp_path / "out.mp4")
-    code = "import sys; from pipeline.system.files import new_temporary; print(new_temporary(sys.argv[1]), flush=True)"
+    code = "import sys; from pipeline.system.files import atomic; print(atomic.new_temporary(sys.argv[1]), flush=True)"
     holder = subprocess.Popen(
         [sys.executable, "-c", f"{code}; sys.stdin.read()", target], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

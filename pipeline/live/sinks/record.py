@@ -13,7 +13,8 @@ from pipeline.live.controls import Controls
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
 from pipeline.live.sinks.writer import LiveWriter
-from pipeline.system.files import claim, why_taken
+from pipeline.system.files.names import why_taken
+from pipeline.system.files.writing import claim
 
 # FFmpeg's name and options of each format. A killed session leaves a file that plays: Matroska writes a cluster per
 # second; mp4 and mov write a fragment per key frame, and become plain files when they are finished.

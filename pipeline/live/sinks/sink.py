@@ -9,7 +9,7 @@ from av.audio.frame import AudioFrame
 
 from pipeline.errors import PipelineError
 from pipeline.live.frames import LiveFrame
-from pipeline.system.files import why_taken
+from pipeline.system.files.names import why_taken
 
 
 class SinkError(PipelineError):

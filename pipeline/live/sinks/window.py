@@ -20,7 +20,8 @@ from pipeline.live.sinks.display import has_display
 from pipeline.live.sinks.overlay import FrameMeter, draw_help, draw_status, status_line
 from pipeline.live.sinks.script_process import ScriptProcess
 from pipeline.live.sinks.sink import Sink, SinkError, unused_path
-from pipeline.system.files import scratch_file, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.writing import scratch_file
 from pipeline.system.folders import make_folder
 
 EXIT_SECONDS, CLOSE_SECONDS = 10.0, 2.0

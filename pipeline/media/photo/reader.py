@@ -30,7 +30,7 @@ from pipeline.media.stills import (
     open_image,
 )
 from pipeline.notices import Notify
-from pipeline.system.files import open_input
+from pipeline.system.files.reading import open_input
 
 # Place of the number of bits in a PNG (ISO/IEC 15948, 11.2.2).
 _PNG_BITS = 24

@@ -18,7 +18,7 @@ from pipeline.media.photo.metadata import written_exif
 from pipeline.media.photo.photo import Photo
 from pipeline.media.photo.tiff import encode_tiff
 from pipeline.notices import Notify
-from pipeline.system.files import write_atomically
+from pipeline.system.files.atomic import write_atomically
 
 FORMAT_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 SUFFIX_OF_FORMAT = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}

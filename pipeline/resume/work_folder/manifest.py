@@ -27,7 +27,9 @@ from typing import Any
 from pipeline.errors import first_line
 from pipeline.resume.work_folder import manifest_check as check
 from pipeline.resume.work_folder.segment_record import Segment, parse_segments
-from pipeline.system.files import append, file_signature, own_digest, read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import file_signature, own_digest, read_own
+from pipeline.system.files.writing import append
 
 FORMAT = 5
 SUFFIX = ".flowbrush"

@@ -19,15 +19,9 @@ from pipeline.resume.work_folder.manifest import (
     work_dir_path,
 )
 from pipeline.resume.work_folder.segment_record import Segment
-from pipeline.system.files import (
-    file_signature,
-    own_digest,
-    read_own,
-    remove,
-    remove_abandoned,
-    remove_folder,
-    write_atomically,
-)
+from pipeline.system.files.atomic import remove, remove_abandoned, write_atomically
+from pipeline.system.files.reading import file_signature, own_digest, read_own
+from pipeline.system.files.writing import remove_folder
 from pipeline.system.folders import is_private, make_private
 from pipeline.system.lock import HeldError, Lock, is_held_here
 

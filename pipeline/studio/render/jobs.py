@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.studio.render.records import read_records, write_record
-from pipeline.system.files import remove
+from pipeline.system.files.atomic import remove
 from pipeline.system.folders import remove_private
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pipeline.system.files import write_loosely
+from pipeline.system.files.writing import write_loosely
 from pipeline.system.process import keep_freed_memory, silence_pillow, use_safe_path
 
 # Linux groups the processes of a session, and shares the cores between groups: `nice` counts within one alone.

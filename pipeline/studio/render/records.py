@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.errors import reason_of
-from pipeline.system.files import read_own, write_atomically
+from pipeline.system.files.atomic import write_atomically
+from pipeline.system.files.reading import read_own
 from pipeline.system.folders import make_private, remove_private
 
 if TYPE_CHECKING:

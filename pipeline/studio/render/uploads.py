@@ -14,7 +14,8 @@ from pipeline.studio.answers import RequestError
 from pipeline.studio.render.records import new_id, read_records, write_record
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from pipeline.system.files import open_existing, remove, replace_atomically, reserve, write_all
+from pipeline.system.files.atomic import remove, replace_atomically, reserve
+from pipeline.system.files.writing import open_existing, write_all
 from pipeline.system.folders import make_private, remove_private
 
 # Uploads that may arrive at the same time, and clips that may lie here.

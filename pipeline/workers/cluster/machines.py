@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DeviceError, first_line
-from pipeline.system.files import open_input
+from pipeline.system.files.reading import open_input
 from pipeline.system.process import safe_path
 
 _ROOT = Path(__file__).resolve().parents[3]

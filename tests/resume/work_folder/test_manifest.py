@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.resume.work_folder.manifest import NAME, OLD_NAME, Manifest, ManifestError, read_manifest, work_dir_path
 from pipeline.resume.work_folder.segment_record import Segment
-from pipeline.system import files
+from pipeline.system.files import atomic
 
 ENGINE = {"engine": "eager", "precision": "fp32", "device": "cpu", "workers": 1, "strip_rows": None}
 
@@ -70,7 +70,7 @@ def test_a_segment_costs_one_line_however_many_there_are(tmp_path: Path, monkeyp
     manifest, path = with_segments(1000), tmp_path / NAME
     manifest.write(str(tmp_path))
     before, number = path.read_bytes(), path.stat().st_ino
-    monkeypatch.setattr(files, "replace_atomically", pytest.fail)
+    monkeypatch.setattr(atomic, "replace_atomically", pytest.fail)
     manifest.segments.append(segment(1000))
     manifest.damage.append({"stream": "video", "packet": 1, "seconds": None, "reason": "it is gone"})
     manifest.is_complete = True
