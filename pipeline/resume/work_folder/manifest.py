@@ -219,9 +219,10 @@ def read_manifest(folder: str) -> Manifest | None:
 
 
 def _read_lines(content: bytes) -> dict[str, Any]:
-    """Return the parts of a manifest by name. The last line does not count unless it is complete.
+    """Return the parts of a manifest by name, as far as its lines can be read and are complete.
 
-    A run was killed, or the machine lost its power, while it wrote that line.
+    A run was killed, or the machine lost its power, while it wrote the rest. Of lines across two blocks of a disk, the
+    second may be there without the first, which is zeros then.
     """
     head, *lines = content.split(b"\n")[:-1] or [b""]
     data = json.loads(head)
@@ -230,7 +231,11 @@ def _read_lines(content: bytes) -> dict[str, Any]:
     lists = {"segment": "segments", "damage": "damage", "change": "changes"}
     data |= _LAST_COUNTS | {name: [] for name in lists.values()}
     for line in lines:
-        ((name, value),) = json.loads(line).items()
+        try:
+            part = json.loads(line)
+        except ValueError:
+            break
+        ((name, value),) = part.items()
         if name in lists:
             data[lists[name]].append(value)
         elif name in _LAST_COUNTS:

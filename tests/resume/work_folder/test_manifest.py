@@ -94,18 +94,29 @@ def test_what_is_taken_back_is_not_in_the_file(tmp_path: Path) -> None:
     assert read_manifest(str(tmp_path)) == manifest
 
 
-@pytest.mark.parametrize("torn", ["begun", "half", "zeros"])
-def test_a_torn_last_line_is_ignored_and_goes_with_the_next_write(tmp_path: Path, torn: str) -> None:
+@pytest.mark.parametrize("torn", ["begun", "half", "zeros", "zeros before the end", "zeros before a line"])
+def test_torn_last_lines_are_ignored_and_go_with_the_next_write(tmp_path: Path, torn: str) -> None:
     manifest, path = with_segments(2), tmp_path / NAME
     manifest.write(str(tmp_path))
     whole = path.read_bytes()
     manifest.segments.append(segment(2))
+    manifest.changes.append({"frame": 2, "engine": ENGINE})
     manifest.write(str(tmp_path))
-    line = path.read_bytes()[len(whole) :]
-    path.write_bytes(whole + {"begun": b"{", "half": line[: len(line) // 2], "zeros": bytes(len(line))}[torn])
+    lines = path.read_bytes()[len(whole) :]
+    first, half = lines.index(b"\n"), len(lines) // 2
+    assert first < half
+    left = {
+        "begun": b"{",
+        "half": lines[: first // 2],
+        "zeros": bytes(len(lines)),
+        "zeros before the end": bytes(half) + lines[half:],
+        "zeros before a line": bytes(first) + lines[first:],
+    }
+    path.write_bytes(whole + left[torn])
     found = read_manifest(str(tmp_path))
     assert found == with_segments(2)
     found.segments.append(segment(2))
+    found.changes.append({"frame": 2, "engine": ENGINE})
     found.write(str(tmp_path))
     assert read_manifest(str(tmp_path)) == manifest
 
