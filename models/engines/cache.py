@@ -3,11 +3,13 @@
 The only module of the models that writes files. The caller hands in a folder that only this user can write to.
 """
 
+import contextlib
 import hashlib
 import inspect
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,10 @@ SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kerne
 
 _DIGEST = "sha256"
 """Name of the file with the hash of the file of `keep_file`."""
+_UNFINISHED = "unfinished-"
+"""Start of the names of the folders in which `store` writes."""
+_ABANDONED_SECONDS = 24 * 3600
+"""Age from which such a folder is abandoned; compiling takes a minute, and clocks of machines differ."""
 
 
 def cache_key(facts: str, *more: bytes) -> str:
@@ -47,7 +53,8 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
         OSError: the cache cannot be written.
     """
     target.parent.mkdir(0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as temporary:
+    _delete_abandoned(target.parent)
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent, ignore_cleanup_errors=True) as temporary:
         complete = Path(temporary, "complete")
         complete.mkdir(0o700)
         write(complete)
@@ -57,6 +64,14 @@ def store(target: Path, marker: str, write: Callable[[Path], None]) -> None:
             if not (target / marker).exists():  # the rest of an interrupted deletion, not the work of another process
                 shutil.rmtree(target, ignore_errors=True)
                 complete.rename(target)
+
+
+def _delete_abandoned(folder: Path) -> None:
+    """Delete what processes left in ``folder`` that were killed while they wrote, be it on another machine."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def keep_file(path: Path, write: Callable[[Path], Path]) -> None:

@@ -4,6 +4,7 @@ This process then loads the result from the cache, see `models.engines.aot`. It 
 """
 
 import pickle
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pipeline.errors import DeviceError
 from pipeline.system.children import kill_session, run_module, start_python
 
 if TYPE_CHECKING:
+    from models.engines.aot import AotGraph
     from models.engines.engine import Engine, EngineName, EngineSpec
 
 COMPILE_PROCESS = "pipeline.stylize.engine.compile_process"
@@ -52,9 +54,11 @@ class Compiler:
         except BaseException:
             kill_session(child)
             raise
+        finally:
+            with self._lock:
+                self._child = None  # another process may get its number
         if child.returncode:
-            lines = output.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
-            raise DeviceError(lines[-1])
+            raise DeviceError(_failure(child.returncode, output.decode(errors="replace")))
 
     def close(self) -> None:
         """End the other process; `compile` fails from now on."""
@@ -64,11 +68,23 @@ class Compiler:
                 kill_session(self._child)
 
 
+def _failure(code: int, output: str) -> str:
+    """Return why the other process failed: its last line, unless something has ended it."""
+    if code == -signal.SIGKILL:
+        return "the compiler was killed, perhaps as the memory is too small"
+    lines = output.strip().splitlines()
+    return lines[-1] if lines and code > 0 else f"the compiler ended with exit code {code}"
+
+
 def is_to_be_compiled(name: "EngineName", spec: "EngineSpec") -> bool:
     """Return whether the engine ``name`` takes half a minute to build, as its code is not in the cache of ``spec``."""
     from models.engines.aot import AotGraph
 
-    return name == "compile" and spec.device.type == "cpu" and spec.cache is not None and not AotGraph(spec).is_compiled
+    return _is_ahead_of_time(name, spec) and not AotGraph(spec).is_compiled
+
+
+def _is_ahead_of_time(name: "EngineName", spec: "EngineSpec") -> bool:
+    return name == "compile" and spec.device.type == "cpu" and spec.cache is not None
 
 
 def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
@@ -79,9 +95,27 @@ def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
         EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
     """
     from models.engines import build
+    from models.engines.aot import AotGraph
 
     compile_elsewhere(name, spec)
+    if _is_ahead_of_time(name, spec) and (graph := AotGraph(spec)).is_compiled:
+        return _load(graph)
     return build.build_engine(name, spec)
+
+
+def _load(graph: "AotGraph") -> "Engine":
+    """Load a graph from the cache; if it is damaged, or another machine's, it is compiled again, and elsewhere.
+
+    Frames may be stylized meanwhile, see `pipeline.stylize.engine.successor`.
+    """
+    from models.engines.engine import EngineError
+
+    try:
+        return graph.load()
+    except EngineError:
+        graph.delete()
+    compile_elsewhere("compile", graph.spec)
+    return graph.load()
 
 
 def compile_elsewhere(name: "EngineName", spec: "EngineSpec") -> None:

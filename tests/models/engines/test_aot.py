@@ -1,8 +1,11 @@
 """Graphs compiled ahead of time: stored once, found again by all that they depend on, equal to eager."""
 
+import os
 import pickle
+import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +75,24 @@ def test_a_folder_that_cannot_be_filled_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         store(tmp_path / "graphs" / "key", GRAPH, fail)
     assert not list((tmp_path / "graphs").iterdir())
+
+
+def test_what_a_killed_process_left_is_deleted_a_day_later(tmp_path: Path) -> None:
+    """Nothing else would: a render that ends before its engine is compiled kills the compiler, each time."""
+
+    def write(folder: Path) -> None:
+        (folder / GRAPH).write_bytes(b"graph")
+        if folder.parent.parent.name == "graphs":
+            shutil.copytree(folder.parent, tmp_path / "killed" / folder.parent.name)
+
+    graphs = tmp_path / "graphs"
+    store(graphs / "key", GRAPH, write)
+    (left,) = (tmp_path / "killed").iterdir()
+    new, old = (shutil.copytree(left, graphs / f"{left.name}{name}") for name in ("new", "old"))
+    for path in (old, graphs / "key"):
+        os.utime(path, (0, time.time() - 25 * 3600))
+    store(graphs / "other", GRAPH, lambda folder: (folder / GRAPH).write_bytes(b"graph"))
+    assert {path.name for path in graphs.iterdir()} == {"key", "other", new.name}
 
 
 @pytest.mark.slow

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from models.engines.aot import GRAPH, AotGraph
 from models.engines.capabilities import can_compile
-from models.engines.engine import EngineSpec
+from models.engines.engine import EngineError, EngineSpec
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.stylize.engine import compiler
@@ -35,6 +36,23 @@ def spec(tmp_path: Path) -> EngineSpec:
 def test_a_process_that_fails_reports_its_last_line(spec: EngineSpec) -> None:
     with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
         Compiler(FAIL).compile("compile", spec)
+
+
+def test_a_process_that_is_killed_reports_that(spec: EngineSpec) -> None:
+    """Not its last line, which may be a warning about anything."""
+    killed = ("-c", "import os, sys; print('No CUDA runtime is found', file=sys.stderr, flush=True); os.abort()")
+    with pytest.raises(DeviceError, match=r"^the compiler ended with exit code -6$"):
+        Compiler(killed).compile("compile", spec)
+    with pytest.raises(DeviceError, match=r"^the compiler was killed, perhaps .* memory"):
+        Compiler((killed[0], killed[1].replace("abort()", "kill(os.getpid(), 9)"))).compile("compile", spec)
+
+
+def test_a_process_that_has_ended_is_not_killed(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be that of another process by now: a clip takes hours, its engine half a minute."""
+    monkeypatch.setattr(compiler, "kill_session", lambda process: pytest.fail("killed"))
+    done = Compiler(("-c", "import sys; sys.stdin.buffer.read()"))
+    done.compile("compile", spec)
+    done.close()
 
 
 def test_the_compile_process_reports_why_it_failed() -> None:
@@ -120,6 +138,30 @@ def _runs(process: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def test_what_cannot_be_loaded_is_compiled_again_by_another_process(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by this one: frames may be stylized meanwhile, which tracing breaks."""
+    if not can_compile(CPU):
+        pytest.skip("no C++ compiler")
+    folder = AotGraph(spec).folder
+    (folder / GRAPH).parent.mkdir(parents=True)
+    (folder / GRAPH).write_bytes(b"half a library")
+    (folder / "sha256").write_text("0")
+    compiled: list[bool] = []
+
+    def compile_badly(self: Compiler, name: str, spec: EngineSpec) -> None:
+        compiled.append(folder.exists())
+        folder.mkdir()
+        (folder / GRAPH).write_bytes(b"of a file system whose libraries are not loaded")
+
+    monkeypatch.setattr(Compiler, "compile", compile_badly)
+    monkeypatch.setattr(AotGraph, "compile", lambda self: pytest.fail("compiled in this process"))
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        build_engine("compile", spec)
+    assert compiled == [False]
 
 
 def test_only_what_is_not_in_the_cache_is_compiled(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
