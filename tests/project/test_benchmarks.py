@@ -247,3 +247,15 @@ def test_the_simulation_of_a_cluster_is_the_same_each_time_and_loses_no_frame(tm
     assert shares[-1][3] < shares[-1][0]
     with Image.open(tmp_path / "plot.png") as plot:
         assert plot.width > 1000
+
+
+def test_picture_start_compares_a_picture_with_a_bundled_style() -> None:
+    out = run("picture_start.py", "--rounds", "1", "--frames", "2", "--engine", "eager")
+    lines = out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == [
+        "first frame after launch, s",
+        "processor time of the command, s",
+        "peak memory, MB",
+    ]
+    assert re.search(r"[\d.]+ bundled, [\d.]+ picture; the picture adds [+-][\d.]+$", lines[0])
+    assert all(line.startswith(("MET: ", "NOT MET: ")) for line in lines[3:])
