@@ -284,7 +284,7 @@ def read_paths(value: object) -> tuple[Path, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineConfig:
-    """How to improve the style of a picture on the clip itself, before the render begins."""
+    """How to improve the style of a picture on the clip itself, before the render starts."""
 
     seconds: Annotated[
         float,

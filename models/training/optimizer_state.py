@@ -47,4 +47,4 @@ def check_settings(before: Mapping[str, Any], now: Mapping[str, Any], changeable
     """
     changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in changeable and before[k] != now[k]]
     if changed:
-        raise ValueError(f"the checkpoint is of a run with other settings: {', '.join(changed)}")
+        raise ValueError(f"the checkpoint comes from a run with other settings: {', '.join(changed)}")

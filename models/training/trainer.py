@@ -293,7 +293,7 @@ class Trainer:
         """Resume from a `state`.
 
         Raises:
-            ValueError: the state is of a run with other settings, or the optimizer's part does not fit.
+            ValueError: the state comes from a run with other settings, or the optimizer's part does not fit.
             Exception: anything else, if it is no state of a run with this network.
         """
         check_settings(asdict(TrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)

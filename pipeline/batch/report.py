@@ -52,7 +52,7 @@ def write_reports(
     make_folder(folder)
     names = ("painted", "done_before", "failed", "left", "seconds")
     figures = {name: getattr(ended, name) for name in names}
-    head = {"begun": started.isoformat(timespec="seconds"), **figures, "notes": notes}
+    head = {"started": started.isoformat(timespec="seconds"), **figures, "notes": notes}
     data = {**head, "clips": [as_row(record) for record in records]}
     write_atomically(str(folder / "report.json"), (json.dumps(data, indent=1) + "\n").encode())
     page = _page(records, Records(folder / STATE_FOLDER), ended, started, notes)

@@ -154,7 +154,7 @@ def _pairs(clips: Sequence[Iterable[Frame]], config: EvaluateConfig) -> Iterator
     for count, (first, second) in enumerate(zip_longest(*clips)):
         if first is None or second is None:
             shorter, longer = (config.original, config.stylized)[:: 1 if first is None else -1]
-            reason = f"ends after {count} frames, {longer} goes on"
+            reason = f"ends after {count} frames, {longer} has more"
             raise InputError(shorter, f"{reason}; frames are paired by number: use the same range of both clips")
         yield first, second
 

@@ -53,7 +53,7 @@ def stylize_images(
 ) -> ImageSummary:
     """Stylize pictures; one that fails does not stop the others.
 
-    Outputs in a folder that exist already are kept, so that an interrupted run goes on where it was.
+    Outputs in a folder that exist already are kept, so that an interrupted run resumes.
 
     Args:
         config: what, how and where.

@@ -33,7 +33,7 @@ class AudioThread(threading.Thread):
                     for sink_thread in self._sink_threads:
                         sink_thread.put_audio(frame)
         except Exception as error:  # noqa: BLE001 - the video goes on without
-            self._notify(f"{first_line(error)}; going on without audio")
+            self._notify(f"{first_line(error)}; continuing without audio")
         finally:
             self._source.close()
 

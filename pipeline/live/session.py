@@ -165,7 +165,7 @@ class LiveSession:
                 return
             others = any(other.is_running and other.sink.is_active for other in self._sink_threads)
         continues = others and not self._controls.quitting.is_set()
-        self._notices(f"{message}; going on without it" if continues else message)
+        self._notices(f"{message}; continuing without it" if continues else message)
 
     def _end(self) -> None:
         """Close everything in the order of the data, so that each stage finishes its frames."""

@@ -225,7 +225,7 @@ class Stylizer:
             config = replace(self._config, engine=successor.name)
             self._engine = BoundedEngine(self._core, config, self._spec, self._notify, self._build)
         except DeviceError as error:
-            self._notify(f"the engine {successor.name} does not work here ({error}); going on with {self.engine}")
+            self._notify(f"the engine {successor.name} does not work here ({error}); continuing with {self.engine}")
             return "failed"
         return "changed"
 

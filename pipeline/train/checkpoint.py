@@ -72,14 +72,14 @@ def restore(
     """Restore ``trainer`` from the ``state`` read at ``path``.
 
     Raises:
-        StyleError: the state is of a run with other settings, style images, content or loss networks.
+        StyleError: the state comes from a run with other settings, style images, content or loss networks.
     """
     try:
         trainer.load_state(state)
         before = state["recipe"]
         keys = (key for key in recipe | before if key not in NOT_COMPARED)
         if changed := [key for key in keys if before.get(key) != recipe.get(key)]:
-            raise ValueError(f"the checkpoint is of a run with other {', '.join(changed)}")
+            raise ValueError(f"the checkpoint comes from a run with other {', '.join(changed)}")
     except Exception as error:  # a state of another network raises anything
         raise _unusable(path, first_line(error)) from error
 

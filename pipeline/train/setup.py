@@ -121,7 +121,7 @@ def _style_images(config: TrainConfig, styles: Sequence[StyleMetadata], notify: 
     for path, style in zip(config.paintings.values(), styles, strict=True):
         images = read_style_image(path)
         if is_flat(images):
-            notify(f"{path} is of one color: it has no strokes to learn, and the result will be flat too")
+            notify(f"{path} has one color: there are no strokes to learn, and the result will be flat too")
         tensors.append(at_size(images, style.painting_px))
     return tensors
 

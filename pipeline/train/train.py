@@ -52,7 +52,7 @@ def train(
     Raises:
         InputError: a style image, the content, a loss network, the metadata or the checkpoint cannot be read.
         OutputError: the output exists, cannot be written, or is written by another training.
-        StyleError: the checkpoint is of a run with other settings, ``start`` cannot be used, or training diverged.
+        StyleError: the checkpoint comes from a run with other settings, ``start`` cannot be used, or training diverged.
         DeviceError: the device is not available.
     """
     check_folder(config.output)

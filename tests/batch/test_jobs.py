@@ -126,7 +126,9 @@ def test_skipped_and_unreadable_inputs_are_reported(tmp_path: Path, monkeypatch:
     ended = run_batch(config, plan(config), events.append)
     assert (ended.painted, ended.failed) == (0, 3)
     assert [event.line for event in events if isinstance(event, Noted) and event.output is None] == [more, data]
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["notes"] == [more, data]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["notes"] == [more, data]
+    assert "started" in report
     is_closed.add(str(folder))
     with pytest.raises(InputError, match=r"in: the folder cannot be read \(Permission denied\)"):
         plan(config)

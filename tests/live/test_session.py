@@ -133,7 +133,7 @@ def test_the_session_goes_on_without_a_sink_that_fails(at: int, error: Exception
     steady, dying, lines = Memory("steady"), Dying(at=at, error=error), list[str]()
     summary = run(steady, dying, lines=lines)
     assert len(lines) == 1
-    assert lines[0] == f"dying: {'boom' if error else 'the cable was pulled; put it back'}; going on without it"
+    assert lines[0] == f"dying: {'boom' if error else 'the cable was pulled; put it back'}; continuing without it"
     assert len(dying.frames) == at
     assert dying.closed == 1
     assert len(steady.frames) >= ENOUGH
@@ -148,7 +148,7 @@ def test_the_session_ends_with_its_last_sink_and_reports_the_error_once() -> Non
     with pytest.raises(SinkError, match="last: the cable was pulled"):
         run(last, first, camera=FakeCamera(), lines=lines)
     assert first.closed == last.closed == 1
-    assert lines == ["first: the cable was pulled; put it back; going on without it"]
+    assert lines == ["first: the cable was pulled; put it back; continuing without it"]
 
 
 def test_a_failure_at_the_end_is_reported_once() -> None:

@@ -457,7 +457,7 @@ def test_out_of_memory_skips_a_frame(tmp_path: Path, stylize: Callable[..., Summ
     notices: list[str] = []
     make = partial(Stylizer, build=greedy)
     stylize(source, tmp_path / "out.mkv", encode=EncodeConfig(codec="ffv1"), notify=notices.append, make=make)
-    assert any("ran out of memory: going on in strips" in notice for notice in notices)
+    assert any("ran out of memory: continuing in strips" in notice for notice in notices)
     assert len(frames_of(tmp_path / "out.mkv")) == 12
     for whole, strips in zip(frames_of(tmp_path / "whole.mkv"), frames_of(tmp_path / "out.mkv"), strict=True):
         assert np.abs(strips.astype(int) - whole).max() <= 2

@@ -201,7 +201,7 @@ def test_an_engine_that_cannot_be_compiled_does_not_take_over(
     lines: list[str] = []
     summary = stylize_video(config(clip, tmp_path / "out.mp4", stylize=AUTO), notify=lines.append)
     assert (summary.frames, summary.engine) == (40, "eager")
-    assert sum("the compiler crashed" in line and "going on with eager" in line for line in lines) == 1
+    assert sum("the compiler crashed" in line and "continuing with eager" in line for line in lines) == 1
 
 
 def test_only_auto_changes_the_engine(tmp_path: Path, clip: Path, compiler: FakeCompiler) -> None:

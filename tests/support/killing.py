@@ -1,4 +1,4 @@
-"""Runs of `flowbrush video` that are killed at random moments, and gone on with by the same command."""
+"""Runs of `flowbrush video` that are killed at random moments, and resumed by the same command."""
 
 import json
 import random

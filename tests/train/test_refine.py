@@ -1,4 +1,4 @@
-"""The style of a picture is improved on the clip before the render, once; an interrupted render goes on with it."""
+"""The style of a picture is improved on the clip before the render, once; an interrupted render resumes with it."""
 
 from dataclasses import replace
 from pathlib import Path

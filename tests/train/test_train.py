@@ -528,7 +528,7 @@ def test_flat_images_do_not_diverge(ready: TrainConfig, tmp_path: Path) -> None:
     notes: list[str] = []
     train(dataclasses.replace(ready, paintings={"black": black}), reports.append, notify=notes.append)
     assert len(notes) == 1
-    assert notes[0].startswith(f"{black} is of one color")
+    assert notes[0].startswith(f"{black} has one color")
     assert all(value < 1e7 for report in reports for value in report.losses.values())
 
 

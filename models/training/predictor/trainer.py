@@ -267,7 +267,7 @@ class PredictorTrainer:
         """Resume from a `state`.
 
         Raises:
-            ValueError: the state is of a run with other settings.
+            ValueError: the state comes from a run with other settings.
             Exception: anything else, if it is no state of a run with this network.
         """
         check_settings(asdict(PredictorTrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)

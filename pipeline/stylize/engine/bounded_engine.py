@@ -163,7 +163,7 @@ class BoundedEngine:
             self.name = "eager"
             self._use(replace(self.spec, tiling=tiling))
         less = " and fewer stored features" if before is not None and before.rows == tiling.rows else ""
-        self._notify(f"{self.spec.device} ran out of memory: going on in strips of {tiling.rows} rows{less}")
+        self._notify(f"{self.spec.device} ran out of memory: continuing in strips of {tiling.rows} rows{less}")
 
 
 def most_workers(device: "torch.device", cores: int) -> int:

@@ -28,7 +28,7 @@ def train_predictor(
     Raises:
         InputError: pictures, content, the encoder, a loss network or the checkpoint cannot be read.
         OutputError: the output exists, cannot be written, or is written by another training.
-        StyleError: the checkpoint is of a run with other settings, ``start`` cannot be used, or training diverged.
+        StyleError: the checkpoint comes from a run with other settings, ``start`` cannot be used, or training diverged.
         DeviceError: the device is not available.
     """
     from models.training.predictor.saved_state import check_state

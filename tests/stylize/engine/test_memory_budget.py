@@ -155,9 +155,9 @@ def test_running_out_of_memory_makes_strips_smaller_and_loses_no_frame(error: Ex
     for frame, pixels in zip(stylized, expected, strict=True):
         assert np.abs(frame.pixels.astype(int) - pixels).max() <= 1
     assert notices == [
-        "cpu ran out of memory: going on in strips of 32 rows",
-        "cpu ran out of memory: going on in strips of 32 rows and fewer stored features",
-        "cpu ran out of memory: going on in strips of 8 rows",
+        "cpu ran out of memory: continuing in strips of 32 rows",
+        "cpu ran out of memory: continuing in strips of 32 rows and fewer stored features",
+        "cpu ran out of memory: continuing in strips of 8 rows",
     ]
     assert stylizer.tiling == Tiling(8, keeps_half=False)
     assert stylizer.engine == "eager"
