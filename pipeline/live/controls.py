@@ -3,8 +3,9 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pipeline.live.keys import BY_KEY, Action, Binding
 
@@ -13,6 +14,8 @@ STRENGTH_STEP = 0.1
 # Windows report no release of a key. A held key is repeated after a delay of up to 0.7 s, then quickly.
 HOLD_DELAY_SECONDS, RELEASE_SECONDS = 0.9, 0.25
 MESSAGE_SECONDS = 2.5
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +39,31 @@ class Snapshot:
     show_original: bool
 
 
-class WeightFade:
-    """Leads from the styles that are shown to those that are chosen.
+class WeightFade(Generic[Name]):
+    """Leads from the styles that are shown to those that are chosen; styles may come and go meanwhile.
 
     Args:
-        weights: of each style, at the start.
+        weights: of the styles that are shown at the start, by name or index.
         seconds: that the way takes.
     """
 
-    def __init__(self, weights: Sequence[float], seconds: float) -> None:
-        self._before = self._goal = tuple(weights)
+    def __init__(self, weights: Mapping[Name, float], seconds: float) -> None:
+        self._before = self._goal = dict(weights)
         self._seconds = seconds
         self._started_at = -math.inf
 
-    def weights(self, goal: Sequence[float], now: float) -> tuple[float, ...]:
+    def weights(self, goal: Mapping[Name, float], now: float) -> dict[Name, float]:
         """Return the weights at ``now`` on the way to ``goal``; a way that is changed does not jump."""
-        if tuple(goal) != self._goal:
-            self._before, self._goal, self._started_at = self._at(now), tuple(goal), now
+        if goal != self._goal:
+            self._before, self._goal, self._started_at = self._at(now), dict(goal), now
         return self._at(now)
 
-    def add(self) -> None:
-        """Add a style, of which nothing is shown yet."""
-        self._before, self._goal = (*self._before, 0.0), (*self._goal, 0.0)
-
-    def _at(self, now: float) -> tuple[float, ...]:
+    def _at(self, now: float) -> dict[Name, float]:
         share = min(max((now - self._started_at) / self._seconds, 0.0), 1.0)
         if share == 1:
-            return self._goal
-        return tuple(a + share * (b - a) for a, b in zip(self._before, self._goal, strict=True))
+            return dict(self._goal)
+        names = dict.fromkeys([*self._before, *self._goal])
+        return {name: (1 - share) * self._before.get(name, 0.0) + share * self._goal.get(name, 0.0) for name in names}
 
 
 class CrossFade:
@@ -76,25 +76,22 @@ class CrossFade:
     def __init__(self, count: int) -> None:
         self.style = 0
         self._count = count
-        self._fade = WeightFade(self._one_hot(), CROSS_FADE_SECONDS)
+        self._fade = WeightFade({self.style: 1.0}, CROSS_FADE_SECONDS)
 
     def add(self) -> None:
         """Add a style to choose from."""
         self._count += 1
-        self._fade.add()
 
     def choose(self, style: int, now: float) -> None:
         """Start to fade to a style; an index without a style changes nothing."""
         if 0 <= style < self._count and style != self.style:
             self.style = style
-            self._fade.weights(self._one_hot(), now)
+            self._fade.weights({style: 1.0}, now)
 
     def weights(self, now: float) -> tuple[float, ...]:
         """Return the share of each style."""
-        return self._fade.weights(self._one_hot(), now)
-
-    def _one_hot(self) -> tuple[float, ...]:
-        return tuple(float(index == self.style) for index in range(self._count))
+        weights = self._fade.weights({self.style: 1.0}, now)
+        return tuple(weights.get(index, 0.0) for index in range(self._count))
 
 
 class Controls:

@@ -19,6 +19,8 @@ from pipeline.studio.guard import Guard
 from pipeline.studio.live.room import LiveRoom
 from pipeline.studio.live.routes import live_router
 from pipeline.studio.overview import Thumbnails
+from pipeline.studio.pictures import routes as picture_routes
+from pipeline.studio.pictures.routes import PictureRoom
 from pipeline.studio.render import routes as render_routes
 from pipeline.studio.render.routes import RenderRoom
 
@@ -37,13 +39,16 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     render = RenderRoom(config, root)
     thumbnails = Thumbnails(render.stills.thumbnail)
     live = LiveRoom(
-        StylizeConfig(style=overview.style_names()[0], engine=config.engine, device=config.device), most=config.viewers
+        StylizeConfig(style=overview.style_names()[0], engine=config.engine, device=config.device),
+        most=config.viewers,
+        pictures=render.pictures.files(render.pictures.names()),
     )
+    pictures = PictureRoom(render.pictures, render, live)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Without viewers, torch and the network are not loaded.
-        async with render.open(), live.open() if config.viewers != 0 else nullcontext():
+        async with render.open(), live.open() if config.viewers != 0 else nullcontext(), pictures.open():
             drawing = asyncio.create_task(thumbnails.draw_all())
             yield
             drawing.cancel()
@@ -57,7 +62,8 @@ def make_app(config: StudioConfig, token: str, root: Path) -> FastAPI:
     app.state.stop = stop  # called before the server waits for open connections to end
     app.include_router(pages.router())
     app.include_router(overview.router(config, _version(), lambda: live.facts, thumbnails))
-    app.include_router(render_routes.router(render, overview.style_names))
+    app.include_router(render_routes.router(render, lambda: [*overview.style_names(), *render.pictures.names()]))
+    app.include_router(picture_routes.router(pictures, render.stills))
     app.include_router(live_router(live, is_local=config.is_local))
     app.add_middleware(Guard, config=config, token=token)
     _handle_errors(app)

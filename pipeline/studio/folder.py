@@ -4,6 +4,7 @@ token                       of the link
 certificate.pem, key.pem    generated
 uploads/ID/                 a clip and what is known about it
 jobs/ID/                    a job, and its result or partial output
+picture-styles/ID/          the style of a picture, and its thumbnail
 """
 
 import os
@@ -18,7 +19,7 @@ from pipeline.system.files.reading import read_own
 from pipeline.system.folders import data_folder, make_private
 from pipeline.system.lock import hold_lock
 
-SUBFOLDERS = ("uploads", "jobs")
+SUBFOLDERS = ("uploads", "jobs", "picture-styles")
 _TOKEN, _TOKEN_BYTES = "token", 24
 
 

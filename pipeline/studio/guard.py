@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # A body other than an upload: settings, or a session description of WebRTC, which has 10 kB.
 MOST_BODY_BYTES = 64 * 2**10
-UPLOADS = "/api/uploads"
-"""The path at which bodies are larger, and limited by whoever reads them."""
+UPLOADS = ("/api/uploads", "/api/pictures")
+"""The paths at which bodies are larger, and limited by whoever reads them."""
 # A tab loads 20 files and asks 10 times a second at most; many tabs are opened at once after a restart.
 BURST, PER_SECOND = 1500, 100.0
 WRONG_TOKENS, WRONG_TOKENS_PER_SECOND = 10, 0.1
@@ -86,7 +86,7 @@ class Guard:
             if answer is not None:
                 await _answer(add, *answer)
                 return
-            is_upload = scope["path"] == UPLOADS
+            is_upload = scope["path"] in UPLOADS
             await self._app(scope, receive if is_upload else _limited(receive, headers), add)
         except RequestError as error:
             if scope["type"] == "websocket":

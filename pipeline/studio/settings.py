@@ -10,6 +10,9 @@ from pipeline.style_spec import WeightedStyle
 
 MOST_TEXT = 16_384
 """Longest text from a browser, in characters."""
+PICTURE = "picture-"
+"""Start of the names of styles that were made of pictures; no bundled style is called so."""
+PICTURE_GONE = "the picture of this style is no longer here; add it again, or choose another style"
 # The page blends two; a few more cost nothing.
 MOST_STYLES = 4
 
@@ -39,6 +42,16 @@ class ViewerSettings:
             return self.styles[0].style
         return ",".join(f"{each.style}:{each.weight:.6g}" for each in self.styles)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each style by its name."""
+        return {each.style: each.weight for each in self.styles}
+
+    def located(self, files: Mapping[str, str]) -> "ViewerSettings":
+        """Return the settings with the weight files of styles in place of the names that ``files`` has."""
+        styles = tuple(replace(each, style=files.get(each.style, each.style)) for each in self.styles)
+        return replace(self, styles=styles)
+
     def stylize_config(self, base: StylizeConfig) -> StylizeConfig:
         """Return ``base``, of which device, engine and precision stay, with these settings."""
         return replace(
@@ -54,11 +67,6 @@ class ViewerSettings:
         """Return the settings as `read_settings` reads them: nothing else that a page has sent."""
         styles = [{"name": each.style, "weight": each.weight} for each in self.styles]
         return {**asdict(self), "styles": styles}
-
-    def weights(self, names: Collection[str]) -> tuple[float, ...]:
-        """Return the weight of each of ``names``, 0 for those that are not used."""
-        weights = {each.style: each.weight for each in self.styles}
-        return tuple(weights.get(name, 0.0) for name in names)
 
 
 def default_settings(style: str) -> ViewerSettings:
@@ -132,6 +140,8 @@ def _read_styles(value: object, known: Collection[str]) -> tuple[WeightedStyle, 
         if not isinstance(each, dict) or not {"name"} <= each.keys() <= {"name", "weight"}:
             raise ValueError("each of the styles must have a name and a weight, and nothing else")
         name = each["name"]
+        if isinstance(name, str) and name.startswith(PICTURE) and name not in known:
+            raise ValueError(PICTURE_GONE)
         if not isinstance(name, str) or name not in known:
             raise ValueError(f"there is no style {_shown(name)}; choose one of the gallery")
         if name in styles:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import models.predictor
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
 from pipeline.errors import StyleError
+from pipeline.frames import Pixels
 from pipeline.media.style_image import at_size, check_picture, read_picture
 from pipeline.style_spec import Dials, style_name
 from pipeline.system.files.reading import open_input
@@ -80,14 +81,32 @@ def picture_hash(path: Path, predictor: Path | None = None) -> str:
 @lru_cache(REMEMBERED)
 def _predict(path: Path, digest: str, dials: Dials, predictor: Path | None) -> LoadedStyle:
     """Return the style of a picture with this `picture_hash`."""
+    return style_of_images(read_picture(path), style_name(path) or "picture", dials, predictor)
+
+
+def style_of_images(
+    images: list[Pixels], name: str, dials: Dials | None = None, predictor: Path | None = None
+) -> LoadedStyle:
+    """Return the style of a picture that was read, see `read_picture`; the same each time.
+
+    Args:
+        images: ``(height, width, 3)`` uint8 each, all of one size.
+        name: of the style.
+        dials: how to predict.
+        predictor: weights; None takes the bundled ones.
+
+    Raises:
+        StyleError: the weights of the predictor cannot be used.
+        ValueError: a dial is out of range.
+    """
     from models.network import Style
 
-    images = read_picture(path)
+    dials = dials or Dials()
     short_px = min(SEEN_PX, *images[0].shape[:2])
     loaded = load_predictor(predictor)
     with _one_thread():
         predicted = loaded.predictor.predict(
-            at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=style_name(path) or "picture"
+            at_size(images, short_px), paint=dials.paint, stillness=dials.stillness, name=name
         )
     rounded = Style.of([tensor.half().float() for tensor in predicted.style.tensors()])  # as a weight file stores it
     return replace(predicted, style=rounded, metadata=replace(predicted.metadata, painting_px=short_px))

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import OutputError
 from pipeline.studio.certificate import open_certificate
 from pipeline.studio.config import StudioConfig
-from pipeline.studio.folder import open_folder, read_token
+from pipeline.studio.folder import SUBFOLDERS, open_folder, read_token
 from pipeline.studio.render.routes import RenderRoom
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -24,7 +24,7 @@ def test_token_and_key_are_secret_even_in_a_folder_that_others_read(tmp_path: Pa
         assert (root / name).stat().st_mode & 0o077 == 0, name
 
 
-@pytest.mark.parametrize("name", ["uploads", "jobs"])
+@pytest.mark.parametrize("name", SUBFOLDERS)
 def test_folders_of_something_else_are_refused_and_stay(tmp_path: Path, name: str) -> None:
     """Such as those of a web application: the studio deletes clips and jobs that it cannot read."""
     document = tmp_path / name / "507f1f77bcf86cd799439011" / "document.pdf"
@@ -38,12 +38,12 @@ def test_folders_of_something_else_are_refused_and_stay(tmp_path: Path, name: st
 def test_what_lies_beside_clips_and_jobs_stays(tmp_path: Path) -> None:
     config = StudioConfig(folder=tmp_path)
     root = open_folder(config)
-    for name in ("uploads", "jobs"):
+    for name in SUBFOLDERS:
         (root / name / "my holiday").mkdir()
         (root / name / f"{0:024x}").mkdir()
     room = RenderRoom(config, open_folder(config))
     assert room.runner.jobs() == []
-    for name in ("uploads", "jobs"):
+    for name in SUBFOLDERS:
         assert [path.name for path in (root / name).iterdir()] == ["my holiday"]
 
 

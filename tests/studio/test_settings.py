@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import StylizeConfig
 from pipeline.studio.settings import MOST_TEXT, default_settings, parse_json, read_settings
-from pipeline.style_spec import WeightedStyle
+from pipeline.style_spec import WeightedStyle, parse_blend
 
 KNOWN = ("great-wave", "minotaur", "mondrian")
 ANYTHING = st.recursive(
@@ -35,12 +35,23 @@ def test_settings_of_the_page() -> None:
         KNOWN,
     )
     assert [each.style for each in settings.styles] == ["great-wave", "minotaur"]
-    assert settings.weights(KNOWN) == pytest.approx((0.75, 0.25, 0.0))
+    assert settings.weights == pytest.approx({"great-wave": 0.75, "minotaur": 0.25})
     assert settings.spec == "great-wave:0.75,minotaur:0.25"
     config = settings.stylize_config(StylizeConfig(style="mondrian", engine="eager", style_end="minotaur"))
     assert (config.style, config.style_end, config.engine) == (settings.spec, None, "eager")
     assert (config.strength, config.keep_colors, config.stability) == (0.5, True, "flow")
     assert settings.mirror
+
+
+def test_names_of_pictures_stand_for_their_weight_files() -> None:
+    styles = [{"name": "picture-1", "weight": 0.5}, {"name": "minotaur", "weight": 0.5}]
+    settings = read_settings({"styles": styles, "strength": 0.5}, [*KNOWN, "picture-1"])
+    located = settings.located({"picture-1": "/a/b,c/1.safetensors", "picture-2": "/x"})
+    assert [each.style for each in located.styles] == ["/a/b,c/1.safetensors", "minotaur"]
+    assert [each.style for each in parse_blend(located.spec)] == ["/a/b,c/1.safetensors", "minotaur"]
+    assert (located.weights["minotaur"], located.strength) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="the picture of this style is no longer here; add it again"):
+        read_settings({"styles": styles}, KNOWN)
 
 
 def test_settings_are_stored_as_they_are_read_and_without_what_else_was_sent() -> None:
@@ -49,7 +60,7 @@ def test_settings_are_stored_as_they_are_read_and_without_what_else_was_sent() -
     stored = json.loads(json.dumps(settings.as_json()))
     assert set(stored) == {"styles", "strength", "keep_colors", "stability", "mirror"}
     again = read_settings(stored, KNOWN)
-    assert again.weights(KNOWN) == pytest.approx(settings.weights(KNOWN))
+    assert again.weights == pytest.approx(settings.weights)
     assert (again.strength, again.mirror, again.stability) == (0.5, True, "smooth")
 
 
@@ -100,7 +111,7 @@ def test_what_is_wrong_is_said_in_one_line(changes: dict[str, object], message: 
 def test_anything_is_settings_or_a_line(value: object) -> None:
     values = value if isinstance(value, dict) else {"styles": value}
     with suppress(ValueError):
-        assert sum(read_settings(values, KNOWN).weights(KNOWN)) == pytest.approx(1)
+        assert sum(read_settings(values, KNOWN).weights.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "1", '"a"', b"\xff\xfe\xfd", "[" * 5000, "{" + " " * MOST_TEXT + "}"])

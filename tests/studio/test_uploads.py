@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.studio.answers import RequestError
-from pipeline.studio.render import routes
+from pipeline.studio.render import arrival, routes
 from pipeline.studio.render import uploads as uploads_module
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
@@ -258,7 +258,7 @@ def test_the_announced_size_is_not_believed(tmp_path: Path, body: bytes, reason:
 
 
 def test_an_upload_from_which_nothing_comes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads_module, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "IDLE_SECONDS", 0.05)
     with pytest.raises(RequestError, match=r"nothing has arrived for 0\.05 s; upload it again"):
         receive(tmp_path, 5, pieces(b"1", b"2345", pause_seconds=30))
 

@@ -11,17 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.registry import BUNDLED
 from pipeline.errors import DeviceError, PipelineError
 from pipeline.frames import Pixels
 from pipeline.live.controls import WeightFade
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.studio.live.messages import Messages
-from pipeline.studio.live.network import ASPECTS, SHORT_SIDES_PX, capacity, load_network, output_size, shared_sizes
+from pipeline.studio.live.network import (
+    ASPECTS,
+    SHORT_SIDES_PX,
+    capacity,
+    goal_of,
+    load_network,
+    output_size,
+    shared_sizes,
+    snapshot,
+)
 from pipeline.studio.live.room import FullError, LiveRoom
 from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
 from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer
-from pipeline.studio.settings import default_settings
+from pipeline.studio.settings import ViewerSettings, default_settings
+from pipeline.style_spec import WeightedStyle
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio.asynchronous import run_async
@@ -77,13 +88,22 @@ def test_viewers_share_the_rate_before_frames_get_smaller() -> None:
 
 
 def test_styles_fade_into_each_other_without_a_jump() -> None:
-    fade = WeightFade((1.0, 0.0, 0.0), CROSS_FADE_SECONDS)
-    assert fade.weights((1.0, 0.0, 0.0), 5.0) == (1.0, 0.0, 0.0)
-    assert fade.weights((0.0, 1.0, 0.0), 6.0) == (1.0, 0.0, 0.0)
-    half = fade.weights((0.0, 1.0, 0.0), 6.0 + CROSS_FADE_SECONDS / 2)
-    assert half == pytest.approx((0.5, 0.5, 0.0))
-    assert fade.weights((0.0, 0.0, 1.0), 6.0 + CROSS_FADE_SECONDS / 2) == pytest.approx(half)
-    assert fade.weights((0.0, 0.0, 1.0), 7.0) == (0.0, 0.0, 1.0)
+    fade = WeightFade({"a": 1.0}, CROSS_FADE_SECONDS)
+    assert fade.weights({"a": 1.0}, 5.0) == {"a": 1.0}
+    assert fade.weights({"b": 1.0}, 6.0) == {"a": 1.0, "b": 0.0}
+    half = fade.weights({"b": 1.0}, 6.0 + CROSS_FADE_SECONDS / 2)
+    assert half == pytest.approx({"a": 0.5, "b": 0.5})
+    assert fade.weights({"c": 1.0}, 6.0 + CROSS_FADE_SECONDS / 2) == pytest.approx({**half, "c": 0.0})
+    assert fade.weights({"c": 1.0}, 7.0) == {"c": 1.0}
+
+
+def test_a_style_that_was_removed_gives_way_to_the_first() -> None:
+    settings = ViewerSettings(styles=(WeightedStyle("mine", 0.5), WeightedStyle("b", 0.5)))
+    assert goal_of(settings, ("a", "b", "mine")) == {"mine": 0.5, "b": 0.5}
+    assert goal_of(settings, ("a", "b")) == {"b": 0.5}
+    assert goal_of(settings, ("a", "c")) == {"a": 1.0}
+    assert snapshot(settings, {"mine": 0.9, "b": 0.1}, ("a", "b")).weights == (0.0, 0.1)
+    assert snapshot(settings, {"mine": 1.0}, ("a", "b")).weights == (0.0, 0.5)
 
 
 def test_speed_of_the_last_seconds() -> None:
@@ -205,12 +225,12 @@ def test_a_viewer_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -
 
 def test_messages_of_a_page_are_limited() -> None:
     viewer = FakeViewer("a", [])
-    messages = Messages(viewer, ("great-wave",))
+    messages = Messages(viewer, lambda: ("great-wave",))
     answers = [messages.answer('{"type": "ping", "id": 1}') for _ in range(200)]
     assert answers[0] == {"type": "pong", "id": 1}
     assert answers.count(None) > 100
     for wrong in (b"\xff", None, 7, '{"type": []}'):
-        answer = Messages(viewer, ("great-wave",)).answer(wrong)
+        answer = Messages(viewer, lambda: ("great-wave",)).answer(wrong)
         assert answer is not None
         assert answer["type"] == "notice"
 
@@ -268,6 +288,48 @@ def test_there_is_room_for_the_measured_number_and_not_for_more() -> None:
         assert len({viewer.id for viewer in viewers}) == room.most
 
     with_room(test, most=None)
+
+
+def test_the_style_of_a_picture_comes_and_goes_while_viewers_watch() -> None:
+    minotaur = str(BUNDLED / "minotaur.safetensors")
+
+    async def test(room: LiveRoom) -> None:
+        viewer, other = await room.admit(), await room.admit()
+        before = await stylized(viewer)
+        room.add_style("picture-1", minotaur)
+        room.add_style("picture-2", "no/such.safetensors")
+        assert room.names[-2:] == ("picture-1", "picture-2")
+        viewer.settings = default_settings("picture-1")
+        assert room.used_styles == {"picture-1", room.names[0]}
+        await until(lambda: viewer.settings is not None and len(lines) == 1)
+        assert lines[0].endswith("live viewers do not get this style")
+        first = await stylized(viewer)
+        assert difference(first, before) < 12, "it is faded in"
+        await asyncio.sleep(CROSS_FADE_SECONDS)
+        mine = await stylized(viewer)
+        assert difference(mine, before) > 12
+        other.settings = default_settings("minotaur")
+        await stylized(other)
+        await asyncio.sleep(CROSS_FADE_SECONDS)
+        assert difference(mine, await stylized(other)) < 4
+        room.remove_style("picture-1")
+        assert room.names[-1] == "picture-2"
+        await stylized(viewer)
+        await asyncio.sleep(CROSS_FADE_SECONDS)
+        assert difference(await stylized(viewer), before) < 4, "the first style again"
+
+    lines: list[str] = []
+    with_room(test, notify=lines.append)
+
+
+def test_pictures_of_an_earlier_run_are_styles_from_the_start() -> None:
+    async def test(room: LiveRoom) -> None:
+        assert room.names[-1] == "picture-1"
+        viewer, other = await room.admit(), await room.admit()
+        viewer.settings, other.settings = default_settings("picture-1"), default_settings("minotaur")
+        assert np.array_equal(await stylized(viewer), await stylized(other))
+
+    with_room(test, pictures={"picture-1": str(BUNDLED / "minotaur.safetensors")})
 
 
 def test_a_silent_viewer_is_told_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

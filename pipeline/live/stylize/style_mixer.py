@@ -31,7 +31,7 @@ class StyleMixer:
         """Return the weighted mean of the styles; a style alone is returned as it is.
 
         Args:
-            weights: for each style, in [0, 1]; their sum is 1. Styles without a weight were added just now.
+            weights: for each style, at least 0; scaled to a sum of 1. Styles without a weight were added just now.
 
         Raises:
             ValueError: no weight is above 0.
@@ -46,16 +46,27 @@ class StyleMixer:
             raise ValueError("no style has a weight above 0")
         return mixed
 
-    def with_style(self, name: str, dials: Dials | None = None) -> "StyleMixer":
+    def with_style(self, spec: str, dials: Dials | None = None, *, name: str | None = None) -> "StyleMixer":
         """Return a mixer with one more style, the last.
+
+        Args:
+            spec: the style, as ``--style`` accepts it.
+            dials: how the styles of pictures are predicted.
+            name: of the style among `names`; None for ``spec``.
 
         Raises:
             InputError: a picture cannot be read, or is too small.
             StyleError: the style does not exist, is unusable, or cannot be mixed with the first.
         """
         first = LoadedStyle(self.network, self.styles[0], StyleMetadata(self.names[0]))
-        style = _related(_load(name, dials), first)
-        return replace(self, names=(*self.names, name), styles=(*self.styles, style.style))
+        style = _related(_load(spec, dials), first)
+        return replace(self, names=(*self.names, name or spec), styles=(*self.styles, style.style))
+
+    def without_style(self, name: str) -> "StyleMixer":
+        """Return a mixer without a style that is not the first; the same one if there is no such style."""
+        kept = [pair for pair in zip(self.names, self.styles, strict=True) if pair[0] != name]
+        names, styles = zip(*kept, strict=True)
+        return replace(self, names=names, styles=styles)
 
 
 def style_names(spec: str, dials: Dials | None = None) -> tuple[str, ...]:

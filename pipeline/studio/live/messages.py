@@ -10,7 +10,7 @@
 A message of the page that is too long, or one of too many, is refused.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipeline.studio.live.viewer import Viewer
@@ -27,10 +27,10 @@ class Messages:
 
     Args:
         viewer: who sends them.
-        names: of the styles to choose from.
+        names: returns the names of the styles to choose from.
     """
 
-    def __init__(self, viewer: Viewer, names: Collection[str]) -> None:
+    def __init__(self, viewer: Viewer, names: Callable[[], Collection[str]]) -> None:
         self._viewer, self._names = viewer, names
         self._rate = RateLimit(BURST, PER_SECOND)
 
@@ -46,7 +46,7 @@ class Messages:
     def _answer(self, message: dict[str, Any]) -> Message | None:
         match message.get("type"):
             case "settings":
-                self._viewer.settings = read_settings(message, self._names)
+                self._viewer.settings = read_settings(message, self._names())
                 return None
             case "ping":
                 number = message.get("id")

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def load_network(
     """
 
     def leave_out(name: str, error: StyleError) -> None:
-        notify(f"{error}; the studio goes on without {name}")
+        notify(f"{error}; the studio leaves {name} out")
 
     return LiveNetwork(config, load_style_mixer(names, leave_out), notify, build=build)
 
@@ -78,9 +78,25 @@ def _size(short_px: int, across: int, down: int) -> Size:
     return (short_px, long_px) if across >= down else (long_px, short_px)
 
 
-def snapshot(settings: ViewerSettings, weights: Sequence[float]) -> Snapshot:
-    """Return the controls of one frame, with these weights of the styles instead of those of the settings."""
-    return Snapshot(tuple(weights), 0, settings.strength, settings.keep_colors, settings.mirror, show_original=False)
+def goal_of(settings: ViewerSettings, names: Sequence[str]) -> dict[str, float]:
+    """Return the weights of those of the styles of the settings that are among ``names``; of the first if none is."""
+    goal = {name: weight for name, weight in settings.weights.items() if name in names}
+    return goal or {names[0]: 1.0}
+
+
+def snapshot(settings: ViewerSettings, weights: Mapping[str, float], names: Sequence[str]) -> Snapshot:
+    """Return the controls of one frame.
+
+    Args:
+        settings: all but the weights.
+        weights: of the styles by name; those of other styles than ``names``, which were removed, do not count.
+        names: of all styles of the network.
+    """
+    shares = tuple(weights.get(name, 0.0) for name in names)
+    if not any(shares):  # all that is shown was removed
+        goal = goal_of(settings, names)
+        shares = tuple(goal.get(name, 0.0) for name in names)
+    return Snapshot(shares, 0, settings.strength, settings.keep_colors, settings.mirror, show_original=False)
 
 
 def measure_capacity(

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipeline.config import StylizeConfig
@@ -61,9 +62,9 @@ class LiveRoom:
         notify: called with each message for the log, one line; from any thread.
         most: viewers at the same time; None measures how many the machine can serve.
         build: builds an engine; `models.engines.build.build_engine` by default.
+        pictures: weight files of styles that were made of pictures, by name.
 
     Attributes:
-        names: of the styles to choose from; the first is the default.
         most: viewers at the same time; 0 while the network is being loaded, unless it was given.
         engine: that stylized the last frame.
         device: where the network runs; empty while it is being loaded.
@@ -76,9 +77,11 @@ class LiveRoom:
         *,
         most: int | None = None,
         build: BuildEngine | None = None,
+        pictures: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         first = config.style
-        self.names: tuple[str, ...] = (first, *(style.name for style in bundled_styles() if style.name != first))
+        self._bundled: tuple[str, ...] = (first, *(style.name for style in bundled_styles() if style.name != first))
+        self._pictures = dict(pictures)
         self.most = most or 0
         self.device = ""
         self._config, self._notify, self._given, self._build = config, notify, most, build
@@ -127,6 +130,31 @@ class LiveRoom:
     def facts(self) -> dict[str, Any]:
         """What the page shows: free places, engine, device; JSON."""
         return {"live": {"free": self.free, "most": self.most}, "engine": self.engine, "device": self.device}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the styles to choose from; the first is the default."""
+        return (*self._bundled, *self._pictures)
+
+    @property
+    def used_styles(self) -> set[str]:
+        """Names of the styles that viewers have chosen."""
+        return {each.style for place in self._places.values() for each in place.viewer.settings.styles}
+
+    def add_style(self, name: str, file: str) -> None:
+        """Let viewers choose one more style, that of a picture: from the next frame on.
+
+        Args:
+            name: that no other style has.
+            file: with its weights.
+        """
+        self._pictures[name] = file
+        self._turns.change(lambda network: self._add_to(network, name, file))
+
+    def remove_style(self, name: str) -> None:
+        """Remove a style that was added; who still shows it gets the first one."""
+        self._pictures.pop(name, None)
+        self._turns.change(lambda network: self._remove_from(network, name))
 
     @property
     def waiting(self) -> int:
@@ -196,13 +224,27 @@ class LiveRoom:
             self._ready.cancel()
 
     def _load(self) -> LiveNetwork:
-        network = load_network(self._config, self.names, self._notify, self._build)
+        network = load_network(self._config, self._bundled, self._notify, self._build)
         network.use_this_thread()
         self._check_open()
         most = measure_capacity(network, codec_work(), self._check_open) if self._given is None else self._given
         network.engines.prepare(FIRST_SIZE)
-        self.names, self.most, self.device = network.mixer.names, most, str(network.device)
+        self._bundled, self.most, self.device = network.mixer.names, most, str(network.device)
+        for name, file in list(self._pictures.items()):
+            self._add_to(network, name, file)
         return network
+
+    def _remove_from(self, network: LiveNetwork, name: str) -> None:
+        network.mixer = network.mixer.without_style(name)
+
+    def _add_to(self, network: LiveNetwork, name: str, file: str) -> None:
+        """Add the style of a picture to the network, if it can be mixed; called in the stylize thread."""
+        if name in network.mixer.names:
+            return
+        try:
+            network.mixer = network.mixer.with_style(file, name=name)
+        except PipelineError as error:
+            self._notify(f"{error}; live viewers do not get this style")
 
     def _check_open(self) -> None:
         """Raise an error if the studio is being stopped, so that the thread ends soon."""

@@ -6,6 +6,7 @@ It is asked for the next frame when the turn of the last one begins: so one is o
 import asyncio
 import json
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -35,10 +36,10 @@ class SocketConnection:
     Args:
         socket: accepted.
         viewer: who is on the other side.
-        names: of the styles to choose from.
+        names: returns the names of the styles to choose from.
     """
 
-    def __init__(self, socket: WebSocket, viewer: Viewer, names: tuple[str, ...]) -> None:
+    def __init__(self, socket: WebSocket, viewer: Viewer, names: Callable[[], Collection[str]]) -> None:
         self._socket, self._viewer = socket, viewer
         self._messages = Messages(viewer, names)
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
@@ -152,7 +153,7 @@ async def serve_socket(socket: WebSocket, room: LiveRoom) -> None:
             await socket.send_text(json.dumps(message))
             await socket.close(TRY_AGAIN_LATER)
         return
-    connection = SocketConnection(socket, viewer, room.names)
+    connection = SocketConnection(socket, viewer, lambda: room.names)
     room.connect(viewer, connection)
     try:
         await connection.run()

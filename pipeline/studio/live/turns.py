@@ -38,6 +38,7 @@ class Turns(threading.Thread):
         super().__init__(name="flowbrush-turns", daemon=True)
         self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
         self._viewers: deque[Viewer] = deque()
+        self._changes: deque[Callable[[LiveNetwork], None]] = deque()
         self._changed = threading.Condition()
         self.is_closed = False
 
@@ -51,6 +52,12 @@ class Turns(threading.Thread):
         with self._changed:
             if viewer in self._viewers:
                 self._viewers.remove(viewer)
+
+    def change(self, change: Callable[[LiveNetwork], None]) -> None:
+        """Call ``change`` with the network between two turns, in the thread; never if it ends before."""
+        with self._changed:
+            self._changes.append(change)
+            self._changed.notify()
 
     def wake(self) -> None:
         """Look again who is ready."""
@@ -79,9 +86,11 @@ class Turns(threading.Thread):
             network.close()
 
     def _next(self) -> Callable[[LiveNetwork], None] | None:
-        """Wait for a viewer whose turn it is, and return what to do; None at the end."""
+        """Wait for a change or for a viewer whose turn it is, and return what to do; None at the end."""
         with self._changed:
             while not self.is_closed:
+                if self._changes:
+                    return self._changes.popleft()
                 viewer = next((viewer for viewer in self._viewers if viewer.is_ready), None)
                 if viewer is not None:
                     self._viewers.remove(viewer)

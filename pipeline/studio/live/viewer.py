@@ -15,7 +15,7 @@ from pipeline.live.stylize.adaptive_stylizer import AdaptiveStylizer
 from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
-from pipeline.studio.live.network import output_size, shared_sizes, snapshot
+from pipeline.studio.live.network import goal_of, output_size, shared_sizes, snapshot
 from pipeline.studio.live.statistics import Speed
 from pipeline.studio.settings import ViewerSettings
 
@@ -123,7 +123,7 @@ class Viewer:
         self._received: Mailbox[ReceivedFrame] = Mailbox()
         self._adaptive: AdaptiveStylizer | None = None
         self._made_for: tuple[Size, str] | None = None
-        self._fade: WeightFade | None = None
+        self._fade: WeightFade[str] | None = None
         self._count = 0
 
     def put(self, frame: ReceivedFrame) -> None:
@@ -153,9 +153,10 @@ class Viewer:
         adaptive = self._stylizer(network, output_size(received.height, received.width), turns_per_second)
         pixels = received.read(adaptive.stylizer.size)
         settings = self.settings
-        goal = settings.weights(network.mixer.names)
+        names = network.mixer.names
+        goal = goal_of(settings, names)
         self._fade = self._fade or WeightFade(goal, CROSS_FADE_SECONDS)
-        controls = snapshot(settings, self._fade.weights(goal, time.monotonic()))
+        controls = snapshot(settings, self._fade.weights(goal, time.monotonic()), names)
         frame = adaptive.stylize(CapturedFrame(pixels, received.received_at, self._count), controls)
         if frame is None:
             self._try_again(received)

@@ -80,7 +80,7 @@ class PeerConnection:
 
     def __init__(self, room: LiveRoom, viewer: Viewer) -> None:
         self._room, self._viewer = room, viewer
-        self._messages = Messages(viewer, room.names)
+        self._messages = Messages(viewer, lambda: room.names)
         self._channel: RTCDataChannel | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_closed = False

@@ -64,6 +64,14 @@ export function upload(file, onProgress) {
   return { done, cancel: () => sending.abort() };
 }
 
+/** Send a picture; return its style, and a note about it. */
+export const addPicture = (file) =>
+  read(`/api/pictures?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+
+/** Remove the style of a picture. */
+export const removePicture = (picture) =>
+  request(`/api/pictures/${encodeURIComponent(picture)}`, { method: "DELETE" });
+
 /** Tell the server that a clip is not needed any more; it keeps one that a render uses. */
 export const discard = (upload) =>
   fetch(`/api/uploads/${encodeURIComponent(upload)}`, { method: "DELETE" }).catch(() => {});

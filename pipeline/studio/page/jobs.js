@@ -44,7 +44,7 @@ export class Jobs {
     if (job.state === "removed") return this.#remove(job.job);
     let item = this.items.get(job.job);
     if (!item) {
-      item = new JobItem((settings) => this.panel.describe(settings), {
+      item = new JobItem((job) => this.panel.describe(job), {
         onError: (error) => notify(error.message, { isError: true }),
         onChanged: (changed) => this.#update(changed),
         onRemoved: () => this.#remove(job.job),
@@ -125,7 +125,7 @@ class JobItem {
     if (state === "failed") return error ?? "It failed; try again.";
     if (state === "waiting") return "It starts when the renders before it are finished.";
     if (state === "running" && !done) return "Starting: the network is loaded.";
-    const parts = this.job.settings ? [this.describe(this.job.settings)] : [];
+    const parts = this.job.settings ? [this.describe(this.job)] : [];
     if (done) parts.push(frames > done || state === "running" ? `${done} of ${frames || "?"} frames` : `${done} frames`);
     if (state === "running" && fps) parts.push(`${fps.toFixed(1)} fps`);
     if (state === "running" && left != null) parts.push(`${clock(Math.ceil(left))} left`);

@@ -3,6 +3,7 @@
 import { StudioError } from "./api.js";
 import { cameras, mayAsk, openCamera, openClip } from "./camera.js";
 import { acceptDrops, byId, element, notify } from "./elements.js";
+import { isPicture } from "./pictures.js";
 import { Recorder } from "./recorder.js";
 import { connectSocket } from "./socket.js";
 import { delayed } from "./sound.js";
@@ -23,12 +24,15 @@ const TEXTS = {
   opening: ["Opening the clip", "It stays on this computer; only its frames go to the studio."],
   connecting: ["Connecting", "The first stylized frame takes a few seconds."],
 };
-const DROP_HINT = "Or drop a clip anywhere here.";
+const DROP_HINT = "Or drop a clip here, or a picture to stylize in its style.";
 const NO_CAMERA_HINT = "This page was not opened over https, so browsers give it no camera; a clip works.";
 
 export class Live {
-  /** @param {import("./style_panel.js").StylePanel} panel */
-  constructor(panel) {
+  /**
+   * @param {import("./style_panel.js").StylePanel} panel
+   * @param {import("./pictures.js").Pictures} pictures
+   */
+  constructor(panel, pictures) {
     this.panel = panel;
     this.stage = byId("live-stage");
     this.before = byId("live-before");
@@ -45,7 +49,7 @@ export class Live {
       if (target.files.length) this.startClip(target.files[0]);
       target.value = "";
     });
-    acceptDrops(byId("live"), (file) => this.startClip(file));
+    acceptDrops(byId("live"), async (file) => ((await isPicture(file)) ? pictures.add(file) : this.startClip(file)));
     this.after.addEventListener("pause", () => this.after.srcObject?.active && this.#play(this.after.srcObject));
     panel.addEventListener("change", () => this.#settingsChanged());
     window.addEventListener("pagehide", () => this.stop());

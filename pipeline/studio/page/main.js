@@ -4,6 +4,7 @@ import { read } from "./api.js";
 import { byId, notify } from "./elements.js";
 import { Jobs } from "./jobs.js";
 import { Live } from "./live.js";
+import { Pictures } from "./pictures.js";
 import { Render } from "./render.js";
 import { StylePanel } from "./style_panel.js";
 
@@ -12,11 +13,16 @@ const RETRY_SECONDS = 3;
 
 const panel = new StylePanel();
 const jobs = new Jobs(panel);
-const live = new Live(panel);
-const render = new Render(panel, jobs);
+const pictures = new Pictures(panel);
+const live = new Live(panel, pictures);
+const render = new Render(panel, jobs, pictures);
 
 panel.addEventListener("change", () => {
-  for (const name of TABS) if (panel.thumbnail) byId(`${name}-wall`).src = panel.thumbnail;
+  for (const name of TABS) {
+    const wall = byId(`${name}-wall`);
+    if (panel.style) wall.src = panel.style.thumbnail;
+    wall.classList.toggle("own", Boolean(panel.style?.picture));
+  }
 });
 
 /** Show one tab. The camera stops when Live is left: nobody would see it. */
@@ -65,8 +71,8 @@ window.addEventListener("keydown", (event) => {
 /** Ask what the studio offers, until it answers. */
 async function load() {
   try {
-    const studio = await read("/api/studio");
-    panel.fill(studio.styles);
+    const [studio, known] = await Promise.all([read("/api/studio"), pictures.ask()]);
+    panel.fill(studio.styles, known);
     render.limit(studio.upload_bytes);
     byId("machine").textContent = studio.device ? `${studio.engine} on ${studio.device}` : "";
     byId("machine").title = `flowbrush ${studio.version}: engine and device of this studio; ${studio.live.free} of ${studio.live.most} live places are free`;

@@ -2,6 +2,7 @@
 
 import { discard, frameAddress, request, send, upload } from "./api.js";
 import { acceptDrops, byId, clock, notify, recall, remember, size } from "./elements.js";
+import { isPicture } from "./pictures.js";
 import { Split } from "./split.js";
 
 const STORED = "flowbrush-clip";
@@ -15,8 +16,9 @@ export class Render {
   /**
    * @param {import("./style_panel.js").StylePanel} panel
    * @param {import("./jobs.js").Jobs} jobs
+   * @param {import("./pictures.js").Pictures} pictures
    */
-  constructor(panel, jobs) {
+  constructor(panel, jobs, pictures) {
     Object.assign(this, { panel, jobs, clip: null, uploading: null, uploadBytes: Infinity });
     this.stage = byId("render-stage");
     this.split = new Split(this.stage, byId("render-split"), byId("render-compare"));
@@ -29,7 +31,7 @@ export class Render {
         target.value = "";
       });
     }
-    acceptDrops(byId("render"), (file) => this.open(file));
+    acceptDrops(byId("render"), async (file) => ((await isPicture(file)) ? pictures.add(file) : this.open(file)));
     byId("upload-cancel").addEventListener("click", () => this.uploading?.cancel());
     byId("time").addEventListener("input", () => this.#timeChanged());
     byId("start-render").addEventListener("click", () => this.start());

@@ -1,6 +1,6 @@
 /** The gallery of styles and the settings beside it; both tabs use the same. */
 
-import { byId, element, recall, remember } from "./elements.js";
+import { byId, element, icon, recall, remember } from "./elements.js";
 
 const STORED = "flowbrush-settings";
 
@@ -10,6 +10,8 @@ export class StylePanel extends EventTarget {
     super();
     this.styles = new Map();
     this.chosen = "";
+    /** Called with the style of a picture that is to be removed. */
+    this.onRemove = () => {};
     this.form = byId("panel");
     this.second = byId("second");
     this.form.addEventListener("submit", (event) => event.preventDefault());
@@ -32,35 +34,80 @@ export class StylePanel extends EventTarget {
     };
   }
 
-  /** The address of the chosen style's thumbnail. */
-  get thumbnail() {
-    return this.styles.get(this.chosen)?.thumbnail;
+  /** The chosen style. @returns {Style | undefined} */
+  get style() {
+    return this.styles.get(this.chosen);
   }
 
-  /** Fill the gallery. @param {{name: string, title: string, thumbnail: string, source: string}[]} styles */
-  fill(styles) {
-    this.styles = new Map(styles.map((style) => [style.name, style]));
+  /**
+   * Fill the gallery: pictures first.
+   * @typedef {{name: string, title: string, thumbnail: string, source: string, picture?: string}} Style
+   * @param {Style[]} styles @param {Style[]} pictures
+   */
+  fill(styles, pictures) {
+    const all = [...pictures, ...styles];
+    this.styles = new Map(all.map((style) => [style.name, style]));
+    this.first = styles[0].name;
     const stored = recall(STORED) ?? {};
-    this.chosen = this.styles.has(stored.style) ? stored.style : styles[0].name;
-    byId("gallery").replaceChildren(...styles.map((style) => this.#tile(style)));
+    this.chosen = this.styles.has(stored.style) ? stored.style : this.first;
+    byId("gallery").replaceChildren(byId("add-picture"), ...all.map((style) => this.#tile(style)));
     byId("gallery").setAttribute("aria-busy", "false");
     loadInTurn([...byId("gallery").querySelectorAll("img")]);
-    this.second.append(...styles.map(({ name, title }) => element("option", { value: name }, title)));
+    this.second.append(...all.map(option));
     this.second.value = this.styles.has(stored.second) ? stored.second : "";
-    this.second.disabled = styles.length < 2;
+    this.second.disabled = all.length < 2;
     this.#changed();
   }
 
-  /** Return the styles of some settings as text: "The Scream", or "The Scream 70% + Olive Trees 30%". */
-  describe({ styles }) {
-    const title = (name) => this.styles.get(name)?.title ?? name;
+  /** Show a picture that is on its way to the studio; return what ends that. */
+  showArriving(file) {
+    const address = URL.createObjectURL(file);
+    const picture = element("img", { alt: "", width: 160, height: 90, src: address });
+    const tile = element("span", { className: "tile arriving", title: file.name }, picture, element("span", {}, file.name));
+    tile.setAttribute("role", "status");
+    byId("add-picture").after(tile);
+    tile.scrollIntoView({ block: "nearest", inline: "nearest" });
+    return () => {
+      tile.remove();
+      URL.revokeObjectURL(address);
+    };
+  }
+
+  /** Show the style of a picture before all others, and choose it. @param {Style} style */
+  addPicture(style) {
+    if (!this.styles.has(style.name)) this.#insert(style);
+    this.#radio(style.name).click();
+  }
+
+  /** Remove the style of a picture; if it is chosen, the first style of the studio is. */
+  removePicture(name) {
+    const { picture } = this.styles.get(name) ?? {};
+    if (!picture) return;
+    this.styles.delete(name);
+    this.#radio(name).closest(".own").remove();
+    [...this.second.options].find((each) => each.value === name)?.remove();
+    if (this.chosen === name) this.#radio(this.first).click();
+    else this.#changed();
+  }
+
+  /** Show these pictures instead of those that are shown. @param {Style[]} pictures the newest first */
+  showPictures(pictures) {
+    const names = new Set(pictures.map(({ name }) => name));
+    for (const { name, picture } of [...this.styles.values()]) if (picture && !names.has(name)) this.removePicture(name);
+    for (const style of [...pictures].reverse()) if (!this.styles.has(style.name)) this.#insert(style);
+  }
+
+  /** Return the styles of a render as text: "The Scream", or "The Scream 70% + Olive Trees 30%". */
+  describe({ settings: { styles }, style }) {
+    if (!styles.every(({ name }) => this.styles.has(name))) return style; // a picture was removed
+    const title = (name) => this.styles.get(name).title;
     if (styles.length === 1) return title(styles[0].name);
     return styles.map(({ name, weight }) => `${title(name)} ${Math.round(100 * weight)}%`).join(" + ");
   }
 
   /** Choose the style with this number in the gallery, from 0. */
   choose(index) {
-    const tile = byId("gallery").querySelectorAll("input")[index];
+    const tile = byId("gallery").querySelectorAll("input[type=radio]")[index];
     if (tile) tile.click();
   }
 
@@ -69,11 +116,28 @@ export class StylePanel extends EventTarget {
     byId(id).click();
   }
 
-  #tile({ name, title, thumbnail, source }) {
+  #radio(name) {
+    return byId("gallery").querySelector(`input[value="${name}"]`);
+  }
+
+  #insert(style) {
+    this.styles.set(style.name, style);
+    const tile = this.#tile(style);
+    byId("add-picture").after(tile);
+    loadInTurn([tile.querySelector("img")]);
+    this.second.options[0].after(option(style));
+  }
+
+  #tile(style) {
+    const { name, title, thumbnail, source, picture: isOwn } = style;
     const radio = element("input", { type: "radio", name: "style", value: name, checked: name === this.chosen });
     const picture = element("img", { alt: "", width: 160, height: 90, decoding: "async" });
     picture.dataset.address = thumbnail;
-    return element("label", { className: "tile", title: source ? `${title}. ${source}` : title }, radio, picture, element("span", {}, title));
+    const tile = element("label", { className: "tile", title: source ? `${title}. ${source}` : title }, radio, picture, element("span", {}, title));
+    if (!isOwn) return tile;
+    const remove = element("button", { type: "button", className: "remove", title: "Remove this picture", onclick: () => this.onRemove(style) }, icon("close"));
+    remove.setAttribute("aria-label", `Remove ${title}`);
+    return element("div", { className: "own" }, tile, remove);
   }
 
   #changed() {
@@ -98,7 +162,7 @@ export class StylePanel extends EventTarget {
     const style = this.styles.get(this.chosen);
     if (style) {
       byId("style-title").textContent = style.title;
-      byId("style-source").textContent = [style.source, style.name].filter(Boolean).join(" · ");
+      byId("style-source").textContent = [style.source, style.picture ? "" : style.name].filter(Boolean).join(" · ");
     }
     const isBlended = Boolean(this.second.value);
     byId("blend").disabled = !isBlended;
@@ -108,6 +172,8 @@ export class StylePanel extends EventTarget {
     for (const id of ["blend", "strength"]) byId(id).style.setProperty("--share", `${byId(id).value}%`);
   }
 }
+
+const option = ({ name, title }) => element("option", { value: name }, title);
 
 /** Load pictures two by two. The first time the server still draws them, and a browser opens few connections to it. */
 function loadInTurn(pictures) {

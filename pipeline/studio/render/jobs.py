@@ -65,6 +65,14 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
     @property
+    def style_names(self) -> list[str]:
+        """Names of the styles in its settings."""
+        styles = self.settings.get("styles")
+        if not isinstance(styles, list):
+            return []
+        return [str(each["name"]) for each in styles if isinstance(each, dict) and "name" in each]
+
+    @property
     def seconds_left(self) -> float | None:
         """Estimated time until the end, None if unknown."""
         if self.state != "running" or not self.frames or not self.fps:

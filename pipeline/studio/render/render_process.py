@@ -1,6 +1,7 @@
 """The process that renders one job, as ``flowbrush video`` does; started by `pipeline.studio.render.renderer`.
 
-It takes one message with ``source``, ``target``, ``name``, ``settings``, ``device`` and ``engine``, and sends
+It takes one message with ``source``, ``target``, ``name``, ``settings``, ``files`` (the weight files of styles that are
+not bundled, by name), ``device`` and ``engine``, and sends
 ``frames`` with ``total`` and ``fps`` now and then, ``notice``, and at the end ``done`` or ``error``. When it is killed,
 the next one resumes after the segments that it has finished.
 """
@@ -36,7 +37,8 @@ class Report:
 
     def __init__(self, parent: Parent, order: Mapping[str, Any]) -> None:
         self._parent = parent
-        self._names = {order["target"]: "the result", order["source"]: order["name"]}
+        styles = {file: "the style of the picture" for file in order["files"].values()}
+        self._names = {order["target"]: "the result", order["source"]: order["name"], **styles}
         self._next = 0.0
 
     def frames(self, state: Progress) -> None:
@@ -66,7 +68,8 @@ def config_of(order: Mapping[str, Any]) -> VideoConfig:
     Raises:
         ValueError: the settings are not those of a viewer.
     """
-    settings = read_settings(order["settings"], [style.name for style in bundled_styles()])
+    files = order["files"]
+    settings = read_settings(order["settings"], [*(style.name for style in bundled_styles()), *files]).located(files)
     base = StylizeConfig(style=settings.spec, device=order["device"], engine=order["engine"])
     return VideoConfig(source=order["source"], target=order["target"], stylize=settings.stylize_config(base))
 

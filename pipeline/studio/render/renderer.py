@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.studio.answers import RequestError
 from pipeline.studio.config import StudioConfig
+from pipeline.studio.pictures.styles import PictureStyles
 from pipeline.studio.render.child import Child, describe_end
 from pipeline.studio.render.jobs import Job
 from pipeline.studio.render.space import Space
@@ -27,6 +28,7 @@ class Renderer:
     Args:
         config: of the studio.
         space: counts the disk space.
+        pictures: styles that were made of pictures.
         is_wanted: returns whether a job is to be rendered, or to go on.
         follow: called with a job and each message of its process but the last.
         module: what the process runs.
@@ -36,12 +38,13 @@ class Renderer:
         self,
         config: StudioConfig,
         space: Space,
+        pictures: PictureStyles,
         is_wanted: Callable[[Job], bool],
         follow: Callable[[Job, Message], None],
         *,
         module: str = MODULE,
     ) -> None:
-        self._config, self._space = config, space
+        self._config, self._space, self._pictures = config, space, pictures
         self._is_wanted, self._follow, self._module = is_wanted, follow, module
         self._lock = threading.Lock()
         self._child: Child | None = None
@@ -81,14 +84,25 @@ class Renderer:
             return {}, 0
         end: Message = {}
         try:
-            order = {"source": job.source, "target": str(target), "name": job.name, "settings": job.settings}
-            child.send(**order, device=self._config.device, engine=self._config.engine)
+            child.send(**self._order(job, target))
             end = self._listen(child, job)
         finally:
             with self._lock:
                 self._child = None
             code = child.close()
         return end, code
+
+    def _order(self, job: Job, target: Path) -> dict[str, object]:
+        """Return the message for the process of a job."""
+        return {
+            "source": job.source,
+            "target": str(target),
+            "name": job.name,
+            "settings": job.settings,
+            "files": self._pictures.files(job.style_names),
+            "device": self._config.device,
+            "engine": self._config.engine,
+        }
 
     def _start(self, job: Job) -> Child | None:
         """Start the process of a job, unless it was cancelled meanwhile: who cancels asks to kill it afterwards."""

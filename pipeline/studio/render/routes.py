@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, StreamingResponse
 from pipeline.studio.answers import RequestError, answering
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.guard import MOST_BODY_BYTES
+from pipeline.studio.pictures.styles import PictureStyles
 from pipeline.studio.render.events import Events
 from pipeline.studio.render.jobs import CONTAINERS, Container, JobStore
 from pipeline.studio.render.runner import Runner
@@ -36,6 +37,7 @@ class RenderRoom:
 
     Attributes:
         stills: single frames.
+        pictures: styles that were made of pictures.
         uploads: the clips.
         store: the jobs on disk.
         runner: the jobs.
@@ -45,10 +47,11 @@ class RenderRoom:
     def __init__(self, config: StudioConfig, root: Path) -> None:
         space = Space(root, config.disk_bytes)
         self.stills = Stills(config.device)
+        self.pictures = PictureStyles(root / "picture-styles", space, self.stills)
         self.uploads = Uploads(root / "uploads", space, self.stills, most_bytes=config.upload_bytes)
         self.store = JobStore(root / "jobs")
         self.events = Events(self._state)
-        self.runner = Runner(config, self.store, self.uploads, space, self.events.publish)
+        self.runner = Runner(config, self.store, self.uploads, self.pictures, space, self.events.publish)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -85,10 +88,8 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
 
     @routes.post("/uploads")
     async def upload(request: Request, name: str = "clip") -> Response:
-        length = request.headers.get("content-length", "")
-        size = int(length) if length.isdecimal() and len(length) < 20 else None
         try:
-            return JSONResponse((await uploads.receive(name, size, request.stream())).as_json(), 201)
+            return JSONResponse((await uploads.receive(name, content_length(request), request.stream())).as_json(), 201)
         except ClientDisconnect:
             return Response(status_code=UNWANTED)
 
@@ -109,9 +110,10 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         clip = uploads.find(upload_id)
         with answering():
             read = read_settings(parse_json(settings), styles())
+        files = room.pictures.files(read.weights)
         at, gone = _seconds(time), request.is_disconnected
         await request.body()  # until it is read, the end of the connection is not seen
-        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, read.as_json(), gone))
+        return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, read.as_json(), files, gone))
 
     @routes.post("/jobs")
     async def add(request: Request) -> Response:
@@ -154,6 +156,12 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         return FileResponse(path, media_type=_KINDS[job.container], filename=job.result_name)
 
     return routes
+
+
+def content_length(request: Request) -> int | None:
+    """Return how many bytes a request says that its body has; None if it does not."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else None
 
 
 def _jpeg(content: bytes) -> Response:

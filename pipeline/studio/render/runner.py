@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import OutputError, reason_of
 from pipeline.studio.answers import RequestError
 from pipeline.studio.config import StudioConfig
+from pipeline.studio.pictures.styles import PictureStyles
 from pipeline.studio.render.jobs import MOST_NOTICES, Container, Job, JobStore
 from pipeline.studio.render.records import new_id
 from pipeline.studio.render.renderer import MODULE, Renderer
@@ -31,6 +32,7 @@ class Runner:
         config: of the studio.
         store: the jobs on disk; those that have not ended go on.
         uploads: the clips.
+        pictures: styles that were made of pictures.
         space: counts the disk space.
         changed: called with the identifier of each job that changes, in any thread.
         module: what the process of a job runs.
@@ -41,17 +43,18 @@ class Runner:
         config: StudioConfig,
         store: JobStore,
         uploads: Uploads,
+        pictures: PictureStyles,
         space: Space,
         changed: Callable[[str], None],
         *,
         module: str = MODULE,
     ) -> None:
-        self._config, self._store, self._uploads, self._space = config, store, uploads, space
+        self._store, self._uploads, self._pictures, self._space = store, uploads, pictures, space
         self._notify = changed
         self._jobs = {job.job: job for job in store.read()}
         self._next_number = 1 + max((job.number for job in self._jobs.values()), default=0)
         self._condition = threading.Condition()
-        self._renderer = Renderer(config, space, self._is_wanted, self._follow, module=module)
+        self._renderer = Renderer(config, space, pictures, self._is_wanted, self._follow, module=module)
         self._current: str | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="flowbrush-jobs", daemon=True)
@@ -88,8 +91,15 @@ class Runner:
 
     def needed_uploads(self) -> set[str]:
         """Return the identifiers of the clips of jobs that have not ended, or that can be tried again."""
+        return {job.upload for job in self._needing()}
+
+    def needed_styles(self) -> set[str]:
+        """Return the names of the styles of these jobs."""
+        return {name for job in self._needing() for name in job.style_names}
+
+    def _needing(self) -> list[Job]:
         with self._condition:
-            return {job.upload for job in self._jobs.values() if not job.has_ended or job.state == "failed"}
+            return [job for job in self._jobs.values() if not job.has_ended or job.state == "failed"]
 
     def add(self, upload: Upload, settings: ViewerSettings, container: Container) -> Job:
         """Add a job at the end of the queue.
@@ -113,7 +123,7 @@ class Runner:
                 source=self._uploads.path(upload),
                 name=upload.name,
                 settings=settings.as_json(),
-                style="+".join(each.style for each in settings.styles),
+                style="+".join(self._pictures.label(each.style) for each in settings.styles),
                 container=container,
                 frames=upload.frames,
             )
@@ -128,10 +138,12 @@ class Runner:
         """Put a job that failed or was cancelled at the end of the queue again, with the same clip and settings.
 
         Raises:
-            RequestError: there is no such job, its clip is no longer here, or there is too little disk space.
+            RequestError: there is no such job, its clip or the picture of its style is no longer here, or there is too
+                little disk space.
         """
         job = self.find(job_id)
         upload = self._uploads.find(job.upload)
+        self._pictures.check(job.style_names)
         self._space.check(estimated_bytes(upload.width, upload.height, upload.frames, upload.bytes, job.container))
         with self._condition:
             if not self._condition.wait_for(lambda: self._current != job_id, STOP_SECONDS):

@@ -2,8 +2,12 @@
 
     {"do": "probe", "path"}                                  what the clip is
     {"do": "frame", "path", "seconds"}                       a frame as it is
-    {"do": "preview", "path", "seconds", "settings"}         a stylized frame
+    {"do": "preview", "path", "seconds", "settings", "files"}
+                                                             a stylized frame; ``files`` are the weight files of styles
+                                                             that are not bundled, by name
     {"do": "thumbnail", "settings"}                          a frame of a sample clip, stylized
+    {"do": "picture", "path", "name", "label"}               the style of a picture: a weight file, then a thumbnail
+    {"do": "prepare"}                                        nothing; the next picture needs less time
 
 Each is answered by one message: what was asked for, a JPEG as its bytes, or ``error`` with one line.
 """
@@ -13,18 +17,21 @@ import logging
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 import sample_videos
+from models.registry import LoadedStyle
 from pipeline.config import LONGEST_SECONDS, DecodeConfig, StylizeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError, PipelineError
 from pipeline.frames import Pixels
 from pipeline.studio.answers import line_of
+from pipeline.studio.pictures.reading import ramp_style, read_style, with_inset
 from pipeline.studio.render.parent import Parent
 from pipeline.studio.settings import ViewerSettings, read_settings
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
@@ -71,11 +78,22 @@ class StillStylizer:
             PipelineError: the style, the device or the memory does not allow it.
         """
         style = self._load(settings.spec)
-        if self._core is None or style.network is not self._network:
-            config = StylizeConfig(style=settings.spec, device=self._device, engine="eager", stability="none")
-            self._network, self._core = style.network, FrameStylizer(style.network, config, logger.debug)
-            self._engine.cache_clear()
         controls = FrameControls(style.style(0.0), settings.strength, settings.keep_colors)
+        return self._stylize(pixels, settings.spec, style.network, controls)
+
+    def stylize_in(self, pixels: Pixels, style: LoadedStyle) -> Pixels:
+        """Return the frame ``(height, width, 3)`` in a style.
+
+        Raises:
+            PipelineError: the device or the memory does not allow it.
+        """
+        return self._stylize(pixels, style.metadata.name, style.network, FrameControls(style.style))
+
+    def _stylize(self, pixels: Pixels, spec: str, network: "StyleNetwork", controls: FrameControls) -> Pixels:
+        if self._core is None or network != self._network:
+            config = StylizeConfig(style=spec, device=self._device, engine="eager", stability="none")
+            self._network, self._core = network, FrameStylizer(network, config, logger.debug)
+            self._engine.cache_clear()
         engine = self._engine(pixels.shape[0], pixels.shape[1])
         return self._core.stylize(PreparedFrame(pixels), controls, engine).pixels
 
@@ -119,6 +137,14 @@ def read_still(path: str, seconds: Fraction) -> Still:
             if not start:
                 raise
     return _read(path, Fraction(0))
+
+
+@lru_cache(maxsize=1)
+def sample_still() -> Still:
+    """Return the frame of the sample clip that thumbnails show."""
+    config = DecodeConfig(start_seconds=sample_videos.SAMPLE_SECONDS, height=SAMPLE_HEIGHT_PX)
+    with open_source(str(sample_videos.clip(sample_videos.SAMPLE)), config, with_side_packets=False) as source:
+        return Still(next(decode(source)).pixels, source.info.sample_aspect_ratio)
 
 
 def _read(path: str, seconds: Fraction) -> Still:
@@ -165,25 +191,37 @@ class Service:
     def answer(self, message: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
         """Return the answer to a message, and its bytes."""
         try:
-            if message["do"] == "probe":
-                return probe(message["path"]), b""
+            match message["do"]:
+                case "probe":
+                    return probe(message["path"]), b""
+                case "picture":
+                    return self._picture(message)
+                case "prepare":
+                    self._stylizer.stylize_in(sample_still().pixels, ramp_style())
+                    return {}, b""
             return {}, as_jpeg(self._still(message))
         except (PipelineError, ValueError) as error:
             return {"error": line_of(error, message.get("name", ""))}, b""
         except MemoryError:
-            return {"error": "the memory of this machine is too small for this frame; upload a smaller clip"}, b""
+            return {"error": "the memory of this machine is too small for this; upload something smaller"}, b""
+
+    def _picture(self, message: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
+        found = read_style(Path(message["path"]), message["name"], message["label"])
+        sample = sample_still()
+        frame = sample._replace(pixels=with_inset(self._stylizer.stylize_in(sample.pixels, found.style), found.small))
+        facts = {"width": found.width, "height": found.height, "note": found.note, "weights": len(found.weights)}
+        return facts, found.weights + as_jpeg(frame)
 
     def _still(self, message: Mapping[str, Any]) -> Still:
         if message["do"] == "thumbnail":
-            config = DecodeConfig(start_seconds=sample_videos.SAMPLE_SECONDS, height=SAMPLE_HEIGHT_PX)
-            with open_source(str(sample_videos.clip(sample_videos.SAMPLE)), config, with_side_packets=False) as source:
-                still = Still(next(decode(source)).pixels, source.info.sample_aspect_ratio)
+            still = sample_still()
         else:
             seconds = Fraction(min(max(message["seconds"], 0.0), float(LONGEST_SECONDS))).limit_denominator(10_000)
             still = read_still(message["path"], seconds)
         if message["do"] == "frame":
             return still
-        settings = read_settings(message["settings"], self._known)
+        files = message.get("files", {})
+        settings = read_settings(message["settings"], [*self._known, *files]).located(files)
         return still._replace(pixels=self._stylizer.stylize(still.pixels, settings))
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from pipeline.studio.answers import RequestError
 from pipeline.studio.render.child import Child
@@ -15,6 +16,23 @@ MOST_WAITING = 40
 LONGEST_SECONDS = 60.0
 # Status of an answer that nobody reads, as nginx has it.
 UNWANTED = 499
+
+
+# Of the style of a picture; the process that read the picture may no longer be ours.
+MOST_WEIGHTS_BYTES = 8 * 2**20
+
+
+class PictureAnswer(NamedTuple):
+    """The style of a picture: its weight file, a frame in it as JPEG, and the size of the picture in pixels.
+
+    ``note`` is what to know about it, one line; empty if there is nothing.
+    """
+
+    weights: bytes
+    thumbnail: bytes
+    width: int
+    height: int
+    note: str
 
 
 class Stills:
@@ -59,6 +77,7 @@ class Stills:
         name: str,
         seconds: float,
         settings: Mapping[str, object],
+        files: Mapping[str, str],
         is_unwanted: Callable[[], Awaitable[bool]] | None = None,
     ) -> bytes:
         """Return a stylized frame of a clip as JPEG.
@@ -68,13 +87,38 @@ class Stills:
             name: for messages.
             seconds: time of the frame.
             settings: as `pipeline.studio.settings` reads them.
+            files: weight files of the styles that are not bundled, by name.
             is_unwanted: asked when it is its turn: a page that moves a slider gives up all requests but the last.
 
         Raises:
             RequestError: the clip cannot be read, or not stylized with these settings; or nobody wants it any more.
         """
         message = {"do": "preview", "path": path, "name": name, "seconds": seconds, "settings": settings}
-        return (await self._ask(is_unwanted, **message))[1]
+        return (await self._ask(is_unwanted, **message, files=files))[1]
+
+    async def picture(self, path: str, name: str, label: str) -> PictureAnswer:
+        """Return the style of a picture.
+
+        Args:
+            path: of the picture.
+            name: of its file, for messages.
+            label: name of the style.
+
+        Raises:
+            RequestError: it is no picture that can be a style.
+        """
+        facts, body = await self._ask(do="picture", path=path, name=name, label=label)
+        with suppress(KeyError, TypeError, ValueError):
+            count = int(facts["weights"])
+            if 0 < count <= min(MOST_WEIGHTS_BYTES, len(body)):
+                size = int(facts["width"]), int(facts["height"])
+                return PictureAnswer(body[:count], body[count:], *size, str(facts["note"])[:200])
+        raise RequestError(422, f"{name}: cannot be read (it confused the decoder); convert it first")
+
+    async def prepare(self) -> None:
+        """Start the process and load what pictures need, so that the first one does not wait for it."""
+        with suppress(RequestError):
+            await self._ask(do="prepare", name="the predictor")
 
     async def thumbnail(self, style: str) -> bytes:
         """Return a frame of a sample clip in a style as JPEG.

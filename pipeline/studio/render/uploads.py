@@ -1,6 +1,5 @@
 """Uploaded clips: streamed to disk, checked like a local file, and deleted when nobody needs them."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -8,25 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import printable, reason_of
-from pipeline.resume.disk_space import size_text
+from pipeline.errors import reason_of
 from pipeline.studio.answers import RequestError
+from pipeline.studio.render.arrival import checked_name, checked_size, write_body
 from pipeline.studio.render.records import new_id, read_records, write_record
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from pipeline.system.files.atomic import remove, replace_atomically, reserve
-from pipeline.system.files.writing import open_existing, write_all
 from pipeline.system.folders import make_private, remove_private
 
 # Uploads that may arrive at the same time, and clips that may lie here.
 MOST_AT_ONCE, MOST_UPLOADS = 4, 200
-# A browser that sends nothing for so long has gone.
-IDLE_SECONDS = 60.0
 # Clips that no job needs, and that no page has asked about.
 UNUSED_SECONDS = 3600.0
-LONGEST_NAME = 200
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}", re.ASCII)
-_CHUNK_BYTES = 2**20
 _RECORD = "upload.json"
 
 
@@ -121,12 +114,8 @@ class Uploads:
         Raises:
             RequestError: it is too large, there is no space, it does not arrive, or it is no clip.
         """
-        name = printable(name)[:LONGEST_NAME] or "clip"
-        if size is None:
-            raise RequestError(411, f"{name}: the upload does not say how large it is; upload it again")
-        if size > self._most_bytes:
-            limit = f"the limit is {size_text(self._most_bytes)}; cut it, or start the studio with --max-upload"
-            raise RequestError(413, f"{name}: has {size_text(size)}, {limit}")
+        name = checked_name(name, "clip")
+        size = checked_size(name, size, self._most_bytes, "cut it, or start the studio with --max-upload")
         if self._arriving >= MOST_AT_ONCE:
             raise RequestError(429, f"{MOST_AT_ONCE} clips are arriving already; wait until they are here")
         if len(self._uploads) >= MOST_UPLOADS:
@@ -147,7 +136,7 @@ class Uploads:
         file = f"clip{suffix if _SUFFIX.fullmatch(suffix) else ''}"
         make_private(folder)
         try:
-            await _write(str(folder / file), name, size, body, arrived)
+            await write_body(str(folder / file), name, size, body, arrived)
             facts = await self._stills.probe(str(folder / file), name)
             upload = Upload(upload=upload_id, name=name, file=file, bytes=size, **facts)
             write_record(folder, _RECORD, upload)
@@ -172,46 +161,3 @@ class Uploads:
     def _keep(self, upload: Upload) -> None:
         self._uploads[upload.upload] = upload
         self._used_at[upload.upload] = self._clock()
-
-
-async def _write(path: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]) -> None:
-    """Write what arrives to ``path``, which appears when all of it is there; call ``arrived`` with the size of pieces.
-
-    Raises:
-        RequestError: it does not arrive.
-        OSError: the disk is full.
-    """
-    temporary = reserve(f"{path}.part")
-    try:
-        await _append_all(temporary, name, size, body, arrived)
-        await asyncio.to_thread(replace_atomically, temporary, path)
-    except BaseException:
-        remove(temporary)  # which also closes it: an open file keeps its place on the disk
-        raise
-
-
-async def _append_all(
-    temporary: str, name: str, size: int, body: AsyncIterator[bytes], arrived: Callable[[int], None]
-) -> None:
-    left = size
-    with open_existing(temporary) as file:
-        pending = bytearray()
-        while True:
-            try:
-                piece = await asyncio.wait_for(anext(body, b""), IDLE_SECONDS)
-            except TimeoutError:
-                raise RequestError(
-                    408, f"{name}: nothing has arrived for {IDLE_SECONDS:g} s; upload it again"
-                ) from None
-            pending += piece
-            left -= len(piece)
-            if left < 0:
-                raise RequestError(400, f"{name}: is longer than announced; upload it again")
-            if len(pending) >= _CHUNK_BYTES or not piece:
-                await asyncio.to_thread(write_all, file, bytes(pending))
-                arrived(len(pending))
-                pending.clear()
-            if not piece and not left:
-                break
-            if not piece:
-                raise RequestError(400, f"{name}: ended early; upload it again")

@@ -53,3 +53,12 @@ def test_a_style_is_added(tmp_path: Path, any_picture: Path, tiny_style: Path) -
     assert np.array_equal(more.mix((0.0, 1.0)).scale, predict_style(picture).style.scale)
     with pytest.raises(StyleError, match="cannot be mixed in one session"):
         mixer.with_style(str(tiny_style))
+
+
+def test_a_style_is_added_under_a_name_and_removed() -> None:
+    mixer = load_style_mixer(["great-wave"]).with_style("minotaur", name="mine").with_style("mondrian")
+    assert mixer.names == ("great-wave", "mine", "mondrian")
+    fewer = mixer.without_style("mine")
+    assert fewer.names == ("great-wave", "mondrian")
+    assert fewer.mix((0.0, 1.0)) is mixer.styles[2]
+    assert fewer.without_style("mine") == fewer
