@@ -47,7 +47,7 @@ class Figures:
 def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as name:
-        for clip in _starts(arguments.clips, Path(name), arguments.seconds):
+        for clip in _starts(arguments, Path(name)):
             for picture in arguments.pictures:
                 _compare(picture, clip, arguments, Path(name) / "stylized.mkv")
     return 0
@@ -58,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--dials", type=_pair, nargs="+", default=PAIRS, metavar="P,S", help="the defaults come first")
     parser.add_argument("--seconds", type=Fraction, default=Fraction(1), help="of each clip")
+    parser.add_argument("--height", type=int, metavar="PX", help="of the frames; default: that of the clip")
     add_scoring(parser, frames=10)
     return parser.parse_args()
 
@@ -67,15 +68,15 @@ def _pair(text: str) -> tuple[float, float]:
     return paint, stillness
 
 
-def _starts(clips: list[Path], folder: Path, seconds: Fraction) -> Iterator[Path]:
+def _starts(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
     """Yield the first seconds of each clip, lossless: at strength 0 the frames stay as they are."""
-    for clip in clips:
+    for clip in arguments.clips:
         target = folder / f"{clip.stem}.mkv"
         stylize_video(
             VideoConfig(
                 source=str(clip),
                 target=str(target),
-                decode=DecodeConfig(duration_seconds=seconds),
+                decode=DecodeConfig(duration_seconds=arguments.seconds, height=arguments.height),
                 stylize=StylizeConfig(style="great-wave", strength=0.0, stability="none", engine="eager"),
                 encode=EncodeConfig(codec="ffv1"),
             ),
