@@ -14,6 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from docs.make_pictures import save
+from pipeline.api import stylize_frames
+from pipeline.config import StylizeConfig
+from pipeline.media.stills import write_image
 from tests.support.studio.page import CHROMIUM, LivePage, choose_style, running_studio, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +24,8 @@ CLIPS = ROOT / "sample_videos"
 DESKTOP, TALL, PHONE = (1440, 860), (1440, 960), (390, 844)
 WIDTH = 1280
 LARGEST_BYTES = 150_000
+# A painting that nobody has painted: the street in a blend of styles.
+PAINTING_STYLE, PAINTING_SIZE = "composition-vii:0.5,olive-trees:0.5", (1280, 720)
 # The first frames run on eager; a fast engine is compiled meanwhile.
 SETTLED_SECONDS = 45
 PATIENCE_MS = 300_000
@@ -36,7 +41,7 @@ WITHOUT_SPEEDS = """() => {
 
 
 def main() -> None:
-    """Write ``studio-live.jpg``, ``studio-render.jpg`` and ``studio-phone.jpg`` beside this file."""
+    """Write the pictures of the Live tab, of a picture as a style, of the Render tab and of phones beside this file."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         camera = write_camera(Path(folder) / "camera.mjpeg", CLIPS / "street.mp4")
         flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
@@ -44,6 +49,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         with running_studio(Path(folder) / "live", "--engine", "auto") as link:
             save_scaled("studio-live.jpg", live(browser, link))
+            painting = write_painting(Path(folder) / "my painting.png", CLIPS / "street.mp4")
+            save_scaled("studio-picture.jpg", own_picture(browser, link, painting))
         with running_studio(Path(folder) / "render") as link:  # eager: nothing is compiled for two short clips
             short = start_of(CLIPS / "street.mp4", Path(folder) / "street.mp4")
             save_scaled("studio-render.jpg", render(browser, link, short))
@@ -55,6 +62,17 @@ def live(browser: Browser, link: str) -> Image.Image:
     with opened(browser, link, DESKTOP, "light") as page:
         choose_style(page, "great-wave")
         LivePage(page).start()
+        page.wait_for_timeout(SETTLED_SECONDS * 1000)
+        page.click("#live-compare")
+        return picture(page)
+
+
+def own_picture(browser: Browser, link: str, painting: Path) -> Image.Image:
+    """Return the Live tab on a desktop, light: the style of a picture that was added, before and after."""
+    with opened(browser, link, DESKTOP, "light") as page:
+        LivePage(page).start()
+        page.set_input_files("#picture-file", painting)
+        page.wait_for_selector(".own :checked", state="attached")
         page.wait_for_timeout(SETTLED_SECONDS * 1000)
         page.click("#live-compare")
         return picture(page)
@@ -137,6 +155,15 @@ def write_camera(path: Path, clip: Path) -> Path:
             converted.color_range = 2
             target.mux(track.encode(converted))
         target.mux(track.encode(None))
+    return path
+
+
+def write_painting(path: Path, clip: Path) -> Path:
+    """Write the first frame of a clip in a blend of styles."""
+    with av.open(str(clip)) as source:
+        frame = next(source.decode(video=0)).reformat(*PAINTING_SIZE, format="rgb24").to_ndarray()
+    config = StylizeConfig(style=PAINTING_STYLE, engine="eager", stability="none")
+    write_image(path, next(stylize_frames([frame], config)))
     return path
 
 
