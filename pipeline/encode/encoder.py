@@ -20,10 +20,11 @@ from pipeline.media.alpha import composite, has_alpha
 from pipeline.media.bit_depth import RgbToHighDepth, bit_depth
 from pipeline.media.colorspace import EXACT, swscale_matrix
 from pipeline.media.packets import VideoPacket
+from pipeline.system.priority import unchanged_priority
 
 
 def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStream:
-    """Add the video stream of ``plan`` to ``container``; its encoder is opened with the container's header."""
+    """Add the video stream of ``plan`` to ``container``, and open its encoder."""
     # SVT-AV1 logs to the terminal, not to FFmpeg's log; it reads this when it is first opened.
     os.environ.setdefault("SVT_LOG", "0")
     # FFV1 divides frames into slices, and does not find a division of a single column by itself.
@@ -40,6 +41,8 @@ def add_video_stream(container: OutputContainer, plan: OutputPlan) -> VideoStrea
     if plan.pixel_format != "pal8":
         context.colorspace, context.color_range = plan.color.matrix, 2 if plan.color.full_range else 1
         context.color_primaries, context.color_trc = plan.color.primaries, plan.color.transfer
+    with unchanged_priority():
+        context.open()
     return stream
 
 

@@ -166,12 +166,10 @@ class Muxer:
 
 def _add_video(container: OutputContainer, plan: OutputPlan, template: VideoStream | None) -> VideoStream:
     stream = add_video_stream(container, plan)
-    if template is not None:
+    if template is not None and template.codec_context.extradata:
         # A stream made from the template would lose frame rate and pixel aspect ratio. The extradata must be those of
         # the packets: the encoder's own have another form.
-        stream.codec_context.open()
-        if template.codec_context.extradata:
-            stream.codec_context.extradata = template.codec_context.extradata
+        stream.codec_context.extradata = template.codec_context.extradata
     stream.metadata.update(plan.video_metadata)
     stream.disposition = Disposition(plan.video_disposition)
     return stream

@@ -1,5 +1,6 @@
 import io
 import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -55,6 +56,27 @@ def test_every_codec_writes_every_frame_at_its_time(tmp_path, codec, ending, nam
     assert after.relative_times == media.contents(path).relative_times
     assert square_error(target) < 8
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a scheduling of their own on Linux")
+def test_the_encoder_of_av1_has_no_real_time_threads(tmp_path: Path, clip: Path) -> None:
+    """SVT-AV1 does where it may, as in a container of root: nothing else got a core that it wanted."""
+
+    def real_time_threads() -> int:
+        threads = map(int, os.listdir("/proc/self/task"))
+        return sum(os.sched_getscheduler(thread) in (os.SCHED_FIFO, os.SCHED_RR) for thread in threads)
+
+    with open_source(clip) as source:
+        plan = plan_output(source, str(tmp_path / "out.mkv"), EncodeConfig(codec="av1"))
+        with av.open(str(tmp_path / "out.mkv"), "w") as container:
+            stream = add_video_stream(container, plan)
+            encoder = VideoEncoder(stream, plan)
+            container.start_encoding()
+            frames = list(decode(source))
+            for frame in frames[:2]:
+                container.mux(list(encoder.packets(frame)))
+            assert real_time_threads() == 0
+            container.mux(list(encoder.flush()))
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "prores", "ffv1"])

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.system.priority import unchanged_priority
+
 Pixels = NDArray[np.uint8]
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "videos"
@@ -182,7 +184,8 @@ def make_clip(path: Path, clip: Clip | None = None, *, form: str | None = None) 
             context.colorspace, context.color_range, context.color_primaries, context.color_trc = clip.tags
         cover = _add_cover(container) if clip.has_cover else None
         tracks = tracks or [_add_audio(container, audio) for audio in clip.audio]
-        container.start_encoding()
+        with unchanged_priority():
+            container.start_encoding()
         if cover is not None:
             _write_cover(container, cover)
         for audio, track in zip(clip.audio, tracks, strict=True):
