@@ -54,7 +54,7 @@ def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def any_picture(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small predictor of random weights in place of the bundled one, for the network of bundled styles."""
-    from tests.support.pictures import write_predictor
+    from tests.support.networks.pictures import write_predictor
 
     file = tmp_path_factory.getbasetemp() / "any.safetensors"
     if not file.exists():

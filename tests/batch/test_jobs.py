@@ -25,8 +25,8 @@ from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from tests.support.media import AWKWARD_NAMES, Clip, make_clip
-from tests.support.pictures import write_picture
-from tests.support.styles import write_styles
+from tests.support.networks.pictures import write_picture
+from tests.support.networks.styles import write_styles
 
 PLAIN = {"device": "cpu", "engine": "eager"}
 SHORT = Clip(pts=(0, 512))

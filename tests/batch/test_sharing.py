@@ -26,7 +26,7 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.stored import clip
 from tests.support.batching import batch_config, make_clips, outputs_in, run_here
 from tests.support.media import make_clip
-from tests.support.segment_jobs import InlineExecutor, Noisy
+from tests.support.workers.segment_jobs import InlineExecutor, Noisy
 
 
 def test_one_engine_for_each_frame_size_whatever_the_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

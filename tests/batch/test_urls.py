@@ -15,7 +15,7 @@ from pipeline.errors import InputError, OutputError
 from pipeline.resume.work_folder.manifest import NAME, Manifest
 from pipeline.system.urls import Store
 from tests.support.batching import OPTIONS, make_clips, outputs_of, run_here, streams_of
-from tests.support.stores import HAS_S3, memory_store, put, s3_server
+from tests.support.workers.stores import HAS_S3, memory_store, put, s3_server
 
 pytestmark = pytest.mark.skipif(not HAS_S3, reason="fsspec, s3fs or moto is not installed")
 

@@ -21,7 +21,7 @@ from pipeline.frames import Pixels
 from pipeline.media.stills import read_image
 from pipeline.stylize.style import styles_in
 from tests.support.media import Clip, make_clip, moving_square
-from tests.support.pictures import write_picture
+from tests.support.networks.pictures import write_picture
 
 NAMES = list(bundled())
 

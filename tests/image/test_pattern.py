@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.image.pattern_config import PatternConfig
 from tests.support.commands import run
-from tests.support.optimizing import write_optimizing_files
+from tests.support.networks.optimizing import write_optimizing_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

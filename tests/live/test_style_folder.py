@@ -18,7 +18,7 @@ from pipeline.live.stylize.style_mixer import load_style_mixer
 from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
 from tests.support.live import FakeCamera, Memory, plain_config, wait_for
-from tests.support.pictures import write_picture
+from tests.support.networks.pictures import write_picture
 
 pytestmark = pytest.mark.usefixtures("one_thread", "any_picture")
 

@@ -11,7 +11,7 @@ from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import can_compile
 from models.fused_kernels import convolve_blocks, reflect, repeat_edge, upsample_convolve
 from models.layers import ConditionalInstanceNorms, ReflectConv2d
-from tests.support.compiling import shared_precompiled_headers
+from tests.support.networks.compiling import shared_precompiled_headers
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 9), (16, 7)])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.registry import bundled, read_catalog
 from pipeline.evaluate.evaluate import READ_TOGETHER
-from tests.support.optimizing import write_optimizing_files
+from tests.support.networks.optimizing import write_optimizing_files
 from tests.support.studio.page import needs_chromium
 from tests.support.tiny import loss_state
 

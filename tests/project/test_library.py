@@ -17,7 +17,7 @@ import pipeline
 from pipeline import PipelineError, StylizeConfig, stylize_clip, stylize_frames
 from pipeline.errors import InputError
 from tests.support.media import Clip, contents, make_clip, moving_square
-from tests.support.pictures import write_picture
+from tests.support.networks.pictures import write_picture
 
 ROOT = Path(cli.__file__).parent
 PLAIN = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32")

@@ -19,10 +19,10 @@ from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
 from pipeline.workers.absolute_paths import with_absolute_paths
 from tests.support.commands import run
+from tests.support.interrupted.resuming import at_frame, interrupt
 from tests.support.media import Clip, contents, make_clip
-from tests.support.optimizing import optimizing_config, write_optimizing_files
+from tests.support.networks.optimizing import optimizing_config, write_optimizing_files
 from tests.support.photos import scene
-from tests.support.resuming import at_frame, interrupt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

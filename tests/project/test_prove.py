@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from tests.support.killing import Killer
+from tests.support.interrupted.killing import Killer
 from tests.support.media import Audio, Clip, contents, make_clip
 
 ROOT = Path(cli.__file__).parent

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.interrupted.resuming import UNEVEN_PTS
 from tests.support.media import Audio, Clip, make_clip
-from tests.support.resuming import UNEVEN_PTS
 
 
 @pytest.fixture(scope="module")

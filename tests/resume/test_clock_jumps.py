@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import stylize_video
-from tests.support import segment_jobs
 from tests.support.clips.timelines import WRAP, joined, stream
+from tests.support.interrupted.resuming import UNSTYLIZED, config, interrupt_at
 from tests.support.media import contents
-from tests.support.resuming import UNSTYLIZED, config, interrupt_at
+from tests.support.workers import segment_jobs
 
 HOUR = 3600
 

@@ -14,8 +14,8 @@ from pipeline.config import EncodeConfig
 from pipeline.encode.muxer import Muxer
 from pipeline.errors import EncodeError
 from pipeline.run import stylize_video
+from tests.support.interrupted.resuming import FLASH, FLOW, UNSTYLIZED, config
 from tests.support.media import Audio, Clip, contents, make_clip, moving_square
-from tests.support.resuming import FLASH, FLOW, UNSTYLIZED, config
 
 CODECS_AND_CONTAINERS = [
     ("h264", "mp4"), ("h264", "mkv"), ("h264", "mov"), ("h265", "mp4"), ("h265", "mkv"), ("h265", "mov"),

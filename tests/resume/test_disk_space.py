@@ -10,8 +10,8 @@ import pytest
 from pipeline.decode.source import open_source
 from pipeline.errors import OutputError
 from pipeline.run import stylize_video
+from tests.support.interrupted.resuming import UNSTYLIZED, config, interrupt_at
 from tests.support.media import Clip, make_clip
-from tests.support.resuming import UNSTYLIZED, config, interrupt_at
 
 
 def pretend_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:

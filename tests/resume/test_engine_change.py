@@ -19,8 +19,8 @@ from pipeline.run import stylize_video
 from pipeline.stylize.engine import engine_choice
 from pipeline.stylize.engine.compiler import Compiler
 from pipeline.stylize.stylizer import Stylizer
+from tests.support.interrupted.resuming import FLOW, at_frame, config, edit_manifest, interrupt
 from tests.support.media import contents
-from tests.support.resuming import FLOW, at_frame, config, edit_manifest, interrupt
 
 AUTO = replace(FLOW, engine="auto", stability="smooth")
 EAGER = replace(AUTO, engine="eager")

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
-from tests.support.killing import Killer
+from tests.support.interrupted.killing import Killer
+from tests.support.interrupted.resuming import ROOT, config
 from tests.support.media import Clip, make_clip
-from tests.support.resuming import ROOT, config
 
 # Each place is a function and the number of the call that never returns.
 KILLED = """
@@ -19,7 +19,7 @@ import importlib, os, signal, sys, traceback
 import torch
 from pathlib import Path
 from pipeline.run import stylize_video
-from tests.support.resuming import config
+from tests.support.interrupted.resuming import config
 
 def dying(function, number):
     calls = 0

@@ -15,10 +15,10 @@ import torch
 from models.engines.capabilities import can_compile
 from pipeline.resume.work_folder.manifest import Manifest, is_intact, read_manifest, work_dir_path
 from pipeline.system.folders import remove_private
-from tests.support.changing import COMPILED, STARTED
-from tests.support.compiling import shared_precompiled_headers
+from tests.support.interrupted.changing import COMPILED, STARTED
+from tests.support.interrupted.resuming import ROOT
 from tests.support.media import Clip, contents, make_clip
-from tests.support.resuming import ROOT
+from tests.support.networks.compiling import shared_precompiled_headers
 
 FRAMES = 240
 
@@ -29,14 +29,22 @@ pytestmark = [
 
 
 class Render:
-    """A render by `tests.support.changing` with a cache of its own, empty at the start."""
+    """A render by `tests.support.interrupted.changing` with a cache of its own, empty at the start."""
 
     def __init__(self, folder: Path, style: Path) -> None:
         self.source = make_clip(folder / "in.mp4", Clip(pts=range(0, 512 * FRAMES, 512), width=64, height=48))
         self.target, self.cache, self._style = folder / "out.mp4", folder / "cache", style
 
     def start(self, target: Path, *options: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "tests.support.changing", self.source, target, self._style, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.interrupted.changing",
+            self.source,
+            target,
+            self._style,
+            *options,
+        ]
         environment = dict(os.environ, FLOWBRUSH_CACHE=str(self.cache))
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
 

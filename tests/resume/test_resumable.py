@@ -21,9 +21,7 @@ from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
 from pipeline.stylize.picture_style import _predict
 from pipeline.stylize.stylizer import Stylizer
-from tests.support.media import Clip, contents, make_clip, moving_square
-from tests.support.pictures import write_picture, write_predictor
-from tests.support.resuming import (
+from tests.support.interrupted.resuming import (
     FLASH,
     FLOW,
     UNEVEN_PTS,
@@ -35,6 +33,8 @@ from tests.support.resuming import (
     interrupt,
     interrupt_at,
 )
+from tests.support.media import Clip, contents, make_clip, moving_square
+from tests.support.networks.pictures import write_picture, write_predictor
 
 
 @pytest.fixture(scope="module", params=["none", "smooth", "flow"])

@@ -16,8 +16,8 @@ from pipeline.errors import EncodeError
 from pipeline.frames import Frame
 from pipeline.resume.segments import mark_segments
 from pipeline.run import stylize_video
+from tests.support.interrupted.resuming import ROOT, UNSTYLIZED, config
 from tests.support.media import Clip, contents, make_clip
-from tests.support.resuming import ROOT, UNSTYLIZED, config
 
 
 def marked(seconds: list[int], index: int = 0) -> list[Frame]:
@@ -77,7 +77,7 @@ import resource, signal, sys
 from pathlib import Path
 from pipeline.errors import OutputError
 from pipeline.run import stylize_video
-from tests.support.resuming import UNSTYLIZED, at_frame, config
+from tests.support.interrupted.resuming import UNSTYLIZED, at_frame, config
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 run = config(Path(sys.argv[1]), Path(sys.argv[2]), stylize=UNSTYLIZED)

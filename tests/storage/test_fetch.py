@@ -12,7 +12,7 @@ from pipeline.storage import fetch
 from pipeline.storage.fetch import fetched, working_folder
 from pipeline.system.lock import Lock
 from pipeline.system.urls import Store
-from tests.support.stores import HAS_S3, memory_store
+from tests.support.workers.stores import HAS_S3, memory_store
 
 pytestmark = pytest.mark.skipif(not HAS_S3, reason="fsspec is not installed")
 

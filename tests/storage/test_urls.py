@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import DeviceError
 from pipeline.system.urls import Store, StoreError, is_url
-from tests.support.stores import HAS_S3, memory_store, s3_server
+from tests.support.workers.stores import HAS_S3, memory_store, s3_server
 
 pytestmark = pytest.mark.skipif(not HAS_S3, reason="fsspec, s3fs or moto is not installed")
 

@@ -14,7 +14,7 @@ from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import _predict, predict_style
 from pipeline.stylize.style import find_style, load_style_settings
 from tests.support.media import moving_square
-from tests.support.pictures import write_picture, write_predictor
+from tests.support.networks.pictures import write_picture, write_predictor
 from tests.support.tiny import stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")

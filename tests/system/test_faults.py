@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import cli
-from tests.support.faults import CASES
+from tests.support.interrupted.faults import CASES
 
 ROOT = Path(cli.__file__).parent
 # In `make test` a kill at every so many calls: a few kills for each case.
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and kills
 
 
 def examine(case: str, folder: Path, every: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.support.faults", case, str(folder), "--every", str(every)]
+    command = [sys.executable, "-m", "tests.support.interrupted.faults", case, str(folder), "--every", str(every)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -23,7 +23,7 @@ from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.memory import MEBIBYTE, growth
-from tests.support.training import training_config, write_training_files
+from tests.support.networks.training import training_config, write_training_files
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(30)]
 

@@ -17,11 +17,11 @@ from pipeline.resume.work_folder.manifest import read_manifest, work_dir_path
 from pipeline.run import stylize_video
 from pipeline.stylize.picture_style import predict_style
 from pipeline.train.refine import refine_picture
+from tests.support.interrupted.resuming import at_frame, interrupt
 from tests.support.media import Clip, make_clip
-from tests.support.pictures import write_picture, write_predictor
-from tests.support.resuming import at_frame, interrupt
-from tests.support.segment_jobs import InlineExecutor, split_in_two
+from tests.support.networks.pictures import write_picture, write_predictor
 from tests.support.tiny import loss_state
+from tests.support.workers.segment_jobs import InlineExecutor, split_in_two
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN: dict[str, Any] = {"engine": "eager", "device": "cpu", "precision": "fp32", "stability": "none"}

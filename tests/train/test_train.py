@@ -43,9 +43,9 @@ from pipeline.train.setup import build_trainer
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.media import Clip, make_clip
-from tests.support.pictures import write_predictor
+from tests.support.networks.pictures import write_predictor
+from tests.support.networks.training import training_config, write, write_training_files
 from tests.support.tiny import blobs, photos, stripes, torchvision_vgg19_state
-from tests.support.training import training_config, write, write_training_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

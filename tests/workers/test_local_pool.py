@@ -25,9 +25,9 @@ from pipeline.workers.local_pool import LocalPool
 from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.segment_job import PROGRESS
 from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
+from tests.support.interrupted.resuming import parts_of
 from tests.support.media import make_clip
-from tests.support.resuming import parts_of
-from tests.support.segment_jobs import InlineExecutor, Noisy, config, make_clips, split_in_two
+from tests.support.workers.segment_jobs import InlineExecutor, Noisy, config, make_clips, split_in_two
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from pipeline.stylize.stylizer import Stylizer
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.batching import streams_of
-from tests.support.segment_jobs import InlineExecutor, config, make_clips, split_in_two
-from tests.support.styles import write_styles
+from tests.support.networks.styles import write_styles
+from tests.support.workers.segment_jobs import InlineExecutor, config, make_clips, split_in_two
 
 
 @pytest.fixture(scope="module")

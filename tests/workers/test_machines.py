@@ -16,7 +16,7 @@ from pipeline.workers.long_clip import stylize_long_clip
 from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.segment_job import run_segment_job
 from tests.support.batching import streams_of
-from tests.support.segment_jobs import InlineExecutor, config, make_clips, split_in_two
+from tests.support.workers.segment_jobs import InlineExecutor, config, make_clips, split_in_two
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from pipeline.workers.partition import WarmUp
 from pipeline.workers.protocol import SegmentJob, SegmentResult
 from pipeline.workers.worker_process import Share
 from tests.support.batching import streams_of
+from tests.support.interrupted.resuming import at_frame, edit_manifest, interrupt
 from tests.support.media import make_clip
-from tests.support.resuming import at_frame, edit_manifest, interrupt
-from tests.support.segment_jobs import (
+from tests.support.workers.segment_jobs import (
     ANY_DIFFERENCE,
     BRIEF,
     SMALL_STYLE,

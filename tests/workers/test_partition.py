@@ -12,7 +12,7 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.demuxer import MediaReader
 from pipeline.decode.source import Source, open_source
 from pipeline.workers.partition import count_jobs, find_boundaries
-from tests.support.segment_jobs import BRIEF, config, make_clips
+from tests.support.workers.segment_jobs import BRIEF, config, make_clips
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ import pytest
 from pipeline.system.urls import Store
 from tests.support.batching import ROOT, batch_config, command, make_clips, outputs_in, report_of, run_here, streams_of
 from tests.support.media import Audio, make_clip
-from tests.support.ray_cluster import Cluster
-from tests.support.segment_jobs import Noisy, difference
-from tests.support.stores import HAS_S3, put, s3_server
+from tests.support.workers.ray_cluster import Cluster
+from tests.support.workers.segment_jobs import Noisy, difference
+from tests.support.workers.stores import HAS_S3, put, s3_server
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 

@@ -18,8 +18,8 @@ from pipeline.workers.cluster.machines import WorkerSize, connect, size_workers
 from pipeline.workers.cluster.ray_pool import RayPool
 from pipeline.workers.cluster.ray_worker import Hello, Outcome
 from pipeline.workers.protocol import SegmentJob, SegmentResult
-from tests.support.fake_ray import Died, FakeRay
-from tests.support.segment_jobs import config
+from tests.support.workers.fake_ray import Died, FakeRay
+from tests.support.workers.segment_jobs import config
 
 MakePool = Callable[..., RayPool]
 DONE = Outcome(SegmentResult((), {"engine": "eager"}))

@@ -16,8 +16,8 @@ from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.stored import clip as stored_clip
 from pipeline.workers.stored.clip import stylize_clip
 from tests.support.batching import streams_of
-from tests.support.segment_jobs import ANY_DIFFERENCE, BRIEF, InlineExecutor, config, make_clips, two
-from tests.support.stores import HAS_S3, memory_store, put, s3_server
+from tests.support.workers.segment_jobs import ANY_DIFFERENCE, BRIEF, InlineExecutor, config, make_clips, two
+from tests.support.workers.stores import HAS_S3, memory_store, put, s3_server
 
 pytestmark = pytest.mark.skipif(not HAS_S3, reason="fsspec, s3fs or moto is not installed")
 

@@ -19,9 +19,9 @@ from pipeline.stylize.engine.compiler import COMPILE_PROCESS
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.system.children import run_module
-from tests.support.compiling import shared_precompiled_headers
 from tests.support.live import PLAIN
 from tests.support.media import moving_square
+from tests.support.networks.compiling import shared_precompiled_headers
 
 CPU = torch.device("cpu")
 SIZE = (48, 64)

@@ -10,7 +10,7 @@ from pipeline.errors import StyleError
 from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
 from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
-from tests.support.pictures import write_picture
+from tests.support.networks.pictures import write_picture
 
 
 def test_a_mix_is_the_weighted_mean() -> None:

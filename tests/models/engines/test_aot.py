@@ -21,8 +21,8 @@ from models.engines.capabilities import can_compile
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.frame_graph import zero_statistics
 from models.network import Style, StyleNetwork
-from tests.support.compiling import shared_precompiled_headers
 from tests.support.media import moving_square
+from tests.support.networks.compiling import shared_precompiled_headers
 from tests.support.tiny import TINY
 
 CPU = torch.device("cpu")

@@ -16,9 +16,17 @@ from pipeline.errors import EncodeError
 from pipeline.resume.work_folder.manifest import NAME, ManifestError, read_manifest
 from pipeline.resume.work_folder.work_dir import WorkDir
 from pipeline.run import stylize_video
+from tests.support.interrupted.resuming import (
+    UNSTYLIZED,
+    at_frame,
+    edit_manifest,
+    finish_later,
+    interrupt_at,
+    lines_of,
+    parts_of,
+)
+from tests.support.interrupted.resuming import config as config_of
 from tests.support.media import Clip, contents, make_clip
-from tests.support.resuming import UNSTYLIZED, at_frame, edit_manifest, finish_later, interrupt_at, lines_of, parts_of
-from tests.support.resuming import config as config_of
 
 Edit = Callable[[dict[str, Any]], object]
 NEEDS_PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

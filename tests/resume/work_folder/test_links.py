@@ -9,7 +9,7 @@ from pipeline.config import EncodeConfig
 from pipeline.errors import OutputError, PipelineError
 from pipeline.resume.work_folder.work_dir import clear_remains, describe_partial_output, used_bytes
 from pipeline.run import stylize_video
-from tests.support.resuming import UNSTYLIZED, at_frame, config, interrupt_at
+from tests.support.interrupted.resuming import UNSTYLIZED, at_frame, config, interrupt_at
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs links and permissions")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.resume.work_folder.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
 from pipeline.resume.work_folder.segment_record import Segment
-from tests.support.resuming import lines_of, parts_of
+from tests.support.interrupted.resuming import lines_of, parts_of
 
 whole = st.integers(-(2**40), 2**40)
 nested = st.recursive(

@@ -10,7 +10,7 @@ from pipeline.progress import Progress
 from pipeline.resume.work_folder.work_dir import WorkDir, describe_partial_output
 from pipeline.run import stylize_video
 from pipeline.system.lock import Lock, is_held_here
-from tests.support.resuming import config, interrupt_at
+from tests.support.interrupted.resuming import config, interrupt_at
 
 
 def test_other_files_in_the_folder_stay(tmp_path: Path, clip: Path) -> None:

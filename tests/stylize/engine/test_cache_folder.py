@@ -15,7 +15,7 @@ from pipeline.stylize.stylizer import Stylizer
 from tests.support.live import PLAIN
 from tests.support.media import Clip, make_clip
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs owners and permissions")
 

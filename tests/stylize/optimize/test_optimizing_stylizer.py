@@ -17,7 +17,7 @@ from pipeline.media.stills import read_image
 from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.optimize.history import history_arrays, read_history
 from pipeline.stylize.stylizer import StylizeStage
-from tests.support.optimizing import optimizing_config, write_optimizing_files
+from tests.support.networks.optimizing import optimizing_config, write_optimizing_files
 from tests.support.tiny import blobs
 
 SIZE = {"height": 64, "width": 72}

@@ -14,8 +14,8 @@ from models.training.trainer import TrainingReport
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.predictor.train import train_predictor
+from tests.support.networks.training import write, write_training_files
 from tests.support.tiny import blobs, photos, stripes
-from tests.support.training import write, write_training_files
 
 pytestmark = pytest.mark.usefixtures("one_thread", "few_described")
 

@@ -7,8 +7,8 @@ import torch
 
 from pipeline.config import StylizeConfig
 from pipeline.optimize_config import OptimizeConfig
+from tests.support.networks.training import write
 from tests.support.tiny import stripes, torchvision_vgg19_state
-from tests.support.training import write
 
 
 def write_optimizing_files(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Runs that are killed at each call that creates, renames or deletes something, and repeated by the same command.
 
-    python -m tests.support.faults CASE FOLDER [--every N]
+    python -m tests.support.interrupted.faults CASE FOLDER [--every N]
 
 prints a line of JSON. Each run is a fork of this process, which has loaded torch. The calls are found from outside,
 through Python's audit events: whatever module makes them, and none of its functions are replaced.
@@ -186,7 +186,7 @@ def _make_old_output(folder: Path) -> None:
 
 def _video(folder: Path, target: str = "out.mp4", **changes: Any) -> dict[str, Any]:
     from pipeline.run import stylize_video
-    from tests.support.resuming import UNSTYLIZED, config
+    from tests.support.interrupted.resuming import UNSTYLIZED, config
 
     summary = stylize_video(config(folder / "in.mp4", folder / target, stylize=UNSTYLIZED, **changes))
     return {"reused": summary.frames_reused}
@@ -277,7 +277,7 @@ def _batch_repeated(here: Path, whole: Path, repeated: Outcome) -> Iterator[str]
 
 
 def _make_images(folder: Path) -> None:
-    from tests.support.training import write_training_files
+    from tests.support.networks.training import write_training_files
 
     write_training_files(folder)
 
@@ -286,7 +286,7 @@ def _train(folder: Path) -> dict[str, Any]:
     import torch
 
     from pipeline.train.train import train
-    from tests.support.training import training_config
+    from tests.support.networks.training import training_config
 
     torch.set_num_threads(1)  # threads of OpenMP in a fork once waited for each other for minutes
     config = training_config(folder, folder / "mine.safetensors", validate_every=1)

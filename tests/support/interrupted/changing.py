@@ -1,7 +1,7 @@
 """A render whose engine changes as soon as another process has compiled the faster one, in a process to be killed.
 
-    python -m tests.support.changing IN.mp4 OUT.mp4 STYLE --hold 40          # holds there until the engine is compiled
-    python -m tests.support.changing IN.mp4 OUT.mp4 STYLE --change-at 64     # changes there, to one in the cache
+    python -m tests.support.interrupted.changing IN.mp4 OUT.mp4 STYLE --hold 40          # until the engine is compiled
+    python -m tests.support.interrupted.changing IN.mp4 OUT.mp4 STYLE --change-at 64     # to an engine in the cache
 
 Only the estimate of what compiling costs is changed, so that it is worth its time for a short clip: the compiler is
 torch's. With ``--change-at`` nothing is compiled, and the engine in the cache takes over at that frame.
@@ -21,7 +21,7 @@ from pipeline.run import stylize_video
 from pipeline.stylize.engine import engine_choice, successor
 from pipeline.stylize.engine.successor import Successor
 from pipeline.stylize.stylizer import Stylizer
-from tests.support.resuming import config
+from tests.support.interrupted.resuming import config
 
 SEGMENT_FRAMES = 8
 # A tiny frame is fast: with this time for each, a kill hits any place of a render.

@@ -16,7 +16,7 @@ from pipeline.resume.work_folder.manifest import NAME, work_dir_path
 from pipeline.run import stylize_video
 from tests.support.media import Clip
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # Gaps, steps of one tick, and a long last frame: 40 frames in 5 segments of 8.
 UNEVEN_PTS = tuple(int(step) for step in np.cumsum([0, *([512, 512, 1, 700, 300] * 8)][:40]))
 FLOW = StylizeConfig(style="great-wave", engine="eager", device="cpu", precision="fp32", stability="flow")
