@@ -6,6 +6,7 @@ standard error is the reason.
 """
 
 import contextlib
+import errno
 import os
 import pickle
 import signal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Time between two looks at whether the process that started this one still runs.
 PARENT_SECONDS = 1
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
 def compile_into_cache(name: "EngineName", spec: "EngineSpec") -> None:
@@ -49,9 +51,16 @@ def main() -> int:
             _stay_in_the_background()
         compile_into_cache(name, spec)
     except Exception as error:  # noqa: BLE001 - whatever it is, the session goes on without this engine
-        sys.stderr.write(f"\n{' '.join(str(error).split())[:300] or type(error).__name__}\n")
+        sys.stderr.write(f"\n{' '.join(_reason(error).split())[:300] or type(error).__name__}\n")
         return 1
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE and error.filename:
+        folder = os.path.dirname(error.filename)
+        return f"{folder}: {error.strerror}; make room there, or set FLOWBRUSH_CACHE to another folder"
+    return str(error)
 
 
 def _end_with(parent: int) -> None:

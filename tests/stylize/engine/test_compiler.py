@@ -1,6 +1,9 @@
 """Engines that another process compiles: it reports why it failed, and ends with whoever waits for it."""
 
+import errno
+import io
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -16,7 +19,7 @@ from models.engines.capabilities import can_compile
 from models.engines.engine import EngineError, EngineSpec
 from models.network import StyleNetwork
 from pipeline.errors import DeviceError
-from pipeline.stylize.engine import compiler
+from pipeline.stylize.engine import compile_process, compiler
 from pipeline.stylize.engine.compiler import COMPILE_PROCESS, Compiler, build_engine, is_to_be_compiled
 from pipeline.system.children import run_module
 from tests.support.live import wait_for
@@ -61,6 +64,21 @@ def test_the_compile_process_reports_why_it_failed() -> None:
     assert done.returncode == 1
     assert b"load key" in done.stderr.splitlines()[-1]
     assert b"Traceback" not in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/cache/aot/unfinished-12")
+
+    monkeypatch.setattr(compile_process, "compile_into_cache", fail)
+    monkeypatch.setattr(compile_process, "_end_with", lambda parent: None)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pickle.dumps(("compile", spec, True)))))
+    assert compile_process.main() == 1
+    assert capsys.readouterr().err.strip() == (
+        "/cache/aot: Read-only file system; make room there, or set FLOWBRUSH_CACHE to another folder"
+    )
 
 
 def test_closing_ends_the_process(spec: EngineSpec) -> None:
