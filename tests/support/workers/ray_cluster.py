@@ -23,27 +23,41 @@ class Cluster:
         self._token = secrets.token_hex(32)
         self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
         self._machines: list[subprocess.Popen[bytes]] = []
-        self._start("--head", "--port", str(port), "--include-dashboard=false")
+        self._head = ("--head", "--port", str(port), "--include-dashboard=false")
+        self._machines.append(self._start(*self._head))
 
     def add_machine(self) -> None:
-        self._start("--address", self.address)
+        self._machines.append(self._start("--address", self.address))
 
-    def _start(self, *arguments: str) -> None:
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
         command += ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._machines.append(subprocess.Popen(command, env=self.environment, **quiet))
+        return subprocess.Popen(command, env=self.environment, **quiet)
 
     def wait(self) -> None:
-        """Return when the head has joined its own cluster: its port answers long before that on a busy machine."""
-        join = f"import ray; ray.init(address={self.address!r}, log_to_driver=False)"
-        code = f"{join}; assert ray.cluster_resources()['CPU']"
+        """Return when the head has joined its own cluster: its port answers long before that on a busy machine.
+
+        There it may also end, when its agents take longer to start than it waits; then it is started again.
+        """
         for _ in range(20):
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            if not subprocess.run([sys.executable, "-c", code], env=self.environment, check=False, **quiet).returncode:
+            if self._can_be_joined():
                 return
+            if self._machines[0].poll() is not None:
+                self._machines[0] = self._start(*self._head)
             time.sleep(1)
         raise TimeoutError(f"the head at {self.address} does not get ready")
+
+    def _can_be_joined(self) -> bool:
+        """Return whether a process can join the cluster; False once the head has ended: Ray would try for minutes."""
+        join = f"import ray; ray.init(address={self.address!r}, log_to_driver=False)"
+        command = [sys.executable, "-c", f"{join}; assert ray.cluster_resources()['CPU']"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, env=self.environment, **quiet)
+        while process.poll() is None and self._machines[0].poll() is None:
+            time.sleep(0.1)
+        process.kill()
+        return process.wait() == 0
 
     def busy_workers(self) -> list[int]:
         """Return the ids of the processes of the workers that run a job."""
