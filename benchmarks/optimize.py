@@ -5,8 +5,8 @@
 For each style with its painting, on a photo (default: frames of the sample videos): the loss against the work, for
 L-BFGS and Adam, from the photo and from noise at one size, as Gatys et al. 2016 did, coarse to fine, and as `--init
 style`; after which share of their evaluations that has the losses of the others; the loss of the network's result over
-that of the optimum which starts from it, on all photos. Work counts evaluations at the full
-size; one at half the size is a quarter. Seconds are processor time.
+that of the optimum which starts from it, on all photos. The sheet has the photo, the network's result, and a result of
+each way. Work counts evaluations at the full size; one at half the size is a quarter. Seconds are processor time.
 """
 
 import argparse
@@ -137,7 +137,7 @@ def main() -> int:
         share = max(shares)
         figure = f"--init style has the loss of the start from noise after {share:.2f} of its evaluations at most"
         print(verdict(share <= LARGEST_SHARE, figure, f"at most {LARGEST_SHARE:.2f}"))
-    elif found:
+    elif arguments.only != "gallery":
         print(verdict(False, "--init style does not reach the loss of the start from noise", "in a third of them"))
     if arguments.json:
         print(json.dumps(found))
@@ -193,9 +193,10 @@ def _measure(
 
 
 def _curves(bench: Bench, photo: Tensor, found: dict[str, Any], sheet: Path | None) -> None:
-    images, curves = [photo], {}
+    stylized = bench.by_network(photo)
+    images, curves = [photo, stylized], {}
     for name, (start, changes) in WAYS.items():
-        begin = between(photo, bench.by_network(photo)) if start is None else start
+        begin = between(photo, stylized) if start is None else start
         curve, image = bench.curve(photo, begin, **changes)
         curves[name] = curve
         images.append(image)
