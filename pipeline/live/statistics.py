@@ -100,6 +100,7 @@ class LiveSummary:
         size: width and height of the output frames, in pixels.
         stylized_size: width and height at which the network ran on the last frame, in pixels.
         engine: that stylized the last frame.
+        side_by_side: number of frames that were stylized at once at the end.
         first_frame_seconds: from the start of the session to the first stylized frame; None if there was none.
         fast_after_seconds: from the start to the first frame of a fast engine; None if there was none.
         sinks: of each sink.
@@ -115,6 +116,7 @@ class LiveSummary:
     size: tuple[int, int]
     stylized_size: tuple[int, int]
     engine: str
+    side_by_side: int
     first_frame_seconds: float | None
     fast_after_seconds: float | None
     sinks: tuple[SinkSummary, ...]

@@ -1,9 +1,11 @@
 """Builds the engines of a live session, for any size of frames: eager at once, compiled ones through the cache."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DeviceError
+from pipeline.live.stylize.modes import Mode
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.engine.bounded_engine import BuildEngine, with_cache
 from pipeline.stylize.engine.compiler import Compiler
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
     import torch
 
     from models.engines.engine import Engine, EngineName, EngineSpec
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 
 def fast_engines(device: "torch.device", wanted: str) -> "list[EngineName]":
@@ -53,19 +52,31 @@ class EngineBuilder:
         from models.engines.build import build_engine
 
         self._core, self._build = core, build or build_engine
-        self._compiler = Compiler(compile_command)
+        # One for each engine: another one may get ready while compiling takes its time.
+        self._compilers = {name: Compiler(compile_command) for name in ("compile", "openvino")}
 
-    def build(self, name: "EngineName", size: Size) -> "Engine":
-        """Build an engine in this process.
+    def is_stored(self, mode: Mode) -> bool:
+        """Return whether the engine of ``mode`` only has to be loaded from the cache."""
+        from models.engines.aot import AotGraph
+        from models.engines.openvino import is_converted
+
+        try:
+            spec = self._spec(mode)
+            return is_converted(spec) if mode.engine == "openvino" else AotGraph(spec).is_compiled
+        except (DeviceError, ImportError):  # `prepare` reports it
+            return False
+
+    def build(self, mode: Mode) -> "Engine":
+        """Build the engine of a mode in this process.
 
         Raises:
             OutOfMemoryError: the memory is too small.
             DeviceError: the engine cannot be built.
         """
         with device_errors(self._core.device):
-            return self._build(name, with_cache(name, self._core.spec(*size)))
+            return self._build(mode.engine, self._spec(mode))
 
-    def prepare(self, name: "EngineName", size: Size) -> "Engine":
+    def prepare(self, mode: Mode) -> "Engine":
         """Build an engine that has to be compiled first, and run it once; takes up to a minute, in any thread.
 
         Raises:
@@ -74,20 +85,27 @@ class EngineBuilder:
         """
         import torch
 
-        torch.set_num_threads(self._core.cores)
-        with device_errors(self._core.device):
-            spec = with_cache(name, self._core.spec(*size))
-        if name == "compile":
+        spec = self._spec(mode)
+        torch.set_num_threads(spec.threads)
+        if mode.engine == "compile":
             engine = self._load_or_compile(spec)
         else:
-            self._compiler.compile(name, spec)
-            engine = self.build(name, size)
+            if not self.is_stored(mode):
+                self._compilers[mode.engine].compile(mode.engine, spec)
+            engine = self.build(mode)
         self._core.warm_up(engine, spec)
         return engine
 
     def close(self) -> None:
-        """End the other process; `prepare` fails from now on."""
-        self._compiler.close()
+        """End the other processes; `prepare` fails from now on."""
+        for compiler in self._compilers.values():
+            compiler.close()
+
+    def _spec(self, mode: Mode) -> "EngineSpec":
+        with device_errors(self._core.device):
+            threads = max(self._core.cores // mode.workers, 1)
+            spec = replace(self._core.spec(*mode.size), workers=mode.workers, threads=threads)
+            return with_cache(mode.engine, spec)
 
     def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
         from models.engines.aot import AotGraph
@@ -99,5 +117,5 @@ class EngineBuilder:
                 return graph.load()
             except RuntimeError:
                 graph.delete()
-        self._compiler.compile("compile", spec)
+        self._compilers["compile"].compile("compile", spec)
         return graph.load()

@@ -1,98 +1,114 @@
-"""The engines of a live session: eager for every size at once, a fast one as soon as it is prepared."""
+"""The engines of a live session: eager in every mode at once, a fast one as soon as it is prepared."""
 
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import first_line
-from pipeline.live.stylize.engine_builder import EngineBuilder, Size
+from pipeline.live.stylize.engine_builder import EngineBuilder
+from pipeline.live.stylize.modes import Mode, Size
 
 if TYPE_CHECKING:
     from models.engines.engine import Engine, EngineName
 
 
 class EnginePool:
-    """Builds an engine for each size when it is needed, and stores it.
+    """Builds the engine of each mode when it is needed, and stores it.
 
-    Eager is built at once. A fast engine is prepared in a background thread, and replaces eager when it is ready.
+    Eager is built at once. A fast engine is prepared in a background thread, one of each kind at a time.
 
     Args:
         builder: builds the engines.
-        fast: names of the engines that are faster than eager, in the order in which to try them.
+        fast: names of the engines that are faster than eager, the fastest first.
         notify: called with each message for the user, one line; from any thread.
+        is_given: whether the user wants the only engine in ``fast``: where it is ready, no other one runs.
     """
 
-    def __init__(self, builder: EngineBuilder, fast: "Sequence[EngineName]", notify: Callable[[str], None]) -> None:
-        self._builder = builder
+    def __init__(
+        self,
+        builder: EngineBuilder,
+        fast: "Sequence[EngineName]",
+        notify: Callable[[str], None],
+        *,
+        is_given: bool = False,
+    ) -> None:
+        self._builder, self._notify, self.is_given = builder, notify, is_given
         self._names = list(fast)
-        self._notify = notify
         self._eager: dict[Size, Engine] = {}
-        self._fast: dict[Size, tuple[EngineName, Engine]] = {}
+        self._fast: dict[Mode, Engine] = {}
         self._given_up: set[Size] = set()
+        self._stored: dict[Mode, bool] = {}
         self._lock = threading.Lock()
-        self._worker: threading.Thread | None = None
+        self._preparing: dict[EngineName, threading.Thread] = {}
         self._closed = False
 
-    def get(self, size: Size) -> "tuple[EngineName, Engine]":
-        """Return name and engine that is the fastest ready one for frames of ``size``.
+    @property
+    def fast(self) -> "tuple[EngineName, ...]":
+        """The engines that can still be prepared, the fastest first."""
+        return tuple(self._names)
+
+    def get(self, mode: Mode) -> "Engine":
+        """Return the engine of a mode that is ready.
 
         Raises:
             OutOfMemoryError: the memory is too small even for eager.
             DeviceError: eager cannot be built.
         """
-        ready = self._fast.get(size)
-        if ready is not None:
-            return ready
-        if size not in self._eager:
-            self._eager[size] = self._builder.build("eager", size)
-        return "eager", self._eager[size]
+        if mode.engine != "eager":
+            return self._fast[mode]
+        if mode.size not in self._eager:
+            self._eager[mode.size] = self._builder.build(mode)
+        return self._eager[mode.size]
 
-    @property
-    def ready(self) -> frozenset[Size]:
-        """The sizes with a fast engine that is ready."""
-        return frozenset(self._fast)
+    def ready(self, size: Size, workers: int = 1) -> "list[EngineName]":
+        """Return the engines that can run at once, for ``workers`` frames of ``size`` side by side."""
+        fast = [mode.engine for mode in tuple(self._fast) if (mode.size, mode.workers) == (size, workers)]
+        return fast if fast and self.is_given else [*fast, "eager"]
 
-    def can_be_faster(self, size: Size) -> bool:
-        """Return whether a fast engine for ``size`` may still be prepared."""
-        return bool(self._names) and size not in self._fast and size not in self._given_up
+    def is_stored(self, mode: Mode) -> bool:
+        """Return whether the engine of ``mode`` only has to be loaded from the cache."""
+        if mode not in self._stored:
+            self._stored[mode] = self._builder.is_stored(mode)
+        return self._stored[mode]
 
-    def prepare(self, size: Size) -> None:
-        """Prepare a fast engine in the background, unless one is ready, given up, or being prepared for any size."""
+    def prepare(self, mode: Mode) -> None:
+        """Prepare the engine of ``mode`` in the background, unless it is ready, given up, or one of its kind is."""
+        name = mode.engine
         with self._lock:
-            if self._closed or not self.can_be_faster(size) or (self._worker and self._worker.is_alive()):
+            thread = self._preparing.get(name)
+            is_busy = thread is not None and thread.is_alive()
+            if self._closed or is_busy or name not in self._names or mode in self._fast or mode.size in self._given_up:
                 return
-            self._worker = threading.Thread(target=self._prepare, args=(size,), name="prepare", daemon=True)
-            self._worker.start()
+            self._preparing[name] = threading.Thread(target=self._prepare, args=(mode,), name="prepare", daemon=True)
+            self._preparing[name].start()
 
     def give_up(self, size: Size) -> None:
         """Release the engines for ``size``, also one that is being prepared, and prepare none again."""
         with self._lock:
             self._given_up.add(size)
             self._eager.pop(size, None)
-            self._fast.pop(size, None)
+            for mode in [mode for mode in self._fast if mode.size == size]:
+                del self._fast[mode]
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop preparing."""
         with self._lock:
             self._closed = True
         self._builder.close()
-        if self._worker is not None:
-            self._worker.join(timeout_seconds)
+        for thread in self._preparing.values():
+            thread.join(timeout_seconds)
 
-    def _prepare(self, size: Size) -> None:
-        """Try one engine after another; one that fails is reported once and never tried again."""
-        while self._names and not self._closed:
-            name = self._names[0]
-            try:
-                engine = self._builder.prepare(name, size)
-            except Exception as error:  # noqa: BLE001 - compilers raise anything; eager still works
-                self._names.pop(0)
-                if not self._closed:
-                    following = self._names[0] if self._names else "eager"
-                    self._notify(f"the engine {name} is not available ({first_line(error)}); using {following}")
-            else:
-                with self._lock:
-                    if size not in self._given_up:
-                        self._fast[size] = name, engine
-                return
-        self._given_up.add(size)
+    def _prepare(self, mode: Mode) -> None:
+        """Prepare an engine; one that fails is reported once and never tried again."""
+        try:
+            engine = self._builder.prepare(mode)
+        except Exception as error:  # noqa: BLE001 - compilers raise anything; eager still works
+            with self._lock:
+                self._names.remove(mode.engine)
+            if not self._closed:
+                following = self._names[0] if self._names else "eager"
+                self._notify(f"the engine {mode.engine} is not available ({first_line(error)}); using {following}")
+            return
+        with self._lock:
+            if mode.size not in self._given_up:
+                self._fast[mode] = engine

@@ -12,9 +12,9 @@ from pipeline.errors import StyleError
 from pipeline.frames import Pixels
 from pipeline.live.controls import Snapshot
 from pipeline.live.frames import CapturedFrame
-from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
+from pipeline.live.stylize.modes import Mode, Size
 from pipeline.live.stylize.style_mixer import load_style_mixer
 from pipeline.studio.settings import ViewerSettings
 from pipeline.stylize.engine.bounded_engine import BuildEngine
@@ -114,7 +114,7 @@ def measure_capacity(
     stylizer = LiveStylizer(network, FIRST_SIZE, "smooth")
     weights = [1.0, *[0.0] * (len(network.mixer.names) - 1)]
     controls = Snapshot(tuple(weights), 0, 1.0, False, False, False)
-    smallest = shared_sizes(*FIRST_SIZE)[-1]
+    smallest = Mode(shared_sizes(*FIRST_SIZE)[-1], "eager")
     stylizing = _seconds(lambda: stylizer.stylize(CapturedFrame(picture, 0.0), controls, smallest), network, check)
     codecs = _seconds(lambda: encode_and_decode(picture), network, check)
     return capacity(stylizing + codecs + PACKETS_SECONDS)

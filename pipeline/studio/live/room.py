@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pipeline.config import StylizeConfig
 from pipeline.errors import PipelineError, first_line
 from pipeline.live.stylize.live_network import LiveNetwork
+from pipeline.live.stylize.modes import Mode
 from pipeline.studio.live.codecs import codec_work
 from pipeline.studio.live.messages import Message, notice, stats
 from pipeline.studio.live.network import FIRST_SIZE, load_network, measure_capacity
@@ -228,7 +229,8 @@ class LiveRoom:
         network.use_this_thread()
         self._check_open()
         most = measure_capacity(network, codec_work(), self._check_open) if self._given is None else self._given
-        network.engines.prepare(FIRST_SIZE)
+        for name in network.engines.fast[:1]:
+            network.engines.prepare(Mode(FIRST_SIZE, name))
         self._bundled, self.most, self.device = network.mixer.names, most, str(network.device)
         for name, file in list(self._pictures.items()):
             self._add_to(network, name, file)

@@ -13,8 +13,8 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from pipeline.errors import PipelineError
 from pipeline.frames import Pixels
-from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_stylizer import resized
+from pipeline.live.stylize.modes import Size
 from pipeline.studio.live.codecs import decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.studio.live.messages import Message, Messages, full, notice
 from pipeline.studio.live.room import FullError, LiveRoom

@@ -12,9 +12,9 @@ from pipeline.live.controls import WeightFade
 from pipeline.live.frames import CapturedFrame
 from pipeline.live.mailbox import Mailbox
 from pipeline.live.stylize.adaptive_stylizer import AdaptiveStylizer
-from pipeline.live.stylize.engine_builder import Size
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
+from pipeline.live.stylize.modes import Size
 from pipeline.studio.live.network import goal_of, output_size, shared_sizes, snapshot
 from pipeline.studio.live.statistics import Speed
 from pipeline.studio.settings import ViewerSettings
@@ -157,16 +157,18 @@ class Viewer:
         goal = goal_of(settings, names)
         self._fade = self._fade or WeightFade(goal, CROSS_FADE_SECONDS)
         controls = snapshot(settings, self._fade.weights(goal, time.monotonic()), names)
-        frame = adaptive.stylize(CapturedFrame(pixels, received.received_at, self._count), controls)
-        if frame is None:
+        mode = adaptive.choose(time.monotonic())
+        result = adaptive.stylize(CapturedFrame(pixels, received.received_at, self._count), controls, mode)
+        if result is None:
             self._try_again(received)
             return
+        frame, job = result
         now = time.monotonic()
         self.outbox.put(frame.pixels)
         self._count += 1
         self.speed.add(now - received.received_at)
-        self.engine, self.working = adaptive.stylizer.engine, adaptive.working
-        adaptive.learn(now, turns_per_second, None)
+        self.engine, self.working = mode.engine, mode.size
+        adaptive.learn(now, job, turns_per_second, None)
 
     def _try_again(self, received: ReceivedFrame) -> None:
         """Stylize the frame at a smaller size, unless there is a newer one."""

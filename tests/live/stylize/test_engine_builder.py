@@ -14,6 +14,7 @@ from models.engines.capabilities import can_compile
 from pipeline.errors import DeviceError
 from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
+from pipeline.live.stylize.modes import Mode
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
 from pipeline.stylize.engine.compiler import COMPILE_PROCESS
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
@@ -61,37 +62,42 @@ def stylized(core: FrameStylizer, engine: Any, mixer: StyleMixer) -> Any:
 def test_a_fast_engine_gets_ready_while_eager_runs(core: FrameStylizer, mixer: StyleMixer) -> None:
     lines: list[str] = []
     pool = EnginePool(EngineBuilder(core, compile_command=COMPILE), ["compile"], lines.append)
-    name, eager = pool.get(SIZE)
-    assert name == "eager"
-    pool.prepare(SIZE)
+    eager = pool.get(Mode(SIZE, "eager"))
+    compiled = Mode(SIZE, "compile")
+    assert not pool.is_stored(compiled)
+    pool.prepare(compiled)
     expected = stylized(core, eager, mixer)
     end = time.monotonic() + 300
-    while SIZE not in pool.ready:
+    while "compile" not in pool.ready(SIZE):
         assert time.monotonic() < end
         assert not lines
-        assert np.array_equal(stylized(core, pool.get(SIZE)[1], mixer), expected)
+        assert np.array_equal(stylized(core, pool.get(Mode(SIZE, "eager")), mixer), expected)
         time.sleep(0.05)
-    name, fast = pool.get(SIZE)
-    assert name == "compile"
-    assert np.abs(stylized(core, fast, mixer) - expected).max() <= 1
+    assert np.abs(stylized(core, pool.get(compiled), mixer) - expected).max() <= 1
     pool.close()
     # The second time it comes from the cache.
-    again = EngineBuilder(core, compile_command=FAIL).prepare("compile", SIZE)
-    assert np.abs(stylized(core, again, mixer) - expected).max() <= 1
+    again = EngineBuilder(core, compile_command=FAIL)
+    assert again.is_stored(compiled)
+    assert np.abs(stylized(core, again.prepare(compiled), mixer) - expected).max() <= 1
 
 
 @pytest.mark.slow
 def test_openvino_is_converted_in_another_process(core: FrameStylizer, mixer: StyleMixer) -> None:
     pytest.importorskip("openvino")
     builder = EngineBuilder(core, compile_command=COMPILE)
-    expected = stylized(core, builder.build("eager", SIZE), mixer)
-    assert np.abs(stylized(core, builder.prepare("openvino", SIZE), mixer) - expected).max() <= 2
+    expected = stylized(core, builder.build(Mode(SIZE, "eager")), mixer)
+    converted = Mode(SIZE, "openvino")
+    assert not builder.is_stored(converted)
+    assert np.abs(stylized(core, builder.prepare(converted), mixer) - expected).max() <= 2
+    # Another number of frames side by side takes the same graph from the cache.
+    again = EngineBuilder(core, compile_command=FAIL).prepare(Mode(SIZE, "openvino", 2))
+    assert np.abs(stylized(core, again, mixer) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("name", ["compile", "openvino"])
 def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, name: Any) -> None:
     with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
-        EngineBuilder(core, compile_command=FAIL).prepare(name, SIZE)
+        EngineBuilder(core, compile_command=FAIL).prepare(Mode(SIZE, name))
 
 
 def test_the_engine_that_is_asked_for_must_be_available(monkeypatch: pytest.MonkeyPatch) -> None:
