@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.live.stylize import cost_file
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder; the hook is given those of all folders."""
@@ -11,3 +13,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if folder in item.path.parents:
             item.add_marker("realtime")
+
+
+@pytest.fixture(autouse=True)
+def own_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what a test measures from other tests, and from the user's cache."""
+    monkeypatch.setattr(cost_file, "NAME", str(tmp_path / "live_costs.json"))

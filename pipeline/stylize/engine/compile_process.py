@@ -75,9 +75,10 @@ def _end_with(parent: int) -> None:
 def _stay_in_the_background() -> None:
     if hasattr(os, "nice"):
         os.nice(19)
+    # Linux takes a core with nothing but such a process on it for a free one when it places a thread that wakes.
     if hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.network import StyleNetwork
-from pipeline.live.stylize.cost_file import MOST_MACHINES, NAME, read_costs, write_costs
+from pipeline.live.stylize import cost_file
+from pipeline.live.stylize.cost_file import MOST_MACHINES, read_costs, write_costs
 from pipeline.live.stylize.modes import Mode
 from pipeline.stylize.frame_stylizer import FrameStylizer
 from tests.support.live import PLAIN
@@ -44,17 +45,17 @@ def test_the_file_does_not_grow_without_end(cache: Path) -> None:
         write_costs(core(threads=threads), COSTS)
     assert read_costs(core(threads=1)) == {}
     assert read_costs(core(threads=MOST_MACHINES)) == COSTS
-    assert (cache / NAME).stat().st_size < 100 * MOST_MACHINES * len(COSTS)
+    assert (cache / cost_file.NAME).stat().st_size < 100 * MOST_MACHINES * len(COSTS)
 
 
 def test_a_damaged_file_counts_as_none(cache: Path) -> None:
     write_costs(core(), COSTS)
-    whole = (cache / NAME).read_text()
+    whole = (cache / cost_file.NAME).read_text()
     key = whole.split('"')[1]
     impossible = (f'[[64, 64, "eager", {each}]]' for each in ("1, -1", "1, NaN", "0, 1"))
     no_costs = ("3", "[[1, 2]]", "[[1, 2, 3, 4, 5]]", *impossible)
     for text in ("", "[]", "{", whole[:-9], *(f'{{"{key}": {costs}}}' for costs in no_costs)):
-        (cache / NAME).write_text(text)
+        (cache / cost_file.NAME).write_text(text)
         assert read_costs(core()) == {}
     write_costs(core(), COSTS)
     assert read_costs(core()) == COSTS

@@ -1,5 +1,7 @@
 """Engines that another process compiles: ready while eager runs, loaded from the cache, and reported if they fail."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.modes import Mode
 from pipeline.live.stylize.style_mixer import StyleMixer, load_style_mixer
-from pipeline.stylize.engine.compiler import COMPILE_PROCESS
+from pipeline.stylize.engine.compiler import COMPILE_PROCESS, Compiler
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import TemporalState
 from pipeline.system.children import run_module
@@ -29,7 +31,10 @@ SIZE = (48, 64)
 NEEDS_COMPILER = pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler")
 
 # The compile process at ordinary priority: on a busy machine the lowest one takes minutes.
-COMPILE = (run_module(COMPILE_PROCESS)[0], f"import os; os.nice = int; {run_module(COMPILE_PROCESS)[1]}")
+COMPILE = (
+    run_module(COMPILE_PROCESS)[0],
+    f"import os; os.nice = int; os.sched_setscheduler = print; {run_module(COMPILE_PROCESS)[1]}",
+)
 FAIL = ("-c", "raise SystemExit('a warning\\nthe compiler crashed')")
 
 pytestmark = [
@@ -98,6 +103,19 @@ def test_openvino_is_converted_in_another_process(core: FrameStylizer, mixer: St
 def test_a_process_that_fails_reports_its_last_line(core: FrameStylizer, name: Any) -> None:
     with pytest.raises(DeviceError, match=r"^the compiler crashed$"):
         EngineBuilder(core, compile_command=FAIL).prepare(Mode(SIZE, name))
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has this priority")
+@pytest.mark.parametrize("is_urgent", [True, False])
+def test_what_nobody_waits_for_is_compiled_where_a_core_is_idle(is_urgent: bool) -> None:
+    code = (
+        f"import os, sys; sys.path[:] = {sys.path!a}; from pipeline.stylize.engine import compile_process as process\n"
+        "def report(name, spec): raise RuntimeError(os.sched_getscheduler(0))\n"
+        "process.compile_into_cache = report; raise SystemExit(process.main())"
+    )
+    spec: Any = None
+    with pytest.raises(DeviceError, match=f"^{os.SCHED_OTHER if is_urgent else os.SCHED_IDLE}$"):
+        Compiler(("-c", code), is_urgent=is_urgent).compile("compile", spec)
 
 
 def test_the_engine_that_is_asked_for_must_be_available(monkeypatch: pytest.MonkeyPatch) -> None:
