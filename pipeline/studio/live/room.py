@@ -229,8 +229,8 @@ class LiveRoom:
         network.use_this_thread()
         self._check_open()
         most = measure_capacity(network, codec_work(), self._check_open) if self._given is None else self._given
-        for name in network.engines.fast[:1]:
-            network.engines.prepare(Mode(FIRST_SIZE, name))
+        for engine in network.engines.fast[:1]:
+            network.engines.prepare(Mode(FIRST_SIZE, engine))
         self._bundled, self.most, self.device = network.mixer.names, most, str(network.device)
         for name, file in list(self._pictures.items()):
             self._add_to(network, name, file)
