@@ -87,7 +87,8 @@ def video(config: VideoConfig, as_json: AsJson = False, quiet: Quiet = False, ve
 
     with exit_on_signal(report_end, INTERRUPTED) if is_resumable(config) else nullcontext(), bar:
         make = partial(make_stylizer, report=bar.optimized)
-        summary = stylize_video(config, progress=bar.frames, notify=bar.note, refining=bar.refinement, make=make)
+        stylize = partial(stylize_video, refining=bar.refinement, tracking=bar.tracked)
+        summary = stylize(config, progress=bar.frames, notify=bar.note, make=make)
     if as_json:
         result = asdict(summary) | {"startup_seconds": round(summary.first_frame_at - launched_at(), 3)}
         print(json.dumps(result), file=sys.stderr if config.target == "-" else sys.stdout)

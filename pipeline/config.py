@@ -68,15 +68,26 @@ FeatherPx: TypeAlias = Annotated[
     float, Option("Width of the soft edge of --mask.", name="feather", metavar="PX", min=0, max=1000, unit="pixels")
 ]
 InvertMask: TypeAlias = Annotated[bool, Option("Stylize what --mask leaves out.")]
+MaskTrack: TypeAlias = Annotated[
+    bool,
+    Option(
+        "--mask is painted for some frames and tracked between them: keys/%05d.png, numbered as the frames of INPUT "
+        "from 0, or as its pictures; or one picture, of the first frame."
+    ),
+]
 NoTag: TypeAlias = Annotated[bool, Option("Do not name flowbrush in the output's metadata.", name="no_tag")]
 
 
-def check_mask_options(stylize: "StylizeConfig", mask: str | None, feather_px: float, invert_mask: bool) -> None:
-    """Raise ValueError if what needs a mask is asked for without one."""
+def check_mask_options(
+    stylize: "StylizeConfig", mask: str | None, feather_px: float, invert_mask: bool, mask_track: bool = False
+) -> None:
+    """Raise ValueError if what needs a mask is asked for without one, or with one that it is not for."""
     if mask is None and parse_regions(stylize.style):
         raise ValueError("--style fg:STYLE,bg:STYLE needs --mask FILE: white is the foreground")
     if mask is None and (feather_px or invert_mask):
         raise ValueError("--feather and --invert-mask belong to --mask FILE")
+    if mask_track and (mask is None or parse_mask(mask) is not None):
+        raise ValueError("--mask-track needs --mask with pictures of key frames: --mask keys/%05d.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +343,7 @@ class VideoConfig:
     mask: MaskFile = None
     feather_px: FeatherPx = 0.0
     invert_mask: InvertMask = False
+    mask_track: MaskTrack = False
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     fresh: Annotated[bool, Option("Delete the partial output of an interrupted run and start over.")] = False
@@ -347,7 +359,9 @@ class VideoConfig:
         check_settings(self)
         if self.decode.hwaccel == "cuda" and self.stylize.device.startswith("cuda:"):
             object.__setattr__(self, "decode", replace(self.decode, hwaccel=self.stylize.device))
-        check_mask_options(self.stylize, self.mask, self.feather_px, self.invert_mask)
+        check_mask_options(self.stylize, self.mask, self.feather_px, self.invert_mask, self.mask_track)
+        if self.mask_track and self.source == "-":
+            raise ValueError("--mask-track reads the clip twice, so it cannot be a pipe; write it to a file first")
         if self.refine.seconds and not has_picture(self.stylize.style, self.stylize.style_end):
             raise ValueError(
                 "--refine improves the style of a picture; give --style-image IMAGE, or train with `flowbrush train`"

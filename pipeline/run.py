@@ -26,6 +26,7 @@ from pipeline.stylize.style import last_frame_seconds, style_of
 from pipeline.stylize.stylizer import MakeStylizer, StylizeStage, stylized_width_px
 from pipeline.summary import Summary, summarize
 from pipeline.threads import prefetch
+from pipeline.tracking.track import ReportTracking, track_mask, with_tracked_mask
 from pipeline.train.refine import ReportRefinement, refine_picture
 
 
@@ -35,6 +36,7 @@ def stylize_video(
     progress: ProgressCallback = lambda progress: None,
     notify: Notify = lambda line: None,
     refining: ReportRefinement = lambda report: None,
+    tracking: ReportTracking = lambda frames, total: None,
     make: MakeStylizer = make_stylizer,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
@@ -47,6 +49,7 @@ def stylize_video(
         progress: called after each stylized frame, in the calling thread.
         notify: called with each notice, one line.
         refining: called after each step of a refinement, see `pipeline.train.refine`.
+        tracking: called after each frame whose mask was tracked, see `pipeline.tracking.track`.
         make: creates the stylizer; has the signature of `Stylizer`.
         finished: called when the target is in place; it appears complete or not at all.
 
@@ -64,18 +67,20 @@ def stylize_video(
             with_side_packets=not is_resumable(config) and not is_sequence(config.target),
             keep_alpha_and_depth=True,
         ) as source,
-        open_mask(config, source.info) as mask,
     ):
         plan = plan_output_of(config, source)
         notices.extend(plan.notices)
         with open_render(config, plan, source, tag, notices) as render:
             meter = ProgressMeter(source.info.frame_count, reused=render.frames_reused, report=progress)
             if not render.is_complete:
-                load = partial(load_stylizer, source=source, mask=mask, make=make, notify=notices)
-                stylizer = render.load(load, partial(refine_picture, config, report=refining, notify=notices))
-                depth = queue_depth(config.depth, source.info)
-                frames, writer = render.frames(), render.open_writer()
-                render_frames(frames, stylizer, writer, state=render.state, depth=depth, meter=meter, stop=render.stop)
+                track = partial(track_mask, config, source, report=tracking, notify=notices)
+                ready = with_tracked_mask(config, render.tracked_mask, track)
+                with open_mask(ready, source.info) as mask:
+                    load = partial(load_stylizer, source=source, mask=mask, make=make, notify=notices)
+                    stylizer = render.load(load, partial(refine_picture, config, report=refining, notify=notices))
+                    depth = queue_depth(config.depth, source.info)
+                    frames, writer, start = render.frames(), render.open_writer(), render.state
+                    render_frames(frames, stylizer, writer, state=start, depth=depth, meter=meter, stop=render.stop)
             written = render.finish()
             finished()
         return summarize(

@@ -102,7 +102,12 @@ class ClipRun:
             self._write_record()
 
         summary = self.stylize(
-            config, progress=self._progress, notify=self._notify, refining=self._check_stopped, finished=finished
+            config,
+            progress=self._progress,
+            notify=self._notify,
+            refining=self._check_stopped,
+            tracking=self._check_stopped,
+            finished=finished,
         )
         record.figures = _figures(summary)
         self._write_record()
@@ -111,8 +116,8 @@ class ClipRun:
         if not self.stopped.is_set():
             draw_thumbnails(job, self.step.clip.seconds, *self.records.thumbnails(job.name))
 
-    def _check_stopped(self, report: object) -> None:
-        """Raise KeyboardInterrupt to stop a refinement."""
+    def _check_stopped(self, *report: object) -> None:
+        """Raise KeyboardInterrupt to stop a refinement, or the tracking of a mask."""
         if self.stopped.is_set():
             raise KeyboardInterrupt
 

@@ -22,6 +22,7 @@ from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
 from pipeline.system.files.names import is_inside, why_outside
 from pipeline.system.urls import is_url
+from pipeline.tracking.key_frames import find_key_frames
 
 _RESERVED_NAMES = (STATE_FOLDER, "report.json", "report.html")
 _FOR_PICTURES = ("paint", "stillness", "refine", "loss_weights")
@@ -100,6 +101,7 @@ def jobs_of(config: BatchConfig, rows: Sequence[Row]) -> list[Job]:
         except (PipelineError, ValueError) as error:
             faults.append((row.place, error))
     raise_first(faults)
+    _check_key_frames(jobs)
     return jobs
 
 
@@ -191,7 +193,10 @@ def _check_available(config: VideoConfig, available: set[str]) -> None:
         find_device(device)
         available.add(device)
     if mask is not None and mask not in available:
-        make_mask(mask, width=16, height=16).close()
+        if config.mask_track:
+            find_key_frames(mask)
+        else:
+            make_mask(mask, width=16, height=16).close()
         available.add(mask)
 
 
@@ -239,3 +244,19 @@ def _suffix(path: PurePath) -> str:
 def canonical_path(path: str | Path) -> str:
     """Return the one name of a file, a URL itself: without links, in lower case where the file system ignores case."""
     return str(path) if is_url(path) else os.path.normcase(os.path.realpath(path))
+
+
+def _check_key_frames(jobs: Sequence[Job]) -> None:
+    """Check that no two clips share key frames.
+
+    Raises:
+        ValueError: two do.
+    """
+    sources: dict[str, str] = {}
+    for config in (job.config for job in jobs if job.config.mask_track):
+        other = sources.setdefault(config.mask or "", config.source)
+        if other != config.source:
+            raise ValueError(
+                f"--mask-track: {config.mask} would be of the frames of {other} and of {config.source}; give each clip "
+                "key frames of its own in a job file"
+            )

@@ -103,6 +103,10 @@ class Bar:
             text += f"  validation {sum(report.validation.values()):.2f}"
         self._show(report.progress, 1.0, text, "refining the style")
 
+    def tracked(self, frames: int, total: int | None) -> None:
+        """Show for how many frames the mask is tracked."""
+        self._show(frames, total, f"{frames}{f'/{total}' if total else ''} frames", "tracking the mask")
+
     def optimized(self, report: "Report") -> None:
         """Show a step of the optimization of a picture."""
         height, width = report.size

@@ -14,6 +14,7 @@ from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.frame_mask import LUMA, Amount, DerivedMask, FrameMask
 from pipeline.decode.sequence import CONTAINER
 from pipeline.decode.source import Source, open_source
+from pipeline.decode.tracked_mask import TrackedMask
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.mask_spec import parse_mask
@@ -24,9 +25,21 @@ from pipeline.media.stills import is_still_image, read_image
 
 
 def open_mask(config: VideoConfig, info: VideoInfo) -> AbstractContextManager[FrameMask | None]:
-    """Return a context with the mask for the part of the video of ``info``; with None if there is no mask."""
+    """Return a context with the mask for the part of the video of ``info``; with None if there is no mask.
+
+    Args:
+        config: of the clip; a mask that is tracked must be the file that `pipeline.tracking` made.
+        info: of the video.
+
+    Raises:
+        InputError: the mask cannot be read.
+    """
     if config.mask is None:
         return nullcontext()
+    if config.mask_track:
+        return TrackedMask(
+            config.mask, width=info.width, height=info.height, feather_px=config.feather_px, inverted=config.invert_mask
+        )
     part = config.decode
     if info.container != CONTAINER:
         part = replace(part, start_number=None)  # it numbers the output

@@ -46,6 +46,7 @@ class Source:
         other_streams: all other streams.
         is_start_trimmed: whether the clip starts after the start of the file.
         first_frame_seconds: time of the first frame that `items` yields.
+        shift_seconds: time in the file at which the clip starts.
         covers: cover images as stored in the file, by stream index.
         chapters: chapters of the trimmed clip, with times from its start.
         metadata: of the file.
@@ -68,7 +69,7 @@ class Source:
         self.is_start_trimmed = trim.start_seconds is not None
         self.chapters = trim.chapters(reader.header.chapters)
         self.metadata = reader.header.metadata
-        self._shift_seconds = trim.shift_seconds
+        self.shift_seconds = trim.shift_seconds
         self._shift_ticks = trim.shift_ticks
         self._first_reader = reader
         self._reader = reader
@@ -98,7 +99,7 @@ class Source:
         Raises:
             InputError: ``DecodeConfig.strict`` makes damage an error.
         """
-        seconds = None if place.seconds is None else place.seconds + self._shift_seconds
+        seconds = None if place.seconds is None else place.seconds + self.shift_seconds
         self._reader.damage.add(replace(place, seconds=seconds))
 
     def restore_damage(self, places: Iterable[Mapping[str, Any]]) -> None:
@@ -117,7 +118,7 @@ class Source:
         """
         self._reopen()
         if from_seconds is not None:
-            target = max(from_seconds + self._shift_seconds, self._reader.header.start_seconds or Fraction(0))
+            target = max(from_seconds + self.shift_seconds, self._reader.header.start_seconds or Fraction(0))
             try:
                 self._reader.seek(target)
             except av.FFmpegError:  # a failed seek may leave the file at its end

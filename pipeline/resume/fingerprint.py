@@ -240,7 +240,8 @@ def mask_hash(config: VideoConfig) -> dict[str, Any] | None:
     if config.mask is None:
         return None
     content = content_hash(config.mask) if parse_mask(config.mask) is None else {"of_frame": config.mask}
-    return content | {"feather_px": config.feather_px, "inverted": config.invert_mask}
+    tracked = {"tracked": True} if config.mask_track else {}
+    return content | {"feather_px": config.feather_px, "inverted": config.invert_mask} | tracked
 
 
 def software() -> dict[str, str | None]:

@@ -105,6 +105,12 @@ class SinglePass:
         self.engine = engine_of(stylizer)
         return stylizer
 
+    def tracked_mask(self, track: Callable[[str], None]) -> str:
+        """Return the path of the tracked mask, which ``track`` writes."""
+        path = str(self._stack.enter_context(scratch_folder()) / "mask.npz")
+        track(path)
+        return path
+
     def frames(self) -> Iterator[Frame]:
         """Return all frames of the clip; packets between them go to the writer directly."""
         return decode(self._source, self._side_packets)
@@ -174,6 +180,10 @@ class ResumableRender:
         """
         stylize = self._store.refined(refine) if self._config.refine.seconds else self._config.stylize
         return load_with_engine(self._store.manifest, stylize, load, may_change=True)
+
+    def tracked_mask(self, track: Callable[[str], None]) -> str:
+        """Return the path of the tracked mask; see `SegmentStore.tracked_mask`."""
+        return self._store.tracked_mask(track)
 
     def frames(self) -> Iterator[Frame]:
         """Return the frames that are not finished, with a `SegmentBoundary` at the end of each segment."""

@@ -22,6 +22,7 @@ from pipeline.resume.resume_point import find_resume_point, frames_after_segment
 from pipeline.resume.segments import SegmentWriter, segment_plan
 from pipeline.resume.work_folder.manifest import Manifest, job_dir_path
 from pipeline.resume.work_folder.work_dir import WorkDir, job_manifests, partial_output_text, used_bytes
+from pipeline.system.files.atomic import remove, replace_atomically, reserve
 
 
 class SegmentStore(Writer):
@@ -134,6 +135,29 @@ class SegmentStore(Writer):
                 self.manifest.styles = [self.work_dir.write_style(*each) for each in enumerate(contents)]
         files = [self.work_dir.style_file(number) for number in range(len(pictures))]
         return with_styles(stylize, dict(zip(pictures, files, strict=True)))
+
+    def tracked_mask(self, track: Callable[[str], None]) -> str:
+        """Return the path of the tracked mask.
+
+        Args:
+            track: writes it into a file; not called if an earlier run has tracked it.
+
+        Raises:
+            EncodeError: the disk is full.
+        """
+        path = self.work_dir.mask_file
+        if self.manifest.mask is None or self.work_dir.mask_digest() != self.manifest.mask:
+            self.clear_stale()
+            with encode_errors(self._plan.target):
+                temporary = reserve(f"{path}.part")
+                try:
+                    track(temporary)
+                    replace_atomically(temporary, path)
+                except BaseException:
+                    remove(temporary)
+                    raise
+                self.manifest.mask = self.work_dir.mask_digest()
+        return path
 
     def clear_stale(self) -> None:
         """Remove partial output that cannot be resumed; called late, so that a failure before does not destroy it."""

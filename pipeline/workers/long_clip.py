@@ -21,6 +21,7 @@ from pipeline.resume.work_folder.work_dir import remove_work_dir
 from pipeline.run import plan_clip, stylize_video
 from pipeline.stylize.style import style_of
 from pipeline.summary import Summary, summarize
+from pipeline.tracking.track import ReportTracking, track_mask, with_tracked_mask
 from pipeline.train.refine import ReportRefinement, refine_picture
 from pipeline.workers.merge import (
     TOLERANCE,
@@ -46,6 +47,7 @@ def stylize_long_clip(
     warm_up: WarmUp = WARM_UP,
     tolerance: Tolerance = TOLERANCE,
     refining: ReportRefinement = lambda report: None,
+    tracking: ReportTracking = lambda frames, total: None,
     finished: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Stylize the video ``config.source`` into ``config.target`` as `pipeline.run.stylize_video` does, on workers.
@@ -59,26 +61,33 @@ def stylize_long_clip(
         warm_up: frames before the start of a job.
         tolerance: differences at the boundaries of jobs that count as visible.
         refining: called after each step of a refinement, see `pipeline.train.refine`.
+        tracking: called after each frame whose mask was tracked, see `pipeline.tracking.track`.
         finished: called when the target is in place; it appears complete or not at all.
 
     Raises:
         PipelineError: one of its kinds, see `pipeline.errors`.
         ValueError: there is no such codec, quality or preset.
     """
+    alone = partial(
+        stylize_video, progress=progress, notify=notify, refining=refining, tracking=tracking, finished=finished
+    )
     if not is_resumable(config):
-        return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
+        return alone(config)
     started, notices, whole = time.perf_counter(), Notices(notify), config
     style = style_of(config.stylize)
     with open_source(config.source, config.decode, with_side_packets=False, keep_alpha_and_depth=True) as source:
         plan = plan_clip(config, source)
         if has_partial_output_of_one_process(config, plan):
             notify("one worker started this clip: one worker resumes it")
-            return stylize_video(config, progress=progress, notify=notify, refining=refining, finished=finished)
+            return alone(config)
         notices.extend(plan.notices)
         with SegmentStore(config, plan, source, partial(identify_split, config, plan), notices) as store:
             if config.refine.seconds and not store.is_complete:
                 refine = partial(refine_picture, config, report=refining, notify=notices)
                 config = replace(config, stylize=store.refined(refine), refine=RefineConfig())
+            if not store.is_complete:
+                track = partial(track_mask, config, source, report=tracking, notify=notices)
+                config = with_tracked_mask(config, store.tracked_mask, track)
             clip = SplitClip(config, source, store, warm_up=warm_up, tolerance=tolerance)
             meter = ProgressMeter(source.info.frame_count, reused=clip.frames_reused, report=progress)
             if not store.is_complete:

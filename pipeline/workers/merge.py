@@ -19,7 +19,7 @@ from pipeline.errors import EncodeError
 from pipeline.frames import VideoInfo
 from pipeline.media.damage import Damage
 from pipeline.notices import Notices
-from pipeline.resume.fingerprint import differences, identify, style_hashes
+from pipeline.resume.fingerprint import differences, identify, mask_hash, style_hashes
 from pipeline.resume.store import SegmentStore
 from pipeline.resume.work_folder.manifest import NAME, ManifestError, job_dir_path, read_manifest, work_dir_path
 from pipeline.system.files.atomic import remove
@@ -137,14 +137,15 @@ class SplitClip:
         config = with_absolute_paths(_with_threads(self._config, split["threads"]))
         signature = file_signature(config.source)
         ends = [*(start.pts for start in starts), None]
-        identity = self._store.manifest.identity | {"weights": style_hashes(config)}  # refined ones, if there are any
+        # Of the refined styles and the tracked mask, if there are any.
+        identity = self._store.manifest.identity | {"weights": style_hashes(config), "mask": mask_hash(config)}
         return [
             SegmentJob(config, identity, number, start, end, split["sharers"], signature)
             for number, (start, end) in enumerate(zip([None, *starts], ends, strict=True))
         ]
 
     def join_job(self, config: VideoConfig) -> JoinJob:
-        """Return the job that makes the output; ``config`` is that of the run, before its style was refined."""
+        """Return the job that makes the output; ``config`` is that of the run, before style and mask were made."""
         config = with_absolute_paths(replace(config, fresh=False))
         return JoinJob(config, self._store.manifest.identity, file_signature(config.source))
 

@@ -7,6 +7,7 @@ film.mp4.flowbrush/
     00000120.safetensors     state of the stylizer before that frame; of the newest segments only
     style0.safetensors ...   the refined styles of pictures, if there are any
     refine.png               what the refinement has reached so far
+    mask.npz                 the mask of each frame, if it is tracked between key frames
     job0000.flowbrush/ ...   with several workers: the same for each segment job
     *.part                   unfinished files
 
@@ -42,6 +43,7 @@ _OTHER_VERSION = "written by another version"
 _LAST_COUNTS: dict[str, Any] = {
     "engine": {},
     "styles": [],
+    "mask": None,
     "split": None,
     "complete_frames": None,
     "output_signature": None,
@@ -83,6 +85,7 @@ class Manifest:
         is_complete: True if the segments cover the whole clip.
         output_signature: `file_signature` of the output, recorded just before it is renamed into place.
         styles: hashes of the refined styles, in the order of their files; see `SegmentStore.refined`.
+        mask: hash of the tracked mask; None without one. See `SegmentStore.tracked_mask`.
         split: how the clip is split into segment jobs; None if one process stylizes it. See `pipeline.workers.merge`.
     """
 
@@ -95,6 +98,7 @@ class Manifest:
     is_complete: bool = False
     output_signature: tuple[int, int] | None = None
     styles: list[str] = field(default_factory=list)
+    mask: str | None = None
     split: dict[str, Any] | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
     _written: _Written | None = field(default=None, repr=False, compare=False)
@@ -151,6 +155,7 @@ class Manifest:
         changing = {
             "engine": self.engine,
             "styles": self.styles,
+            "mask": self.mask,
             "split": self.split,
             "complete_frames": complete_frames,
             "output_signature": self.output_signature,
@@ -207,6 +212,7 @@ def read_manifest(folder: str) -> Manifest | None:
             is_complete=complete_frames is not None,
             output_signature=tuple(signature) if signature else None,
             styles=[check.hash_text(digest) for digest in data["styles"][: check.MOST_STYLES]],
+            mask=None if data["mask"] is None else check.hash_text(data["mask"]),
             split=check.split(data["split"]),
             changes=check.changes(data["changes"]),
         )

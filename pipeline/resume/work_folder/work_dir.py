@@ -30,7 +30,8 @@ LARGEST_STATE_BYTES = 2**32
 _LOCK = "lock"
 # Nothing else is ever removed. The second of two names is that of earlier versions.
 _OWN = re.compile(
-    r"\d{8,}\.(mp4|mov|mkv|safetensors|png|jpe?g|tiff?|webp)|(first|next|behind|style\d+)\.safetensors|refine\.png|.+\.part"
+    r"\d{8,}\.(mp4|mov|mkv|safetensors|png|jpe?g|tiff?|webp)|(first|next|behind|style\d+)\.safetensors|refine\.png"
+    r"|mask\.npz|.+\.part"
 )
 _UNFINISHED = re.compile(r"(output|\d{8,}\..+|manifest\.jsonl?|\.flowbrush-.+)\.part")
 _JOB = re.compile(r"(job|part)\d{4,}" + re.escape(SUFFIX))
@@ -120,6 +121,17 @@ class WorkDir:
         with suppress(OSError):
             return all(own_digest(self.path, name)[1] == digest for name, digest in zip(names, digests, strict=True))
         return False
+
+    @property
+    def mask_file(self) -> str:
+        """Path of the tracked mask."""
+        return self.file("mask.npz")
+
+    def mask_digest(self) -> str | None:
+        """Return the hash of the tracked mask, None if there is none."""
+        with suppress(OSError):
+            return own_digest(self.path, os.path.basename(self.mask_file))[1]
+        return None
 
     def remove_state(self, index: int) -> None:
         """Remove the state before frame ``index``."""

@@ -54,6 +54,10 @@ def stylize_clip(config: VideoConfig, executor: SegmentExecutor, **settings: Any
         raise OutputError(
             config.target, "--refine needs inputs and outputs that are paths; leave it out, or mount them"
         )
+    if config.mask_track:  # as would the tracked mask
+        raise OutputError(
+            config.target, "--mask-track needs inputs and outputs that are paths; leave it out, or mount them"
+        )
     with local_config(config) as local:
         mirror = None
         if is_url(config.target):
