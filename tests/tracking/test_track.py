@@ -17,7 +17,7 @@ from pipeline.decode.mask import open_mask
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.media.mask_record import MaskRecord, MaskRecordWriter
-from pipeline.resume.manifest import work_dir_path
+from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
 from pipeline.tracking.track import track_mask
 from tests.support.resuming import UNSTYLIZED, at_frame, config, interrupt, interrupt_at
