@@ -1,4 +1,7 @@
-"""Masks that are files: images, clips or image sequences. White is stylized, black stays original, grey is blended."""
+"""Masks that are files: images, clips or image sequences.
+
+White is stylized, black and transparent parts stay original, grey is blended.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,21 +10,21 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig, VideoConfig
-from pipeline.decode.frame_mask import LUMA, Amount, DerivedMask, FrameMask
-from pipeline.decode.sequence import CONTAINER
+from pipeline.decode.frame_mask import Amount, DerivedMask, FrameMask
+from pipeline.decode.mask_luma import mask_luma
+from pipeline.decode.sequence import CONTAINER, as_frame
 from pipeline.decode.source import Source, open_source
 from pipeline.decode.tracked_mask import TrackedMask
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.mask_spec import parse_mask
-from pipeline.media.colorspace import EXACT, source_color
 from pipeline.media.image_sequence import is_sequence
 from pipeline.media.orientation import rotate
-from pipeline.media.stills import is_still_image, read_image
+from pipeline.media.photo.reader import read_stored
+from pipeline.media.stills import is_still_image
 
 
 def open_mask(config: VideoConfig, info: VideoInfo) -> AbstractContextManager[FrameMask | None]:
@@ -110,7 +113,7 @@ class Mask(FrameMask):
         self._source: Source | None = None
         self._frames: Iterator[VideoFrame] = iter(())
         if not is_sequence(path) and is_still_image(Path(path)):
-            self._current = self._scaled(VideoFrame.from_ndarray(read_image(Path(path)), format="rgb24"))
+            self._current = self._scaled(as_frame(read_stored(Path(path))))
             self._next: VideoFrame | None = None
         else:
             part = part or DecodeConfig()
@@ -147,11 +150,8 @@ class Mask(FrameMask):
         info = self._source.info if self._source else None
         quarters = info.rotation // 90 if info else 0
         width, height = self._size if quarters % 2 == 0 else self._size[::-1]
-        full_range = 2 if source_color(frame).full_range else 1
-        rgb = frame.reformat(width, height, format="rgb24", src_color_range=full_range, interpolation=EXACT)
-        upright = rotate(np.asarray(rgb.to_ndarray(), np.uint8), quarters, flipped=info is not None and info.flipped)
-        luma = upright @ np.asarray(LUMA, np.float32) / 255
-        return self._finished(np.asarray(luma, np.float32).clip(0, 1))
+        luma = mask_luma(frame, width, height)
+        return self._finished(rotate(luma, quarters, flipped=info is not None and info.flipped))
 
 
 def _open_clip(path: str | Path, part: DecodeConfig) -> tuple[Source, Iterator[VideoFrame]]:

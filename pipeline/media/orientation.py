@@ -1,12 +1,15 @@
 """Orientation: how a stored frame is mirrored and rotated to be upright."""
 
 import struct
+from typing import TypeVar
 
 import numpy as np
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
-from pipeline.frames import Pixels
 from pipeline.media.colorspace import side_data
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 
 def is_flipped(frame: VideoFrame) -> bool:
@@ -22,7 +25,7 @@ def is_flipped(frame: VideoFrame) -> bool:
     return bool(a * d < b * c)
 
 
-def rotate(pixels: Pixels, quarters: int, *, flipped: bool = False) -> Pixels:
+def rotate(pixels: NDArray[Sample], quarters: int, *, flipped: bool = False) -> NDArray[Sample]:
     """Rotate ``(height, width)`` or ``(height, width, 3)`` pixels counter-clockwise; the result is C-contiguous.
 
     Args:

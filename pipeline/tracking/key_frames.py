@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from av.video.frame import VideoFrame
 
-from pipeline.decode.frame_mask import LUMA
+from pipeline.decode.mask_luma import mask_luma
+from pipeline.decode.sequence import as_frame
 from pipeline.errors import InputError
-from pipeline.media.colorspace import EXACT
 from pipeline.media.image_sequence import find_sequence
 from pipeline.media.mask_record import Grey
-from pipeline.media.stills import is_still_image, read_image
+from pipeline.media.photo.reader import read_stored
+from pipeline.media.stills import is_still_image
 from pipeline.system.files.names import why_outside
 
 
@@ -46,10 +46,7 @@ class KeyFrames:
         path = self.paths[number]
         if self.are_numbered and (reason := why_outside(path, path.parent)):
             raise InputError(str(path), reason)
-        luma = np.rint(read_image(path) @ np.asarray(LUMA, np.float32)).clip(0, 255).astype(np.uint8)
-        grey = VideoFrame.from_ndarray(luma, format="gray")
-        scaled = grey.reformat(width, height, format="gray", src_color_range=2, dst_color_range=2, interpolation=EXACT)
-        return np.asarray(scaled.to_ndarray(), np.uint8)
+        return np.rint(mask_luma(as_frame(read_stored(path)), width, height) * 255).astype(np.uint8)
 
 
 def find_key_frames(mask: str) -> KeyFrames:

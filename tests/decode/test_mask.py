@@ -89,3 +89,15 @@ def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
         Mask(tmp_path / "mask.txt", width=64, height=48)
     with pytest.raises(InputError, match="no such file"):
         Mask(tmp_path / "mask.png", width=64, height=48)
+
+
+def test_what_is_painted_on_a_transparent_layer_is_the_mask(tmp_path: Path) -> None:
+    painted = np.full((48, 64, 4), 255, np.uint8)
+    painted[:, 32:, 3] = 0
+    Image.fromarray(painted).save(tmp_path / "mask.png")
+    Image.fromarray(painted).save(tmp_path / "mask1.png")
+    for name in ("mask.png", "mask%d.png"):
+        with Mask(tmp_path / name, width=64, height=48) as mask:
+            mixed = mask(BLACK, WHITE, Fraction(0))
+            assert (mixed[:, :30] == 255).all()
+            assert (mixed[:, 34:] == 0).all()
