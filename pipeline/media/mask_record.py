@@ -3,6 +3,7 @@
 A mask that equals the one before is not stored again. The same masks make the same bytes.
 """
 
+import io
 import zipfile
 from bisect import bisect_right
 from fractions import Fraction
@@ -11,6 +12,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.system.files.writing import open_existing
 
 Grey = NDArray[np.uint8]
 """A mask ``(H, W)``: 255 is stylized, 0 is not."""
@@ -24,7 +27,7 @@ class MaskRecordWriter:
     """Writes masks into a file; a context manager.
 
     Args:
-        path: of the file, which is overwritten.
+        path: of an empty file.
         time_base: seconds per unit of pts.
 
     Raises:
@@ -32,7 +35,8 @@ class MaskRecordWriter:
     """
 
     def __init__(self, path: str, time_base: Fraction) -> None:
-        self._archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
+        self._file = open_existing(path)
+        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
         self._time_base = time_base
         self._times: list[int] = []
         self._last: Grey | None = None
@@ -50,16 +54,17 @@ class MaskRecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self._add(_TIMES, np.array(self._times, np.int64))
-            self._add(_TIME_BASE, np.array(self._time_base.as_integer_ratio(), np.int64))
-        self._archive.close()
+        with self._file, self._archive:
+            if error is None:
+                self._add(_TIMES, np.array(self._times, np.int64))
+                self._add(_TIME_BASE, np.array(self._time_base.as_integer_ratio(), np.int64))
 
     def _add(self, name: str, array: NDArray[np.generic]) -> None:
         entry = zipfile.ZipInfo(f"{name}.npy")  # without the time of day
         entry.compress_type = zipfile.ZIP_DEFLATED
-        with self._archive.open(entry, "w") as file:
-            np.lib.format.write_array(file, array, allow_pickle=False)
+        content = io.BytesIO()
+        np.lib.format.write_array(content, array, allow_pickle=False)
+        self._archive.writestr(entry, content.getbuffer(), compresslevel=_LEVEL)
 
 
 class MaskRecord:

@@ -107,7 +107,9 @@ class SinglePass:
 
     def tracked_mask(self, track: Callable[[str], None]) -> str:
         """Return the path of the tracked mask, which ``track`` writes."""
-        path = str(self._stack.enter_context(scratch_folder()) / "mask.npz")
+        with encode_errors(self._plan.target):
+            path = reserve(str(self._stack.enter_context(scratch_folder()) / "mask.npz"))
+        self._stack.callback(remove, path)
         track(path)
         return path
 

@@ -36,7 +36,7 @@ def track_mask(config: VideoConfig, source: Source, path: str, *, report: Report
     Args:
         config: the clip, and the key frames.
         source: the opened clip, of which only description and times are used.
-        path: of the file, which is overwritten.
+        path: of an empty file.
         report: called after each frame; what it raises ends the work.
         notify: called with each notice, one line.
 

@@ -37,6 +37,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def masks_of(run: VideoConfig, path: Path) -> tuple[list[np.ndarray], list[str]]:
     """Track the mask of ``run``; return the mask of each frame that is stylized, and the notices."""
     notices: list[str] = []
+    path.touch()
     with open_source(run.source, run.decode) as source:
         track_mask(run, source, str(path), report=lambda frames, total: None, notify=notices.append)
         with open_mask(replace(run, mask=str(path)), source.info) as mask:
@@ -141,6 +142,7 @@ def test_workers_read_the_same_mask(tmp_path: Path) -> None:
 def test_a_record_reads_masks_at_any_time(tmp_path: Path) -> None:
     masks = [np.full((3, 5), level, np.uint8) for level in (9, 9, 77)]
     for name in ("a", "b"):
+        (tmp_path / name).touch()
         with MaskRecordWriter(str(tmp_path / name), Fraction(1, 30)) as writer:
             for pts, mask in zip((4, 6, 9), masks, strict=True):
                 writer.write(pts, mask)
