@@ -20,10 +20,10 @@ from pipeline.media.mask_record import MaskRecord, MaskRecordWriter
 from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video
 from pipeline.tracking.track import track_mask
-from tests.support.resuming import UNSTYLIZED, at_frame, config, interrupt, interrupt_at
-from tests.support.segment_jobs import InlineExecutor, difference, split_in_two
-from tests.support.segment_jobs import config as split_config
+from tests.support.interrupted.resuming import UNSTYLIZED, at_frame, config, interrupt, interrupt_at
 from tests.support.tracking import overlap, square, write_keys, write_square
+from tests.support.workers.segment_jobs import InlineExecutor, difference, split_in_two
+from tests.support.workers.segment_jobs import config as split_config
 
 COUNT = 24
 SHOWN = replace(UNSTYLIZED, strength=1.0, threads=1)
