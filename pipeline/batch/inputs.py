@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from pipeline.errors import InputError
+from pipeline.media.image_sequence import is_sequence
 from pipeline.notices import Notify
 from pipeline.resume.work_folder.manifest import SUFFIX
 from pipeline.system.files.names import describe_links, is_inside
@@ -53,8 +54,8 @@ def find_clips(
     """Return the files that ``inputs`` name, each once, in their order; those of a folder by name.
 
     Args:
-        inputs: files, folders with all their subfolders, patterns (``*``, ``**``, ``?``), or ``-`` for a list on
-            standard input, one a line.
+        inputs: files, image sequences, folders with all their subfolders, patterns (``*``, ``**``, ``?``), or ``-`` for a
+            list on standard input, one a line.
         output: output folder of the batch; folders and patterns do not include what lies in it.
         base: folder that ``inputs`` are relative to; with one, ``-`` is the name of a file.
         notify: called with a line for each folder that is skipped, and with one on the links to files that are.
@@ -100,6 +101,8 @@ def _files(text: str, base: str, own: str | None, notify: Notify, output: str) -
         yield from _at_url(text, output)
     elif os.path.isdir(path):
         yield from _walk(path, own, notify)
+    elif is_sequence(path):
+        yield InputFile(path)
     elif os.path.lexists(path) or not glob.has_magic(text):
         if not os.path.exists(path):
             raise InputError(path, "there is no such file or folder; check the path")

@@ -14,6 +14,7 @@ from pipeline.decode.mask import make_mask
 from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
+from pipeline.media.image_sequence import find_sequence
 from pipeline.notices import Notify
 from pipeline.options import configure, option_named
 from pipeline.resume.work_folder.manifest import LONGEST_NAME_BYTES, SUFFIX
@@ -143,7 +144,8 @@ def check_names(jobs: Sequence[Job]) -> None:
 
 def output_name(file: InputFile, style: str, style_end: str | None, name: str = NAME) -> str:
     """Return the name of an output, relative to the output folder."""
-    path = PurePath(file.path)
+    sequence = None if is_url(file.path) else find_sequence(file.path)
+    path = PurePath(file.path if sequence is None else f"{sequence.title}.mp4")
     style = _file_name(find_style(style, style_end).name)
     filled = name.format(stem=path.stem, style=style, suffix=_suffix(path), ending=path.suffix.removeprefix("."))
     # The stem of a clip named ...mp4 is the name of the folder above; one clip of a stranger must not end the batch.
@@ -173,6 +175,8 @@ def _jobs_of_row(config: BatchConfig, row: Row) -> Iterator[Job]:
         raise ValueError("an output name takes a single style")
     end = str(options.get("style_end") or "") or None
     are_mixed = any(map(has_picture, styles))  # then dials and refinement are for the pictures among the styles
+    if options.get("method") == "optimize":
+        raise ValueError("--method optimize takes minutes a frame and is not for a batch; use flowbrush video")
     for style in styles:
         name = row.output
         if name is None:

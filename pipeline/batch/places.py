@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import InputError
-from pipeline.resume.fingerprint import content_hash
+from pipeline.resume.fingerprint import content_hash, source_signature
 from pipeline.resume.work_folder.manifest import NAME, SUFFIX, ManifestError, read_manifest
 from pipeline.resume.work_folder.manifest import is_placed as is_placed_here
 from pipeline.resume.work_folder.work_dir import clear_remains as clear_remains_here
 from pipeline.storage.mirror import Mirror
-from pipeline.system.files.reading import file_signature, input_signature
+from pipeline.system.files.reading import file_signature
 from pipeline.system.folders import scratch_folder
 from pipeline.system.urls import Store, StoreError, is_url
 
@@ -36,7 +36,7 @@ def input_state(path: str) -> tuple[Any, ...] | None:
     Raises:
         InputError: the store does not answer.
     """
-    return _ask(path, lambda: Store(path).signature()) if is_url(path) else input_signature(path)
+    return _ask(path, lambda: Store(path).signature()) if is_url(path) else source_signature(path)
 
 
 def content(path: str) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class ImageSequence:
         """The ending of the names, with its dot."""
         return Path(self.name(0)).suffix
 
+    @property
+    def title(self) -> str:
+        """What the pictures have in common: the name before their number, without a separator, or their folder's."""
+        return self.before.rstrip("._- ") or self.folder.resolve().name or "pictures"
+
     def path(self, number: int) -> Path:
         """Return the path of the picture with this number."""
         return self.folder / self.name(number)

@@ -107,7 +107,7 @@ class InputCheck:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._signature = _signature(path)
+        self._signature = source_signature(path)
         self.bytes = self._signature[2] if self._signature else 0
 
     def __call__(self, identity: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ class InputCheck:
         Raises:
             InputError: the input was changed or removed.
         """
-        signature = _signature(self._path)
+        signature = source_signature(self._path)
         if signature is None:
             raise InputError(self._path, "was removed during the run; put it back")
         if signature != self._signature and not is_same_content(content_hash(self._path), identity["input"]):
@@ -171,7 +171,7 @@ def _sequence_hash(sequence: ImageSequence) -> dict[str, Any]:
     return found | {"sha256": digest.hexdigest()}
 
 
-def _signature(path: str) -> tuple[int, ...] | None:
+def source_signature(path: str) -> tuple[int, ...] | None:
     """Return what differs if the input was changed meanwhile, see `input_signature`; its third number is the size."""
     sequence = find_sequence(path)
     if sequence is None:

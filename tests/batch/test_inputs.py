@@ -3,9 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline.batch.config import BatchConfig
 from pipeline.batch.inputs import InputFile, find_clips
+from pipeline.batch.jobs import make_jobs
+from pipeline.batch.places import input_state
+from pipeline.batch.session import plan
 from pipeline.batch.watch import is_being_written
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
@@ -108,3 +114,26 @@ def test_a_pipe_is_an_error_of_one_line(pipe: Path, name: str) -> None:
     with pytest.raises(InputError, match="not a regular file"):
         content_hash(str(pipe / name))
     assert not is_being_written(str(pipe / name))
+
+
+def test_an_image_sequence_is_one_clip(tmp_path: Path) -> None:
+    (tmp_path / "shot").mkdir()
+    for number in range(5, 8):
+        Image.fromarray(np.full((32, 48, 3), 40 * number, np.uint8)).save(tmp_path / "shot" / f"{number:04}.png")
+        Image.fromarray(np.full((32, 48, 3), 30 * number, np.uint8)).save(tmp_path / f"take_{number}.png")
+    inputs = str(tmp_path / "shot" / "%04d.png"), str(tmp_path / "take_%d.png")
+    config = BatchConfig(inputs=inputs, output=tmp_path / "out", styles=("great-wave",))
+    planned = plan(config)
+    assert [step.job.name for step in planned.steps] == ["shot_great-wave.mp4", "take_great-wave.mp4"]
+    assert [step.clip.frames for step in planned.steps] == [3, 3]
+    before = input_state(inputs[0])
+    (tmp_path / "shot" / "0006.png").write_bytes(b"changed")
+    assert None not in (before, input_state(inputs[0]))
+    assert input_state(inputs[0]) != before
+
+
+def test_a_batch_is_not_optimized(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "jobs.csv").write_text("input,style,method,painting\na.mp4,great-wave,optimize,a.jpg\n")
+    with pytest.raises(ValueError, match="--method optimize takes minutes a frame and is not for a batch"):
+        make_jobs(BatchConfig(inputs=(str(tmp_path / "jobs.csv"),), output=tmp_path / "out"))
