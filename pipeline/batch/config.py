@@ -90,8 +90,8 @@ class BatchConfig:
     inputs: Annotated[
         tuple[str, ...],
         Argument(
-            "Clips, image sequences (frames/%05d.png), folders, patterns, URLs, job files (.toml, .csv), or - for a list "
-            "on standard input.",
+            "Clips, image sequences (frames/%05d.png), folders, patterns, URLs, job files (.toml, .csv), or - for a "
+            "list on standard input.",
             metavar="INPUT...",
         ),
     ]

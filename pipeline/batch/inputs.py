@@ -54,8 +54,8 @@ def find_clips(
     """Return the files that ``inputs`` name, each once, in their order; those of a folder by name.
 
     Args:
-        inputs: files, image sequences, folders with all their subfolders, patterns (``*``, ``**``, ``?``), or ``-`` for a
-            list on standard input, one a line.
+        inputs: files, image sequences, folders with all their subfolders, patterns (``*``, ``**``, ``?``), or ``-`` for
+            a list on standard input, one a line.
         output: output folder of the batch; folders and patterns do not include what lies in it.
         base: folder that ``inputs`` are relative to; with one, ``-`` is the name of a file.
         notify: called with a line for each folder that is skipped, and with one on the links to files that are.

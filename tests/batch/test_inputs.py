@@ -119,7 +119,7 @@ def test_a_pipe_is_an_error_of_one_line(pipe: Path, name: str) -> None:
 def test_an_image_sequence_is_one_clip(tmp_path: Path) -> None:
     (tmp_path / "shot").mkdir()
     for number in range(5, 8):
-        Image.fromarray(np.full((32, 48, 3), 40 * number, np.uint8)).save(tmp_path / "shot" / f"{number:04}.png")
+        Image.fromarray(np.full((32, 48, 3), 30 * number, np.uint8)).save(tmp_path / "shot" / f"{number:04}.png")
         Image.fromarray(np.full((32, 48, 3), 30 * number, np.uint8)).save(tmp_path / f"take_{number}.png")
     inputs = str(tmp_path / "shot" / "%04d.png"), str(tmp_path / "take_%d.png")
     config = BatchConfig(inputs=inputs, output=tmp_path / "out", styles=("great-wave",))
