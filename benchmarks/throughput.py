@@ -1,6 +1,6 @@
 """How fast is the whole command, against the loop that most projects ship? One run, interleaved, medians.
 
-    python benchmarks/throughput.py [--frames 300] [--rounds 3] [--height 360] [--json]
+    python benchmarks/throughput.py [--frames 300] [--rounds 3] [--height 360] [--isa avx2] [--json]
 
 (a) is the classic loop: OpenCV capture, the 1.68 M-parameter fast-neural-style network in eager float32, OpenCV
 writer. (b) is the same loop with the network at half its width (0.42 M). Both have random weights, which take as long
@@ -8,10 +8,14 @@ as trained ones, and both are clocked on a few frames after a warm-up, since eac
 
 The rows of flowbrush are `flowbrush video` as a user calls it, in the user's own environment: the sustained rate from
 decoding to the finished file, after start-up. Each is run once beforehand, so that compiled code is in the cache.
+
+``--isa avx2`` makes a newer processor run as an ordinary one, in float32, without AVX512: the loops, all engines of
+torch, and the compiled code. Only OpenVINO's own kernels may still use more; its oneDNN reads the same variable.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -28,6 +32,13 @@ from benchmarks.command import CommandError, machine, machine_line, stylize, ver
 
 GOAL_A, GOAL_B, GOAL_STARTUP_SECONDS = 12, 4, 6
 WARM_UP_FRAMES = 2
+# What limits torch, oneDNN, MKL and the C++ compiler of torch to AVX2.
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "TORCHINDUCTOR_CPP_MARCH": "haswell",
+}
 
 
 @dataclass
@@ -105,7 +116,8 @@ def flowbrush(engine: str, precision: str, arguments: argparse.Namespace) -> Row
     from models.engines.capabilities import available_engines, native_precision
 
     cpu = torch.device("cpu")
-    is_default = engine == available_engines(cpu)[0] and precision == native_precision(cpu)
+    usual = "fp32" if arguments.isa else native_precision(cpu)
+    is_default = engine == available_engines(cpu)[0] and precision == usual
     options = ("--style", arguments.style, "--device", "cpu", "--engine", engine, "--precision", precision)
 
     def run(clip: Path, target: Path) -> tuple[float, dict[str, Any]]:
@@ -133,7 +145,7 @@ def measure(loops: list[Row], commands: list[Row], arguments: argparse.Namespace
                 row.measure(clips[row.frames + (WARM_UP_FRAMES if row in loops else 0)], target)
 
 
-def report(rows: list[Row], facts: dict[str, Any], height: int, *, is_warm: bool) -> dict[str, Any]:
+def report(rows: list[Row], facts: dict[str, Any], height: int, *, isa: str | None, is_warm: bool) -> dict[str, Any]:
     """All figures as one object."""
     a_ms, b_ms = (statistics.median(row.ms) for row in rows[:2])
     summaries = [row.summary(a_ms, b_ms) for row in rows]
@@ -141,6 +153,7 @@ def report(rows: list[Row], facts: dict[str, Any], height: int, *, is_warm: bool
     goals = {"times_a": GOAL_A, "times_b": GOAL_B, "startup_seconds": GOAL_STARTUP_SECONDS}
     return {
         "machine": facts,
+        "isa": isa,
         "is_warm": is_warm,
         "width": width_for(height),
         "height": height,
@@ -155,7 +168,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     rows, judged = result["rows"], result["judged"]
     width = max(len(row["name"]) for row in rows)
     return [
-        machine_line(result["machine"]),
+        machine_line(result["machine"]) + (f", held to {result['isa']}" if result["isa"] else ""),
         f"{result['width']}x{result['height']}, medians over the rounds",
         f"{'':{width}}   ms/frame      fps    x (a)    x (b)  startup s  frames",
         *(_line(row, width) for row in rows),
@@ -204,15 +217,18 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=360, help="in pixels, a multiple of 4; the width follows (16:9)")
     parser.add_argument("--style", default="great-wave")
     parser.add_argument("--engines", nargs="+", default=["compile", "openvino", "eager"])
-    parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"])
+    parser.add_argument("--precisions", nargs="+", help="by default bf16 and fp32, with --isa fp32")
+    parser.add_argument("--isa", choices=["avx2"], help="instructions to hold everything to")
     parser.add_argument("--cold", action="store_true", help="leave out the runs that fill the caches")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
+    os.environ.update(AVX2 if arguments.isa else {})  # before torch is imported; children inherit it
+    arguments.precisions = arguments.precisions or (["fp32"] if arguments.isa else ["bf16", "fp32"])
     facts = machine()
     loops = [classic(width, arguments.baseline_frames) for width in (32, 16)]
     commands = [flowbrush(e, p, arguments) for e in arguments.engines for p in arguments.precisions]
     measure(loops, commands, arguments)
-    result = report(loops + commands, facts, arguments.height, is_warm=not arguments.cold)
+    result = report(loops + commands, facts, arguments.height, isa=arguments.isa, is_warm=not arguments.cold)
     print(json.dumps(result) if arguments.json else "\n".join(lines(result)))
 
 

@@ -7,7 +7,6 @@ one only loads a shared library.
 """
 
 import importlib
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from models.engines.cache import cache_key, delete, is_intact, keep_file, store, use_compiler_cache
-from models.engines.capabilities import require_compiler
+from models.engines.capabilities import processor, require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
 from models.engines.shared_library import GraphLibrary
 from models.frame_graph import zero_statistics
@@ -42,7 +41,7 @@ class AotGraph:
         spec = self.spec
         facts = (
             f"{spec.height}x{spec.width} {spec.canvas} {spec.device} {spec.precision} {spec.threads} {spec.is_16_bit} "
-            f"{spec.network.architecture} {torch.__version__} {_processor(spec.device)}"
+            f"{spec.network.architecture} {torch.__version__} {processor(spec.device)}"
         )
         return spec.cache_folder / "aot" / cache_key(facts)
 
@@ -140,15 +139,3 @@ class AotGraph:
         style = spec.network.initial_style().to(spec.device, DTYPES[spec.precision])
         scalars = (torch.zeros((), device=spec.device) for _ in range(3))
         return (pixels, style.tensors(), zero_statistics(spec.network, spec.device), *scalars)
-
-
-def _processor(device: torch.device) -> str:
-    """Return what the code is made for: on Linux all instructions of the CPU, as machines may share a cache."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    instructions = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{torch.backends.cpu.get_cpu_capability()} {instructions}"

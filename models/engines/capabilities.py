@@ -66,3 +66,15 @@ def _has_bf16_instructions() -> bool:
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def processor(device: torch.device) -> str:
+    """Return what the code is made for: on Linux all instructions of the CPU, as machines may share a cache."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    instructions = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{torch.backends.cpu.get_cpu_capability()} {instructions}"

@@ -1,4 +1,4 @@
-"""The compile engine: on a CPU a graph compiled ahead of time, on a GPU torch.compile in this process."""
+"""The compile engine: on a CPU code that is compiled ahead of time, on a GPU torch.compile in this process."""
 
 import types
 from typing import Any
@@ -9,6 +9,7 @@ from models.engines.aot import AotGraph
 from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import require_compiler
 from models.engines.engine import Engine, EngineSpec
+from models.engines.native import NativeGraph, supports
 from models.frame_graph import FrameGraph
 
 # No kernel is chosen by a stopwatch: another choice rounds otherwise, and a resumed render would show it.
@@ -16,15 +17,20 @@ OPTIONS: dict[str, Any] = {"deterministic": True}
 
 
 def build(spec: EngineSpec) -> Engine:
-    """Build the engine; on a CPU that compiles in this process what is not in the cache, in 15 to 30 s.
+    """Build the engine; on a CPU that compiles in this process what is not in the cache, see `compiled_graph`.
 
     Raises:
         EngineError: there is no compiler, or no folder for compiled code.
     """
     require_compiler(spec.device)
     if spec.device.type == "cpu":
-        return AotGraph(spec).load_or_compile()
+        return compiled_graph(spec).load_or_compile()
     return trace(spec)
+
+
+def compiled_graph(spec: EngineSpec) -> AotGraph | NativeGraph:
+    """Return what runs on a CPU: `NativeGraph` in float32, after 3 s of compiling, or `AotGraph`, after 15 to 30 s."""
+    return NativeGraph(spec) if supports(spec) else AotGraph(spec)
 
 
 def trace(spec: EngineSpec) -> Engine:

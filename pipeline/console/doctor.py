@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from pipeline.errors import PipelineError, first_line
 
@@ -84,21 +85,30 @@ def _cpu() -> Finding:
     return Finding("cpu", True, detail, remedy)
 
 
+# The fastest first: what torch.cpu.get_capabilities calls them.
+_CLASSES = (
+    ("AMX", "amx_tile"),
+    ("AVX512-BF16", "avx512_bf16"),
+    ("AVX512", "avx512_f"),
+    ("AVX-VNNI", "avx_vnni"),
+    ("AVX2", "avx2"),
+    ("ARM SVE and bf16", "sve_bf16"),
+    ("ARM NEON and bf16", "bf16"),
+    ("ARM NEON", "neon"),
+)
+
+
 def cpu_class() -> str:
-    """Return what decides the speed of the processor: threads, and the instructions that the network uses."""
+    """Return what decides the speed of the processor: threads, and its most capable class of instructions."""
     import torch
 
-    extras = [
-        name
-        for name, works in (
-            ("bf16", torch.cpu._is_avx512_bf16_supported()),
-            ("AMX", torch.cpu._is_amx_tile_supported()),
-            ("VNNI", torch.cpu._is_vnni_supported()),
-        )
-        if works
-    ]
-    instructions = " with ".join(filter(None, (torch.backends.cpu.get_cpu_capability(), " and ".join(extras))))
-    return f"{torch.get_num_threads()} threads, {instructions}"
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities["sve_bf16"] = capabilities.get("sve", False) and capabilities.get("bf16", False)
+    capabilities["neon"] = platform.machine().lower() in ("aarch64", "arm64")
+    known = torch.backends.cpu.get_cpu_capability()
+    is_limited = known == "AVX2"  # by ATEN_CPU_CAPABILITY, if the processor has more
+    names = (name for name, key in _CLASSES if capabilities.get(key) and not (is_limited and "512" in name + key))
+    return f"{torch.get_num_threads()} threads, {next(names, known)}"
 
 
 def _speed() -> Finding:

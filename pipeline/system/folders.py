@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-CACHE_SUBFOLDERS = ("aot", "headers", "inductor", "openvino")
+CACHE_SUBFOLDERS = ("aot", "headers", "inductor", "native", "openvino")
 """Folders of the engines in the cache: made here, since torch makes them with what the umask allows."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH

@@ -37,7 +37,8 @@ def test_each_size_is_measured_and_nothing_is_left(tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.glob("flowbrush-*"))
 
 
-def test_the_default_measures_what_need_not_compile() -> None:
+def test_the_default_measures_what_need_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.engines.capabilities.native_precision", lambda device: "bf16")
     engines = benchmark.engines_to_measure(BenchmarkConfig(device="cpu"))
     assert "eager" in engines
     assert "compile" not in engines
@@ -71,6 +72,35 @@ def test_a_damaged_result_is_none(content: bytes, tmp_path: Path, monkeypatch: p
     store([])
     (tmp_path / "cache" / benchmark.RESULT).write_bytes(content)
     assert stored() == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "capabilities", "limit", "expected"),
+    [
+        ("x86_64", {"avx2": True}, "AVX2", "AVX2"),
+        ("x86_64", {"avx2": True, "avx_vnni": True}, "AVX2", "AVX-VNNI"),
+        ("x86_64", {"avx2": True, "avx512_f": True}, "AVX512", "AVX512"),
+        ("x86_64", {"avx2": True, "avx512_f": True, "avx512_bf16": True}, "AVX512", "AVX512-BF16"),
+        ("x86_64", {"avx2": True, "avx512_f": True, "avx512_bf16": True}, "AVX2", "AVX2"),
+        ("x86_64", {"avx2": True, "avx512_bf16": True, "amx_tile": True}, "AVX512", "AMX"),
+        ("aarch64", {"bf16": True}, "DEFAULT", "ARM NEON and bf16"),
+        ("arm64", {}, "DEFAULT", "ARM NEON"),
+        ("riscv64", {}, "DEFAULT", "DEFAULT"),
+    ],
+)
+def test_the_class_of_the_processor(
+    machine: str, capabilities: dict[str, Any], limit: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: dict(capabilities), raising=False)
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: limit)
+    assert cpu_class().endswith(f"threads, {expected}")
+
+
+def test_in_float32_the_compiled_network_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.engines.capabilities.native_precision", lambda device: "fp32")
+    monkeypatch.setattr("models.engines.capabilities.can_compile", lambda device: True)
+    assert "compile" in benchmark.engines_to_measure(BenchmarkConfig(device="cpu"))
 
 
 def test_the_command_prints_a_table_or_json() -> None:

@@ -108,9 +108,9 @@ class EngineBuilder:
             return with_cache(mode.engine, spec)
 
     def _load_or_compile(self, spec: "EngineSpec") -> "Engine":
-        from models.engines.aot import AotGraph
+        from models.engines.compile import compiled_graph
 
-        graph = AotGraph(spec)
+        graph = compiled_graph(spec)
         graph.preload()
         if graph.is_compiled:
             try:

@@ -32,11 +32,11 @@ def compile_into_cache(name: "EngineName", spec: "EngineSpec") -> None:
     """
     import torch
 
-    from models.engines.aot import AotGraph
     from models.engines.build import build_engine
+    from models.engines.compile import compiled_graph
 
     if name == "compile":
-        AotGraph(spec).compile()
+        compiled_graph(spec).compile()
     else:
         torch.set_num_threads(spec.threads)
         build_engine(name, spec)

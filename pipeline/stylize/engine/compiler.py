@@ -77,10 +77,10 @@ def _failure(code: int, output: str) -> str:
 
 
 def is_to_be_compiled(name: "EngineName", spec: "EngineSpec") -> bool:
-    """Return whether the engine ``name`` takes half a minute to build, as its code is not in the cache of ``spec``."""
-    from models.engines.aot import AotGraph
+    """Return whether the engine ``name`` takes seconds to build, as its code is not in the cache of ``spec``."""
+    from models.engines.compile import compiled_graph
 
-    return _is_ahead_of_time(name, spec) and not AotGraph(spec).is_compiled
+    return _is_ahead_of_time(name, spec) and not compiled_graph(spec).is_compiled
 
 
 def _is_ahead_of_time(name: "EngineName", spec: "EngineSpec") -> bool:

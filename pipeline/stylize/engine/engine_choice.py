@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 # and stylizing take longer or shorter by about the same factor, so that the choice stays right.
 CORE_SECONDS = {
     "bf16": {"compile": 0.24, "openvino": 0.36, "eager": 0.37},
-    "fp32": {"compile": 0.41, "openvino": 0.43, "eager": 0.47},
+    "fp32": {"compile": 0.23, "openvino": 0.43, "eager": 0.47},
 }
 # Seconds until the first frame, beyond those of eager: from the cache, and without it.
 CACHED_SECONDS = {"compile": 0.0, "openvino": 0.3, "eager": 0.0}
-NEW_SECONDS = {"compile": 25.0, "openvino": 4.0, "eager": 0.0}
+NEW_SECONDS = {
+    "bf16": {"compile": 25.0, "openvino": 4.0, "eager": 0.0},
+    "fp32": {"compile": 4.0, "openvino": 4.0, "eager": 0.0},
+}
 # On a GPU, a guess: nothing is measured there.
 GPU_SECONDS = {"compile": 0.002, "eager": 0.004}
 
@@ -40,11 +43,12 @@ def soonest_first(
 def total_seconds(name: "EngineName", spec: "EngineSpec", frame_count: int, cores: int) -> float:
     """Return an estimate of the seconds that starting an engine and stylizing ``frame_count`` frames take."""
     height, width = spec.canvas or (spec.height, spec.width)
+    precision = "bf16" if spec.precision == "bf16" else "fp32"
     if spec.device.type == "cpu":
-        seconds = CORE_SECONDS["bf16" if spec.precision == "bf16" else "fp32"][name] / cores
+        seconds = CORE_SECONDS[precision][name] / cores
     else:
-        seconds = GPU_SECONDS.get(name, GPU_SECONDS["eager"])
-    start = NEW_SECONDS if _is_new(name, spec) else CACHED_SECONDS
+        seconds, precision = GPU_SECONDS.get(name, GPU_SECONDS["eager"]), "bf16"
+    start = NEW_SECONDS[precision] if _is_new(name, spec) else CACHED_SECONDS
     return start[name] + frame_count * height * width / 1e6 * seconds
 
 

@@ -19,7 +19,7 @@ from models.engines.build import build_engine
 from models.engines.engine import EngineSpec
 from models.registry import load
 import torch
-spec = EngineSpec(network=load("great-wave").network, height=16, width=16, device=torch.device("cpu"), precision="fp32",
+spec = EngineSpec(network=load("great-wave").network, height=16, width=16, device=torch.device("cpu"), precision="bf16",
                   cache=cache)
 """
 STARTS = {

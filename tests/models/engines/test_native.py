@@ -1,0 +1,177 @@
+"""The C++ network against the one in torch: sizes, controls, threads, and what becomes of the compiled code."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import models.native
+from models.engines.build import build_engine
+from models.engines.capabilities import can_compile
+from models.engines.compile import compiled_graph
+from models.engines.engine import Engine, EngineError, EngineSpec
+from models.engines.native import LIBRARY, NativeGraph, flags, supports
+from models.frame_graph import zero_statistics
+from models.network import Architecture, Style, StyleNetwork
+
+CPU = torch.device("cpu")
+NETWORK = StyleNetwork(Architecture(widths=(16, 16, 32), blocks=2, kernel=5))
+TOLERANCE = 1
+"""Largest difference in levels of 255; the mean is far below."""
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler"),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the code is compiled once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def style() -> Style:
+    torch.manual_seed(5)
+    plain = NETWORK.initial_style()
+    noise = 0.1 * torch.randn(plain.shift.shape)
+    return replace(plain, scale=plain.scale + noise, shift=plain.shift - noise, bias=torch.tensor([0.3, -0.2, 0.1]))
+
+
+def spec_of(cache: Path, height: int, width: int, network: StyleNetwork = NETWORK) -> EngineSpec:
+    return EngineSpec(network=network, height=height, width=width, device=CPU, precision="fp32", cache=cache)
+
+
+def frame(height: int, width: int, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """A frame without two like rows, columns or channels; a corner is black."""
+    torch.manual_seed(height * width)
+    small = torch.rand(1, 3, max(height // 6, 2), max(width // 6, 2))
+    image = torch.nn.functional.interpolate(small, (height, width), mode="bilinear")[0].permute(1, 2, 0)
+    image[: height // 3, : width // 3] = 0
+    return (image * (255 if dtype == torch.uint8 else 65535)).round().to(dtype).contiguous()
+
+
+def run(
+    engine: Engine, pixels: Tensor, style: Style, past: Tensor | None = None, *controls: float
+) -> tuple[Tensor, Tensor]:
+    past = zero_statistics(NETWORK) if past is None else past
+    return engine(pixels, style, past, *(torch.tensor(value) for value in controls or (0.0, 1.0, 0.0)))
+
+
+def assert_alike(spec: EngineSpec, pixels: Tensor, style: Style, past: Tensor | None = None, *controls: float) -> None:
+    native, eager = compiled_graph(spec).load_or_compile(), build_engine("eager", spec)
+    (ours, our_statistics), (theirs, statistics) = (
+        run(each, pixels, style, past, *controls) for each in (native, eager)
+    )
+    levels = 1 if pixels.dtype == torch.uint8 else 257
+    difference = (ours.int() - theirs.int()).abs()
+    assert ours.dtype == pixels.dtype
+    assert difference.max() <= TOLERANCE * levels
+    assert difference.float().mean() < 0.01 * levels
+    assert torch.allclose(our_statistics, statistics, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (61, 103), (17, 40), (360, 12)])
+def test_frames_of_every_size_agree_with_eager(cache: Path, style: Style, height: int, width: int) -> None:
+    spec = spec_of(cache, height, width)
+    assert isinstance(compiled_graph(spec), NativeGraph)
+    assert_alike(spec, frame(height, width), style)
+
+
+def test_every_control_and_the_past_agree_with_eager(cache: Path, style: Style) -> None:
+    torch.manual_seed(2)
+    past = zero_statistics(NETWORK) + torch.rand(zero_statistics(NETWORK).shape)
+    assert_alike(spec_of(cache, 48, 64), frame(48, 64), style, past, 0.4, 0.7, 1.0)
+
+
+def test_frames_of_16_bits_agree_with_eager(cache: Path, style: Style) -> None:
+    spec = replace(spec_of(cache, 48, 64), is_16_bit=True)
+    assert_alike(spec, frame(48, 64, torch.uint16), style, None, 0.0, 0.8, 0.3)
+
+
+@pytest.mark.parametrize("stroke_size", [0.7, 1.6])
+def test_other_strokes_agree_with_eager(cache: Path, style: Style, stroke_size: float) -> None:
+    assert_alike(replace(spec_of(cache, 60, 84), stroke_size=stroke_size), frame(60, 84), style)
+
+
+def test_threads_that_share_a_frame_change_nothing(cache: Path, style: Style) -> None:
+    one, three = (NativeGraph(replace(spec_of(cache, 61, 103), threads=count)).load_or_compile() for count in (1, 3))
+    alone, together = (run(engine, frame(61, 103), style)[0].int() for engine in (one, three))
+    assert (alone - together).abs().max() <= TOLERANCE
+
+
+def test_frames_side_by_side_do_not_mix(cache: Path, style: Style) -> None:
+    engine = NativeGraph(spec_of(cache, 48, 64)).load_or_compile()
+    frames = [frame(48, 64), frame(48, 64).flip(0).contiguous(), 255 - frame(48, 64)]
+    alone = [run(engine, pixels, style)[0] for pixels in frames]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda pixels: run(engine, pixels, style)[0], frames * 4))
+    assert all(torch.equal(a, b) for a, b in zip(together, alone * 4, strict=True))
+
+
+def test_another_style_is_used_at_once(cache: Path, style: Style) -> None:
+    spec = spec_of(cache, 48, 64)
+    native, eager = NativeGraph(spec).load_or_compile(), build_engine("eager", spec)
+    other = style.lerp(NETWORK.initial_style(), 0.5)
+    run(native, frame(48, 64), style)
+    difference = run(native, frame(48, 64), other)[0].int() - run(eager, frame(48, 64), other)[0].int()
+    assert difference.abs().max() <= TOLERANCE
+
+
+def test_a_frame_of_another_size_is_refused(cache: Path, style: Style) -> None:
+    engine = NativeGraph(spec_of(cache, 48, 64)).load_or_compile()
+    for pixels in (frame(52, 64), frame(48, 64, torch.uint16)):
+        with pytest.raises(ValueError, match="48x64"):
+            run(engine, pixels, style)
+
+
+def test_all_sizes_and_networks_share_the_code(cache: Path) -> None:
+    other = StyleNetwork(Architecture(widths=(16, 32, 64)))
+    assert NativeGraph(spec_of(cache, 48, 64)).folder == NativeGraph(spec_of(cache, 720, 1280, other)).folder
+
+
+def test_what_does_not_fit_is_left_to_torch(cache: Path) -> None:
+    spec = spec_of(cache, 48, 64)
+    assert supports(spec)
+    assert not supports(replace(spec, precision="bf16"))
+    assert not supports(replace(spec, network=StyleNetwork(Architecture(widths=(12, 32, 64)))))
+    assert not supports(replace(spec, network=StyleNetwork(Architecture(kernel=17))))
+
+
+def test_damaged_code_is_compiled_again(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = NativeGraph(spec_of(tmp_path, 48, 64))
+    monkeypatch.setattr("models.engines.native.keep_file", keep_nonsense)
+    graph.compile()
+    (graph.folder / LIBRARY).write_bytes(b"half a file")
+    with pytest.raises(EngineError, match="damaged"):
+        graph.load()
+    monkeypatch.undo()
+    assert run(graph.load_or_compile(), frame(48, 64), style)[0].shape == (48, 64, 3)
+
+
+def keep_nonsense(path: Path, write: object) -> None:
+    path.write_bytes(b"a file")
+    path.with_name("sha256").write_text("")
+
+
+def test_a_compiler_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.engines.native.flags", lambda: ("--no-such-flag",))
+    with pytest.raises(EngineError, match=r"failed \(.*use --engine eager"):
+        NativeGraph(spec_of(tmp_path, 48, 64)).load_or_compile()
+
+
+def test_torch_limits_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert "-mno-avx512f" in flags()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert "-mno-avx512f" not in flags()
+
+
+def test_all_files_of_the_code_decide_its_place_in_the_cache() -> None:
+    assert set(models.native.SOURCES) == {*Path(models.native.__file__).parent.glob("*.[ch]*")} - {
+        path for path in Path(models.native.__file__).parent.iterdir() if path.suffix == ".pyc"
+    }
