@@ -16,6 +16,7 @@ from pipeline.system.children import kill_session, run_module, start_python
 if TYPE_CHECKING:
     from models.engines.aot import AotGraph
     from models.engines.engine import Engine, EngineName, EngineSpec
+    from models.engines.native import NativeGraph
 
 COMPILE_PROCESS = "pipeline.stylize.engine.compile_process"
 
@@ -95,15 +96,15 @@ def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
         EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
     """
     from models.engines import build
-    from models.engines.aot import AotGraph
+    from models.engines.compile import compiled_graph
 
     compile_elsewhere(name, spec)
-    if _is_ahead_of_time(name, spec) and (graph := AotGraph(spec)).is_compiled:
+    if _is_ahead_of_time(name, spec) and (graph := compiled_graph(spec)).is_compiled:
         return _load(graph)
     return build.build_engine(name, spec)
 
 
-def _load(graph: "AotGraph") -> "Engine":
+def _load(graph: "AotGraph | NativeGraph") -> "Engine":
     """Load a graph from the cache; if it is damaged, or another machine's, it is compiled again, and elsewhere.
 
     Frames may be stylized meanwhile, see `pipeline.stylize.engine.successor`.
