@@ -102,7 +102,7 @@ def cpu_class() -> str:
     """Return what decides the speed of the processor: threads, and its most capable class of instructions."""
     import torch
 
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = dict(getattr(torch.cpu, "get_capabilities", dict)())  # torch returns a view
     capabilities["sve_bf16"] = capabilities.get("sve", False) and capabilities.get("bf16", False)
     capabilities["neon"] = platform.machine().lower() in ("aarch64", "arm64")
     known = torch.backends.cpu.get_cpu_capability()

@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_class_of_the_processor(
     machine: str, capabilities: dict[str, Any], limit: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: dict(capabilities), raising=False)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: MappingProxyType(capabilities), raising=False)
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: limit)
     assert cpu_class().endswith(f"threads, {expected}")
 
