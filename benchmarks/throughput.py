@@ -10,7 +10,7 @@ The rows of flowbrush are `flowbrush video` as a user calls it, in the user's ow
 decoding to the finished file, after start-up. Each is run once beforehand, so that compiled code is in the cache.
 
 ``--isa avx2`` makes a newer processor run as an ordinary one, in float32, without AVX512: the loops, all engines of
-torch, and the compiled code. Only OpenVINO's own kernels may still use more; its oneDNN reads the same variable.
+torch, and the compiled code. Whether OpenVINO's kernels follow is not known: its row may use more.
 """
 
 import argparse

@@ -61,7 +61,7 @@ struct Moments {
 };
 
 // target = a * b: ROWS rows, each made of `runs` runs of `depth` floats, and a panel of runs * depth rows.
-// Not inlined: within a large function, registers spill in the inner loop, which takes half as long again.
+// Not inlined: within a large function, GCC spills registers in the inner loop.
 template <int ROWS>
 __attribute__((noinline)) void multiply(const float* const* a, int runs, long step, const float* b, int depth,
                                         float* target, long target_step) {
