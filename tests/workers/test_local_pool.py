@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import torch
 
-from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.errors import DeviceError, InputError, OutputError
+from pipeline.resume.fingerprint import usable_cores
 from pipeline.resume.work_folder.manifest import job_dir_path
 from pipeline.resume.work_folder.work_dir import WorkDir
-from pipeline.workers.local_pool import LocalPool
+from pipeline.workers.executors import start_executor
+from pipeline.workers.local_pool import LocalPool, default_workers
 from pipeline.workers.protocol import SegmentJob
 from pipeline.workers.segment_job import PROGRESS
+from pipeline.workers.worker_process import Share, Worker
 from tests.support.batching import ROOT, command, names_of, outputs_in, run, streams_of
 from tests.support.interrupted.resuming import parts_of
 from tests.support.media import make_clip
@@ -169,7 +173,8 @@ import sys
 from pathlib import Path
 with Path(sys.argv[1]).open("a") as file:
     file.write("started\\n")
-from pipeline.workers.local_pool import LocalPool
+from pipeline.workers.executors import start_executor
+from pipeline.workers.local_pool import LocalPool, default_workers
 pool = LocalPool(1, "cpu")
 for _ in range(2):
     print(repr(pool.submit(None).exception()))
@@ -257,3 +262,42 @@ def test_workers_end_with_their_parent_and_the_batch_is_resumed(tmp_path: Path) 
     assert len(names_of(events, "finished")) + len(names_of(events, "skipped")) == 2
     for path in outputs_in(tmp_path / "out").values():
         assert sorted(packet[1] or 0 for packet in streams_of(path)) == [round(n * 1000 / 30) for n in range(300)]
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine have two GPUs of 10 GB, and start no processes that would look for them."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("pipeline.stylize.device.find_device", torch.device)
+    monkeypatch.setattr("pipeline.stylize.engine.memory_budget._gpu_bytes", lambda device: 10 * 10**9)
+    monkeypatch.setattr(Worker, "start", lambda worker: None)
+
+
+def test_each_gpu_has_a_worker(two_gpus: None) -> None:
+    assert [default_workers(device) for device in ("auto", "cuda", "cuda:1", "cpu")] == [2, 2, 1, 1]
+    executor = start_executor(device="auto")
+    assert isinstance(executor, LocalPool)
+    assert (executor.workers, executor.sharers) == (2, 1)
+    assert start_executor(device="cuda:1") is None, "this process uses it alone"
+    executor.close()
+
+
+def test_workers_take_turns_among_gpus_and_share_their_memory(tmp_path: Path, two_gpus: None) -> None:
+    pool = LocalPool(3, "cuda")
+    assert (pool.sharers, pool.threads) == (2, max(usable_cores() // 3, 1))
+    stylize = StylizeConfig(style="great-wave", device="cuda")
+    clip = VideoConfig(
+        source="a.mp4", target=str(tmp_path / "b.mp4"), stylize=stylize, decode=DecodeConfig(hwaccel="cuda")
+    )
+    limited = [worker._share.limit(SegmentJob(clip, {}, sharers=pool.sharers)).config for worker in pool._workers]
+    assert [config.stylize.device for config in limited] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [config.decode.hwaccel for config in limited] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert {config.stylize.max_memory for config in limited} == {3_500_000_000}
+    pool.close()
+
+
+def test_a_clip_that_names_its_gpu_keeps_it(tmp_path: Path, two_gpus: None) -> None:
+    stylize = StylizeConfig(style="great-wave", device="cuda:1", max_memory=10**9)
+    job = SegmentJob(VideoConfig(source="a.mp4", target=str(tmp_path / "b.mp4"), stylize=stylize), {})
+    assert Share("cuda:0", 1).limit(job).config.stylize == stylize
