@@ -104,6 +104,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         addresses.append(address)
         if address.startswith("wrong"):
             raise RuntimeError("Version mismatch:\n  Python 3.9")
+        if address.startswith("slow"):
+            raise Exception("The current node timed out during startup.")
 
     ray = SimpleNamespace(init=init, is_initialized=lambda: False, exceptions=SimpleNamespace(RayError=OSError))
     monkeypatch.setitem(sys.modules, "ray", cast(ModuleType, ray))
@@ -154,6 +156,8 @@ def test_what_ray_says_when_it_refuses_is_one_line(started: list[str], monkeypat
     monkeypatch.setattr(cluster_machines, "_answers", lambda address: True)
     with pytest.raises(DeviceError, match=r"at wrong:1 cannot be joined \(Version mismatch: Python 3\.9\)"):
         connect("wrong:1")
+    with pytest.raises(DeviceError, match=r"at slow:1 cannot be joined \(The current node timed out .*\)"):
+        connect("slow:1")
 
 
 # --- workers that come and go ---
