@@ -220,6 +220,10 @@ def second_by_second(result: dict[str, Any], every: float) -> list[str]:
     return told
 
 
+def _fast_after(seconds: float | None) -> str:
+    return "no other engine" if seconds is None else f"fast engine after {seconds} s"
+
+
 def promise(name: str, result: dict[str, Any], goal_fps: float) -> list[str]:
     """Return what the session came to from second 10 on, against what docs/live.md promises."""
     taken = [(at, late) for at, late in result["taken"] if at >= FROM_SECONDS]
@@ -244,8 +248,7 @@ def lines(name: str, result: dict[str, Any], ends: dict[str, float], goal_fps: f
         f"{name}: latency p50 {ms['p50']} ms, p95 {ms['p95']} ms, p99 {ms['p99']} ms; {fps:.1f} fps delivered; "
         f"{result['captured']} captured, {result['delivered']} delivered, {result['dropped']} dropped",
         f"{name}: stylized at {width}x{height} by {result['engine']}, {result['side_by_side']} at once, at the end; "
-        f"first frame after "
-        f"{result['first_frame_seconds']} s, fast engine after {result['fast_after_seconds']} s",
+        f"first frame after {result['first_frame_seconds']} s, {_fast_after(result['fast_after_seconds'])}",
         f"{name}: p50 / p95 around second 10: {ends['early_p50']:.0f} / {ends['early_p95']:.0f} ms, "
         f"at the end: {ends['late_p50']:.0f} / {ends['late_p95']:.0f} ms",
     ]

@@ -129,7 +129,7 @@ def test_a_preview_that_nobody_waits_for_is_not_drawn() -> None:
         try:
             first = asyncio.create_task(stills.probe("/nowhere", "a.mp4"))
             with pytest.raises(RequestError, match="no longer wanted"):
-                await stills.preview("/nowhere", "a.mp4", 0.0, {}, gone)
+                await stills.preview("/nowhere", "a.mp4", 0.0, {}, {}, gone)
             assert (await first)["count"] == 1
             assert (await stills.probe("/nowhere", "a.mp4"))["count"] == 2
         finally:

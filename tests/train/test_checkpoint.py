@@ -157,8 +157,8 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(interrupted: TrainConfig, tm
 @pytest.mark.parametrize(
     ("recipe", "named"),
     [
-        ({}, "of a run with other start, paintings, painting_px, weights, content, "),
-        ({"start": "", "mood": "calm"}, "of a run with other paintings, "),
+        ({}, "comes from a run with other start, paintings, painting_px, weights, content, "),
+        ({"start": "", "mood": "calm"}, "comes from a run with other paintings, "),
         ([], "its recipe is missing"),
         (None, "its recipe is missing"),
     ],
