@@ -12,8 +12,17 @@ def build_engine(name: EngineName, spec: EngineSpec) -> Engine:
     Raises:
         EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
     """
+    require_support(name, spec)
+    return BUILDERS[name](spec)
+
+
+def require_support(name: EngineName, spec: EngineSpec) -> None:
+    """Check that the engine called ``name`` can do what ``spec`` asks for.
+
+    Raises:
+        EngineError: it cannot.
+    """
     if spec.tiling is not None and name != "eager":
         raise EngineError(f"the engine {name} stylizes whole frames only; strips need --engine eager")
     if spec.has_regions and name != "eager":
         raise EngineError(f"the engine {name} has no styles for regions; they need --engine eager")
-    return BUILDERS[name](spec)

@@ -98,6 +98,7 @@ def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
     from models.engines import build
     from models.engines.compile import compiled_graph
 
+    build.require_support(name, spec)
     compile_elsewhere(name, spec)
     if _is_ahead_of_time(name, spec) and (graph := compiled_graph(spec)).is_compiled:
         return _load(graph)
