@@ -7,6 +7,7 @@ import pytest
 from pipeline.live.stylize.costs import Costs
 from pipeline.live.stylize.mode_control import ENOUGH_FPS, MODEST_PIXELS, ModeControl
 from pipeline.live.stylize.modes import Mode
+from pipeline.stylize.engine import engine_choice
 from tests.support.live.machine import SIZES, Machine
 
 FULL, MODEST = SIZES[0], (180, 320)
@@ -160,7 +161,8 @@ def test_a_fast_engine_is_prepared_and_takes_over_at_once() -> None:
     assert machine.fps(10) >= ENOUGH_FPS
 
 
-def test_an_engine_that_gains_nothing_is_not_compiled() -> None:
+def test_an_engine_that_gains_nothing_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine_choice.CORE_SECONDS["fp32"], "compile", 0.41)
     machine = Machine({"eager": 165.0, "openvino": 150.0, "compile": 145.0}, shared_gain=0.8)
     machine.run(machine.control(), 120)
     assert {mode.engine for mode in machine.asked} == {"openvino"}
