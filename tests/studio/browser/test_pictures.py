@@ -82,6 +82,8 @@ def test_a_chosen_picture_is_the_style_of_a_render_also_after_a_reload(open_page
     expect(page.locator("input[value=great-wave]")).to_be_checked()
     job.get_by_role("link", name="Download").wait_for(timeout=2 * PATIENCE_MS)
     assert "chosen" in job.inner_text()
+    job.get_by_role("button", name="Remove").click()
+    expect(page.locator("#jobs > li")).to_have_count(0)
 
 
 def test_a_pasted_picture_is_a_style_for_other_pages_too(open_page: OpenPage) -> None:
