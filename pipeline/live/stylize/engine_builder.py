@@ -57,12 +57,12 @@ class EngineBuilder:
 
     def is_stored(self, mode: Mode) -> bool:
         """Return whether the engine of ``mode`` only has to be loaded from the cache."""
-        from models.engines.aot import AotGraph
+        from models.engines.compile import compiled_graph
         from models.engines.openvino import is_converted
 
         try:
             spec = self._spec(mode)
-            return is_converted(spec) if mode.engine == "openvino" else AotGraph(spec).is_compiled
+            return is_converted(spec) if mode.engine == "openvino" else compiled_graph(spec).is_compiled
         except (DeviceError, ImportError):  # `prepare` reports it
             return False
 

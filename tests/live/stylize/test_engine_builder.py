@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,17 @@ def test_a_fast_engine_gets_ready_while_eager_runs(core: FrameStylizer, mixer: S
     again = EngineBuilder(core, compile_command=FAIL)
     assert again.is_stored(compiled)
     assert np.abs(stylized(core, again.prepare(compiled), mixer) - expected).max() <= 1
+
+
+@NEEDS_COMPILER
+def test_the_network_in_float32_is_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWBRUSH_CACHE", str(tmp_path))
+    network = load_style_mixer(["great-wave"]).network
+    core = FrameStylizer(network, replace(PLAIN, precision="fp32"), print)
+    builder, mode = EngineBuilder(core, compile_command=COMPILE), Mode(SIZE, "compile")
+    assert not builder.is_stored(mode)
+    builder.prepare(mode)
+    assert builder.is_stored(mode)
 
 
 @pytest.mark.slow
