@@ -77,21 +77,6 @@ class AotGraph:
             raise EngineError(f"the compiled graph for {size} cannot be loaded ({error})") from error
         return self.spec.torch_engine(lambda pixels, style, *controls: graph(pixels, *style, *controls))
 
-    def load_or_compile(self) -> Engine:
-        """Load the engine from the cache, after compiling it if it is not there or damaged.
-
-        Raises:
-            EngineError: there is no compiler.
-            OSError: the cache cannot be written.
-        """
-        if self.is_compiled:
-            try:
-                return self.load()
-            except EngineError:
-                self.delete()
-        self.compile()
-        return self.load()
-
     def preload(self) -> None:
         """Import what `load` needs, for a second that mostly holds Python's global lock; best done early."""
         if self.spec.device.type != "cpu":

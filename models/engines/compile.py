@@ -8,7 +8,7 @@ import torch
 from models.engines.aot import AotGraph
 from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import require_compiler
-from models.engines.engine import Engine, EngineSpec
+from models.engines.engine import Engine, EngineError, EngineSpec
 from models.engines.native import NativeGraph, supports
 from models.frame_graph import FrameGraph
 
@@ -24,13 +24,29 @@ def build(spec: EngineSpec) -> Engine:
     """
     require_compiler(spec.device)
     if spec.device.type == "cpu":
-        return compiled_graph(spec).load_or_compile()
+        return load_or_compile(compiled_graph(spec))
     return trace(spec)
 
 
 def compiled_graph(spec: EngineSpec) -> AotGraph | NativeGraph:
     """Return what runs on a CPU: `NativeGraph` in float32, after 3 s of compiling, or `AotGraph`, after 15 to 30 s."""
     return NativeGraph(spec) if supports(spec) else AotGraph(spec)
+
+
+def load_or_compile(graph: AotGraph | NativeGraph) -> Engine:
+    """Load the engine from the cache, after compiling it in this process if it is not there or damaged.
+
+    Raises:
+        EngineError: there is no compiler, or it failed.
+        OSError: the cache cannot be written.
+    """
+    if graph.is_compiled:
+        try:
+            return graph.load()
+        except EngineError:
+            graph.delete()
+    graph.compile()
+    return graph.load()
 
 
 def trace(spec: EngineSpec) -> Engine:

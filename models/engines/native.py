@@ -81,21 +81,6 @@ class NativeGraph:
             raise EngineError(f"the compiled network cannot be loaded ({error})") from error
         return engine(self.spec, library)
 
-    def load_or_compile(self) -> Engine:
-        """Load the engine from the cache, after compiling it if it is not there or damaged.
-
-        Raises:
-            EngineError: there is no compiler, or it failed.
-            OSError: the cache cannot be written.
-        """
-        if self.is_compiled:
-            try:
-                return self.load()
-            except EngineError:
-                self.delete()
-        self.compile()
-        return self.load()
-
     def preload(self) -> None:
         """Do nothing: `load` imports nothing."""
 

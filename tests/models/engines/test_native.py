@@ -11,7 +11,7 @@ from torch import Tensor
 import models.native
 from models.engines.build import build_engine
 from models.engines.capabilities import can_compile
-from models.engines.compile import compiled_graph
+from models.engines.compile import compiled_graph, load_or_compile
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.engines.native import LIBRARY, NativeGraph, flags, supports
 from models.frame_graph import zero_statistics
@@ -63,7 +63,7 @@ def run(
 
 
 def assert_alike(spec: EngineSpec, pixels: Tensor, style: Style, past: Tensor | None = None, *controls: float) -> None:
-    native, eager = compiled_graph(spec).load_or_compile(), build_engine("eager", spec)
+    native, eager = load_or_compile(compiled_graph(spec)), build_engine("eager", spec)
     (ours, our_statistics), (theirs, statistics) = (
         run(each, pixels, style, past, *controls) for each in (native, eager)
     )
@@ -99,13 +99,13 @@ def test_other_strokes_agree_with_eager(cache: Path, style: Style, stroke_size: 
 
 
 def test_threads_that_share_a_frame_change_nothing(cache: Path, style: Style) -> None:
-    one, three = (NativeGraph(replace(spec_of(cache, 61, 103), threads=count)).load_or_compile() for count in (1, 3))
+    one, three = (load_or_compile(NativeGraph(replace(spec_of(cache, 61, 103), threads=count))) for count in (1, 3))
     alone, together = (run(engine, frame(61, 103), style)[0].int() for engine in (one, three))
     assert (alone - together).abs().max() <= TOLERANCE
 
 
 def test_frames_side_by_side_do_not_mix(cache: Path, style: Style) -> None:
-    engine = NativeGraph(spec_of(cache, 48, 64)).load_or_compile()
+    engine = load_or_compile(NativeGraph(spec_of(cache, 48, 64)))
     frames = [frame(48, 64), frame(48, 64).flip(0).contiguous(), 255 - frame(48, 64)]
     alone = [run(engine, pixels, style)[0] for pixels in frames]
     with ThreadPoolExecutor(3) as pool:
@@ -115,7 +115,7 @@ def test_frames_side_by_side_do_not_mix(cache: Path, style: Style) -> None:
 
 def test_another_style_is_used_at_once(cache: Path, style: Style) -> None:
     spec = spec_of(cache, 48, 64)
-    native, eager = NativeGraph(spec).load_or_compile(), build_engine("eager", spec)
+    native, eager = load_or_compile(NativeGraph(spec)), build_engine("eager", spec)
     other = style.lerp(NETWORK.initial_style(), 0.5)
     run(native, frame(48, 64), style)
     difference = run(native, frame(48, 64), other)[0].int() - run(eager, frame(48, 64), other)[0].int()
@@ -123,7 +123,7 @@ def test_another_style_is_used_at_once(cache: Path, style: Style) -> None:
 
 
 def test_a_frame_of_another_size_is_refused(cache: Path, style: Style) -> None:
-    engine = NativeGraph(spec_of(cache, 48, 64)).load_or_compile()
+    engine = load_or_compile(NativeGraph(spec_of(cache, 48, 64)))
     for pixels in (frame(52, 64), frame(48, 64, torch.uint16)):
         with pytest.raises(ValueError, match="48x64"):
             run(engine, pixels, style)
@@ -150,7 +150,7 @@ def test_damaged_code_is_compiled_again(tmp_path: Path, style: Style, monkeypatc
     with pytest.raises(EngineError, match="damaged"):
         graph.load()
     monkeypatch.undo()
-    assert run(graph.load_or_compile(), frame(48, 64), style)[0].shape == (48, 64, 3)
+    assert run(load_or_compile(graph), frame(48, 64), style)[0].shape == (48, 64, 3)
 
 
 def keep_nonsense(path: Path, write: object) -> None:
@@ -161,7 +161,7 @@ def keep_nonsense(path: Path, write: object) -> None:
 def test_a_compiler_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.engines.native.flags", lambda: ("--no-such-flag",))
     with pytest.raises(EngineError, match=r"failed \(.*use --engine eager"):
-        NativeGraph(spec_of(tmp_path, 48, 64)).load_or_compile()
+        load_or_compile(NativeGraph(spec_of(tmp_path, 48, 64)))
 
 
 def test_torch_limits_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
