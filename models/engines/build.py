@@ -26,3 +26,5 @@ def require_support(name: EngineName, spec: EngineSpec) -> None:
         raise EngineError(f"the engine {name} stylizes whole frames only; strips need --engine eager")
     if spec.has_regions and name != "eager":
         raise EngineError(f"the engine {name} has no styles for regions; they need --engine eager")
+    if spec.is_recorded and (spec.device.type != "cuda" or spec.tiling is not None or spec.has_regions):
+        raise EngineError("CUDA graphs are for whole frames on an NVIDIA GPU, and not for styles of regions")

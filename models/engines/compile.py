@@ -1,6 +1,7 @@
 """The compile engine: on a CPU code that is compiled ahead of time, on a GPU torch.compile in this process."""
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,10 +56,24 @@ def trace(spec: EngineSpec) -> Engine:
     Raises:
         EngineError: there is no folder for compiled code.
     """
+    return spec.torch_engine(traced_graph(spec, options=OPTIONS))
+
+
+def traced_graph(spec: EngineSpec, **settings: Any) -> Callable[..., Any]:
+    """Return the graph of ``spec`` for torch.compile, which traces it at its first call.
+
+    Args:
+        spec: what to compile.
+        settings: of ``torch.compile``: options, mode or backend.
+
+    Raises:
+        EngineError: there is no folder for compiled code.
+    """
     use_compiler_cache(spec.cache_folder)
     graph = spec.frame_graph()
     _copy_forward_code(graph)
-    return spec.torch_engine(torch.compile(graph, dynamic=False, options=OPTIONS))
+    compiled: Callable[..., Any] = torch.compile(graph, dynamic=False, **settings)
+    return compiled
 
 
 def _copy_forward_code(graph: FrameGraph) -> None:

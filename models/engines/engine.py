@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.engines.gpu.overlap import overlapped
+from models.engines.gpu.replay import CudaRecorder, Replayed
 from models.engines.gpu.transfers import transfers_of
 from models.frame_graph import FrameGraph
 from models.network import Style, StyleNetwork
@@ -62,6 +63,8 @@ class EngineSpec:
         threads: cores per call on a CPU; part of code that is compiled ahead of time, ignored otherwise.
         has_regions: whether the style is a `models.network.RegionStyle`, and each call has the region as a seventh
             argument, ``(H, W)`` float32 on the device; eager alone supports it.
+        is_recorded: whether an NVIDIA GPU repeats the kernels of the first frame as a CUDA graph; for whole frames
+            without regions. Not measured yet, so that nothing but a benchmark asks for it.
     """
 
     network: StyleNetwork
@@ -76,6 +79,7 @@ class EngineSpec:
     workers: int = 1
     threads: int = 1
     has_regions: bool = False
+    is_recorded: bool = False
 
     @property
     def cache_folder(self) -> Path:
@@ -103,7 +107,8 @@ class EngineSpec:
         converted = StyleConverter(device, DTYPES[self.precision])
         transfers = transfers_of(device)
         if transfers is not None:
-            return overlapped(lambda pixels, style, *controls: graph(pixels, converted(style), *controls), transfers)
+            run = Replayed(graph, lambda: CudaRecorder(device)) if self.is_recorded else graph
+            return overlapped(lambda pixels, style, *controls: run(pixels, converted(style), *controls), transfers)
 
         def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():
