@@ -26,6 +26,7 @@ def start_python(
     stdout: int | IO[bytes] = subprocess.PIPE,
     bufsize: int = -1,
     own_session: bool = False,
+    own_group: bool = False,
 ) -> "subprocess.Popen[bytes]":
     """Start another Python with a pipe to its standard input.
 
@@ -36,6 +37,8 @@ def start_python(
         stdout: as for `subprocess.Popen`.
         bufsize: as for `subprocess.Popen`.
         own_session: whether Ctrl-C in the terminal does not reach it, and `kill_session` ends it with its children.
+        own_group: the same, but it stays in this session. Linux shares the cores between sessions first (autogroup), so
+            only there does a low priority leave them to this process.
 
     Raises:
         OSError: the system cannot start another process.
@@ -48,6 +51,7 @@ def start_python(
         stderr=stderr,
         bufsize=bufsize,
         start_new_session=own_session and os.name == "posix",
+        process_group=0 if own_group and os.name == "posix" else None,
     )
 
 
@@ -61,7 +65,7 @@ def run_module(name: str) -> tuple[str, ...]:
 
 
 def kill_session(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process that has a session of its own, and its children there; one that has ended is no error."""
+    """Kill a process that has a session or group of its own, and its children there; one that has ended is no error."""
     with contextlib.suppress(OSError):
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)

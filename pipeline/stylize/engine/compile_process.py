@@ -67,7 +67,7 @@ def _end_with(parent: int) -> None:
     """End this process, and the compilers that it started, when the process that started it is gone."""
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
-    if os.name == "posix" and os.getsid(0) == os.getpid():
+    if os.name == "posix" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 

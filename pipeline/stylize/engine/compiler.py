@@ -48,7 +48,11 @@ class Compiler:
                 raise DeviceError("the session has ended")
             # Ctrl-C ends what waits for it, which then ends this process.
             self._child = child = start_python(
-                *self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, own_session=True
+                *self._command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                own_session=self._is_urgent,
+                own_group=not self._is_urgent,
             )
         try:
             _, output = child.communicate(pickle.dumps((name, spec, self._is_urgent)))
