@@ -132,6 +132,6 @@ class AdaptiveStylizer:
 
     def _prepare(self, now: float) -> None:
         engines = self.stylizer.network.engines
-        mode = self._control.worth_preparing(now, engines.ready, engines.fast[::-1], engines.is_stored)
+        mode = self._control.worth_preparing(now, engines.ready, engines.fast, engines.prepare_seconds)
         if mode is not None:
             engines.prepare(mode)

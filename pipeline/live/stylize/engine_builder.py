@@ -9,6 +9,7 @@ from pipeline.live.stylize.modes import Mode
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.engine.bounded_engine import BuildEngine, with_cache
 from pipeline.stylize.engine.compiler import Compiler
+from pipeline.stylize.engine.engine_choice import new_seconds
 from pipeline.stylize.frame_stylizer import FrameStylizer
 
 if TYPE_CHECKING:
@@ -65,6 +66,16 @@ class EngineBuilder:
             return is_converted(spec) if mode.engine == "openvino" else compiled_graph(spec).is_compiled
         except (DeviceError, ImportError):  # `prepare` reports it
             return False
+
+    def prepare_seconds(self, mode: Mode) -> float:
+        """Return an estimate of the seconds that `prepare` takes; 0 if the engine only has to be loaded."""
+        return 0.0 if self.is_stored(mode) else new_seconds(mode.engine, self._spec(mode))
+
+    def is_for_all_modes(self, mode: Mode) -> bool:
+        """Return whether the engine of ``mode``, once it is prepared, only has to be loaded in all other modes."""
+        from models.engines.native import supports
+
+        return mode.engine == "compile" and supports(self._spec(mode))
 
     def build(self, mode: Mode) -> "Engine":
         """Build the engine of a mode in this process.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class EnginePool:
     """Builds the engine of each mode when it is needed, and stores it.
 
-    Eager is built at once. A fast engine is prepared in a background thread, one of each kind at a time.
+    Eager is built at once. A fast engine is prepared in a background thread, one of each kind at a time. One that is
+    the same code for all modes is then ready in each.
 
     Args:
         builder: builds the engines.
@@ -37,7 +38,8 @@ class EnginePool:
         self._eager: dict[Size, Engine] = {}
         self._fast: dict[Mode, Engine] = {}
         self._given_up: set[Size] = set()
-        self._stored: dict[Mode, bool] = {}
+        self._in_all_modes: set[EngineName] = set()
+        self._seconds: dict[Mode, float] = {}
         self._lock = threading.Lock()
         self._preparing: dict[EngineName, threading.Thread] = {}
         self._closed = False
@@ -55,6 +57,8 @@ class EnginePool:
             DeviceError: eager cannot be built.
         """
         if mode.engine != "eager":
+            if mode not in self._fast:
+                self._fast[mode] = self._builder.build(mode)
             return self._fast[mode]
         if mode.size not in self._eager:
             self._eager[mode.size] = self._builder.build(mode)
@@ -62,14 +66,16 @@ class EnginePool:
 
     def ready(self, size: Size, workers: int = 1) -> "list[EngineName]":
         """Return the engines that can run at once, for ``workers`` frames of ``size`` side by side."""
-        fast = [mode.engine for mode in tuple(self._fast) if (mode.size, mode.workers) == (size, workers)]
+        in_all = () if size in self._given_up else tuple(self._in_all_modes)
+        one = [mode.engine for mode in tuple(self._fast) if (mode.size, mode.workers) == (size, workers)]
+        fast = [*in_all, *(name for name in one if name not in in_all)]
         return fast if fast and self.is_given else [*fast, "eager"]
 
-    def is_stored(self, mode: Mode) -> bool:
-        """Return whether the engine of ``mode`` only has to be loaded from the cache."""
-        if mode not in self._stored:
-            self._stored[mode] = self._builder.is_stored(mode)
-        return self._stored[mode]
+    def prepare_seconds(self, mode: Mode) -> float:
+        """Return an estimate of the seconds that preparing the engine of ``mode`` takes; 0 if it is in the cache."""
+        if mode not in self._seconds:
+            self._seconds[mode] = self._builder.prepare_seconds(mode)
+        return self._seconds[mode]
 
     def prepare(self, mode: Mode) -> None:
         """Prepare the engine of ``mode`` in the background, unless it is ready, given up, or one of its kind is."""
@@ -77,7 +83,8 @@ class EnginePool:
         with self._lock:
             thread = self._preparing.get(name)
             is_busy = thread is not None and thread.is_alive()
-            if self._closed or is_busy or name not in self._names or mode in self._fast or mode.size in self._given_up:
+            is_ready = mode in self._fast or name in self._in_all_modes
+            if self._closed or is_busy or name not in self._names or is_ready or mode.size in self._given_up:
                 return
             self._preparing[name] = threading.Thread(target=self._prepare, args=(mode,), name="prepare", daemon=True)
             self._preparing[name].start()
@@ -102,6 +109,7 @@ class EnginePool:
         """Prepare an engine; one that fails is reported once and never tried again."""
         try:
             engine = self._builder.prepare(mode)
+            is_for_all = self._builder.is_for_all_modes(mode)
         except Exception as error:  # noqa: BLE001 - compilers raise anything; eager still works
             with self._lock:
                 self._names.remove(mode.engine)
@@ -110,5 +118,7 @@ class EnginePool:
                 self._notify(f"the engine {mode.engine} is not available ({first_line(error)}); using {following}")
             return
         with self._lock:
+            self._seconds.clear()  # what is compiled may serve other modes
             if mode.size not in self._given_up:
                 self._fast[mode] = engine
+                self._in_all_modes |= {mode.engine} if is_for_all else set()

@@ -33,9 +33,9 @@ MISTAKE_SECONDS = 10.0
 # Another engine must be faster by this factor, and a smaller frame that is late too; otherwise it gains nothing.
 GAIN = 0.9
 # A fast engine is prepared if it is faster by this factor, or makes a better mode possible; and once it has been
-# wanted for so long: sizes change in the first seconds.
+# wanted for this share of the time that it takes to prepare: sizes change in the first seconds.
 WORTH = 0.87
-PREPARE_SECONDS = {"openvino": 1.0, "compile": 5.0}
+WANTED_SHARE = 0.2
 # How often to look for something better; it takes a millisecond of a slow machine.
 LOOK_SECONDS = 0.25
 SMOOTHING = 0.15
@@ -90,7 +90,7 @@ class ModeControl:
         self._spare_since: float | None = None
         self._up_seconds = UP_SECONDS
         self._went_up_at: float | None = None
-        self._wanted: tuple[Mode, float] | None = None
+        self._wanted: tuple[EngineName, float] | None = None
         self._look_at = 0.0
         self._engines: set[EngineName] = {mode.engine}
 
@@ -144,25 +144,25 @@ class ModeControl:
         return self.mode
 
     def worth_preparing(
-        self, now: float, ready: Ready, fast: "Sequence[EngineName]", is_stored: Callable[[Mode], bool]
+        self, now: float, ready: Ready, fast: "Sequence[EngineName]", prepare_seconds: Callable[[Mode], float]
     ) -> Mode | None:
         """Return a mode whose engine is not ready and would help; None while there is none, or too little is known.
 
         Args:
             now: monotonic seconds.
             ready: see `choose`.
-            fast: the engines that can still be prepared, those first that take less time to prepare.
-            is_stored: whether the engine of a mode is in the cache, so that it need not be compiled.
+            fast: the engines that can still be prepared, the fastest first.
+            prepare_seconds: returns how long preparing the engine of a mode takes; 0 if it is in the cache.
         """
         if not fast or self.costs.now(self.mode) is None:
             return None
-        wanted = self._wanted_mode(now, ready, fast, is_stored)
+        wanted = self._wanted_mode(now, ready, fast, prepare_seconds)
         if wanted is None:
             self._wanted = None
             return None
-        if self._wanted is None or self._wanted[0] != wanted:
-            self._wanted = wanted, now + (0.0 if is_stored(wanted) else PREPARE_SECONDS[wanted.engine])
-        return wanted if now >= self._wanted[1] else None
+        if self._wanted is None or self._wanted[0] != wanted.engine:
+            self._wanted = wanted.engine, now
+        return wanted if now - self._wanted[1] >= WANTED_SHARE * prepare_seconds(wanted) else None
 
     def _choose(self, now: float, ready: Ready) -> None:
         if self._is_late(now):
@@ -240,9 +240,9 @@ class ModeControl:
         return best[1]
 
     def _wanted_mode(
-        self, now: float, ready: Ready, fast: "Sequence[EngineName]", is_stored: Callable[[Mode], bool]
+        self, now: float, ready: Ready, fast: "Sequence[EngineName]", prepare_seconds: Callable[[Mode], float]
     ) -> Mode | None:
-        """Return the mode whose engine helps most, one that is in the cache before others; None if none helps."""
+        """Return the mode whose engine helps soonest, the fastest of those; None if none helps."""
         wanted: list[Mode] = []
         present = self._best(now, ready)
         order = [(rank.size, rank.workers) for rank in self._ranks()]
@@ -254,7 +254,7 @@ class ModeControl:
             gains = self._expected(now, mode) < WORTH * self._expected(now, present)
             if self._is_engine_given or is_better or gains:
                 wanted.append(mode)
-        return min(wanted, key=lambda mode: not is_stored(mode), default=None)
+        return min(wanted, key=prepare_seconds, default=None)
 
     def _with(self, ready: Ready, name: "EngineName") -> Ready:
         """Return what is ready once the engine ``name`` is."""

@@ -47,9 +47,16 @@ def total_seconds(name: "EngineName", spec: "EngineSpec", frame_count: int, core
     if spec.device.type == "cpu":
         seconds = CORE_SECONDS[precision][name] / cores
     else:
-        seconds, precision = GPU_SECONDS.get(name, GPU_SECONDS["eager"]), "bf16"
-    start = NEW_SECONDS[precision] if _is_new(name, spec) else CACHED_SECONDS
-    return start[name] + frame_count * height * width / 1e6 * seconds
+        seconds = GPU_SECONDS.get(name, GPU_SECONDS["eager"])
+    start = new_seconds(name, spec) if _is_new(name, spec) else CACHED_SECONDS[name]
+    return start + frame_count * height * width / 1e6 * seconds
+
+
+def new_seconds(name: "EngineName", spec: "EngineSpec") -> float:
+    """Return an estimate of the seconds until the first frame of an engine that is not in the cache."""
+    from models.engines.native import supports
+
+    return NEW_SECONDS["fp32" if supports(spec) else "bf16"][name]
 
 
 def _is_new(name: "EngineName", spec: "EngineSpec") -> bool:

@@ -17,20 +17,23 @@ EAGER, COMPILE, OPENVINO = Mode(SIZE, "eager"), Mode(SIZE, "compile"), Mode(SIZE
 class Builder:
     """Builds engines that are just names; fast ones wait until `go_on` is set, and fail if they are ``broken``."""
 
-    def __init__(self, *broken: str) -> None:
+    def __init__(self, *broken: str, for_all: str = "") -> None:
         self.prepared: list[str] = []
         self.looked: list[Mode] = []
         self.go_on = threading.Event()
         self.go_on.set()
         self.closed = False
-        self._broken = broken
+        self._broken, self._for_all = broken, for_all
 
     def build(self, mode: Mode) -> Any:
         return f"{mode.engine} {mode.size}"
 
-    def is_stored(self, mode: Mode) -> bool:
+    def prepare_seconds(self, mode: Mode) -> float:
         self.looked.append(mode)
-        return True
+        return 0.0 if mode.engine in self.prepared else 4.0
+
+    def is_for_all_modes(self, mode: Mode) -> bool:
+        return mode.engine == self._for_all
 
     def prepare(self, mode: Mode) -> Any:
         self.prepared.append(mode.engine)
@@ -105,12 +108,27 @@ def test_where_the_engine_that_the_user_wants_is_ready_no_other_one_runs(lines: 
     assert pool.ready(OTHER) == ["eager"]
 
 
-def test_whether_an_engine_is_stored_is_looked_up_once(lines: list[str]) -> None:
+def test_how_long_an_engine_takes_is_looked_up_once_until_another_is_prepared(lines: list[str]) -> None:
     builder = Builder()
     pool = EnginePool(builder, ["compile"], lines.append)
-    assert pool.is_stored(COMPILE)
-    assert pool.is_stored(COMPILE)
+    assert pool.prepare_seconds(COMPILE) == pool.prepare_seconds(COMPILE) == 4
     assert builder.looked == [COMPILE]
+    pool.prepare(Mode(OTHER, "compile"))
+    wait_for(lambda: pool.ready(OTHER) == ["compile", "eager"])
+    assert pool.prepare_seconds(COMPILE) == 0, "it may be the same code"
+
+
+def test_one_library_for_all_modes_is_ready_in_each_except_those_given_up(lines: list[str]) -> None:
+    builder = Builder(for_all="compile")
+    pool = EnginePool(builder, ["compile"], lines.append)
+    pool.prepare(COMPILE)
+    wait_for(lambda: pool.ready(OTHER, 2) == ["compile", "eager"])
+    assert pool.ready(SIZE) == ["compile", "eager"]
+    assert pool.get(Mode(OTHER, "compile", 2)) == "compile (64, 64)"
+    pool.prepare(Mode(OTHER, "compile"))
+    assert builder.prepared == ["compile"]
+    pool.give_up(OTHER)
+    assert pool.ready(OTHER) == ["eager"]
 
 
 def test_an_engine_that_fails_is_reported_once(lines: list[str]) -> None:
