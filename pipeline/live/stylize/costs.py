@@ -3,6 +3,11 @@
 All costs are those of a quiet machine. How busy the machine is now shows in the present mode: its time over its cost
 is the load, by which the costs of all other modes are multiplied. So what was measured stays true when other programs
 come and go.
+
+A program that starts or ends in the moment when the mode changes looks like a mode that is slower or faster than it
+is. So a cost counts the more the more often it was confirmed: where two modes contradict each other, the one that was
+confirmed less is corrected, and a cost that was seldom confirmed is not believed for long if it contradicts those of
+larger and smaller frames.
 """
 
 from collections import deque
@@ -10,26 +15,30 @@ from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
+from pipeline.live.stylize.cost_estimate import CostEstimate
 from pipeline.live.stylize.modes import Mode
-from pipeline.stylize.engine.engine_choice import CORE_SECONDS, GPU_SECONDS
 
 if TYPE_CHECKING:
-    from models.engines.engine import EngineName, Precision
+    from models.engines.engine import Precision
 
 # The median of so many frames is the time that a mode takes now: a single slow frame changes nothing.
 MEDIAN_OF, LEAST_FRAMES = 5, 3
 # From the first frames in a mode its cost is learned, from later ones the load.
 LEARNING_FRAMES = 12
-# Under more load than this, what was known about a mode is better than what is measured.
-QUIET_LOAD = 1.25
-# Pixels that take as long as what a frame costs at any size.
-FIXED_PIXELS = 5000
+# Times that differ by this factor contradict each other. More load than this is no quiet machine.
+CONTRADICTION = 1.25
 # The longer ago a mode was used, the less its cost is believed: it may be so much lower, at most.
 DOUBT_PER_SECOND, LARGEST_DOUBT = 0.0005, 0.3
-# What each further core adds to one frame, as a share of the first: threads that share a frame wait for each other.
-SHARED_GAIN = {"eager": 0.4, "openvino": 0.8, "compile": 0.7}
-# Frames side by side slow each other down by this factor.
-SIDE_BY_SIDE = 1.1
+# A cost is confirmed by each visit to its mode, and again by each of so many seconds there.
+CONFIRMED_SECONDS, MOST_CONFIRMED = 5.0, 6
+# What a cost of an earlier session is worth.
+STORED_CONFIRMED = 2
+# After so many seconds a cost that was confirmed once is believed no longer if it contradicts those of other sizes, so
+# that it is measured again; after four times as many if it was confirmed twice, and so on.
+BELIEVED_SECONDS, BELIEVED_LONGER = 10.0, 4
+# A mode that is new, and that began under load, is taken for what it takes after so many seconds: the load may have
+# ended just then.
+LOAD_SECONDS = 5.0
 
 
 class Costs:
@@ -49,13 +58,16 @@ class Costs:
         self, device_type: str, precision: "Precision", cores: int, known: Mapping[Mode, float] | None = None
     ) -> None:
         self.load = 1.0
-        self._device_type, self._precision, self._cores = device_type, precision, cores
+        self._estimate = CostEstimate(device_type, precision, cores)
         self._known = dict(known or {})
+        self._confirmed = dict.fromkeys(self._known, STORED_CONFIRMED)
         self._used_at: dict[Mode, float] = {}
         self._mode: Mode | None = None
+        self._before: tuple[Mode, float] | None = None
         self._last: deque[float] = deque(maxlen=MEDIAN_OF)
         self._count = 0
-        self._is_new = False
+        self._confirm_at = self._trust_at = 0.0
+        self._is_learning = False
 
     @property
     def known(self) -> dict[Mode, float]:
@@ -71,10 +83,14 @@ class Costs:
         self._used_at[mode] = now
         if self._count < LEAST_FRAMES:
             return
-        if self._count <= LEARNING_FRAMES and (self._is_new or self._is_credible(mode)):
+        if self._count == LEAST_FRAMES:
+            self._meet(now, mode)
+        elif now >= self._confirm_at:
+            self._confirm(now, mode)
+        if self._is_learning and self._count <= LEARNING_FRAMES:
             self._learn(mode)
         else:
-            self._note_load(mode)
+            self._note_load(now, mode)
 
     def now(self, mode: Mode) -> float | None:
         """Return the seconds that a frame in ``mode``, the present one, takes now; None until that is measured."""
@@ -91,77 +107,76 @@ class Costs:
             return measured
         known = self._known.get(mode)
         if known is None:
-            return self._estimate(mode) * self.load
-        doubt = min((now - self._used_at.setdefault(mode, now)) * DOUBT_PER_SECOND, LARGEST_DOUBT)
-        return known * self.load * (1 - doubt)
+            return self._estimated(mode) * self.load
+        unused = now - self._used_at.setdefault(mode, now)
+        if unused > BELIEVED_SECONDS * BELIEVED_LONGER ** (self._confirmed[mode] - 1):
+            known = min(known, self._estimate.most(mode, self._others(mode)))
+        return known * self.load * (1 - min(unused * DOUBT_PER_SECOND, LARGEST_DOUBT))
+
+    def _estimated(self, mode: Mode) -> float:
+        """Return the seconds that a frame would take on a quiet machine, from what is known of other modes."""
+        return self._estimate.seconds(mode, self._others(mode), self._mode)
+
+    def _others(self, mode: Mode) -> dict[Mode, float]:
+        return {each: seconds for each, seconds in self._known.items() if each != mode}
 
     def _change(self, mode: Mode) -> None:
         """Begin to measure another mode; the first shows how fast the machine is, compared with earlier sessions."""
+        self._before = (self._mode, self.load) if self._mode in self._confirmed else None
         if self._mode is None and self._known and mode not in self._known:
-            self._known[mode] = self._estimate(mode)
-        self._mode, self._count, self._is_new = mode, 0, mode not in self._known
+            self._known[mode], self._confirmed[mode] = self._estimated(mode), 0
+        self._mode, self._count = mode, 0
         self._last.clear()
 
-    def _is_credible(self, mode: Mode) -> bool:
-        """Return whether the last frames show what ``mode`` costs, and not that the machine has become busy."""
-        change = median(self._last) / (self.load * self._known[mode])
-        return self.load <= QUIET_LOAD and 1 / QUIET_LOAD <= change <= QUIET_LOAD
+    def _meet(self, now: float, mode: Mode) -> None:
+        """Compare the first frames in a mode with what is known of it: is that wrong, or has the load changed?"""
+        self._confirm_at, self._trust_at = now + CONFIRMED_SECONDS, 0.0
+        measured = median(self._last) / self.load
+        change = measured / self._known[mode] if mode in self._known else None
+        if change is None or self._is_wrong(mode, change):
+            self._is_learning, self._known[mode], self._confirmed[mode] = True, measured, 1
+            if change is None and self.load > CONTRADICTION:
+                self._trust_at = now + LOAD_SECONDS
+        elif _is_about_one(change):
+            self._is_learning = self.load <= CONTRADICTION
+            self._confirm(now, mode)
+        else:
+            self._is_learning = False
+            self._correct_the_last(mode)
+
+    def _is_wrong(self, mode: Mode, change: float) -> bool:
+        """Return whether frames that take ``change`` times as long as expected show a wrong cost, not another load.
+
+        They do if the mode before, from which the load is known, was confirmed more often.
+        """
+        if self._before is None or self.load > CONTRADICTION or _is_about_one(change):
+            return False
+        confirmed, before = self._confirmed[mode], self._confirmed[self._before[0]]
+        return confirmed < before or (change < 1 and confirmed == before)
+
+    def _correct_the_last(self, mode: Mode) -> None:
+        """Correct the mode before, if it was confirmed less: its frames took as long as they did at the load of now."""
+        if self._before is not None and self._confirmed[self._before[0]] < self._confirmed[mode]:
+            last, load = self._before
+            self._known[last] *= load * self._known[mode] / median(self._last)
+
+    def _confirm(self, now: float, mode: Mode) -> None:
+        self._confirm_at = now + CONFIRMED_SECONDS
+        self._confirmed[mode] = min(self._confirmed[mode] + 1, MOST_CONFIRMED)
 
     def _learn(self, mode: Mode) -> None:
         """Take the time of the first frames in a mode, without the load of before, for its cost."""
-        measured = median(self._last) / self.load
-        known = self._known.get(mode, measured)
-        self._known[mode] = known + (measured - known) / 2
+        self._known[mode] += (median(self._last) / self.load - self._known[mode]) / 2
 
-    def _note_load(self, mode: Mode) -> None:
+    def _note_load(self, now: float, mode: Mode) -> None:
         """Take the time of a mode whose cost is known for the load; a machine that is faster than known is quiet."""
+        if self._trust_at and now >= self._trust_at:
+            self._known[mode], self._confirmed[mode], self._trust_at = median(self._last), 1, 0.0
         self.load = median(self._last) / self._known[mode]
         if self.load < 1:
             self._known = {each: seconds * self.load for each, seconds in self._known.items()}
             self.load = 1.0
 
-    def _estimate(self, mode: Mode) -> float:
-        """Return the seconds that a frame would take on a quiet machine, from what is known of other modes."""
-        groups = self._groups()
-        own = groups.get((mode.engine, mode.workers))
-        if own is not None:
-            return _at(mode.pixels, own)
-        prior = self._prior(mode.engine, mode.workers)
-        if not groups:
-            return prior * (mode.pixels + FIXED_PIXELS) / 1e6
-        present = self._mode and (self._mode.engine, self._mode.workers)
-        other = present if present in groups else next(reversed(groups))
-        return _at(mode.pixels, groups[other]) * prior / self._prior(*other)
 
-    def _groups(self) -> "dict[tuple[EngineName, int], dict[int, float]]":
-        """Return what is known, for each engine and number of workers: seconds by pixels."""
-        groups: dict[tuple[EngineName, int], dict[int, float]] = {}
-        for known, seconds in self._known.items():
-            groups.setdefault((known.engine, known.workers), {})[known.pixels] = seconds
-        return groups
-
-    def _prior(self, engine: "EngineName", workers: int) -> float:
-        """Return the seconds for a million pixels on some machine; only ratios matter once anything is measured."""
-        if self._device_type != "cpu":
-            return GPU_SECONDS.get(engine, GPU_SECONDS["eager"])
-        seconds = CORE_SECONDS["bf16" if self._precision == "bf16" else "fp32"][engine]
-        threads = max(self._cores // workers, 1)
-        return seconds / (1 + (threads - 1) * SHARED_GAIN[engine]) * (SIDE_BY_SIDE if workers > 1 else 1.0)
-
-
-def _at(pixels: int, known: Mapping[int, float]) -> float:
-    """Return the seconds at ``pixels`` from those at other numbers of pixels: on the line through the nearest two.
-
-    Between two it is the lower one of that and what follows from the smaller, so that a step up is tried.
-    """
-    nearest = sorted(known, key=lambda each: abs(each - pixels))[:2]
-    below = max((each for each in nearest if each <= pixels), default=nearest[0])
-    proportional = known[below] * (pixels + FIXED_PIXELS) / (below + FIXED_PIXELS)
-    if len(nearest) < 2:
-        return proportional
-    smaller, larger = sorted(nearest)
-    slope = max((known[larger] - known[smaller]) / (larger - smaller), 0.0)
-    on_line = known[smaller] + slope * (pixels - smaller)
-    if smaller < pixels < larger:
-        return min(on_line, proportional)
-    return max(on_line, min(known[smaller], proportional) / 2)
+def _is_about_one(change: float) -> bool:
+    return 1 / CONTRADICTION <= change <= CONTRADICTION

@@ -102,3 +102,53 @@ def test_one_slow_frame_counts_for_nothing() -> None:
 def test_on_a_gpu_eager_is_slower_than_compile() -> None:
     costs = Costs("cuda", "fp16", 2, {Mode((360, 640), "eager"): 0.02})
     assert costs.expected(0.0, Mode((360, 640), "compile")) < 0.02
+
+
+def spend(costs: Costs, mode: Mode, seconds: float, begin: float, end: float) -> None:
+    for step in range(int((end - begin) * 20)):
+        costs.add(begin + step / 20, mode, seconds)
+
+
+def test_a_program_that_starts_when_the_mode_changes_is_found_out_in_the_mode_before() -> None:
+    """The new mode seems slow; back in the old one, which is well known, it shows that the machine is busy."""
+    costs = new()
+    spend(costs, LARGE, 0.08, 0, 12)
+    spend(costs, MIDDLE, 0.04, 12, 13)
+    assert costs.known[MIDDLE] == pytest.approx(0.04)
+    spend(costs, LARGE, 0.16, 13, 14)
+    assert costs.load == pytest.approx(2)
+    assert costs.known[MIDDLE] == pytest.approx(0.02)
+
+
+def test_a_cost_that_contradicts_smaller_and_larger_frames_is_not_believed_for_long() -> None:
+    costs = new()
+    spend(costs, SMALL, 0.02, 0, 12)
+    spend(costs, MIDDLE, 0.5, 12, 13)
+    spend(costs, SMALL, 0.02, 13, 14)
+    assert costs.expected(14, MIDDLE) == pytest.approx(0.5, rel=0.01)
+    assert costs.expected(30, MIDDLE) < 0.1
+    spend(costs, MIDDLE, 0.5, 30, 31)
+    spend(costs, SMALL, 0.02, 31, 32)
+    assert costs.expected(50, MIDDLE) == pytest.approx(0.5, rel=0.1), "the second time it is believed for longer"
+    assert costs.expected(80, MIDDLE) < 0.1
+
+
+def test_a_mode_that_is_faster_than_it_seemed_at_first_says_nothing_about_the_others() -> None:
+    costs = new()
+    spend(costs, SMALL, 0.02, 0, 12)
+    spend(costs, MIDDLE, 0.2, 12, 13)
+    spend(costs, SMALL, 0.02, 13, 14)
+    spend(costs, MIDDLE, 0.05, 40, 42)
+    assert costs.known[MIDDLE] == pytest.approx(0.05)
+    assert costs.known[SMALL] == pytest.approx(0.02)
+
+
+def test_a_load_under_which_a_mode_was_new_is_not_believed_for_ever() -> None:
+    """It may have ended in the moment of the change."""
+    costs = new()
+    spend(costs, LARGE, 0.08, 0, 12)
+    spend(costs, LARGE, 0.16, 12, 13)
+    spend(costs, MIDDLE, 0.02, 13, 20)
+    assert costs.load == 1
+    assert costs.known[MIDDLE] == pytest.approx(0.02)
+    assert costs.expected(20, LARGE) == pytest.approx(0.08, rel=0.05)

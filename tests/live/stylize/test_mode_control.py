@@ -24,6 +24,18 @@ def fast(**changes: Any) -> Machine:
     return Machine(**({"core_ms": {"eager": 35.0}, "shared_gain": 0.7, "noise": 0.05} | changes))
 
 
+def avx2(**changes: Any) -> Machine:
+    """Two cores without bf16, as `benchmarks/latency.py --avx2` showed them: eager gains nothing from the second."""
+    settings: dict[str, Any] = {
+        "core_ms": {"eager": 165.0, "openvino": 165.0, "compile": 75.0},
+        "factor": lambda mode: 1.7 if mode.engine == "eager" and mode.workers == 1 else 1.0,
+        "prepare_seconds": {"openvino": 6.0, "compile": 6.0},
+        "in_all_modes": frozenset({"compile"}),
+        "noise": 0.05,
+    }
+    return Machine(**(settings | changes))
+
+
 def is_kept(machine: Machine, since: float, until: float = 1e9) -> bool:
     """Whether the machine reaches what `docs/live.md` promises."""
     enough = machine.fps(since, until) >= ENOUGH_FPS and machine.p95(since, until) <= 0.12
@@ -72,7 +84,8 @@ def test_a_sudden_load_leads_to_a_smaller_size_at_once_and_back_when_it_ends(see
     machine.load = 1.2
     machine.run(control, 60)
     assert machine.fps(21, 80) >= ENOUGH_FPS
-    assert FULL not in machine.sizes(21, 80)
+    assert FULL not in machine.sizes(21, 26)
+    assert machine.changes(21) <= 2, "tried once: the load might have ended in the moment of the change"
     machine.load = 0
     machine.run(control, 60)
     assert machine.sizes(86) == {FULL}
@@ -85,6 +98,43 @@ def test_a_smaller_size_that_gains_nothing_is_taken_back() -> None:
     modes = {mode for at, mode in machine.log if at > 10}
     assert len(modes) == 1, "tried once, and not again"
     assert machine.log[-1][1].pixels >= MODEST_PIXELS
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_library_for_all_sizes_is_compiled_first_and_runs_from_then_on(seed: int) -> None:
+    machine = avx2(seed=seed, spike_every=40)
+    machine.run(machine.control(), 60)
+    assert [mode.engine for mode in machine.asked] == ["compile"]
+    assert is_kept(machine, 10)
+    assert {mode.engine for at, mode in machine.log if at > 10} == {"compile"}
+    assert machine.log[-1][1].pixels >= 428 * 240
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_under_a_sudden_load_the_library_runs_at_smaller_sizes_too(seed: int) -> None:
+    machine = avx2(seed=seed, noise=0.1)
+    control = machine.control()
+    machine.run(control, 30)
+    machine.load = 0.5
+    machine.run(control, 60)
+    assert is_kept(machine, 30)
+    assert {mode.engine for at, mode in machine.log if at > 10} == {"compile"}
+
+
+@pytest.mark.parametrize(("make", "pixels"), [(slow, 320 * 180), (fast, 640 * 360), (avx2, 428 * 240)])
+@pytest.mark.parametrize("length", [0.5, 1.5, 4.0])
+def test_a_program_that_runs_for_a_moment_leaves_no_trace(make: Any, pixels: int, length: float) -> None:
+    """Whatever is measured meanwhile: a mode that is new then is not believed to be slow for long."""
+    for start in (0.0, 0.4, 3.2, 7.4, 9.0, 12.2):
+        machine = make()
+        control = machine.control()
+        machine.run(control, start)
+        machine.load = 1.2
+        machine.run(control, length)
+        machine.load = 0.0
+        machine.run(control, 60)
+        assert machine.log[-1][1].pixels >= pixels, start
+        assert machine.changes(45) <= 2, start
 
 
 def test_threads_that_only_wait_for_each_other_are_not_used() -> None:
@@ -182,9 +232,9 @@ def test_a_compiler_in_the_background_costs_no_frames(compiling: float) -> None:
     settings: dict[str, Any] = {"core_ms": {"eager": 90.0, "compile": 48.0}, "shared_gain": 0.5, "precision": "bf16"}
     machine = Machine(**settings, noise=0.05, compiling=compiling)
     control = machine.control()
-    machine.run(control, 7)
+    machine.run(control, 10)
     assert machine.asked
-    machine.run(control, 33)
+    machine.run(control, 30)
     assert machine.fps(8, 40) >= 28
     machine.run(control, 60)
     assert machine.log[-1][1].engine == "compile"
@@ -205,11 +255,11 @@ def test_a_stored_engine_is_wanted_at_once_and_a_compilation_only_after_a_while(
     machine = Machine({"eager": 60.0})
     control = machine.control()
     machine.run(control, 3)
-    asked = [control.worth_preparing(at, machine.names, ["compile"], lambda mode: False) is not None for at in range(9)]
+    asked = [control.worth_preparing(at, machine.names, ["compile"], lambda mode: 25.0) is not None for at in range(9)]
     assert asked.index(True) == 5
-    assert control.worth_preparing(9, machine.names, [], lambda mode: False) is None
+    assert control.worth_preparing(9, machine.names, [], lambda mode: 25.0) is None
     control.set_fps(20)  # another size is wanted
-    assert control.worth_preparing(10, machine.names, ["compile"], lambda mode: True) is not None
+    assert control.worth_preparing(10, machine.names, ["compile"], lambda mode: 0.0) is not None
 
 
 def test_a_low_latency_target_makes_the_size_smaller() -> None:
@@ -251,4 +301,4 @@ def test_a_forbidden_size_is_never_chosen_again() -> None:
 def test_nothing_is_known_at_first() -> None:
     control = ModeControl(SIZES, Costs("cpu", "fp32", 2), Mode(FULL, "eager"), fps=30.0, latency_seconds=0.1)
     assert control.choose(0.0, lambda size, workers: ["eager"]) == Mode(FULL, "eager")
-    assert control.worth_preparing(0.0, lambda size, workers: ["eager"], ["compile"], lambda mode: True) is None
+    assert control.worth_preparing(0.0, lambda size, workers: ["eager"], ["compile"], lambda mode: 0.0) is None

@@ -28,6 +28,7 @@ class Machine:
         spike_every: one in so many frames takes three times as long; 0 for none.
         other_ms: from the end of stylizing to the sink.
         prepare_seconds: until an engine that was asked for is ready, by engine.
+        in_all_modes: engines that are ready in all modes once they are in one.
         compiling: what a compiler in the background costs, as a factor of all times.
         precision: of the network.
         seed: of the noise.
@@ -48,6 +49,7 @@ class Machine:
     spike_every: int = 0
     other_ms: float = 5.0
     prepare_seconds: dict[str, float] = field(default_factory=lambda: {"openvino": 4.0, "compile": 40.0})
+    in_all_modes: frozenset[str] = frozenset()
     compiling: float = 1.0
     precision: Precision = "fp32"
     seed: int = 0
@@ -67,7 +69,8 @@ class Machine:
 
     def names(self, size: Size, workers: int) -> list[EngineName]:
         """Return the engines that are ready."""
-        return [*(mode.engine for mode in self.ready if (mode.size, mode.workers) == (size, workers)), "eager"]
+        ready = {mode.engine for mode in self.ready if (mode.size, mode.workers) == (size, workers)}
+        return [*sorted(ready | {mode.engine for mode in self.ready if mode.engine in self.in_all_modes}), "eager"]
 
     def seconds(self, mode: Mode) -> float:
         """Return how long a frame takes in ``mode`` now, without noise."""
@@ -91,7 +94,7 @@ class Machine:
 
     def run(self, control: ModeControl, seconds: float, *, fps: float = 30.0) -> None:
         """Let the session run so long."""
-        fast: list[EngineName] = [name for name in ("openvino", "compile") if name in self.core_ms]  # type: ignore[misc]
+        fast: list[EngineName] = [name for name in ("compile", "openvino") if name in self.core_ms]  # type: ignore[misc]
         end = self.now + seconds
         while self.now < end:
             self.ready |= {mode for at, mode in self._done if at <= self.now}
@@ -101,10 +104,13 @@ class Machine:
             wanted = None
             if self.now >= self._look_at:
                 self._look_at = self.now + 0.25
-                wanted = control.worth_preparing(self.now, self.names, fast, lambda mode: False)
+                wanted = control.worth_preparing(self.now, self.names, fast, self._prepare_seconds)
             if wanted and not any(each.engine == wanted.engine for _, each in self._done):
                 self.asked.append(wanted)
                 self._done.append((self.now + self.prepare_seconds[wanted.engine], wanted))
+
+    def _prepare_seconds(self, mode: Mode) -> float:
+        return self.prepare_seconds[mode.engine]
 
     def _stylize(self, control: ModeControl, mode: Mode, fps: float) -> None:
         """Stylize a frame as soon as there is one and a worker is free, and go on to where the next one can begin."""
