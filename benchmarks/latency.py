@@ -14,8 +14,8 @@ starts with an empty cache too).
 
 --avx2 holds PyTorch, oneDNN, OpenVINO and compiled code to AVX2 and float32, as an ordinary CPU. --busy SHARE lets
 another process use this share of a core, from the start or from second --busy-from on. --every N prints a line every N
-seconds: size, engine, frames side by side, frames a second, p95. The promise of docs/live.md is judged from second 10
-on.
+seconds: size, engine, frames side by side, frames a second, p95; and when which engines were prepared. The promise of
+docs/live.md is judged from second 10 on.
 """
 
 import argparse
@@ -51,6 +51,7 @@ EQUAL_SHARE, EQUAL_MS = 1.2, 10.0
 WINDOW_SECONDS = 5.0
 FILL_SECONDS = 60.0
 BUSY_PERIOD_SECONDS = 0.02
+LISTS = ("taken", "modes", "prepared")
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
@@ -102,13 +103,17 @@ def session(run: Run) -> dict[str, Any]:
     controls = Controls(style_names(run.style))
     if run.until_fast:
         quit_when_fast(controls)
-    sink, modes = Watching(), watch_modes()
+    sink, modes, prepared = Watching(), watch_modes(), watch_engines()
     stylize = StylizeConfig(style=run.style, engine=run.engine, precision=run.precision)
     config = LiveConfig(source=run.clip, stylize=stylize, seconds=run.seconds, realtime=True, loop=True)
     summary = LiveSession(config, [sink], controls, lambda line: print(f"note: {line}", file=sys.stderr)).run()
     begun = sink.taken[0][0] if sink.taken else 0.0
     taken = [(round(at - begun, 4), round(late * 1000, 2)) for at, late in sink.taken]
-    return asdict(summary) | {"taken": taken, "modes": [(round(at - begun, 4), *mode) for at, *mode in modes]}
+    return asdict(summary) | {
+        "taken": taken,
+        "modes": [(round(at - begun, 4), *mode) for at, *mode in modes],
+        "prepared": [(round(begin - begun, 2), round(end - begun, 2), *mode) for begin, end, *mode in prepared],
+    }
 
 
 def watch_modes() -> list[tuple[float, tuple[int, int], str, int]]:
@@ -125,6 +130,24 @@ def watch_modes() -> list[tuple[float, tuple[int, int], str, int]]:
 
     LiveStylizer.finish = watched  # type: ignore[method-assign]
     return modes
+
+
+def watch_engines() -> list[tuple[float, float, tuple[int, int], str, int]]:
+    """Return a list that gets start, end, size, engine and frames side by side of each engine that is prepared."""
+    from pipeline.live.stylize.engine_builder import EngineBuilder
+    from pipeline.live.stylize.modes import Mode
+
+    prepared: list[tuple[float, float, tuple[int, int], str, int]] = []
+    prepare = EngineBuilder.prepare
+
+    def watched(self: EngineBuilder, mode: Mode) -> Any:
+        begin = time.monotonic()
+        engine = prepare(self, mode)
+        prepared.append((begin, time.monotonic(), mode.size, mode.engine, mode.workers))
+        return engine
+
+    EngineBuilder.prepare = watched  # type: ignore[method-assign]
+    return prepared
 
 
 def slow_down(times: int) -> None:
@@ -217,6 +240,8 @@ def second_by_second(result: dict[str, Any], every: float) -> list[str]:
             f"{end:6.1f} s  {width}x{height}  {engine}  {workers} at once  {len(late) / every:5.1f} fps  "
             f"p95 {share_of(late, 0.95):4.0f} ms"
         )
+    for begin, end, (height, width), engine, workers in result["prepared"]:
+        told.append(f"prepared from {begin:.1f} to {end:.1f} s: {width}x{height}  {engine}  {workers} at once")
     return told
 
 
@@ -311,7 +336,7 @@ def main() -> None:
             run = Run(clip, options.style, options.engine, options.seconds, times)
             result = measure(replace(run, precision="fp32") if options.avx2 else run, options)
             ends = early_and_late(result, options.seconds)
-            results[name] = {key: value for key, value in result.items() if key not in ("taken", "modes")} | ends
+            results[name] = {key: value for key, value in result.items() if key not in LISTS} | ends
             if not options.json:
                 goal = (GOAL_BUSY_FPS if options.busy else GOAL_FPS) if times == 1 else None
                 told = second_by_second(result, options.every) if options.every else []
