@@ -17,7 +17,8 @@ sys.path.pop(0)  # this folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import sample_videos
-from models.training.trainer import Trainer, TrainingReport
+from models.training.report import TrainingReport
+from models.training.trainer import Trainer
 from pipeline.config import RefineConfig, StylizeConfig, VideoConfig
 from pipeline.train.refine import LEARNING_RATE, refine_picture
 

@@ -1,6 +1,8 @@
 """Settings of a training run."""
 
 import math
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.network import StyleNetwork
@@ -18,6 +20,22 @@ def check_run(minutes: float | None, crop_px: int, seed: int) -> None:
         raise ValueError(f"crop_px must be a multiple of {StyleNetwork.MULTIPLE}, at least 64, not {crop_px}")
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be at least 0 and below 2**63, not {seed}")
+
+
+def check_ranges(config: object, *, counts: Iterable[str], shares: Iterable[str], amounts: Iterable[str]) -> None:
+    """Check fields of ``config`` by name: counts from 1, shares from 0 to 1, finite amounts from 0.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    for names, least, most, words in (
+        (counts, 1, math.inf, "at least 1"),
+        (shares, 0, 1, "from 0 to 1"),
+        (amounts, 0, sys.float_info.max, "0 or more"),
+    ):
+        for name in names:
+            if not least <= getattr(config, name) <= most:
+                raise ValueError(f"{name} must be {words}, not {getattr(config, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +81,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_run(self.minutes, self.crop_px, self.seed)
-        for name in ("steps", "batch", "validate_every", "validation_crops", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("network_rate", "vectors_first", "clip_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.adversarial < math.inf:
-            raise ValueError(f"adversarial must be 0 or more, not {self.adversarial}")
-        if self.plateau < 0:
-            raise ValueError(f"plateau must be 0 or more, not {self.plateau}")
+        check_ranges(
+            self,
+            counts=("steps", "batch", "validate_every", "validation_crops", "patience"),
+            shares=("network_rate", "vectors_first", "clip_share"),
+            amounts=("adversarial", "plateau"),
+        )

@@ -1,7 +1,6 @@
-"""What trainers store of their optimizer and their settings, and how they resume from it."""
+"""What a training run stores of an optimizer, and how it resumes from it."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -37,14 +36,3 @@ def load_optimizer(optimizer: torch.optim.Adam, tensors: Mapping[str, Tensor]) -
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose names start with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def check_settings(before: Mapping[str, Any], now: Mapping[str, Any], changeable: Collection[str]) -> None:
-    """Check that a run is resumed with its own settings, but for those that are ``changeable``.
-
-    Raises:
-        ValueError: there are others.
-    """
-    changed = [f"{k} {before[k]} -> {now[k]}" for k in now if k not in changeable and before[k] != now[k]]
-    if changed:
-        raise ValueError(f"the checkpoint comes from a run with other settings: {', '.join(changed)}")

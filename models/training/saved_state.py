@@ -4,11 +4,14 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from models.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from models.training.predictor.config import PredictorTrainingConfig
 
 LARGEST = sys.float_info.max
 LARGEST_WHOLE = 2**63 - 1
@@ -21,15 +24,28 @@ def check_state(state: Mapping[str, Any]) -> None:
         ValueError: a value is missing, or is none that a run can have.
         TypeError: there is a setting that no run has.
     """
-    config = TrainingConfig(**settings(part(state, "config"), fields(TrainingConfig)))
-    step = whole("step", value_of(state, "step"), config.steps)
-    check_schedule(part(state, "schedule"), step)
-    _check_history(state, step)
+    _check_history(state, check_run_state(state, TrainingConfig))
+
+
+def check_run_state(state: Mapping[str, Any], config: "type[TrainingConfig | PredictorTrainingConfig]") -> int:
+    """Check what `RunState.state` returned before it was stored, of a run with settings of this class.
+
+    Returns:
+        The step.
+
+    Raises:
+        ValueError: a value is missing, or is none that a run can have.
+        TypeError: there is a setting that no run has.
+    """
+    steps = config(**_settings(part(state, "config"), fields(config))).steps
+    step = whole("step", value_of(state, "step"), steps)
+    _check_schedule(part(state, "schedule"), step)
     for name, tensor in part(state, "tensors").items():
-        check_tensor(name, tensor, step)
+        _check_tensor(name, tensor, step)
+    return step
 
 
-def settings(config: Mapping[str, Any], known: Iterable[Field[Any]]) -> Mapping[str, Any]:
+def _settings(config: Mapping[str, Any], known: Iterable[Field[Any]]) -> Mapping[str, Any]:
     """Return ``config``, whose values have the types of the ``known`` fields."""
     for field in known:
         value = config.get(field.name, field.default)
@@ -44,7 +60,7 @@ def settings(config: Mapping[str, Any], known: Iterable[Field[Any]]) -> Mapping[
     return config
 
 
-def check_schedule(schedule: Mapping[str, Any], step: int) -> None:
+def _check_schedule(schedule: Mapping[str, Any], step: int) -> None:
     """Check the state of a `Schedule`."""
     number("progress", value_of(schedule, "progress"), 1)
     number("elapsed", value_of(schedule, "elapsed"))
@@ -68,7 +84,7 @@ def _check_history(state: Mapping[str, Any], step: int) -> None:
         raise ValueError("best_loss is not the sum of the best losses")
 
 
-def check_tensor(name: str, tensor: Tensor, step: int) -> None:
+def _check_tensor(name: str, tensor: Tensor, step: int) -> None:
     """Check a tensor by its name."""
     if name == "generator":  # checked by what it is for
         return

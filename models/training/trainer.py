@@ -1,59 +1,26 @@
 """The training loop: one network, one or more styles, checkpoints that resume exactly where they stopped."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from models.engines.cache import use_compiler_cache
-from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
 from models.training.adversary import Adversary
 from models.training.config import TrainingConfig
-from models.training.objective import LossWeights, Objective, StylizedPairs
-from models.training.optimizer_state import below, check_settings, load_optimizer, optimizer_tensors
+from models.training.objective import LossWeights, Objective
+from models.training.optimizer_state import below
 from models.training.pair_source import PairSource
-from models.training.pairs import ClipPair, FramePairs
-from models.training.schedule import Schedule, one_cycle
+from models.training.pair_stylizer import PairStylizer
+from models.training.pairs import ClipPair
+from models.training.report import DivergedError, TrainingReport, add_losses
+from models.training.run_state import RunState
 from models.training.synthetic_motion import MotionConfig
 from models.training.validation import ValidationHistory
-
-CHANGEABLE = frozenset({"compile", "validate_every", "validation_crops", "patience", "minutes", "plateau"})
-"""Settings that a resumed run may change."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """The result of one step.
-
-    Attributes:
-        step: counted from 1.
-        losses: weighted losses of the step, by name; empty if an interrupted validation is only repeated.
-        validation: weighted losses on the held-out images, by name, averaged over the styles; None at most steps.
-        best: whether this validation is the best so far.
-        overfitting: whether the run stops here because validation grew worse.
-        progress: of the whole run, in [0, 1].
-    """
-
-    step: int
-    losses: Mapping[str, float]
-    validation: Mapping[str, float] | None = None
-    best: bool = False
-    overfitting: bool = False
-    progress: float = 0.0
-
-
-RunNetwork = Callable[..., tuple[Tensor, Tensor]]
-"""Frames and the tensors of a style in; stylized frames and features out."""
-
-
-class DivergedError(ArithmeticError):
-    """The losses are no longer finite numbers."""
-
 
 VECTORS = tuple(f.name for f in fields(Style) if f.name != "convolutions")
 """What each style has for itself, where several share their convolutions."""
@@ -97,7 +64,6 @@ class Trainer:
         cache: folder of compiled code that only this user can write to; None if ``config`` compiles nothing.
 
     Attributes:
-        step: number of steps so far, earlier runs included.
         history: the validations so far.
         schedule: progress and time.
         validation: pairs of held-out images.
@@ -126,28 +92,29 @@ class Trainer:
         weights = weights or [LossWeights()] * len(style_images)
         if not len(styles) == len(style_images) == len(weights):
             raise ValueError(f"{len(styles)} styles and {len(weights)} weights for {len(style_images)} style images")
-        if config.compile:
-            if cache is None:
-                raise ValueError("compiled code needs a cache folder that only this user can write to")
-            use_compiler_cache(cache)  # before the optimizer, which imports torch's compiler
         self.config = config
-        self.device = device
         self.network = network
         self.bank = StyleBank(styles).to(device)
         self.objective = objective
-        self.step = 0
         self.history = ValidationHistory()
-        self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
-        self._uses_autocast = native_precision(device) == "bf16"  # elsewhere bf16 is slower, and fp16 would overflow
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._pairs = PairSource(content, clips, config, generator=self._generator, device=device, motion=motion)
-        self._generator_state = self._generator.get_state()
-        self.adversary = self._make_adversary(style_images) if config.adversarial else None
+        self._stylize = PairStylizer(network, device, is_compiled=config.compile, cache=cache)
+        generator = torch.Generator().manual_seed(config.seed)
+        self._pairs = PairSource(content, clips, config, generator=generator, device=device, motion=motion)
         self.validation = self._pairs.validation(config.validation_crops, config.seed)
+        self.adversary: Adversary | None = None
+        if config.adversarial:
+            autocast = self._stylize.uses_autocast
+            self.adversary = Adversary(style_images, device, generator, seed=config.seed, uses_autocast=autocast)
         self._targets = [objective.targets(i.to(device), w) for i, w in zip(style_images, weights, strict=True)]
         groups = [{"params": list(module.parameters())} for module in (self.bank.convolutions, self.bank.vectors)]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        self._stylize = torch.compile(self._run_network, dynamic=False) if config.compile else self._run_network
+        self._run_state = RunState(config, self._optimizer, generator)
+        self.schedule = self._run_state.schedule
+
+    @property
+    def step(self) -> int:
+        """Number of steps so far, earlier runs included."""
+        return self._run_state.step
 
     def run(self) -> Iterator[TrainingReport]:
         """Train to the end, one report per step; the caller may stop at any of them.
@@ -158,12 +125,12 @@ class Trainer:
         Raises:
             DivergedError: the losses are no longer finite numbers.
         """
-        if self._is_validation_due() and self.history.validated != self.step:
+        if self._run_state.is_validation_due and self.history.validated != self.step:
             yield from self._validated({})
         self.schedule.start()
         while not self.schedule.is_over and not self.overfitting:
             losses = self._train_step()
-            if self._is_validation_due():
+            if self._run_state.is_validation_due:
                 yield from self._validated(losses)
             else:
                 yield TrainingReport(self.step, losses, progress=self.schedule.progress)
@@ -180,7 +147,7 @@ class Trainer:
             return "worse"
         if self.schedule.ends_early:
             return "plateau"
-        return "steps" if self.step >= self.config.steps else "minutes"
+        return self._run_state.used_up
 
     def accept(self, report: TrainingReport) -> None:
         """Count the validation of ``report``, once; call it when the weights of a best one are saved."""
@@ -195,9 +162,6 @@ class Trainer:
         """Make the next validation the best so far, even that of the current step."""
         self.history = ValidationHistory()
 
-    def _is_validation_due(self) -> bool:
-        return self.step % self.config.validate_every == 0 or self.schedule.is_over
-
     def _validated(self, losses: Mapping[str, float]) -> Iterator[TrainingReport]:
         validation = self.validate()
         total = sum(validation.values())
@@ -210,10 +174,11 @@ class Trainer:
         self.accept(report)
 
     def _train_step(self) -> dict[str, float]:
-        self._set_rates()
+        only_vectors = self.schedule.progress < self.config.vectors_first
+        self._run_state.set_rates(0.0 if only_vectors else self.config.network_rate, 1.0)
         pairs = self._pairs.draw()
         index = self.step % len(self._targets)
-        stylized = self._stylized(pairs, index, self._stylize)
+        stylized = self._stylize(pairs, self.bank.style(index), is_training=True)
         losses = self.objective.terms(pairs, stylized, self._targets[index])
         if self.adversary is not None:
             losses["adversarial"] = self.config.adversarial * self.adversary.loss(stylized.first, index)
@@ -222,33 +187,8 @@ class Trainer:
         self._optimizer.step()
         if self.adversary is not None:
             self.adversary.learn(stylized.first, index)
-        self.step += 1
-        self.schedule.advance(self.step)
-        self._generator_state = self._generator.get_state()
+        self._run_state.complete_step()
         return {name: float(value.detach()) for name, value in losses.items()}
-
-    def _set_rates(self) -> None:
-        rate = self.config.learning_rate * one_cycle(self.schedule.progress)
-        convolutions, vectors = self._optimizer.param_groups
-        convolutions["lr"] = (
-            rate * self.config.network_rate if self.schedule.progress >= self.config.vectors_first else 0.0
-        )
-        vectors["lr"] = rate
-
-    def _stylized(self, pairs: FramePairs, index: int, stylize: RunNetwork) -> StylizedPairs:
-        """Stylize the pairs in the style at ``index``; the losses, outside of it, are faster if not compiled."""
-        both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
-        stylized, features = stylize(both, *self.bank.style(index).tensors())
-        return StylizedPairs(*stylized.chunk(2), *features.chunk(2))
-
-    def _make_adversary(self, style_images: Sequence[Tensor]) -> Adversary:
-        seed, autocast = self.config.seed, self._uses_autocast
-        return Adversary(style_images, self.device, self._generator, seed=seed, uses_autocast=autocast)
-
-    def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
-            stylized, features = self.network.with_features(frames, Style.of(style))
-            return stylized.float(), features
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -256,11 +196,9 @@ class Trainer:
         sums: dict[str, float] = {}
         for index in range(len(self._targets)):
             for batch in self.validation.split(self.config.batch):
-                stylized = self._stylized(batch, index, self._run_network)
+                stylized = self._stylize(batch, self.bank.style(index), is_training=False)
                 losses = self.objective.terms(batch, stylized, self._targets[index])
-                share = len(batch) / len(self.validation) / len(self._targets)
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + share * float(value)
+                add_losses(sums, losses, len(batch) / len(self.validation) / len(self._targets))
         return sums
 
     @torch.no_grad()
@@ -276,18 +214,11 @@ class Trainer:
         return [Style.of([t.detach().float().cpu().clone() for t in style.tensors()]) for style in styles]
 
     def state(self) -> dict[str, Any]:
-        """Return all that a run needs to resume: values that JSON can express, and ``tensors`` by name.
-
-        The learning rates are not part of it: they follow from the step.
-        """
+        """Return all that a run needs to resume: values that JSON can express, and ``tensors`` by name."""
         tensors = {f"bank.{name}": tensor for name, tensor in self.bank.state_dict().items()}
-        tensors |= optimizer_tensors(self._optimizer) | ({} if self.adversary is None else self.adversary.tensors())
-        return self.history.state() | {
-            "config": asdict(self.config),
-            "step": self.step,
-            "schedule": self.schedule.state(),
-            "tensors": tensors | {"generator": self._generator_state},
-        }
+        if self.adversary is not None:
+            tensors |= self.adversary.tensors()
+        return self.history.state() | self._run_state.state(tensors)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Resume from a `state`.
@@ -296,14 +227,8 @@ class Trainer:
             ValueError: the state comes from a run with other settings, or the optimizer's part does not fit.
             Exception: anything else, if it is no state of a run with this network.
         """
-        check_settings(asdict(TrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)
-        tensors = state["tensors"]
-        self.bank.load_state_dict(below("bank.", tensors))
-        load_optimizer(self._optimizer, tensors)
+        self._run_state.load_state(state)
+        self.bank.load_state_dict(below("bank.", state["tensors"]))
         if self.adversary is not None:
-            self.adversary.load_tensors(tensors)
-        self._generator_state = tensors["generator"].cpu()
-        self._generator.set_state(self._generator_state)
-        self.step = state["step"]
+            self.adversary.load_tensors(state["tensors"])
         self.history = ValidationHistory.from_state(state)
-        self.schedule.load_state(state["schedule"], self.step)

@@ -10,7 +10,7 @@ from pipeline.errors import notes_of
 
 if TYPE_CHECKING:
     from models.optimize.picture import Report
-    from models.training.trainer import TrainingReport
+    from models.training.report import TrainingReport
     from pipeline.progress import Progress
 
 NO_PARTIAL_OUTPUT = "no partial output is kept"

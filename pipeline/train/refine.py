@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from models.network import Style
     from models.registry import LoadedStyle
-    from models.training.trainer import Trainer, TrainingReport
+    from models.training.report import TrainingReport
+    from models.training.trainer import Trainer
     from pipeline.train.data import Content
 
 ReportRefinement = Callable[["TrainingReport"], None]
@@ -112,7 +113,7 @@ def _frames(config: VideoConfig, device: "torch.device") -> "Content":
 
 def _best(trainer: "Trainer", style: "Style", preview: Path, report: ReportRefinement, notify: Notify) -> "Style":
     """Train, and return the style of the best validation, that of ``style`` before the first step included."""
-    from models.training.trainer import DivergedError
+    from models.training.report import DivergedError
     from pipeline.train.run_loop import write_preview
 
     lowest = sum(trainer.validate().values())

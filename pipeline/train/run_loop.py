@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.training.predictor.trainer import PredictorTrainer
-    from models.training.trainer import Trainer, TrainingReport
+    from models.training.report import TrainingReport
+    from models.training.trainer import Trainer
 
 Progress = Callable[["TrainingReport"], None]
 MakeContent = Callable[[Mapping[str, Any]], bytes]
@@ -129,7 +130,7 @@ def run_to_end(
 
 
 def _reports(trainer: Run) -> Iterator["TrainingReport"]:
-    from models.training.trainer import DivergedError
+    from models.training.report import DivergedError
 
     try:
         yield from trainer.run()

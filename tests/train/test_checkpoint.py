@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 
-from models.training.trainer import TrainingReport
+from models.training.report import TrainingReport
 from models.weight_file import LARGEST_FILE_BYTES
 from pipeline.errors import StyleError
 from pipeline.train.checkpoint import read_checkpoint, restore, write_checkpoint

@@ -9,7 +9,7 @@ import torch
 
 import pipeline.train.refine
 from models.registry import LoadedStyle, load, to_bytes
-from models.training.trainer import TrainingReport
+from models.training.report import TrainingReport
 from pipeline.config import RefineConfig, StylizeConfig, VideoConfig
 from pipeline.errors import StyleError
 from pipeline.media.stills import read_image

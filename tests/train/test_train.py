@@ -24,8 +24,8 @@ from models.registry import LoadedStyle, load, read_catalog
 from models.training.content import central_crops
 from models.training.objective import LossWeights, Objective, StylizedPairs
 from models.training.pairs import FramePairs
+from models.training.report import TrainingReport
 from models.training.synthetic_motion import MARGIN_PX
-from models.training.trainer import TrainingReport
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.style_spec import Dials
 from pipeline.stylize.loss_networks import digest

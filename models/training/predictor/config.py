@@ -1,10 +1,9 @@
 """Settings of the training of a style predictor."""
 
-import math
 from dataclasses import dataclass
 
 from models.predictor.encoder import SMALLEST_PX
-from models.training.config import check_run
+from models.training.config import check_ranges, check_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,13 @@ class PredictorTrainingConfig:
 
     def __post_init__(self) -> None:
         check_run(self.minutes, self.crop_px, self.seed)
-        for name in ("steps", "styles", "batch", "described", "validate_every", "validation_pictures"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(
+            self,
+            counts=("steps", "styles", "batch", "described", "validate_every", "validation_pictures"),
+            shares=("trunk_rate", "clip_share", "drawing_share", "recolor_share"),
+            amounts=("learning_rate", "paint_spread", "stillness_spread", "drawings"),
+        )
         if self.picture_px < SMALLEST_PX:
             raise ValueError(f"picture_px must be at least {SMALLEST_PX}, not {self.picture_px}")
-        for name in ("trunk_rate", "clip_share", "drawing_share", "recolor_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "paint_spread", "stillness_spread", "drawings"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be from 0 to below 1, not {self.averaging}")

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from models.training.predictor.config import PredictorTrainingConfig
-from models.training.saved_state import check_schedule, check_tensor, number, part, settings, value_of, whole
+from models.training.saved_state import check_run_state, number, part, value_of
 
 
 def check_state(state: Mapping[str, Any]) -> None:
@@ -16,12 +15,8 @@ def check_state(state: Mapping[str, Any]) -> None:
         ValueError: a value is missing, or is none that a run can have.
         TypeError: there is a setting that no run has.
     """
-    config = PredictorTrainingConfig(**settings(part(state, "config"), fields(PredictorTrainingConfig)))
-    step = whole("step", value_of(state, "step"), config.steps)
-    check_schedule(part(state, "schedule"), step)
+    check_run_state(state, PredictorTrainingConfig)
     number("gradient_norm", value_of(state, "gradient_norm"))
     best = part(state, "best")
     if not math.isfinite(sum(number(name, loss) for name, loss in best.items())):
         raise ValueError("best is not finite")
-    for name, tensor in part(state, "tensors").items():
-        check_tensor(name, tensor, step)

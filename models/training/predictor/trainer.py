@@ -3,28 +3,23 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.engines.cache import use_compiler_cache
-from models.engines.capabilities import native_precision
 from models.network import Style
 from models.predictor.predictor import PAINT_RANGE, STILLNESS_RANGE, StylePredictor
-from models.training.objective import LossWeights, Objective, StylizedPairs
-from models.training.optimizer_state import below, check_settings, load_optimizer, optimizer_tensors
+from models.training.objective import LossWeights, Objective
+from models.training.optimizer_state import below
 from models.training.pair_source import PairSource
+from models.training.pair_stylizer import PairStylizer
 from models.training.pairs import ClipPair, FramePairs
 from models.training.predictor.config import PredictorTrainingConfig
 from models.training.predictor.pictures import PictureSource, central_picture
-from models.training.schedule import Schedule, one_cycle
-from models.training.trainer import DivergedError, TrainingReport
-
-CHANGEABLE = frozenset({"compile", "validate_every", "validation_pictures", "minutes"})
-"""Settings that a resumed run may change."""
+from models.training.report import DivergedError, TrainingReport, add_losses
+from models.training.run_state import RunState
 
 LARGEST_GRADIENT = 3.0
 """Norm of a gradient, as a multiple of the running mean of norms, to which it is shortened: a picture without any
@@ -53,7 +48,6 @@ class PredictorTrainer:
         cache: folder of compiled code that only this user can write to; None if ``config`` compiles nothing.
 
     Attributes:
-        step: number of steps so far, earlier runs included.
         best: weighted validation losses of the best averaged weights so far, by name; empty before the first.
         schedule: progress and time.
         average: the averaged weights, which are validated and shipped.
@@ -78,17 +72,11 @@ class PredictorTrainer:
     ) -> None:
         if not held_out:
             raise ValueError("there is no held-out picture to validate on")
-        if config.compile:
-            if cache is None:
-                raise ValueError("compiled code needs a cache folder that only this user can write to")
-            use_compiler_cache(cache)  # before the optimizer, which imports torch's compiler
         self.config, self.device, self.objective = config, device, objective
         self.predictor = predictor.to(device).train()
-        self.step = 0
         self.best: Mapping[str, float] = {}
-        self.schedule = Schedule(config.steps, None if config.minutes is None else 60 * config.minutes)
         self._weights = weights or LossWeights()
-        self._uses_autocast = native_precision(device) == "bf16"
+        self._stylize = PairStylizer(self.predictor.network, device, is_compiled=config.compile, cache=cache)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._pairs = PairSource(content, clips, config, generator=self._generator, device=device)
         self._pictures = PictureSource(
@@ -107,19 +95,24 @@ class PredictorTrainer:
         if predictor.is_new:
             self._learn_inputs()
             predictor.learn_colors(self.validation.clean_first)
-        self._generator_state = self._generator.get_state()
         self.average = copy.deepcopy(self.predictor).eval().requires_grad_(False)
         self._gradient_norm = 0.0
         self._skipped = 0
-        self._trunk = list(self.predictor.trunk)
-        known = {id(parameter) for parameter in self._trunk}
+        trunk = list(self.predictor.trunk)
+        known = {id(parameter) for parameter in trunk}
         learned = [p for p in self.predictor.parameters() if p.requires_grad and id(p) not in known]
-        self._optimizer = torch.optim.Adam([{"params": learned}, {"params": self._trunk}], betas=(0.9, 0.99))
-        self._stylize = torch.compile(self._run_network, dynamic=False) if config.compile else self._run_network
+        self._optimizer = torch.optim.Adam([{"params": learned}, {"params": trunk}], betas=(0.9, 0.99))
+        self._run_state = RunState(config, self._optimizer, self._generator)
+        self.schedule = self._run_state.schedule
 
     def _learn_inputs(self) -> None:
         pictures = (self._pictures.draw().to(self.device) for _ in range(self.config.described))
         self.predictor.learn_inputs(torch.stack([self.predictor.describe(picture) for picture in pictures]))
+
+    @property
+    def step(self) -> int:
+        """Number of steps so far, earlier runs included."""
+        return self._run_state.step
 
     @property
     def best_loss(self) -> float:
@@ -129,7 +122,7 @@ class PredictorTrainer:
     @property
     def ended(self) -> str:
         """Why the run is over: ``steps`` or ``minutes`` are used up."""
-        return "steps" if self.step >= self.config.steps else "minutes"
+        return self._run_state.used_up
 
     def run(self) -> Iterator[TrainingReport]:
         """Train to the end, one report per step; the caller may stop at any of them.
@@ -142,7 +135,7 @@ class PredictorTrainer:
             losses = self._train_step()
             if self._skipped > MOST_SKIPPED:
                 raise DivergedError(f"at step {self.step} the losses are no longer numbers: {losses}")
-            if self.step % self.config.validate_every and not self.schedule.is_over:
+            if not self._run_state.is_validation_due:
                 yield TrainingReport(self.step, losses, progress=self.schedule.progress)
                 continue
             validation = self.validate()
@@ -162,9 +155,7 @@ class PredictorTrainer:
 
     def _train_step(self) -> dict[str, float]:
         config = self.config
-        rate = config.learning_rate * one_cycle(self.schedule.progress)
-        for group, share in zip(self._optimizer.param_groups, (1.0, config.trunk_rate), strict=True):
-            group["lr"] = rate * share
+        self._run_state.set_rates(1.0, config.trunk_rate)
         self._optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         for _ in range(config.styles):
@@ -173,17 +164,14 @@ class PredictorTrainer:
             style = self.predictor(self.predictor.describe(picture), dials.to(self.device))
             losses = self._losses(self._pairs.draw(), style, targets, is_training=True)
             (torch.stack(list(losses.values())).sum() / config.styles).backward()  # type: ignore[no-untyped-call]
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / config.styles
+            add_losses(sums, losses, 1 / config.styles)
         if self._limit_gradient():
             self._optimizer.step()
             self._average()
             self._skipped = 0
         else:
             self._skipped += 1
-        self.step += 1
-        self.schedule.advance(self.step)
-        self._generator_state = self._generator.get_state()
+        self._run_state.complete_step()
         return sums
 
     def _draw_dials(self) -> Tensor:
@@ -195,16 +183,10 @@ class PredictorTrainer:
         )
         return (torch.randn(2, generator=self._generator) * spread).clamp(least, most)
 
-    def _losses(self, pairs: FramePairs, style: Style, targets: Sequence[Tensor], *, is_training: bool) -> Any:
-        both = torch.cat((pairs.first, pairs.second)).contiguous(memory_format=torch.channels_last)
-        stylize = self._stylize if is_training else self._run_network
-        stylized, features = stylize(both, *style.tensors())
-        return self.objective.terms(pairs, StylizedPairs(*stylized.chunk(2), *features.chunk(2)), targets)
-
-    def _run_network(self, frames: Tensor, *style: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_autocast):
-            stylized, features = self.predictor.network.with_features(frames, Style.of(style))
-            return stylized.float(), features
+    def _losses(
+        self, pairs: FramePairs, style: Style, targets: Sequence[Tensor], *, is_training: bool
+    ) -> dict[str, Tensor]:
+        return self.objective.terms(pairs, self._stylize(pairs, style, is_training=is_training), targets)
 
     def _limit_gradient(self) -> bool:
         """Shorten a large gradient; return whether it is finite."""
@@ -233,8 +215,7 @@ class PredictorTrainer:
             targets = self.objective.targets(picture, self._weights)
             style = self.average(self.average.describe(picture), torch.zeros(2, device=self.device))
             losses = self._losses(batches[index % len(batches)], style, targets, is_training=False)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / len(self._held_out)
+            add_losses(sums, losses, 1 / len(self._held_out))
         return sums
 
     @torch.no_grad()
@@ -253,15 +234,8 @@ class PredictorTrainer:
         """Return all that a run needs to resume: values that JSON can express, and ``tensors`` by name."""
         tensors = {f"predictor.{name}": tensor for name, tensor in self.predictor.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        tensors |= optimizer_tensors(self._optimizer)
-        return {
-            "config": asdict(self.config),
-            "step": self.step,
-            "schedule": self.schedule.state(),
-            "best": dict(self.best),
-            "gradient_norm": self._gradient_norm,
-            "tensors": tensors | {"generator": self._generator_state},
-        }
+        own = {"best": dict(self.best), "gradient_norm": self._gradient_norm}
+        return own | self._run_state.state(tensors)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Resume from a `state`.
@@ -270,14 +244,8 @@ class PredictorTrainer:
             ValueError: the state comes from a run with other settings.
             Exception: anything else, if it is no state of a run with this network.
         """
-        check_settings(asdict(PredictorTrainingConfig()) | state["config"], asdict(self.config), CHANGEABLE)
-        tensors = state["tensors"]
-        self.predictor.load_state_dict(below("predictor.", tensors))
-        self.average.load_state_dict(below("average.", tensors))
-        load_optimizer(self._optimizer, tensors)
-        self._generator_state = tensors["generator"].cpu()
-        self._generator.set_state(self._generator_state)
-        self.step = state["step"]
+        self._run_state.load_state(state)
+        self.predictor.load_state_dict(below("predictor.", state["tensors"]))
+        self.average.load_state_dict(below("average.", state["tensors"]))
         self.best = dict(state["best"])
         self._gradient_norm = float(state["gradient_norm"])
-        self.schedule.load_state(state["schedule"], self.step)

@@ -14,8 +14,9 @@ from models.training.config import TrainingConfig
 from models.training.content import style_image_at
 from models.training.objective import LossWeights, StylizedPairs
 from models.training.pairs import FramePairs
+from models.training.report import TrainingReport
 from models.training.schedule import COOL_DOWN, Schedule, one_cycle
-from models.training.trainer import Trainer, TrainingReport
+from models.training.trainer import Trainer
 from tests.support.tiny import TINY, photos, stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")

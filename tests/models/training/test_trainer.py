@@ -16,9 +16,10 @@ from models.training.config import TrainingConfig
 from models.training.content import central_crops, random_crops, split, style_image_at
 from models.training.objective import LossWeights, Objective, StyleTransferObjective, StylizedPairs
 from models.training.pairs import ClipPair, FramePairs
+from models.training.report import DivergedError, TrainingReport
 from models.training.schedule import one_cycle
 from models.training.synthetic_motion import MotionConfig
-from models.training.trainer import DivergedError, Trainer, TrainingReport
+from models.training.trainer import Trainer
 from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import cli
 from models.predictor.encoder import PictureEncoder
 from models.predictor.file import load
-from models.training.trainer import TrainingReport
+from models.training.report import TrainingReport
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.predictor.train import train_predictor

@@ -11,7 +11,7 @@ from models.training.objective import StyleTransferObjective
 from models.training.predictor.config import PredictorTrainingConfig
 from models.training.predictor.saved_state import check_state
 from models.training.predictor.trainer import PredictorTrainer
-from models.training.trainer import DivergedError
+from models.training.report import DivergedError
 from tests.support.tiny import TINY, loss_network, photos, stripes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
