@@ -137,32 +137,35 @@ def test_threads_refuses_a_combination_that_it_does_not_know() -> None:
     assert "'encoder=1' is neither" in done.stderr
 
 
-def test_cuda_measures_or_says_that_it_cannot() -> None:
-    # The CPU takes the same path through the script, where there is no GPU.
-    tiny = ("--heights", "64", "--count", "1", "--frames", "2", "--command-height", "64", "--engines", "eager")
-    rest = ("--precisions", "bf16", "--training-steps", "1", "--crop", "64")
-    out = run("cuda.py", "--device", "cpu", *tiny, *rest)
-    assert re.search(r"^MET: parity   eager   fp32  0\.000 levels on average, 0 at most", out, re.MULTILINE)
-    assert re.search(r"^MET: parity   eager   bf16  0\.[1-9]", out, re.MULTILINE)
-    assert re.search(r"^network  eager   bf16  112x64 +[\d.]+ ms", out, re.MULTILINE)
-    assert len(re.findall(r"^command  (?:empty|warm) cache: [\d.]+ fps", out, re.MULTILINE)) == 2
-    assert re.search(r"^training [\d.]+ steps per second", out, re.MULTILINE)
-
-
-def test_cuda_leaves_out_what_would_take_too_long() -> None:
-    out = run("cuda.py", "--device", "cpu", "--minutes", "0", "--heights", "64", "--precisions", "bf16")
-    rows = [line for line in out.splitlines() if "no time left" in line]
-    assert [row.split(":")[0].split() for row in rows] == [
-        ["parity", "eager", "fp32"],
-        ["parity", "eager", "bf16"],
-        ["network", "eager", "bf16", "112x64"],
-        ["command"],
-        ["training"],
-        ["network", "compile", "bf16", "112x64"],
-        ["parity", "compile", "fp32"],
-        ["parity", "compile", "bf16"],
-    ]
-    assert len(rows) == len(out.splitlines()) - 2
+def test_cuda_measures_each_row() -> None:
+    """The CPU takes the same path through the script, where there is no GPU."""
+    sizes = ("--heights", "64", "--parity-height", "64", "--command-heights", "64", "--stage-height", "64")
+    counts = ("--count", "1", "--frames", "2", "--stage-frames", "16", "--sessions", "2", "--live-seconds", "0.1")
+    training = ("--training-steps", "1", "--crop", "64")
+    engines = ("--engines", "eager", "graph", "compile", "--precisions", "bf16", "--backend", "eager")
+    lines = run("cuda.py", "--device", "cpu", *sizes, *counts, *training, *engines).splitlines()
+    number = r"[\d.]+"
+    for row, figure in (
+        ("machine", r".*torch threads"),
+        ("parity 112x64 bf16 eager", rf"MET: {number} levels on average, \d+ at most .*; the same bits again"),
+        ("parity 112x64 bf16 graph", r"MET: .*; the same bits again"),
+        ("network 112x64 bf16 eager", rf"{number} ms, \d+ fps, with copies {number} ms, first frame {number} s"),
+        ("network 112x64 bf16 graph", rf"{number} ms, "),
+        ("command 112x64 first run", rf"{number} fps, first frame {number} s .* MB of the process; .* in software"),
+        ("command 112x64 second run", rf"{number} fps, "),
+        ("command 112x64 NVDEC, NVENC", r"software, as in the rows above; no NVDEC: |[\d.]+ fps"),
+        ("parity of a clip 112x64 smooth", r"(fp32|bf16): MET: "),
+        ("noise filter 112x64", rf"{number} ms on the device, .*{number} ms by OpenCV on the CPU"),
+        *((f"{count} frames in flight 112x64 eager", rf"{number} fps, ") for count in (1, 2, 3)),
+        ("2 live sessions 112x64 eager", rf"in turn {number} fps each, .*; in 3 threads {number} fps each, "),
+        ("network 112x64 bf16 compile", rf"{number} ms, "),
+        ("parity 112x64 bf16 compile", r"MET: "),
+        ("training 64x64 eager", rf"{number} steps per second"),
+    ):
+        line = lines.pop(0)
+        assert line.startswith(row)
+        assert re.match(figure, line.removeprefix(row).strip()), line
+    assert not lines
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="measures for minutes")
