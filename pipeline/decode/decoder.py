@@ -10,12 +10,12 @@ from av.video.reformatter import VideoReformatter
 from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
 from pipeline.frames import Frame, Pixels, VideoInfo
-from pipeline.media.alpha import background_grey, composite, fill_transparent, may_be_transparent
-from pipeline.media.bit_depth import HighDepthToRgb
-from pipeline.media.colorspace import hdr_transfer, scaling, source_color, to_8_bit_rgb
-from pipeline.media.deinterlace import deinterlace
-from pipeline.media.orientation import rotate
 from pipeline.media.packets import SidePackets
+from pipeline.media.pixels.alpha import background_grey, composite, fill_transparent, may_be_transparent
+from pipeline.media.pixels.bit_depth import HighDepthToRgb
+from pipeline.media.pixels.colorspace import hdr_transfer, scaling, source_color, to_8_bit_rgb
+from pipeline.media.pixels.deinterlace import deinterlace
+from pipeline.media.pixels.orientation import rotate
 
 # Containers without durations: FFmpeg estimates them from the frame rate, except for frames it probes while opening.
 _WITHOUT_DURATIONS = ("flv", "asf")

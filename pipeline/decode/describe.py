@@ -8,12 +8,12 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.open import check_frame_size
 from pipeline.decode.reader import Header
 from pipeline.frames import VideoInfo
-from pipeline.media.alpha import is_transparent
-from pipeline.media.bit_depth import bit_depth
-from pipeline.media.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
-from pipeline.media.deinterlace import is_interlaced
 from pipeline.media.hardware import software_reason
-from pipeline.media.orientation import is_flipped
+from pipeline.media.pixels.alpha import is_transparent
+from pipeline.media.pixels.bit_depth import bit_depth
+from pipeline.media.pixels.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
+from pipeline.media.pixels.deinterlace import is_interlaced
+from pipeline.media.pixels.orientation import is_flipped
 
 
 def describe_video(

@@ -22,8 +22,8 @@ from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import is_sequence
-from pipeline.media.orientation import rotate
 from pipeline.media.photo.reader import read_stored
+from pipeline.media.pixels.orientation import rotate
 from pipeline.media.stills import is_still_image
 
 

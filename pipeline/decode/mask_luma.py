@@ -5,8 +5,8 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipeline.decode.frame_mask import LUMA
-from pipeline.media.alpha import may_be_transparent
-from pipeline.media.colorspace import EXACT, source_color
+from pipeline.media.pixels.alpha import may_be_transparent
+from pipeline.media.pixels.colorspace import EXACT, source_color
 
 
 def mask_luma(frame: VideoFrame, width: int, height: int) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from av.video.frame import VideoFrame
 from pipeline.decode.frame_mask import Amount, FrameMask
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.media.colorspace import EXACT
 from pipeline.media.mask_record import MaskRecord
+from pipeline.media.pixels.colorspace import EXACT
 
 
 class TrackedMask(FrameMask):

@@ -16,10 +16,10 @@ from pipeline.encode.gif_palette import GifPalette
 from pipeline.encode.long_steps import longest_step
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.frames import Frame, Pixels, in_8_bits
-from pipeline.media.alpha import composite, has_alpha
-from pipeline.media.bit_depth import RgbToHighDepth, bit_depth
-from pipeline.media.colorspace import EXACT, swscale_matrix
 from pipeline.media.packets import VideoPacket
+from pipeline.media.pixels.alpha import composite, has_alpha
+from pipeline.media.pixels.bit_depth import RgbToHighDepth, bit_depth
+from pipeline.media.pixels.colorspace import EXACT, swscale_matrix
 from pipeline.system.priority import unchanged_priority
 
 

@@ -7,11 +7,11 @@ import av
 
 from pipeline.errors import OutputError
 from pipeline.frames import Color, VideoInfo
-from pipeline.media.alpha import background_grey, has_alpha
-from pipeline.media.bit_depth import bit_depth
 from pipeline.media.codecs import Encoder
-from pipeline.media.colorspace import BT2020, RGB, output_color
 from pipeline.media.containers import Container
+from pipeline.media.pixels.alpha import background_grey, has_alpha
+from pipeline.media.pixels.bit_depth import bit_depth
+from pipeline.media.pixels.colorspace import BT2020, RGB, output_color
 
 # Common players do not show GIFs faster than this.
 _MAX_GIF_FPS = 50

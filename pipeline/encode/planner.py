@@ -22,11 +22,11 @@ from pipeline.encode.pixel_format import choose_format
 from pipeline.encode.side_streams.stream_map import map_streams
 from pipeline.errors import OutputError, reason_of
 from pipeline.frames import Frame, VideoInfo
-from pipeline.media.alpha import background_grey
 from pipeline.media.chapters import Chapter
 from pipeline.media.codecs import CODECS, Encoder, encoder_for, encoder_options, in_software
 from pipeline.media.containers import Container, container_for
 from pipeline.media.damage import Damage
+from pipeline.media.pixels.alpha import background_grey
 from pipeline.system.files.atomic import new_temporary, remove
 from pipeline.system.files.names import destination, why_taken
 

@@ -13,11 +13,11 @@ from pipeline.encode.planner import Source
 from pipeline.encode.writer import EncodeReport, Writer
 from pipeline.errors import EncodeError, OutputError
 from pipeline.frames import Frame
-from pipeline.media.alpha import background_grey, composite
-from pipeline.media.colorspace import BT2020
 from pipeline.media.image_sequence import ImageSequence, find_sequence, wanted_numbers
 from pipeline.media.photo.photo import Photo
 from pipeline.media.photo.writer import FORMAT_OF_SUFFIX, check_format, write_photo
+from pipeline.media.pixels.alpha import background_grey, composite
+from pipeline.media.pixels.colorspace import BT2020
 from pipeline.system.files.atomic import replace_atomically
 from pipeline.system.folders import make_folder
 

@@ -1,1 +1,1 @@
-"""Facts of media files and frames that several stages need: codecs, color, bit depth, orientation, damage."""
+"""Facts of media files and frames that several stages need: codecs, containers, streams, damage, pictures."""

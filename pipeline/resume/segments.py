@@ -17,9 +17,9 @@ from pipeline.encode.encoder import VideoEncoder, add_video_stream
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.errors import EncodeError
 from pipeline.frames import Frame, SegmentBoundary
-from pipeline.media.alpha import has_alpha
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
+from pipeline.media.pixels.alpha import has_alpha
 from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system.files.atomic import remove, replace_atomically, reserve
 from pipeline.system.files.reading import own_digest

@@ -18,9 +18,9 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.frames import Color
 from pipeline.media import codecs
-from pipeline.media.bit_depth import RgbToHighDepth
 from pipeline.media.codecs import ENCODERS, Encoder, in_software
 from pipeline.media.hardware import encoder_fault
+from pipeline.media.pixels.bit_depth import RgbToHighDepth
 from tests.support import media
 from tests.support.clips.transcoding import transcode_file
 from tests.support.media import Audio, Clip, make_clip

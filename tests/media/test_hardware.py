@@ -14,8 +14,8 @@ from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.media import hardware
-from pipeline.media.bit_depth import HighDepthToRgb
-from pipeline.media.colorspace import EXACT, to_8_bit_rgb
+from pipeline.media.pixels.bit_depth import HighDepthToRgb
+from pipeline.media.pixels.colorspace import EXACT, to_8_bit_rgb
 from tests.support.media import Clip, make_clip
 
 WITHOUT_DEVICE = hardware.decoder_fault("cuda") is not None

@@ -18,12 +18,12 @@ from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.encode.planner import plan_output
 from pipeline.frames import Frame
-from pipeline.media.alpha import composite, fill_transparent
+from pipeline.media.pixels.alpha import composite, fill_transparent
 from pipeline.run import stylize_video
 from pipeline.stylize.scene_cuts import is_cut, thumbnail
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, filter_noise
-from tests.media.test_deinterlace import make_interlaced
+from tests.media.pixels.test_deinterlace import make_interlaced
 from tests.support import media
 from tests.support.clips.transcoding import transcode
 from tests.support.media import Clip, make_clip

@@ -20,7 +20,7 @@ from pipeline.live.capture.guarded_file import RAW_FORMAT, RAW_OPTIONS, GuardedF
 from pipeline.live.capture.pacing import BacklogFilter, PacketAction, RealTimePacer
 from pipeline.live.capture.tls import VerifiedFiles
 from pipeline.live.frames import CapturedFrame
-from pipeline.media.colorspace import to_8_bit_rgb
+from pipeline.media.pixels.colorspace import to_8_bit_rgb
 
 # Formats with an index that FFmpeg reads before anything else.
 INDEXED_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2"

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from pipeline.live.frames import LiveFrame
-from pipeline.media.colorspace import BT709, EXACT, swscale_matrix
+from pipeline.media.pixels.colorspace import BT709, EXACT, swscale_matrix
 
 TIME_BASE = Fraction(1, 90000)
 KEY_FRAME_SECONDS = 2.0

@@ -11,12 +11,12 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.media.alpha import fill_transparent
-from pipeline.media.colorspace import scaling
 from pipeline.media.photo.color_profile import ProfileError, is_srgb, to_srgb_8_bits, to_srgb_16_bits
 from pipeline.media.photo.deep_samples import DEEP_BYTES, decode_deep
 from pipeline.media.photo.metadata import read_metadata
 from pipeline.media.photo.photo import Photo
+from pipeline.media.pixels.alpha import fill_transparent
+from pipeline.media.pixels.colorspace import scaling
 from pipeline.media.stills import (
     BITS_PER_SAMPLE,
     ORIENTATION,
@@ -43,7 +43,7 @@ _NOT_AN_IMAGE = "not a picture that can be read; use a JPEG, PNG, WebP or TIFF"
 def read_photo(path: Path, *, height_px: int | None = None, notify: Notify = lambda line: None) -> Photo:
     """Read a picture for the network: an opaque alpha is dropped, and what is transparent becomes mid grey.
 
-    See `read_stored`, and `pipeline.media.alpha` for the grey.
+    See `read_stored`, and `pipeline.media.pixels.alpha` for the grey.
 
     Args:
         path: the file.

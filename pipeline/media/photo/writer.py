@@ -11,12 +11,12 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.errors import OutputError
 from pipeline.frames import in_8_bits
-from pipeline.media.alpha import composite
 from pipeline.media.photo.color_profile import srgb_profile
 from pipeline.media.photo.deep_samples import encode_deep_png
 from pipeline.media.photo.metadata import written_exif
 from pipeline.media.photo.photo import Photo
 from pipeline.media.photo.tiff import encode_tiff
+from pipeline.media.pixels.alpha import composite
 from pipeline.notices import Notify
 from pipeline.system.files.atomic import write_atomically
 

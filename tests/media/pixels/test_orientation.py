@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline.media.orientation import rotate
+from pipeline.media.pixels.orientation import rotate
 
 
 def test_rotation_is_that_of_numpy():

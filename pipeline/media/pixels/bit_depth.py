@@ -14,8 +14,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.frames import Color, Pixels, VideoInfo
-from pipeline.media.alpha import has_alpha
-from pipeline.media.colorspace import EXACT, RGB, hdr_transfer, source_color
+from pipeline.media.pixels.alpha import has_alpha
+from pipeline.media.pixels.colorspace import EXACT, RGB, hdr_transfer, source_color
 
 if TYPE_CHECKING:
     from models.color import Hdr, ToneMap, YuvMatrix

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
-from pipeline.media.deinterlace import deinterlace
+from pipeline.media.pixels.deinterlace import deinterlace
 from tests.support import media
 
 HEIGHT, WIDTH = 64, 96

@@ -7,7 +7,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from pipeline.media.colorspace import side_data
+from pipeline.media.pixels.colorspace import side_data
 
 Sample = TypeVar("Sample", bound=np.generic)
 
