@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from pipeline.config import StylizeConfig, VideoConfig, gpu_number
-from pipeline.decode.frame_mask import FrameMask
-from pipeline.decode.mask import open_mask
+from pipeline.decode.masks.frame_mask import FrameMask
+from pipeline.decode.masks.mask import open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output

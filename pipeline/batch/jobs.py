@@ -10,7 +10,7 @@ from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
 from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
 from pipeline.batch.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
-from pipeline.decode.mask import make_mask
+from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for

@@ -4,8 +4,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from fractions import Fraction
 
-from pipeline.decode.frame_mask import FrameMask
-from pipeline.decode.mask import make_mask
+from pipeline.decode.masks.frame_mask import FrameMask
+from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import TooLittleMemoryError
 from pipeline.frames import Frame
 from pipeline.image.config import ImageConfig

@@ -35,7 +35,7 @@ AHEAD = 2
 
 
 class MaskBlend(Protocol):
-    """Where a frame is stylized, as `pipeline.decode.frame_mask.FrameMask` says it."""
+    """Where a frame is stylized, as `pipeline.decode.masks.frame_mask.FrameMask` says it."""
 
     def amount(self, pixels: Pixels, seconds: Fraction) -> NDArray[np.float32]:
         """Return how much of each pixel of a frame is stylized, ``(height, width, 1)`` in [0, 1]."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.decode.mask_luma import mask_luma
+from pipeline.decode.masks.luma import mask_luma
 from pipeline.decode.sequence import as_frame
 from pipeline.errors import InputError
 from pipeline.media.image_sequence import find_sequence

@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.config import VideoConfig
 from pipeline.decode.decoder import decode
-from pipeline.decode.mask import open_mask
+from pipeline.decode.masks.mask import open_mask
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.errors import encode_errors
 from pipeline.encode.writer import Writer

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
-from pipeline.decode.mask import Mask
+from pipeline.decode.masks.mask import Mask
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.frames import Frame

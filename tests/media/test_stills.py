@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.decode.mask import Mask
+from pipeline.decode.masks.mask import Mask
 from pipeline.errors import InputError, OutputError
 from pipeline.media.stills import check_image_target, is_still_image, read_image, write_image
 from tests.support.memory import MEBIBYTE, printed_by

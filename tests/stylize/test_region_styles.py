@@ -12,7 +12,7 @@ from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, to_bytes
 from pipeline.batch.config import read_styles
 from pipeline.config import StylizeConfig, VideoConfig
-from pipeline.decode.mask import make_mask
+from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame, SegmentBoundary
 from pipeline.image.config import ImageConfig

@@ -15,7 +15,7 @@ import models.engines.capabilities
 from models.engines.build import build_engine
 from models.engines.engine import EngineSpec
 from pipeline.config import StylizeConfig
-from pipeline.decode.mask import Mask
+from pipeline.decode.masks.mask import Mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame
 from pipeline.stylize.engine.bounded_engine import slow_engine_notice

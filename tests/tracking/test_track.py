@@ -13,7 +13,7 @@ from pipeline.batch.config import BatchConfig
 from pipeline.batch.jobs import make_jobs
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
-from pipeline.decode.mask import open_mask
+from pipeline.decode.masks.mask import open_mask
 from pipeline.decode.source import open_source
 from pipeline.errors import InputError
 from pipeline.media.mask_record import MaskRecord, MaskRecordWriter

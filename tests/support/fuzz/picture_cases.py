@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.decode.mask import Mask
+from pipeline.decode.masks.mask import Mask
 from pipeline.errors import InputError
 from pipeline.media.photo.reader import read_photo
 from pipeline.media.photo.writer import write_photo

@@ -13,11 +13,11 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig, VideoConfig
-from pipeline.decode.frame_mask import Amount, DerivedMask, FrameMask
-from pipeline.decode.mask_luma import mask_luma
+from pipeline.decode.masks.frame_mask import Amount, DerivedMask, FrameMask
+from pipeline.decode.masks.luma import mask_luma
+from pipeline.decode.masks.tracked_mask import TrackedMask
 from pipeline.decode.sequence import CONTAINER, as_frame
 from pipeline.decode.source import Source, open_source
-from pipeline.decode.tracked_mask import TrackedMask
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
 from pipeline.mask_spec import parse_mask

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import DecodeConfig
-from pipeline.decode.mask import Mask
+from pipeline.decode.masks.mask import Mask
 from pipeline.errors import InputError
 from tests.support.media import Clip, make_clip, to_yuv
 

@@ -4,7 +4,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from pipeline.decode.frame_mask import LUMA
+from pipeline.decode.masks.frame_mask import LUMA
 from pipeline.media.pixels.alpha import may_be_transparent
 from pipeline.media.pixels.colorspace import EXACT, source_color
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 from av.video.frame import VideoFrame
 
-from pipeline.decode.frame_mask import Amount, FrameMask
+from pipeline.decode.masks.frame_mask import Amount, FrameMask
 from pipeline.errors import InputError, reason_of
 from pipeline.frames import Pixels
 from pipeline.media.mask_record import MaskRecord
