@@ -4,7 +4,7 @@
     precision: Annotated[Literal["auto", "fp32", "bf16"], Option("Number format of the network.")] = "auto"
 
 Everything else is made from these fields: the checks of values (`check_settings`), the commands
-(`pipeline.console.command`), the options of job files (`pipeline.batch.jobfile`) and docs/cli.md.
+(`pipeline.console.command`), the options of job files (`pipeline.batch.inputs.jobfile`) and docs/cli.md.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.batch.events import Event, Noted, Progressed
-from pipeline.batch.places import input_state, signature
+from pipeline.batch.inputs.places import input_state, signature
 from pipeline.batch.plan import Step, may_write, record_speed
 from pipeline.batch.records import Record, Records, identify
 from pipeline.batch.thumbnails import draw_thumbnails

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Planned
-from pipeline.batch.inputs import looks_like_video
-from pipeline.batch.jobs import Job, canonical_path, check_names
-from pipeline.batch.places import exists, is_placed
+from pipeline.batch.inputs.clips import looks_like_video
+from pipeline.batch.inputs.jobs import Job, canonical_path, check_names
+from pipeline.batch.inputs.places import exists, is_placed
 from pipeline.batch.records import Records
 from pipeline.config import VideoConfig
 from pipeline.decode.source import open_source

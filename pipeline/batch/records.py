@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.batch.jobs import Job
-from pipeline.batch.places import content, is_placed, push_file, signature
+from pipeline.batch.inputs.jobs import Job
+from pipeline.batch.inputs.places import content, is_placed, push_file, signature
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError
 from pipeline.resume.fingerprint import mask_hash, optimize_identity, refine_hashes, style_hashes

@@ -16,7 +16,7 @@ from functools import partial
 from pipeline.batch.clip_run import ClipRun, Interrupted, StylizeClip
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Skipped, Started
-from pipeline.batch.places import clear_remains
+from pipeline.batch.inputs.places import clear_remains
 from pipeline.batch.plan import Step
 from pipeline.batch.records import Record, Records, new_record
 from pipeline.batch.watch import Arrivals

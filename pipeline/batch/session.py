@@ -8,8 +8,8 @@ from datetime import datetime
 
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Ended, Event, Failed, Finished, Noted, Skipped
-from pipeline.batch.jobs import make_jobs
-from pipeline.batch.places import pull_folder, push_file
+from pipeline.batch.inputs.jobs import make_jobs
+from pipeline.batch.inputs.places import pull_folder, push_file
 from pipeline.batch.plan import BatchPlan, plan_batch
 from pipeline.batch.records import Records
 from pipeline.batch.report import summary_line, write_reports

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.batch.jobs import Job
+from pipeline.batch.inputs.jobs import Job
 from pipeline.config import DecodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source

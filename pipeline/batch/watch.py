@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Emit, Noted
-from pipeline.batch.inputs import InputFile, find_clips
-from pipeline.batch.jobfile import Row
-from pipeline.batch.jobs import Job, check_names, jobs_of
+from pipeline.batch.inputs.clips import InputFile, find_clips
+from pipeline.batch.inputs.jobfile import Row
+from pipeline.batch.inputs.jobs import Job, check_names, jobs_of
 from pipeline.batch.plan import Step, inspect, may_write, without_own_outputs
 from pipeline.batch.records import Records
 from pipeline.errors import InputError, PipelineError

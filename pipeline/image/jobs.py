@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.batch.inputs import InputFile, find_clips
+from pipeline.batch.inputs.clips import InputFile, find_clips
 from pipeline.errors import InputError, OutputError
 from pipeline.image.config import ImageConfig
 from pipeline.media.photo.writer import FORMAT_OF_SUFFIX, SUFFIX_OF_FORMAT

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.batch.jobs import Job
+from pipeline.batch.inputs.jobs import Job
 from pipeline.batch.thumbnails import HEIGHT_PX, WIDTH_PX, draw_thumbnails
 from pipeline.config import DecodeConfig, StylizeConfig, VideoConfig
 from pipeline.decode.source import open_source
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITED = """
 import re, resource, sys
 from pathlib import Path
-from pipeline.batch.jobs import Job
+from pipeline.batch.inputs.jobs import Job
 from pipeline.batch.thumbnails import draw_thumbnails
 from pipeline.config import StylizeConfig, VideoConfig
 

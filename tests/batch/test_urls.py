@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.events import Finished, Skipped
-from pipeline.batch.inputs import find_clips
-from pipeline.batch.places import clear_remains, is_placed
+from pipeline.batch.inputs.clips import find_clips
+from pipeline.batch.inputs.places import clear_remains, is_placed
 from pipeline.batch.session import plan
 from pipeline.errors import InputError, OutputError
 from pipeline.resume.work_folder.manifest import NAME, Manifest

@@ -12,7 +12,7 @@ import typer
 import cli
 from pipeline.arguments import read_frame_size, read_memory, read_seconds
 from pipeline.batch.config import BatchConfig
-from pipeline.batch.jobs import video_config
+from pipeline.batch.inputs.jobs import video_config
 from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
 from pipeline.console.config import PreviewConfig
 from pipeline.evaluate.config import EvaluateConfig

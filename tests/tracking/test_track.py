@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.batch.config import BatchConfig
-from pipeline.batch.jobs import make_jobs
+from pipeline.batch.inputs.jobs import make_jobs
 from pipeline.config import DecodeConfig, VideoConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.masks.mask import open_mask

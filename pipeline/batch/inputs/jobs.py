@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
-from pipeline.batch.inputs import JOB_FILES, InputFile, find_clips
-from pipeline.batch.jobfile import Fault, Row, raise_first, read_job_file
+from pipeline.batch.inputs.clips import JOB_FILES, InputFile, find_clips
+from pipeline.batch.inputs.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
 from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import InputError, OutputError, PipelineError

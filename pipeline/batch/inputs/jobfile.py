@@ -20,7 +20,7 @@ from itertools import zip_longest
 from pathlib import Path, PurePath
 
 from pipeline.batch.config import read_style_images, read_styles
-from pipeline.batch.inputs import InputFile, find_clips
+from pipeline.batch.inputs.clips import InputFile, find_clips
 from pipeline.config import VideoConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.mask_spec import parse_mask

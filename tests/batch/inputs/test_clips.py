@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.batch.config import BatchConfig
-from pipeline.batch.inputs import InputFile, find_clips
-from pipeline.batch.jobs import make_jobs
-from pipeline.batch.places import input_state
+from pipeline.batch.inputs.clips import InputFile, find_clips
+from pipeline.batch.inputs.jobs import make_jobs
+from pipeline.batch.inputs.places import input_state
 from pipeline.batch.session import plan
 from pipeline.batch.watch import is_being_written
 from pipeline.decode.source import open_source

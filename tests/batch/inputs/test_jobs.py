@@ -17,9 +17,9 @@ from PIL import Image
 from pipeline.batch import plan as planning
 from pipeline.batch.config import BatchConfig, read_style_images, read_styles
 from pipeline.batch.events import Event, Noted
-from pipeline.batch.inputs import find_clips
-from pipeline.batch.jobfile import read_job_file
-from pipeline.batch.jobs import Job, check_names, make_jobs, video_config
+from pipeline.batch.inputs.clips import find_clips
+from pipeline.batch.inputs.jobfile import read_job_file
+from pipeline.batch.inputs.jobs import Job, check_names, make_jobs, video_config
 from pipeline.batch.plan import Step, estimate_seconds, plan_batch, record_speed
 from pipeline.batch.session import plan, run_batch
 from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig

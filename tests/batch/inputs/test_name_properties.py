@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.batch.config import check_name
-from pipeline.batch.inputs import InputFile
-from pipeline.batch.jobs import Job, check_names, output_name
+from pipeline.batch.inputs.clips import InputFile
+from pipeline.batch.inputs.jobs import Job, check_names, output_name
 from pipeline.config import StylizeConfig, VideoConfig
 from pipeline.errors import OutputError
 
