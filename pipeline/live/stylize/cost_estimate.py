@@ -80,6 +80,8 @@ def _at(pixels: int, known: Mapping[int, float]) -> float:
 
     Between two it is the lower one of that and what follows from the smaller, so that a step up is tried.
     """
+    if pixels in known:
+        return known[pixels]
     nearest = sorted(known, key=lambda each: abs(each - pixels))[:2]
     below = max((each for each in nearest if each <= pixels), default=nearest[0])
     proportional = known[below] * (pixels + FIXED_PIXELS) / (below + FIXED_PIXELS)

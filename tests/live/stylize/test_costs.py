@@ -152,3 +152,10 @@ def test_a_load_under_which_a_mode_was_new_is_not_believed_for_ever() -> None:
     assert costs.load == 1
     assert costs.known[MIDDLE] == pytest.approx(0.02)
     assert costs.expected(20, LARGE) == pytest.approx(0.08, rel=0.05)
+
+
+def test_of_another_engine_is_expected_what_it_gains_over_the_one_in_use_whatever_other_sizes_took() -> None:
+    """Measured in a busy moment, a smaller size seemed to take longer."""
+    costs = new({MIDDLE: 0.06, LARGE: 0.02})
+    feed(costs, LARGE, *[0.02] * 20)
+    assert costs.expected(0.0, Mode(LARGE.size, "compile")) < 0.5 * 0.02
