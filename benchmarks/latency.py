@@ -152,7 +152,7 @@ def watch_engines() -> list[tuple[float, float, tuple[int, int], str, int]]:
 
 def slow_down(times: int) -> None:
     """Let every engine stylize each frame ``times`` times, and keep what that costs from other sessions."""
-    from pipeline.live.stylize import cost_file
+    from pipeline.live.stylize.control import cost_file
     from pipeline.live.stylize.engine_pool import EnginePool
     from pipeline.live.stylize.modes import Mode
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_frame_size
 from pipeline.config import StylizeConfig
-from pipeline.live.capture.address import read_address
+from pipeline.live.capture.connection.address import read_address
 from pipeline.live.sinks.display import has_display
 from pipeline.optimize_config import OPTIMIZE_OPTIONS
 from pipeline.options import Argument, Option, OptionsOf, check_settings

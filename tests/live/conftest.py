@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.live.stylize import cost_file
+from pipeline.live.stylize.control import cost_file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,10 +15,10 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.open import MAX_PIXELS, MAX_STREAMS, check_frame_size, limit_frame_size
 from pipeline.errors import InputError, reason_of
+from pipeline.live.capture.connection.guarded_file import RAW_FORMAT, RAW_OPTIONS, GuardedFile
+from pipeline.live.capture.connection.tls import VerifiedFiles
 from pipeline.live.capture.device import CaptureDevice
-from pipeline.live.capture.guarded_file import RAW_FORMAT, RAW_OPTIONS, GuardedFile
 from pipeline.live.capture.pacing import BacklogFilter, PacketAction, RealTimePacer
-from pipeline.live.capture.tls import VerifiedFiles
 from pipeline.live.frames import CapturedFrame
 from pipeline.media.pixels.colorspace import to_8_bit_rgb
 

@@ -5,10 +5,10 @@ import sys
 from functools import partial
 
 from pipeline.errors import InputError
-from pipeline.live.capture.address import redacted
+from pipeline.live.capture.connection.address import redacted
+from pipeline.live.capture.connection.rtsp import check_redirections
+from pipeline.live.capture.connection.tls import SCHEMES, VerifiedFiles, tls_context, verification
 from pipeline.live.capture.ffmpeg_device import OPEN_SECONDS, FFmpegDevice
-from pipeline.live.capture.rtsp import check_redirections
-from pipeline.live.capture.tls import SCHEMES, VerifiedFiles, tls_context, verification
 
 # Bound of FFmpeg's UDP receive queue in packets of 188 bytes: two megabytes.
 UDP_QUEUE_PACKETS = 11_000

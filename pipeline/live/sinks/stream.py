@@ -13,8 +13,8 @@ from typing import IO, Any
 import av
 from av.audio.frame import AudioFrame
 
-from pipeline.live.capture.address import redacted
-from pipeline.live.capture.tls import SCHEMES, verification
+from pipeline.live.capture.connection.address import redacted
+from pipeline.live.capture.connection.tls import SCHEMES, verification
 from pipeline.live.frames import LiveFrame
 from pipeline.live.sinks import stream_process
 from pipeline.live.sinks.script_process import ScriptProcess

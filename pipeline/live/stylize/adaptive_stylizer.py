@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from pipeline.live.controls import Snapshot
 from pipeline.live.frames import CapturedFrame, LiveFrame
-from pipeline.live.stylize.costs import Costs
+from pipeline.live.stylize.control.costs import Costs
+from pipeline.live.stylize.control.mode_control import ModeControl
 from pipeline.live.stylize.live_stylizer import LiveJob, LiveStylizer
-from pipeline.live.stylize.mode_control import ModeControl
 from pipeline.live.stylize.modes import Mode, Size, first_step
 from pipeline.stylize.device import OutOfMemoryError, free_memory
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.config import Stability, StylizeConfig
-from pipeline.live.stylize.cost_file import read_costs, write_costs
-from pipeline.live.stylize.costs import Costs
+from pipeline.live.stylize.control.cost_file import read_costs, write_costs
+from pipeline.live.stylize.control.costs import Costs
 from pipeline.live.stylize.engine_builder import EngineBuilder, fast_engines
 from pipeline.live.stylize.engine_pool import EnginePool
 from pipeline.live.stylize.style_mixer import StyleMixer

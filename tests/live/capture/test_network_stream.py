@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.live.capture.connection.guarded_file import HEAD_BYTES
 from pipeline.live.capture.device import CaptureDevice
 from pipeline.live.capture.ffmpeg_sources import network_stream
-from pipeline.live.capture.guarded_file import HEAD_BYTES
 from tests.support.clips.boxes import BOMBS
 from tests.support.clips.reading import index_first
 from tests.support.media import Clip, make_clip, moving_square

@@ -16,9 +16,9 @@ from models.network import StyleNetwork
 from pipeline.errors import DeviceError
 from pipeline.live.controls import Controls
 from pipeline.live.frames import CapturedFrame
+from pipeline.live.stylize.control.mode_control import ModeControl
 from pipeline.live.stylize.live_network import LiveNetwork
 from pipeline.live.stylize.live_stylizer import LiveStylizer
-from pipeline.live.stylize.mode_control import ModeControl
 from pipeline.live.stylize.modes import Mode
 from pipeline.live.stylize.style_mixer import StyleMixer
 from pipeline.live.stylize.thread import StylizeThread

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from models.engines.engine import EngineName, Precision
-from pipeline.live.stylize.costs import Costs
-from pipeline.live.stylize.mode_control import ModeControl
+from pipeline.live.stylize.control.costs import Costs
+from pipeline.live.stylize.control.mode_control import ModeControl
 from pipeline.live.stylize.modes import Mode, Size, working_sizes
 
 SIZES = working_sizes(360, 640)

@@ -18,7 +18,7 @@ from tests.support.live.servers import first_frame
 from tests.support.media import Clip, make_clip
 
 # Made for these tests: an authority, a certificate for localhost that it signed, and one that nobody signed.
-TLS = Path(__file__).parents[2] / "support" / "live" / "tls"
+TLS = Path(__file__).parents[3] / "support" / "live" / "tls"
 
 
 class Server:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.network import StyleNetwork
-from pipeline.live.stylize import cost_file
-from pipeline.live.stylize.cost_file import MOST_MACHINES, read_costs, write_costs
+from pipeline.live.stylize.control import cost_file
+from pipeline.live.stylize.control.cost_file import MOST_MACHINES, read_costs, write_costs
 from pipeline.live.stylize.modes import Mode
 from pipeline.stylize.frame_stylizer import FrameStylizer
 from tests.support.live import PLAIN

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.live.capture.rtsp import check_redirections
+from pipeline.live.capture.connection.rtsp import check_redirections
 from tests.support.live.servers import LocalServer, first_frame
 from tests.support.media import Clip, make_clip
 
-TLS = Path(__file__).parents[2] / "support" / "live" / "tls"
+TLS = Path(__file__).parents[3] / "support" / "live" / "tls"
 SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track\r\n"
 BASIC = 'Basic realm="camera"'
 DIGEST = 'Digest realm="camera", nonce="abc"'

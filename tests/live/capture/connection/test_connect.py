@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from pipeline.live.capture.connect import connect
-from pipeline.live.capture.rtsp import check_redirections
-from pipeline.live.capture.tls import VerifiedFiles
+from pipeline.live.capture.connection.connect import connect
+from pipeline.live.capture.connection.rtsp import check_redirections
+from pipeline.live.capture.connection.tls import VerifiedFiles
 
 SECONDS, ADDRESSES = 0.5, 12
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.live.stylize.costs import Costs
-from pipeline.live.stylize.mode_control import ENOUGH_FPS, MODEST_PIXELS, ModeControl
+from pipeline.live.stylize.control.costs import Costs
+from pipeline.live.stylize.control.mode_control import ENOUGH_FPS, MODEST_PIXELS, ModeControl
 from pipeline.live.stylize.modes import Mode
 from pipeline.stylize.engine import engine_choice
 from tests.support.live.machine import SIZES, Machine

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.live.capture.connect import connect
+from pipeline.live.capture.connection.connect import connect
 
 SCHEMES = ("https", "rtmps", "rtsps")
 # Where systems keep the certificates that they trust: Debian, Fedora, SUSE, macOS. FFmpeg's library knows none of them.

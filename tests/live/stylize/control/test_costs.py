@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.live.stylize.costs import LARGEST_DOUBT, Costs
+from pipeline.live.stylize.control.costs import LARGEST_DOUBT, Costs
 from pipeline.live.stylize.modes import Mode
 
 LARGE, MIDDLE, SMALL = (Mode(size, "eager") for size in ((360, 640), (180, 320), (88, 160)))

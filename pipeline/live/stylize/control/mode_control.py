@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.live.stylize.costs import Costs
+from pipeline.live.stylize.control.costs import Costs
 from pipeline.live.stylize.modes import Mode, Size
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pipeline.live.stylize.cost_estimate import CostEstimate
+from pipeline.live.stylize.control.cost_estimate import CostEstimate
 from pipeline.live.stylize.modes import Mode
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from pipeline.live.capture.login import find_challenge
+from pipeline.live.capture.connection.login import find_challenge
 
 
 @pytest.mark.parametrize("extras", ["", ', qop="auth,auth-int", opaque="xyz"', ", algorithm=MD5, qop=auth"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.live.capture.address import read_address, redacted
+from pipeline.live.capture.connection.address import read_address, redacted
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from email.message import Message
 from email.parser import Parser
 
-from pipeline.live.capture.address import redacted
-from pipeline.live.capture.connect import connect
-from pipeline.live.capture.login import Challenge, find_challenge
+from pipeline.live.capture.connection.address import redacted
+from pipeline.live.capture.connection.connect import connect
+from pipeline.live.capture.connection.login import Challenge, find_challenge
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 MAX_REDIRECTIONS = 5
