@@ -262,6 +262,21 @@ def test_a_stored_engine_is_wanted_at_once_and_a_compilation_only_after_a_while(
     assert control.worth_preparing(10, machine.names, ["compile"], lambda mode: 0.0) is not None
 
 
+def test_a_compilation_is_wanted_though_the_size_that_needs_it_changes() -> None:
+    """Otherwise nothing is compiled where it is needed most: on a machine whose size goes up and down."""
+    machine = Machine({"eager": 160.0})
+    control = machine.control()
+    machine.run(control, 3)
+    asked = []
+    for at in range(8):
+        control.set_fps(30.0 if at % 2 else 10.0)
+        asked.append(control.worth_preparing(at, machine.names, ["compile"], lambda mode: 25.0))
+    assert asked[:5] == [None] * 5
+    assert asked[6] is not None
+    assert asked[7] is not None
+    assert asked[6].size != asked[7].size
+
+
 def test_a_low_latency_target_makes_the_size_smaller() -> None:
     loose, tight = (Machine({"eager": 110.0}, other_ms=20) for _ in range(2))
     loose.run(loose.control(fps=10, latency_seconds=0.2), 10, fps=10)
