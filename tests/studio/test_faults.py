@@ -100,11 +100,11 @@ def test_no_process_runs_code_that_somebody_left_in_its_folders(tmp_path: Path) 
 def test_a_clip_that_crashes_the_decoder_stops_nothing_else(client: httpx.Client, clip: Path) -> None:
     at = f"/api/uploads/{upload(client, clip)['upload']}/preview.jpg"
     assert client.get(at, params=PREVIEW).status_code == 200
-    (process,) = children("still_process")
+    (process,) = children("processes.still")
     process.kill()
     process.wait()
     assert client.get(at, params=PREVIEW).status_code == 200
-    assert len(children("still_process")) == 1
+    assert len(children("processes.still")) == 1
 
 
 def test_a_clip_that_hangs_the_decoder_is_given_up() -> None:
@@ -160,11 +160,11 @@ def test_a_render_that_dies_is_resumed_once_and_the_next_one_starts(
     uploaded = upload(client, clip)["upload"]
     first, second = order(client, uploaded)["job"], order(client, uploaded)["job"]
     wait_for(client, first, "running", frames=1)
-    (process,) = children("render_process")
+    (process,) = children("processes.render")
     process.kill()
     process.wait()
-    until(lambda: bool(children("render_process")))
-    (process,) = children("render_process")
+    until(lambda: bool(children("processes.render")))
+    (process,) = children("processes.render")
     process.kill()
     failed = wait_for(client, first, "failed")
     assert "signal 9" in failed["error"]

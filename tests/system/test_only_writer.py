@@ -34,7 +34,7 @@ EXCEPTIONS = {
     ("pipeline/live/sinks/window.py", "Image.fromarray(self._frame.pixels).save"): "memory",
     ("pipeline/batch/thumbnails.py", "image.save"): "memory",
     ("pipeline/studio/live/codecs.py", "Image.fromarray(pixels).save"): "memory",
-    ("pipeline/studio/render/still_process.py", "image.save"): "memory",
+    ("pipeline/studio/render/processes/still.py", "image.save"): "memory",
 }
 
 NAMES = {

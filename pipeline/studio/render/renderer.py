@@ -9,11 +9,11 @@ from typing import Any
 from pipeline.studio.answers import RequestError
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.pictures.styles import PictureStyles
-from pipeline.studio.render.child import Child, describe_end
 from pipeline.studio.render.jobs import Job
+from pipeline.studio.render.processes.child import Child, describe_end
 from pipeline.studio.render.space import Space
 
-MODULE = "pipeline.studio.render.render_process"
+MODULE = "pipeline.studio.render.processes.render"
 # How often a process is started for a job, if it dies.
 ATTEMPTS = 2
 # How often the disk space is looked at during a render.

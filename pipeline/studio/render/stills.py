@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pipeline.studio.answers import RequestError
-from pipeline.studio.render.child import Child
+from pipeline.studio.render.processes.child import Child
 
-MODULE = "pipeline.studio.render.still_process"
+MODULE = "pipeline.studio.render.processes.still"
 # Requests that may wait; a page asks for all thumbnails at once.
 MOST_WAITING = 40
 # The first answer waits for torch; opening a clip whose clock jumps reads all of it.

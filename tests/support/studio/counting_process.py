@@ -1,6 +1,6 @@
 """A process of the studio that counts what it is asked for."""
 
-from pipeline.studio.render.parent import Parent
+from pipeline.studio.render.processes.parent import Parent
 
 if __name__ == "__main__":
     parent = Parent(0)

@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.studio.render.parent import Parent
+from pipeline.studio.render.processes.parent import Parent
 
 if __name__ == "__main__":
     Parent(0)

@@ -32,7 +32,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.frames import Pixels
 from pipeline.studio.answers import line_of
 from pipeline.studio.pictures.reading import ramp_style, read_style, with_inset
-from pipeline.studio.render.parent import Parent
+from pipeline.studio.render.processes.parent import Parent
 from pipeline.studio.settings import ViewerSettings, read_settings
 from pipeline.stylize.frame_stylizer import FrameControls, FrameStylizer
 from pipeline.stylize.stabilizer import PreparedFrame

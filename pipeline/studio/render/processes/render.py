@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.progress import Progress
 from pipeline.run import stylize_video
 from pipeline.studio.answers import line_of
-from pipeline.studio.render.parent import Parent
+from pipeline.studio.render.processes.parent import Parent
 from pipeline.studio.settings import read_settings
 from pipeline.stylize.style import bundled_styles
 

@@ -1,4 +1,4 @@
-"""In a process that the studio has started: messages from the studio, and to it. See `pipeline.studio.render.child`."""
+"""In a process that the studio has started: messages from the studio, and to it. See `child.Child`."""
 
 import json
 import os

@@ -9,12 +9,12 @@ import pytest
 
 from pipeline.studio.config import StudioConfig
 from pipeline.studio.pictures.styles import PictureStyles
-from pipeline.studio.render.parent import Parent
-from pipeline.studio.render.render_process import Report
+from pipeline.studio.render.processes.parent import Parent
+from pipeline.studio.render.processes.render import Report
 from pipeline.studio.render.renderer import Renderer
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import Stills
-from tests.studio.test_jobs import job_of
+from tests.studio.render.test_jobs import job_of
 
 CHATTY = """
 import json, time

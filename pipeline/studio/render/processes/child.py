@@ -16,7 +16,7 @@ class Child:
     It ends when its standard input is closed, so also when this process is killed.
 
     Args:
-        module: what it runs; uses `pipeline.studio.render.parent.Parent`.
+        module: what it runs; uses `pipeline.studio.render.processes.parent.Parent`.
 
     Raises:
         OSError: the system cannot start another process.
