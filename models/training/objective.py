@@ -1,7 +1,7 @@
 """What training minimizes: named losses of frames, of their stylized versions, and of the style image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from models.losses import (
     style_loss,
     total_variation,
 )
+from models.training.distribution import distribution_loss, distributions
 from models.training.loss_network import LossNetwork
 from models.training.pairs import FramePairs
 
@@ -32,6 +33,7 @@ class LossWeights:
         style: of the distance of Gram matrices from the style image.
         strokes: of the same for the luminance alone, at `STROKE_SCALES`.
         structure: of the same for the luminance and deep features.
+        distribution: of the distance of the distributions of colors and features; 0 leaves it out.
         content: of the distance of features from the frame.
         variation: of the differences of neighboring pixels.
         output: of the change of the stylized frame along the flow.
@@ -41,6 +43,7 @@ class LossWeights:
     style: float = 20.0
     strokes: float = 40.0
     structure: float = 10.0
+    distribution: float = 0.0
     content: float = 1.0
     variation: float = 2.0
     output: float = 800.0
@@ -57,6 +60,7 @@ class LossWeights:
             style=self.style * paint,
             strokes=self.strokes * paint,
             structure=self.structure * paint,
+            distribution=self.distribution * paint,
             output=self.output * stillness,
             feature=self.feature * stillness,
         )
@@ -131,7 +135,8 @@ class StyleTransferObjective:
     Gram matrices of colored images are matched by colors and fine texture. So brushwork is compared apart: by Gram
     matrices of the luminance alone, at one contrast, on a pyramid of sizes, where small kernels see large strokes.
     Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017; Snelgrove, "High-Resolution
-    Multi-Scale Neural Texture Synthesis", 2017.
+    Multi-Scale Neural Texture Synthesis", 2017. On request distributions are compared too: see
+    `models.training.distribution`.
 
     The frames of a pair show the same scene, so all but stability is measured on the first one only: that halves the
     work of the loss networks, the largest part of a step.
@@ -155,15 +160,25 @@ class StyleTransferObjective:
         ]
 
     def targets(self, style_image: Tensor, weights: LossWeights) -> list[Tensor]:
-        """Return the weights, then the Gram matrices ``(C, C)`` in the order of `terms`, averaged over the images."""
+        """Return the weights, then what `terms` compares, averaged over the images.
+
+        That is a Gram matrix ``(C, C)`` for each layer of each view, then the distributions, unless their weight is 0.
+        """
         with torch.no_grad():
-            grams = [self._grams(image) for image in style_image[:, None]]
-        means = (torch.stack(of_layer).mean(dim=0) for of_layer in zip(*grams, strict=True))
+            found = [self._targets_of(image, weights.distribution > 0) for image in style_image[:, None]]
+        means = (torch.stack(each).mean(dim=0) for each in zip(*found, strict=True))
         return [torch.tensor(astuple(weights), dtype=torch.float32, device=style_image.device), *means]
 
-    def _grams(self, image: Tensor) -> list[Tensor]:
-        seen = ((view, view.features(image)) for view in self._views)
-        return [gram_matrix(features[layer])[0] for view, features in seen for _, layer in view.layers]
+    def _targets_of(self, image: Tensor, with_distributions: bool) -> list[Tensor]:
+        seen = [view.features(image) for view in self._views]
+        pairs = zip(self._views, seen, strict=True)
+        grams = [gram_matrix(features[layer])[0] for view, features in pairs for _, layer in view.layers]
+        return grams + [each[0] for each in (self._distributions(image, seen) if with_distributions else [])]
+
+    def _distributions(self, images: Tensor, seen: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+        """Return the `distributions` of images, given what the views see of them."""
+        colored = [(view, found) for view, found in zip(self._views, seen, strict=True) if view.stroke_scale is None]
+        return distributions(images, [found[layer] for view, found in colored for _, layer in view.layers])
 
     def terms(self, pairs: FramePairs, stylized: StylizedPairs, targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return the losses, in the order of `LossWeights`."""
@@ -175,17 +190,21 @@ class StyleTransferObjective:
         }
         return {name: weight * losses[name] for name, weight in zip(NAMES, targets[0].unbind(), strict=True)}
 
-    def _perceptual_losses(self, frames: Tensor, stylized: Tensor, grams: Sequence[Tensor]) -> dict[str, Tensor]:
-        losses: dict[str, list[Tensor]] = {"style": [], "strokes": [], "structure": [], "content": []}
-        remaining = iter(grams)
-        for view in self._views:
-            found = view.features(stylized)
+    def _perceptual_losses(self, frames: Tensor, stylized: Tensor, targets: Sequence[Tensor]) -> dict[str, Tensor]:
+        losses: dict[str, list[Tensor]] = {
+            name: [] for name in ("style", "strokes", "structure", "distribution", "content")
+        }
+        remaining = iter(targets)
+        seen = [view.features(stylized) for view in self._views]
+        for view, found in zip(self._views, seen, strict=True):
             for name, layer in view.layers:
                 losses[name].append(style_loss(found[layer], next(remaining)))
             if view.stroke_scale is None:
                 with torch.no_grad():
                     expected = view.features(frames)
                 losses["content"] += [content_loss(found[n], expected[n]) for n in view.network.layers.content]
+        if expected_distributions := list(remaining):
+            losses["distribution"] = [distribution_loss(self._distributions(stylized, seen), expected_distributions)]
         nothing = stylized.new_zeros(())
         return {name: torch.stack(terms).mean() if terms else nothing for name, terms in losses.items()}
 

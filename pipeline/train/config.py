@@ -97,6 +97,9 @@ class TrainConfig:
     style_weight: Annotated[float, Option("Weight of the style loss.")] = 20.0
     strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes without color.")] = 40.0
     structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
+    distribution_weight: Annotated[
+        float, Option("Weight of the distributions of colors and features: rare colors, as stars in a night.")
+    ] = 0.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 1.0
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
     adversarial: Annotated[
@@ -198,13 +201,14 @@ class TrainConfig:
         from models.training.objective import LossWeights
 
         return LossWeights(
-            self.style_weight,
-            self.strokes_weight,
-            self.structure_weight,
-            self.content_weight,
-            self.variation_weight,
-            self.output_weight * self.stillness,
-            self.feature_weight * self.stillness,
+            style=self.style_weight,
+            strokes=self.strokes_weight,
+            structure=self.structure_weight,
+            distribution=self.distribution_weight,
+            content=self.content_weight,
+            variation=self.variation_weight,
+            output=self.output_weight * self.stillness,
+            feature=self.feature_weight * self.stillness,
         )
 
     @property

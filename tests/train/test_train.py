@@ -631,7 +631,7 @@ def test_the_default_loss_network_compares_all_that_training_weighs(
     for report in reports:
         for name in ("style", "strokes", "structure", "content"):
             assert 0.01 < report.losses[name] / weights[name] < 10, (report.step, name)
-        assert all(0 < loss < 300 for loss in report.losses.values())
+        assert all(0 < loss < 300 for name, loss in report.losses.items() if weights[name])
     recipe = read_catalog(config.output).recipe
     assert recipe["loss_networks"][0]["file"] == "VGG19_Weights.IMAGENET1K_V1"
 

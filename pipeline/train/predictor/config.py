@@ -109,13 +109,13 @@ class PredictorTrainConfig:
         from models.training.objective import LossWeights
 
         return LossWeights(
-            self.style_weight,
-            self.strokes_weight,
-            self.structure_weight,
-            self.content_weight,
-            self.variation_weight,
-            self.output_weight,
-            self.feature_weight,
+            style=self.style_weight,
+            strokes=self.strokes_weight,
+            structure=self.structure_weight,
+            content=self.content_weight,
+            variation=self.variation_weight,
+            output=self.output_weight,
+            feature=self.feature_weight,
         )
 
     @property
