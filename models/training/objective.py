@@ -43,7 +43,7 @@ class LossWeights:
     style: float = 20.0
     strokes: float = 40.0
     structure: float = 10.0
-    distribution: float = 0.0
+    distribution: float = 10.0
     content: float = 1.0
     variation: float = 2.0
     output: float = 800.0
@@ -135,8 +135,8 @@ class StyleTransferObjective:
     Gram matrices of colored images are matched by colors and fine texture. So brushwork is compared apart: by Gram
     matrices of the luminance alone, at one contrast, on a pyramid of sizes, where small kernels see large strokes.
     Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017; Snelgrove, "High-Resolution
-    Multi-Scale Neural Texture Synthesis", 2017. On request distributions are compared too: see
-    `models.training.distribution`.
+    Multi-Scale Neural Texture Synthesis", 2017. Rare colors are
+    matched by the distributions of colors and features (`models.training.distribution`).
 
     The frames of a pair show the same scene, so all but stability is measured on the first one only: that halves the
     work of the loss networks, the largest part of a step.

@@ -99,7 +99,7 @@ class TrainConfig:
     structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
     distribution_weight: Annotated[
         float, Option("Weight of the distributions of colors and features: rare colors, as stars in a night.")
-    ] = 0.0
+    ] = 10.0
     content_weight: Annotated[float, Option("Weight of the content loss.")] = 1.0
     variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
     adversarial: Annotated[

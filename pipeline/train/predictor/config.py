@@ -112,6 +112,7 @@ class PredictorTrainConfig:
             style=self.style_weight,
             strokes=self.strokes_weight,
             structure=self.structure_weight,
+            distribution=0.0,
             content=self.content_weight,
             variation=self.variation_weight,
             output=self.output_weight,
