@@ -15,8 +15,8 @@ from models.flow import warp
 SMALLEST_TARGET = 1e-12
 """Keeps the losses finite for an empty target: a layer without any activation."""
 
-SMALLEST_CONTENT_SPREAD = 0.01
-"""Variance over mean square below which features count as flat: a photo of one color must not outweigh the others."""
+SMALLEST_SPREAD = 0.01
+"""Variance over mean square below which an image counts as flat: one of a single color must not outweigh the others."""
 
 BT601_LUMA = (0.299, 0.587, 0.114)
 """Luminance as image programs compute it."""
@@ -26,6 +26,9 @@ SMALLEST_CONTRAST = 1e-6
 
 MOST_SAMPLES = 8192
 """Pixels of an image that are sorted; more gain nothing and cost time."""
+
+DARKEST_SPREAD = 1e-4
+"""Variance below which quantiles of 0 count as flat: a hundredth of the range of colors, as a standard deviation."""
 
 SMALLEST_FEATURE_SPREAD = 1e-4
 """Keeps the feature loss finite for almost constant features."""
@@ -95,12 +98,15 @@ def sorted_projections(features: Tensor, directions: Tensor, count: int) -> Tens
 def quantile_distance(quantiles: Tensor, target: Tensor) -> Tensor:
     """Compute the mean squared distance of quantiles over the target's variance; a scalar, 0 is equal.
 
+    A target of one value counts as varying a little.
+
     Args:
         quantiles: ``(N, K, count)``, of `sorted_projections`.
         target: ``(K, count)``.
     """
-    spread = target.var(dim=1, correction=0).mean().clamp_min(SMALLEST_TARGET)
-    return (quantiles - target).square().mean() / spread
+    spread = target.var(dim=1, correction=0).mean()
+    least = SMALLEST_SPREAD * target.square().mean() + DARKEST_SPREAD
+    return (quantiles - target).square().mean() / torch.maximum(spread, least)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -118,7 +124,7 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
 def content_spread(target: Tensor) -> Tensor:
     """Return the variance of features of any shape, a little more if they are flat; `content_loss` divides by it."""
-    return torch.maximum(target.var(), SMALLEST_CONTENT_SPREAD * target.square().mean() + SMALLEST_TARGET)
+    return torch.maximum(target.var(), SMALLEST_SPREAD * target.square().mean() + SMALLEST_TARGET)
 
 
 def total_variation(images: Tensor) -> Tensor:

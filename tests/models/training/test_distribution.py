@@ -63,3 +63,10 @@ def test_all_columns_of_a_large_image_are_sampled() -> None:
     columns = torch.arange(256.0).expand(1, 1, 256, 256)
     quantiles = sorted_projections(columns, torch.ones(1, 1), 256)[0, 0]
     torch.testing.assert_close(quantiles, torch.arange(256.0), atol=1.0, rtol=0)
+
+
+def test_a_target_of_one_value_stays_finite() -> None:
+    """A black style image; its features are 0."""
+    black = torch.zeros(1, 3, 64, 64)
+    assert loss(black, black) == 0
+    assert loss(night(stars=True), black) < 1e4

@@ -24,7 +24,7 @@ from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 
 CPU = torch.device("cpu")
 SHARES = ("network_rate", "vectors_first", "clip_share")
-COLORS_ALONE = LossWeights(strokes=0, structure=0)
+COLORS_ALONE = LossWeights(strokes=0, structure=0, distribution=0)
 SHORT = TrainingConfig(steps=6, batch=1, crop_px=64, validate_every=2, compile=False)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -125,7 +125,7 @@ def test_the_loss_falls() -> None:
 
 def test_brushwork_is_learned() -> None:
     config = dataclasses.replace(SHORT, steps=40, validate_every=40, learning_rate=0.01, seed=1)
-    trainer = make_trainer(config, weights=[LossWeights(style=0, output=0, feature=0)])
+    trainer = make_trainer(config, weights=[LossWeights(style=0, distribution=0, output=0, feature=0)])
     before = trainer.validate()
     list(trainer.run())
     after = trainer.validate()
