@@ -108,7 +108,8 @@ def normalize(x: Tensor, affine: Affine) -> Tensor:
     return (x.float() * gain[:, :, None, None] + offset[:, :, None, None]).to(x.dtype)
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: torch 2.11's compiler hashes a layer before it has any attributes.
+@dataclass(frozen=True, slots=True, eq=False)
 class ReflectConv2d:
     """A convolution with reflection padding that keeps the size, or halves it with stride 2; its kernel is an argument.
 
@@ -157,7 +158,7 @@ class ReflectConv2d:
         return F.conv2d(reflect(x, self.margin, rows=False), weight, stride=self.stride)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class UpsampleConv2d:
     """Nearest-neighbor upsampling by 2, then a 3x3 convolution; without bias, as `ReflectConv2d`.
 

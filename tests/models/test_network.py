@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.fused_kernels import reflect
-from models.layers import ConditionalInstanceNorms
+from models.layers import ConditionalInstanceNorms, ReflectConv2d, UpsampleConv2d
 from models.network import Architecture, Style, StyleNetwork
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=5)
@@ -209,3 +209,9 @@ def test_sizes_of_an_architecture() -> None:
 def test_impossible_architectures_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         dataclasses.replace(TINY, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [ReflectConv2d, UpsampleConv2d])
+def test_a_layer_has_a_hash_before_it_has_attributes(kind: type) -> None:
+    """The compiler of torch 2.11 asks for it; otherwise no network is compiled on a GPU, and none in training."""
+    assert hash(object.__new__(kind)) != 0
