@@ -147,11 +147,14 @@ class Costs:
     def _is_wrong(self, mode: Mode, change: float) -> bool:
         """Return whether frames that take ``change`` times as long as expected show a wrong cost, not another load.
 
-        They do if the mode before, from which the load is known, was confirmed more often.
+        They do if the mode before, from which the load is known, was confirmed more often. Under load a cost is only
+        raised: what is faster than expected then shows that the load has ended.
         """
-        if self._before is None or self.load > CONTRADICTION or _is_about_one(change):
+        if self._before is None or _is_about_one(change):
             return False
         confirmed, before = self._confirmed[mode], self._confirmed[self._before[0]]
+        if self.load > CONTRADICTION:
+            return change > 1 and confirmed < before
         return confirmed < before or (change < 1 and confirmed == before)
 
     def _correct_the_last(self, mode: Mode) -> None:

@@ -137,6 +137,22 @@ def test_a_program_that_runs_for_a_moment_leaves_no_trace(make: Any, pixels: int
         assert machine.changes(45) <= 2, start
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_an_earlier_session_took_for_too_fast_is_corrected(seed: int) -> None:
+    """It looks like a load that never ends. The costs are those that a session had kept."""
+    kept = {(180, 320, 2): 0.00535, (180, 320, 1): 0.00845, (240, 428, 1): 0.00886, (300, 532, 1): 0.02484}
+    known = {Mode((height, width), "compile", workers): each for (height, width, workers), each in kept.items()}
+    known |= {Mode(MODEST, "eager", 2): 0.02282, Mode(FULL, "eager"): 0.06639}
+    cores: dict[str, Any] = {"core_ms": {"eager": 165.0, "compile": 75.0}}
+    machine = avx2(seed=seed, load=0.5, prepare_seconds={"compile": 12.0}, **cores)
+    control = machine.control(known=known)
+    machine.run(control, 20)
+    machine.load = 0.0
+    machine.run(control, 40)
+    assert machine.sizes(30) <= {SIZES[1], SIZES[2]}
+    assert is_kept(machine, 25)
+
+
 def test_threads_that_only_wait_for_each_other_are_not_used() -> None:
     """At small sizes two threads took twice the time of one."""
     machine = slow(factor=lambda mode: 3.0 if mode.workers == 1 else 1.0)
