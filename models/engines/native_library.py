@@ -12,15 +12,21 @@ from models.network import Architecture, Style, StyleNetwork, padding
 PANEL = 16
 """Outputs of a layer that the code computes together; a multiple of them is what a width must be."""
 
-MAX_KERNEL = 15
+MAX_KERNEL, MAX_PANELS = 15, 64
 
-# Transforms of a 3x3 kernel for 4x4 outputs at once; Lavin & Gray 2016, arXiv:1509.09308, section 5.2 and wincnn.
+WHITE = 255
+"""What the code for bfloat16 multiplies pixels by: their levels have as many bits as bfloat16 does."""
+
+# Transforms of a 3x3 kernel for 4x4 outputs at once: values of a polynomial at 0, two pairs of points, and infinity,
+# over the products of their distances; Lavin & Gray 2016, arXiv:1509.09308, section 5.2 and wincnn.
+_A, _B = 0.625, 1.5
+_SCALE_A, _SCALE_B = 2 * _A**2 * (_A**2 - _B**2), 2 * _B**2 * (_B**2 - _A**2)
 WINOGRAD = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
+    (1 / (_A * _B) ** 2, 0, 0),
+    (1 / _SCALE_A, _A / _SCALE_A, _A**2 / _SCALE_A),
+    (1 / _SCALE_A, -_A / _SCALE_A, _A**2 / _SCALE_A),
+    (1 / _SCALE_B, _B / _SCALE_B, _B**2 / _SCALE_B),
+    (1 / _SCALE_B, -_B / _SCALE_B, _B**2 / _SCALE_B),
     (0, 0, 1),
 )
 # The same for a 3x3 kernel after nearest-neighbor upsampling by 2, for 2x2 outputs.
@@ -42,7 +48,8 @@ class _Job(ctypes.Structure):
 
 def is_fitting(architecture: Architecture) -> bool:
     """Return whether the code can run a network of this architecture."""
-    return not any(width % PANEL for width in architecture.widths) and architecture.kernel <= MAX_KERNEL
+    fits = all(width % PANEL == 0 and width <= PANEL * MAX_PANELS for width in architecture.widths)
+    return fits and architecture.kernel <= MAX_KERNEL
 
 
 class NativeLibrary:
@@ -50,12 +57,14 @@ class NativeLibrary:
 
     Args:
         path: of the shared library.
+        dtype: that it was compiled for.
 
     Raises:
         OSError: the file is no library, or this machine cannot load it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         library = ctypes.CDLL(str(path))
         self.memory = library.flowbrush_memory
         self.memory.restype = ctypes.c_int64
@@ -123,40 +132,56 @@ class NativeNetwork:
         return result, used
 
     def _take(self, size: int) -> Tensor:
-        """Return memory of ``size`` floats that no other thread uses."""
+        """Return memory of ``size`` bytes that no other thread uses."""
         try:
             memory = self._memory.pop()
         except IndexError:
-            return torch.empty(size)
-        return memory if memory.numel() >= size else torch.empty(size)
+            return torch.empty(size, dtype=torch.uint8)
+        return memory if memory.numel() >= size else torch.empty(size, dtype=torch.uint8)
 
     def _pack(self, style: tuple[Tensor, ...]) -> list[Tensor]:
         last = self._packed
         if last is None or any(a is not b for a, b in zip(last[0], style, strict=True)):
-            self._packed = last = style, pack(style, self._network.architecture.blocks)
+            self._packed = last = style, pack(style, self._network.architecture.blocks, self._library.dtype)
         return last[1]
 
 
-def pack(tensors: Sequence[Tensor], blocks: int) -> list[Tensor]:
-    """Return the tensors of a style as the code reads them: the weights of all layers, scale, shift and bias."""
-    *convolutions, scale, shift, weight, bias = (tensor.float() for tensor in tensors)
+def pack(tensors: Sequence[Tensor], blocks: int, dtype: torch.dtype) -> list[Tensor]:
+    """Return the tensors of a style as the code reads them: the weights of all layers, scale, shift and bias.
+
+    Args:
+        tensors: of `models.network.Style`, in float32.
+        blocks: number of residual blocks.
+        dtype: that the code was compiled for; of the weights.
+    """
+    *convolutions, scale, shift, weight, bias = tensors
+    if dtype == torch.bfloat16:
+        convolutions[0] = convolutions[0] / WHITE
     down, residual, up = convolutions[:3], convolutions[3 : 3 + 2 * blocks], convolutions[3 + 2 * blocks :]
-    return [
-        *(_panels(kernel.permute(2, 3, 1, 0)).permute(3, 0, 1, 2, 4).contiguous() for kernel in down),
-        *(_points(kernel, WINOGRAD) for kernel in residual),
-        *(_points(kernel, UPSAMPLING) for kernel in up),
-        weight.permute(2, 1, 3, 0).contiguous(),
-        *(vector.contiguous() for vector in (scale, shift, bias)),
+    weights = [
+        *(_panels(kernel.permute(2, 3, 1, 0).flatten(1, 2), dtype).permute(2, 0, 1, 3, 4) for kernel in down),
+        *(_panels(_points(kernel, WINOGRAD), dtype).permute(0, 2, 1, 3, 4) for kernel in residual),
+        *(_panels(_points(kernel, UPSAMPLING), dtype).permute(0, 2, 1, 3, 4) for kernel in up),
+        _groups(weight.permute(2, 1, 3, 0), 1, dtype),
     ]
+    return [*(layer.to(dtype).contiguous() for layer in weights), *(v.contiguous() for v in (scale, shift, bias))]
 
 
-def _panels(weight: Tensor) -> Tensor:
-    """Split the outputs, the last dimension, into panels."""
-    return weight.reshape(*weight.shape[:-1], -1, PANEL)
+def _panels(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Split ``(runs, inputs, outputs)`` into ``(runs, groups of inputs, panels, PANEL, numbers of a group)``."""
+    groups = _groups(weight, 1, dtype)
+    return groups.reshape(*groups.shape[:2], -1, PANEL, groups.shape[-1])
+
+
+def _groups(weight: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """Move the numbers that one instruction multiplies and adds, two in bfloat16, from ``dim`` to the end."""
+    size = 2 if dtype == torch.bfloat16 else 1
+    missing = -weight.shape[dim] % size
+    padded = torch.cat((weight, weight.narrow(dim, 0, missing) * 0), dim=dim)
+    return padded.unflatten(dim, (-1, size)).movedim(dim + 1, -1)
 
 
 def _points(kernel: Tensor, transform: Sequence[Sequence[float]]) -> Tensor:
-    """Transform ``(O, I, 3, 3)`` into ``(points, panels, I, PANEL)``."""
+    """Transform ``(O, I, 3, 3)`` into ``(points, I, O)``."""
     matrix = torch.tensor(transform, dtype=torch.float64)
-    points = torch.einsum("pa,oiab,qb->pqio", matrix, kernel.double(), matrix).float().flatten(0, 1)
-    return _panels(points).permute(0, 2, 1, 3).contiguous()
+    return torch.einsum("pa,oiab,qb->pqio", matrix, kernel.double(), matrix).float().flatten(0, 1)

@@ -7,69 +7,73 @@
 
 constexpr int COLORS = 3, BLOCK_PX = ROW_VECTORS * LANES;
 
-// A window of rows as planes, one for each channel: the last layer computes many pixels of few channels.
+constexpr int whole_blocks(int width) { return (width + BLOCK_PX - 1) / BLOCK_PX * BLOCK_PX; }
+
+// A window of rows as planes, one for each group of channels: the last layer computes many pixels of few channels.
 template <class Source>
 class PlaneWindow {
   public:
     PlaneWindow(const Source& source, int margin, int rows, int first)
-        : source_(source), margin_(margin), rows_(rows), next_(first - margin),
-          step_((source.width + BLOCK_PX - 1) / BLOCK_PX * BLOCK_PX + 2 * margin),
-          interleaved_(long(source.width) * source.channels), buffer_(long(rows) * source.channels * step_) {}
+        : source_(source), margin_(margin), rows_(rows), groups_(source.channels / DOT), next_(first - margin),
+          step_(whole_blocks(source.width) + 2 * margin), interleaved_(long(source.width) * source.channels),
+          buffer_(long(rows) * groups_ * step_ * DOT) {}
 
     void advance(int last) {
-        const int channels = source_.channels, width = source_.width;
+        const int width = source_.width;
         for (; next_ < last; ++next_) {
             source_.fill(mirror(next_, source_.height), interleaved_.data());
             for (int first = 0; first < width; first += LANES) {
                 const int pixels = std::min(LANES, width - first);
-                for (int c = 0; c < channels; ++c) {
-                    float* plane = start(next_, c) + margin_ + first;
-                    const float* from = interleaved_.data() + long(first) * channels + c;
-                    for (int x = 0; x < pixels; ++x) plane[x] = from[long(x) * channels];
+                for (int group = 0; group < groups_; ++group) {
+                    Operand* plane = start(next_, group) + (margin_ + first) * DOT;
+                    const Operand* from = interleaved_.data() + long(first) * source_.channels + group * DOT;
+                    for (int x = 0; x < pixels; ++x) copy(plane + x * DOT, from + long(x) * source_.channels);
                 }
             }
-            for (int c = 0; c < channels; ++c) pad(start(next_, c) + margin_);
+            for (int group = 0; group < groups_; ++group) pad(start(next_, group) + margin_ * DOT);
         }
     }
 
-    const float* row(int y, int channel) const { return const_cast<PlaneWindow*>(this)->start(y, channel); }
+    const Operand* row(int y, int group) const { return const_cast<PlaneWindow*>(this)->start(y, group); }
 
   private:
-    float* start(int y, int channel) {
-        return buffer_.data() + ((y + rows_) % rows_ * source_.channels + channel) * step_;
-    }
+    static void copy(Operand* to, const Operand* from) { std::memcpy(to, from, DOT * sizeof(Operand)); }
 
-    void pad(float* plane) const {
+    Operand* start(int y, int group) { return buffer_.data() + ((y + rows_) % rows_ * groups_ + group) * step_ * DOT; }
+
+    void pad(Operand* plane) const {
+        const int width = source_.width;
         for (int x = 1; x <= margin_; ++x) {
-            plane[-x] = plane[mirror(-x, source_.width)];
-            plane[source_.width - 1 + x] = plane[mirror(source_.width - 1 + x, source_.width)];
+            copy(plane - x * DOT, plane + mirror(-x, width) * DOT);
+            copy(plane + (width - 1 + x) * DOT, plane + mirror(width - 1 + x, width) * DOT);
         }
     }
 
     const Source source_;
-    int margin_, rows_, next_;
+    int margin_, rows_, groups_, next_;
     long step_;
-    Buffer interleaved_, buffer_;
+    Buffer<Operand> interleaved_, buffer_;
 };
 
-// Write row `y` of the convolution into three planes, `step` apart; weights (kernel, inputs, kernel, 3).
+// Write row `y` of the convolution into three planes, `step` apart; weights (kernel, groups, kernel, 3, DOT).
 template <int KERNEL, class Source>
-void color_row(const PlaneWindow<Source>& window, int channels, int width, const float* weights, const float* bias,
+void color_row(const PlaneWindow<Source>& window, int channels, int width, const Operand* weights, const float* bias,
                int any_kernel, int y, float* planes, long step) {
     const int kernel = KERNEL ? KERNEL : any_kernel;  // known to the compiler, which then unrolls
     for (int x = 0; x < width; x += BLOCK_PX) {
         Vector sums[COLORS][ROW_VECTORS];
         for (int color = 0; color < COLORS; ++color)
             for (int n = 0; n < ROW_VECTORS; ++n) sums[color][n] = splat(bias[color]);
-        const float* weight = weights;
+        const Operand* weight = weights;
         for (int i = 0; i < kernel; ++i)
-            for (int c = 0; c < channels; ++c) {
-                const float* row = window.row(y - kernel / 2 + i, c) + x;
-                for (int j = 0; j < kernel; ++j, weight += COLORS)
+            for (int group = 0; group < channels / DOT; ++group) {
+                const Operand* row = window.row(y - kernel / 2 + i, group) + x * DOT;
+                for (int j = 0; j < kernel; ++j, weight += COLORS * DOT)
                     for (int n = 0; n < ROW_VECTORS; ++n) {
-                        Vector pixels = load(row + j + n * LANES);
+                        Operands pixels = load_operands(row + (j + n * LANES) * DOT);
                         KEEP_IN_REGISTER(pixels);
-                        for (int color = 0; color < COLORS; ++color) sums[color][n] += pixels * splat(weight[color]);
+                        for (int color = 0; color < COLORS; ++color)
+                            sums[color][n] = dot(sums[color][n], pixels, splat_operands(weight + color * DOT));
                     }
             }
         for (int color = 0; color < COLORS; ++color)

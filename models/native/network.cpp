@@ -15,12 +15,12 @@ struct Job {
     int32_t full, half, quarter, blocks, kernel;  // the architecture
     float past_weight, strength, keep_colors;
     const void* pixels;
-    const float* const* weights;  // of all layers, packed
+    const Operand* const* weights;  // of all layers, packed
     const float *scale, *shift, *bias;
     const float* past;  // (2, channels of all normalizations + 1)
     float* used;        // the same shape
     void* result;       // as the pixels
-    float* memory;      // flowbrush_memory floats
+    Feature* memory;    // flowbrush_memory bytes
 };
 
 namespace {
@@ -60,10 +60,10 @@ class Network {
     void run() {
         const int height = job_.padded_height, width = job_.padded_width;
         const long quarter_size = long(height / 4) * (width / 4) * job_.quarter;
-        float* full = job_.memory;
-        float* half = full + long(height) * width * job_.full;
-        float* quarter = half + long(height / 2) * (width / 2) * job_.half;
-        float *between = quarter + quarter_size, *inputs[2] = {between + quarter_size, between + 2 * quarter_size};
+        Feature* full = job_.memory;
+        Feature* half = full + long(height) * width * job_.full;
+        Feature* quarter = half + long(height / 2) * (width / 2) * job_.half;
+        Feature *between = quarter + quarter_size, *inputs[2] = {between + quarter_size, between + 2 * quarter_size};
         const PixelRows pixels{PixelType(job_.pixel_type), job_.pixels, job_.height, job_.width, height, width};
         const Output output_full{full, height, width, job_.full}, output_half{half, height / 2, width / 2, job_.half};
         const Output output_quarter{quarter, height / 4, width / 4, job_.quarter};
@@ -71,7 +71,7 @@ class Network {
         direct(pixels, job_.kernel, 1, output_full);
         direct(features(output_full), 3, 2, output_half);
         direct(features(output_half), 3, 2, output_quarter);
-        const float* input = nullptr;
+        const Feature* input = nullptr;
         for (int block = 0; block < job_.blocks; ++block) {
             auto first = features(output_quarter);
             first.add = input;
@@ -98,7 +98,7 @@ class Network {
     template <class Work>
     void layer(const Output& out, int rows, int unit, Work&& work) {
         std::vector<double> sums(2L * job_.threads * out.channels);
-        const float* weights = job_.weights[layer_++];
+        const Operand* weights = job_.weights[layer_++];
         in_parallel(rows, unit, job_.threads, [&](int first, int last, int thread) {
             double* sum = sums.data() + 2L * thread * out.channels;
             work(weights, first, last, Moments{sum, sum + out.channels});
@@ -128,13 +128,13 @@ class Network {
 
     template <class Source>
     void direct(const Source& source, int kernel, int stride, const Output& out) {
-        layer(out, out.height, 1, [&](const float* weights, int first, int last, Moments moments) {
+        layer(out, out.height, 1, [&](const Operand* weights, int first, int last, Moments moments) {
             convolve(source, weights, kernel, stride, out, first, last, moments);
         });
     }
 
     void residual(const FeatureRows<true>& source, const Output& out) {
-        layer(out, out.height, Winograd::STEP, [&](const float* weights, int first, int last, Moments moments) {
+        layer(out, out.height, Winograd::STEP, [&](const Operand* weights, int first, int last, Moments moments) {
             auto rows = source;
             rows.first_kept = first;
             rows.last_kept = last;
@@ -143,13 +143,13 @@ class Network {
     }
 
     void upsample(const FeatureRows<false>& source, const Output& out) {
-        layer(out, source.height, 1, [&](const float* weights, int first, int last, Moments moments) {
+        layer(out, source.height, 1, [&](const Operand* weights, int first, int last, Moments moments) {
             Upsampling::convolve(source, weights, out, first, last, moments);
         });
     }
 
     void color(const FeatureRows<true>& source) {
-        const long step = (source.width + BLOCK_PX - 1) / BLOCK_PX * BLOCK_PX;
+        const long step = whole_blocks(source.width);
         std::vector<float> light;
         const Blend blend = make_blend(light);
         in_parallel(job_.height, 1, job_.threads, [&](int first, int last, int) {
@@ -207,10 +207,11 @@ class Network {
 
 extern "C" {
 
-// Return how many floats of memory a frame of this job takes.
+// Return how many bytes of memory a frame of this job takes.
 int64_t flowbrush_memory(const Job* job) {
     const int64_t pixels = int64_t(job->padded_height) * job->padded_width;
-    return pixels * job->full + pixels / 4 * job->half + pixels / 16 * job->quarter * 4;
+    const int64_t features = pixels * job->full + pixels / 4 * job->half + pixels / 16 * job->quarter * 4;
+    return features * int64_t(sizeof(Feature));
 }
 
 // Stylize a frame; return 0, or 1 if memory runs out.

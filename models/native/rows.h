@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <vector>
 
 #include "vectors.h"
@@ -25,20 +24,21 @@ struct PixelRows {
     int frame_height, frame_width, height, width;
     int channels = 3;
 
-    template <class Level>
-    void convert(const Level* row, float* target) const {
-        const float scale = 1.f / max_level(type);
-        for (int i = 0; i < 3 * frame_width; ++i) target[i] = row[i] * scale;
+    template <class Level, class Number>
+    void convert(const Level* row, Number* target) const {
+        const float scale = WHITE / max_level(type);
+        for (int i = 0; i < 3 * frame_width; ++i) set(target + i, row[i] * scale);
     }
 
-    void fill(int y, float* target) const {
+    template <class Number>
+    void fill(int y, Number* target) const {
         const long row = std::min(y, frame_height - 1);
         if (type == UINT8) convert(static_cast<const uint8_t*>(pixels) + row * frame_width * 3, target);
         if (type == UINT16) convert(static_cast<const uint16_t*>(pixels) + row * frame_width * 3, target);
         if (type == FLOAT)
             for (int c = 0; c < 3; ++c) {
                 const float* plane = static_cast<const float*>(pixels) + (c * long(frame_height) + row) * frame_width;
-                for (int x = 0; x < frame_width; ++x) target[3 * x + c] = plane[x];
+                for (int x = 0; x < frame_width; ++x) set(target + 3 * x + c, plane[x] * WHITE);
             }
         for (int i = 3 * frame_width; i < 3 * width; ++i) target[i] = target[i - 3];
     }
@@ -48,17 +48,18 @@ struct PixelRows {
 template <bool MIRRORS_BORDER>
 struct FeatureRows {
     static constexpr bool MIRRORS = MIRRORS_BORDER;
-    const float* features;
+    const Feature* features;
     const float* gain;
     const float* offset;
     int height, width, channels;
-    const float* add = nullptr;  // the input of the residual block; nullptr: a ReLU instead
-    float* keep = nullptr;       // receives the rows first_kept to last_kept (exclusive)
+    const Feature* add = nullptr;  // the input of the residual block; nullptr: a ReLU instead
+    Feature* keep = nullptr;       // receives the rows first_kept to last_kept (exclusive)
     int first_kept = 0, last_kept = 0;
 
-    void fill(int y, float* target) const {
+    template <class Number>
+    void fill(int y, Number* target) const {
         const long start = long(y) * width * channels;
-        float* kept = keep && y >= first_kept && y < last_kept ? keep + start : nullptr;
+        Feature* kept = keep && y >= first_kept && y < last_kept ? keep + start : nullptr;
         for (int c = 0; c < channels; c += LANES) {
             const Vector scale = load(gain + c), shift = load(offset + c);
             for (long i = c; i < long(width) * channels; i += channels) {
@@ -75,7 +76,7 @@ struct FeatureRows {
 };
 
 // A window of some rows around the one that is computed, with `margin` more pixels at each side.
-template <class Source>
+template <class Source, class Number>
 class Window {
   public:
     Window(const Source& source, int margin, int rows, int first, int spare = 0)
@@ -85,7 +86,7 @@ class Window {
     // Make rows up to `last`, exclusive, available; they replace those that are `rows` earlier.
     void advance(int last) {
         for (; next_ < last; ++next_) {
-            float* row = start(next_) + margin_ * source_.channels;
+            Number* row = start(next_) + margin_ * source_.channels;
             const int y = Source::MIRRORS ? mirror(next_, source_.height) : std::clamp(next_, 0, source_.height - 1);
             source_.fill(y, row);
             pad(row);
@@ -93,12 +94,12 @@ class Window {
     }
 
     // Return row `y` from `margin` pixels before its first one.
-    const float* row(int y) const { return const_cast<Window*>(this)->start(y); }
+    const Number* row(int y) const { return const_cast<Window*>(this)->start(y); }
 
   private:
-    float* start(int y) { return buffer_.data() + (y + rows_) % rows_ * step_; }
+    Number* start(int y) { return buffer_.data() + (y + rows_) % rows_ * step_; }
 
-    void pad(float* row) const {
+    void pad(Number* row) const {
         const int width = source_.width, channels = source_.channels;
         const auto copy = [&](int to, int from) {
             std::copy_n(row + from * channels, channels, row + to * channels);
@@ -111,5 +112,5 @@ class Window {
     int margin_, rows_, next_;
     long step_;
     int spare_;
-    Buffer buffer_;
+    Buffer<Number> buffer_;
 };

@@ -1,26 +1,11 @@
 // Vectors of floats, as wide as the processor's, and the inner loop of every matrix product.
 #pragma once
 
-#include <cstring>
-#include <new>
-
-#if defined(__AVX__)
-constexpr int LANES = 8, TILE_ROWS = 6, ROW_VECTORS = 3;
-#else
-constexpr int LANES = 4, TILE_ROWS = 6, ROW_VECTORS = 4;
-#endif
-// GCC would load the weights again for each row.
-#if defined(__AVX__)
-#define KEEP_IN_REGISTER(vector) asm("" : "+x"(vector))
-#else
-#define KEEP_IN_REGISTER(vector)
-#endif
-
-// Weights are stored in panels of this many outputs, one after the other.
-constexpr int PANEL = 16, VECTORS = PANEL / LANES;
-// TILE_ROWS x VECTORS sums of a product, or 3 x ROW_VECTORS of the last layer, stay in registers.
+#include "numbers.h"
 
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+
+inline Vector splat(float value) { return value - Vector{}; }
 
 inline Vector load(const float* at) {
     Vector value;
@@ -30,21 +15,75 @@ inline Vector load(const float* at) {
 
 inline void store(float* at, Vector value) { std::memcpy(at, &value, sizeof value); }
 
-inline Vector splat(float value) { return value - Vector{}; }
+inline void set(float* at, float value) { *at = value; }
 
-// An array of floats, zero at first, that starts at a cache line: a load across two lines takes twice as long.
+#if defined(FLOWBRUSH_BF16)
+inline Vector load(const Bf16* at) {
+    __m256i bits;
+    std::memcpy(&bits, at, sizeof bits);
+    return Vector(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+inline void store(Bf16* at, Vector value) {
+    const __m256bh bits = _mm512_cvtneps_pbh(__m512(value));
+    std::memcpy(at, &bits, sizeof bits);
+}
+
+inline void set(Bf16* at, float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    at->bits = uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);  // to the nearest, ties to even
+}
+#endif
+
+// LANES groups of DOT numbers that are multiplied: each sum is increased by the products of a group.
+#if defined(FLOWBRUSH_BF16)
+typedef __m512i Operands;
+
+inline Operands splat_operands(const Bf16* at) {
+    int32_t pair;
+    std::memcpy(&pair, at, sizeof pair);
+    return _mm512_set1_epi32(pair);
+}
+
+inline Vector dot(Vector sums, Operands a, Operands b) {
+    return Vector(_mm512_dpbf16_ps(__m512(sums), __m512bh(a), __m512bh(b)));
+}
+#else
+typedef Vector Operands;
+
+inline Operands splat_operands(const float* at) { return splat(*at); }
+
+inline Vector dot(Vector sums, Operands a, Operands b) { return sums + a * b; }
+#endif
+
+inline Operands load_operands(const Operand* at) {
+    Operands value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+// Weights are stored in panels of this many outputs, one after the other.
+constexpr int PANEL = 16, VECTORS = PANEL / LANES;
+
+// Rows of a product whose sums stay in registers, with those of `panels` panels.
+constexpr int tile_rows(int panels) { return panels == 1 ? SINGLE_PANEL_ROWS : 24 / panels; }
+
+// An array of numbers, zero at first, that starts at a cache line: a load across two lines takes twice as long.
+template <class Number>
 class Buffer {
   public:
-    explicit Buffer(long size) : data_(new (LINE) float[size]()) {}
+    explicit Buffer(long size) : data_(new (LINE) Number[size + SPARE]()) {}
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer() { operator delete[](data_, LINE); }
 
-    float* data() { return data_; }
+    Number* data() { return data_; }
 
   private:
     static constexpr std::align_val_t LINE{64};
-    float* data_;
+    static constexpr int SPARE = 64;  // what is read together with the last numbers, and multiplied by 0
+    Number* data_;
 };
 
 // Sums and sums of squares of each channel, of one thread: double, with a float vector for each short run.
@@ -60,31 +99,43 @@ struct Moments {
     }
 };
 
-// target = a * b: ROWS rows, each made of `runs` runs of `depth` floats, and a panel of runs * depth rows.
+// Where a product goes: rows are `step` apart, panels `panel_step`.
+template <class Number>
+struct Target {
+    Number* at;
+    long step, panel_step;
+};
+
+// target = a * b: ROWS rows, each made of `runs` runs of `depth` groups, and PANELS panels of runs * depth rows.
+// STEP and DEPTH are those of the arguments if the compiler may know them, or 0.
 // Not inlined: within a large function, GCC spills registers in the inner loop.
-template <int ROWS>
-__attribute__((noinline)) void multiply(const float* const* a, int runs, long step, const float* b, int depth,
-                                        float* target, long target_step) {
-    Vector sums[ROWS][VECTORS] = {};
-    for (int run = 0; run < runs; ++run, b += long(depth) * PANEL) {
-        const float* left = a[run];
+template <int ROWS, int PANELS, int STEP, int DEPTH, class Number>
+__attribute__((noinline)) void multiply(const Operand* const* a, int runs, long any_step, const Operand* b,
+                                        int any_depth, Target<Number> target) {
+    const long step = STEP ? STEP : any_step;
+    const int depth = DEPTH ? DEPTH : any_depth;
+    const long panel_size = long(runs) * depth * PANEL * DOT;
+    Vector sums[ROWS][PANELS * VECTORS] = {};
+    for (int run = 0; run < runs; ++run, b += long(depth) * PANEL * DOT) {
+        const Operand* left = a[run];
         for (int k = 0; k < depth; ++k) {
-            Vector right[VECTORS];
-            for (int n = 0; n < VECTORS; ++n) {
-                right[n] = load(b + k * PANEL + n * LANES);
+            Operands right[PANELS * VECTORS];
+            for (int n = 0; n < PANELS * VECTORS; ++n) {
+                right[n] = load_operands(b + n / VECTORS * panel_size + (k * PANEL + n % VECTORS * LANES) * DOT);
                 KEEP_IN_REGISTER(right[n]);
             }
             for (int m = 0; m < ROWS; ++m) {
-                const Vector value = splat(left[m * step + k]);
-                for (int n = 0; n < VECTORS; ++n) sums[m][n] += value * right[n];
+                const Operands value = splat_operands(left + m * step + k * DOT);
+                for (int n = 0; n < PANELS * VECTORS; ++n) sums[m][n] = dot(sums[m][n], value, right[n]);
             }
         }
     }
     for (int m = 0; m < ROWS; ++m)
-        for (int n = 0; n < VECTORS; ++n) store(target + m * target_step + n * LANES, sums[m][n]);
+        for (int n = 0; n < PANELS * VECTORS; ++n)
+            store(target.at + m * target.step + n / VECTORS * target.panel_step + n % VECTORS * LANES, sums[m][n]);
 }
 
-// Call `work.template operator()<ROWS>(first)` for blocks of TILE_ROWS rows, and at the end for what is left.
+// Call `work.template operator()<ROWS>(first)` for blocks of MOST rows, and at the end for what is left.
 template <int ROWS, class Work>
 inline void last_rows(int first, int rows, Work&& work) {
     if constexpr (ROWS > 0) {
@@ -95,9 +146,16 @@ inline void last_rows(int first, int rows, Work&& work) {
     }
 }
 
-template <class Work>
+template <int MOST, class Work>
 inline void in_blocks(int count, Work&& work) {
     int first = 0;
-    for (; first + TILE_ROWS <= count; first += TILE_ROWS) work.template operator()<TILE_ROWS>(first);
-    last_rows<TILE_ROWS - 1>(first, count - first, work);
+    for (; first + MOST <= count; first += MOST) work.template operator()<MOST>(first);
+    last_rows<MOST - 1>(first, count - first, work);
+}
+
+// Call `work.template operator()<PANELS>(first channel)` for groups of panels that are computed together.
+template <int PANELS, class Work>
+inline void in_panels(int channel, int channels, Work&& work) {
+    for (; channel + PANELS * PANEL <= channels; channel += PANELS * PANEL) work.template operator()<PANELS>(channel);
+    if constexpr (PANELS > 1) in_panels<PANELS / 2>(channel, channels, work);
 }
