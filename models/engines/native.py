@@ -31,7 +31,7 @@ _BF16_INSTRUCTIONS = "__AVX512BF16__"
 
 
 def supports(spec: EngineSpec) -> bool:
-    """Return whether ``spec`` can run here: whole frames, widths that fit, a CPU and a compiler that have the precision."""
+    """Return whether ``spec`` can run here: whole frames, widths that fit, CPU and compiler have the precision."""
     is_plain = spec.device.type == "cpu" and spec.tiling is None and not spec.has_regions
     found = compiler()
     if not is_plain or found is None or Path(found).stem.lower() == "cl" or not is_fitting(spec.network.architecture):
