@@ -178,7 +178,7 @@ def _groups(weight: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
     size = 2 if dtype == torch.bfloat16 else 1
     missing = -weight.shape[dim] % size
     padded = torch.cat((weight, weight.narrow(dim, 0, missing) * 0), dim=dim)
-    return padded.unflatten(dim, (-1, size)).movedim(dim + 1, -1)
+    return padded.reshape(*padded.shape[:dim], -1, size, *padded.shape[dim + 1 :]).movedim(dim + 1, -1)
 
 
 def _points(kernel: Tensor, transform: Sequence[Sequence[float]]) -> Tensor:

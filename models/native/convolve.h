@@ -12,7 +12,8 @@ constexpr int MAX_KERNEL = 15;
 
 // Rows first to last of a convolution with mirrored border; weights (panels, kernel, groups, PANEL, DOT), where groups
 // are those of the kernel's row of pixels and channels, the last one filled up with zeros.
-template <class Source>
+// STEP is stride * source.channels, if the compiler may know it, or 0.
+template <int STEP, class Source>
 void convolve(const Source& source, const Operand* weights, int kernel, int stride, Output out, int first, int last,
               Moments moments) {
     const int margin = kernel / 2, depth = (kernel * source.channels + DOT - 1) / DOT;
@@ -28,7 +29,7 @@ void convolve(const Source& source, const Operand* weights, int kernel, int stri
                 const Operand* runs[MAX_KERNEL];
                 for (int k = 0; k < kernel; ++k) runs[k] = window.row(y * stride - margin + k) + x * step;
                 Feature* pixels = row + long(x) * out.channels + channel;
-                multiply<ROWS, PANELS, 0, 0>(runs, kernel, step, panels, depth, Target{pixels, out.channels, PANEL});
+                multiply<ROWS, PANELS, STEP, 0>(runs, kernel, step, panels, depth, Target{pixels, out.channels, PANEL});
                 for (int m = 0; m < ROWS; ++m)
                     for (int n = 0; n < PANELS * VECTORS; ++n) {
                         const Vector sums = load(pixels + long(m) * out.channels + n * LANES);

@@ -129,7 +129,13 @@ class Network {
     template <class Source>
     void direct(const Source& source, int kernel, int stride, const Output& out) {
         layer(out, out.height, 1, [&](const Operand* weights, int first, int last, Moments moments) {
-            convolve(source, weights, kernel, stride, out, first, last, moments);
+            const auto known = [&]<int STEP>() {
+                convolve<STEP>(source, weights, kernel, stride, out, first, last, moments);
+            };
+            const int step = stride * source.channels;
+            step == 32   ? known.template operator()<32>()
+            : step == 64 ? known.template operator()<64>()
+                         : known.template operator()<0>();
         });
     }
 

@@ -19,13 +19,13 @@ using Feature = Bf16;  // what layers store
 using Operand = Bf16;  // what is multiplied
 constexpr int DOT = 2;  // products that an instruction adds to each sum
 constexpr float WHITE = 255;  // pixels are multiplied as levels, which have 8 bits: the first weights are divided by it
-constexpr int LANES = 16, SINGLE_PANEL_ROWS = 16, MOST_PANELS = 4, ROW_VECTORS = 5;
+constexpr int LANES = 16, MOST_SUMS = 20, MOST_PANELS = 4, ROW_VECTORS = 5;
 #else
 using Feature = float;
 using Operand = float;
 constexpr int DOT = 1;
 constexpr float WHITE = 1;
-constexpr int SINGLE_PANEL_ROWS = 6, MOST_PANELS = 1;
+constexpr int MOST_SUMS = 12, MOST_PANELS = 1;
 #if defined(__AVX__)
 constexpr int LANES = 8, ROW_VECTORS = 3;
 #else

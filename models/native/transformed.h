@@ -44,7 +44,7 @@ inline void multiply_points(int points, int tiles, Tiles<Operand>& in, int input
 // interpolated at 0, A, -A, B, -B and infinity. The paper has 1 and 2, whose rounding errors are twice as large; see
 // Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", 2020, arXiv:1803.10986.
 struct Winograd {
-    static constexpr int SIDE = 6, STEP = 4, POINTS = SIDE * SIDE, CHUNK = 40;
+    static constexpr int SIDE = 6, STEP = 4, POINTS = SIDE * SIDE, CHUNK = DOT == 1 ? 40 : 20;
     static constexpr float A = 0.625f, B = 1.5f, AA = A * A, BB = B * B;  // exact
 
     static inline void spread(const Vector (&d)[SIDE], Vector (&t)[SIDE]) {
@@ -135,7 +135,7 @@ struct Winograd {
 // Nearest-neighbor upsampling by 2, then a 3x3 convolution: 9 multiplications for 4 pixels instead of 36.
 // Along one side, with pixels a, b, c: 2 outputs are w0 * (a - b) + s * b and s * b + w2 * (c - b), s = w0 + w1 + w2.
 struct Upsampling {
-    static constexpr int SIDE = 3, POINTS = SIDE * SIDE, CHUNK = 40;
+    static constexpr int SIDE = 3, POINTS = SIDE * SIDE, CHUNK = DOT == 1 ? 40 : 20;
 
     template <class Rows>
     static void transform_input(const Rows& window, int y, int first, int pixels, int channels, Tiles<Operand>& out) {

@@ -1,6 +1,8 @@
 // Vectors of floats, as wide as the processor's, and the inner loop of every matrix product.
 #pragma once
 
+#include <algorithm>
+
 #include "numbers.h"
 
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
@@ -67,7 +69,7 @@ inline Operands load_operands(const Operand* at) {
 constexpr int PANEL = 16, VECTORS = PANEL / LANES;
 
 // Rows of a product whose sums stay in registers, with those of `panels` panels.
-constexpr int tile_rows(int panels) { return panels == 1 ? SINGLE_PANEL_ROWS : 24 / panels; }
+constexpr int tile_rows(int panels) { return MOST_SUMS / std::max(panels, 2); }
 
 // An array of numbers, zero at first, that starts at a cache line: a load across two lines takes twice as long.
 template <class Number>
@@ -125,7 +127,8 @@ __attribute__((noinline)) void multiply(const Operand* const* a, int runs, long 
                 KEEP_IN_REGISTER(right[n]);
             }
             for (int m = 0; m < ROWS; ++m) {
-                const Operands value = splat_operands(left + m * step + k * DOT);
+                Operands value = splat_operands(left + m * step + k * DOT);
+                KEEP_IN_REGISTER(value);
                 for (int n = 0; n < PANELS * VECTORS; ++n) sums[m][n] = dot(sums[m][n], value, right[n]);
             }
         }
