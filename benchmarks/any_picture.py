@@ -22,13 +22,13 @@ from PIL import Image
 from benchmarks.scoring import CELL_WIDTH, add_scoring, cell, score_line, stylized_scores
 from models.registry import to_bytes
 from pipeline.config import StylizeConfig
+from pipeline.config.style_spec import Dials
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source
 from pipeline.errors import PipelineError
 from pipeline.evaluate.scores import Scores
 from pipeline.frames import Pixels
 from pipeline.media.stills import read_image, write_image
-from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
 from pipeline.system.files.atomic import write_atomically
 

@@ -10,9 +10,16 @@ from pathlib import Path, PurePath
 from typing import Annotated
 
 from pipeline.config import VideoConfig
-from pipeline.optimize_config import OPTIMIZE_OPTIONS
-from pipeline.options import Argument, Option, OptionsOf, check_settings, option_named
-from pipeline.style_spec import PICTURE_SUFFIXES, check_pictures, is_picture, parse_blend, parse_regions, parse_style
+from pipeline.config.optimize import OPTIMIZE_OPTIONS
+from pipeline.config.options import Argument, Option, OptionsOf, check_settings, option_named
+from pipeline.config.style_spec import (
+    PICTURE_SUFFIXES,
+    check_pictures,
+    is_picture,
+    parse_blend,
+    parse_regions,
+    parse_style,
+)
 from pipeline.system.folders import cache_folder
 from pipeline.system.urls import join_url
 

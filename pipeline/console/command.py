@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.config.options import Argument, Field, configure, options_of
 from pipeline.console.terminal import error_lines, usage_errors
-from pipeline.options import Argument, Field, configure, options_of
 
 
 def configured(command: Callable[..., None]) -> Callable[..., None]:

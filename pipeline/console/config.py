@@ -6,8 +6,8 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from pipeline.config import Device, Paint, Stillness
-from pipeline.options import Option, check_settings
-from pipeline.style_spec import Dials, check_dials, check_pictures
+from pipeline.config.options import Option, check_settings
+from pipeline.config.style_spec import Dials, check_dials, check_pictures
 
 
 def read_pictures(texts: Iterable[str]) -> tuple[str, ...]:

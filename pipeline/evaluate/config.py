@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pipeline.options import Argument, Option, check_settings
+from pipeline.config.options import Argument, Option, check_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX
-from pipeline.options import Argument, Option, check_settings
-from pipeline.style_spec import parse_blend
+from pipeline.config.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX
+from pipeline.config.options import Argument, Option, check_settings
+from pipeline.config.style_spec import parse_blend
 
 SUFFIX = ".onnx"
 

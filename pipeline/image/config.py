@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pipeline.config import DecodeConfig, FeatherPx, InvertMask, MaskFile, NoTag, StylizeConfig, check_mask_options
-from pipeline.options import Argument, Option, OptionsOf, check_settings
+from pipeline.config.options import Argument, Option, OptionsOf, check_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from pipeline.arguments import read_frame_size, read_memory
 from pipeline.config import Device, StylizeConfig
-from pipeline.optimize_config import OptimizeConfig
-from pipeline.options import Argument, Option, OptionsOf, check_settings
-from pipeline.style_spec import check_pictures
+from pipeline.config.arguments import read_frame_size, read_memory
+from pipeline.config.optimize import OptimizeConfig
+from pipeline.config.options import Argument, Option, OptionsOf, check_settings
+from pipeline.config.style_spec import check_pictures
 
 # A texture has no content, and no frames before it.
 _WITHOUT = ("init", "content_layers", "content_weight", "temporal_weight", "memory_frames")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pipeline.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_frame_size
 from pipeline.config import StylizeConfig
+from pipeline.config.arguments import LARGEST_SIDE_PX, SMALLEST_SIDE_PX, read_frame_size
+from pipeline.config.optimize import OPTIMIZE_OPTIONS
+from pipeline.config.options import Argument, Option, OptionsOf, check_settings
+from pipeline.config.style_spec import parse_blend
 from pipeline.live.capture.connection.address import read_address
 from pipeline.live.sinks.display import has_display
-from pipeline.optimize_config import OPTIMIZE_OPTIONS
-from pipeline.options import Argument, Option, OptionsOf, check_settings
-from pipeline.style_spec import parse_blend
 
 DEFAULT_FPS = 30.0
 """Frame rate if neither the source nor the user gives one, and the highest that is taken from a source."""

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.config.style_spec import Dials, is_picture
 from pipeline.errors import InputError, PipelineError
 from pipeline.live.controls import Controls
-from pipeline.style_spec import Dials, is_picture
 from pipeline.stylize.picture_style import load_predictor
 from pipeline.system.files.names import why_outside
 

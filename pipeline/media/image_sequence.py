@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from pipeline.config.style_spec import PICTURE_SUFFIXES
 from pipeline.errors import InputError
-from pipeline.style_spec import PICTURE_SUFFIXES
 
 # A percent sign that is meant, or a number, with the digits it has at least.
 _NUMBER = re.compile(r"%%|%(?:0(\d{1,2}))?d")

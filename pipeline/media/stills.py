@@ -26,9 +26,9 @@ from PIL import (  # noqa: F401 - each plugin registers its format
     _imaging,
 )
 
+from pipeline.config.style_spec import PICTURE_SUFFIXES
 from pipeline.errors import InputError, OutputError, reason_of
 from pipeline.frames import Pixels
-from pipeline.style_spec import PICTURE_SUFFIXES
 from pipeline.system.files.atomic import write_atomically
 from pipeline.system.files.names import why_taken
 from pipeline.system.files.reading import open_input

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import WeightsError, find
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config.mask_spec import parse_mask
+from pipeline.config.style_spec import blends_of, is_picture, parse_blend, style_name
 from pipeline.errors import InputError, StyleError
-from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import ImageSequence, find_sequence
-from pipeline.style_spec import blends_of, is_picture, parse_blend, style_name
 from pipeline.system.files.reading import input_signature, open_input
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import StylizeConfig
-from pipeline.style_spec import is_picture, parse_style, rename_styles
+from pipeline.config.style_spec import is_picture, parse_style, rename_styles
 
 Refine = Callable[[Path, Path], bytes]
 """Called as ``refine(picture, preview)``; returns the content of a weight file, draws into ``preview`` meanwhile."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config.mask_spec import parse_mask
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source
 from pipeline.encode.errors import encode_errors
@@ -15,7 +16,6 @@ from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.sequence import SequencePlan, SequenceWriter
 from pipeline.encode.writer import EncodeReport, FileWriter, Writer
 from pipeline.frames import Frame, State
-from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import is_sequence
 from pipeline.media.packets import SidePackets
 from pipeline.notices import Notify

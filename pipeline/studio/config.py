@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pipeline.arguments import read_memory
 from pipeline.config import Device, Engine
-from pipeline.options import Option, check_settings
+from pipeline.config.arguments import read_memory
+from pipeline.config.options import Option, check_settings
 
 # RFC 1123 names, and addresses with or without the brackets of IPv6.
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?", re.ASCII)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from pipeline.config import Stability, StylizeConfig
-from pipeline.style_spec import WeightedStyle
+from pipeline.config.style_spec import WeightedStyle
 
 MOST_TEXT = 16_384
 """Longest text from a browser, in characters."""

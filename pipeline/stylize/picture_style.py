@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import models.predictor
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
+from pipeline.config.style_spec import Dials, style_name
 from pipeline.errors import StyleError
 from pipeline.frames import Pixels
 from pipeline.media.style_image import at_size, check_picture, read_picture
-from pipeline.style_spec import Dials, style_name
 from pipeline.system.files.reading import open_input
 
 if TYPE_CHECKING:

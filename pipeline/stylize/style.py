@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from models.registry import LoadedStyle, StyleMetadata, WeightsError, bundled, find, load, read_catalog
 from pipeline.config import StylizeConfig
+from pipeline.config.style_spec import Dials, is_picture, parse_blend, parse_regions, style_name
 from pipeline.errors import InputError, StyleError
 from pipeline.frames import VideoInfo
 from pipeline.media.style_image import check_picture
-from pipeline.style_spec import Dials, is_picture, parse_blend, parse_regions, style_name
 
 if TYPE_CHECKING:
     from models.network import Style, StyleNetwork

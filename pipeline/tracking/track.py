@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from pipeline.arguments import SMALLEST_SIDE_PX
 from pipeline.config import DecodeConfig, VideoConfig
+from pipeline.config.arguments import SMALLEST_SIDE_PX
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import Source, open_source
 from pipeline.encode.errors import encode_errors

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.config import Device
-from pipeline.options import Argument, Option, Setting, check_settings
-from pipeline.style_spec import style_name
+from pipeline.config.options import Argument, Option, Setting, check_settings
+from pipeline.config.style_spec import style_name
 
 if TYPE_CHECKING:
     from models.training.config import TrainingConfig

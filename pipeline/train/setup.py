@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import models.predictor
 from models.registry import Catalog, LoadedStyle, StyleMetadata, WeightsError, bundled, load, read_catalog
+from pipeline.config.style_spec import Dials
 from pipeline.errors import DeviceError, InputError, StyleError, first_line
 from pipeline.media.stills import is_still_image
 from pipeline.media.style_image import at_size, is_flat
 from pipeline.notices import Notify
-from pipeline.style_spec import Dials
 from pipeline.stylize.device import find_device
 from pipeline.stylize.loss_networks import digest, find_loss_networks
 from pipeline.system.folders import cache_folder

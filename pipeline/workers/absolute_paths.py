@@ -9,11 +9,11 @@ from typing import Any
 
 from models.registry import is_weight_file
 from pipeline.config import VideoConfig
+from pipeline.config.mask_spec import parse_mask
+from pipeline.config.style_spec import is_picture, rename_styles
 from pipeline.errors import DeviceError, InputError, OutputError
-from pipeline.mask_spec import parse_mask
 from pipeline.resume.fingerprint import content_hash, differences_here, is_same_content
 from pipeline.resume.work_folder.manifest import NAME, work_dir_path
-from pipeline.style_spec import is_picture, rename_styles
 from pipeline.system.files.reading import file_signature
 from pipeline.workers.protocol import JoinJob, SegmentJob
 

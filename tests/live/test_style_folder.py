@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.config.style_spec import Dials
 from pipeline.errors import InputError, StyleError
 from pipeline.live.controls import Controls
 from pipeline.live.session import LiveSession
 from pipeline.live.style_folder import StyleFolder
 from pipeline.live.stylize.style_mixer import load_style_mixer
-from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
 from tests.support.live import FakeCamera, Memory, plain_config, wait_for
 from tests.support.networks.pictures import write_picture

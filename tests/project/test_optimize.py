@@ -10,10 +10,10 @@ from PIL import Image
 
 from pipeline import stylize_frames
 from pipeline.config import VideoConfig
+from pipeline.config.optimize import OptimizeConfig
 from pipeline.errors import InputError
 from pipeline.image.config import ImageConfig
 from pipeline.image.run import stylize_images
-from pipeline.optimize_config import OptimizeConfig
 from pipeline.resume.fingerprint import optimize_identity
 from pipeline.resume.work_folder.manifest import work_dir_path
 from pipeline.run import stylize_video

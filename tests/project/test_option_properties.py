@@ -9,12 +9,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.arguments import LARGEST_SIDE_PX, READERS, SMALLEST_SIDE_PX, read_frame_size, read_memory, read_seconds
 from pipeline.batch.config import read_styles
 from pipeline.config import DecodeConfig, EncodeConfig, StylizeConfig, VideoConfig
+from pipeline.config.arguments import (
+    LARGEST_SIDE_PX,
+    READERS,
+    SMALLEST_SIDE_PX,
+    read_frame_size,
+    read_memory,
+    read_seconds,
+)
+from pipeline.config.options import configure, option_named, options_of
+from pipeline.config.style_spec import parse_blend, rename_styles
 from pipeline.errors import printable
-from pipeline.options import configure, option_named, options_of
-from pipeline.style_spec import parse_blend, rename_styles
 
 # What people and attackers write: any text, text that is almost right, and what TOML gives.
 texts = st.text(max_size=40) | st.from_regex(r"[-+]?[0-9.:,eExGMKiB# ]{0,20}", fullmatch=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import StylizeConfig
+from pipeline.config.style_spec import WeightedStyle, parse_blend
 from pipeline.studio.settings import MOST_TEXT, default_settings, parse_json, read_settings
-from pipeline.style_spec import WeightedStyle, parse_blend
 
 KNOWN = ("great-wave", "minotaur", "mondrian")
 ANYTHING = st.recursive(

@@ -9,8 +9,8 @@ from PIL import Image
 
 from models.registry import LoadedStyle, to_bytes
 from pipeline import StylizeConfig, stylize_frames
+from pipeline.config.style_spec import Dials
 from pipeline.errors import InputError, StyleError
-from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import _predict, predict_style
 from pipeline.stylize.style import find_style, load_style_settings
 from tests.support.media import moving_square

@@ -12,6 +12,7 @@ from models.network import Architecture, StyleNetwork
 from models.registry import StyleMetadata, to_bytes
 from pipeline.batch.config import read_styles
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config.style_spec import parse_blend, parse_regions, parse_style, rename_styles
 from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import DeviceError, StyleError
 from pipeline.frames import Frame, SegmentBoundary
@@ -19,7 +20,6 @@ from pipeline.image.config import ImageConfig
 from pipeline.image.run import stylize_images
 from pipeline.live.config import LiveConfig
 from pipeline.resume.fingerprint import style_hashes
-from pipeline.style_spec import parse_blend, parse_regions, parse_style, rename_styles
 from pipeline.stylize.style import find_style
 from pipeline.stylize.stylizer import Stylizer
 from tests.support.media import moving_square

@@ -26,8 +26,8 @@ from models.training.objective import LossWeights, Objective, StylizedPairs
 from models.training.pairs import FramePairs
 from models.training.report import TrainingReport
 from models.training.synthetic_motion import MARGIN_PX
+from pipeline.config.style_spec import Dials
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
-from pipeline.style_spec import Dials
 from pipeline.stylize.loss_networks import digest
 from pipeline.stylize.picture_style import predict_style
 from pipeline.train.config import (

@@ -22,11 +22,11 @@ from pathlib import Path, PurePath
 from pipeline.batch.config import read_style_images, read_styles
 from pipeline.batch.inputs.clips import InputFile, find_clips
 from pipeline.config import VideoConfig
+from pipeline.config.mask_spec import parse_mask
+from pipeline.config.options import option_named
+from pipeline.config.style_spec import rename_styles
 from pipeline.errors import InputError, PipelineError
-from pipeline.mask_spec import parse_mask
 from pipeline.notices import Notify
-from pipeline.options import option_named
-from pipeline.style_spec import rename_styles
 
 Fault = tuple[str, PipelineError | ValueError]
 """A place in a job file, or nothing, and what is wrong there."""

@@ -10,15 +10,15 @@ from pipeline.batch.config import NAME, STATE_FOLDER, BatchConfig
 from pipeline.batch.inputs.clips import JOB_FILES, InputFile, find_clips
 from pipeline.batch.inputs.jobfile import Fault, Row, raise_first, read_job_file
 from pipeline.config import VideoConfig
+from pipeline.config.options import configure, option_named
+from pipeline.config.style_spec import has_picture
 from pipeline.decode.masks.mask import make_mask
 from pipeline.errors import InputError, OutputError, PipelineError
 from pipeline.media.codecs import check_encoder
 from pipeline.media.containers import container_for
 from pipeline.media.image_sequence import find_sequence
 from pipeline.notices import Notify
-from pipeline.options import configure, option_named
 from pipeline.resume.work_folder.manifest import LONGEST_NAME_BYTES, SUFFIX
-from pipeline.style_spec import has_picture
 from pipeline.stylize.device import find_device
 from pipeline.stylize.style import find_style
 from pipeline.system.files.names import is_inside, why_outside

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from pipeline.config.mask_spec import ColorKey, LumaRange
 from pipeline.frames import Pixels
-from pipeline.mask_spec import ColorKey, LumaRange
 
 Amount = NDArray[np.float32]
 """How much of each pixel is stylized: ``(height, width, 1)`` in [0, 1]."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from pipeline.config import DecodeConfig, VideoConfig
+from pipeline.config.mask_spec import parse_mask
 from pipeline.decode.masks.frame_mask import Amount, DerivedMask, FrameMask
 from pipeline.decode.masks.luma import mask_luma
 from pipeline.decode.masks.tracked_mask import TrackedMask
@@ -20,7 +21,6 @@ from pipeline.decode.sequence import CONTAINER, as_frame
 from pipeline.decode.source import Source, open_source
 from pipeline.errors import InputError
 from pipeline.frames import Pixels, VideoInfo
-from pipeline.mask_spec import parse_mask
 from pipeline.media.image_sequence import is_sequence
 from pipeline.media.photo.reader import read_stored
 from pipeline.media.pixels.orientation import rotate
@@ -67,7 +67,7 @@ def make_mask(
     feather_px: float = 0.0,
     inverted: bool = False,
 ) -> FrameMask:
-    """Return a mask that is a file, or one that is made from each frame; see `pipeline.mask_spec` and `Mask`.
+    """Return a mask that is a file, or one that is made from each frame; see `pipeline.config.mask_spec` and `Mask`.
 
     Raises:
         InputError: the file cannot be read.

@@ -9,10 +9,10 @@ from typing import cast
 import cv2
 import numpy as np
 
+from pipeline.config.style_spec import is_picture
 from pipeline.frames import Pixels
 from pipeline.live.controls import Snapshot
 from pipeline.live.keys import BINDINGS
-from pipeline.style_spec import is_picture
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, RED = (255, 255, 255), (60, 60, 255)  # BGR, as OpenCV shows it

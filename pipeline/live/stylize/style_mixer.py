@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from models.registry import LoadedStyle, StyleMetadata, WeightsError
+from pipeline.config.style_spec import Dials, parse_blend
 from pipeline.errors import StyleError
-from pipeline.style_spec import Dials, parse_blend
 from pipeline.stylize.style import bundled_styles, load_style_settings, styles_in
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def style_names(spec: str, dials: Dials | None = None) -> tuple[str, ...]:
     Bundled styles are left out if their network cannot be mixed with that of ``spec``.
 
     Args:
-        spec: see `pipeline.style_spec.parse_blend`.
+        spec: see `pipeline.config.style_spec.parse_blend`.
         dials: how the styles of pictures are predicted.
 
     Raises:
         StyleError: there is no such style, or its weights are unusable.
         InputError: a picture cannot be read, or is too small.
-        ValueError: see `pipeline.style_spec.parse_blend`.
+        ValueError: see `pipeline.config.style_spec.parse_blend`.
     """
     names = [spec]
     if len(parse_blend(spec)) == 1 and "#" in spec:

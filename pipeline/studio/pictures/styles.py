@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from pipeline.config.style_spec import style_name
 from pipeline.errors import reason_of
 from pipeline.studio.answers import RequestError
 from pipeline.studio.render.arrival import checked_name, checked_size, write_body
@@ -14,7 +15,6 @@ from pipeline.studio.render.records import new_id, read_records, write_record
 from pipeline.studio.render.space import Space
 from pipeline.studio.render.stills import PictureAnswer, Stills
 from pipeline.studio.settings import PICTURE, PICTURE_GONE
-from pipeline.style_spec import style_name
 from pipeline.system.files.atomic import remove, write_atomically
 from pipeline.system.files.reading import read_own
 from pipeline.system.folders import make_private, remove_private

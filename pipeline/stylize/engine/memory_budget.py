@@ -128,7 +128,7 @@ def queue_depth(depth: int, info: VideoInfo) -> int:
 
 
 def format_bytes(count: int) -> str:
-    """Return ``count`` as `pipeline.arguments.read_memory` reads it, rounded up to one decimal: ``4.2G``, ``500M``."""
+    """Return ``count`` as `read_memory` reads it, rounded up to one decimal: ``4.2G``, ``500M``."""
     unit, letter = (2**30, "G") if count >= 2**30 else (2**20, "M")
     tenths = -(-10 * count // unit)
     return f"{tenths // 10}{letter}" if letter == "M" and tenths % 10 == 0 else f"{tenths / 10:.1f}{letter}"

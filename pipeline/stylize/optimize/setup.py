@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import StylizeConfig
+from pipeline.config.optimize import OptimizeConfig
+from pipeline.config.style_spec import parse_blend
 from pipeline.errors import InputError
 from pipeline.media.stills import read_image
 from pipeline.media.style_image import SUFFICIENT_PX, check_picture
 from pipeline.notices import Notify
-from pipeline.optimize_config import OptimizeConfig
-from pipeline.style_spec import parse_blend
 from pipeline.stylize.device import find_device
 from pipeline.stylize.engine.memory_budget import BASE_BYTES, default_bound
 from pipeline.stylize.loss_networks import find_loss_networks

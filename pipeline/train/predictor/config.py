@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pipeline.config import Device
-from pipeline.options import Argument, Option, Setting, check_settings
+from pipeline.config.options import Argument, Option, Setting, check_settings
 from pipeline.train.config import SHORTEST_COMPILED_MINUTES
 
 if TYPE_CHECKING:

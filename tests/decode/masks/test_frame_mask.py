@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pipeline.config import StylizeConfig, VideoConfig
+from pipeline.config.mask_spec import ColorKey, LumaRange, parse_mask
 from pipeline.decode.masks.frame_mask import blend
 from pipeline.decode.masks.mask import make_mask
-from pipeline.mask_spec import ColorKey, LumaRange, parse_mask
 from pipeline.resume.fingerprint import mask_hash
 
 ZERO = Fraction(0)

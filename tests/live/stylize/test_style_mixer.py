@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.registry import bundled
+from pipeline.config.style_spec import Dials
 from pipeline.errors import StyleError
 from pipeline.live.stylize.style_mixer import load_style_mixer, style_names
-from pipeline.style_spec import Dials
 from pipeline.stylize.picture_style import predict_style
 from tests.support.networks.pictures import write_picture
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from models.registry import BUNDLED
+from pipeline.config.style_spec import WeightedStyle
 from pipeline.errors import DeviceError, PipelineError
 from pipeline.frames import Pixels
 from pipeline.live.controls import WeightFade
@@ -32,7 +33,6 @@ from pipeline.studio.live.statistics import Newcomers, Speed
 from pipeline.studio.live.turns import Turns, turn_rate
 from pipeline.studio.live.viewer import CROSS_FADE_SECONDS, Outbox, ReceivedFrame, Viewer
 from pipeline.studio.settings import ViewerSettings, default_settings
-from pipeline.style_spec import WeightedStyle
 from tests.support.live import wait_for
 from tests.support.media import moving_square
 from tests.support.studio.asynchronous import run_async

@@ -14,8 +14,8 @@ from models.engines.build import build_engine
 from models.engines.engine import EngineSpec
 from models.network import Architecture, StyleNetwork
 from models.tiled.tiling import Tiling
-from pipeline.arguments import read_memory
 from pipeline.config import StylizeConfig
+from pipeline.config.arguments import read_memory
 from pipeline.errors import DeviceError, TooLittleMemoryError
 from pipeline.frames import Frame
 from pipeline.stylize.engine.memory_budget import (

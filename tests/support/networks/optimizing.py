@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.config import StylizeConfig
-from pipeline.optimize_config import OptimizeConfig
+from pipeline.config.optimize import OptimizeConfig
 from tests.support.networks.training import write
 from tests.support.tiny import stripes, torchvision_vgg19_state
 

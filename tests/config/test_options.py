@@ -10,17 +10,26 @@ import pytest
 import typer
 
 import cli
-from pipeline.arguments import read_frame_size, read_memory, read_seconds
 from pipeline.batch.config import BatchConfig
 from pipeline.batch.inputs.jobs import video_config
 from pipeline.config import DecodeConfig, EncodeConfig, RefineConfig, StylizeConfig, VideoConfig
+from pipeline.config.arguments import read_frame_size, read_memory, read_seconds
+from pipeline.config.optimize import OPTIMIZE_OPTIONS, OptimizeConfig
+from pipeline.config.options import (
+    Argument,
+    Option,
+    OptionsOf,
+    Setting,
+    check_settings,
+    configure,
+    option_named,
+    options_of,
+)
 from pipeline.console.config import PreviewConfig
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.image.config import ImageConfig
 from pipeline.image.pattern_config import PatternConfig
 from pipeline.live.config import LiveConfig, SinkConfig
-from pipeline.optimize_config import OPTIMIZE_OPTIONS, OptimizeConfig
-from pipeline.options import Argument, Option, OptionsOf, Setting, check_settings, configure, option_named, options_of
 from pipeline.train.config import TrainConfig
 
 COMMANDS: dict[str, tuple[type, ...]] = {

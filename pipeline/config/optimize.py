@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pipeline.options import Option, Setting, check_settings, options_of
+from pipeline.config.options import Option, Setting, check_settings, options_of
 
 if TYPE_CHECKING:
     from models.optimize.settings import OptimizeSettings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import StylizeConfig
-from pipeline.style_spec import Dials, WeightedStyle, has_picture, is_picture, parse_blend, rename_styles
+from pipeline.config.style_spec import Dials, WeightedStyle, has_picture, is_picture, parse_blend, rename_styles
 
 
 @pytest.mark.parametrize(

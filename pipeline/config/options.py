@@ -17,7 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipeline.arguments import READERS, WrongTypeError
+from pipeline.config.arguments import READERS, WrongTypeError
 
 _UNITS = {"_seconds": "s", "_ms": "ms"}
 _METAVARS = {int: "N", float: "NUMBER", Fraction: "TIME", Path: "FILE"}
