@@ -25,12 +25,12 @@ from pipeline.console.tables import (
     live_line,
     partial_training,
     pattern_line,
-    predictor_line,
     print_cameras,
     print_findings,
     print_speed,
     print_styles,
-    training_lines,
+    training_line,
+    try_line,
     video_line,
 )
 from pipeline.console.terminal import INTERRUPTED, say, usage_errors
@@ -309,11 +309,11 @@ def train(config: TrainConfig, quiet: Quiet = False, verbose: Verbose = False) -
     with usage_errors():
         config.settings()
         config.weights()
-    with Bar("training", quiet, left=lambda: partial_training(config), first="reading, compiling") as bar:
+    with Bar("training", quiet, left=lambda: partial_training(config.output), first="reading, compiling") as bar:
         result = learn(config, bar.steps, notify=bar.note)
     if not quiet:
-        for line in training_lines(config, result):
-            say(line)
+        say(training_line(result))
+        say(try_line(config))
 
 
 @app.command()
@@ -324,10 +324,11 @@ def train_predictor(config: PredictorTrainConfig, quiet: Quiet = False, verbose:
 
     with usage_errors():
         config.settings()
-    with Bar("training", quiet, left=lambda: partial_training(config), first="reading, compiling") as bar:
+        config.weights()
+    with Bar("training", quiet, left=lambda: partial_training(config.output), first="reading, compiling") as bar:
         result = learn(config, bar.steps, notify=bar.note)
     if not quiet:
-        say(predictor_line(config, result))
+        say(training_line(result))
 
 
 @app.command()

@@ -73,7 +73,7 @@ def _refine(arguments: argparse.Namespace, picture: Path, rate: float) -> None:
         tempfile.TemporaryDirectory() as folder,
         patch("models.training.trainer.Trainer", ShowingTrainer),
         patch("pipeline.train.config.UNLIMITED_STEPS", arguments.steps),
-        patch("pipeline.train.config.SHORTEST_COMPILED_MINUTES", LONG_SECONDS),
+        patch("pipeline.train.shared_options.SHORTEST_COMPILED_MINUTES", LONG_SECONDS),
         patch("pipeline.train.refine.LEARNING_RATE", rate),
     ):
         refine_picture(config, picture, Path(folder) / "preview.png", report=report, notify=lambda line: None)

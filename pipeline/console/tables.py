@@ -2,9 +2,11 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import printable
+from pipeline.train.shared_options import checkpoint_of, preview_of
 
 if TYPE_CHECKING:
     from models.registry import StyleMetadata
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.live.statistics import LiveSummary
     from pipeline.summary import Summary
     from pipeline.train.config import TrainConfig
-    from pipeline.train.predictor.config import PredictorTrainConfig
     from pipeline.train.train import TrainSummary
 
 WHY_TRAINING_ENDED = {
@@ -145,26 +146,26 @@ def export_line(summary: "ExportSummary") -> str:
     return f"{summary.output}: {what}; {checked}"
 
 
-def partial_training(config: "TrainConfig | PredictorTrainConfig") -> str:
+def partial_training(output: Path) -> str:
     """Return what an interrupted training leaves."""
-    if config.checkpoint.exists():
-        return f"{config.checkpoint} has the progress so far; --resume continues"
+    checkpoint = checkpoint_of(output)
+    if checkpoint.exists():
+        return f"{checkpoint} has the progress so far; --resume continues"
     return "no step was finished, so there is no checkpoint"
 
 
-def predictor_line(config: "PredictorTrainConfig", result: "TrainSummary") -> str:
-    """Return a line on a training of the predictor."""
-    took = f"{result.steps} steps in {result.seconds / 60:.1f} minutes{WHY_TRAINING_ENDED.get(result.ended, '')}"
-    return f"{result.output}: {took}, judged by {' and '.join(result.loss_networks)}; see {config.preview}"
-
-
-def training_lines(config: "TrainConfig", result: "TrainSummary") -> tuple[str, str]:
-    """Return a line on a training, and one with a command to try."""
-    from pipeline.train.data import CLIP_ENDINGS
-
+def training_line(result: "TrainSummary") -> str:
+    """Return a line on a training."""
     took = f"{result.steps} steps in {result.seconds / 60:.1f} minutes{WHY_TRAINING_ENDED.get(result.ended, '')}"
     judges = " and ".join(result.loss_networks)
+    return f"{result.output}: {took}, judged by {judges}; see {preview_of(result.output)}"
+
+
+def try_line(config: "TrainConfig") -> str:
+    """Return a line with a command that uses the first of the trained styles."""
+    from pipeline.train.data import CLIP_ENDINGS
+
     first = f"#{next(iter(config.paintings))}" if len(config.paintings) > 1 else ""
     example = next((str(path) for path in config.content if path.suffix.lower() in CLIP_ENDINGS), "INPUT.mp4")
-    command = ["flowbrush", "video", example, "stylized.mp4", "--style", f"{result.output}{first}"]
-    return f"{result.output}: {took}, judged by {judges}; see {config.preview}", f"Try it: {shlex.join(command)}"
+    command = ["flowbrush", "video", example, "stylized.mp4", "--style", f"{config.output}{first}"]
+    return f"Try it: {shlex.join(command)}"

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pipeline.config import Device
 from pipeline.config.options import Argument, Option, Setting, check_settings
 from pipeline.config.style_spec import style_name
+from pipeline.train.shared_options import (
+    SHORTEST_COMPILED_MINUTES,
+    Compile,
+    ContentFiles,
+    ContentWeight,
+    FeatureWeight,
+    LossNetworks,
+    Output,
+    Overwrite,
+    Resume,
+    Seed,
+    StrokesWeight,
+    StructureWeight,
+    StyleWeight,
+    ValidateEvery,
+    VariationWeight,
+    loss_weights,
+)
 
 if TYPE_CHECKING:
     from models.training.config import TrainingConfig
@@ -20,9 +38,6 @@ STEPS, MINUTES = 800, 9.0
 """Per style, if neither is given."""
 
 UNLIMITED_STEPS = 10**6
-SHORTEST_COMPILED_MINUTES = 2
-"""Below this, compiling would take too large a part of the time."""
-
 NETWORK_RATE, VECTORS_FIRST, PLATEAU = 1.0, 0.0, 4
 """Of a run that neither is told otherwise nor resumed: `TrainingConfig.network_rate` and so on."""
 
@@ -56,11 +71,8 @@ class TrainConfig:
             read=read_paintings,
         ),
     ]
-    output: Annotated[Path, Option("The weight file to write, .safetensors.")]
-    content: Annotated[
-        Sequence[Path],
-        Option("Clips, photos or folders to train on; repeatable. Default: the sample clips.", metavar="PATH"),
-    ] = ()
+    output: Output
+    content: ContentFiles = ()
     minutes: Annotated[
         float | None,
         Option("Minutes to train, without downloads. Default: 9 for each style, unless --steps is given.", metavar="N"),
@@ -83,9 +95,7 @@ class TrainConfig:
     early_end: Annotated[
         bool, Option("Train to the end even if validation no longer improves.", name="no_early_end")
     ] = True
-    loss_weights: Annotated[
-        Sequence[Path], Option("Weights of a loss network; repeatable. Default: torchvision's VGG-19.")
-    ] = ()
+    loss_weights: LossNetworks = ()
     painting_px: Annotated[
         int,
         Option(
@@ -94,20 +104,20 @@ class TrainConfig:
     ] = 400
     batch: Annotated[int, Option("Pairs of frames in a step.")] = 1
     crop_px: Annotated[int, Option("Side of the training crops.", metavar="PX")] = 256
-    style_weight: Annotated[float, Option("Weight of the style loss.")] = 20.0
-    strokes_weight: Annotated[float, Option("Weight of the brushwork loss: strokes without color.")] = 40.0
-    structure_weight: Annotated[float, Setting("Weight of the brushwork loss of deep features.")] = 10.0
+    style_weight: StyleWeight = 20.0
+    strokes_weight: StrokesWeight = 40.0
+    structure_weight: StructureWeight = 10.0
     distribution_weight: Annotated[
-        float, Option("Weight of the distributions of colors and features: rare colors, as stars in a night.")
+        float, Option("Weight of the distributions of colors and features: rare colors, as stars in a night.", min=0)
     ] = 10.0
-    content_weight: Annotated[float, Option("Weight of the content loss.")] = 1.0
-    variation_weight: Annotated[float, Option("Weight of the total variation loss.")] = 2.0
+    content_weight: ContentWeight = 1.0
+    variation_weight: VariationWeight = 2.0
     adversarial: Annotated[
         float,
         Option("Weight of a network that learns to tell frames from the style image.", metavar="WEIGHT"),
     ] = 0.0
-    output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.")] = 800.0
-    feature_weight: Annotated[float, Setting("Weight of the stability of the network's features.")] = 0.5
+    output_weight: Annotated[float, Setting("Weight of the stability of the stylized frames.", min=0)] = 800.0
+    feature_weight: FeatureWeight = 0.5
     learning_rate: Annotated[float, Setting("Highest learning rate of the schedule, that of the style vectors.")] = 3e-3
     network_rate: Annotated[
         float | None,
@@ -120,9 +130,7 @@ class TrainConfig:
     plateau: Annotated[
         int | None, Setting("Validations without improvement that end the run early, 0 for never. Default: 4.")
     ] = None
-    validate_every: Annotated[
-        int, Option("Steps between validations, previews and checkpoints.", name="preview_every")
-    ] = 50
+    validate_every: ValidateEvery = 50
     validation_crops: Annotated[int, Setting("Largest number of images to validate on.")] = 6
     cards: Annotated[
         Path | None,
@@ -130,10 +138,10 @@ class TrainConfig:
     ] = None
     licence: Annotated[str, Option("Licence of the weights, written into the file.", metavar="TEXT")] = "not stated"
     device: Device = "auto"
-    compile: Annotated[bool, Option("Do not use torch.compile.", name="no_compile")] = True
-    seed: Annotated[int, Option("Seed of crops and random weights.")] = 0
-    resume: Annotated[bool, Option("Continue from the checkpoint of an interrupted run.")] = False
-    overwrite: Annotated[bool, Option("Replace an existing output.")] = False
+    compile: Compile = True
+    seed: Seed = 0
+    resume: Resume = False
+    overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -142,8 +150,6 @@ class TrainConfig:
         for name in self.paintings:
             if not name or set(name) & set("#/\\"):
                 raise ValueError(f"{name!r} cannot be the name of a style; write NAME=FILE, without #, / and \\")
-        if self.output.suffix != ".safetensors":
-            raise ValueError(f"{self.output}: a weight file ends in .safetensors")
         if self.from_scratch and self.start is not None:
             raise ValueError("--start and --from-scratch exclude each other")
         if not (math.isfinite(self.stroke_size) and self.stroke_size > 0):
@@ -198,28 +204,7 @@ class TrainConfig:
         Raises:
             ValueError: one of them is negative.
         """
-        from models.training.objective import LossWeights
-
-        return LossWeights(
-            style=self.style_weight,
-            strokes=self.strokes_weight,
-            structure=self.structure_weight,
-            distribution=self.distribution_weight,
-            content=self.content_weight,
-            variation=self.variation_weight,
-            output=self.output_weight * self.stillness,
-            feature=self.feature_weight * self.stillness,
-        )
-
-    @property
-    def checkpoint(self) -> Path:
-        """File beside the output from which an interrupted run resumes."""
-        return self.output.with_suffix(".checkpoint")
-
-    @property
-    def preview(self) -> Path:
-        """Image of held-out photos and their stylized versions, rewritten at each validation."""
-        return self.output.with_suffix(".preview.png")
+        return loss_weights(self).turned(1, self.stillness)
 
 
 def _value_or(value: float | None, default: float) -> float:

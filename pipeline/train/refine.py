@@ -64,8 +64,9 @@ def _trainer(config: VideoConfig, picture: Path, predicted: "LoadedStyle", notif
     from models.training.config import TrainingConfig
     from models.training.objective import LossWeights
     from models.training.trainer import Trainer
-    from pipeline.train.config import SHORTEST_COMPILED_MINUTES, UNLIMITED_STEPS
+    from pipeline.train.config import UNLIMITED_STEPS
     from pipeline.train.setup import compiling, find_objective, training_device
+    from pipeline.train.shared_options import SHORTEST_COMPILED_MINUTES
 
     started, minutes = time.monotonic(), config.refine.seconds / 60
     device = training_device(config.stylize.device, notify)

@@ -15,6 +15,7 @@ from pipeline.system.files.atomic import remove, write_atomically
 from pipeline.system.files.names import why_taken
 from pipeline.system.lock import hold_lock
 from pipeline.train.checkpoint import restore, write_checkpoint
+from pipeline.train.shared_options import checkpoint_of, preview_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +35,6 @@ class RunConfig(Protocol):
     Attributes:
         output: the weight file.
         start: file that it starts from, None for other weights.
-        checkpoint: file beside the output from which an interrupted run resumes.
-        preview: image that is rewritten at each validation.
         resume: whether to continue from the checkpoint.
         overwrite: whether existing files are replaced.
     """
@@ -44,10 +43,6 @@ class RunConfig(Protocol):
     def output(self) -> Path: ...  # noqa: D102
     @property
     def start(self) -> Path | None: ...  # noqa: D102
-    @property
-    def checkpoint(self) -> Path: ...  # noqa: D102
-    @property
-    def preview(self) -> Path: ...  # noqa: D102
     @property
     def resume(self) -> bool: ...  # noqa: D102
     @property
@@ -85,7 +80,7 @@ def resume(
         StyleError: the state is of another run.
     """
     setup_seconds = trainer.schedule.elapsed
-    restore(trainer, recipe, state, config.checkpoint)
+    restore(trainer, recipe, state, checkpoint_of(config.output))
     trainer.schedule.elapsed += setup_seconds
     if not config.output.exists():
         trainer.forget_best()
@@ -104,7 +99,7 @@ def run_to_end(
     is_drawn = False
 
     def draw_preview() -> None:
-        if (failure := write_preview(trainer, config.preview)) and failure not in told:
+        if (failure := write_preview(trainer, preview_of(config.output))) and failure not in told:
             notify(f"{failure}; training continues without a preview")
             told.add(failure)
 
@@ -115,18 +110,18 @@ def run_to_end(
                     reached = {**recipe, "steps_run": report.step, "validation": dict(report.validation)}
                     _write(config.output, make_content(reached))
                 trainer.accept(report)
-                write_checkpoint(trainer, recipe, config.checkpoint)
+                write_checkpoint(trainer, recipe, checkpoint_of(config.output))
                 draw_preview()
                 is_drawn = True
             progress(report)
     except KeyboardInterrupt:
-        write_checkpoint(trainer, recipe, config.checkpoint)
+        write_checkpoint(trainer, recipe, checkpoint_of(config.output))
         raise
     if not config.output.exists():
         raise OutputError(config.output, "was removed while training; --resume writes it again")
     if not is_drawn:  # the run before was killed between its last checkpoint and the preview
         draw_preview()
-    remove(str(config.checkpoint))
+    remove(str(checkpoint_of(config.output)))
 
 
 def _reports(trainer: Run) -> Iterator["TrainingReport"]:
@@ -175,11 +170,11 @@ def check_output(config: RunConfig) -> None:
         InputError: there is no checkpoint.
         OutputError: a file exists.
     """
-    output, checkpoint = config.output, config.checkpoint
+    output, checkpoint = config.output, checkpoint_of(config.output)
     if config.start is not None and output.exists() and output.samefile(config.start):
         raise OutputError(output, "is the file that training starts from; choose another name")
     if not (config.overwrite or config.resume):
-        for path in (output, config.preview):
+        for path in (output, preview_of(config.output)):
             if reason := why_taken(path):
                 raise OutputError(path, reason)
         if why_taken(checkpoint):

@@ -12,6 +12,7 @@ from pipeline.train.checkpoint import read_checkpoint
 from pipeline.train.config import TrainConfig
 from pipeline.train.run_loop import Progress, check_folder, check_output, locked, resume, run_to_end
 from pipeline.train.setup import build_trainer
+from pipeline.train.shared_options import checkpoint_of
 from pipeline.train.style_metadata import metadata_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def train(
 
 def _train(config: TrainConfig, progress: Progress, notify: Notify) -> TrainSummary:
     check_output(config)
-    state = read_checkpoint(config.checkpoint) if config.resume else None
+    state = read_checkpoint(checkpoint_of(config.output)) if config.resume else None
     if state is not None:
         config = config.resuming(state["config"])
     styles = metadata_of(config)

@@ -20,6 +20,7 @@ from pipeline.errors import StyleError
 from pipeline.train.checkpoint import read_checkpoint, restore, write_checkpoint
 from pipeline.train.config import TrainConfig
 from pipeline.train.setup import build_trainer
+from pipeline.train.shared_options import checkpoint_of
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.memory import MEBIBYTE, growth
@@ -79,7 +80,7 @@ def changed(
     metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """Return the content of the checkpoint with other values and tensors."""
-    content = config.checkpoint.read_bytes()
+    content = checkpoint_of(config.output).read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
     values, tensors = json.loads(header["state"]), {name: tensor.copy() for name, tensor in load(content).items()}
     change(values, tensors)
@@ -88,9 +89,9 @@ def changed(
 
 def test_a_checkpoint_is_restored_as_it_was_written(interrupted: TrainConfig, tmp_path: Path) -> None:
     trainer, recipe = build_trainer(interrupted, metadata_of(interrupted), print)
-    state = read_checkpoint(interrupted.checkpoint)
+    state = read_checkpoint(checkpoint_of(interrupted.output))
     assert {name.partition(".")[0] for name in state["tensors"]} == {"bank", "optimizer", "generator"}
-    restore(trainer, recipe, state, interrupted.checkpoint)
+    restore(trainer, recipe, state, checkpoint_of(interrupted.output))
     write_checkpoint(trainer, recipe, tmp_path / "again.checkpoint")
     again = read_checkpoint(tmp_path / "again.checkpoint")
     before, after = state.pop("tensors"), again.pop("tensors")
@@ -183,7 +184,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path, content: bytes) -> No
 
 
 def test_a_checkpoint_of_absurd_size_is_not_read(interrupted: TrainConfig, tmp_path: Path) -> None:
-    (tmp_path / "mine.checkpoint").write_bytes(interrupted.checkpoint.read_bytes())
+    (tmp_path / "mine.checkpoint").write_bytes(checkpoint_of(interrupted.output).read_bytes())
     os.truncate(tmp_path / "mine.checkpoint", LARGEST_FILE_BYTES + 1)
     with pytest.raises(StyleError, match="not a checkpoint, or damaged: not a safetensors file"):
         read_checkpoint(tmp_path / "mine.checkpoint")

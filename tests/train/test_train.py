@@ -40,6 +40,7 @@ from pipeline.train.config import (
     read_paintings,
 )
 from pipeline.train.setup import build_trainer
+from pipeline.train.shared_options import checkpoint_of, preview_of
 from pipeline.train.style_metadata import metadata_of
 from pipeline.train.train import train
 from tests.support.media import Clip, make_clip
@@ -91,13 +92,13 @@ def test_training_from_files_to_a_file(ready: TrainConfig) -> None:
     painter = load(str(ready.output))
     with torch.no_grad():
         assert painter.network(torch.rand(1, 3, 20, 20), painter.style)[0].isfinite().all()
-    with Image.open(ready.preview) as preview:
+    with Image.open(preview_of(ready.output)) as preview:
         assert preview.size == (64, 128)  # one held-out photo, its stylized version below
 
 
 def test_the_held_out_photo_is_above_its_stylized_version(ready: TrainConfig) -> None:
     train(ready)
-    with Image.open(ready.preview) as preview:
+    with Image.open(preview_of(ready.output)) as preview:
         top = np.asarray(preview)[:64].astype(float)
     seen = central_crops(photos(4), 64 + 2 * MARGIN_PX)[..., MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
     distances = np.abs(top - seen.permute(0, 2, 3, 1).numpy() * 255).mean(axis=(1, 2, 3))
@@ -295,12 +296,12 @@ def test_an_interrupted_run_resumes_where_it_stopped(ready: TrainConfig, tmp_pat
     train(whole)
     with pytest.raises(KeyboardInterrupt):
         train(ready, lambda report: stop_at(1, report))
-    assert ready.checkpoint.exists()
+    assert checkpoint_of(ready.output).exists()
     reports: list[TrainingReport] = []
     summary = train(dataclasses.replace(ready, resume=True), reports.append)
     assert [report.step for report in reports] == [2, 3]
     assert summary.steps == 3
-    assert not ready.checkpoint.exists()
+    assert not checkpoint_of(ready.output).exists()
     assert read_catalog(ready.output).styles == read_catalog(whole.output).styles
     assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
     resumed, uninterrupted = load(str(ready.output)), load(str(whole.output))
@@ -322,7 +323,7 @@ def test_a_run_is_not_resumed_with_other_settings(ready: TrainConfig, change: di
         train(ready, lambda report: stop_at(1, report))
     with pytest.raises(StyleError, match=rf"mine\.checkpoint: cannot be resumed .*other .*{named}"):
         train(dataclasses.replace(ready, resume=True, **change))  # type: ignore[arg-type]
-    assert ready.checkpoint.exists()
+    assert checkpoint_of(ready.output).exists()
 
 
 def interrupting_once(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -347,7 +348,7 @@ def test_an_interrupted_validation_is_repeated(
         patch.setattr(at, interrupting_once(pkgutil.resolve_name(at)))
         with pytest.raises(KeyboardInterrupt):
             train(ready)
-    assert ready.checkpoint.exists()
+    assert checkpoint_of(ready.output).exists()
     assert not ready.output.exists()
     reports: list[TrainingReport] = []
     summary = train(dataclasses.replace(ready, resume=True), reports.append)
@@ -356,7 +357,7 @@ def test_an_interrupted_validation_is_repeated(
     assert read_catalog(ready.output).recipe == read_catalog(whole.output).recipe
     for a, b in zip(tensors(load(str(ready.output))), tensors(load(str(whole.output))), strict=True):
         assert torch.equal(a, b)
-    assert not ready.checkpoint.exists()
+    assert not checkpoint_of(ready.output).exists()
 
 
 def test_the_checkpoint_stays_without_an_output(ready: TrainConfig) -> None:
@@ -397,13 +398,13 @@ def test_a_full_disk_is_an_error_of_the_output(ready: TrainConfig, monkeypatch: 
 
 def test_a_preview_that_cannot_be_written_costs_no_weights(ready: TrainConfig) -> None:
     def occupy(report: TrainingReport) -> None:
-        ready.preview.mkdir(exist_ok=True)
+        preview_of(ready.output).mkdir(exist_ok=True)
 
     notes: list[str] = []
     assert train(ready, occupy, notify=notes.append).steps == 3
     assert load(str(ready.output)).metadata.name == "stripes"
     assert len(notes) == 1  # of two validations
-    assert re.match(rf"{ready.preview}: .*Is a directory.*; training continues without a preview$", notes[0])
+    assert re.match(rf"{preview_of(ready.output)}: .*Is a directory.*; training continues without a preview$", notes[0])
 
 
 def test_weights_and_checkpoints_are_synced_before_they_get_their_names(
@@ -423,7 +424,11 @@ def test_weights_and_checkpoints_are_synced_before_they_get_their_names(
     monkeypatch.setattr(os, "fsync", record_sync)
     monkeypatch.setattr(os, "replace", record_rename)
     train(ready)
-    assert renamed == {ready.output.name: True, ready.checkpoint.name: True, ready.preview.name: True}
+    assert renamed == {
+        ready.output.name: True,
+        checkpoint_of(ready.output).name: True,
+        preview_of(ready.output).name: True,
+    }
 
 
 def test_a_second_training_of_the_same_output_is_refused(ready: TrainConfig) -> None:
@@ -439,7 +444,11 @@ def test_a_second_training_of_the_same_output_is_refused(ready: TrainConfig) -> 
 def test_links_beside_the_output_are_not_written_through(ready: TrainConfig) -> None:
     precious = ready.output.parent / "precious"
     precious.write_text("precious")
-    for name in (f".{ready.output.name}.part", f".{ready.checkpoint.name}.part", f".{ready.preview.name}.part"):
+    for name in (
+        f".{ready.output.name}.part",
+        f".{checkpoint_of(ready.output).name}.part",
+        f".{preview_of(ready.output).name}.part",
+    ):
         (ready.output.parent / name).symlink_to(precious)
     train(ready)
     assert precious.read_text() == "precious"
@@ -450,17 +459,20 @@ def test_links_beside_the_output_are_not_written_through(ready: TrainConfig) -> 
 
 
 def test_a_checkpoint_of_an_earlier_version_gets_one_line(ready: TrainConfig) -> None:
-    torch.save({"config": {}, "step": 1, "network": {}}, ready.checkpoint)
+    torch.save({"config": {}, "step": 1, "network": {}}, checkpoint_of(ready.output))
     with pytest.raises(StyleError) as caught:
         train(dataclasses.replace(ready, resume=True))
     reason = "an earlier version wrote it, and this one cannot resume it"
-    assert str(caught.value) == f"{ready.checkpoint}: cannot be resumed ({reason}); --overwrite starts from scratch"
+    assert (
+        str(caught.value)
+        == f"{checkpoint_of(ready.output)}: cannot be resumed ({reason}); --overwrite starts from scratch"
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no checkpoint"])
 def test_resume_without_a_usable_checkpoint(ready: TrainConfig, content: bytes | None) -> None:
     if content is not None:
-        ready.checkpoint.write_bytes(content)
+        checkpoint_of(ready.output).write_bytes(content)
     with pytest.raises((InputError, StyleError), match="checkpoint"):
         train(dataclasses.replace(ready, resume=True))
 

@@ -9,6 +9,7 @@ from pipeline.train.checkpoint import read_checkpoint
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.predictor.setup import build_trainer
 from pipeline.train.run_loop import Progress, check_folder, check_output, locked, resume, run_to_end
+from pipeline.train.shared_options import checkpoint_of
 from pipeline.train.train import TrainSummary
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def train_predictor(
     check_folder(config.output)
     with locked(config.output):
         check_output(config)
-        state = read_checkpoint(config.checkpoint, check_state) if config.resume else None
+        state = read_checkpoint(checkpoint_of(config.output), check_state) if config.resume else None
         trainer, recipe = build_trainer(config, notify)
         if state is not None:
             resume(config, trainer, recipe, state)

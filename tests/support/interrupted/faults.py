@@ -285,12 +285,13 @@ def _make_images(folder: Path) -> None:
 def _train(folder: Path) -> dict[str, Any]:
     import torch
 
+    from pipeline.train.shared_options import checkpoint_of
     from pipeline.train.train import train
     from tests.support.networks.training import training_config
 
     torch.set_num_threads(1)  # threads of OpenMP in a fork once waited for each other for minutes
     config = training_config(folder, folder / "mine.safetensors", validate_every=1)
-    if config.checkpoint.exists():
+    if checkpoint_of(config.output).exists():
         config = replace(config, resume=True)
     elif config.output.exists():
         config = replace(config, overwrite=True)

@@ -14,16 +14,11 @@ from models.training.report import TrainingReport
 from pipeline.errors import InputError, OutputError, StyleError
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.predictor.train import train_predictor
+from pipeline.train.shared_options import checkpoint_of
 from tests.support.networks.training import write, write_training_files
 from tests.support.tiny import blobs, photos, stripes
 
-pytestmark = pytest.mark.usefixtures("one_thread", "few_described")
-
-
-@pytest.fixture
-def few_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Describe three pictures, not 160, which takes longer than all else."""
-    monkeypatch.setattr(PredictorTrainConfig, "DESCRIBED", 3)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -51,6 +46,7 @@ def config(folder: Path, **changes: Any) -> PredictorTrainConfig:
         "crop_px": 64,
         "picture_px": 64,
         "drawings": 1,
+        "described": 3,
         "validate_every": 1,
         "device": "cpu",
         "compile": False,
@@ -86,7 +82,7 @@ def test_an_interrupted_run_resumes(folder: Path) -> None:
         train_predictor(config(folder, resume=True, styles=2))
     summary = train_predictor(config(folder, resume=True))
     assert summary.steps == 2
-    assert not config(folder).checkpoint.exists()
+    assert not checkpoint_of(config(folder).output).exists()
 
 
 def test_named_pictures_are_held_out(folder: Path) -> None:
