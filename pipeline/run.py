@@ -60,14 +60,8 @@ def stylize_video(
     started, notices = time.perf_counter(), Notices(notify)
     style = style_of(config.stylize)
     tag = style.tag if config.tag else {}
-    with (
-        open_source(
-            config.source,
-            config.decode,
-            with_side_packets=not is_resumable(config) and not is_sequence(config.target),
-            keep_alpha_and_depth=True,
-        ) as source,
-    ):
+    side_packets = not is_resumable(config) and not is_sequence(config.target)
+    with open_source(config.source, config.decode, with_side_packets=side_packets, keep_alpha_and_depth=True) as source:
         plan = plan_output_of(config, source)
         notices.extend(plan.notices)
         with open_render(config, plan, source, tag, notices) as render:
@@ -79,8 +73,15 @@ def stylize_video(
                     load = partial(load_stylizer, source=source, mask=mask, make=make, notify=notices)
                     stylizer = render.load(load, partial(refine_picture, config, report=refining, notify=notices))
                     depth = queue_depth(config.depth, source.info)
-                    frames, writer, start = render.frames(), render.open_writer(), render.state
-                    render_frames(frames, stylizer, writer, state=start, depth=depth, meter=meter, stop=render.stop)
+                    render_frames(
+                        render.frames(),
+                        stylizer,
+                        render.open_writer(),
+                        state=render.state,
+                        depth=depth,
+                        meter=meter,
+                        stop=render.stop,
+                    )
             written = render.finish()
             finished()
         return summarize(

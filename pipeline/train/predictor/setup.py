@@ -77,16 +77,21 @@ def build_trainer(config: PredictorTrainConfig, notify: Notify) -> tuple["Predic
     except ValueError as error:
         raise InputError(config.pictures[0], str(error)) from error
     trainer.schedule.elapsed = time.monotonic() - started
-    return trainer, {
+    chosen = {"trained on": len(train), "held out": len(held_out), "files": digest_of_names(pictures.images)}
+    made_from = _recipe(config, content) | {"settings": asdict(settings), "loss_networks": sources}
+    return trainer, {"start": start, "pictures": chosen} | made_from
+
+
+def _recipe(config: PredictorTrainConfig, content: Content) -> dict[str, Any]:
+    """Return what the run is made from; a checkpoint resumes only with the same."""
+    import torch
+
+    return {
         "torch": torch.__version__,
-        "start": start,
         "encoder": "" if config.encoder is None else f"{config.encoder.name} {digest(config.encoder)}",
-        "pictures": {"trained on": len(train), "held out": len(held_out), "files": digest_of_names(pictures.images)},
         "content": {"pictures": len(content.images), "files": digest_of_names(content.images)},
         "clips": {"pairs": len(content.pairs), "files": digest_of_names(content.clips)},
         "weights": asdict(config.weights()),
-        "settings": asdict(settings),
-        "loss_networks": sources,
     }
 
 
