@@ -30,7 +30,7 @@ def build(spec: EngineSpec) -> Engine:
 
 
 def compiled_graph(spec: EngineSpec) -> AotGraph | NativeGraph:
-    """Return what runs on a CPU: `NativeGraph` if it can, after 4 s of compiling; else `AotGraph`, after 15 to 30 s."""
+    """Return what runs on a CPU: `NativeGraph` if it can, after some seconds; else `AotGraph`, after 15 to 30 s."""
     return NativeGraph(spec) if supports(spec) else AotGraph(spec)
 
 
