@@ -32,6 +32,15 @@ def test_the_page_of_the_command_line_is_what_the_code_says() -> None:
     assert on_disk == page, "run: python docs/make_cli.py"
 
 
+def test_the_tables_of_the_weights_are_made_from_their_metadata() -> None:
+    path = ROOT / "models" / "weights" / "README.md"
+    on_disk = path.read_text(encoding="utf-8")
+    page = runpy.run_path(str(ROOT / "docs" / "make_weights.py"))["page"]
+    assert page(on_disk) == on_disk, "run: python docs/make_weights.py"
+    one = next(line for line in on_disk.splitlines() if line.startswith("| `great-wave` | .0"))
+    assert page(on_disk.replace(one, "| `great-wave` | by hand |", 1)) == on_disk
+
+
 @pytest.mark.parametrize("name", GROUP.commands)
 def test_every_command_and_option_is_documented(name: str) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
