@@ -5,7 +5,8 @@
 For each style with its painting, on a photo (default: frames of the sample videos): the loss against the work, for
 L-BFGS and Adam, from the photo and from noise at one size, as Gatys et al. 2016 did, coarse to fine, and as `--init
 style`; after which share of their evaluations that has the losses of the others; the loss of the network's result over
-that of the optimum which starts from it, on all photos. The sheet has the photo, the network's result, and a result of
+that of the optimum which starts from it, on all photos. --against FILE measures another network for the same painting
+as well; the better optimum of a photo counts for both. The sheet has the photo, the network's result, and a result of
 each way. Work counts evaluations at the full size; one at half the size is a quarter. Seconds are processor time.
 """
 
@@ -156,6 +157,9 @@ def _arguments() -> argparse.Namespace:
     add("--steps", type=int, default=200)
     add("--threads", type=int, default=0)
     add("--only", choices=("curves", "gallery"))
+    add(
+        "--against", action="append", default=[], metavar="STYLE", help="another network for the same painting, as FILE"
+    )
     add("--sheet", type=Path, metavar="FOLDER", help="for the pictures and the plot")
     add(
         "--store", action="store_true", help="write the distance from the optimum into the metadata of the weight files"
@@ -180,16 +184,30 @@ def _measure(
     if arguments.only != "gallery":
         _curves(bench, bench.photo(photos[len(style) % len(photos)]), found, arguments.sheet)
     if arguments.only != "curves":
-        for pixels in photos:
-            photo = bench.photo(pixels)
-            start = bench.by_network(photo)
-            curve, _ = bench.curve(photo, start)
-            found["ratios"].append(bench.loss(photo, start) / curve.losses[-1])
-        ratio = geometric_mean(found["ratios"])
-        print(f"{style}: the network's loss is {ratio:.1f} times the optimum's, mean of {len(photos)}", flush=True)
+        rivals = [Bench(other, painting, networks, arguments) for other in arguments.against]
+        ratios = _distances([bench, *rivals], photos)
+        found |= {"ratios": ratios[0], "against": dict(zip(arguments.against, ratios[1:], strict=True))}
+        for each, of_style in zip([bench, *rivals], ratios, strict=True):
+            mean = geometric_mean(of_style)
+            print(
+                f"{each.style}: the network's loss is {mean:.1f} times the optimum's, mean of {len(photos)}", flush=True
+            )
+        ratio = geometric_mean(ratios[0])
         if arguments.store:
             store_figures(style, {"times_optimum": round(ratio, 2)})
     return found
+
+
+def _distances(benches: Sequence[Bench], photos: Sequence[np.ndarray]) -> list[list[float]]:
+    """Return for each network its loss over that of the optimum, photo by photo; the best optimum counts for all."""
+    ratios: list[list[float]] = [[] for _ in benches]
+    for pixels in photos:
+        photo = benches[0].photo(pixels)
+        starts = [bench.by_network(photo) for bench in benches]
+        optimum = min(benches[0].curve(photo, start)[0].losses[-1] for start in starts)
+        for of_network, start in zip(ratios, starts, strict=True):
+            of_network.append(benches[0].loss(photo, start) / optimum)
+    return ratios
 
 
 def _curves(bench: Bench, photo: Tensor, found: dict[str, Any], sheet: Path | None) -> None:

@@ -222,6 +222,16 @@ def test_optimize_measures_each_way_and_shows_it(tmp_path: Path) -> None:
     assert (tmp_path / "sheet" / "curves.png").exists()
 
 
+def test_optimize_judges_two_networks_by_one_optimum(tmp_path: Path) -> None:
+    write_optimizing_files(tmp_path)
+    tiny = ("--only", "gallery", "--px", "64", "--steps", "3", "--loss-weights", tmp_path / "loss.pth", "--json")
+    pair = f"great-wave={tmp_path / 'stripes.png'}"
+    against = ("--against", "great-wave", "--against", "mosaic")
+    (found,) = json.loads(run("optimize.py", pair, *tiny, *against).splitlines()[-1])
+    assert found["against"]["great-wave"] == found["ratios"]
+    assert all(one != other for one, other in zip(found["against"]["mosaic"], found["ratios"], strict=True))
+
+
 def test_gallery_refuses_what_it_does_not_know() -> None:
     for arguments, reason in (
         (("--styles", "nosuch"), "there is no style 'nosuch'"),
