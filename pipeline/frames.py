@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +30,35 @@ class SegmentBoundary:
     engine: str = ""
 
 
+class Samples(Protocol):
+    """A decoded frame in 4:2:0, of 8 bits, whose RGB is computed where it is needed: on a GPU, or here.
+
+    Attributes:
+        height: in pixels, even.
+        width: in pixels, even.
+        packed: ``(1.5 * height * width,)`` uint8: luma, then chroma.
+        is_interleaved: whether chroma is Cb and Cr in turn, or all Cb and then all Cr.
+        color: of the samples.
+        siting: where chroma lies; see `models.yuv.Siting`.
+    """
+
+    height: int
+    width: int
+    packed: NDArray[np.uint8]
+    is_interleaved: bool
+    color: "Color"
+    siting: str
+
+    def rgb(self) -> Pixels:
+        """Return what `Frame.pixels` is; computed at the first call, in any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A video frame with its exact timestamp.
 
     Attributes:
-        pixels: ``(height, width, 3)`` RGB, full range, upright, C-contiguous; uint8, or uint16 from 0 to 65535 if
-            `VideoInfo.is_16_bit`.
+        image: `pixels`, or samples that become them.
         pts: presentation timestamp in units of ``time_base``.
         time_base: seconds per unit of ``pts``, exact.
         duration: duration in units of ``time_base``, None if unknown.
@@ -47,7 +69,7 @@ class Frame:
         is_observed_only: True if only the noise filter needs the frame: it is neither stylized nor written.
     """
 
-    pixels: Pixels
+    image: Pixels | Samples
     pts: int
     time_base: Fraction
     duration: int | None = None
@@ -57,13 +79,21 @@ class Frame:
     is_observed_only: bool = False
 
     @property
+    def pixels(self) -> Pixels:
+        """``(height, width, 3)`` RGB, full range, upright, C-contiguous.
+
+        uint8, or uint16 from 0 to 65535 if `VideoInfo.is_16_bit`.
+        """
+        return self.image if isinstance(self.image, np.ndarray) else self.image.rgb()
+
+    @property
     def seconds(self) -> Fraction:
         """Presentation time in seconds, exact."""
         return self.pts * self.time_base
 
     def with_pixels(self, pixels: Pixels) -> "Frame":
         """Return the same frame with other pixels."""
-        return replace(self, pixels=pixels)
+        return replace(self, image=pixels)
 
     def with_state(self, state: State, engine: str = "") -> "Frame":
         """Return the same frame, which must have a boundary, with ``state`` added to its state, and ``engine``."""
@@ -121,6 +151,7 @@ class VideoInfo:
         peak_nits: peak luminance of a PQ source in cd/m2, None if unknown.
         hwaccel: kind of device that decodes, ``cuda``; None for software.
         hwaccel_fault: why frames are decoded in software though a device was asked for; None if none was.
+        siting: where chroma lies in frames whose RGB a GPU may compute, see `models.yuv.Siting`; None if it may not.
     """
 
     path: str
@@ -143,3 +174,4 @@ class VideoInfo:
     peak_nits: float | None = None
     hwaccel: str | None = None
     hwaccel_fault: str | None = None
+    siting: str | None = None

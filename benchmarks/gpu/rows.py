@@ -127,6 +127,7 @@ def _stages(settings: Settings) -> Iterator[Row]:
     at = size(settings.stage_height)
     yield Row(f"parity of a clip {size(settings.parity_height)} smooth", 8, "clip_parity")
     yield Row(f"noise filter {at}", 5, "noise_filter")
+    yield Row(f"samples to RGB {at}", 3, "colors")
     for count in (1, 2, 3):
         yield Row(f"{count} frames in flight {at} eager", 8, "in_flight", {"count": count})
     yield _live(settings, "eager")

@@ -22,6 +22,7 @@ MEASURE = {
     "parity": "networks",
     "clip_parity": "stages",
     "noise_filter": "stages",
+    "colors": "colors",
     "in_flight": "stages",
     "live": "live",
     "command": "commands",

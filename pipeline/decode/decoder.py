@@ -9,13 +9,14 @@ from av.video.reformatter import VideoReformatter
 
 from pipeline.decode.source import Source
 from pipeline.errors import DecodeError
-from pipeline.frames import Frame, Pixels, VideoInfo
+from pipeline.frames import Frame, Pixels, Samples, VideoInfo
 from pipeline.media.packets import SidePackets
 from pipeline.media.pixels.alpha import background_grey, composite, fill_transparent, may_be_transparent
 from pipeline.media.pixels.bit_depth import HighDepthToRgb
 from pipeline.media.pixels.colorspace import hdr_transfer, scaling, source_color, to_8_bit_rgb
 from pipeline.media.pixels.deinterlace import deinterlace
 from pipeline.media.pixels.orientation import rotate
+from pipeline.media.pixels.samples import SampledFrame, is_sampled
 
 # Containers without durations: FFmpeg estimates them from the frame rate, except for frames it probes while opening.
 _WITHOUT_DURATIONS = ("flv", "asf")
@@ -42,11 +43,11 @@ def decode(source: Source, side_packets: SidePackets | None = None) -> Iterator[
                 side_packets.put(item, index)
             continue
         try:
-            pixels, alpha = to_rgb(item)
+            image, alpha = to_rgb(item)
         except (av.FFmpegError, ValueError) as error:
             raise DecodeError(source.info.path, f"cannot be converted to RGB ({error})", frame_index=index) from error
         duration = (item.duration or None) if has_durations else None
-        yield Frame(pixels, item.pts or 0, source.info.time_base, duration, alpha)
+        yield Frame(image, item.pts or 0, source.info.time_base, duration, alpha)
         index += 1
 
 
@@ -63,8 +64,10 @@ class _UprightRgb:
         self._quarters = info.rotation // 90
         self._size = (info.width, info.height) if self._quarters % 2 == 0 else (info.height, info.width)
 
-    def __call__(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
-        """Return the pixels of ``frame``, and its alpha if `VideoInfo.has_alpha`."""
+    def __call__(self, frame: VideoFrame) -> tuple[Pixels | Samples, Pixels | None]:
+        """Return the pixels of ``frame``, or samples that become them, and its alpha if `VideoInfo.has_alpha`."""
+        if self._info.siting is not None and self._is_like_the_first(frame):
+            return SampledFrame(frame, self._info.siting), None
         pixels, alpha = self._stored_rgb(frame)
         if self._info.has_alpha:
             alpha = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype) if alpha is None else alpha
@@ -73,6 +76,11 @@ class _UprightRgb:
             pixels, alpha = composite(pixels, alpha, background_grey(self._info.container)), None
         upright_alpha = None if alpha is None else rotate(alpha, self._quarters, flipped=self._info.flipped)
         return rotate(pixels, self._quarters, flipped=self._info.flipped), upright_alpha
+
+    def _is_like_the_first(self, frame: VideoFrame) -> bool:
+        """Return whether the RGB of ``frame`` may be computed later, as that of the first frame may."""
+        is_whole = (frame.width, frame.height) == self._size
+        return is_whole and is_sampled(frame) and source_color(frame) == self._info.color
 
     def _stored_rgb(self, frame: VideoFrame) -> tuple[Pixels, Pixels | None]:
         """Return pixels and alpha, not yet rotated."""

@@ -14,6 +14,7 @@ from pipeline.media.pixels.bit_depth import bit_depth
 from pipeline.media.pixels.colorspace import hdr_transfer, peak_nits, pipeline_color, source_color
 from pipeline.media.pixels.deinterlace import is_interlaced
 from pipeline.media.pixels.orientation import is_flipped
+from pipeline.media.pixels.samples import find_siting
 
 
 def describe_video(
@@ -37,6 +38,8 @@ def describe_video(
     seconds, count = _wanted_length(header, config)
     color = source_color(first)
     fault = software_reason(config.hwaccel, first, header.codec)
+    is_on_gpu = fault is None and config.hwaccel != "none"
+    is_plain = (rotation, is_flipped(first), config.height in (None, first.height)) == (0, False, True)
     return VideoInfo(
         path=path,
         container=header.container,
@@ -56,8 +59,9 @@ def describe_video(
         interlaced=first.interlaced_frame or (header.video is not None and is_interlaced(header.video)),
         tone_mapped_from=hdr_transfer(color),
         peak_nits=peak_nits(first),
-        hwaccel=None if fault is not None or config.hwaccel == "none" else "cuda",
+        hwaccel="cuda" if is_on_gpu else None,
         hwaccel_fault=fault,
+        siting=find_siting(first) if is_on_gpu and is_plain else None,
     )
 
 

@@ -4,12 +4,12 @@ OpenCV on the CPU takes 50 ms for a frame of 1920x1080, longer than a GPU takes 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.frames import Pixels
+from pipeline.frames import Pixels, Samples
 from pipeline.stylize.device import device_errors
 from pipeline.stylize.temporal_filters import BLUR_PX, DILATE_PX, GAIN, FilteredFrame
 
@@ -47,19 +47,31 @@ class DeviceNoiseFilter:
         self._device, self._transfers = device, transfers
         self._filter = NoiseFilter(GAIN.tolist(), blur_px=BLUR_PX, dilate_px=DILATE_PX)
 
-    def __call__(self, pixels: Pixels, before: FilteredFrame | DeviceFrame | None) -> DeviceFrame:
-        """Filter a frame ``(H, W, 3)`` that is in main memory.
+    def __call__(self, pixels: Pixels | Samples, before: FilteredFrame | DeviceFrame | None) -> DeviceFrame:
+        """Filter a frame ``(H, W, 3)`` that is in main memory, or whose samples are.
 
         Raises:
             DeviceError: the device failed, or has too little memory.
         """
         with device_errors(self._device):
             last = None if before is None else (self._moved(before.pixels), self._moved(before.average))
-            return DeviceFrame(*self._filter(self._moved(pixels), last))
+            image = self._moved(pixels) if isinstance(pixels, np.ndarray) else rgb_on_device(pixels, self._transfers)
+            return DeviceFrame(*self._filter(image, last))
 
     def _moved(self, image: "NDArray[np.generic] | Tensor") -> "Tensor":
         """Return ``image`` on the device; one that was stored with a segment is not there yet."""
         return self._transfers.upload(to_tensor(image)) if isinstance(image, np.ndarray) else image
+
+
+def rgb_on_device(samples: Samples, transfers: "FrameTransfers") -> "Tensor":
+    """Return a frame ``(H, W, 3)`` uint8 on the device, whose RGB is computed there."""
+    from models.yuv import Siting, converter, rgb_of_packed
+
+    color, siting = samples.color, cast(Siting, samples.siting)
+    convert = converter(color.matrix, siting, full_range=color.full_range)
+    size = samples.height, samples.width
+    packed = transfers.upload(to_tensor(samples.packed))
+    return rgb_of_packed(packed, *size, convert, is_interleaved=samples.is_interleaved)
 
 
 def to_tensor(image: "NDArray[np.generic] | Tensor") -> "Tensor":

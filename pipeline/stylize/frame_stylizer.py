@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Stability, StylizeConfig
-from pipeline.frames import Pixels
+from pipeline.frames import Pixels, Samples
 from pipeline.stylize.device import find_device
-from pipeline.stylize.device_filter import DeviceNoiseFilter, to_tensor
+from pipeline.stylize.device_filter import DeviceNoiseFilter, rgb_on_device, to_tensor
 from pipeline.stylize.opencv import opencv_available
 from pipeline.stylize.stabilizer import KEEP, PreparedFrame, Stabilizer, StylizedFrame, TemporalState
 
@@ -126,13 +126,30 @@ class FrameStylizer:
         scalars = (keep, controls.strength, controls.keep_colors)
         regions = [] if controls.region is None else [torch.from_numpy(controls.region).to(self.device)]
         stylized, statistics = engine(
-            to_tensor(prepared.pixels),
+            self._tensor(prepared.pixels),
             controls.style,
             past,
             *(self._scalar(place, float(value)) for place, value in enumerate(scalars)),
             *regions,
         )
         return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
+
+    @property
+    def takes_samples(self) -> bool:
+        """Whether frames may be `pipeline.frames.Samples`: on an NVIDIA GPU, unless their pixels are needed here."""
+        from models.engines.gpu.transfers import transfers_of
+
+        return transfers_of(self.device) is not None and self.stability != "flow"
+
+    def _tensor(self, image: "Pixels | Samples | torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        if isinstance(image, (np.ndarray, torch.Tensor)):
+            return to_tensor(image)
+        from models.engines.gpu.transfers import transfers_of
+
+        transfers = transfers_of(self.device)
+        return to_tensor(image.rgb()) if transfers is None else rgb_on_device(image, transfers)
 
     def spec(self, height: int, width: int, *, is_16_bit: bool = False) -> "EngineSpec":
         """Return what an engine for frames of this size, in pixels, is built from; without a cache folder."""

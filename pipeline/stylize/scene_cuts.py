@@ -7,8 +7,9 @@ changes both, little by little.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.frames import Pixels
+from pipeline.frames import Pixels, Samples
 from pipeline.stylize.opencv import FloatImage, cv, to_8_bits
 
 # Width and height of a thumbnail, and bins of the histogram of each channel.
@@ -34,11 +35,29 @@ class Thumbnail:
     histogram: FloatImage
 
 
-def thumbnail(pixels: Pixels) -> Thumbnail:
-    """Return the thumbnail of a frame ``(H, W, 3)``, uint8 or uint16."""
-    small = to_8_bits(cv.resize(pixels, THUMBNAIL_SIZE_PX, interpolation=cv.INTER_AREA))
+def thumbnail(image: Pixels | Samples) -> Thumbnail:
+    """Return the thumbnail of a frame ``(H, W, 3)``, uint8 or uint16, or of its samples."""
+    if isinstance(image, np.ndarray):
+        small = to_8_bits(cv.resize(image, THUMBNAIL_SIZE_PX, interpolation=cv.INTER_AREA))
+    else:
+        small = _small_rgb(image)
     counts = [np.bincount(small[..., channel].ravel() // (256 // BINS), minlength=BINS) for channel in range(3)]
     return Thumbnail(small.astype(np.float32), np.concatenate(counts).astype(np.float32) / np.float32(small.size))
+
+
+def _small_rgb(samples: Samples) -> NDArray[np.uint8]:
+    """Return the frame at the size of a thumbnail; made smaller first, its samples are no longer 4:2:0."""
+    import torch
+
+    from models.color import YuvMatrix
+
+    pixels, half = samples.height * samples.width, (samples.height // 2, samples.width // 2)
+    luma, chroma = samples.packed[:pixels].reshape(samples.height, samples.width), samples.packed[pixels:]
+    of_chroma = np.moveaxis(chroma.reshape(*half, 2), 2, 0) if samples.is_interleaved else chroma.reshape(2, *half)
+    planes = [cv.resize(plane, THUMBNAIL_SIZE_PX, interpolation=cv.INTER_AREA) for plane in (luma, *of_chroma)]
+    matrix = YuvMatrix(samples.color.matrix, full_range=samples.color.full_range, bits=8)
+    rgb = matrix.to_rgb(torch.from_numpy(np.stack(planes)).float()).clamp(0, 1)
+    return np.asarray((255 * rgb).round().to(torch.uint8).permute(1, 2, 0).numpy(), np.uint8)
 
 
 def is_cut(before: Thumbnail | None, now: Thumbnail) -> bool:

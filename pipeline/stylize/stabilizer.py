@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from pipeline.config import Stability
-from pipeline.frames import Pixels, State
+from pipeline.frames import Pixels, Samples, State
 from pipeline.stylize.device_filter import DeviceFrame, to_array
 from pipeline.stylize.opencv import to_8_bits
 from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # A frame is normalized with the averaged statistics of this many frames earlier, even if newer ones are finished: the
 # result must not depend on how many frames are stylized at once.
 LAG = 6
-NoiseFilter = Callable[[Pixels, Any], FilteredFrame | DeviceFrame]
+NoiseFilter = Callable[[Any, Any], FilteredFrame | DeviceFrame]
 """Called with the next frame and what it returned for the one before, as `filter_noise`."""
 
 # Weight of earlier frames in the statistics that normalize a frame, 0 to 1.
@@ -124,14 +124,14 @@ class PreparedFrame:
     """The input of the network for one frame.
 
     Attributes:
-        pixels: ``(H, W, 3)``, after noise filtering, where the filter runs.
+        pixels: ``(H, W, 3)``, after noise filtering, where the filter runs; or samples that become them.
         index: zero-based index of the frame.
         starts_scene: whether the frame is the first of a scene.
         before: pixels of the previous frame, for the optical flow; None if no flow is needed.
         past: normalization statistics ``(1, 2, C + 1)`` of earlier frames; None at the start of a scene.
     """
 
-    pixels: "Pixels | torch.Tensor"
+    pixels: "Pixels | Samples | torch.Tensor"
     index: int = 0
     starts_scene: bool = False
     before: Pixels | None = None
@@ -170,14 +170,22 @@ class Stabilizer:
         self._mode, self._filter_noise = mode, noise_filter
         self._own = threading.local()
 
-    def prepare(self, pixels: Pixels, inputs: InputState, outputs: OutputState) -> tuple[PreparedFrame, InputState]:
-        """Filter the next frame ``(H, W, 3)``, uint8 or uint16; return the network's input and the new state."""
+    def prepare(
+        self, image: Pixels | Samples, inputs: InputState, outputs: OutputState
+    ) -> tuple[PreparedFrame, InputState]:
+        """Filter the next frame; return the network's input and the new state.
+
+        Args:
+            image: ``(H, W, 3)``, uint8 or uint16; or samples, if the noise filter takes them, or there is none.
+            inputs: that this returned for the frame before.
+            outputs: that `finish` returned last.
+        """
         if self._mode == "none":
-            return PreparedFrame(pixels), inputs
-        index, small = inputs.index, thumbnail(pixels)
+            return PreparedFrame(image), inputs
+        index, small = inputs.index, thumbnail(image)
         starts_scene = is_cut(inputs.thumbnail, small)
         last, scene = (None, index) if starts_scene else (inputs.filtered, inputs.scene)
-        filtered = self._filter_noise(pixels, last)
+        filtered = self._filter_noise(image, last)
         prepared = PreparedFrame(
             filtered.pixels,
             index,

@@ -147,10 +147,11 @@ class Stylizer:
 
         def prepare(frame: Frame) -> _Task | None:
             nonlocal inputs, successor, engine
-            prepared, inputs = stabilizer.prepare(frame.pixels, inputs, outputs)
+            image = frame.image if self._core.takes_samples else frame.pixels
+            prepared, inputs = stabilizer.prepare(image, inputs, outputs)
             if frame.is_observed_only:
                 return None
-            region = self._region(frame.pixels, frame.seconds)
+            region = self._region(frame.pixels, frame.seconds) if self._has_regions else None
             if frame.boundary is None:
                 return _Task(frame, prepared, self._engine, region)
             task = _Task(frame, prepared, self._engine, region, inputs, engine)
@@ -297,7 +298,7 @@ def shown(frame: Frame, pixels: Pixels, compare: str | None, mask: MaskBlend | N
     alpha = frame.alpha
     if alpha is not None and compare == "side":
         alpha = np.concatenate((alpha, alpha), axis=1)
-    return replace(frame, pixels=compose(frame.pixels, pixels, compare), alpha=alpha)
+    return replace(frame, image=compose(frame.pixels, pixels, compare), alpha=alpha)
 
 
 def stylized_width_px(width_px: int, compare: str | None) -> int:

@@ -1,7 +1,6 @@
 import io
 import os
 import sys
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -188,7 +187,7 @@ def test_a_picture_that_comes_back_in_a_gif_is_the_same_again(tmp_path):
     transcode_file(
         path,
         tmp_path / "out.gif",
-        change=lambda frames: (replace(frame, pixels=each) for frame, each in zip(frames, shown, strict=True)),
+        change=lambda frames: (frame.with_pixels(each) for frame, each in zip(frames, shown, strict=True)),
     )
     with av.open(str(tmp_path / "out.gif")) as container:
         written = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

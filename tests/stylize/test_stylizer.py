@@ -41,8 +41,8 @@ def frames(count: int) -> Iterator[Frame]:
 
 def test_only_the_pixels_change(stylizer: Stylizer) -> None:
     before, after = list(frames(3)), list(stylizer(frames(3)))
-    assert [replace(frame, pixels=before[0].pixels) for frame in after] == [
-        replace(frame, pixels=before[0].pixels) for frame in before
+    assert [frame.with_pixels(before[0].pixels) for frame in after] == [
+        frame.with_pixels(before[0].pixels) for frame in before
     ]
     for old, new in zip(before, after, strict=True):
         assert new.pixels.shape == old.pixels.shape
