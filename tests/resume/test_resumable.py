@@ -380,12 +380,12 @@ def test_an_interruption_while_the_input_is_hashed_keeps_partial_output(
 
 
 class Unavailable(Stylizer):
-    """A stylizer on a machine without the engine that is named; ``auto`` uses eager."""
+    """A stylizer on a machine without the engine that is named; ``auto`` uses eager, and nothing else later."""
 
     def __init__(self, config: StylizeConfig, **clip: Any) -> None:
         if config.engine != "auto":
             raise DeviceError("it was removed")
-        super().__init__(replace(config, engine="eager"), **clip)
+        super().__init__(replace(config, engine="eager"), **clip | {"may_change": False})
 
 
 def test_the_engine_never_changes_within_a_clip(tmp_path: Path, clip: Path) -> None:
