@@ -32,6 +32,7 @@ from benchmarks.scoring import store_figures
 from models.engines.capabilities import native_precision
 from models.optimize.picture import PictureOptimizer, Report, Start, between
 from models.optimize.settings import OptimizeSettings
+from models.registry import find
 from models.training.content import style_image_at
 from models.training.loss_network import LossNetwork
 from pipeline.config import StylizeConfig
@@ -43,9 +44,6 @@ from pipeline.stylize.optimize.setup import read_paintings
 from pipeline.stylize.optimize.stylizer import to_image, to_pixels
 from pipeline.stylize.stylizer import Stylizer
 from sample_videos import CLIPS, clip
-
-PAINTING_PX = 400
-"""Short side at which the bundled styles saw their paintings."""
 
 LARGEST_SHARE = 1 / 3
 WAYS: dict[str, tuple[Start | None, dict[str, Any]]] = {
@@ -77,8 +75,9 @@ class Bench:
     def __init__(self, style: str, painting: str, networks: Sequence[LossNetwork], arguments: argparse.Namespace):
         self.style, self._networks, self._px = style, networks, arguments.px
         self._paintings = read_paintings(painting)
+        seen_px = find(style)[1].painting_px
         self._settings = OptimizeSettings(
-            steps=arguments.steps, tolerance=0, stroke_size=PAINTING_PX / arguments.px, smallest_px=arguments.px // 2
+            steps=arguments.steps, tolerance=0, stroke_size=seen_px / arguments.px, smallest_px=arguments.px // 2
         )
 
     def photo(self, pixels: np.ndarray) -> Tensor:
