@@ -189,10 +189,14 @@ def standard_luminance(images: Tensor) -> Tensor:
 
 def strokes_image(images: Tensor, scale: float) -> Tensor:
     """Return the `standard_luminance` of ``(N, 3, H, W)`` RGB at ``scale`` times its size, as grey ``(N, 3, h, w)``."""
-    luminance = standard_luminance(images)
-    if scale != 1:
-        luminance = F.interpolate(luminance, scale_factor=scale, mode="bilinear", antialias=True)
-    return luminance.expand(-1, 3, -1, -1)
+    return scaled(standard_luminance(images), scale).expand(-1, 3, -1, -1)
+
+
+def scaled(images: Tensor, scale: float) -> Tensor:
+    """Return ``(N, C, H, W)`` images at ``scale`` times their size, smoothed; at 1 the images themselves."""
+    if scale == 1:
+        return images
+    return F.interpolate(images, scale_factor=scale, mode="bilinear", antialias=True)
 
 
 def luma(image: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.losses import quantile_distance, sorted_projections
+from models.losses import quantile_distance, scaled, sorted_projections
 
 COLOR_SCALES = (1.0, 0.25, 0.0625)
 """Factors of the size at which colors are compared: of dots, strokes and patches."""
@@ -28,7 +28,7 @@ def distributions(images: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
     """
     return [
         sorted_projections(values, _directions(values.shape[1]).to(values.device), QUANTILES)
-        for values in [*(_scaled(images.float(), scale) for scale in COLOR_SCALES), *features]
+        for values in [*(scaled(images.float(), scale) for scale in COLOR_SCALES), *features]
     ]
 
 
@@ -42,12 +42,6 @@ def distribution_loss(found: Sequence[Tensor], targets: Sequence[Tensor]) -> Ten
     distances = [quantile_distance(of_images, target) for of_images, target in zip(found, targets, strict=True)]
     colors, features = distances[: len(COLOR_SCALES)], distances[len(COLOR_SCALES) :]
     return (torch.stack(colors).mean() + torch.stack(features).mean()) / 2
-
-
-def _scaled(images: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return images
-    return F.interpolate(images, scale_factor=scale, mode="bilinear", antialias=True)
 
 
 @cache

@@ -172,8 +172,10 @@ class StyleTransferObjective:
     def _targets_of(self, image: Tensor, with_distributions: bool) -> list[Tensor]:
         seen = [view.features(image) for view in self._views]
         pairs = zip(self._views, seen, strict=True)
-        grams = [gram_matrix(features[layer])[0] for view, features in pairs for _, layer in view.layers]
-        return grams + [each[0] for each in (self._distributions(image, seen) if with_distributions else [])]
+        targets = [gram_matrix(features[layer]) for view, features in pairs for _, layer in view.layers]
+        if with_distributions:
+            targets += self._distributions(image, seen)
+        return [target[0] for target in targets]
 
     def _distributions(self, images: Tensor, seen: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
         """Return the `distributions` of images, given what the views see of them."""
