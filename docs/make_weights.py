@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def page(text: str) -> str:
-    """Return the text with its tables written anew; each stands below a line ``<!-- table: NAME -->``."""
+    """Return the text with its tables written again; each stands below a line ``<!-- table: NAME -->``."""
     for name, rows in TABLES.items():
         table = "\n".join(rows())
         text = re.sub(rf"(<!-- table: {name} -->\n\n)(\|.*\n)+", lambda found, t=table: f"{found[1]}{t}\n", text)  # type: ignore[misc]

@@ -43,13 +43,13 @@ def live(settings: Settings, *, engine: str) -> str:
 
 
 def _prepared_seconds(network: LiveNetwork, mode: Mode, messages: list[str]) -> float:
-    begun = time.monotonic()
+    started = time.monotonic()
     while mode.engine not in network.engines.ready(mode.size):
         network.engines.prepare(mode)
-        if messages or time.monotonic() > begun + PREPARE_SECONDS:
+        if messages or time.monotonic() > started + PREPARE_SECONDS:
             raise RuntimeError(messages[0] if messages else f"{mode.engine} is not ready after {PREPARE_SECONDS:g} s")
         time.sleep(0.05)
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def _rate(settings: Settings, sessions: list[LiveStylizer], mode: Mode, threads: int) -> float:
@@ -72,9 +72,9 @@ def _rate(settings: Settings, sessions: list[LiveStylizer], mode: Mode, threads:
         running = [pool.submit(run, number) for number in range(threads)]
         while min(counts) < min(len(sessions) // threads, 1) and not any(each.done() for each in running):
             time.sleep(0.01)
-        begun, before = time.perf_counter(), sum(counts)
+        started, before = time.perf_counter(), sum(counts)
         end.wait(settings.live_seconds)
-        rate = (sum(counts) - before) / (time.perf_counter() - begun)
+        rate = (sum(counts) - before) / (time.perf_counter() - started)
         end.set()
         for each in running:
             each.result()

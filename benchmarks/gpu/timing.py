@@ -36,10 +36,10 @@ def wall_ms(call: Callable[[], object], device: torch.device, *, count: int, war
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     """Return the seconds that ``call`` and the device take."""
     synchronize(device)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     call()
     synchronize(device)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def synchronize(device: torch.device) -> None:

@@ -63,9 +63,9 @@ def test_what_would_take_too_long_is_named_and_the_rest_measured() -> None:
     first, dropped, last = measured("good", "long", "good")
     assert dropped == "not measured: out of time"
     assert first == last
-    begun = time.monotonic()
+    started = time.monotonic()
     assert measured("good", "good", seconds=0) == ["not measured: out of time"] * 2
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - started < 1
 
 
 def test_an_error_of_a_row_is_one_line() -> None:

@@ -9,8 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import models.engines.engine
-import models.engines.gpu.transfers
 from models.engines.gpu.transfers import FrameTransfers, transfers_of
 from pipeline.config import Stability, StylizeConfig
 from pipeline.errors import DeviceError
@@ -21,7 +19,7 @@ from pipeline.stylize.stabilizer import Stabilizer, TemporalState, read_state
 from pipeline.stylize.stylizer import Stylizer
 from pipeline.stylize.temporal_filters import FilteredFrame, filter_noise
 from tests.support.clips.scenes import noisy, scene
-from tests.support.late_streams import LateStreams
+from tests.support.late_streams import LateStreams, as_gpu
 from tests.support.media import moving_square
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,11 +44,7 @@ def frames(count: int, boundary: int | None = None) -> Iterator[Frame]:
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> LateStreams:
     """A device, which stands for the GPU where the config says ``cpu``."""
-    streams = LateStreams()
-    transfers = FrameTransfers(streams)
-    for module in (models.engines.gpu.transfers, models.engines.engine):
-        monkeypatch.setattr(module, "transfers_of", lambda device: transfers)
-    return streams
+    return as_gpu(monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -7,8 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+
+import models.engines.engine
+import models.engines.gpu.transfers
+from models.engines.gpu.transfers import FrameTransfers
 
 
 class OnDevice(Tensor):
@@ -90,3 +95,12 @@ class LateStreams:
     def copy_out(self, image: Tensor, host: Tensor) -> LateCopy:
         plain = image.as_subclass(Tensor)
         return LateCopy(lambda: host.copy_(plain), self.may_end, self.error)
+
+
+def as_gpu(monkeypatch: pytest.MonkeyPatch) -> LateStreams:
+    """Let late streams stand for a GPU where a config says ``cpu``; return them."""
+    streams = LateStreams()
+    transfers = FrameTransfers(streams)
+    for module in (models.engines.gpu.transfers, models.engines.engine):
+        monkeypatch.setattr(module, "transfers_of", lambda device: transfers)
+    return streams

@@ -11,8 +11,6 @@ import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-import models.engines.engine
-import models.engines.gpu.transfers
 from models.engines.gpu.transfers import FrameTransfers
 from pipeline.config import DecodeConfig, Stability, StylizeConfig
 from pipeline.decode.decoder import decode
@@ -24,7 +22,7 @@ from pipeline.media.pixels.samples import SampledFrame, find_siting, is_sampled,
 from pipeline.stylize.device_filter import rgb_on_device
 from pipeline.stylize.scene_cuts import thumbnail
 from pipeline.stylize.stylizer import Stylizer
-from tests.support.late_streams import LateStreams
+from tests.support.late_streams import LateStreams, as_gpu
 from tests.support.media import Clip, make_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,11 +47,7 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> LateStreams:
     """A GPU that stylizes, where the config says ``cpu``."""
-    streams = LateStreams()
-    transfers = FrameTransfers(streams)
-    for module in (models.engines.gpu.transfers, models.engines.engine):
-        monkeypatch.setattr(module, "transfers_of", lambda device: transfers)
-    return streams
+    return as_gpu(monkeypatch)
 
 
 def first_frame(path: Path) -> VideoFrame:

@@ -34,7 +34,7 @@ class Machine:
         seed: of the noise.
         ready: modes with a fast engine that is ready.
         asked: modes whose engine was prepared or is being prepared.
-        log: when each frame was begun, in seconds, and its mode.
+        log: when each frame was started, in seconds, and its mode.
         frames: when each frame was finished, and its latency, in seconds.
         now: seconds since the start.
         factor: returns what the time of a mode is multiplied with; None for nothing.
