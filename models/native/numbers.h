@@ -25,16 +25,18 @@ using Feature = float;
 using Operand = float;
 constexpr int DOT = 1;
 constexpr float WHITE = 1;
-constexpr int MOST_SUMS = 12, MOST_PANELS = 1;
-#if defined(__AVX__)
-constexpr int LANES = 8, ROW_VECTORS = 3;
+// Zen 4 computes vectors of 16 in two steps.
+#if defined(__AVX512F__) && !defined(__znver4__)
+constexpr int LANES = 16, MOST_SUMS = 20, MOST_PANELS = 4, ROW_VECTORS = 5;
+#elif defined(__AVX__)
+constexpr int LANES = 8, MOST_SUMS = 12, MOST_PANELS = 1, ROW_VECTORS = 3;
 #else
-constexpr int LANES = 4, ROW_VECTORS = 4;
+constexpr int LANES = 4, MOST_SUMS = 12, MOST_PANELS = 1, ROW_VECTORS = 4;
 #endif
 #endif
 
 // GCC would load the weights again for each row.
-#if defined(FLOWBRUSH_BF16)
+#if defined(__AVX512F__)
 #define KEEP_IN_REGISTER(vector) asm("" : "+v"(vector))
 #elif defined(__AVX__)
 #define KEEP_IN_REGISTER(vector) asm("" : "+x"(vector))

@@ -1,5 +1,6 @@
 """The C++ network against the one in torch: sizes, controls, threads, and what becomes of the compiled code."""
 
+import platform
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,16 @@ def test_frames_of_16_bits_agree_with_eager(cache: Path, style: Style, precision
 def test_other_strokes_agree_with_eager(cache: Path, style: Style, stroke_size: float, precision: Precision) -> None:
     spec = replace(spec_of(cache, 60, 84, precision=precision), stroke_size=stroke_size)
     assert_alike(spec, frame(60, 84), style)
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="other processors have one width")
+@pytest.mark.parametrize("narrower", ["-mno-avx512f", "-mno-avx"])
+def test_vectors_of_every_width_agree_with_eager(
+    cache: Path, style: Style, narrower: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = flags()
+    monkeypatch.setattr("models.engines.native.flags", lambda: (*wide, narrower))
+    assert_alike(spec_of(cache, 61, 103), frame(61, 103), style)
 
 
 def test_threads_that_share_a_frame_change_nothing(cache: Path, style: Style, precision: Precision) -> None:
