@@ -33,8 +33,8 @@ from models.engines.capabilities import native_precision
 from models.optimize.picture import PictureOptimizer, Report, Start, between
 from models.optimize.settings import OptimizeSettings
 from models.registry import find
-from models.training.content import style_image_at
-from models.training.loss_network import LossNetwork
+from models.training.data.content import style_image_at
+from models.training.losses.loss_network import LossNetwork
 from pipeline.config import StylizeConfig
 from pipeline.decode.sampling import moments
 from pipeline.errors import PipelineError

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.color import BT709_LUMA
 from models.layers import RegionWeights
 from models.network import Style, StyleNetwork
+from models.pixels.color import BT709_LUMA
 
 # The brightest level; int32 stands in for uint16 where a runtime lacks that.
 MAX_LEVEL = {torch.uint8: 255, torch.uint16: 65535, torch.int32: 65535}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.color import BT709_LUMA
-from models.flow import warp
+from models.pixels.color import BT709_LUMA
+from models.temporal.flow import warp
 
 SMALLEST_TARGET = 1e-12
 """Keeps the losses finite for an empty target: a layer without any activation."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.flow import FlowEstimator, Pixels, flow_to_tensor, visible, warp
 from models.losses import content_loss, style_loss
+from models.temporal.flow import FlowEstimator, Pixels, flow_to_tensor, visible, warp
 
 SMALLEST_VISIBLE = 0.1
 """Share of visible pixels below which two frames count as different scenes and are not compared."""
@@ -41,12 +41,12 @@ class Motion:
 
 
 def estimate_motion(current: Pixels, earlier: Pixels, estimator: FlowEstimator) -> Motion:
-    """Estimate the flow between two frames in both directions; see `models.flow.visible` for the mask.
+    """Estimate the flow between two frames in both directions; see `models.temporal.flow.visible` for the mask.
 
     Args:
         current: ``(H, W, 3)`` uint8 RGB.
         earlier: the same size.
-        estimator: for instance `models.flow.DisFlow`.
+        estimator: for instance `models.temporal.flow.DisFlow`.
     """
     backward, forward = (flow_to_tensor(estimator(*pair)) for pair in ((current, earlier), (earlier, current)))
     return Motion(backward, visible(backward, forward))

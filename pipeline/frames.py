@@ -39,7 +39,7 @@ class Samples(Protocol):
         packed: ``(1.5 * height * width,)`` uint8: luma, then chroma.
         is_interleaved: whether chroma is Cb and Cr in turn, or all Cb and then all Cr.
         color: of the samples.
-        siting: where chroma lies; see `models.yuv.Siting`.
+        siting: where chroma lies; see `models.pixels.yuv.Siting`.
     """
 
     height: int
@@ -151,7 +151,8 @@ class VideoInfo:
         peak_nits: peak luminance of a PQ source in cd/m2, None if unknown.
         hwaccel: kind of device that decodes, ``cuda``; None for software.
         hwaccel_fault: why frames are decoded in software though a device was asked for; None if none was.
-        siting: where chroma lies in frames whose RGB a GPU may compute, see `models.yuv.Siting`; None if it may not.
+        siting: where chroma lies in frames whose RGB a GPU may compute; None if it may not.
+            See `models.pixels.yuv.Siting`.
     """
 
     path: str

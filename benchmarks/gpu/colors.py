@@ -8,7 +8,7 @@ from benchmarks.gpu.rows import Settings, width_for
 from benchmarks.gpu.scenes import frames
 from benchmarks.gpu.timing import median_ms, wall_ms
 from models.engines.gpu.transfers import transfers_of
-from models.yuv import converter, rgb_of_packed
+from models.pixels.yuv import converter, rgb_of_packed
 from pipeline.media.pixels.colorspace import to_8_bit_rgb
 
 

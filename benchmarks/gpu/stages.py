@@ -14,7 +14,7 @@ from benchmarks.gpu.rows import Settings, width_for
 from benchmarks.gpu.scenes import PERIOD, frames
 from benchmarks.gpu.timing import median_ms, torch_memory, wall_ms
 from models.engines.gpu.transfers import transfers_of
-from models.noise_filter import NoiseFilter
+from models.temporal.noise_filter import NoiseFilter
 from pipeline.config import StylizeConfig
 from pipeline.frames import Frame
 from pipeline.stylize.device_filter import DeviceFrame, DeviceNoiseFilter

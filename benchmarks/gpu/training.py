@@ -11,8 +11,8 @@ from benchmarks.gpu.rows import Settings
 from benchmarks.gpu.timing import torch_memory
 from models.registry import load
 from models.training.config import TrainingConfig
-from models.training.loss_network import VGG19_CONVOLUTIONS, vgg19
-from models.training.objective import StyleTransferObjective
+from models.training.losses.loss_network import VGG19_CONVOLUTIONS, vgg19
+from models.training.losses.objective import StyleTransferObjective
 from models.training.trainer import Trainer
 from pipeline.system.folders import cache_folder
 

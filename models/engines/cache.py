@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import models.color
 import models.frame_graph
 import models.fused_kernels
 import models.layers
 import models.network
+import models.pixels.color
 
 _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
-SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kernels, models.color)
+SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kernels, models.pixels.color)
 """Modules whose code becomes part of the compiled graph."""
 
 _DIGEST = "sha256"

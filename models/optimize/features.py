@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 
-from models.training.loss_network import LossNetwork
+from models.training.losses.loss_network import LossNetwork
 
 CONVOLUTIONS = (2, 2, 4, 4, 4)
 """Convolutions of VGG-19 before each pooling."""

@@ -13,8 +13,8 @@ from models.optimize.features import ALIGNMENT, Features
 from models.optimize.loss import PictureLoss, PixelLoss, image_grams
 from models.optimize.settings import OptimizeSettings, octave_sizes, octave_steps
 from models.optimize.sizes import extended, full_size, resampled, resized
-from models.training.content import style_image_at
-from models.training.loss_network import LossNetwork
+from models.training.data.content import style_image_at
+from models.training.losses.loss_network import LossNetwork
 
 SMALLEST_PX = 64
 """Short side up to which pictures are extended, as the deepest features need some pixels."""

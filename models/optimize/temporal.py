@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.flow import warp
 from models.metrics import Motion
 from models.optimize.loss import PixelLoss
+from models.temporal.flow import warp
 
 
 def long_term_weights(masks: Sequence[Tensor]) -> list[Tensor]:

@@ -8,8 +8,8 @@ from torch import Tensor
 from models.engines.cache import use_compiler_cache
 from models.engines.capabilities import native_precision
 from models.network import Style, StyleNetwork
-from models.training.objective import StylizedPairs
-from models.training.pairs import FramePairs
+from models.training.data.pairs import FramePairs
+from models.training.losses.objective import StylizedPairs
 
 
 class PairStylizer:

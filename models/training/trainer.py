@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from models.network import Style, StyleNetwork
-from models.training.adversary import Adversary
 from models.training.config import TrainingConfig
-from models.training.objective import LossWeights, Objective
+from models.training.data.pair_source import PairSource
+from models.training.data.pairs import ClipPair
+from models.training.data.synthetic_motion import MotionConfig
+from models.training.losses.adversary import Adversary
+from models.training.losses.objective import LossWeights, Objective
 from models.training.optimizer_state import below
-from models.training.pair_source import PairSource
 from models.training.pair_stylizer import PairStylizer
-from models.training.pairs import ClipPair
 from models.training.report import DivergedError, TrainingReport, add_losses
 from models.training.run_state import RunState
-from models.training.synthetic_motion import MotionConfig
 from models.training.validation import ValidationHistory
 
 VECTORS = tuple(f.name for f in fields(Style) if f.name != "convolutions")

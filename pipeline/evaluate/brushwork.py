@@ -16,7 +16,7 @@ from pipeline.frames import Pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.training.loss_network import LossNetwork
+    from models.training.losses.loss_network import LossNetwork
 
 SCALES = {"fine": 1.0, "middle": 0.5, "large": 0.25}
 """Sizes at which strokes are compared, as factors of `SHORT_PX`."""

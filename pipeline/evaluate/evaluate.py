@@ -28,8 +28,8 @@ from pipeline.threads import prefetch
 if TYPE_CHECKING:
     import torch
 
-    from models.flow import FlowEstimator
-    from models.training.loss_network import LossNetwork
+    from models.temporal.flow import FlowEstimator
+    from models.training.losses.loss_network import LossNetwork
 
 SMALLEST_PX = 16
 PREFETCHED_FRAMES = 2
@@ -81,7 +81,7 @@ def evaluate(
 
 def _flow_estimator() -> "FlowEstimator":
     try:
-        from models.flow import DisFlow
+        from models.temporal.flow import DisFlow
 
         return DisFlow("medium")
     except ImportError as error:

@@ -9,7 +9,7 @@ from pipeline.frames import Pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.training.loss_network import LossNetwork
+    from models.training.losses.loss_network import LossNetwork
 
 STYLE_LAYERS, CONTENT_LAYER = ("relu1_1", "relu2_1", "relu3_1"), "relu3_1"
 

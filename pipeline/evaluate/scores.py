@@ -11,7 +11,7 @@ from pipeline.evaluate.perceptual import PerceptualMetrics
 from pipeline.frames import Frame
 
 if TYPE_CHECKING:
-    from models.flow import FlowEstimator
+    from models.temporal.flow import FlowEstimator
 
 NEAR, FAR = 1, 10
 """Distance between the two frames of a pair, in frames."""

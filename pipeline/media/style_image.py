@@ -80,7 +80,7 @@ def at_size(images: list[Pixels], short_px: int) -> "torch.Tensor":
     """Return the images as ``(K, 3, h, w)`` float32 in [0, 1], scaled to a short side of ``short_px``."""
     import torch
 
-    from models.training.content import style_image_at
+    from models.training.data.content import style_image_at
 
     tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images]
     return torch.cat([style_image_at(tensor, short_px) for tensor in tensors])

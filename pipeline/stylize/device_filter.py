@@ -42,7 +42,7 @@ class DeviceNoiseFilter:
     """
 
     def __init__(self, device: "torch.device", transfers: "FrameTransfers") -> None:
-        from models.noise_filter import NoiseFilter
+        from models.temporal.noise_filter import NoiseFilter
 
         self._device, self._transfers = device, transfers
         self._filter = NoiseFilter(GAIN.tolist(), blur_px=BLUR_PX, dilate_px=DILATE_PX)
@@ -65,7 +65,7 @@ class DeviceNoiseFilter:
 
 def rgb_on_device(samples: Samples, transfers: "FrameTransfers") -> "Tensor":
     """Return a frame ``(H, W, 3)`` uint8 on the device, whose RGB is computed there."""
-    from models.yuv import Siting, converter, rgb_of_packed
+    from models.pixels.yuv import Siting, converter, rgb_of_packed
 
     color, siting = samples.color, cast(Siting, samples.siting)
     convert = converter(color.matrix, siting, full_range=color.full_range)

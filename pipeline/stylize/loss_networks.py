@@ -11,7 +11,7 @@ from pipeline.notices import Notify
 if TYPE_CHECKING:
     import torch
 
-    from models.training.loss_network import LossNetwork
+    from models.training.losses.loss_network import LossNetwork
 
 
 def find_loss_networks(
@@ -20,7 +20,8 @@ def find_loss_networks(
     """Load the loss networks; return them and, for the recipe, their names and files.
 
     Args:
-        files: their weights, see `models.training.loss_network`; none means torchvision's VGG-19, downloaded once.
+        files: their weights, see `models.training.losses.loss_network`; none means torchvision's VGG-19, downloaded
+            once.
         device: where they run.
         notify: called with one line before a download.
 
@@ -29,7 +30,7 @@ def find_loss_networks(
     """
     import torch
 
-    from models.training.loss_network import load_loss_network
+    from models.training.losses.loss_network import load_loss_network
 
     networks, sources = [], []
     for file in files:
@@ -49,7 +50,7 @@ def _torchvision_vgg19(notify: Notify) -> "LossNetwork":
     import torch
     from torchvision.models import VGG19_Weights
 
-    from models.training.loss_network import load_loss_network
+    from models.training.losses.loss_network import load_loss_network
 
     weights = VGG19_Weights.IMAGENET1K_V1
     notify("loading torchvision's VGG-19 (548 MB, downloaded once)")

@@ -49,7 +49,7 @@ def _small_rgb(samples: Samples) -> NDArray[np.uint8]:
     """Return the frame at the size of a thumbnail; made smaller first, its samples are no longer 4:2:0."""
     import torch
 
-    from models.color import YuvMatrix
+    from models.pixels.color import YuvMatrix
 
     pixels, half = samples.height * samples.width, (samples.height // 2, samples.width // 2)
     luma, chroma = samples.packed[:pixels].reshape(samples.height, samples.width), samples.packed[pixels:]

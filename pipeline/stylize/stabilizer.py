@@ -22,7 +22,7 @@ from pipeline.stylize.temporal_filters import FilteredFrame, blend_along_flow, f
 if TYPE_CHECKING:
     import torch
 
-    from models.flow import Flow
+    from models.temporal.flow import Flow
 
 
 # A frame is normalized with the averaged statistics of this many frames earlier, even if newer ones are finished: the
@@ -202,7 +202,7 @@ class Stabilizer:
         pixels = cast(Pixels, prepared.pixels)
         size = pixels.shape[:2]
         if getattr(self._own, "size", None) != size:  # after a small frame, OpenCV never raises the finest scale again
-            from models.flow import DisFlow
+            from models.temporal.flow import DisFlow
 
             self._own.size, self._own.find_flow = size, DisFlow("fast")
         flow: Flow = self._own.find_flow(to_8_bits(pixels), to_8_bits(prepared.before))

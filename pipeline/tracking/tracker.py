@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.flow import DisFlow, flow_to_tensor, to_grey
-from models.mask_track import Track, blended
+from models.temporal.flow import DisFlow, flow_to_tensor, to_grey
+from models.temporal.mask_track import Track, blended
 from pipeline.media.mask_record import Grey
 from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
 from pipeline.tracking.flow_log import FlowLog, Flows, Luma

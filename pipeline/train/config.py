@@ -31,7 +31,7 @@ from pipeline.train.shared_options import (
 
 if TYPE_CHECKING:
     from models.training.config import TrainingConfig
-    from models.training.objective import LossWeights
+    from models.training.losses.objective import LossWeights
 
 SMALLEST_PAINTING_PX, LARGEST_PAINTING_PX = 64, 1600
 STEPS, MINUTES = 800, 9.0

@@ -19,8 +19,8 @@ from pipeline.system.files.names import describe_links, is_inside, why_outside
 if TYPE_CHECKING:
     import torch
 
-    from models.flow import FlowEstimator
-    from models.training.pairs import ClipPair
+    from models.temporal.flow import FlowEstimator
+    from models.training.data.pairs import ClipPair
 
 LARGEST_CONTENT_PX = 480
 MOST_PHOTOS, MOST_CLIPS = 4000, 24
@@ -204,9 +204,9 @@ def _pair(first: Pixels, second: Pixels, estimator: "FlowEstimator") -> "ClipPai
     """Return two frames with the flow between them; None across a scene cut."""
     import torch
 
-    from models.flow import warp
     from models.metrics import estimate_motion
-    from models.training.pairs import ClipPair
+    from models.temporal.flow import warp
+    from models.training.data.pairs import ClipPair
 
     motion = estimate_motion(second, first, estimator)
     a, b = _tensor(first), _tensor(second)
@@ -230,7 +230,7 @@ def flow_estimator(device: "torch.device") -> "FlowEstimator":
     """Return RAFT on a GPU if torchvision has downloaded its weights before, else OpenCV's DIS."""
     import torch
 
-    from models.flow import DisFlow, RaftFlow
+    from models.temporal.flow import DisFlow, RaftFlow
 
     if device.type == "cuda":
         from torchvision.models.optical_flow import Raft_Large_Weights

@@ -62,7 +62,7 @@ def refine_picture(
 def _trainer(config: VideoConfig, picture: Path, predicted: "LoadedStyle", notify: Notify) -> "Trainer | None":
     """Return the trainer; None, with a notice, if the clip is too short."""
     from models.training.config import TrainingConfig
-    from models.training.objective import LossWeights
+    from models.training.losses.objective import LossWeights
     from models.training.trainer import Trainer
     from pipeline.train.config import UNLIMITED_STEPS
     from pipeline.train.setup import compiling, find_objective, training_device

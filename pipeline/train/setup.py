@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from models.network import Style, StyleNetwork
     from models.training.config import TrainingConfig
-    from models.training.objective import StyleTransferObjective
+    from models.training.losses.objective import StyleTransferObjective
     from models.training.predictor.config import PredictorTrainingConfig
     from models.training.trainer import Trainer
 
@@ -47,7 +47,7 @@ def build_trainer(
         StyleError: ``start`` cannot be used.
         DeviceError: the device is not available.
     """
-    from models.training.objective import LossWeights
+    from models.training.losses.objective import LossWeights
     from models.training.trainer import Trainer
 
     started = time.monotonic()
@@ -89,7 +89,7 @@ def find_objective(
 ) -> tuple["StyleTransferObjective", list[dict[str, str]], float]:
     """Return what training minimizes, the sources of its loss networks, and the seconds that it took to find them."""
     from models.engines.capabilities import native_precision
-    from models.training.objective import StyleTransferObjective
+    from models.training.losses.objective import StyleTransferObjective
 
     started = time.monotonic()
     networks, sources = find_loss_networks(loss_weights, device, notify)
@@ -104,7 +104,7 @@ def training_device(name: str, notify: Notify) -> "torch.device":
     import torch
 
     device = find_device(name)
-    try:  # what models.training.synthetic_motion does; some backends lack bicubic sampling
+    try:  # what models.training.data.synthetic_motion does; some backends lack bicubic sampling
         image, grid = torch.zeros(1, 3, 8, 8, device=device), torch.zeros(1, 8, 8, 2, device=device)
         torch.nn.functional.grid_sample(image, grid, "bicubic", "reflection", align_corners=True)
     except (RuntimeError, NotImplementedError) as error:

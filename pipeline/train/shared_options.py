@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from pipeline.config.options import Option, Setting
 
 if TYPE_CHECKING:
-    from models.training.objective import LossWeights
+    from models.training.losses.objective import LossWeights
 
 SHORTEST_COMPILED_MINUTES = 2
 """Below this, compiling would take too large a part of the time."""
@@ -48,7 +48,7 @@ def loss_weights(config: object) -> "LossWeights":
     Raises:
         ValueError: one of them is negative or not finite.
     """
-    from models.training.objective import NAMES, LossWeights
+    from models.training.losses.objective import NAMES, LossWeights
 
     return LossWeights(**{name: getattr(config, f"{name}_weight") for name in NAMES})
 

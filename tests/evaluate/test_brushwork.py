@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
-from models.training.loss_network import LossNetwork, load_loss_network
+from models.training.losses.loss_network import LossNetwork, load_loss_network
 from pipeline.errors import InputError
 from pipeline.evaluate.brushwork import Brushwork, BrushworkMetric, mean_brushwork
 from pipeline.evaluate.config import EvaluateConfig

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 import cli
-from models.flow import DisFlow
 from models.metrics import e_stab, estimate_motion, image_to_tensor, warp_error
+from models.temporal.flow import DisFlow
 from pipeline.errors import InputError, OutputError
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluate import READ_TOGETHER, evaluate

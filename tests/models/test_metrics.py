@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.flow import DisFlow, flow_to_tensor, inside
 from models.losses import gram_matrix
 from models.metrics import (
     Motion,
@@ -22,6 +21,7 @@ from models.metrics import (
     style_score,
     warp_error,
 )
+from models.temporal.flow import DisFlow, flow_to_tensor, inside
 from sample_videos.renderer.scenes import scene
 from tests.support.media import moving_square
 from tests.support.tiny import blobs

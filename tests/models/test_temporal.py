@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.color import BT709_LUMA
-from models.flow import warp
 from models.losses import feature_loss, luma, output_loss
+from models.pixels.color import BT709_LUMA
+from models.temporal.flow import warp
 
 SHAPE = (2, 3, 12, 16)
 ALL, NOWHERE = torch.ones(2, 1, 12, 16), torch.zeros(2, 1, 12, 16)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.models import vgg
 
 from models.network import Architecture
-from models.training.loss_network import LossNetwork, load_loss_network
+from models.training.losses.loss_network import LossNetwork, load_loss_network
 
 TINY = Architecture(widths=(4, 6, 8), blocks=1, kernel=3)
 

@@ -14,8 +14,8 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.models.optical_flow import Raft_Large_Weights
 
-from models.flow import DisFlow, Flow, FlowEstimator
-from models.training.pairs import clip_crops
+from models.temporal.flow import DisFlow, Flow, FlowEstimator
+from models.training.data.pairs import clip_crops
 from pipeline.decode.sampling import Moment, moments
 from pipeline.errors import InputError
 from pipeline.train.data import Content, flow_estimator, read_content

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.training.objective import NAMES
+from models.training.losses.objective import NAMES
 from pipeline.train.config import TrainConfig
 from pipeline.train.predictor.config import PredictorTrainConfig
 from pipeline.train.shared_options import checkpoint_of, preview_of

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from models.losses import gram_matrix
-from models.training.objective import LossWeights, StyleTransferObjective
+from models.training.losses.objective import LossWeights, StyleTransferObjective
 from pipeline.errors import InputError
 from pipeline.media.style_image import at_size, is_flat
 from pipeline.train.style_images import read_style_image

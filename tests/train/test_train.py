@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 import cli
 from models.registry import LoadedStyle, load, read_catalog
-from models.training.content import central_crops
-from models.training.objective import LossWeights, Objective, StylizedPairs
-from models.training.pairs import FramePairs
+from models.training.data.content import central_crops
+from models.training.data.pairs import FramePairs
+from models.training.data.synthetic_motion import MARGIN_PX
+from models.training.losses.objective import LossWeights, Objective, StylizedPairs
 from models.training.report import TrainingReport
-from models.training.synthetic_motion import MARGIN_PX
 from pipeline.config.style_spec import Dials
 from pipeline.errors import DeviceError, InputError, OutputError, StyleError
 from pipeline.stylize.loss_networks import digest

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.training.content import resize
+from models.training.data.content import resize
 from models.training.predictor.drawings import draw
 
 WHOLE = 0.25

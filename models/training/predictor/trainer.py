@@ -11,11 +11,11 @@ from torch import Tensor
 
 from models.network import Style
 from models.predictor.predictor import PAINT_RANGE, STILLNESS_RANGE, StylePredictor
-from models.training.objective import LossWeights, Objective
+from models.training.data.pair_source import PairSource
+from models.training.data.pairs import ClipPair, FramePairs
+from models.training.losses.objective import LossWeights, Objective
 from models.training.optimizer_state import below
-from models.training.pair_source import PairSource
 from models.training.pair_stylizer import PairStylizer
-from models.training.pairs import ClipPair, FramePairs
 from models.training.predictor.config import PredictorTrainingConfig
 from models.training.predictor.pictures import PictureSource, central_picture
 from models.training.report import DivergedError, TrainingReport, add_losses

@@ -1,7 +1,7 @@
 """Conversion of HDR and of more than 8 bits, from decoded frames to RGB and from RGB to what an encoder takes.
 
 swscale only resamples chroma here: its matrices are 1.3 levels of 255 off at 10 bits, and overflow with the flags that
-make 8 bits exact. `models.color` computes the colors by their definitions.
+make 8 bits exact. `models.pixels.color` computes the colors by their definitions.
 """
 
 from functools import cache, lru_cache
@@ -18,7 +18,7 @@ from pipeline.media.pixels.alpha import has_alpha
 from pipeline.media.pixels.colorspace import EXACT, RGB, hdr_transfer, source_color
 
 if TYPE_CHECKING:
-    from models.color import Hdr, ToneMap, YuvMatrix
+    from models.pixels.color import Hdr, ToneMap, YuvMatrix
 
 # Rows converted at a time: intermediate values stay in the CPU's cache, twice as fast as a whole frame at once.
 ROWS = 32
@@ -36,7 +36,7 @@ def bit_depth(pixel_format: str) -> int:
 class HighDepthToRgb:
     """Convert decoded frames of any depth to RGB by the definitions of their colors; one instance per thread.
 
-    HDR frames are tone-mapped, see `models.color.ToneMap`.
+    HDR frames are tone-mapped, see `models.pixels.color.ToneMap`.
 
     Args:
         info: `VideoInfo.is_16_bit` chooses uint16 or uint8, `VideoInfo.peak_nits` is the peak of PQ frames.
@@ -147,14 +147,14 @@ def use_one_thread() -> None:
 
 @lru_cache(maxsize=8)
 def _yuv_matrix(color: Color, bits: int) -> "YuvMatrix":
-    from models.color import YuvMatrix
+    from models.pixels.color import YuvMatrix
 
     return YuvMatrix(color.matrix, full_range=color.full_range, bits=bits)
 
 
 @lru_cache(maxsize=8)
 def _tone_map(transfer: "Hdr", primaries: int, peak_nits: float | None) -> "ToneMap":
-    from models.color import PEAK_NITS, ToneMap
+    from models.pixels.color import PEAK_NITS, ToneMap
 
     return ToneMap(transfer, primaries, peak_nits or PEAK_NITS)
 

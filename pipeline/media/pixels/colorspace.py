@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.frames import Color
 
 if TYPE_CHECKING:
-    from models.color import Hdr
+    from models.pixels.color import Hdr
 
 # H.273 numbers of matrices, primaries and transfers.
 UNSPECIFIED = 2

@@ -15,7 +15,7 @@ from pipeline.frames import Pixels
 from pipeline.media.pixels.colorspace import hdr_transfer, source_color, to_8_bit_rgb
 
 if TYPE_CHECKING:
-    from models.yuv import Siting
+    from models.pixels.yuv import Siting
 
 # FFmpeg's name of a format, and whether its chroma is Cb and Cr in turn.
 _FORMATS = {"nv12": True, "yuv420p": False, "yuvj420p": False}
@@ -49,7 +49,7 @@ class SampledFrame:
 
 def is_sampled(frame: VideoFrame) -> bool:
     """Return whether the samples of ``frame`` can be packed: 4:2:0 of 8 bits, SDR, with even sides."""
-    from models.yuv import Yuv420ToRgb
+    from models.pixels.yuv import Yuv420ToRgb
 
     is_even = frame.height % 2 == 0 and frame.width % 2 == 0
     is_large = min(frame.height, frame.width) >= Yuv420ToRgb.SMALLEST_PX
@@ -70,7 +70,7 @@ def find_siting(frame: VideoFrame) -> "Siting | None":
     """Return where the chroma of ``frame`` lies; None if the frame has too few colors to tell, or is not sampled."""
     import torch
 
-    from models.yuv import Siting, converter, rgb_of_packed
+    from models.pixels.yuv import Siting, converter, rgb_of_packed
 
     if not is_sampled(frame):
         return None

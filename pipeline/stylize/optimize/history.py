@@ -9,8 +9,8 @@ from pipeline.stylize.opencv import to_8_bits
 from pipeline.stylize.scene_cuts import is_cut, thumbnail
 
 if TYPE_CHECKING:
-    from models.flow import FlowEstimator
     from models.metrics import Motion
+    from models.temporal.flow import FlowEstimator
 
 DISTANCES = (1, 10, 20, 40)
 """Frames between a frame and those that it is compared with: Ruder et al., GCPR 2016, section 4.2."""

@@ -138,9 +138,9 @@ class OptimizingStylizer:
 
     def _temporal(self, pixels: Pixels, history: History) -> "tuple[Tensor, dict[str, PixelLoss], Motion]":
         """Return the stylized frame before, the temporal loss, and the motion to the frame before."""
-        from models.flow import DisFlow
         from models.metrics import Motion
         from models.optimize.temporal import temporal_loss
+        from models.temporal.flow import DisFlow
 
         config = self._config.optimize
         past, found = motions(history, pixels, config.memory_frames, DisFlow("medium"))

@@ -27,7 +27,7 @@ from pipeline.train.shared_options import (
 )
 
 if TYPE_CHECKING:
-    from models.training.objective import LossWeights
+    from models.training.losses.objective import LossWeights
     from models.training.predictor.config import PredictorTrainingConfig
 
 

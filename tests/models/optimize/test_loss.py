@@ -11,7 +11,7 @@ from models.optimize.features import Features
 from models.optimize.loss import PictureLoss, image_grams
 from models.optimize.settings import OptimizeSettings
 from models.optimize.windows import plan_windows
-from models.training.loss_network import LossNetwork, load_loss_network
+from models.training.losses.loss_network import LossNetwork, load_loss_network
 from tests.support.tiny import blobs, loss_network, loss_state, torchvision_vgg19_state
 
 SETTINGS = OptimizeSettings(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from models.network import StyleNetwork
 from models.training.config import TrainingConfig
-from models.training.content import style_image_at
-from models.training.objective import LossWeights, StylizedPairs
-from models.training.pairs import FramePairs
+from models.training.data.content import style_image_at
+from models.training.data.pairs import FramePairs
+from models.training.losses.objective import LossWeights, StylizedPairs
 from models.training.report import TrainingReport
 from models.training.schedule import COOL_DOWN, Schedule, one_cycle
 from models.training.trainer import Trainer

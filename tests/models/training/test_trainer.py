@@ -13,12 +13,12 @@ from torch import Tensor
 from models.losses import feature_loss, output_loss
 from models.network import StyleNetwork
 from models.training.config import TrainingConfig
-from models.training.content import central_crops, random_crops, split, style_image_at
-from models.training.objective import LossWeights, Objective, StyleTransferObjective, StylizedPairs
-from models.training.pairs import ClipPair, FramePairs
+from models.training.data.content import central_crops, random_crops, split, style_image_at
+from models.training.data.pairs import ClipPair, FramePairs
+from models.training.data.synthetic_motion import MotionConfig
+from models.training.losses.objective import LossWeights, Objective, StyleTransferObjective, StylizedPairs
 from models.training.report import DivergedError, TrainingReport
 from models.training.schedule import one_cycle
-from models.training.synthetic_motion import MotionConfig
 from models.training.trainer import Trainer
 from tests.support.tiny import TINY, blobs, loss_network, photos, stripes
 

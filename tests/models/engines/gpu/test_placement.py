@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.frame_graph import FrameGraph, zero_statistics
 from models.network import StyleNetwork
-from models.noise_filter import NoiseFilter
-from models.yuv import _places, converter, rgb_of_packed
+from models.pixels.yuv import _places, converter, rgb_of_packed
+from models.temporal.noise_filter import NoiseFilter
 
 GPU = torch.device("cuda", 0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.predictor.predictor import StylePredictor
-from models.training.objective import StyleTransferObjective
+from models.training.losses.objective import StyleTransferObjective
 from models.training.predictor.config import PredictorTrainingConfig
 from models.training.predictor.saved_state import check_state
 from models.training.predictor.trainer import PredictorTrainer

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.training.adversary import PATCH_PX, Adversary, PatchDiscriminator
-from models.training.content import style_image_at
+from models.training.data.content import style_image_at
+from models.training.losses.adversary import PATCH_PX, Adversary, PatchDiscriminator
 from tests.support.tiny import blobs, stripes
 
 CPU = torch.device("cpu")

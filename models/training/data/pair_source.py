@@ -6,9 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.training.content import central_crops, random_crops, split
-from models.training.pairs import ClipPair, FramePairs, clip_crops
-from models.training.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
+from models.training.data.content import central_crops, random_crops, split
+from models.training.data.pairs import ClipPair, FramePairs, clip_crops
+from models.training.data.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
 
 
 class PairConfig(Protocol):

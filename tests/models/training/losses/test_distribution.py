@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models.losses import quantile_distance, sorted_projections
-from models.training.distribution import COLOR_SCALES, DIRECTIONS, QUANTILES, distribution_loss, distributions
+from models.training.losses.distribution import COLOR_SCALES, DIRECTIONS, QUANTILES, distribution_loss, distributions
 from tests.support.tiny import blobs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ from tests.support.tiny import loss_state, stripes
 
 pytestmark = pytest.mark.slow
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 def test_the_woodcut_is_black_on_paper_with_color() -> None:

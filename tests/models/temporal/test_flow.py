@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.flow import DisFlow, Preset, RaftFlow, flow_to_tensor, inside, motion_boundary, visible, warp
+from models.temporal.flow import DisFlow, Preset, RaftFlow, flow_to_tensor, inside, motion_boundary, visible, warp
 from sample_videos.renderer.scenes import scene
 from tests.support.media import moving_square
 from tests.support.tiny import blobs
 
-SINTEL = Path(__file__).parents[3] / "shared" / "data" / "flow"
+SINTEL = Path(__file__).parents[4] / "shared" / "data" / "flow"
 needs_sintel = pytest.mark.skipif(not SINTEL.is_dir(), reason=f"{SINTEL} is not there")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -308,6 +308,6 @@ def test_opencv_is_loaded_only_to_find_flow() -> None:
     """Stylizing without flow must work where OpenCV's system libraries are missing."""
     import subprocess
 
-    code = "import sys, models.flow, models.losses; sys.exit('cv2' in sys.modules or 'torchvision' in sys.modules)"
-    options: dict[str, Any] = {"cwd": Path(__file__).parents[2], "check": True, "timeout": 120}
+    code = "import sys, models.temporal.flow, models.losses; sys.exit(bool({'cv2', 'torchvision'} & {*sys.modules}))"
+    options: dict[str, Any] = {"cwd": Path(__file__).parents[3], "check": True, "timeout": 120}
     subprocess.run([sys.executable, "-c", code], **options)

@@ -2,7 +2,7 @@
 
 import torch
 
-from models.mask_track import Track, blended
+from models.temporal.mask_track import Track, blended
 
 HEIGHT, WIDTH = 40, 60
 LUMA = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from models.flow import inside
+from models.temporal.flow import inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from models.yuv import Siting, Yuv420ToRgb, converter, rgb_of_packed
+from models.pixels.yuv import Siting, Yuv420ToRgb, converter, rgb_of_packed
 from pipeline.media.pixels.colorspace import to_8_bit_rgb
 from tests.support.media import Clip, make_clip
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow import warp
 from models.losses import gram_matrix, standard_luminance
-from models.training.content import style_image_at
-from models.training.distribution import COLOR_SCALES
-from models.training.objective import STROKE_SCALES, LossWeights, StyleTransferObjective, StylizedPairs
-from models.training.pairs import FramePairs
+from models.temporal.flow import warp
+from models.training.data.content import style_image_at
+from models.training.data.pairs import FramePairs
+from models.training.losses.distribution import COLOR_SCALES
+from models.training.losses.objective import STROKE_SCALES, LossWeights, StyleTransferObjective, StylizedPairs
 from tests.support.tiny import blobs, loss_network, stripes
 
 NAMES = [f.name for f in dataclasses.fields(LossWeights)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.color import YuvMatrix
+from models.pixels.color import YuvMatrix
 
 Siting = Literal["left", "center"]
 """Where a chroma sample lies across: on the left of the two pixels that it is for, as in MPEG-2 and later, or between

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow import inside, warp
-from models.training.pairs import FramePairs
+from models.temporal.flow import inside, warp
+from models.training.data.pairs import FramePairs
 
 MARGIN_PX = 24
 """Extra pixels of a photo on each side of the crop, so that motion brings in more of the photo."""

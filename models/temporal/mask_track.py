@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow import visible, warp
+from models.temporal.flow import visible, warp
 
 # Trust in a pixel whose flow is not confirmed, as a share of the trust in it before.
 UNCONFIRMED = 0.1

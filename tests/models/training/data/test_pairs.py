@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow import warp
-from models.training.pairs import ClipPair, FramePairs, clip_crops
-from models.training.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
+from models.temporal.flow import warp
+from models.training.data.pairs import ClipPair, FramePairs, clip_crops
+from models.training.data.synthetic_motion import MARGIN_PX, MotionConfig, moved_pairs
 from tests.support.tiny import blobs
 
 SIZE = 64

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.color import ToneMap, YuvMatrix, bt2390, hlg_to_scene, nits_to_pq, pq_to_nits, to_bt709
+from models.pixels.color import ToneMap, YuvMatrix, bt2390, hlg_to_scene, nits_to_pq, pq_to_nits, to_bt709
 from tests.support import media
 
 

@@ -17,9 +17,9 @@ from models.losses import (
     style_loss,
     total_variation,
 )
-from models.training.distribution import distribution_loss, distributions
-from models.training.loss_network import LossNetwork
-from models.training.pairs import FramePairs
+from models.training.data.pairs import FramePairs
+from models.training.losses.distribution import distribution_loss, distributions
+from models.training.losses.loss_network import LossNetwork
 
 STROKE_SCALES = (1.0, 0.5, 0.25)
 """Factors of the size at which brushwork is compared: fine, middle and large strokes."""
@@ -136,7 +136,7 @@ class StyleTransferObjective:
     matrices of the luminance alone, at one contrast, on a pyramid of sizes, where small kernels see large strokes.
     Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017; Snelgrove, "High-Resolution
     Multi-Scale Neural Texture Synthesis", 2017. Rare colors are
-    matched by the distributions of colors and features (`models.training.distribution`).
+    matched by the distributions of colors and features (`models.training.losses.distribution`).
 
     The frames of a pair show the same scene, so all but stability is measured on the first one only: that halves the
     work of the loss networks, the largest part of a step.

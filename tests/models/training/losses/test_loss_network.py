@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from models.training.loss_network import IMAGENET_DEVIATION, IMAGENET_MEAN, load_loss_network
+from models.training.losses.loss_network import IMAGENET_DEVIATION, IMAGENET_MEAN, load_loss_network
 
-LOSS_FILES = Path(__file__).parents[4] / "shared" / "data" / "loss"
+LOSS_FILES = Path(__file__).parents[5] / "shared" / "data" / "loss"
 
 
 def picture(height: int = 64, width: int = 64) -> Tensor:

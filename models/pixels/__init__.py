@@ -1,0 +1,1 @@
+"""Conversions of pixels by their definitions: YUV, HDR and RGB."""

@@ -1,0 +1,1 @@
+"""What a training minimizes: the objective, its loss network, and the adversary."""
