@@ -22,12 +22,12 @@ class SegmentBoundary:
     Attributes:
         next_index: number of the next frame, counted from 0 at the first frame of the clip.
         state: what the stylizer remembers after this frame; empty until the frame is stylized.
-        engine: name of the engine that stylized the segment; empty if it is the one that the stylizer started with.
+        engine: name and code of the engine that stylized the segment; None if the stylizer started with it.
     """
 
     next_index: int
     state: State = field(default_factory=dict)
-    engine: str = ""
+    engine: Mapping[str, str] | None = None
 
 
 class Samples(Protocol):
@@ -95,7 +95,7 @@ class Frame:
         """Return the same frame with other pixels."""
         return replace(self, image=pixels)
 
-    def with_state(self, state: State, engine: str = "") -> "Frame":
+    def with_state(self, state: State, engine: Mapping[str, str] | None = None) -> "Frame":
         """Return the same frame, which must have a boundary, with ``state`` added to its state, and ``engine``."""
         if self.boundary is None:
             raise ValueError("only a frame with a boundary has a state")

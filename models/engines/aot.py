@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from models.engines.cache import cache_key, delete, is_intact, keep_file, store, use_compiler_cache
-from models.engines.capabilities import processor, require_compiler
+from models.engines.cache import cache_key, delete, is_intact, keep_file, origin, store, use_compiler_cache
+from models.engines.capabilities import compiler_version, processor, require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec
 from models.engines.shared_library import GraphLibrary
 from models.frame_graph import zero_statistics
@@ -49,6 +49,12 @@ class AotGraph:
     def is_compiled(self) -> bool:
         """Whether the compiled code is in the cache."""
         return (self.folder / GRAPH).exists()
+
+    @property
+    def code(self) -> str:
+        """What made the code that `load` loads; empty if unknown. Its files differ each time, its results do not."""
+        _, maker = origin(self.folder / GRAPH)
+        return maker and f"torch's compiler with {maker}"
 
     def compile(self) -> None:
         """Compile into the cache; takes 15 to 30 s. Call it in a process that does not stylize.
@@ -89,7 +95,7 @@ class AotGraph:
 
     def _compile(self, exported: torch.export.ExportedProgram, path: Path) -> None:
         if self.spec.device.type == "cpu":
-            keep_file(path, lambda folder: self._compile_library(exported, folder / "graph.so"))
+            keep_file(path, lambda folder: self._compile_library(exported, folder / "graph.so"), compiler_version())
             return
         from torch._inductor import standalone_compile
 

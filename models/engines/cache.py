@@ -25,6 +25,8 @@ SOURCES = (models.frame_graph, models.network, models.layers, models.fused_kerne
 
 _DIGEST = "sha256"
 """Name of the file with the hash of the file of `keep_file`."""
+_MAKER = "compiler"
+"""Name of the file with the version of the compiler that made it."""
 _UNFINISHED = "unfinished-"
 """Start of the names of the folders in which `store` writes."""
 _ABANDONED_SECONDS = 24 * 3600
@@ -74,16 +76,29 @@ def _delete_abandoned(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def keep_file(path: Path, write: Callable[[Path], Path]) -> None:
-    """Let ``write`` fill an empty folder; keep at ``path`` the file that it returns, with its hash beside it.
+def keep_file(path: Path, write: Callable[[Path], Path], maker: str) -> None:
+    """Let ``write`` fill an empty folder; keep at ``path`` the file that it returns, with hash and maker beside it.
 
     Args:
         path: in a folder that `store` fills.
         write: called with the folder to fill; deleted with all else in it.
+        maker: version of the compiler.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         write(Path(folder)).rename(path)
     path.with_name(_DIGEST).write_text(_digest(path))
+    path.with_name(_MAKER).write_text(maker)
+
+
+def origin(path: Path) -> tuple[str, str]:
+    """Return the hash of a file of `keep_file`, and the version of the compiler that made it; empty if unknown."""
+    found = []
+    for name in (_DIGEST, _MAKER):
+        try:
+            found.append(path.with_name(name).read_text().strip())
+        except OSError:  # nothing is compiled, or a version made it that did not record its compiler
+            found.append("")
+    return found[0], found[1]
 
 
 def is_intact(path: Path) -> bool:

@@ -4,7 +4,9 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sysconfig
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -46,6 +48,21 @@ def compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
+def compiler_version() -> str:
+    """Return the version of `compiler`, as ``g++ (Debian 12.2.0-14) 12.2.0``; its path if it does not print one."""
+    found = compiler() or ""
+    return _version_of(found) or found
+
+
+@lru_cache(maxsize=4)
+def _version_of(compiler: str) -> str:
+    try:
+        done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return ""
+    return next(iter(done.stdout.splitlines()), "").strip()
+
+
 def python_headers() -> Path | None:
     """Return the path of ``Python.h``, which code made by torch.compile includes, or None."""
     header = Path(sysconfig.get_path("include"), "Python.h")
@@ -66,6 +83,15 @@ def _has_bf16_instructions() -> bool:
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def instructions() -> str:
+    """Return which instructions of the CPU torch's kernels and our C++ choose between, as ``AVX512 bf16 AMX``."""
+    found = [torch.backends.cpu.get_cpu_capability()]
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        found += ["bf16"] if torch.cpu._is_avx512_bf16_supported() else []
+        found += ["AMX"] if torch.cpu._is_amx_tile_supported() else []
+    return " ".join(found)
 
 
 def processor(device: torch.device) -> str:

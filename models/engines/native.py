@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import models.native
-from models.engines.cache import cache_key, delete, is_intact, keep_file, store
-from models.engines.capabilities import compiler, processor, require_compiler
+from models.engines.cache import cache_key, delete, is_intact, keep_file, origin, store
+from models.engines.capabilities import compiler, compiler_version, processor, require_compiler
 from models.engines.engine import DTYPES, Engine, EngineError, EngineSpec, StyleConverter
 from models.engines.native_library import NativeLibrary, NativeNetwork, is_fitting
 from models.frame_graph import FrameGraph
@@ -75,6 +75,12 @@ class NativeGraph:
         """Whether the compiled code is in the cache."""
         return (self.folder / LIBRARY).exists()
 
+    @property
+    def code(self) -> str:
+        """Hash of the code that `load` loads, and what made it; empty if that is unknown. The same each time."""
+        digest, maker = origin(self.folder / LIBRARY)
+        return digest and f"C++ {digest[:12]} of {maker or 'an unknown compiler'}"
+
     def _flags(self) -> Sequence[str]:
         return (*flags(), _BF16) if self.spec.precision == "bf16" else flags()
 
@@ -86,7 +92,7 @@ class NativeGraph:
             OSError: the cache cannot be written.
         """
         require_compiler(self.spec.device)
-        store(self.folder, LIBRARY, lambda folder: keep_file(folder / LIBRARY, self._compile))
+        store(self.folder, LIBRARY, lambda folder: keep_file(folder / LIBRARY, self._compile, compiler_version()))
 
     def load(self) -> Engine:
         """Load the engine from the cache, in a millisecond.

@@ -13,7 +13,10 @@ from pipeline.stylize.stylizer import StylizeStage
 
 
 def engine_of(stylizer: StylizeStage) -> dict[str, Any]:
-    """Return what the stylizer runs on, as JSON types; on an NVIDIA GPU with its name, as others round otherwise."""
+    """Return what the stylizer runs on, as JSON types, with all that rounds otherwise: name of an NVIDIA GPU, code.
+
+    The code is left out if it is unknown; see `models.engines.build.code_of`.
+    """
     gpu = gpu_name(stylizer.device)
     return {
         "engine": stylizer.engine,
@@ -22,6 +25,7 @@ def engine_of(stylizer: StylizeStage) -> dict[str, Any]:
         "workers": stylizer.workers,
         "strip_rows": stylizer.tiling.rows if stylizer.tiling else None,
         **({} if gpu is None else {"gpu": gpu}),
+        **({"code": stylizer.code} if stylizer.code else {}),
     }
 
 
@@ -29,6 +33,8 @@ def load_with_engine(
     manifest: Manifest, config: StylizeConfig, load: Callable[..., StylizeStage], *, may_change: bool = False
 ) -> StylizeStage:
     """Load a stylizer with the engine of the finished segments; without any, record its engine in ``manifest``.
+
+    Manifests of earlier versions lack the code of the engine: it may be any then, and is recorded from here on.
 
     Args:
         manifest: of the render.
@@ -53,21 +59,32 @@ def load_with_engine(
         stylizer = load(replace(config, **{name: before[name] for name in ("engine", "precision", "device")}))
     except (DeviceError, ValueError) as error:
         raise DeviceError(_unavailable(before, str(error))) from error
-    if engine_of(stylizer) != before:
-        raise DeviceError(_unavailable(before, f"this run would use {_text(engine_of(stylizer))}"))
+    now = engine_of(stylizer)
+    if not _is_same(before, now):
+        raise DeviceError(_unavailable(before, f"this run would use {_text(now)}"))
+    if "code" in now and "code" not in before:
+        manifest.changes.append({"frame": manifest.frames, "engine": now})
     return stylizer
 
 
-def record_engine(manifest: Manifest, name: str) -> None:
-    """Record in ``manifest`` that the next segment was stylized by the engine ``name``, if it is another than before.
+def record_engine(manifest: Manifest, changed: Mapping[str, str] | None) -> None:
+    """Record in ``manifest`` which engine stylized the next segment, if it is another than before.
 
     Args:
         manifest: without the segment.
-        name: of the engine; empty if it is the one that the stylizer started with.
+        changed: name and code of the engine; None if it is the one that the stylizer started with.
     """
     before = manifest.engine_at(manifest.frames)
-    if name and name != before["engine"]:
-        manifest.changes.append({"frame": manifest.frames, "engine": before | {"engine": name}})
+    if changed is not None and changed["engine"] != before["engine"]:
+        known = {name: value for name, value in changed.items() if value}
+        same = {name: value for name, value in before.items() if name != "code"}
+        manifest.changes.append({"frame": manifest.frames, "engine": same | known})
+
+
+def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether two engines give the same frames; code that is unknown in either is not compared."""
+    compared = (before.keys() | now.keys()) - (set() if "code" in before and "code" in now else {"code"})
+    return all(before.get(name) == now.get(name) for name in compared)
 
 
 def _unavailable(engine: Mapping[str, Any], reason: str) -> str:
@@ -78,5 +95,6 @@ def _unavailable(engine: Mapping[str, Any], reason: str) -> str:
 def _text(engine: Mapping[str, Any]) -> str:
     gpu = f" ({engine['gpu']})" if "gpu" in engine else ""
     text = f"{engine['engine']} {engine['precision']} on {engine['device']}{gpu}"
+    text += f" by {engine['code']}" if "code" in engine else ""
     workers, rows = engine.get("workers"), engine.get("strip_rows")
     return text + (f" in {workers} workers" if workers else "") + (f" in strips of {rows} rows" if rows else "")

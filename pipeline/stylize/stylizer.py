@@ -1,6 +1,6 @@
 """The stylize stage: takes frames and yields stylized frames."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -125,6 +125,11 @@ class Stylizer:
         return self._engine.name
 
     @property
+    def code(self) -> str:
+        """What computes the numbers of the engine, see `models.engines.build.code_of`."""
+        return self._engine.code
+
+    @property
     def tiling(self) -> "Tiling | None":
         """The strips that frames are stylized in; None for whole frames."""
         return self._engine.spec.tiling
@@ -143,7 +148,7 @@ class Stylizer:
         inputs, outputs = start.inputs, start.outputs
 
         successor = started = self._start_successor()
-        engine = ""  # of the segment, once it is another one than at the start
+        engine: Mapping[str, str] | None = None  # of the segment, once it is another one than at the start
 
         def prepare(frame: Frame) -> _Task | None:
             nonlocal inputs, successor, engine
@@ -156,7 +161,7 @@ class Stylizer:
                 return _Task(frame, prepared, self._engine, region)
             task = _Task(frame, prepared, self._engine, region, inputs, engine)
             if successor is not None and (ended := self._try_to_change(successor)):
-                engine = self.engine if ended == "changed" else engine
+                engine = {"engine": self.engine, "code": self.code} if ended == "changed" else engine
                 successor = None
             return task
 
@@ -183,7 +188,7 @@ class Stylizer:
                 result = shown(task.frame, pixels, self._config.compare, None if self._has_regions else self._mask)
                 if task.inputs_after is not None:
                     state = TemporalState(task.inputs_after, outputs).arrays()
-                    result = result.with_state(state, task.engine_name)
+                    result = result.with_state(state, task.changed_engine)
                 yield result
 
     def stylize(self, pixels: Pixels, seconds: Fraction | float = 0.0) -> Pixels:
@@ -241,7 +246,7 @@ class _Task:
         engine: stylizes it.
         region: where it has the style of the foreground; None for a style without regions.
         inputs_after: state after the frame, if a segment ends with it.
-        engine_name: name of the engine, if it is another one than at the start.
+        changed_engine: name and code of the engine, if it is another one than at the start.
     """
 
     frame: Frame
@@ -249,7 +254,7 @@ class _Task:
     engine: BoundedEngine
     region: Region = None
     inputs_after: InputState | None = None
-    engine_name: str = ""
+    changed_engine: Mapping[str, str] | None = None
 
 
 class StylizeStage(Protocol):
@@ -258,6 +263,11 @@ class StylizeStage(Protocol):
     @property
     def engine(self) -> str:
         """Name of the engine."""
+        ...
+
+    @property
+    def code(self) -> str:
+        """What computes its numbers; empty if that is unknown."""
         ...
 
     @property

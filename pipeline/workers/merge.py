@@ -189,6 +189,10 @@ class SplitClip:
         notices.extend(line for line in lines if line not in notices.lines)
         if len({_without_number(result.engine) for result in results}) > 1:
             notices("segment jobs used different engines; give --engine and --precision to use one for all")
+        elif len(codes := {result.engine.get("code", "") for result in results}) > 1:
+            notices(
+                f"segment jobs used an engine of several kinds, which round differently: {'; '.join(sorted(codes))}"
+            )
         for number, mean, largest in self._visible():
             notices(
                 f"after {self._seconds(number):.2f} s, at a boundary between workers, the frame differs by up to "

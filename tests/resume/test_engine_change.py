@@ -72,6 +72,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeCo
     for module in ("compiler", "engine_choice", "successor"):
         monkeypatch.setattr(f"pipeline.stylize.engine.{module}.is_to_be_compiled", fake.is_to_be_compiled)
     monkeypatch.setattr(models.engines.build, "build_engine", fake.build)
+    monkeypatch.setattr(models.engines.build, "code_of", lambda name, spec: f"code of {name}")
     monkeypatch.setattr(models.engines.capabilities, "available_engines", lambda device: ["compile", "eager"])
     for seconds in engine_choice.NEW_SECONDS.values():
         monkeypatch.setitem(seconds, "compile", 0.0)
@@ -89,7 +90,7 @@ def change_of(target: Path) -> int:
     assert manifest is not None
     assert manifest.engine["engine"] == "eager"
     (change,) = manifest.changes
-    assert change["engine"] == manifest.engine | {"engine": "compile"}
+    assert change["engine"] == manifest.engine | {"engine": "compile", "code": "code of compile"}
     assert manifest.engine_at(change["frame"] - 1)["engine"] == "eager"
     return int(change["frame"])
 

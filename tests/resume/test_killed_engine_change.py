@@ -103,9 +103,12 @@ def test_killed_before_during_and_after_the_change_nothing_is_lost(
         during = render.kill(COMPILED, draw.uniform(0.0, 0.5), "--hold", str(draw.randrange(1, 24)))
         after = render.kill(COMPILED, draw.uniform(0.0, 0.5), is_changed=True)
     (change,) = after.changes
-    assert change["engine"] == after.engine | {"engine": "compile"}
-    if seed == 0:
-        remove_private(render.cache / "aot")  # the engine that took over is compiled again, and goes on
+    code = change["engine"]["code"]
+    assert code != after.engine["code"]
+    assert change["engine"] == after.engine | {"engine": "compile", "code": code}
+    if seed == 0:  # the engine that took over is compiled again, and goes on
+        for kind in {"aot", "native"} & set(os.listdir(render.cache)):
+            remove_private(render.cache / kind)
     assert render.finish(render.target)[-1].split() == [str(FRAMES), str(after.frames), "compile"]
     with capsys.disabled():
         print(f"\nkilled at {[each.frames for each in (before, during, after)]}, changed at {change['frame']}", end="")

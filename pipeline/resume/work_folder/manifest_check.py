@@ -14,6 +14,7 @@ MOST_FRAMES = 2**24
 """Frames of a clip: three days at 60 frames per second."""
 MOST_TICKS = 2**62
 MOST_JOBS, MOST_THREADS, MOST_STYLES = 10_000, 4096, 64
+LONGEST_CODE = 500
 
 # A segment in the work folder, or in that of a segment job; see `pipeline.resume.work_folder.manifest`.
 _SEGMENT = re.compile(r"(job\d{4,5}\.flowbrush/)?\d{8,12}\.(mp4|mov|mkv)", re.ASCII)
@@ -88,6 +89,9 @@ def engine(value: Mapping[str, Any], *, is_used: bool) -> dict[str, Any]:
     found = dict(value)
     if is_used and not all(isinstance(found[name], kind) for name, kind in _ENGINE.items()):
         raise ValueError("the engine is none")
+    code = found.get("code", "")
+    if not isinstance(code, str) or len(code) > LONGEST_CODE or not code.isprintable():
+        raise ValueError("the code of the engine is none")
     return found
 
 

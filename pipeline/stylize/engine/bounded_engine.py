@@ -50,6 +50,7 @@ class BoundedEngine:
     Attributes:
         name: of the engine.
         spec: what the engine was built from, with its tiling and workers.
+        code: what computes its numbers, see `models.engines.build.code_of`.
         threads: cores that each call uses on a CPU.
         successor: name and spec of the engine that should take over; None if none should.
 
@@ -143,8 +144,11 @@ class BoundedEngine:
                 self._core.warm_up(self, spec)
 
     def _use(self, spec: "EngineSpec") -> None:
+        from models.engines.build import code_of
+
         self.spec = with_cache(self.name, spec)
         self._run = self._build(self.name, self.spec)
+        self.code = code_of(self.name, self.spec)
 
     def _use_smaller_strips(self, run: "Engine", reason: str) -> None:
         """Replace ``run``, which ran out of memory, by strips or by smaller ones, unless another thread has done so.

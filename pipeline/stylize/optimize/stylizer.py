@@ -59,6 +59,7 @@ class OptimizingStylizer:
         precision: of their convolutions.
         workers: how many frames are optimized at once.
         engine: how the loss networks run.
+        code: what computes their numbers, see `models.engines.build.code_of`.
         tiling: None; the memory bound chooses windows.
 
     Raises:
@@ -83,11 +84,14 @@ class OptimizingStylizer:
         turn: AbstractContextManager[None] | None = None,
         is_single: bool = False,
     ) -> None:
+        from models.engines.capabilities import instructions
+
         self._preview = Preview(config.optimize.preview)
         self._optimizer, self.device, self.precision = build_optimizer(config, notify)
         self._config, self._size, self._is_16_bit = config, (height, width), is_16_bit
         self._mask, self._notify, self._report, self._is_single = mask, notify, report, is_single
         self._turn = turn or nullcontext()
+        self.code = instructions() if self.device.type == "cpu" else ""
         self._has_history = config.stability != "none" and not is_single and opencv_available()
         self._network: Stylizer | None = None
 

@@ -244,7 +244,7 @@ def test_damaged_code_is_compiled_again(tmp_path: Path, style: Style, monkeypatc
     assert run(load_or_compile(graph), frame(48, 64), style)[0].shape == (48, 64, 3)
 
 
-def keep_nonsense(path: Path, write: object) -> None:
+def keep_nonsense(path: Path, write: object, maker: str) -> None:
     path.write_bytes(b"a file")
     path.with_name("sha256").write_text("")
 
