@@ -17,7 +17,7 @@ UNCONFIRMED = 0.1
 # So near an unconfirmed pixel no flow counts: patches of the estimator overlap the edges of what moves.
 MARGIN_PX = 3
 # Where no flow counts, the most similar pixel at these distances does, in eight directions.
-DISTANCES_PX = (3, 6, 10, 16)
+DISTANCES_PX = (3, 6, 10, 16, 28, 48)
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 # A pixel of distance counts as much as this difference in luma, in levels of 255.
 LEVELS_PER_PX = 1.0

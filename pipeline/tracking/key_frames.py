@@ -41,12 +41,16 @@ class KeyFrames:
         """Return the mask of a key frame, scaled to ``(height, width)``.
 
         Raises:
-            InputError: the picture cannot be read.
+            InputError: the picture cannot be read, or it is wide and the frames are tall, or the other way round.
         """
         path = self.paths[number]
         if self.are_numbered and (reason := why_outside(path, path.parent)):
             raise InputError(str(path), reason)
-        return np.rint(mask_luma(as_frame(read_stored(path)), width, height) * 255).astype(np.uint8)
+        picture = as_frame(read_stored(path))
+        if (picture.width - picture.height) * (width - height) < 0:
+            shape = "wide and the frames are tall" if picture.width > picture.height else "tall and the frames are wide"
+            raise InputError(str(path), f"the picture is {shape}; rotate it as the frames are shown")
+        return np.rint(mask_luma(picture, width, height) * 255).astype(np.uint8)
 
 
 def find_key_frames(mask: str) -> KeyFrames:

@@ -20,7 +20,8 @@ from pipeline.stylize.opencv import opencv_available
 from pipeline.threads import prefetch
 from pipeline.tracking.key_frames import KeyFrames, find_key_frames
 from pipeline.tracking.report import Gaps
-from pipeline.tracking.tracker import MaskTracker, NumberedFrame
+from pipeline.tracking.shots import NumberedFrame
+from pipeline.tracking.tracker import MaskTracker
 
 ReportTracking = Callable[[int, int | None], None]
 """Called with the number of frames whose masks are known, and the estimated number of all."""
@@ -88,7 +89,9 @@ def with_tracked_mask(
 
 def _small_part(config: VideoConfig, keys: KeyFrames, info: VideoInfo) -> DecodeConfig:
     """Return what to read: the whole file if its frames are counted, at the size at which their flow is estimated."""
-    height = max(round(info.height * min(FLOW_PX / max(info.width, info.height), 1)), SMALLEST_SIDE_PX)
+    longer = max(info.width, info.height)
+    scale = FLOW_PX / longer if longer > FLOW_PX else FLOW_PX // longer
+    height = max(round(info.height * scale), SMALLEST_SIDE_PX)
     part = replace(config.decode, height=height, strict=False)
     return replace(part, start_seconds=None, duration_seconds=None) if keys.are_numbered else part
 

@@ -10,34 +10,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.temporal.flow import DisFlow, flow_to_tensor, to_grey
 from models.temporal.mask_track import Track, blended
 from pipeline.media.mask_record import Grey
-from pipeline.stylize.scene_cuts import Thumbnail, is_cut, thumbnail
 from pipeline.tracking.flow_log import FlowLog, Flows, Luma
 from pipeline.tracking.key_frames import KeyFrames
 from pipeline.tracking.report import Frames, Gaps
+from pipeline.tracking.shots import NumberedFrame, divide
 
 REACH = 500
 """Number of frames that a mask is carried backward: so many frames wait, in at most 400 MB on the disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedFrame:
-    """A frame, made smaller for its flow.
-
-    Attributes:
-        number: by which key frames name it.
-        pts: of the frame.
-        pixels: ``(h, w, 3)`` RGB.
-    """
-
-    number: int
-    pts: int
-    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +86,11 @@ class MaskTracker:
             OSError: the disk is full.
         """
         torch.set_num_threads(1)  # of this thread: the images are too small to share
-        scene: Thumbnail | None = None
         luma: Luma | None = None
         with closing(FlowLog()) as log:
-            for frame in frames:
-                scene_before, scene = scene, thumbnail(frame.pixels)
+            for frame, starts_shot in divide(frames):
                 luma_before, luma = luma, to_grey(frame.pixels)
-                if is_cut(scene_before, scene):
+                if starts_shot:
                     yield from self._end_shot()
                     self._shot, luma_before = (frame.number, frame.number), None
                 yield from self._masks(frame, luma_before, luma, log)

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.tracking.key_frames import KeyFrames, find_key_frames
-from pipeline.tracking.tracker import MaskTracker, NumberedFrame
+from pipeline.tracking.shots import NumberedFrame
+from pipeline.tracking.tracker import MaskTracker
 from tests.support.tracking import HEIGHT, WIDTH, overlap, square, write_keys
 
 COUNT = 18
@@ -77,6 +78,11 @@ def test_a_key_frame_that_the_clip_lacks_is_named(tmp_path: Path) -> None:
     assert lines == ["--mask-track: the clip has no frame 27; it has frames up to 17"]
 
 
+def test_a_trail_does_not_stay_where_a_large_object_was(tmp_path: Path) -> None:
+    _, overlaps, _ = tracked(write_keys(tmp_path / "keys", 0))
+    assert min(overlaps) > 0.85, overlaps
+
+
 def test_the_same_frames_give_the_same_masks(tmp_path: Path) -> None:
     keys = write_keys(tmp_path / "keys", 2, 15)
     assert all(np.array_equal(one, other) for one, other in zip(tracked(keys)[0], tracked(keys)[0], strict=True))
@@ -98,4 +104,6 @@ def test_a_key_frame_of_another_size_is_scaled(tmp_path: Path) -> None:
     small = keys.read(4, WIDTH // 2, HEIGHT // 2)
     assert small.shape == (HEIGHT // 2, WIDTH // 2)
     assert abs((small > 127).mean() - (square(4)[1] > 127).mean()) < 0.01
+    with pytest.raises(InputError, match=r"00004\.png: the picture is wide and the frames are tall; rotate it"):
+        keys.read(4, HEIGHT, WIDTH)
     assert (keys.next(0), keys.next(4), keys.next(5)) == (4, 4, None)
