@@ -2,7 +2,8 @@
 
 python docs/make_weights.py
 
-`benchmarks/gallery.py --store` measures the figures and writes them into the metadata.
+`benchmarks/gallery.py --store` measures the figures and writes them into the metadata; `benchmarks/optimize.py --store`
+adds how far a style is from the optimum. Styles without it are named.
 """
 
 import re
@@ -17,12 +18,16 @@ from models.registry import BUNDLED, StyleMetadata, bundled, find
 PAGE = BUNDLED / "README.md"
 SIZES = "fine", "middle", "large"
 SAMPLES, EXCERPTS = ("harbor", "street"), ("pan", "walk")
+DISTANCE = "times_optimum"
 Figures = Mapping[str, float]
 
 
 def main() -> None:
     """Replace the tables of the page."""
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print("\n".join(_distances()))
+    if missing := [name for name, style in _styles() if DISTANCE not in style.figures]:
+        print(f"{DISTANCE} is missing in {', '.join(missing)}; run benchmarks/optimize.py --only gallery --store")
 
 
 def page(text: str) -> str:
@@ -61,6 +66,13 @@ def _mean_shares() -> Iterable[str]:
         yield f"| `{name}` | {' | '.join(_short(mean, 2) for mean in means)} |"
 
 
+def _distances() -> Iterable[str]:
+    yield from _head("style", "times the optimum's loss")
+    for name, style in _styles():
+        distance = style.figures.get(DISTANCE)
+        yield f"| `{name}` | {'not measured' if distance is None else f'{distance:.1f}'} |"
+
+
 TABLES: Mapping[str, Callable[[], Iterable[str]]] = {
     "weights": _weights,
     "scores of the sample clips": lambda: _scores(SAMPLES),
@@ -68,6 +80,7 @@ TABLES: Mapping[str, Callable[[], Iterable[str]]] = {
     "scores of the excerpts": lambda: _scores(EXCERPTS),
     "brushwork of the excerpts": lambda: _brushwork(EXCERPTS),
     "mean shares": _mean_shares,
+    "distance from the optimum": _distances,
 }
 
 

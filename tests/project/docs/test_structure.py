@@ -3,6 +3,7 @@
 import re
 import runpy
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import typer
 
 import cli
+from models.registry import bundled, find
 
 ROOT = Path(cli.__file__).parent
 GROUP: Any = typer.main.get_command(cli.app)
@@ -39,6 +41,24 @@ def test_the_tables_of_the_weights_are_made_from_their_metadata() -> None:
     assert page(on_disk) == on_disk, "run: python docs/make_weights.py"
     one = next(line for line in on_disk.splitlines() if line.startswith("| `great-wave` | .0"))
     assert page(on_disk.replace(one, "| `great-wave` | by hand |", 1)) == on_disk
+
+
+def test_the_distance_from_the_optimum_is_listed_for_all_styles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = runpy.run_path(str(ROOT / "docs" / "make_weights.py"))
+    styles = [(name, find(name)[1]) for name in bundled()]
+    styles[0] = (styles[0][0], replace(styles[0][1], figures={"times_optimum": 4.26}))
+    styles[1] = (styles[1][0], replace(styles[1][1], figures={}))
+    (tmp_path / "page.md").write_text("")
+    tool["main"].__globals__.update(_styles=lambda: styles, PAGE=tmp_path / "page.md")
+    tool["main"]()
+    rows, missing = capsys.readouterr().out.rsplit("times_optimum is missing in ", 1)
+    assert sum(line.startswith("| `") for line in rows.splitlines()) == len(styles)
+    assert f"| `{styles[0][0]}` | 4.3 |" in rows
+    assert f"| `{styles[1][0]}` | not measured |" in rows
+    assert styles[1][0] in missing
+    assert styles[0][0] not in missing
 
 
 @pytest.mark.parametrize("name", GROUP.commands)
