@@ -1,5 +1,6 @@
 """The stylize stage that optimizes frames."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -8,8 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
+from torchvision.models import VGG19_Weights, vgg
 
+from models.optimize.features import Features
+from models.optimize.settings import CONTENT_LAYERS, STYLE_LAYERS
+from models.optimize.windows import plan_windows
+from models.training.loss_network import load_loss_network
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError, OutputError, TooLittleMemoryError
 from pipeline.frames import Frame, SegmentBoundary
@@ -18,7 +26,7 @@ from pipeline.stylize.make import make_stylizer
 from pipeline.stylize.optimize.history import history_arrays, read_history
 from pipeline.stylize.stylizer import StylizeStage
 from tests.support.networks.optimizing import optimizing_config, write_optimizing_files
-from tests.support.tiny import blobs
+from tests.support.tiny import blobs, torchvision_vgg19_state
 
 SIZE = {"height": 64, "width": 72}
 
@@ -135,6 +143,54 @@ def test_the_preview_shows_the_picture_so_far(folder: Path, tmp_path: Path) -> N
     assert read_image(tmp_path / "so-far.png").shape == (64, 72, 3)
     with pytest.raises(OutputError, match="there is no folder"):
         stylizer(optimizing_config(folder, {"preview": tmp_path / "none" / "a.png"}))
+
+
+@pytest.fixture
+def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where torchvision looks for a VGG-19 that it downloaded before."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    return file
+
+
+def test_without_weights_the_layers_are_those_of_torchvisions_file(folder: Path, downloaded: Path) -> None:
+    """In the format of its age, with a classifier; nothing stands in for a layer, and the deepest one counts."""
+    state = torchvision_vgg19_state() | {f"classifier.{n}.weight": torch.zeros(2, 2) for n in (0, 3, 6)}
+    parameters = OrderedDict((name, nn.Parameter(tensor)) for name, tensor in state.items())
+    torch.save(parameters, downloaded, _use_new_zipfile_serialization=False)
+    notices: list[str] = []
+    few: dict[str, Any] = {"steps": 1, "content_weight": 5}
+    config = optimizing_config(folder, few | {"loss_weights": ()})
+    (frame,) = stylizer(config, notify=notices.append, is_single=True)(frames_of(pan(1)))
+    assert notices[0] == "loading torchvision's VGG-19 (548 MB, downloaded once)"
+    assert len(notices) == 2
+    by_file = few | {"loss_weights": (downloaded,)}
+    (again,) = stylizer(optimizing_config(folder, by_file), is_single=True)(frames_of(pan(1)))
+    assert np.array_equal(frame.pixels, again.pixels)
+    for layer in ("features.21", "features.28"):  # relu4_2 and relu5_1
+        torch.save(state | {f"{layer}.weight": -state[f"{layer}.weight"]}, downloaded)
+        (other,) = stylizer(config, is_single=True)(frames_of(pan(1)))
+        assert not np.array_equal(frame.pixels, other.pixels), layer
+
+
+def test_a_broken_download_is_named(folder: Path, downloaded: Path) -> None:
+    downloaded.write_bytes(b"<html>")
+    with pytest.raises(InputError, match=r"vgg19-.*\.pth: not the weights of VGG-19 .*; delete it, or give a file"):
+        stylizer(optimizing_config(folder, {"loss_weights": ()}))
+
+
+def test_full_width_and_4k_fit_into_a_memory_bound() -> None:
+    """With the widths of VGG-19 itself; no feature of a frame is computed."""
+    state = {f"features.{name}": tensor for name, tensor in vgg.make_layers(vgg.cfgs["E"]).state_dict().items()}
+    features = Features([load_loss_network(state)], [*STYLE_LAYERS, *CONTENT_LAYERS])
+    most_px = 3 * 2**30 / features.bytes_per_px
+    assert 512 * 512 < most_px < 2160 * 3840
+    windows = plan_windows(2160, 3840, halo_px=features.halo_px, most_px=most_px, is_periodic=False)
+    assert len(windows) > 10
+    for window in windows:
+        rows, columns = ((span.stop - span.start + span.before + span.after) for span in (window.rows, window.columns))
+        assert rows * columns <= most_px
 
 
 def test_errors_name_the_file_and_what_to_do(folder: Path) -> None:
