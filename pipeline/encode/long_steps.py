@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import chain, islice, repeat
 from math import lcm
 
 from pipeline.media.containers import Container
@@ -28,13 +29,16 @@ def longest_step(container: Container, tick: Fraction) -> Fraction | None:
     return None if ticks is None else ticks * tick
 
 
-def coarser_time_base(times: Sequence[Fraction], container: Container, time_base: Fraction) -> Fraction | None:
+def coarser_time_base(
+    times: Sequence[int], tick: Fraction, container: Container, time_base: Fraction
+) -> Fraction | None:
     """Return a time base in which the longest step fits into an mp4 or mov; None if it fits in ``time_base``.
 
     It is exact for all times if such a one is coarse enough.
 
     Args:
-        times: of the frames and of the end of the last, in seconds, increasing.
+        times: of the frames and of the end of the last, in ticks, increasing.
+        tick: seconds per tick.
         container: of the output.
         time_base: as planned.
     """
@@ -43,9 +47,9 @@ def coarser_time_base(times: Sequence[Fraction], container: Container, time_base
     rate = time_base.denominator
     while rate < _LEAST_RATE:
         rate *= 2
-    later = [*times[REORDERED_STEPS:], *([times[-1]] * REORDERED_STEPS)]
-    longest = max(after - before for before, after in zip(times, later, strict=False))
+    later = chain(islice(times, REORDERED_STEPS, None), repeat(times[-1], REORDERED_STEPS))
+    longest = max(after - before for before, after in zip(times, later, strict=False)) * tick
     if longest * rate <= QUICKTIME_TICKS:
         return None
-    exact = lcm(*{(time - times[0]).denominator for time in times})
+    exact = lcm(*{((time - times[0]) * tick).denominator for time in times})
     return Fraction(1, min(exact, int(QUICKTIME_TICKS / longest)))

@@ -1,6 +1,7 @@
 """Concatenate finished segments and the other streams of the source into the output."""
 
 import heapq
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -65,10 +66,9 @@ def _fitting(plan: OutputPlan, manifest: Manifest) -> OutputPlan:
     """Return ``plan``, with a coarser time base if a frame is shown too long for an mp4 or mov."""
     if not plan.container.is_quicktime:
         return plan
-    pts = [pts for segment in manifest.segments for pts in segment.pts]
-    end = pts[-1] + (manifest.segments[-1].durations[-1] or 0)
-    times = [each * manifest.time_base for each in (*pts, end)]
-    coarser = coarser_time_base(times, plan.container, plan.time_base)
+    ticks = array("q", (pts for segment in manifest.segments for pts in segment.pts))
+    ticks.append(ticks[-1] + (manifest.segments[-1].durations[-1] or 0))
+    coarser = coarser_time_base(ticks, manifest.time_base, plan.container, plan.time_base)
     return plan if coarser is None else replace(plan, time_base=coarser, keeps_ticks=True)
 
 

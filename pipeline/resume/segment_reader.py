@@ -1,6 +1,7 @@
 """Read the segments of a work folder as one video stream."""
 
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import cast
@@ -50,8 +51,8 @@ class SegmentReader:
         self._plan = plan
         self._first = _open(folder, self._segments[0])
         self.template: VideoStream = self._first.streams.video[0]
-        all_pts = [pts for segment in self._segments for pts in segment.pts]
-        self.pts = list(_increasing(self._in_plan(pts) for pts in all_pts))
+        all_pts = (pts for segment in self._segments for pts in segment.pts)
+        self.pts = array("q", _increasing(map(self._in_plan, all_pts)))
         self._dts = decoding_times(self.pts, max(segment.delay for segment in self._segments))
 
     def packets(self) -> Iterator[VideoPacket]:
@@ -140,7 +141,7 @@ def decode_segments(folder: str, manifest: Manifest, plan: OutputPlan) -> Iterat
                 raise ValueError(f"{segment.file} contains {count} frames instead of {len(segment.pts)}")
 
 
-def decoding_times(pts: list[int], delay: int) -> list[int]:
+def decoding_times(pts: "array[int]", delay: int) -> "array[int]":
     """Return strictly increasing dts for frames with these ``pts``, none after the pts of its packet.
 
     They are the pts themselves, ``delay`` places later; before the first of these they are extrapolated.
@@ -150,7 +151,7 @@ def decoding_times(pts: list[int], delay: int) -> list[int]:
         delay: largest number of places by which a packet precedes its place in presentation order.
     """
     lead = pts[min(delay, len(pts) - 1)] - pts[0]
-    return [pts[place] - lead if place < delay else pts[place - delay] for place in range(len(pts))]
+    return array("q", [each - lead for each in pts[:delay]]) + pts[: max(len(pts) - delay, 0)]
 
 
 def _increasing(times: Iterable[int]) -> Iterator[int]:

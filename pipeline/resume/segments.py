@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pipeline.frames import Frame, SegmentBoundary
 from pipeline.media.codecs import CODECS, encoder_options
 from pipeline.media.packets import VideoPacket
 from pipeline.media.pixels.alpha import has_alpha
+from pipeline.resume.work_folder.durations import Durations
 from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system.files.atomic import remove, replace_atomically, reserve
 from pipeline.system.files.reading import own_digest
@@ -152,8 +154,8 @@ class SegmentWriter:
         return Segment(
             file=name,
             bytes=size,
-            pts=tuple(self._pts),
-            durations=tuple(self._durations),
+            pts=array("q", self._pts),
+            durations=Durations(self._durations),
             delay=max(place - ranks[pts] for place, pts in enumerate(self._packet_pts)),
             header=header,
             digest=digest,

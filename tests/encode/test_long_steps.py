@@ -77,16 +77,16 @@ def test_animations_shorten_a_pause(tmp_path: Path, suffix: str, longest: Fracti
 
 
 def test_a_coarser_clock_is_exact_if_one_is() -> None:
-    times = [Fraction(0), Fraction(1, 25), Fraction(40_000), Fraction(40_001)]
-    assert coarser_time_base(times, MP4, Fraction(1, 90_000)) == Fraction(1, 25)
-    assert coarser_time_base(times, MP4, Fraction(1, 25)) is None
-    assert coarser_time_base(times[:2], MP4, Fraction(1, 90_000)) is None
-    assert coarser_time_base(times, container_for("out.mkv"), Fraction(1, 90_000)) is None
+    times, tick = [0, 40, 40_000_000, 40_001_000], Fraction(1, 1000)
+    assert coarser_time_base(times, tick, MP4, Fraction(1, 90_000)) == Fraction(1, 25)
+    assert coarser_time_base(times, tick, MP4, Fraction(1, 25)) is None
+    assert coarser_time_base(times[:2], tick, MP4, Fraction(1, 90_000)) is None
+    assert coarser_time_base(times, tick, container_for("out.mkv"), Fraction(1, 90_000)) is None
 
 
 def test_a_clock_that_cannot_be_exact_is_as_fine_as_possible() -> None:
-    times = [Fraction(0), Fraction(1, 90_000), Fraction(80_000)]
-    found = coarser_time_base(times, MP4, Fraction(1, 90_000))
+    times = [0, 1, 80_000 * 90_000]
+    found = coarser_time_base(times, Fraction(1, 90_000), MP4, Fraction(1, 90_000))
     assert found is not None
     assert 80_000 / found <= QUICKTIME_TICKS < 80_000 * (1 / found + 1)
 

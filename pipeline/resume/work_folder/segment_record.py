@@ -1,11 +1,13 @@
 """A finished segment, and how the manifest describes it."""
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 from pipeline.resume.work_folder import manifest_check as check
+from pipeline.resume.work_folder.durations import Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Segment:
 
     file: str
     bytes: int
-    pts: tuple[int, ...]
-    durations: tuple[int | None, ...]
+    pts: "array[int]"
+    durations: Durations
     delay: int
     header: str
     digest: str
@@ -36,7 +38,7 @@ class Segment:
 
     def as_json(self) -> dict[str, Any]:
         """Return the segment as JSON types, with pts steps and durations run-length encoded."""
-        steps = [b - a for a, b in zip(self.pts, self.pts[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(self.pts)]
         return {
             "file": self.file,
             "bytes": self.bytes,
@@ -68,7 +70,7 @@ def parse_segments(segments: Sequence[dict[str, Any]]) -> list[Segment]:
 def _parse_segment(data: dict[str, Any]) -> Segment:
     frames, (first, last) = data["frames"], data["pts"]
     steps = check.expand(data["steps"], frames - 1)
-    pts = tuple(accumulate(map(check.ticks, steps), initial=check.ticks(first)))
+    pts = array("q", map(check.ticks, accumulate(map(check.ticks, steps), initial=check.ticks(first))))
     if pts[-1] != check.ticks(last):
         raise ValueError("timestamps are missing")
     durations = check.expand(data["durations"], frames)
@@ -76,7 +78,7 @@ def _parse_segment(data: dict[str, Any]) -> Segment:
         file=check.segment_name(data["file"]),
         bytes=check.whole(data["bytes"]),
         pts=pts,
-        durations=tuple(None if duration is None else check.ticks(duration) for duration in durations),
+        durations=Durations(None if duration is None else check.ticks(duration) for duration in durations),
         delay=check.whole(data["delay"], 0, frames),
         header=check.hash_text(data["header"]),
         digest=check.hash_text(data["digest"]),

@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+from array import array
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from pipeline.resume.work_folder.durations import Durations
 from pipeline.resume.work_folder.manifest import NAME, OLD_NAME, Manifest, ManifestError, read_manifest, work_dir_path
 from pipeline.resume.work_folder.segment_record import Segment
 from pipeline.system.files import atomic
@@ -18,8 +20,18 @@ ENGINE = {"engine": "eager", "precision": "fp32", "device": "cpu", "workers": 1,
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     segments = [
-        Segment("00000000.mp4", 7, (-3, 0, 33, 67, 100), (3, 33, 34, 33, None), 2, "ab", "cd", "12", "34"),
-        Segment("00000005.mp4", 8, (133,), (33,), 0, "ab", "ef", "56"),
+        Segment(
+            "00000000.mp4",
+            7,
+            array("q", (-3, 0, 33, 67, 100)),
+            Durations((3, 33, 34, 33, None)),
+            2,
+            "ab",
+            "cd",
+            "12",
+            "34",
+        ),
+        Segment("00000005.mp4", 8, array("q", (133,)), Durations((33,)), 0, "ab", "ef", "56"),
     ]
     manifest = Manifest(
         {"input": 1},
@@ -63,7 +75,7 @@ def with_segments(count: int) -> Manifest:
 
 
 def segment(number: int) -> Segment:
-    return Segment(f"{number:08}.mp4", 7, (number,), (1,), 0, "ab", "cd", "12", "34")
+    return Segment(f"{number:08}.mp4", 7, array("q", (number,)), Durations((1,)), 0, "ab", "cd", "12", "34")
 
 
 def test_a_segment_costs_one_line_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

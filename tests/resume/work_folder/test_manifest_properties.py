@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from array import array
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.resume.work_folder.durations import Durations
 from pipeline.resume.work_folder.manifest import FORMAT, NAME, Manifest, ManifestError, read_manifest
 from pipeline.resume.work_folder.segment_record import Segment
 from tests.support.interrupted.resuming import lines_of, parts_of
@@ -82,8 +84,8 @@ def segments(draw: st.DrawFn) -> Segment:
     return Segment(
         file=draw(names),
         bytes=draw(st.integers(0, 2**40)),
-        pts=tuple(accumulate(steps, initial=draw(st.integers(-(2**40), 2**40)))),
-        durations=tuple(durations),
+        pts=array("q", accumulate(steps, initial=draw(st.integers(-(2**40), 2**40)))),
+        durations=Durations(durations),
         delay=draw(st.integers(0, len(steps) + 1)),
         header=draw(hashes),
         digest=draw(hashes),
