@@ -12,6 +12,7 @@ import models.engines.capabilities
 from models.engines.aot import GRAPH, AotGraph
 from models.engines.engine import EngineName, EngineSpec
 from models.network import StyleNetwork
+from pipeline.stylize.engine import engine_choice
 from pipeline.stylize.engine.engine_cache import EngineCache
 from pipeline.stylize.engine.engine_choice import soonest_first
 from pipeline.stylize.stylizer import Stylizer
@@ -38,6 +39,17 @@ def test_a_short_clip_does_not_wait_for_a_compiler(spec: EngineSpec) -> None:
     assert order(spec, 30 * 60 * 2)[0] == "compile"
     assert order(replace(spec, height=2160, width=3840), 90)[0] == "compile", "three seconds of 4K take a minute"
     assert order(spec, 30 * 60 * 2, cores=64)[0] == "eager", "the compiler uses one of them"
+
+
+@pytest.mark.parametrize(("is_native", "expected"), [(True, "compile"), (False, "eager")])
+def test_our_own_code_pays_sooner_as_it_is_faster_and_compiled_sooner(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, is_native: bool, expected: str
+) -> None:
+    monkeypatch.setattr("models.engines.native.supports", lambda spec: is_native)
+    assert order(spec, 150)[0] == "eager"
+    assert order(spec, 250)[0] == expected
+    monkeypatch.setitem(engine_choice.NEW_SECONDS["torch"], "compile", 5.0)
+    assert order(spec, 250)[0] == expected, "compiled as soon, torch's is slower"
 
 
 def test_a_clip_of_unknown_length_is_taken_for_a_long_one(spec: EngineSpec) -> None:
