@@ -20,7 +20,8 @@ import av
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.carried import Contents, Track, contents, frame_faults
+from benchmarks.streams.contents import Contents, Track, contents
+from benchmarks.streams.faults import frame_faults
 from pipeline.config import DecodeConfig, EncodeConfig
 from pipeline.decode.decoder import decode
 from pipeline.decode.source import open_source

@@ -109,12 +109,7 @@ def _plan(
     may_replace: bool,
     gpu: int | None,
 ) -> OutputPlan:
-    try:
-        container = container_for(name)
-    except ValueError as error:
-        raise OutputError(name, str(error)) from error
-    encoder = encoder_for(config.codec, container)
-    encoder_options(encoder, config.quality, config.preset)
+    container, encoder = _choose_encoder(name, config)
     _check_place(name, may_replace=config.overwrite or may_replace)
     _check_codec(name, encoder, container)
     info, has_all_streams = source.info, config.streams == "all"
@@ -161,10 +156,27 @@ def _plan(
         gpu=gpu,
     )
     _try(plan)
-    if name == "-" and display_size(plan) is not None:
-        notice = f"the pixel aspect ratio is lost: {encoder.codec} in a pipe does not support it; --codec h264 does"
-        plan = replace(plan, notices=(*plan.notices, notice))
-    return plan
+    return _with_lost_aspect_ratio(plan)
+
+
+def _choose_encoder(name: str, config: EncodeConfig) -> tuple[Container, Encoder]:
+    """Return the container that the suffix names, and an encoder whose options are valid."""
+    try:
+        container = container_for(name)
+    except ValueError as error:
+        raise OutputError(name, str(error)) from error
+    encoder = encoder_for(config.codec, container)
+    encoder_options(encoder, config.quality, config.preset)
+    return container, encoder
+
+
+def _with_lost_aspect_ratio(plan: OutputPlan) -> OutputPlan:
+    """Add a notice if the output is a pipe, which does not store the pixel aspect ratio."""
+    if plan.target != "-" or display_size(plan) is None:
+        return plan
+    codec = plan.encoder.codec
+    notice = f"the pixel aspect ratio is lost: {codec} in a pipe does not support it; --codec h264 does"
+    return replace(plan, notices=(*plan.notices, notice))
 
 
 def _check_place(target: str, *, may_replace: bool) -> None:

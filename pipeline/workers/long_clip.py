@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.config import RefineConfig, VideoConfig
-from pipeline.decode.source import open_source
+from pipeline.decode.source import Source, open_source
 from pipeline.encode.writer import EncodeReport
 from pipeline.errors import TooLittleMemoryError
 from pipeline.notices import Notices, Notify
@@ -82,22 +82,12 @@ def stylize_long_clip(
             return alone(config)
         notices.extend(plan.notices)
         with SegmentStore(config, plan, source, partial(identify_split, config, plan), notices) as store:
-            if config.refine.seconds and not store.is_complete:
-                refine = partial(refine_picture, config, report=refining, notify=notices)
-                config = replace(config, stylize=store.refined(refine), refine=RefineConfig())
             if not store.is_complete:
-                track = partial(track_mask, config, source, report=tracking, notify=notices)
-                config = with_tracked_mask(config, store.tracked_mask, track)
+                config = _prepare(config, source, store, refining, tracking, notices)
             clip = SplitClip(config, source, store, warm_up=warm_up, tolerance=tolerance)
             meter = ProgressMeter(source.info.frame_count, reused=clip.frames_reused, report=progress)
             if not store.is_complete:
-                clip.split(executor, count, notices)
-                meter.reused = clip.frames_reused
-                results = _run(clip, executor, meter)
-                if clip.redo_misfits(results, notices):
-                    results = _run(clip, executor, meter)
-                clip.merge(results, notices)
-                meter.reused = clip.frames_reused
+                _stylize(clip, executor, count, meter, notices)
             if executor.join is None or store.is_placed:
                 written = finish_output(store, plan, source, style.tag if config.tag else {})
                 meter.update(written.frames)
@@ -118,6 +108,35 @@ def stylize_long_clip(
             streams=[stream.entry for stream in plan.streams],
             started=started,
         )
+
+
+def _prepare(
+    config: VideoConfig,
+    source: Source,
+    store: SegmentStore,
+    refining: ReportRefinement,
+    tracking: ReportTracking,
+    notices: Notices,
+) -> VideoConfig:
+    """Refine the style and track the mask, both once for all workers; return the settings with the results."""
+    if config.refine.seconds:
+        refine = partial(refine_picture, config, report=refining, notify=notices)
+        config = replace(config, stylize=store.refined(refine), refine=RefineConfig())
+    track = partial(track_mask, config, source, report=tracking, notify=notices)
+    return with_tracked_mask(config, store.tracked_mask, track)
+
+
+def _stylize(
+    clip: SplitClip, executor: SegmentExecutor, count: CountJobs, meter: ProgressMeter, notices: Notices
+) -> None:
+    """Split the clip, run its jobs, those whose boundaries show a second time, and merge their segments."""
+    clip.split(executor, count, notices)
+    meter.reused = clip.frames_reused
+    results = _run(clip, executor, meter)
+    if clip.redo_misfits(results, notices):
+        results = _run(clip, executor, meter)
+    clip.merge(results, notices)
+    meter.reused = clip.frames_reused
 
 
 def _join(job: JoinJob, frames: int, executor: SegmentExecutor, meter: ProgressMeter) -> EncodeReport:

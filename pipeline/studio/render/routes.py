@@ -84,7 +84,14 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         styles: returns the names of the styles.
     """
     routes = APIRouter(prefix="/api")
-    uploads, runner = room.uploads, room.runner
+    routes.include_router(_upload_routes(room, styles))
+    routes.include_router(_job_routes(room, styles))
+    return routes
+
+
+def _upload_routes(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter:
+    """Return the routes of uploaded clips and their frames."""
+    routes, uploads = APIRouter(), room.uploads
 
     @routes.post("/uploads")
     async def upload(request: Request, name: str = "clip") -> Response:
@@ -95,7 +102,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
 
     @routes.delete("/uploads/{upload_id}")
     async def forget(upload_id: str) -> Response:
-        if upload_id in runner.needed_uploads():
+        if upload_id in room.runner.needed_uploads():
             raise RequestError(409, "a job needs this clip; cancel or remove the job first")
         uploads.remove(upload_id)
         return JSONResponse({})
@@ -115,6 +122,13 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         await request.body()  # until it is read, the end of the connection is not seen
         return _jpeg(await room.stills.preview(uploads.path(clip), clip.name, at, read.as_json(), files, gone))
 
+    return routes
+
+
+def _job_routes(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter:
+    """Return the routes of jobs and their results."""
+    routes, runner = APIRouter(), room.runner
+
     @routes.post("/jobs")
     async def add(request: Request) -> Response:
         with answering():
@@ -124,7 +138,7 @@ def router(room: RenderRoom, styles: Callable[[], Collection[str]]) -> APIRouter
         upload_id = order.get("upload")
         if not isinstance(upload_id, str):
             raise RequestError(400, "the order names no clip; upload one first")
-        return JSONResponse(runner.add(uploads.find(upload_id), settings, container).as_json(), 201)
+        return JSONResponse(runner.add(room.uploads.find(upload_id), settings, container).as_json(), 201)
 
     @routes.get("/jobs")
     async def jobs() -> Response:

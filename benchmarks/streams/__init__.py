@@ -1,0 +1,1 @@
+"""What the streams of a clip hold, and what of it comes through."""
