@@ -1,8 +1,10 @@
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -27,6 +29,29 @@ def run(script: str, *arguments: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+RunHere = Callable[..., str]
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> RunHere:
+    """Runs a script in this process, where torch is imported already; for those that do not measure the process."""
+
+    def run(script: str, *arguments: str | Path, code: int = 0) -> str:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", [script, *map(str, arguments)])
+            patched.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+            ended = None
+            try:
+                runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+            except SystemExit as end:
+                ended = end.code
+        printed = capsys.readouterr()
+        assert (ended or 0) == code, printed.err
+        return printed.out + (printed.err if code else "")
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +199,11 @@ def test_cuda_says_that_there_is_no_gpu() -> None:
     assert run("cuda.py") == "no CUDA device: not measured\n"
 
 
-def test_fidelity_finds_a_clip_whole(clip: Path) -> None:
-    assert "ok   clip.mp4" in run("fidelity.py", clip.parent, "--identity")
+def test_fidelity_finds_a_clip_whole(clip: Path, run_here: RunHere) -> None:
+    assert "ok   clip.mp4" in run_here("fidelity.py", clip.parent, "--identity")
 
 
-def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> None:
+def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path, run_here: RunHere) -> None:
     cards, sheet, painting = tmp_path / "cards.json", tmp_path / "sheet.png", tmp_path / "wave.png"
     cards.write_text(json.dumps({"great-wave": {"painter": "Hokusai", "figures": {"other": 1}}, "b": {}}))
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 90, 3), np.uint8)).save(painting)
@@ -188,7 +213,7 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
     weights = tmp_path / "wave.safetensors"
     shutil.copy(bundled()["great-wave"].path, weights)
     into = ("--weights", weights, "--store", "--cards", cards, "--sheet", sheet)
-    lines = run("gallery.py", "--clips", clip, *options, *files, *into).splitlines()
+    lines = run_here("gallery.py", "--clips", clip, *options, *files, *into).splitlines()
     table, rows = lines[-4:-1], lines[:-4]
     printed = {line.split()[1]: float(line.split()[2]) for line in rows}
     sizes = [f"{group}_{size}" for group in ("strokes", "share") for size in ("fine", "middle", "large")]
@@ -206,10 +231,10 @@ def test_gallery_measures_a_style_and_shows_it(clip: Path, tmp_path: Path) -> No
         assert picture.size == (220 + 2 * (320 + 6), 2 * (183 + 6) + 6)
 
 
-def test_optimize_measures_each_way_and_shows_it(tmp_path: Path) -> None:
+def test_optimize_measures_each_way_and_shows_it(tmp_path: Path, run_here: RunHere) -> None:
     write_optimizing_files(tmp_path)
     tiny = ("--px", "64", "--steps", "3", "--loss-weights", tmp_path / "loss.pth", "--sheet", tmp_path / "sheet")
-    out = run("optimize.py", f"great-wave={tmp_path / 'stripes.png'}", *tiny, "--json")
+    out = run_here("optimize.py", f"great-wave={tmp_path / 'stripes.png'}", *tiny, "--json")
     (found,) = json.loads(out.splitlines()[-1])
     assert len(found["curves"]) == 5
     for curve in found["curves"].values():
@@ -223,25 +248,19 @@ def test_optimize_measures_each_way_and_shows_it(tmp_path: Path) -> None:
     assert (tmp_path / "sheet" / "curves.png").exists()
 
 
-def test_optimize_judges_two_networks_by_one_optimum(tmp_path: Path) -> None:
+def test_optimize_judges_two_networks_by_one_optimum(tmp_path: Path, run_here: RunHere) -> None:
     write_optimizing_files(tmp_path)
     tiny = ("--only", "gallery", "--px", "64", "--steps", "3", "--loss-weights", tmp_path / "loss.pth", "--json")
     pair = f"great-wave={tmp_path / 'stripes.png'}"
     against = ("--against", "great-wave", "--against", "mosaic")
-    (found,) = json.loads(run("optimize.py", pair, *tiny, *against).splitlines()[-1])
+    (found,) = json.loads(run_here("optimize.py", pair, *tiny, *against).splitlines()[-1])
     assert found["against"]["great-wave"] == found["ratios"]
     assert all(one != other for one, other in zip(found["against"]["mosaic"], found["ratios"], strict=True))
 
 
-def test_gallery_refuses_what_it_does_not_know() -> None:
-    for arguments, reason in (
-        (("--styles", "nosuch"), "there is no style 'nosuch'"),
-        (("--set", "nosuch=1"), "'nosuch' cannot be set"),
-    ):
-        command = [sys.executable, str(BENCHMARKS / "gallery.py"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode
-        assert reason in done.stdout + done.stderr
+def test_gallery_refuses_what_it_does_not_know(run_here: RunHere) -> None:
+    assert "there is no style 'nosuch'" in run_here("gallery.py", "--styles", "nosuch", code=1)
+    assert "'nosuch' cannot be set" in run_here("gallery.py", "--set", "nosuch=1", code=2)
 
 
 def test_every_script_is_listed() -> None:
@@ -250,12 +269,14 @@ def test_every_script_is_listed() -> None:
     assert [name for name in scripts if name not in listed] == []
 
 
-def test_the_simulation_of_a_cluster_is_the_same_each_time_and_loses_no_frame(tmp_path: Path) -> None:
+def test_the_simulation_of_a_cluster_is_the_same_each_time_and_loses_no_frame(
+    tmp_path: Path, run_here: RunHere
+) -> None:
     """Without trouble, only the end of the batch and the joins are lost."""
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps({"seconds_per_frame": [0.02, 0.03, 0.05, 0.02]}))
-    first = run("cluster_simulation.py", "--trace", trace, "--plot", tmp_path / "plot.png")
-    assert first == run("cluster_simulation.py", "--trace", trace)
+    first = run_here("cluster_simulation.py", "--trace", trace, "--plot", tmp_path / "plot.png")
+    assert first == run_here("cluster_simulation.py", "--trace", trace)
     rows = [line for line in first.splitlines() if re.match(r" +\d+ +\d+ ", line)]
     shares = [[float(share) for share in re.findall(r"([\d.]+)%", row)] for row in rows]
     assert [len(row) for row in shares] == [4] * 5

@@ -1,7 +1,6 @@
 """`flowbrush live` as a process: figures, signals, and refusals in one line."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 import cli
+from tests.support.commands import run
 from tests.support.media import make_clip
 
 ROOT = Path(cli.__file__).parent
@@ -54,12 +54,13 @@ def test_a_signal_ends_the_command_with_its_figures(tmp_path: Path, number: sign
     assert "Traceback" not in err
 
 
-def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+def test_the_command_refuses_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, link = make_clip(tmp_path / "clip.mp4"), tmp_path / "link.mp4"
     link.symlink_to(clip)
     data, address = clip.read_bytes(), tmp_path / "address"
     address.write_text(f"{link}\n", encoding="utf-8")
-    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     plain = ["--style", "great-wave"]
     for arguments, code, word in (
         ([str(clip), *plain], 2, "nowhere"),
@@ -73,15 +74,8 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
             "--record",
         ),
     ):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "cli.py"), "live", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env=environment,
-        )
-        assert done.returncode == code, done.stderr
-        assert word in done.stderr
-        assert done.stderr.count("\n") == 1
+        ended, _, error = run("live", *arguments)
+        assert ended == code, error
+        assert word in error
+        assert error.count("\n") == 1
         assert clip.read_bytes() == data

@@ -48,6 +48,7 @@ METHODS = {
     "write_bytes", "write_text", "unlink", "rmdir", "mkdir", "touch", "rename", "symlink_to", "hardlink_to", "chmod",
     "save", "save_file", "save_model", "imwrite", "tofile",
 }  # fmt: skip
+SUSPECT = METHODS.union({"open", "replace"}, *NAMES.values())
 
 
 def writes(tree: ast.AST) -> Iterator[str]:
@@ -63,21 +64,16 @@ def writes(tree: ast.AST) -> Iterator[str]:
 
 
 def _writes(call: ast.Call) -> bool:
-    owner, name = _name(call.func)
-    if any(ast.unparse(argument) == "os.devnull" for argument in call.args):
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in SUSPECT or any(ast.unparse(argument) == "os.devnull" for argument in call.args):
         return False
+    owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     if name == "open" and owner != "os":
         return bool(_mode(call) & set("wax+"))
     if owner in NAMES:
         return name in NAMES[owner]
     # `text.replace` has two arguments, `path.replace` one.
     return bool(owner) and (name in METHODS or (name == "replace" and len(call.args) == 1 and not call.keywords))
-
-
-def _name(function: ast.expr) -> tuple[str, str]:
-    if isinstance(function, ast.Attribute):
-        return ast.unparse(function.value), function.attr
-    return "", ast.unparse(function)
 
 
 def _mode(call: ast.Call) -> set[str]:

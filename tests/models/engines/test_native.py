@@ -1,6 +1,8 @@
 """The C++ network against the one in torch: sizes, controls, threads, and what becomes of the compiled code."""
 
 import platform
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from models.engines.native import LIBRARY, NativeGraph, _compiles_bf16, flags, s
 from models.frame_graph import zero_statistics
 from models.network import Architecture, Style, StyleNetwork
 from models.registry import load
+from tests.support.networks.compiling import shared_native_code
 
 CPU = torch.device("cpu")
 NETWORK = StyleNetwork(Architecture(widths=(16, 16, 32), blocks=2, kernel=5))
@@ -32,9 +35,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the code is compiled once for all tests."""
-    return tmp_path_factory.mktemp("cache")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the code is compiled once for all tests, and only once on this machine."""
+    folder = tmp_path_factory.mktemp("cache")
+    with shared_native_code(folder):
+        yield folder
 
 
 @pytest.fixture
@@ -233,20 +238,32 @@ def test_the_compiler_says_whether_it_knows_bf16() -> None:
     assert not _compiles_bf16(found, ("--no-such-flag",))
 
 
-def test_damaged_code_is_compiled_again(tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = NativeGraph(spec_of(tmp_path, 48, 64))
+def test_damaged_code_is_compiled_again(
+    cache: Path, tmp_path: Path, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, graph = NativeGraph(spec_of(cache, 48, 64)), NativeGraph(spec_of(tmp_path, 48, 64))
+    load_or_compile(compiled)
     monkeypatch.setattr("models.engines.native.keep_file", keep_nonsense)
     graph.compile()
     (graph.folder / LIBRARY).write_bytes(b"half a file")
     with pytest.raises(EngineError, match="damaged"):
         graph.load()
-    monkeypatch.undo()
+    monkeypatch.setattr("models.engines.native.keep_file", copying(compiled.folder))
     assert run(load_or_compile(graph), frame(48, 64), style)[0].shape == (48, 64, 3)
 
 
 def keep_nonsense(path: Path, write: object, maker: str) -> None:
     path.write_bytes(b"a file")
     path.with_name("sha256").write_text("")
+
+
+def copying(compiled: Path) -> Callable[[Path, object], None]:
+    """Return what stands for the compiler: it copies what that has made before."""
+
+    def keep_copy(path: Path, write: object) -> None:
+        shutil.copytree(compiled, path.parent, dirs_exist_ok=True)
+
+    return keep_copy
 
 
 def test_a_compiler_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

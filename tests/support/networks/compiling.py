@@ -1,11 +1,14 @@
-"""What tests that compile share: torch's precompiled headers take ten seconds and more to make."""
+"""What tests that compile share: torch's precompiled headers and the C++ network take ten seconds and more to make."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from models.engines.cache import store
+from models.engines.native import LIBRARY
 from pipeline.system.folders import cache_folder
 
 
@@ -19,6 +22,25 @@ def shared_precompiled_headers(cache: Path) -> Iterator[None]:
     _link_new_files(shared, own)
     yield
     _link_new_files(own, shared)
+
+
+@contextmanager
+def shared_native_code(cache: Path) -> Iterator[None]:
+    """Let the cache of a test use the C++ network as it lies in this machine's cache, and keep there what it compiles.
+
+    The names of the folders depend on the code, the compiler and its flags: what has changed is compiled.
+    """
+    shared, own = cache_folder() / "native", cache / "native"
+    _link_new_libraries(shared, own)
+    yield
+    _link_new_libraries(own, shared)
+
+
+def _link_new_libraries(source: Path, target: Path) -> None:
+    for library in source.glob(f"*/{LIBRARY}"):
+        folder = library.parent
+        if not (target / folder.name).exists():
+            store(target / folder.name, LIBRARY, partial(_link_new_files, folder))
 
 
 def _link_new_files(source: Path, target: Path) -> None:
