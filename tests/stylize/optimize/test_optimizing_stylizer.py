@@ -17,7 +17,7 @@ from torchvision.models import VGG19_Weights, vgg
 from models.optimize.features import Features
 from models.optimize.settings import CONTENT_LAYERS, STYLE_LAYERS
 from models.optimize.windows import plan_windows
-from models.training.loss_network import load_loss_network
+from models.training.losses.loss_network import load_loss_network
 from pipeline.config import StylizeConfig
 from pipeline.errors import InputError, OutputError, TooLittleMemoryError
 from pipeline.frames import Frame, SegmentBoundary
