@@ -53,12 +53,27 @@ class Samples(Protocol):
         """Return what `Frame.pixels` is; computed at the first call, in any thread."""
 
 
+class Encodable(Protocol):
+    """A stylized frame whose samples are ready for the encoder.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+    """
+
+    height: int
+    width: int
+
+    def rgb(self) -> Pixels:
+        """Return what `Frame.pixels` is, as a player shows it; computed at the first call, in any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A video frame with its exact timestamp.
 
     Attributes:
-        image: `pixels`, or samples that become them.
+        image: `pixels`, samples that become them, or, of a stylized frame, samples for the encoder.
         pts: presentation timestamp in units of ``time_base``.
         time_base: seconds per unit of ``pts``, exact.
         duration: duration in units of ``time_base``, None if unknown.
@@ -69,7 +84,7 @@ class Frame:
         is_observed_only: True if only the noise filter needs the frame: it is neither stylized nor written.
     """
 
-    image: Pixels | Samples
+    image: Pixels | Samples | Encodable
     pts: int
     time_base: Fraction
     duration: int | None = None

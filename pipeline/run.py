@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from pipeline.config import StylizeConfig, VideoConfig, gpu_number
 from pipeline.decode.masks.frame_mask import FrameMask
 from pipeline.decode.masks.mask import open_mask
 from pipeline.decode.source import Source, open_source
+from pipeline.encode.device_format import device_format
 from pipeline.encode.output_plan import OutputPlan
 from pipeline.encode.planner import plan_output
 from pipeline.encode.sequence import SequencePlan, plan_sequence
@@ -15,6 +17,7 @@ from pipeline.encode.writer import Writer
 from pipeline.errors import OutputError
 from pipeline.frames import Frame, State
 from pipeline.media.image_sequence import find_sequence, is_sequence
+from pipeline.media.pixels.encoder_samples import EncoderFormat
 from pipeline.notices import Notices, Notify
 from pipeline.progress import ProgressCallback, ProgressMeter
 from pipeline.resume.resumable import is_resumable, open_render
@@ -70,7 +73,10 @@ def stylize_video(
                 track = partial(track_mask, config, source, report=tracking, notify=notices)
                 ready = with_tracked_mask(config, render.tracked_mask, track)
                 with open_mask(ready, source.info) as mask:
-                    load = partial(load_stylizer, source=source, mask=mask, make=make, notify=notices)
+                    on_gpu = device_format(plan, source.info)
+                    load = partial(
+                        load_stylizer, source=source, mask=mask, make=make, notify=notices, encoder_format=on_gpu
+                    )
                     stylizer = render.load(load, partial(refine_picture, config, report=refining, notify=notices))
                     depth = queue_depth(config.depth, source.info)
                     render_frames(
@@ -125,6 +131,7 @@ def load_stylizer(
     make: MakeStylizer,
     notify: Notify,
     may_change: bool = False,
+    encoder_format: EncoderFormat | None = None,
 ) -> StylizeStage:
     """Load a stylizer for the frames of ``source``.
 
@@ -135,12 +142,14 @@ def load_stylizer(
         make: creates the stylizer; has the signature of `Stylizer`.
         notify: called with each notice, one line.
         may_change: whether another engine may take over within the clip.
+        encoder_format: what a GPU may make of stylized frames; None for RGB.
     """
     info = source.info
     last_seconds = last_frame_seconds(info) if config.style_end else None
     size = {"height": info.height, "width": info.width, "is_16_bit": info.is_16_bit}
     frame_count = info.frame_count or None
-    clip = {"last_seconds": last_seconds, "mask": mask, "frame_count": frame_count, "may_change": may_change}
+    clip: dict[str, Any] = {"last_seconds": last_seconds, "mask": mask, "frame_count": frame_count}
+    clip |= {"may_change": may_change} | ({} if encoder_format is None else {"encoder_format": encoder_format})
     return make(config, **size, **clip, notify=notify)
 
 

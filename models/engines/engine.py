@@ -13,6 +13,7 @@ from models.engines.gpu.replay import CudaRecorder, Replayed
 from models.engines.gpu.transfers import transfers_of
 from models.frame_graph import FrameGraph
 from models.network import Style, StyleNetwork
+from models.pixels.yuv_output import SampleFormat, encoder_samples
 from models.tiled.tiling import Tiling
 
 EngineName = Literal["eager", "compile", "openvino"]
@@ -40,6 +41,8 @@ class Engine(Protocol):
     ) -> tuple[Tensor, Tensor]:
         """Return the stylized pixels, on the CPU, and the statistics; see `models.frame_graph.FrameGraph.forward`.
 
+        The pixels are samples one after the other if `EngineSpec.samples` says so.
+
         ``pixels`` are on the CPU, or where the engine runs.
         """
         ...
@@ -63,6 +66,8 @@ class EngineSpec:
         threads: cores per call on a CPU; part of code that is compiled ahead of time, ignored otherwise.
         has_regions: whether the style is a `models.network.RegionStyle`, and each call has the region as a seventh
             argument, ``(H, W)`` float32 on the device; eager alone supports it.
+        samples: what stylized frames become on a GPU, see `models.pixels.yuv_output.RgbToYuv.packed`; None for RGB.
+            Strips, and other devices, give RGB whatever this is.
         is_recorded: whether an NVIDIA GPU repeats the kernels of the first frame as a CUDA graph; for whole frames
             without regions. Not measured yet, so that nothing but a benchmark asks for it.
     """
@@ -80,6 +85,7 @@ class EngineSpec:
     threads: int = 1
     has_regions: bool = False
     is_recorded: bool = False
+    samples: SampleFormat | None = None
 
     @property
     def cache_folder(self) -> Path:
@@ -108,7 +114,10 @@ class EngineSpec:
         transfers = transfers_of(device)
         if transfers is not None:
             run = Replayed(graph, lambda: CudaRecorder(device)) if self.is_recorded else graph
-            return overlapped(lambda pixels, style, *controls: run(pixels, converted(style), *controls), transfers)
+            finish = encoder_samples(self.samples).packed if self.samples is not None else None
+            return overlapped(
+                lambda pixels, style, *controls: run(pixels, converted(style), *controls), transfers, finish
+            )
 
         def engine(pixels: Tensor, style: Style, *controls: Tensor) -> tuple[Tensor, Tensor]:
             with torch.inference_mode():

@@ -71,6 +71,11 @@ class YuvMatrix:
         self._zeros = torch.tensor(zeros)[:, None]
         self._in = self._out.double().inverse().float()
 
+    @property
+    def numbers(self) -> tuple[list[float], list[list[float]]]:
+        """The samples of black, and by how much each channel of RGB in [0, 1] raises each sample."""
+        return self._zeros.flatten().tolist(), self._out.tolist()
+
     def to_rgb(self, planes: Tensor) -> Tensor:
         """``(3, H, W)`` samples, as float32, to RGB; what lies outside of [0, 1] is left there."""
         return (self._in @ (planes.flatten(1) - self._zeros)).view_as(planes)

@@ -13,7 +13,8 @@ Siting = Literal["left", "center"]
 """Where a chroma sample lies across: on the left of the two pixels that it is for, as in MPEG-2 and later, or between
 them, as in JPEG and MPEG-1. Down it lies between two rows."""
 
-_OFFSETS: dict[Siting, float] = {"left": 0.25, "center": 0.5}
+CHROMA_PLACES: dict[Siting, float] = {"left": 0.25, "center": 0.5}
+"""Where within the width of a chroma sample it lies."""
 
 
 class Yuv420ToRgb:
@@ -62,7 +63,7 @@ class Yuv420ToRgb:
 @lru_cache(maxsize=4)
 def _places(width: int, samples: int, siting: Siting, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return for each of ``width`` pixels the chroma samples before and after it, and the share of the latter."""
-    place = (torch.arange(width, dtype=torch.float64) + 0.5) * (samples / width) - _OFFSETS[siting]
+    place = (torch.arange(width, dtype=torch.float64) + 0.5) * (samples / width) - CHROMA_PLACES[siting]
     place = place.clamp(0, samples - 1)
     before = place.floor().to(torch.int64)
     share = (place - before).float()

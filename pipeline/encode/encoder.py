@@ -20,6 +20,7 @@ from pipeline.media.packets import VideoPacket
 from pipeline.media.pixels.alpha import composite, has_alpha
 from pipeline.media.pixels.bit_depth import RgbToHighDepth, bit_depth
 from pipeline.media.pixels.colorspace import EXACT, swscale_matrix
+from pipeline.media.pixels.encoder_samples import EncoderFormat, EncoderSamples
 from pipeline.system.priority import unchanged_priority
 
 
@@ -70,6 +71,7 @@ class VideoEncoder:
         self._last_frame: VideoFrame | None = None
         self._reformatter = VideoReformatter()
         self._palette = GifPalette(plan.width, plan.height, plan.time_base) if plan.pixel_format == "pal8" else None
+        self._format = EncoderFormat(plan.pixel_format, plan.color)
         self._has_alpha = has_alpha(plan.pixel_format)
         is_high_depth = bit_depth(plan.pixel_format) > 8
         self._to_high_depth = RgbToHighDepth(plan.pixel_format, plan.color) if is_high_depth else None
@@ -83,7 +85,8 @@ class VideoEncoder:
         Raises:
             ValueError: the frame does not have the planned size.
         """
-        height, width, _ = frame.pixels.shape
+        image = frame.image
+        height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
         if (width, height) != (self._plan.width, self._plan.height):
             raise ValueError(f"frame is {width}x{height}, planned were {self._plan.width}x{self._plan.height}")
         self._frame_count += 1
@@ -96,7 +99,10 @@ class VideoEncoder:
             else:
                 yield from self._repeat_until(pts, last_pts, longest)
         self._last_pts = pts
-        video_frame = self._video_frame(frame.pixels, frame.alpha)
+        if isinstance(image, EncoderSamples) and image.format == self._format:
+            video_frame = image.video_frame()
+        else:
+            video_frame = self._video_frame(frame.pixels, frame.alpha)
         video_frame.pts, video_frame.time_base = pts, self._plan.time_base
         video_frame.color_primaries, video_frame.color_trc = self._plan.color.primaries, self._plan.color.transfer
         if frame.duration is not None:

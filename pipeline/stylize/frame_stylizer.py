@@ -132,7 +132,10 @@ class FrameStylizer:
             *(self._scalar(place, float(value)) for place, value in enumerate(scalars)),
             *regions,
         )
-        return StylizedFrame(prepared, stylized.numpy(), statistics, self.stabilizer.flow(prepared))
+        pixels = stylized.numpy()
+        if pixels.dtype == np.int16:  # samples of more than 8 bits, which not every device has as uint16
+            pixels = pixels.view(np.uint16)
+        return StylizedFrame(prepared, pixels, statistics, self.stabilizer.flow(prepared))
 
     @property
     def takes_samples(self) -> bool:

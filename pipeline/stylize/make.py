@@ -16,7 +16,7 @@ def make_stylizer(config: StylizeConfig, *, report: ReportStep = lambda report: 
         settings: size and so on.
     """
     if config.method == "optimize":
-        for name in ("build", "frame_count", "may_change"):  # there is no engine to choose
+        for name in ("build", "frame_count", "may_change", "encoder_format"):  # there is no engine to choose
             settings.pop(name, None)
         return OptimizingStylizer(config, report=report, **settings)
     return Stylizer(config, **settings)

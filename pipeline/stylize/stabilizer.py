@@ -144,7 +144,7 @@ class StylizedFrame:
 
     Attributes:
         prepared: the input of the network.
-        pixels: ``(H, W, 3)``.
+        pixels: ``(H, W, 3)``; or samples for the encoder, see `models.engines.engine.EngineSpec.samples`.
         statistics: normalization statistics ``(1, 2, C + 1)`` that the network used.
         flow: what `Stabilizer.flow` returned for the frame.
     """

@@ -5,14 +5,15 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import StylizeConfig
 from pipeline.errors import DeviceError
-from pipeline.frames import Frame, Pixels, State
+from pipeline.frames import Frame, Pixels, Samples, State
+from pipeline.media.pixels.encoder_samples import EncoderFormat, EncoderSamples
 from pipeline.stylize.engine.bounded_engine import BoundedEngine, BuildEngine
 from pipeline.stylize.engine.compiler import build_engine
 from pipeline.stylize.engine.successor import Successor
@@ -68,6 +69,7 @@ class Stylizer:
         frame_count: how many frames are to be stylized, which decides whether compiling is worth the time; None if
             unknown.
         may_change: whether another engine may take over at the end of a segment, once it is compiled.
+        encoder_format: what a GPU makes of stylized frames that nothing else needs; None for RGB.
 
     Attributes:
         style: the style at each moment; may be replaced by another one of the same network.
@@ -96,6 +98,7 @@ class Stylizer:
         is_single: bool = False,
         frame_count: int | None = None,
         may_change: bool = False,
+        encoder_format: EncoderFormat | None = None,
     ) -> None:
         self.style = load_style_settings(config.style, config.style_end, last_seconds, config.dials)
         self._config = config if config.strength else replace(config, stability="none")
@@ -106,6 +109,10 @@ class Stylizer:
         self._turn = turn or nullcontext()
         self._core = FrameStylizer(self.style.network, self._config, notify, has_regions=self._has_regions)
         spec = self._core.spec(height, width, is_16_bit=is_16_bit)
+        is_shown_alone = mask is None and not config.compare and not is_single
+        self._encoder_format = encoder_format if is_shown_alone and self._core.takes_samples else None
+        if self._encoder_format is not None:
+            spec = replace(spec, samples=self._encoder_format.samples)
         self._engine = BoundedEngine(
             self._core,
             self._config,
@@ -152,7 +159,7 @@ class Stylizer:
 
         def prepare(frame: Frame) -> _Task | None:
             nonlocal inputs, successor, engine
-            image = frame.image if self._core.takes_samples else frame.pixels
+            image = cast("Pixels | Samples", frame.image) if self._core.takes_samples else frame.pixels
             prepared, inputs = stabilizer.prepare(image, inputs, outputs)
             if frame.is_observed_only:
                 return None
@@ -185,7 +192,7 @@ class Stylizer:
             stack.enter_context(closing(work))  # nothing runs before the first item is asked for
             for task, stylized in work:
                 pixels, outputs = stabilizer.finish(stylized, outputs)
-                result = shown(task.frame, pixels, self._config.compare, None if self._has_regions else self._mask)
+                result = self._shown(task.frame, pixels)
                 if task.inputs_after is not None:
                     state = TemporalState(task.inputs_after, outputs).arrays()
                     result = result.with_state(state, task.changed_engine)
@@ -204,6 +211,12 @@ class Stylizer:
         region = self._region(pixels, Fraction(seconds))
         stylized = self._stylize(PreparedFrame(pixels), seconds, self._engine, region).pixels
         return compose(pixels, stylized, self._config.compare) if self._config.compare else stylized
+
+    def _shown(self, frame: Frame, pixels: Pixels) -> Frame:
+        if self._encoder_format is not None and pixels.ndim == 1:
+            size, is_16_bit = (self._spec.height, self._spec.width), self._spec.is_16_bit
+            return replace(frame, image=EncoderSamples(pixels, *size, self._encoder_format, is_16_bit=is_16_bit))
+        return shown(frame, pixels, self._config.compare, None if self._has_regions else self._mask)
 
     def _region(self, pixels: Pixels, seconds: Fraction) -> Region:
         """Return where the frame has the style of the foreground; None for a style without regions."""

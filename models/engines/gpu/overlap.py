@@ -15,7 +15,9 @@ FRAMES_IN_FLIGHT = 3
 
 
 def overlapped(
-    graph: Callable[..., tuple[Tensor, Tensor]], transfers: FrameTransfers
+    graph: Callable[..., tuple[Tensor, Tensor]],
+    transfers: FrameTransfers,
+    finish: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """Return a function that calls ``graph`` from as many threads at once as there are frames in flight.
 
@@ -26,6 +28,7 @@ def overlapped(
         graph: takes pixels on the device and other arguments; returns stylized pixels, on the device or, as strips do,
             in main memory, and statistics.
         transfers: to the device and back.
+        finish: called with stylized pixels on the device; what it returns comes back instead.
 
     Returns:
         A function that takes pixels on either side, and returns stylized pixels in main memory, and statistics.
@@ -38,7 +41,7 @@ def overlapped(
             stylized, used = graph(image, *arguments)
             if not transfers.holds(stylized):
                 return stylized, used
-            download = transfers.download(stylized)
+            download = transfers.download(stylized if finish is None else finish(stylized))
         return download.wait(), used
 
     return run
