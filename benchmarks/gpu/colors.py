@@ -1,4 +1,4 @@
-"""Decoded samples to RGB."""
+"""Decoded samples to RGB, and RGB to the samples of an encoder."""
 
 import torch
 from av.video.frame import VideoFrame
@@ -9,7 +9,8 @@ from benchmarks.gpu.scenes import frames
 from benchmarks.gpu.timing import median_ms, wall_ms
 from models.engines.gpu.transfers import transfers_of
 from models.pixels.yuv import converter, rgb_of_packed
-from pipeline.media.pixels.colorspace import to_8_bit_rgb
+from models.pixels.yuv_output import SampleFormat, encoder_samples
+from pipeline.media.pixels.colorspace import EXACT, to_8_bit_rgb
 
 
 def colors(settings: Settings) -> str:
@@ -31,6 +32,29 @@ def colors(settings: Settings) -> str:
     reformatter = VideoReformatter()
     software = wall_ms(lambda: to_8_bit_rgb(frame, reformatter), torch.device("cpu"), count=count)
     return f"{alone:.2f} ms on the device, {whole:.2f} ms from main memory, {software:.2f} ms by swscale on the CPU"
+
+
+def to_samples(settings: Settings) -> str:
+    """Return the time of RGB to 4:2:0 samples: on the device, with their copy to main memory, and of swscale there."""
+    height, device = settings.stage_height, torch.device(settings.device)
+    count, rgb = min(settings.count, 30), torch.from_numpy(frames(height)[0].copy())
+    convert, there = encoder_samples(SampleFormat(1)), rgb.to(device)
+    with torch.inference_mode():
+        alone = median_ms(lambda: convert.packed(there), device, count=count)
+        whole = wall_ms(lambda: _downloaded(convert.packed(there), device), device, count=count)
+    frame, reformatter = VideoFrame.from_ndarray(rgb.numpy(), format="rgb24"), VideoReformatter()
+    settings_of_swscale = {"format": "yuv420p", "dst_colorspace": 1, "src_color_range": 2, "dst_color_range": 1}
+    software = wall_ms(
+        lambda: reformatter.reformat(frame, interpolation=EXACT, threads=1, **settings_of_swscale),
+        torch.device("cpu"),
+        count=count,
+    )
+    return f"{alone:.2f} ms on the device, {whole:.2f} ms to main memory, {software:.2f} ms by swscale on the CPU"
+
+
+def _downloaded(samples: torch.Tensor, device: torch.device) -> torch.Tensor:
+    transfers = transfers_of(device)
+    return samples.cpu() if transfers is None else transfers.download(samples).wait()
 
 
 def _uploaded(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -128,6 +128,7 @@ def _stages(settings: Settings) -> Iterator[Row]:
     yield Row(f"parity of a clip {size(settings.parity_height)} smooth", 8, "clip_parity")
     yield Row(f"noise filter {at}", 5, "noise_filter")
     yield Row(f"samples to RGB {at}", 3, "colors")
+    yield Row(f"RGB to samples {at}", 3, "to_samples")
     for count in (1, 2, 3):
         yield Row(f"{count} frames in flight {at} eager", 8, "in_flight", {"count": count})
     yield _live(settings, "eager")

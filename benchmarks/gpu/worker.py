@@ -23,6 +23,7 @@ MEASURE = {
     "clip_parity": "stages",
     "noise_filter": "stages",
     "colors": "colors",
+    "to_samples": "colors",
     "in_flight": "stages",
     "live": "live",
     "command": "commands",
