@@ -10,6 +10,7 @@ import torch
 from models.training.config import TrainingConfig
 from models.training.run_state import RunState
 from models.training.saved_state import check_state
+from models.training.schedule import one_cycle
 from models.training.trainer import Trainer
 from tests.models.training.predictor.test_trainer import trainer as predictor_trainer
 from tests.models.training.test_trainer import SHORT, make_trainer
@@ -70,6 +71,7 @@ def test_an_interrupted_step_is_repeated_with_the_same_random_numbers() -> None:
     run, generator, _ = run_state()
     torch.rand(2, generator=generator)
     run.complete_step()
+    assert run.schedule.progress == 1 / SHORT.steps
     expected = torch.rand(3, generator=generator)  # of the step that is interrupted
     state = run.state({})
     assert json.loads(json.dumps({name: state[name] for name in ("config", "step", "schedule")}))["step"] == 1
@@ -85,7 +87,42 @@ def test_each_group_learns_at_its_share_of_the_rate() -> None:
     frozen, slow = (group["lr"] for group in optimizer.param_groups)
     run.set_rates(1.0, 1.0)
     assert frozen == 0
+    assert optimizer.param_groups[0]["lr"] == SHORT.learning_rate * one_cycle(0.0) > 0
     assert slow == optimizer.param_groups[0]["lr"] / 2
+
+
+def test_the_optimizer_resumes_with_its_moments() -> None:
+    run, _, optimizer = run_state()
+    for group in optimizer.param_groups:
+        group["params"][0].grad = torch.ones(1)
+    optimizer.step()
+    again, _, resumed = run_state()
+    again.load_state(run.state({}))
+    before, after = (each.state_dict()["state"] for each in (optimizer, resumed))
+    assert before[0]["exp_avg"] != 0
+    assert {number: moments["exp_avg"] for number, moments in after.items()} == {
+        number: moments["exp_avg"] for number, moments in before.items()
+    }
+
+
+def test_weights_are_validated_every_few_steps_and_at_the_end() -> None:
+    run, _, _ = run_state(dataclasses.replace(SHORT, validate_every=4))
+    due = []
+    while not run.schedule.is_over:
+        assert run.used_up == "minutes"
+        run.complete_step()
+        due += [run.step] * run.is_validation_due
+    assert due == [4, 6]
+    assert run.used_up == "steps"
+
+
+def test_a_limit_in_minutes_is_not_one_in_seconds() -> None:
+    run, _, _ = run_state(dataclasses.replace(SHORT, steps=10**6, minutes=1))
+    run.schedule.start()
+    run.complete_step()
+    run.schedule.elapsed = 30.0  # half of the time
+    run.complete_step()
+    assert run.schedule.progress < 0.1
 
 
 def test_settings_that_only_say_when_a_run_ends_may_change() -> None:
