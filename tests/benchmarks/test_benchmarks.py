@@ -182,6 +182,7 @@ def test_cuda_measures_each_row() -> None:
         ("parity of a clip 112x64 smooth", r"(fp32|bf16): MET: "),
         ("noise filter 112x64", rf"{number} ms on the device, .*{number} ms by OpenCV on the CPU"),
         ("samples to RGB 112x64", rf"{number} ms on the device, {number} ms from main memory, {number} ms by swscale"),
+        ("RGB to samples 112x64", rf"{number} ms on the device, {number} ms to main memory, {number} ms by swscale"),
         *((f"{count} frames in flight 112x64 eager", rf"{number} fps, ") for count in (1, 2, 3)),
         ("2 live sessions 112x64 eager", rf"in turn {number} fps each, .*; in 3 threads {number} fps each, "),
         ("network 112x64 bf16 compile", rf"{number} ms, "),
