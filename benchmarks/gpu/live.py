@@ -74,6 +74,8 @@ def _rate(settings: Settings, sessions: list[LiveStylizer], mode: Mode, threads:
             time.sleep(0.01)
         started, before = time.perf_counter(), sum(counts)
         end.wait(settings.live_seconds)
+        while sum(counts) == before and not any(each.done() for each in running):
+            time.sleep(0.01)
         rate = (sum(counts) - before) / (time.perf_counter() - started)
         end.set()
         for each in running:

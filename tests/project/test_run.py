@@ -206,6 +206,7 @@ def test_everything_is_validated_before_the_network_is_loaded(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_compiled_and_eager_frames_are_alike(tmp_path: Path, tiny_style: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip(pts=range(0, 2560, 512)))
     for engine in ("compile", "eager"):

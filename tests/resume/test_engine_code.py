@@ -81,6 +81,7 @@ def test_where_the_code_is_unknown_later_the_render_is_resumed(
     assert stylize_video(config(clip, target)).frames_reused == 16
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
 def test_a_render_is_not_resumed_with_what_another_compiler_made(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch

@@ -97,6 +97,7 @@ STARTS = {"subprocess", "multiprocessing", "pty", "concurrent.futures.process", 
 # They only name types and catch errors of processes that `children` starts; but `native` runs the C++ compiler, which
 # imports nothing, in the process that compiles, and may not know of `pipeline`.
 EXCEPTIONS = {
+    "models/engines/capabilities.py",
     "models/engines/native.py",
     "pipeline/live/sinks/script_process.py",
     "pipeline/stylize/engine/compiler.py",
