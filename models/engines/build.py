@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from models.engines import compile, eager, openvino
+from models.engines.canvas import canvas_spec, on_canvas
 from models.engines.capabilities import instructions
 from models.engines.engine import Engine, EngineError, EngineName, EngineSpec
 
@@ -16,7 +17,7 @@ def build_engine(name: EngineName, spec: EngineSpec) -> Engine:
         EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
     """
     require_support(name, spec)
-    return BUILDERS[name](spec)
+    return on_canvas(BUILDERS[name](canvas_spec(spec)), spec)
 
 
 def require_support(name: EngineName, spec: EngineSpec) -> None:

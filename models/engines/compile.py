@@ -8,6 +8,7 @@ import torch
 
 from models.engines.aot import AotGraph
 from models.engines.cache import use_compiler_cache
+from models.engines.canvas import canvas_spec
 from models.engines.capabilities import require_compiler
 from models.engines.engine import Engine, EngineError, EngineSpec
 from models.engines.native import NativeGraph, supports
@@ -30,8 +31,12 @@ def build(spec: EngineSpec) -> Engine:
 
 
 def compiled_graph(spec: EngineSpec) -> AotGraph | NativeGraph:
-    """Return what runs on a CPU: `NativeGraph` if it can, after some seconds; else `AotGraph`, after 15 to 30 s."""
-    return NativeGraph(spec) if supports(spec) else AotGraph(spec)
+    """Return what runs on a CPU: `NativeGraph` if it can, after some seconds; else `AotGraph`, after 15 to 30 s.
+
+    It is that of `canvas_spec`: what it loads takes frames of the size of the canvas, until `on_canvas` is called.
+    """
+    inner = canvas_spec(spec)
+    return NativeGraph(inner) if supports(inner) else AotGraph(inner)
 
 
 def load_or_compile(graph: AotGraph | NativeGraph) -> Engine:

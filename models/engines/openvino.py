@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.engines.cache import cache_key, store, use_torch_cache
+from models.engines.canvas import canvas_spec
 from models.engines.engine import Engine, EngineError, EngineSpec, StyleConverter
 from models.frame_graph import zero_statistics
 from models.network import Style
@@ -76,7 +77,7 @@ def import_openvino() -> Any:
 
 def is_converted(spec: EngineSpec) -> bool:
     """Return whether the cache of ``spec`` has the graph in OpenVINO's format; converting it takes 3 s."""
-    return (_folder(spec) / GRAPH).exists()
+    return (_folder(canvas_spec(spec)) / GRAPH).exists()
 
 
 def _folder(spec: EngineSpec) -> Path:

@@ -62,7 +62,7 @@ class StylizeConfig:
     paint: Paint = 1.0
     stillness: Stillness = 1.0
     stroke_size: Annotated[
-        float, Option("2 makes strokes twice as large, and is about twice as fast.", min=0.25, max=4)
+        float, Option("2 makes strokes twice as large, in a third of the time.", min=0.25, max=4)
     ] = 1.0
     stability: Annotated[
         Stability,

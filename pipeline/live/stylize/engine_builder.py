@@ -96,10 +96,12 @@ class EngineBuilder:
         """
         import torch
 
+        from models.engines.canvas import on_canvas
+
         spec = self._spec(mode)
         torch.set_num_threads(spec.threads)
         if mode.engine == "compile":
-            engine = self._load_or_compile(spec)
+            engine = on_canvas(self._load_or_compile(spec), spec)
         else:
             if not self.is_stored(mode):
                 self._compilers[mode.engine].compile(mode.engine, spec)

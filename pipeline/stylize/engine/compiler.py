@@ -100,12 +100,13 @@ def build_engine(name: "EngineName", spec: "EngineSpec") -> "Engine":
         EngineError: the engine is not available on this machine, or does not support what ``spec`` asks for.
     """
     from models.engines import build
+    from models.engines.canvas import on_canvas
     from models.engines.compile import compiled_graph
 
     build.require_support(name, spec)
     compile_elsewhere(name, spec)
     if _is_ahead_of_time(name, spec) and (graph := compiled_graph(spec)).is_compiled:
-        return _load(graph)
+        return on_canvas(_load(graph), spec)
     return build.build_engine(name, spec)
 
 

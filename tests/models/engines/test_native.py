@@ -80,7 +80,7 @@ def run(
 
 
 def assert_alike(spec: EngineSpec, pixels: Tensor, style: Style, past: Tensor | None = None, *controls: float) -> None:
-    native, eager = load_or_compile(compiled_graph(spec)), build_engine("eager", replace(spec, precision="fp32"))
+    native, eager = build_engine("compile", spec), build_engine("eager", replace(spec, precision="fp32"))
     (ours, our_statistics), (theirs, statistics) = (
         run(each, pixels, style, past, *controls) for each in (native, eager)
     )
@@ -257,10 +257,10 @@ def keep_nonsense(path: Path, write: object, maker: str) -> None:
     path.with_name("sha256").write_text("")
 
 
-def copying(compiled: Path) -> Callable[[Path, object], None]:
+def copying(compiled: Path) -> Callable[[Path, object, str], None]:
     """Return what stands for the compiler: it copies what that has made before."""
 
-    def keep_copy(path: Path, write: object) -> None:
+    def keep_copy(path: Path, write: object, maker: str) -> None:
         shutil.copytree(compiled, path.parent, dirs_exist_ok=True)
 
     return keep_copy
